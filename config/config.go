@@ -1,0 +1,179 @@
+// Package config is the one configuration that every Monitor program reads: defaults, then a YAML file, then the
+// environment, then flags. What it hands out is checked and complete, so no other room tests a setting for nonsense.
+package config
+
+import "time"
+
+// Config is everything an operator may set. The file monitor.sample.yaml documents every key.
+type Config struct {
+	PLC      PLC      `yaml:"plc"`
+	Database Database `yaml:"database"`
+	Secrets  Secrets  `yaml:"secrets"`
+	Temporal Temporal `yaml:"temporal"`
+	Probe    Probe    `yaml:"probe"`
+	PCU      PCU      `yaml:"pcu"`
+	Mail     Mail     `yaml:"mail"`
+	Policy   Policy   `yaml:"policy"`
+	Sweep    Sweep    `yaml:"sweep"`
+	HTTP     HTTP     `yaml:"http"`
+	Log      Log      `yaml:"log"`
+}
+
+// PLC says where the PlanetLab Central API is and who Monitor is there.
+type PLC struct {
+	URL          string        `yaml:"url"`
+	Username     string        `yaml:"username"`
+	Password     Secret        `yaml:"password"`
+	PasswordFile string        `yaml:"password_file"`
+	CAFile       string        `yaml:"ca_file"`
+	Timeout      time.Duration `yaml:"timeout"`
+	// Cache is the real time for which a worker may reuse what it read from PLC.
+	Cache time.Duration `yaml:"cache"`
+}
+
+// Database is the Postgres that holds Monitor's memory.
+type Database struct {
+	URL     Secret `yaml:"url"`
+	URLFile string `yaml:"url_file"`
+}
+
+// Secrets names the key that encrypts PCU passwords at rest; [Secrets.Key] reads it.
+type Secrets struct {
+	KeyFile string `yaml:"key_file"`
+}
+
+// Temporal says how to reach the Temporal service.
+type Temporal struct {
+	Address       string `yaml:"address"`
+	Namespace     string `yaml:"namespace"`
+	TaskQueue     string `yaml:"task_queue"`
+	APIKey        Secret `yaml:"api_key"`
+	APIKeyFile    string `yaml:"api_key_file"`
+	TLS           bool   `yaml:"tls"`
+	TLSCAFile     string `yaml:"tls_ca_file"`
+	TLSCertFile   string `yaml:"tls_cert_file"`
+	TLSKeyFile    string `yaml:"tls_key_file"`
+	TLSServerName string `yaml:"tls_server_name"`
+}
+
+// Probe says how nodes are looked at.
+type Probe struct {
+	SSHUser    string `yaml:"ssh_user"`
+	SSHKeyFile string `yaml:"ssh_key_file"`
+	// SSHPorts are the ports on which a node may answer ssh, in the order they are tried.
+	SSHPorts []int `yaml:"ssh_ports"`
+	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
+	PortMap  map[int]int   `yaml:"port_map"`
+	Timeout  time.Duration `yaml:"timeout"`
+	Tries    int           `yaml:"tries"`
+	Parallel int           `yaml:"parallel"`
+	// Batch is the number of nodes that one activity looks at.
+	Batch    int    `yaml:"batch"`
+	Resolver string `yaml:"resolver"`
+	Ping     bool   `yaml:"ping"`
+}
+
+// PCU holds the limits for talking to power control units.
+type PCU struct {
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// OperationTimeout bounds one whole power operation, login and verification included.
+	OperationTimeout time.Duration `yaml:"operation_timeout"`
+}
+
+// Mail says how notices leave, and whether they leave at all.
+type Mail struct {
+	SMTP         string `yaml:"smtp"`
+	From         string `yaml:"from"`
+	ReplyTo      string `yaml:"reply_to"`
+	Username     string `yaml:"username"`
+	Password     Secret `yaml:"password"`
+	PasswordFile string `yaml:"password_file"`
+	// TLS is none, starttls or tls.
+	TLS    string `yaml:"tls"`
+	CAFile string `yaml:"ca_file"`
+	// Mode is live, test or observe.
+	Mode        string        `yaml:"mode"`
+	TestAddress string        `yaml:"test_address"`
+	Admins      []string      `yaml:"admins"`
+	Timeout     time.Duration `yaml:"timeout"`
+}
+
+// Policy holds the numbers that decide when Monitor acts. Its times are policy times: see [PolicyTime].
+type Policy struct {
+	// Day is how long one policy day lasts in real time: 24h, unless a demo shortens it.
+	Day time.Duration `yaml:"day"`
+
+	OnlineToGood          PolicyTime `yaml:"online_to_good"`
+	OfflineToDown         PolicyTime `yaml:"offline_to_down"`
+	FailbootToDown        PolicyTime `yaml:"failboot_to_down"`
+	SafebootToFailboot    PolicyTime `yaml:"safeboot_to_failboot"`
+	DisabledToDown        PolicyTime `yaml:"disabled_to_down"`
+	DisabledRecent        PolicyTime `yaml:"disabled_recent"`
+	GoodUptime            PolicyTime `yaml:"good_uptime"`
+	PCUOnlineToGood       PolicyTime `yaml:"pcu_online_to_good"`
+	PCUOfflineToDown      PolicyTime `yaml:"pcu_offline_to_down"`
+	SiteMinUp             int        `yaml:"site_min_up"`
+	SiteOnlineToGood      PolicyTime `yaml:"site_online_to_good"`
+	SiteOfflineToDown     PolicyTime `yaml:"site_offline_to_down"`
+	SiteNew               PolicyTime `yaml:"site_new"`
+	NodeDownAfter         PolicyTime `yaml:"node_down_after"`
+	FailbootAfter         PolicyTime `yaml:"failboot_after"`
+	SiteDownBeforePenalty PolicyTime `yaml:"site_down_before_penalty"`
+	PenaltyStep           PolicyTime `yaml:"penalty_step"`
+	HealthyDelay          PolicyTime `yaml:"healthy_delay"`
+	ThanksGrace           PolicyTime `yaml:"thanks_grace"`
+	MachineStep           PolicyTime `yaml:"machine_step"`
+	PeopleStep            PolicyTime `yaml:"people_step"`
+	AdminStep             PolicyTime `yaml:"admin_step"`
+	GroupWait             PolicyTime `yaml:"group_wait"`
+	// NoticeEvery is the least time between two notices of one kind about one target.
+	NoticeEvery  map[string]PolicyTime `yaml:"notice_every"`
+	RebootWindow PolicyTime            `yaml:"reboot_window"`
+	MaxReboots   int                   `yaml:"max_reboots"`
+	Guard        Guard                 `yaml:"guard"`
+	Budget       Budget                `yaml:"budget"`
+	Kernels      Kernels               `yaml:"kernels"`
+}
+
+// Guard is the fleet guard: when this share of the fleet, and at least so many nodes, go down in one sweep,
+// Monitor suspects itself and opens nothing.
+type Guard struct {
+	Share   float64 `yaml:"share"`
+	AtLeast int     `yaml:"at_least"`
+}
+
+// Budget holds how many acts of each kind one policy hour allows.
+type Budget struct {
+	RebootsFleet    int `yaml:"reboots_fleet"`
+	RebootsSite     int `yaml:"reboots_site"`
+	ReinstallsFleet int `yaml:"reinstalls_fleet"`
+	ReinstallsSite  int `yaml:"reinstalls_site"`
+	PenaltiesFleet  int `yaml:"penalties_fleet"`
+	PenaltiesSite   int `yaml:"penalties_site"`
+}
+
+// Kernels holds regular expressions that tell old kernels and boot CDs from current ones.
+type Kernels struct {
+	OldBootCD []string `yaml:"old_bootcd"`
+	OldProd   []string `yaml:"old_prod"`
+	Current   []string `yaml:"current"`
+}
+
+// Sweep says how often the whole fleet is looked at. Both times are policy times.
+type Sweep struct {
+	Every  PolicyTime `yaml:"every"`
+	Jitter PolicyTime `yaml:"jitter"`
+}
+
+// HTTP is where the worker serves its pages, /healthz and /metrics.
+type HTTP struct {
+	Listen string `yaml:"listen"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
