@@ -1,0 +1,222 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values of mail.tls and mail.mode.
+const (
+	TLSNone     = "none"
+	TLSStartTLS = "starttls"
+	TLSWrapped  = "tls"
+
+	ModeLive    = "live"    // mail goes to the people
+	ModeTest    = "test"    // all mail goes to mail.test_address and names those who would have got it
+	ModeObserve = "observe" // no mail leaves
+)
+
+// problem is one thing wrong with one setting. Its text never holds the value of a secret.
+type problem struct{ path, text string }
+
+// at makes the problem an error that begins with the place that set the value, if any place did.
+func (p problem) at(place string) error {
+	switch place {
+	case "":
+		return fmt.Errorf("%s: %s", p.path, p.text)
+	case "--set " + p.path:
+		return fmt.Errorf("%s: %s", place, p.text)
+	}
+	return fmt.Errorf("%s: %s: %s", place, p.path, p.text)
+}
+
+// Validate checks that every setting can be meant, without asking which settings a program needs.
+func (c *Config) Validate() error {
+	var errs []error
+	for _, p := range c.problems() {
+		errs = append(errs, p.at(""))
+	}
+	return errors.Join(errs...)
+}
+
+// problems finds all that is wrong, in the order of the file.
+func (c *Config) problems() []problem {
+	var found []problem
+	check := func(ok bool, path, format string, args ...any) {
+		if !ok {
+			found = append(found, problem{path, fmt.Sprintf(format, args...)})
+		}
+	}
+	positive := func(path string, d time.Duration) { check(d > 0, path, "must be above zero, not %s", d) }
+	oneOf := func(path, value string, allowed ...string) {
+		check(slices.Contains(allowed, value), path, "must be %s, not %q", strings.Join(allowed, ", "), value)
+	}
+	address := func(path, value string) {
+		check(value == "" || isAddress(value), path, "%q is not host:port", value)
+	}
+	person := func(path, value string) {
+		check(value == "" || isMail(value), path, "%q is not a mail address", value)
+	}
+
+	check(c.PLC.URL == "" || isHTTP(c.PLC.URL), "plc.url", "must be an http or https URL without user and password")
+	positive("plc.timeout", c.PLC.Timeout)
+	check(c.PLC.Cache >= 0, "plc.cache", "must not be negative")
+	check(c.Database.URL == "" || isPostgres(c.Database.URL), "database.url", "must begin with postgres:// or postgresql://")
+
+	address("temporal.address", c.Temporal.Address)
+	check((c.Temporal.TLSCertFile == "") == (c.Temporal.TLSKeyFile == ""), "temporal.tls_cert_file", "goes together with temporal.tls_key_file")
+	tls := c.Temporal.TLSCAFile + c.Temporal.TLSCertFile + c.Temporal.TLSServerName
+	check(c.Temporal.TLS || tls == "", "temporal.tls", "must be true when another temporal.tls_ setting is set")
+	check(c.Temporal.TLS || c.Temporal.APIKey == "", "temporal.tls", "must be true, since an API key must not travel in the clear")
+
+	check(len(c.Probe.SSHPorts) > 0, "probe.ssh_ports", "must name at least one port")
+	for _, port := range c.Probe.SSHPorts {
+		check(isPort(port), "probe.ssh_ports", "%d is not a port", port)
+	}
+	for logical, actual := range c.Probe.PortMap {
+		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)
+	}
+	positive("probe.timeout", c.Probe.Timeout)
+	check(c.Probe.Tries >= 1, "probe.tries", "must be at least 1, not %d", c.Probe.Tries)
+	check(c.Probe.Parallel >= 1, "probe.parallel", "must be at least 1, not %d", c.Probe.Parallel)
+	check(c.Probe.Batch >= 1, "probe.batch", "must be at least 1, not %d", c.Probe.Batch)
+	address("probe.resolver", c.Probe.Resolver)
+
+	positive("pcu.connect_timeout", c.PCU.ConnectTimeout)
+	positive("pcu.operation_timeout", c.PCU.OperationTimeout)
+
+	address("mail.smtp", c.Mail.SMTP)
+	person("mail.from", c.Mail.From)
+	person("mail.reply_to", c.Mail.ReplyTo)
+	person("mail.test_address", c.Mail.TestAddress)
+	for _, a := range c.Mail.Admins {
+		person("mail.admins", a)
+	}
+	oneOf("mail.tls", c.Mail.TLS, TLSNone, TLSStartTLS, TLSWrapped)
+	oneOf("mail.mode", c.Mail.Mode, ModeLive, ModeTest, ModeObserve)
+	check(c.Mail.Mode != ModeTest || c.Mail.TestAddress != "", "mail.test_address", "must be set when mail.mode is test")
+	check((c.Mail.Username == "") == (c.Mail.Password == ""), "mail.username", "goes together with mail.password")
+	check(c.Mail.TLS != TLSNone || c.Mail.Password == "" || isLoopback(c.Mail.SMTP), "mail.tls",
+		"must not be none when there is a password, unless the mail server is on this machine")
+	positive("mail.timeout", c.Mail.Timeout)
+
+	found = append(found, c.Policy.problems()...)
+	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
+	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
+	address("http.listen", c.HTTP.Listen)
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	return found
+}
+
+// problems leaves the judgement of the numbers to the policy room, and adds what it takes for granted.
+func (p Policy) problems() []problem {
+	var found []problem
+	if err := p.Numbers().Validate(); err != nil {
+		path, text, _ := strings.Cut(err.Error(), " ")
+		found = append(found, problem{strings.TrimSuffix(path, ":"), text})
+	}
+	b := p.Budget
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"reboots_fleet", b.RebootsFleet}, {"reboots_site", b.RebootsSite}, {"reinstalls_fleet", b.ReinstallsFleet},
+		{"reinstalls_site", b.ReinstallsSite}, {"penalties_fleet", b.PenaltiesFleet}, {"penalties_site", b.PenaltiesSite},
+	} {
+		if n.value < 0 {
+			found = append(found, problem{"policy.budget." + n.key, fmt.Sprintf("must not be negative, but is %d", n.value)})
+		}
+	}
+	return found
+}
+
+// Require checks that what a program cannot do without is there. A section is plc, database, secrets, temporal,
+// probe, mail or http.
+func (c *Config) Require(sections ...string) error {
+	needs := map[string][]struct{ path, value string }{
+		"plc": {{"plc.url", c.PLC.URL}, {"plc.username", c.PLC.Username},
+			{"plc.password", c.PLC.Password.Reveal()}},
+		"database": {{"database.url", c.Database.URL.Reveal()}},
+		"secrets":  {{"secrets.key_file", c.Secrets.KeyFile}},
+		"temporal": {{"temporal.address", c.Temporal.Address}, {"temporal.namespace", c.Temporal.Namespace}, {"temporal.task_queue", c.Temporal.TaskQueue}},
+		"probe":    {{"probe.ssh_user", c.Probe.SSHUser}, {"probe.ssh_key_file", c.Probe.SSHKeyFile}},
+		"http":     {{"http.listen", c.HTTP.Listen}},
+		"mail":     nil,
+	}
+	if c.Mail.Mode != ModeObserve {
+		needs["mail"] = append(needs["mail"], []struct{ path, value string }{{"mail.smtp", c.Mail.SMTP}, {"mail.from", c.Mail.From}}...)
+	}
+	var errs []error
+	for _, section := range sections {
+		list, known := needs[section]
+		if !known {
+			errs = append(errs, fmt.Errorf("config: no section %q can be required", section))
+		}
+		for _, need := range list {
+			if need.value == "" {
+				errs = append(errs, fmt.Errorf("%s: must be set (in the file, or as %s)", need.path, leaf{path: need.path}.env()))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Key reads the 32-byte key for secrets at rest: 64 hexadecimal digits in a file. It is nil when no file is named.
+func (s Secrets) Key() ([]byte, error) {
+	if s.KeyFile == "" {
+		return nil, nil
+	}
+	text, err := readSecret(s.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("secrets.key_file: %w", err)
+	}
+	key, err := hex.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("secrets.key_file: %s must hold 64 hexadecimal digits (openssl rand -hex 32)", s.KeyFile)
+	}
+	if info, err := os.Stat(s.KeyFile); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return nil, fmt.Errorf("secrets.key_file: everyone may write to %s", s.KeyFile)
+	}
+	return key, nil
+}
+
+func isHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
+}
+
+func isPostgres(s Secret) bool {
+	return strings.HasPrefix(s.Reveal(), "postgres://") || strings.HasPrefix(s.Reveal(), "postgresql://")
+}
+
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 0 && n <= 65535
+}
+
+func isPort(n int) bool { return n >= 1 && n <= 65535 }
+
+func isMail(text string) bool {
+	_, err := mail.ParseAddress(text)
+	return err == nil && !strings.ContainsAny(text, "\r\n")
+}
+
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
