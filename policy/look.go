@@ -1,0 +1,117 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What a look at a node amounts to.
+const (
+	Down  = "DOWN"
+	Debug = "DEBUG"
+	Boot  = "BOOT"
+
+	CategoryError     = "ERROR"
+	CategoryOldBootCD = "OLDBOOTCD"
+	CategoryOldProd   = "OLDPROD"
+	CategoryProd      = "PROD"
+	CategoryUnknown   = "UNKNOWN"
+)
+
+// States of a TCP port as a probe sees it.
+const (
+	PortOpen     = "open"
+	PortClosed   = "closed"
+	PortFiltered = "filtered"
+)
+
+// NodeLook is what a probe saw of a node.
+type NodeLook struct {
+	SSH         bool
+	SSHFailure  string // why there was no ssh
+	Kernel      string // uname -a
+	BootManager bool   // the BootManager is there: debug mode
+	BootCD      string // id of the boot CD
+	Ports       map[int]string
+	Uptime      time.Duration
+}
+
+// Finding is what policy makes of a look.
+type Finding struct {
+	Category string
+	State    string
+	Firewall bool // it runs, but a port that must be open is not
+	Uptime   time.Duration
+	Reason   string
+}
+
+// mustBeOpen are the ports of a node in production: ssh, web, and the node's second ssh.
+var mustBeOpen = [...]int{22, 80, 806}
+
+// InferNode names the category and state of a node from one look. Kernels that do not compile match nothing.
+func InferNode(k Kernels, l NodeLook) Finding {
+	f := Finding{Uptime: l.Uptime}
+	if !l.SSH {
+		why := l.SSHFailure
+		if why == "" {
+			why = "no answer"
+		}
+		f.Category, f.State, f.Reason = CategoryError, Down, "no ssh: "+why
+		return f
+	}
+	f.State = Boot
+	if l.BootManager {
+		f.State = Debug
+	}
+	switch {
+	case matches(k.OldBootCD, l.Kernel) || strings.Contains(l.BootCD, "v2"):
+		f.Category, f.State = CategoryOldBootCD, Debug
+	case matches(k.OldProd, l.Kernel):
+		f.Category = CategoryOldProd
+	case matches(k.Current, l.Kernel):
+		f.Category = CategoryProd
+	default:
+		f.Category = CategoryUnknown
+	}
+	f.Reason = fmt.Sprintf("%s, kernel %q", strings.ToLower(f.State), release(l.Kernel))
+	if f.State != Boot {
+		return f
+	}
+	for _, port := range mustBeOpen {
+		if state := l.Ports[port]; state != PortOpen {
+			if state == "" {
+				state = "not looked at"
+			}
+			f.State, f.Firewall = Down, true
+			f.Reason = fmt.Sprintf("runs, but port %d is %s", port, state)
+			return f
+		}
+	}
+	return f
+}
+
+func matches(expressions []string, s string) bool {
+	return slices.ContainsFunc(expressions, func(e string) bool {
+		re, err := regexp.Compile(e)
+		return err == nil && re.MatchString(s)
+	})
+}
+
+// release is the third word of uname -a.
+func release(kernel string) string {
+	if words := strings.Fields(kernel); len(words) > 2 {
+		return words[2]
+	}
+	return kernel
+}
+
+// NodeUp says whether a node may be left alone: a fresh look found it running with its ports open.
+func NodeUp(_ NodeRecord, f Finding) (bool, string) {
+	if f.State == Boot {
+		return true, "up: " + f.Reason
+	}
+	return false, f.Reason
+}

@@ -1,0 +1,165 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Status is what a node, a PCU or a site is, with hysteresis: one lost probe changes little.
+type Status string
+
+// NodeStatus is another name of Status, for the records of nodes.
+type NodeStatus = Status
+
+// The statuses. Failboot, safeboot and disabled are for nodes, new is for sites.
+const (
+	Offline  Status = "offline"
+	Online   Status = "online"
+	IsDown   Status = "down"
+	IsGood   Status = "good"
+	Failboot Status = "failboot"
+	Safeboot Status = "safeboot"
+	Disabled Status = "disabled"
+	New      Status = "new"
+)
+
+// Record is a status and since when it holds.
+type Record struct {
+	Status  Status
+	Changed time.Time
+}
+
+// Records of the three kinds of things that have a status.
+type (
+	NodeRecord = Record
+	PCURecord  = Record
+	SiteRecord = Record
+)
+
+// Bad says whether something is missed: offline or down.
+func (s Status) Bad() bool { return s == Offline || s == IsDown }
+
+// Fine says whether something works: online or good.
+func (s Status) Fine() bool { return s == Online || s == IsGood }
+
+// NodeSeen is what the status machine of a node looks at.
+type NodeSeen struct {
+	State          string // Down, Debug or Boot
+	BootState      string // in PLC
+	Uptime         time.Duration
+	NeverContacted bool // PLC has no last contact
+}
+
+// CleanBootState gives PLC's name of today for a boot state that may be an old one.
+func CleanBootState(s string) string {
+	switch s {
+	case "diag", "diagnose":
+		return "safeboot"
+	case "rins":
+		return "reinstall"
+	case "disable":
+		return "disabled"
+	case "dbg":
+		return "failboot"
+	}
+	return s
+}
+
+// NextNode is the status of a node after a look, and why. First what was seen moves it, then its age.
+func NextNode(n Numbers, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecord, string) {
+	if was.Status == "" {
+		was = NodeRecord{Offline, now}
+	}
+	r, reason := was, "as before"
+	become := func(s Status, at time.Time, why string) {
+		if r.Status != s {
+			r, reason = NodeRecord{s, at}, why
+		}
+	}
+	bootState := CleanBootState(seen.BootState)
+	switch seen.State {
+	case Down:
+		disabled := bootState == "disabled" && now.Sub(was.Changed) < n.DisabledRecent
+		switch {
+		case disabled && was.Status != Disabled:
+			become(Disabled, now, "down, and disabled in PLC")
+		case !disabled && was.Status != Offline && was.Status != IsDown && was.Status != Disabled:
+			become(Offline, now, "stopped answering")
+		}
+	case Debug:
+		switch bootState {
+		case "disabled":
+			become(Disabled, now, "in debug mode, and disabled in PLC")
+		case "safeboot":
+			become(Safeboot, now, "in debug mode, as PLC asks")
+		default:
+			become(Failboot, now, "in debug mode")
+		}
+	case Boot:
+		if was.Status != Online && was.Status != IsGood {
+			if seen.Uptime > n.GoodUptime {
+				become(IsGood, now.Add(-seen.Uptime), "up for "+n.Days(seen.Uptime))
+			} else {
+				become(Online, now, "answers again")
+			}
+		}
+	}
+	age := now.Sub(r.Changed)
+	later := func(s Status, after time.Duration, at time.Time) {
+		if age >= after {
+			become(s, at, fmt.Sprintf("%s for %s", r.Status, n.Days(age)))
+		}
+	}
+	switch {
+	case r.Status == Online:
+		later(IsGood, n.OnlineToGood, r.Changed)
+	case r.Status == Disabled:
+		later(IsDown, n.DisabledToDown, now)
+	case r.Status == Offline && seen.NeverContacted && age >= n.DisabledToDown:
+		later(IsDown, n.DisabledToDown, now)
+	case r.Status == Offline:
+		later(IsDown, n.OfflineToDown, r.Changed)
+	case r.Status == Failboot:
+		later(IsDown, n.FailbootToDown, r.Changed)
+	case r.Status == Safeboot:
+		later(Failboot, n.SafebootToFailboot, now)
+	}
+	return r, reason
+}
+
+// NextPCU is the status of a PCU after a dry run, and why.
+func NextPCU(n Numbers, was PCURecord, ok bool, now time.Time) (PCURecord, string) {
+	return next(was, ok, n.PCUOnlineToGood, n.PCUOfflineToDown, now, "dry run passes", "dry run fails", n)
+}
+
+// NextSite is the status of a site with so many nodes up, and why. A blacklisted node counts as up.
+func NextSite(n Numbers, was SiteRecord, up int, created, now time.Time) (SiteRecord, string) {
+	enough := up >= n.SiteMinUp
+	if !enough && (was.Status == "" || was.Status == New) && now.Sub(created) < n.SiteNew {
+		if was.Status == "" {
+			was = SiteRecord{New, now}
+		}
+		return was, "a new site that was never online"
+	}
+	return next(was, enough, n.SiteOnlineToGood, n.SiteOfflineToDown, now,
+		fmt.Sprintf("%d nodes up", up), fmt.Sprintf("%d nodes up, %d needed", up, n.SiteMinUp), n)
+}
+
+// next moves a two-sided status: online ages to good, offline to down, both keeping their time.
+func next(was Record, ok bool, toGood, toDown time.Duration, now time.Time, yes, no string, n Numbers) (Record, string) {
+	r, reason := was, "as before"
+	switch {
+	case ok && !was.Status.Fine():
+		r, reason = Record{Online, now}, yes
+	case !ok && !was.Status.Bad():
+		r, reason = Record{Offline, now}, no
+	}
+	age := now.Sub(r.Changed)
+	switch {
+	case r.Status == Online && age >= toGood:
+		r, reason = Record{IsGood, r.Changed}, "online for "+n.Days(age)
+	case r.Status == Offline && age >= toDown:
+		r, reason = Record{IsDown, r.Changed}, "offline for "+n.Days(age)
+	}
+	return r, reason
+}
