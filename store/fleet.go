@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+)
+
+// Site is a site with its status and what it is denied.
+type Site struct {
+	LoginBase    string            `json:"login_base"`
+	Name         string            `json:"name"`
+	Enabled      bool              `json:"enabled"`
+	Pending      bool              `json:"pending"`
+	Gone         bool              `json:"gone"`
+	Created      time.Time         `json:"created,omitzero"`
+	ExemptUntil  time.Time         `json:"exempt_until,omitzero"`
+	Record       policy.SiteRecord `json:"record" db:"-"`
+	Status       policy.Status     `json:"-"`
+	Changed      time.Time         `json:"-"`
+	PenaltyLevel int               `json:"penalty_level"`
+	LastRaise    time.Time         `json:"last_raise,omitzero"`
+}
+
+// Node is a node with what was last seen of it.
+type Node struct {
+	NodeID      int               `json:"node_id"`
+	Hostname    string            `json:"hostname"`
+	Site        string            `json:"site"`
+	IP          string            `json:"ip"`
+	BootState   string            `json:"boot_state"`
+	Model       string            `json:"model"`
+	LastContact time.Time         `json:"last_contact,omitzero"`
+	PCUID       int               `json:"pcu_id"`
+	Outlet      int               `json:"outlet"`
+	ExemptUntil time.Time         `json:"exempt_until,omitzero"`
+	Gone        bool              `json:"gone"`
+	Record      policy.NodeRecord `json:"record" db:"-"`
+	Status      policy.Status     `json:"-"`
+	Changed     time.Time         `json:"-"`
+	State       string            `json:"state"`
+	Category    string            `json:"category"`
+	Firewall    bool              `json:"firewall"`
+	Reason      string            `json:"reason"`
+	Uptime      time.Duration     `json:"uptime"`
+	SeenAt      time.Time         `json:"seen_at,omitzero"`
+	Detail      json.RawMessage   `json:"detail,omitempty"`
+}
+
+// PCU is a power control unit with the outcome of its last dry run.
+type PCU struct {
+	PCUID    int              `json:"pcu_id"`
+	Name     string           `json:"name"`
+	Site     string           `json:"site"`
+	Hostname string           `json:"hostname"`
+	IP       string           `json:"ip"`
+	Username string           `json:"username"`
+	Model    string           `json:"model"`
+	Gone     bool             `json:"gone"`
+	Record   policy.PCURecord `json:"record" db:"-"`
+	Status   policy.Status    `json:"-"`
+	Changed  time.Time        `json:"-"`
+	OK       bool             `json:"ok"`
+	Reason   string           `json:"reason"`
+	SeenAt   time.Time        `json:"seen_at,omitzero"`
+}
+
+const (
+	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
+	siteSQL = `select login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
+		status, coalesce(changed,` + epoch + `) changed, penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
+	nodeSQL = `select node_id, hostname, site, ip, boot_state, model, coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid, outlet,
+		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason, uptime,
+		coalesce(seen_at,` + epoch + `) seen_at, detail from node `
+	pcuSQL = `select pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,
+		coalesce(seen_at,` + epoch + `) seen_at from pcu `
+)
+
+func sitesOf(list []Site, err error) ([]Site, error) {
+	for i := range list {
+		list[i].Record = policy.Record{Status: list[i].Status, Changed: list[i].Changed}
+	}
+	return list, err
+}
+
+func nodesOf(list []Node, err error) ([]Node, error) {
+	for i := range list {
+		list[i].Record = policy.Record{Status: list[i].Status, Changed: list[i].Changed}
+	}
+	return list, err
+}
+
+func pcusOf(list []PCU, err error) ([]PCU, error) {
+	for i := range list {
+		list[i].Record = policy.Record{Status: list[i].Status, Changed: list[i].Changed}
+	}
+	return list, err
+}
+
+func first[T any](what string, list []T, err error) (T, error) {
+	var zero T
+	if err != nil {
+		return zero, err
+	}
+	if len(list) == 0 {
+		return zero, fmt.Errorf("%s: %w", what, ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// Node reads one node by its exact name; ErrNotFound when PLC never had it.
+func (s *Store) Node(ctx context.Context, host string) (Node, error) {
+	list, err := nodesOf(many[Node](ctx, s, "node "+host, nodeSQL+`where hostname = $1`, host))
+	return first("node "+host, list, err)
+}
+
+// Nodes reads nodes that are not gone, by id, at most limit above after.
+func (s *Store) Nodes(ctx context.Context, after int64, limit int) ([]Node, error) {
+	return nodesOf(many[Node](ctx, s, "nodes", nodeSQL+`where not gone and node_id > $1 order by node_id limit $2`, after, limit))
+}
+
+// NodesOfSite reads a site's nodes.
+func (s *Store) NodesOfSite(ctx context.Context, site string) ([]Node, error) {
+	return nodesOf(many[Node](ctx, s, "nodes of "+site, nodeSQL+`where not gone and site = $1 order by hostname`, site))
+}
+
+// PCU reads one PCU by PLC's id.
+func (s *Store) PCU(ctx context.Context, id int) (PCU, error) {
+	what := fmt.Sprintf("pcu %d", id)
+	list, err := pcusOf(many[PCU](ctx, s, what, pcuSQL+`where pcu_id = $1`, id))
+	return first(what, list, err)
+}
+
+// PCUByName reads one PCU by its name.
+func (s *Store) PCUByName(ctx context.Context, name string) (PCU, error) {
+	list, err := pcusOf(many[PCU](ctx, s, "pcu "+name, pcuSQL+`where name = $1 order by gone, pcu_id limit 1`, name))
+	return first("pcu "+name, list, err)
+}
+
+// PCUs reads PCUs that are not gone, by id, at most limit above after.
+func (s *Store) PCUs(ctx context.Context, after int64, limit int) ([]PCU, error) {
+	return pcusOf(many[PCU](ctx, s, "pcus", pcuSQL+`where not gone and pcu_id > $1 order by pcu_id limit $2`, after, limit))
+}
+
+// PCUPassword unseals a PCU's password.
+func (s *Store) PCUPassword(ctx context.Context, id int) (plc.Secret, error) {
+	var sealed []byte
+	if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = $1`, id).Scan(&sealed); err != nil {
+		return "", fmt.Errorf("password of pcu %d: %w", id, err)
+	}
+	p, err := s.seal.open(id, sealed)
+	return plc.Secret(p), err
+}
+
+// Site reads one site by its login_base.
+func (s *Store) Site(ctx context.Context, loginBase string) (Site, error) {
+	list, err := sitesOf(many[Site](ctx, s, "site "+loginBase, siteSQL+`where login_base = $1`, loginBase))
+	return first("site "+loginBase, list, err)
+}
+
+// Sites reads all sites that are not gone.
+func (s *Store) Sites(ctx context.Context) ([]Site, error) {
+	return sitesOf(many[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`))
+}
+
+// NodeLook is what a sweep saw of a node.
+type NodeLook struct {
+	Host, State, Category, Reason string
+	Firewall                      bool
+	Uptime                        time.Duration
+	At                            time.Time
+	Detail                        json.RawMessage
+}
+
+// SaveNodeLooks writes what was seen in one round trip; what changed since the last look goes into the history.
+func (s *Store) SaveNodeLooks(ctx context.Context, looks []NodeLook) error {
+	b := &pgx.Batch{}
+	for _, l := range looks {
+		b.Queue(`insert into history (at, kind, target, was, became, reason)
+			select $2, 'look', hostname, state || ' ' || category, $3 || ' ' || $4, $6 from node
+			where hostname = $1 and (state, category, firewall) is distinct from ($3, $4, $5::boolean)`, l.Host, l.At, l.State, l.Category, l.Firewall, l.Reason)
+		b.Queue(`update node set seen_at=$2, state=$3, category=$4, firewall=$5, reason=$6, uptime=$7, detail=$8 where hostname=$1`,
+			l.Host, l.At, l.State, l.Category, l.Firewall, l.Reason, l.Uptime, l.Detail)
+	}
+	return s.send(ctx, "save node looks", b)
+}
+
+// PCULook is the outcome of a dry run.
+type PCULook struct {
+	PCUID  int
+	At     time.Time
+	OK     bool
+	Reason string
+}
+
+// SavePCULooks is SaveNodeLooks for PCUs.
+func (s *Store) SavePCULooks(ctx context.Context, looks []PCULook) error {
+	b := &pgx.Batch{}
+	for _, l := range looks {
+		b.Queue(`update pcu set seen_at=$2, ok=$3, reason=$4 where pcu_id=$1`, l.PCUID, l.At, l.OK, l.Reason)
+	}
+	return s.send(ctx, "save PCU looks", b)
+}
+
+// Change is a new status of a node, a PCU (Target is its id) or a site, and why.
+type Change struct {
+	Kind, Target string // kind: node, pcu or site
+	Was, Record  policy.Record
+	Reason       string
+}
+
+// SaveChanges writes new statuses and their history in one transaction.
+func (s *Store) SaveChanges(ctx context.Context, changes []Change, now time.Time) error {
+	b := &pgx.Batch{}
+	for _, c := range changes {
+		switch c.Kind {
+		case "node":
+			b.Queue(`update node set status=$2, changed=$3 where hostname=$1`, c.Target, c.Record.Status, c.Record.Changed)
+		case "pcu":
+			b.Queue(`update pcu set status=$2, changed=$3 where pcu_id=$1::int`, c.Target, c.Record.Status, c.Record.Changed)
+		case "site":
+			b.Queue(`update site set status=$2, changed=$3 where login_base=$1`, c.Target, c.Record.Status, c.Record.Changed)
+		default:
+			return fmt.Errorf("a %s has no status", c.Kind)
+		}
+		if c.Was.Status != c.Record.Status {
+			b.Queue(`insert into history (at, kind, target, was, became, reason) values ($1,$2,$3,$4,$5,$6)`, now, c.Kind, c.Target, c.Was.Status, c.Record.Status, c.Reason)
+		}
+	}
+	return s.send(ctx, "save statuses", b)
+}
+
+// SetPenaltyLevel keeps a site's penalty level, and when it was last raised.
+func (s *Store) SetPenaltyLevel(ctx context.Context, site string, level int, at time.Time) error {
+	_, err := s.pool.Exec(ctx, `update site set last_raise = case when $2 > penalty_level then $3 else last_raise end, penalty_level = $2 where login_base = $1`, site, level, at)
+	return err
+}
+
+func (s *Store) send(ctx context.Context, what string, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	})
+}
+
+// Passage is one line of the history of a node, PCU or site.
+type Passage struct {
+	At                                time.Time
+	Kind, Target, Was, Became, Reason string
+}
+
+// History reads what changed at a target, newest first.
+func (s *Store) History(ctx context.Context, target string, limit int) ([]Passage, error) {
+	return many[Passage](ctx, s, "history of "+target, `select at, kind, target, was, became, reason from history where target = $1 order by id desc limit $2`, target, limit)
+}

@@ -1,0 +1,121 @@
+// Package store keeps what Monitor knows in Postgres: the PLC snapshot, what was last seen and how it changed, and the
+// ledger of everything Monitor did. A change and its reason are always written together.
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/tern/v2/migrate"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNotFound says that the store has no such row.
+var ErrNotFound = errors.New("not in the store")
+
+// Options say where Postgres is and how PCU passwords are sealed.
+type Options struct {
+	URL string
+	Key []byte // 32 bytes for AES-256; without it PCU passwords are not kept at all
+}
+
+// Store is a pool of connections. It is safe for use by many goroutines.
+type Store struct {
+	pool *pgxpool.Pool
+	seal *sealer
+}
+
+// Open connects and checks that Postgres answers.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, errors.New("database.url is no Postgres URL: it looks like postgres://user@host:5432/monitor") // the parse error may hold the password
+	}
+	seal, err := newSealer(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err == nil {
+		err = pool.Ping(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, cfg.ConnConfig.Database, err)
+	}
+	return &Store{pool: pool, seal: seal}, nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping answers nil when Postgres does.
+func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+
+// Migrate brings the schema up to date. Several processes may do so at once.
+func (s *Store) Migrate(ctx context.Context) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	m, err := migrate.NewMigrator(ctx, conn.Conn(), "public.schema_version")
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		err = m.LoadMigrations(files)
+	}
+	if err == nil {
+		err = m.Migrate(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// one reads a single row into a struct by its db tags.
+func one[T any](ctx context.Context, s *Store, what, sql string, args ...any) (T, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		var zero T
+		return zero, fmt.Errorf("%s: %w", what, err)
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	return v, err
+}
+
+func many[T any](ctx context.Context, s *Store, what, sql string, args ...any) ([]T, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	v, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return v, nil
+}
+
+// orNull keeps the zero time out of the database.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,191 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/testbed/pglocal"
+)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	url := pglocal.ForTest(t)
+	s, err := Open(t.Context(), Options{URL: url, Key: bytes.Repeat([]byte{7}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	var wg sync.WaitGroup
+	for range 2 { // two workers that start at once
+		wg.Go(func() {
+			if err := s.Migrate(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return s
+}
+
+var snapshot = plc.Snapshot{
+	Taken: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Name: "Princeton", Enabled: true}},
+	Nodes: []plc.Node{
+		{NodeID: 10, Hostname: "planetlab1.princeton.example", SiteID: 1, BootState: "boot", PCUIDs: []int{5}, Ports: []int{3}},
+		{NodeID: 11, Hostname: "planetlab2.princeton.example", SiteID: 1, BootState: "boot"},
+		{NodeID: 12, Hostname: "planetlab3.princeton.example", SiteID: 1, BootState: "boot"},
+	},
+	PCUs:         []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.princeton.example", Username: "admin", Password: "open sesame", Model: "OpenIPMI"}},
+	Persons:      []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"}, SiteIDs: []int{1}}, {PersonID: 2, Email: "pi@princeton.example", Roles: []string{"pi"}, SiteIDs: []int{1}}},
+	Interfaces:   []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
+	PersonExempt: map[int]time.Time{2: time.Now().Add(time.Hour)},
+}
+
+func TestStore(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	if err := s.SaveSnapshot(ctx, snapshot); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("a snapshot reads back", func(t *testing.T) {
+		n, err := s.Node(ctx, "planetlab1.princeton.example")
+		if err != nil || n.Site != "princeton" || n.PCUID != 5 || n.Outlet != 3 || n.IP != "127.10.1.1" {
+			t.Errorf("node is %+v, %v", n, err)
+		}
+		if _, err := s.Node(ctx, "nobody.example"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("an unknown node gives %v", err)
+		}
+	})
+	t.Run("a PCU password is sealed at rest", func(t *testing.T) {
+		var raw []byte
+		if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = 5`).Scan(&raw); err != nil || bytes.Contains(raw, []byte("sesame")) || len(raw) == 0 {
+			t.Errorf("at rest it is %q, %v", raw, err)
+		}
+		if p, err := s.PCUPassword(ctx, 5); err != nil || p.Reveal() != "open sesame" {
+			t.Errorf("it reads back as %q, %v", p.Reveal(), err)
+		}
+		other, _ := newSealer(bytes.Repeat([]byte{8}, 32))
+		if _, err := other.open(5, raw); err == nil {
+			t.Error("another key opens it")
+		}
+		if _, err := s.seal.open(6, raw); err == nil {
+			t.Error("it opens for another PCU")
+		}
+	})
+	t.Run("a missing row is gone and an unreadable one stays", func(t *testing.T) {
+		less := snapshot
+		less.Nodes = snapshot.Nodes[:1]
+		less.Unreadable = []string{"nodes 11"}
+		if err := s.SaveSnapshot(ctx, less); err != nil {
+			t.Fatal(err)
+		}
+		nodes, err := s.Nodes(ctx, 0, 100)
+		if err != nil || len(nodes) != 2 || nodes[1].NodeID != 11 {
+			t.Errorf("left are %+v, %v", nodes, err)
+		}
+	})
+	t.Run("an empty snapshot is refused", func(t *testing.T) {
+		if err := s.SaveSnapshot(ctx, plc.Snapshot{}); err == nil {
+			t.Error("it was taken")
+		}
+	})
+	t.Run("only exempt people are left out of contacts", func(t *testing.T) {
+		to, skipped, err := s.Contacts(ctx, "princeton", []string{"tech", "pi"}, time.Now())
+		if err != nil || len(to) != 1 || to[0].Email != "tech@princeton.example" || !slices.Equal(skipped, []string{"pi@princeton.example"}) {
+			t.Errorf("contacts are %v, skipped %v, %v", to, skipped, err)
+		}
+		if to, _, _ := s.Contacts(ctx, "princeton", nil, time.Now()); len(to) != 0 {
+			t.Errorf("no roles mean %v", to)
+		}
+	})
+	t.Run("history is kept on change only", func(t *testing.T) {
+		const host = "planetlab1.princeton.example"
+		look := NodeLook{Host: host, State: "BOOT", Category: "PROD", At: time.Now(), Detail: []byte(`{}`)}
+		for range 3 {
+			if err := s.SaveNodeLooks(ctx, []NodeLook{look}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.Online, Changed: time.Now()}, Reason: "answers again"}
+		if err := s.SaveChanges(ctx, []Change{change}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		h, err := s.History(ctx, host, 10)
+		if err != nil || len(h) != 2 || h[0].Became != "online" || h[0].Reason != "answers again" {
+			t.Errorf("history is %+v, %v", h, err)
+		}
+		if n, _ := s.Node(ctx, host); n.Record.Status != policy.Online {
+			t.Errorf("status is %+v", n.Record)
+		}
+	})
+	t.Run("an intent is one however many ask", func(t *testing.T) {
+		var mu sync.Mutex
+		firsts := 0
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				_, existed, err := s.Intent(ctx, Action{Key: "nodedown/a/run/0", Kind: "reboot", Site: "princeton"})
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				if !existed {
+					firsts++
+				}
+			})
+		}
+		wg.Wait()
+		if firsts != 1 {
+			t.Errorf("%d were the first", firsts)
+		}
+		if err := s.Outcome(ctx, "nodedown/a/run/0", Ambiguous, "no answer"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Outcome(ctx, "nodedown/a/run/0", Done, "found on"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Outcome(ctx, "nodedown/a/run/0", Failed, "no"); err == nil {
+			t.Error("a known outcome was replaced")
+		}
+		if n, err := s.CountActions(ctx, "reboot", "princeton", time.Now().Add(-time.Hour)); n != 1 || err != nil {
+			t.Errorf("counted %d, %v", n, err)
+		}
+	})
+	t.Run("one worker at a time holds a PCU", func(t *testing.T) {
+		release, err := s.LockPCU(ctx, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+		if _, err := s.LockPCU(short, 5); !errors.Is(err, ErrBusy) {
+			t.Errorf("a second holder gets %v", err)
+		}
+		release()
+		if release, err = s.LockPCU(ctx, 5); err != nil {
+			t.Errorf("after release: %v", err)
+		} else {
+			release()
+		}
+	})
+	t.Run("a blacklist entry ends by itself", func(t *testing.T) {
+		now := time.Now()
+		if err := s.AddBlacklist(ctx, Entry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
+			t.Fatal(err)
+		}
+		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {
+			t.Errorf("now: %+v %v %v", e, on, err)
+		}
+		if _, on, _ := s.Blacklisted(ctx, "x", "princeton", now.Add(2*time.Hour)); on {
+			t.Error("it never ends")
+		}
+	})
+}

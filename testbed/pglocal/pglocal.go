@@ -1,0 +1,232 @@
+// Package pglocal gives a throw-away Postgres to the demo and the tests: a database inside DATABASE_URL where that is set,
+// else a private cluster in a temporary folder. It never touches a system cluster, and leaves nothing behind.
+package pglocal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Cluster is a Postgres that somebody may write to.
+type Cluster struct {
+	URL  string // of a fresh database
+	stop func() error
+}
+
+// Stop ends the cluster, or drops the database in somebody else's one, and removes every file.
+func (c *Cluster) Stop() error { return c.stop() }
+
+// Start brings up Postgres and waits until it answers. Progress goes to log.
+func Start(ctx context.Context, log io.Writer) (*Cluster, error) {
+	if base := os.Getenv("DATABASE_URL"); base != "" {
+		u, err := createDatabase(ctx, base)
+		if err != nil {
+			return nil, fmt.Errorf("DATABASE_URL is set, but a database cannot be made there: %w", err)
+		}
+		return &Cluster{URL: u, stop: func() error { return dropDatabase(base, u) }}, nil
+	}
+	bin, err := binaries(log)
+	if err != nil {
+		return nil, err
+	}
+	return private(ctx, bin)
+}
+
+// binaries finds the folder of initdb and postgres, and installs Debian's package as a last resort.
+func binaries(log io.Writer) (string, error) {
+	if bin, ok := find(); ok {
+		return bin, nil
+	}
+	const install = "install Postgres (Debian: `apt-get install postgresql`, macOS: `brew install postgresql`), or set DATABASE_URL"
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return "", errors.New("no Postgres found: " + install)
+	}
+	fmt.Fprintln(log, "installing Debian's postgresql, once, without a system cluster ...")
+	for _, args := range [][]string{{"update", "-q"}, {"install", "-qy", "--no-install-recommends", "postgresql-common"}, {"install", "-qy", "--no-install-recommends", "postgresql"}} {
+		cmd := exec.Command("apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = log, log
+		if args[0] == "install" && slices.Contains(args, "postgresql") {
+			_ = os.WriteFile("/etc/postgresql-common/createcluster.conf", []byte("create_main_cluster = false\n"), 0o644)
+		}
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("apt-get %s: %w; %s", args[0], err, install)
+		}
+	}
+	if bin, ok := find(); ok {
+		return bin, nil
+	}
+	return "", errors.New("no Postgres found after installing it: " + install)
+}
+
+func find() (string, bool) {
+	var dirs []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"} {
+		found, _ := filepath.Glob(pattern)
+		slices.Reverse(found)
+		dirs = append(dirs, found...)
+	}
+	if p, err := exec.LookPath("initdb"); err == nil {
+		dirs = append(dirs, filepath.Dir(p))
+	}
+	for _, d := range dirs {
+		if _, err := os.Stat(filepath.Join(d, "initdb")); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(d, "postgres")); err == nil {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+func private(ctx context.Context, bin string) (*Cluster, error) {
+	dir, err := os.MkdirTemp("", "monitor-pg-")
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Cluster, error) {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 { // Postgres refuses to run as root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			if u, err = user.Lookup("nobody"); err != nil {
+				return fail(errors.New("postgres cannot run as root, and there is neither a user postgres nor nobody"))
+			}
+		}
+		uid, _ = strconv.Atoi(u.Uid)
+		gid, _ = strconv.Atoi(u.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return fail(err)
+		}
+	}
+	command := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+		asUser(cmd, uid, gid)
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := command("initdb", "-D", data, "-U", "monitor", "-A", "trust", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
+		return fail(fmt.Errorf("initdb: %w: %s", err, out))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fail(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	server := command("postgres", "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir,
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+	logFile, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return fail(err)
+	}
+	server.Stdout, server.Stderr = logFile, logFile
+	if err := server.Start(); err != nil {
+		return fail(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = server.Wait(); close(ended) }()
+	stop := sync.OnceValue(func() error {
+		_ = server.Process.Signal(os.Interrupt) // fast shutdown
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			_ = server.Process.Kill()
+			<-ended
+		}
+		_ = logFile.Close()
+		return os.RemoveAll(dir)
+	})
+	base := fmt.Sprintf("postgres://monitor@127.0.0.1:%d/postgres", port)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		u, err := createDatabase(ctx, base)
+		if err == nil {
+			return &Cluster{URL: u, stop: stop}, nil
+		}
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(logFile.Name())
+			_ = stop()
+			return nil, fmt.Errorf("postgres ended at once: %s", text)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			_ = stop()
+			return nil, fmt.Errorf("postgres does not answer: %w", err)
+		}
+	}
+}
+
+func createDatabase(ctx context.Context, base string) (string, error) {
+	conn, err := pgx.Connect(ctx, base)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	var id [6]byte
+	_, _ = rand.Read(id[:])
+	name := "monitor_" + hex.EncodeToString(id[:])
+	if _, err := conn.Exec(ctx, "create database "+name); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+func dropDatabase(base, database string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	u, err := url.Parse(database)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, base)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "drop database if exists "+u.Path[1:]+" with (force)")
+	return err
+}
+
+// ForTest gives a test a fresh database on a cluster of its own, gone when the test ends.
+func ForTest(t testing.TB) string {
+	t.Helper()
+	c, err := Start(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c.URL
+}
