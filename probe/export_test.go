@@ -1,0 +1,4 @@
+package probe
+
+// ParseInside is parseInside for the tests outside.
+var ParseInside = parseInside

@@ -1,0 +1,105 @@
+package probe_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/probe"
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+var ports = map[int]int{22: 20022, 80: 20080, 806: 20806}
+
+func key(t testing.TB) ssh.Signer {
+	_, k, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ssh.NewSignerFromKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func node(t testing.TB, ip string, root ssh.PublicKey, state simnode.State) *simnode.Node {
+	n, err := simnode.New(simnode.Options{Host: "n.example", IP: ip, PortMap: ports, Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	if err := n.SetState(state); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestEveryStateIsToldApart(t *testing.T) {
+	k := key(t)
+	n := node(t, "127.9.1.1", k.PublicKey(), simnode.Up)
+	keys := &probe.HostKeys{}
+	o := probe.Options{SSHKey: k, PortMap: ports, Timeout: 700 * time.Millisecond, Tries: 1, Resolver: "127.0.0.1:1", HostKeys: keys}
+	for _, c := range []struct {
+		state       simnode.State
+		ok          bool
+		failure     string
+		p80         string
+		bootManager bool
+	}{
+		{simnode.Up, true, "", probe.Open, false},
+		{simnode.Debug, true, "", probe.Closed, true},
+		{simnode.Hung, false, probe.Timeout, probe.Open, false},
+		{simnode.Off, false, probe.Refused, probe.Closed, false},
+		{simnode.Firewalled, true, "", probe.Filtered, false},
+		{simnode.Filtered, false, probe.Timeout, probe.Filtered, false},
+		{simnode.Up, true, "", probe.Open, false},
+	} {
+		if err := n.SetState(c.state); err != nil {
+			t.Fatal(err)
+		}
+		r := probe.New(o).Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP})
+		if r.SSH.OK != c.ok || r.SSH.Failure != c.failure || r.Ports[80] != c.p80 || r.Inside.BootManager != c.bootManager {
+			t.Errorf("%s is seen as %+v", c.state, r)
+		}
+		if c.ok && !strings.HasPrefix(r.Inside.Kernel, "Linux n.example 4.19") {
+			t.Errorf("%s: kernel %q", c.state, r.Inside.Kernel)
+		}
+	}
+	o.SSHKey = key(t)
+	if r := probe.New(o).Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); r.SSH.Failure != probe.KeyDenied {
+		t.Errorf("a foreign key gives %+v", r.SSH)
+	}
+	n.Close()
+	node(t, "127.9.1.1", k.PublicKey(), simnode.Up)
+	o.SSHKey = k
+	if r := probe.New(o).Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); r.SSH.Failure != probe.HostKeyChanged {
+		t.Errorf("a changed host key gives %+v", r.SSH)
+	}
+	keys.Forget(n.Host)
+	if r := probe.New(o).Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); !r.SSH.OK {
+		t.Errorf("a forgotten host key gives %+v", r.SSH)
+	}
+}
+
+func TestNoTargetsNoLooks(t *testing.T) {
+	probe.New(probe.Options{}).Nodes(t.Context(), nil, func(probe.NodeResult) { t.Error("looked") })
+}
+
+func TestTheScriptRunsOnARealSystem(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "sh", "-c", probe.Script).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, whole := probe.ParseInside(string(out))
+	if !whole || in.Kernel == "" || in.Uptime == 0 {
+		t.Errorf("read %+v from %s", in, out)
+	}
+}
