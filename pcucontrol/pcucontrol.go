@@ -1,0 +1,150 @@
+// Package pcucontrol drives power control units: it tests a login, reads an outlet, and switches it. It needs nothing else
+// of Monitor, and never guesses: what was sent but not answered is ambiguous, what no device told is unverified.
+package pcucontrol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// State of an outlet.
+type State string
+
+// The states of an outlet. Unknown is the answer of devices that cannot tell.
+const (
+	Unknown State = "unknown"
+	On      State = "on"
+	Off     State = "off"
+)
+
+// Target is one outlet of one PCU.
+type Target struct {
+	Model    string
+	Host     string // name or address
+	Port     int    // 0: the model's own
+	User     string
+	Password string
+	Outlet   int // as printed on the device, from 1
+
+	// KnownHostKey is the ssh host key to insist on, in authorized_keys form; empty takes what the device shows.
+	KnownHostKey string
+	// Legacy permits the key exchanges and ciphers that old devices still speak.
+	Legacy bool
+	// Trace receives the conversation, with the password masked.
+	Trace func(line string)
+}
+
+// Result says what is known after an operation.
+type Result struct {
+	Verified bool     `json:"verified"` // the device itself confirmed it
+	Before   State    `json:"before"`
+	After    State    `json:"after"`
+	Tried    []string `json:"tried"` // transports, in order
+	Note     string   `json:"note,omitempty"`
+}
+
+// Kind sorts errors by what a caller would do about them.
+type Kind string
+
+// The kinds of errors.
+const (
+	Auth         Kind = "auth"
+	NoOutlet     Kind = "no such outlet"
+	Busy         Kind = "busy"
+	Refused      Kind = "refused"
+	Timeout      Kind = "timeout"
+	Unreachable  Kind = "unreachable"
+	Unexpected   Kind = "unexpected"
+	Ambiguous    Kind = "ambiguous"
+	UnknownModel Kind = "unknown model"
+	Unsupported  Kind = "unsupported"
+)
+
+// Error is every error of this package.
+type Error struct {
+	Kind   Kind
+	Host   string
+	Doing  string
+	Detail string // never holds a password
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("pcu %s: %s: %s", e.Host, e.Doing, e.Kind)
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	return s
+}
+
+// RetrySafe says whether the same call may simply be made again: nothing was switched, and time may help.
+func (e *Error) RetrySafe() bool {
+	return e.Kind == Busy || e.Kind == Timeout || e.Kind == Unreachable
+}
+
+// KindOf is the kind of an error of this package, or empty.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return ""
+}
+
+// driver is what a model can do. Operations a device has no word for answer Unsupported.
+type driver interface {
+	test(ctx context.Context, t Target) (Result, error)
+	status(ctx context.Context, t Target) (Result, error)
+	set(ctx context.Context, t Target, op operation) (Result, error)
+}
+
+type operation string
+
+const (
+	opOn    operation = "on"
+	opOff   operation = "off"
+	opCycle operation = "cycle"
+)
+
+// defaultDeadline bounds a call whose context has no deadline.
+const defaultDeadline = 90 * time.Second
+
+// Test logs in and goes as far as it can without switching anything.
+func Test(ctx context.Context, t Target) (Result, error) {
+	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.test(ctx, t) })
+}
+
+// Status reads the outlet, where the device can tell.
+func Status(ctx context.Context, t Target) (Result, error) {
+	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.status(ctx, t) })
+}
+
+// TurnOn turns the outlet on.
+func TurnOn(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opOn) }
+
+// TurnOff turns the outlet off.
+func TurnOff(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opOff) }
+
+// Cycle turns the outlet off and on again; one found off is turned on.
+func Cycle(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opCycle) }
+
+func set(ctx context.Context, t Target, op operation) (Result, error) {
+	if t.Outlet < 1 {
+		return Result{}, &Error{NoOutlet, t.Host, string(op), fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
+	}
+	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.set(ctx, t, op) })
+}
+
+func with(ctx context.Context, t Target, f func(context.Context, driver) (Result, error)) (Result, error) {
+	d, err := lookup(t)
+	if err != nil {
+		return Result{}, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
+		defer cancel()
+	}
+	return f(ctx, d)
+}
