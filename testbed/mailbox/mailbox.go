@@ -216,7 +216,7 @@ func (s *session) Auth(string) (sasl.Server, error) {
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if s.box.opts.Username != "" && !s.authed {
-		return smtp.ErrAuthRequired
+		return refusal(530, "login first") // RFC 4954
 	}
 	s.from = from
 	return nil

@@ -1,0 +1,100 @@
+// Package notify writes what Monitor tells people and sends it by mail. Notices are plain data, their texts are
+// templates, and the sender says for each recipient what became of the message.
+package notify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Kind says what a notice is about.
+type Kind string
+
+// The kinds of notices.
+const (
+	Down    Kind = "down"    // nodes are down
+	PCUDown Kind = "pcudown" // power control units do not work
+	Penalty Kind = "penalty" // the site's penalty level was raised to Notice.Level
+	Online  Kind = "online"  // what was down is back: thanks
+	Cleared Kind = "cleared" // back, and every penalty is gone
+	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
+)
+
+// Notice is one message to the people of a site, or to the admins, before it is put into words.
+type Notice struct {
+	Kind     Kind
+	Site     string    // login base, such as "princeton"
+	SiteName string    // such as "Princeton University"; may be empty
+	Level    int       // the site's penalty level when the notice is written: 0, 1 or 2
+	At       time.Time // when it is written; its zone is the zone of every time in the text
+
+	Items     []Item
+	Forecast  []Forecast // what happens next, unless something changes
+	HowToStop string     // how the reader may stop the clock; a general answer stands in for an empty one
+
+	To         []string
+	MessageID  string // from [MessageID], the same on every try
+	InReplyTo  string
+	References []string
+}
+
+// Item is one issue that a notice speaks of.
+type Item struct {
+	Issue    string // such as "nodedown/planetlab1.princeton.edu"
+	Type     string // the type of the issue, such as "nodedown"
+	Target   string // the node or PCU
+	Since    time.Time
+	Evidence []string // what Monitor saw, one fact a line
+	Tried    []string // what Monitor did about it, one act a line
+	Fix      string   // what the reader can do; the text of the type stands in for an empty one
+}
+
+// Forecast is one thing that will happen. A zero At means that the time is open.
+type Forecast struct {
+	At   time.Time
+	What string // such as "the site may not create new slices"
+}
+
+// Message is a notice in words, ready for [Sender.Send].
+type Message struct {
+	Subject string
+	Text    string
+	To      []string
+	// Only, unless empty, limits delivery to these of To: those that a first try left over. The header still names all.
+	Only []string
+
+	MessageID  string
+	InReplyTo  string
+	References []string
+	At         time.Time
+	Kind       Kind
+}
+
+// MessageID makes the Message-ID of whatever key names: the same key gives the same ID, so that a mail that is sent
+// twice by accident is shown once. Domain is a mail domain, such as that of the sender.
+func MessageID(key, domain string) string {
+	sum := sha256.Sum256([]byte(key))
+	if domain = domainChars.ReplaceAllString(domain, ""); domain == "" {
+		domain = "monitor.invalid"
+	}
+	return fmt.Sprintf("<monitor.%s@%s>", hex.EncodeToString(sum[:16]), domain)
+}
+
+// Domain is the domain of a mail address, or "" if it has none.
+func Domain(address string) string {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return ""
+	}
+	return a.Address[strings.LastIndexByte(a.Address, '@')+1:]
+}
+
+var (
+	domainChars = regexp.MustCompile(`[^A-Za-z0-9.-]`)
+	idForm      = regexp.MustCompile(`^<[!-;=?-~]+@[!-;=?-~]+>$`)
+)
