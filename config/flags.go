@@ -54,12 +54,12 @@ func (l *loader) setPath(all []leaf, path, text string) error {
 	return errors.New("unknown key")
 }
 
-// Check is what --check-config does: it loads the configuration, reports to w, and returns the error that Load
-// returned. Sections are those that the program needs, as for [Config.Require].
+// Check is what --check-config does: it loads the configuration, tries the files that it names, reports to w, and
+// returns what is wrong. Sections are those that the program needs, as for [Config.Require].
 func Check(w io.Writer, o Options, sections ...string) error {
 	cfg, err := Load(o)
 	if err == nil {
-		err = cfg.Require(sections...)
+		err = errors.Join(cfg.Require(sections...), cfg.files())
 	}
 	if err != nil {
 		fmt.Fprintf(w, "the configuration has mistakes:\n%v\n", err)
