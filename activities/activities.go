@@ -1,0 +1,146 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
+	"github.com/planetlab/monitor/store"
+)
+
+// Activities are Monitor's hands. All fields are set once by the worker and only read after that.
+type Activities struct {
+	Store    *store.Store
+	PLC      *plc.Client
+	Prober   *probe.Prober
+	Mail     *notify.Sender
+	Temporal client.Client
+	Numbers  policy.Numbers
+	Log      *slog.Logger
+
+	Domain     string        // right side of Message-IDs
+	Admins     []string      // who is told what no site can mend
+	BatchSize  int           // targets a probe activity
+	PCUTimeout time.Duration // for one conversation with a PCU
+	PLCCache   time.Duration // how old the PLC snapshot may be
+	SweepEvery time.Duration
+}
+
+func (a *Activities) now() time.Time { return time.Now() }
+
+// noTarget is the answer to an issue that names nothing Monitor knows; no retry mends that.
+func noTarget(format string, args ...any) error {
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, args...), ErrNoSuchTarget, nil)
+}
+
+// Open finds the target of a new issue, says why the issue is open, and writes it down.
+func (a *Activities) Open(ctx context.Context, ref Ref) (Opened, error) {
+	if want := ref.Type + "/" + ref.Target(); ref.Target() == "" || ref.ID != want {
+		return Opened{}, temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf(`the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input {"node":"<host>"} or {"pcu":"<name>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
+	}
+	var cause string
+	switch ref.Type {
+	case PCUDownType:
+		p, err := a.Store.PCUByName(ctx, ref.PCU)
+		if errors.Is(err, store.ErrNotFound) {
+			return Opened{}, noTarget("no PCU %q in the PLC snapshot: see `monitor site show` for its name", ref.PCU)
+		} else if err != nil {
+			return Opened{}, err
+		}
+		ref.Site, ref.PCUID = p.Site, p.PCUID
+		cause = fmt.Sprintf("%s since %s: %s", p.Record.Status, p.Record.Changed.UTC().Format(time.RFC3339), p.Reason)
+	default:
+		n, err := a.Store.Node(ctx, ref.Node)
+		if errors.Is(err, store.ErrNotFound) {
+			return Opened{}, noTarget("no node %q in the PLC snapshot: check the name, or run `monitor sweep` to fetch it", ref.Node)
+		} else if err != nil {
+			return Opened{}, err
+		}
+		ref.Site, ref.PCUID = n.Site, n.PCUID
+		if n.PCUID != 0 {
+			p, err := a.Store.PCU(ctx, n.PCUID)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return Opened{}, err
+			}
+			ref.PCU = p.Name
+		}
+		cause = fmt.Sprintf("%s since %s: %s", n.Record.Status, n.Record.Changed.UTC().Format(time.RFC3339), n.Reason)
+	}
+	err := a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
+	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause}, err
+}
+
+// Record keeps an issue's progress for the command line and the pages.
+func (a *Activities) Record(ctx context.Context, p Progress) error {
+	return a.Store.UpdateIssue(ctx, store.Issue{
+		ID: p.Ref.ID, RunID: p.Ref.Run, Type: p.Ref.Type, Target: p.Ref.Target(), Node: p.Ref.Node, Site: p.Ref.Site, PCU: p.Ref.PCUID,
+		Status: p.Status, Rung: p.Rung, Level: p.Level, Opened: p.Opened, Closed: p.Closed,
+		Next: p.Next, NextAt: p.NextAt, Outcome: p.Result, Cause: p.Cause,
+	})
+}
+
+// LetGo ends an issue: it looks once more unless forced, releases the site, and asks for thanks where people were told.
+// It answers Acted when the issue may close and Wait when the target is bad after all.
+func (a *Activities) LetGo(ctx context.Context, in LetGoInput) (RungResult, error) {
+	thanks := in.Told
+	if in.Force {
+		thanks = false
+	} else {
+		good, reason, err := a.lookAgain(ctx, in.Ref)
+		if err != nil {
+			return RungResult{}, err
+		}
+		if !good {
+			return RungResult{Outcome: Wait, Reason: reason}, nil
+		}
+	}
+	if in.Told {
+		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: thanks, Since: in.Since}); err != nil {
+			return RungResult{}, err
+		}
+	}
+	return RungResult{Outcome: Acted, Reason: in.Outcome}, nil
+}
+
+// askSite starts the site's workflow if need be and waits for its answer. The key makes a repeated call harmless.
+func (a *Activities) askSite(ctx context.Context, site, update, key string, arg any) (SiteAnswer, error) {
+	start := a.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID: SiteType + "/" + site, TaskQueue: TaskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            "what " + site + " is told and denied",
+	}, SiteType, struct{}{})
+	h, err := a.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			UpdateID: update + "/" + key, UpdateName: update, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	var answer SiteAnswer
+	if err == nil {
+		err = h.Get(ctx, &answer)
+	}
+	if err != nil {
+		return answer, fmt.Errorf("ask site %s to %s: %w", site, update, err)
+	}
+	return answer, nil
+}
+
+// skip writes down, once for each key, that something was looked at and not acted on, and why.
+func (a *Activities) skip(ctx context.Context, key string, ref Ref, reason string) error {
+	_, existed, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "skip", Issue: ref.ID, Node: ref.Node, Site: ref.Site, PCU: ref.PCUID, Reason: reason})
+	if err != nil || existed {
+		return err
+	}
+	return a.Store.Outcome(ctx, key, "skipped", reason)
+}

@@ -1,0 +1,250 @@
+// Package activities is everything Monitor can do to the world: look, reboot, reinstall, lean on a site, write to its
+// people, keep the record. An activity gets names and numbers, looks secrets up itself, looks again before it acts, and
+// answers with an outcome and the reason for it.
+package activities
+
+import (
+	"time"
+
+	"github.com/planetlab/monitor/policy"
+)
+
+// Task queues: machines are driven on a queue of their own, so that slow PCUs never hold up mail or records.
+const (
+	TaskQueue        = "monitor"
+	MachineTaskQueue = "monitor-machines"
+)
+
+// Workflow types and ids that activities start or talk to by name.
+const (
+	NodeDownType = "nodedown"
+	PCUDownType  = "pcudown"
+	SiteType     = "site"
+	SweepType    = "sweep"
+
+	SignalCleared = "cleared"
+	UpdateLean    = "lean"
+	UpdateRelease = "release"
+)
+
+// Failures that no retry can mend; the names stand in workflow histories.
+const (
+	ErrNoSuchTarget = "no such target"
+	ErrBadInput     = "bad input"
+)
+
+// IssueInput starts an issue. One of the two names its target; nothing else is needed.
+type IssueInput struct {
+	Node string `json:"node,omitempty"` // hostname as in PLC
+	PCU  string `json:"pcu,omitempty"`  // PCU name: its hostname, else its ip, else pcu-<id>
+}
+
+// Ref names an open issue and what it is about, in everything that passes between workflows and activities.
+type Ref struct {
+	ID   string `json:"id"`
+	Run  string `json:"run"`
+	Type string `json:"type"`
+	Node string `json:"node,omitempty"`
+	Site string `json:"site,omitempty"`
+	PCU  string `json:"pcu,omitempty"`
+	// PCUID is PLC's pcu_id, 0 when the target has none.
+	PCUID int `json:"pcu_id,omitempty"`
+}
+
+// Target is the host or PCU the issue is about.
+func (r Ref) Target() string {
+	if r.Type == PCUDownType {
+		return r.PCU
+	}
+	return r.Node
+}
+
+// Times are the durations of the ladder, recorded when the issue opens so that a change of policy never changes a
+// running issue.
+type Times struct {
+	Day          time.Duration `json:"day"`
+	MachineStep  time.Duration `json:"machine_step"`
+	PeopleStep   time.Duration `json:"people_step"`
+	AdminStep    time.Duration `json:"admin_step"`
+	HealthyDelay time.Duration `json:"healthy_delay"`
+}
+
+// TimesOf takes from policy what a ladder needs.
+func TimesOf(n policy.Numbers) Times {
+	return Times{Day: n.Day, MachineStep: n.MachineStep, PeopleStep: n.PeopleStep, AdminStep: n.AdminStep, HealthyDelay: n.HealthyDelay}
+}
+
+// Opened answers the first activity of an issue.
+type Opened struct {
+	Ref   Ref    `json:"ref"`
+	Times Times  `json:"times"`
+	Cause string `json:"cause"` // why the issue is open, for people
+}
+
+// Conditions a rung may ask for.
+const (
+	PCUOK        = "pcu ok"
+	RebootFailed = "reboot failed"
+)
+
+// RungInput asks for one rung of a ladder. Key names the effect in the ledger and stays the same over retries.
+type RungInput struct {
+	Ref      Ref      `json:"ref"`
+	Key      string   `json:"key"`
+	When     []string `json:"when,omitempty"`
+	Rebooted bool     `json:"rebooted,omitempty"` // an earlier rung did power-cycle the node
+	Level    int      `json:"level,omitempty"`    // penalty level the rung asks for
+	Since    time.Time
+	Tried    []string `json:"tried,omitempty"`
+	Forecast []Step   `json:"forecast,omitempty"`
+}
+
+// Step is one coming rung as people are told of it.
+type Step struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
+}
+
+// Recovering is what an issue says it does next while its target is good and it waits whether that lasts.
+const Recovering = "close if it stays good"
+
+// What became of a rung.
+const (
+	Acted  = "acted"  // done, or sent and not verified: the ladder yields
+	Passed = "passed" // its condition does not hold or it may not: the next rung is due at once
+	Wait   = "wait"   // the same rung again at Until
+	Good   = "good"   // the target is back: nothing was done
+	Gone   = "gone"   // the target is no longer in PLC
+)
+
+// RungResult is the outcome of a rung and its reason for people.
+type RungResult struct {
+	Outcome string    `json:"outcome"`
+	Reason  string    `json:"reason"`
+	Until   time.Time `json:"until,omitzero"`
+	// Told says that the site's people were, or are about to be, written to.
+	Told bool `json:"told,omitempty"`
+	// Level is the penalty level that the site holds for this issue from now on.
+	Level int `json:"level,omitempty"`
+}
+
+// LetGoInput ends an issue whose target looks good.
+type LetGoInput struct {
+	Ref  Ref    `json:"ref"`
+	Key  string `json:"key"`
+	Told bool   `json:"told,omitempty"`
+	// Force releases without a look: an operator closed the issue, or its target is gone.
+	Force   bool      `json:"force,omitempty"`
+	Outcome string    `json:"outcome"`
+	Since   time.Time `json:"since"`
+}
+
+// Progress is what the store keeps of an issue for the command line and the pages.
+type Progress struct {
+	Ref    Ref       `json:"ref"`
+	Status string    `json:"status"`
+	Rung   string    `json:"rung"`
+	Level  int       `json:"level"`
+	Opened time.Time `json:"opened"`
+	Closed time.Time `json:"closed,omitzero"`
+	Next   string    `json:"next,omitempty"`
+	NextAt time.Time `json:"next_at,omitzero"`
+	Result string    `json:"result,omitempty"`
+	Cause  string    `json:"cause,omitempty"`
+}
+
+// Lean asks a site's workflow to write to its people and to hold a penalty level for an issue.
+type Lean struct {
+	Key      string    `json:"key"`
+	Ref      Ref       `json:"ref"`
+	Level    int       `json:"level"`
+	Kind     string    `json:"kind"`
+	Since    time.Time `json:"since"`
+	Evidence []string  `json:"evidence,omitempty"`
+	Tried    []string  `json:"tried,omitempty"`
+	Fix      string    `json:"fix,omitempty"`
+	Forecast []Step    `json:"forecast,omitempty"`
+	// NotBefore holds a notice back, as the thank-you that waits for a day's grace.
+	NotBefore time.Time `json:"not_before,omitzero"`
+}
+
+// Release lets an issue's hold on its site go. Thanks asks for a thank-you to the people who were told.
+type Release struct {
+	Key    string    `json:"key"`
+	Ref    Ref       `json:"ref"`
+	Thanks bool      `json:"thanks"`
+	Since  time.Time `json:"since"`
+}
+
+// SiteAnswer says what the site holds after a Lean or a Release.
+type SiteAnswer struct {
+	Level  int    `json:"level"`
+	Reason string `json:"reason"`
+}
+
+// SiteTimes are the site's durations, recorded when it starts.
+type SiteTimes struct {
+	Day         time.Duration `json:"day"`
+	GroupWait   time.Duration `json:"group_wait"`
+	PenaltyStep time.Duration `json:"penalty_step"`
+	ThanksGrace time.Duration `json:"thanks_grace"`
+}
+
+// PenaltyInput asks for a site's penalty level to become To.
+type PenaltyInput struct {
+	Site      string    `json:"site"`
+	Key       string    `json:"key"`
+	From      int       `json:"from"`
+	To        int       `json:"to"`
+	LastRaise time.Time `json:"last_raise,omitzero"`
+	Reason    string    `json:"reason"`
+	Applied   Applied   `json:"applied"`
+}
+
+// Applied is what Monitor changed in PLC for a penalty, and so what it will undo.
+type Applied struct {
+	Disabled bool     `json:"disabled,omitempty"` // enabled was true before we turned it off
+	Slices   []string `json:"slices,omitempty"`   // slices we suspended
+}
+
+// PenaltyResult says which level holds now and why; Until is when a refused raise may be asked for again.
+type PenaltyResult struct {
+	Level   int       `json:"level"`
+	Applied Applied   `json:"applied"`
+	Reason  string    `json:"reason"`
+	Until   time.Time `json:"until,omitzero"`
+}
+
+// MailInput sends the notices that a site's workflow has gathered.
+type MailInput struct {
+	Site    string `json:"site"`
+	Key     string `json:"key"`
+	Level   int    `json:"level"`
+	Kind    string `json:"kind"`
+	Notices []Lean `json:"notices"`
+}
+
+// Batch is a range of targets for one probe activity: ids above After, at most Limit.
+type Batch struct {
+	After int64 `json:"after"`
+	Limit int   `json:"limit"`
+}
+
+// Plan is what a sweep will look at.
+type Plan struct {
+	Started time.Time `json:"started"`
+	Nodes   []Batch   `json:"nodes"`
+	PCUs    []Batch   `json:"pcus"`
+	// PLC says whether PLC answered; when it did not, the sweep looks but nothing is opened.
+	PLC string `json:"plc"`
+}
+
+// SweepResult counts what a sweep saw and did.
+type SweepResult struct {
+	Nodes   int    `json:"nodes"`
+	PCUs    int    `json:"pcus"`
+	Up      int    `json:"up"`
+	Opened  int    `json:"opened"`
+	Cleared int    `json:"cleared"`
+	Held    string `json:"held,omitempty"` // why the fleet guard held everything back
+}

@@ -1,0 +1,373 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/planetlab/monitor/activities"
+)
+
+// The states of an issue.
+const (
+	StatusOpen   = "open"
+	StatusPaused = "paused"
+	StatusClosed = "closed"
+)
+
+// Search attributes by which issues are found in the Web UI and with `temporal workflow list`.
+var (
+	AttrType    = temporal.NewSearchAttributeKeyKeyword("IssueType")
+	AttrStatus  = temporal.NewSearchAttributeKeyKeyword("IssueStatus")
+	AttrSite    = temporal.NewSearchAttributeKeyKeyword("Site")
+	AttrNode    = temporal.NewSearchAttributeKeyKeyword("Node")
+	AttrPCU     = temporal.NewSearchAttributeKeyKeyword("PCU")
+	AttrPenalty = temporal.NewSearchAttributeKeyInt64("PenaltyLevel")
+	AttrRung    = temporal.NewSearchAttributeKeyKeyword("Rung")
+)
+
+// Happening is one line of an issue's story.
+type Happening struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
+}
+
+// Status answers the query and every update.
+type Status struct {
+	ID      string      `json:"id"`
+	Type    string      `json:"type"`
+	Target  string      `json:"target"`
+	Site    string      `json:"site"`
+	Status  string      `json:"status"`
+	Cause   string      `json:"cause"`
+	Rung    int         `json:"rung"`
+	Next    string      `json:"next"`
+	NextAt  time.Time   `json:"next_at,omitzero"`
+	Blocked string      `json:"blocked,omitempty"`
+	Level   int         `json:"penalty_level"`
+	Told    bool        `json:"told"`
+	Story   []Happening `json:"story"`
+}
+
+// Result is the story of a closed issue.
+type Result struct {
+	Outcome string        `json:"outcome"`
+	Cause   string        `json:"cause"`
+	Opened  time.Time     `json:"opened"`
+	Lasted  time.Duration `json:"lasted"`
+	Story   []Happening   `json:"story"`
+}
+
+// issue climbs one ladder. Everything it remembers is here; nothing of it is read from the world.
+type issue struct {
+	ladder Ladder
+	ref    activities.Ref
+	times  activities.Times
+	cause  string
+	opened time.Time
+
+	status   string
+	rung     int       // index of the next rung
+	tries    int       // how often the next rung has answered wait
+	deadline time.Time // when the next rung is due
+	blocked  string    // why the next rung waits
+
+	pausedAt, pausedUntil time.Time
+	pauseReason           string
+	clearedAt             time.Time
+	closing               string // why the issue ends without a look
+
+	rebooted bool
+	told     bool
+	level    int
+	tried    []string
+	story    []Happening
+
+	wake    workflow.Channel
+	signals workflow.Selector
+	changed bool // the status differs from what the store and search attributes say
+}
+
+// climb works an issue of any type from its opening to its end.
+func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Result, error) {
+	is := &issue{ladder: ladder, status: StatusOpen, opened: workflow.Now(ctx), wake: workflow.NewBufferedChannel(ctx, 64)}
+	if err := is.listen(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := is.open(ctx, in); err != nil {
+		return Result{}, err
+	}
+	for {
+		if err := is.publish(ctx); err != nil {
+			return Result{}, err
+		}
+		now := workflow.Now(ctx)
+		switch {
+		case is.closing != "":
+			return is.close(ctx, true, is.closing)
+		case is.status == StatusPaused:
+			if !is.pausedUntil.IsZero() && !now.Before(is.pausedUntil) {
+				is.resume(now)
+				is.tell(ctx, "the pause is over")
+				is.changed = true
+				continue
+			}
+			if err := is.sleep(ctx, is.pausedUntil, "paused"); err != nil {
+				return Result{}, err
+			}
+		case !is.clearedAt.IsZero():
+			if healthy := is.clearedAt.Add(is.times.HealthyDelay); now.Before(healthy) {
+				if err := is.sleep(ctx, healthy, "good again: closes if it stays so"); err != nil {
+					return Result{}, err
+				}
+				continue
+			}
+			result, err := is.close(ctx, false, "good again")
+			if err != nil || result.Outcome != "" {
+				return result, err
+			}
+		case now.Before(is.deadline):
+			if err := is.sleep(ctx, is.deadline, "yield: next "+is.next().String()); err != nil {
+				return Result{}, err
+			}
+		default:
+			if err := is.climbOne(ctx); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+}
+
+func (is *issue) next() Rung { return is.ladder.Rungs[is.rung] }
+
+// advance moves to the next rung; the last one repeats for ever, so an issue nobody mends stays open and quiet.
+func (is *issue) advance() {
+	is.tries = 0
+	if is.rung < len(is.ladder.Rungs)-1 {
+		is.rung++
+	}
+}
+
+func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
+	info := workflow.GetInfo(ctx)
+	var a *activities.Activities
+	var opened activities.Opened
+	ref := activities.Ref{ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID, Type: is.ladder.Type, Node: in.Node, PCU: in.PCU}
+	err := workflow.ExecuteActivity(quick(ctx, "open "+ref.ID), a.Open, ref).Get(ctx, &opened)
+	if err != nil {
+		return err
+	}
+	is.ref, is.times, is.cause = opened.Ref, opened.Times, opened.Cause
+	is.deadline = workflow.Now(ctx)
+	is.tell(ctx, "opened: "+opened.Cause)
+	return workflow.UpsertTypedSearchAttributes(ctx,
+		AttrType.ValueSet(is.ref.Type), AttrStatus.ValueSet(StatusOpen), AttrSite.ValueSet(is.ref.Site),
+		AttrNode.ValueSet(is.ref.Node), AttrPCU.ValueSet(is.ref.PCU), AttrPenalty.ValueSet(0))
+}
+
+// climbOne does the rung that is due: one activity, which looks, decides and acts.
+func (is *issue) climbOne(ctx workflow.Context) error {
+	rung, index := is.next(), is.rung
+	in := activities.RungInput{
+		Ref: is.ref, When: rung.When, Rebooted: is.rebooted, Level: rung.Level, Since: is.opened, Tried: is.tried,
+		Key:      fmt.Sprintf("%s/%s/%d.%d", is.ref.ID, is.ref.Run, is.rung, is.tries),
+		Forecast: is.forecast(ctx),
+	}
+	var res activities.RungResult
+	err := workflow.ExecuteActivity(machineOrQuick(ctx, rung), string(rung.Do), in).Get(ctx, &res)
+	if err != nil {
+		return err
+	}
+	now := workflow.Now(ctx)
+	is.tell(ctx, rung.String()+": "+res.Outcome+": "+res.Reason)
+	is.told = is.told || res.Told
+	if rung.Level > 0 && res.Outcome == activities.Acted && res.Level != is.level {
+		is.level, is.changed = res.Level, true
+	}
+	is.blocked = ""
+	switch res.Outcome {
+	case activities.Acted:
+		is.tried = append(is.tried, rung.String()+": "+res.Reason)
+		is.rebooted = is.rebooted || rung.Do == Reboot
+		if is.rung == index { // an operator's skip may have moved on meanwhile
+			is.advance()
+		}
+		is.deadline = now.Add(rung.Yield.of(is.times))
+	case activities.Passed:
+		if is.rung == index {
+			is.advance()
+		}
+	case activities.Wait:
+		is.tries++
+		is.blocked = res.Reason
+		is.deadline = res.Until
+		if !is.deadline.After(now) {
+			is.deadline = now.Add(is.times.Day / 4)
+		}
+	case activities.Good:
+		is.clear(ctx, res.Reason)
+	case activities.Gone:
+		is.closing = "gone: " + res.Reason
+	default:
+		return temporal.NewNonRetryableApplicationError("rung answered "+res.Outcome, activities.ErrBadInput, nil)
+	}
+	return nil
+}
+
+func (is *issue) clear(ctx workflow.Context, why string) {
+	is.clearedAt = workflow.Now(ctx)
+	is.changed = true
+	is.tell(ctx, "good again: "+why)
+}
+
+// sleep waits for a time or a command, whichever is first. A zero time waits for a command only.
+func (is *issue) sleep(ctx workflow.Context, until time.Time, summary string) error {
+	is.describe(ctx)
+	timerCtx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	sel := workflow.NewSelector(ctx)
+	sel.AddReceive(is.wake, func(ch workflow.ReceiveChannel, _ bool) { ch.Receive(ctx, nil) })
+	if !until.IsZero() {
+		timer := workflow.NewTimerWithOptions(timerCtx, until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: summary})
+		sel.AddFuture(timer, func(workflow.Future) {})
+	}
+	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
+	sel.Select(ctx)
+	return ctx.Err()
+}
+
+// close lets the site go and ends the issue. Unless forced it looks first; a target that is bad again after all goes
+// on where it was, and the result's Outcome is empty.
+func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result, error) {
+	var a *activities.Activities
+	var res activities.RungResult
+	err := workflow.ExecuteActivity(quick(ctx, "let go: "+outcome), a.LetGo, activities.LetGoInput{
+		Ref: is.ref, Told: is.told, Force: force, Outcome: outcome, Since: is.opened,
+		Key: fmt.Sprintf("%s/%s/let-go.%d", is.ref.ID, is.ref.Run, len(is.story)),
+	}).Get(ctx, &res)
+	if err != nil {
+		return Result{}, err
+	}
+	if res.Outcome != activities.Acted {
+		is.clearedAt, is.changed = time.Time{}, true
+		is.tell(ctx, "not closed: "+res.Reason)
+		return Result{}, nil
+	}
+	is.status, is.level, is.changed = StatusClosed, 0, true
+	is.tell(ctx, "closed: "+outcome)
+	is.closing = outcome
+	if err := is.publish(ctx); err != nil {
+		return Result{}, err
+	}
+	for is.signals.HasPending() {
+		is.signals.Select(ctx)
+	}
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return Result{}, err
+	}
+	return Result{Outcome: outcome, Cause: is.cause, Opened: is.opened, Lasted: workflow.Now(ctx).Sub(is.opened), Story: is.story}, nil
+}
+
+// publish brings the store and the search attributes up to date, when something that operators list has changed.
+func (is *issue) publish(ctx workflow.Context) error {
+	if !is.changed {
+		return nil
+	}
+	is.changed = false
+	is.describe(ctx)
+	err := workflow.UpsertTypedSearchAttributes(ctx, AttrStatus.ValueSet(is.status), AttrPenalty.ValueSet(int64(is.level)), AttrRung.ValueSet(is.next().String()))
+	if err != nil {
+		return err
+	}
+	p := activities.Progress{Ref: is.ref, Status: is.status, Rung: is.next().String(), Level: is.level, Opened: is.opened, Cause: is.cause}
+	switch is.status {
+	case StatusClosed:
+		p.Closed, p.Result = workflow.Now(ctx), is.closing
+	case StatusPaused:
+		p.Next, p.NextAt = "paused: "+is.pauseReason, is.pausedUntil
+	default:
+		s := is.report()
+		p.Next, p.NextAt = s.Next, s.NextAt
+	}
+	var a *activities.Activities
+	return workflow.ExecuteActivity(quick(ctx, "record "+is.status), a.Record, p).Get(ctx, nil)
+}
+
+func (is *issue) tell(ctx workflow.Context, what string) {
+	is.story = append(is.story, Happening{At: workflow.Now(ctx), What: what})
+	if len(is.story) > 200 { // a year of daily looks must not grow the state without bound
+		is.story = append(is.story[:50:50], is.story[len(is.story)-149:]...)
+	}
+}
+
+func (is *issue) report() Status {
+	s := Status{
+		ID: is.ref.ID, Type: is.ladder.Type, Target: is.ref.Target(), Site: is.ref.Site, Status: is.status, Cause: is.cause,
+		Rung: is.rung, Next: is.next().String(), NextAt: is.deadline, Blocked: is.blocked, Level: is.level, Told: is.told,
+		Story: is.story,
+	}
+	switch {
+	case is.status == StatusPaused:
+		s.Blocked, s.NextAt = "paused: "+is.pauseReason, is.pausedUntil
+	case is.status == StatusClosed:
+		s.Next, s.NextAt = "", time.Time{}
+	case !is.clearedAt.IsZero():
+		s.Next, s.NextAt = activities.Recovering, is.clearedAt.Add(is.times.HealthyDelay)
+	}
+	return s
+}
+
+// describe is the line and the list that the Web UI shows.
+func (is *issue) describe(ctx workflow.Context) {
+	s := is.report()
+	text := fmt.Sprintf("**%s** of %s at %s: %s\n\n", s.Type, s.Target, s.Site, s.Status)
+	for i, r := range is.ladder.Rungs {
+		mark := "  "
+		if i == is.rung && is.status != StatusClosed {
+			mark = "→ "
+		}
+		text += fmt.Sprintf("    %s%s\n", mark, r)
+	}
+	if s.Next != "" {
+		text += fmt.Sprintf("\nNext: %s, at %s", s.Next, s.NextAt.UTC().Format(time.RFC3339))
+	}
+	if s.Blocked != "" {
+		text += "\n\nWaits: " + s.Blocked
+	}
+	workflow.SetCurrentDetails(ctx, text)
+}
+
+// forecast is what comes next if nothing changes, for the people who are told.
+func (is *issue) forecast(ctx workflow.Context) []activities.Step {
+	var steps []activities.Step
+	at := workflow.Now(ctx).Add(is.next().Yield.of(is.times))
+	for _, r := range is.ladder.Rungs[is.rung:][1:] {
+		if r.Do == Email || r.Do == Flag {
+			steps = append(steps, activities.Step{At: at, What: r.String()})
+		}
+		at = at.Add(r.Yield.of(is.times))
+	}
+	return steps
+}
+
+// quick is for activities that ask and tell; they are tried until they get through, however long Postgres or PLC is away.
+func quick(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           activities.TaskQueue,
+		StartToCloseTimeout: 2 * time.Minute,
+		Summary:             summary,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute,
+			NonRetryableErrorTypes: []string{activities.ErrNoSuchTarget, activities.ErrBadInput}},
+	})
+}
+
+func machineOrQuick(ctx workflow.Context, r Rung) workflow.Context {
+	ctx = quick(ctx, r.String())
+	if r.Do == Reboot || r.Do == Reinstall {
+		ctx = workflow.WithTaskQueue(ctx, activities.MachineTaskQueue)
+		ctx = workflow.WithStartToCloseTimeout(ctx, 15*time.Minute)
+	}
+	return ctx
+}

@@ -1,0 +1,30 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/planetlab/monitor/activities"
+)
+
+// NodeDown is the list for a node that has stopped answering.
+func NodeDown() Ladder {
+	return Ladder{
+		Type:  activities.NodeDownType,
+		About: "a node has stopped answering",
+		Rungs: []Rung{
+			{When: []string{activities.PCUOK}, Do: Reboot, Yield: MachineStep},
+			{When: []string{activities.PCUOK, activities.RebootFailed}, Do: Reinstall, Yield: MachineStep},
+			{Do: OpenPCUDown},
+			{Do: Email, Yield: PeopleStep},
+			{Do: Email, Level: 1, Yield: PeopleStep},
+			{Do: Email, Level: 2, Yield: PeopleStep},
+			{Do: Email, Level: 2, Yield: PeopleStep},
+			{Do: Flag, Yield: AdminStep},
+		},
+	}
+}
+
+// NodeDownIssue is the workflow nodedown/<host>.
+func NodeDownIssue(ctx workflow.Context, in activities.IssueInput) (Result, error) {
+	return climb(ctx, NodeDown(), in)
+}
