@@ -1,0 +1,70 @@
+// Monitor-worker is the process that watches the fleet: it runs the workflows and activities, keeps the sweep's schedule,
+// and serves its health and metrics.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "monitor-worker:", err)
+		os.Exit(1)
+	}
+}
+
+// sections are the parts of the configuration that a worker cannot do without.
+var sections = []string{"plc", "database", "secrets", "temporal", "probe", "mail"}
+
+func command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "monitor-worker",
+		Short:         "Watch a fleet of machines and work the issues of those that fail",
+		Example:       "  monitor-worker --config /etc/monitor/monitor.yaml\n  monitor-worker --config monitor.yaml --check-config",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	flags := config.AddFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o := config.Options{Flags: flags}
+		if flags.Check {
+			return config.Check(cmd.OutOrStdout(), o, sections...)
+		}
+		cfg, err := config.Load(o)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require(sections...); err != nil {
+			return err
+		}
+		return run(cmd.Context(), cfg, logger(cfg.Log))
+	}
+	return cmd
+}
+
+func logger(l config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+var errKey = errors.New("secrets.key_file must be set, or PCU passwords cannot be kept: make one with `openssl rand -hex 32`")

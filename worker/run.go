@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	temporallog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/workflows"
+)
+
+// run serves until the context ends, then lets running activities finish.
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	key, err := cfg.Secrets.Key()
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		return errKey
+	}
+	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	tc, err := dialTemporal(ctx, cfg.Temporal, log)
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	numbers := cfg.Policy.Numbers()
+	acts, err := newActivities(cfg, numbers, db, tc, log)
+	if err != nil {
+		return err
+	}
+	if err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace); err != nil {
+		return err
+	}
+	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Sweep.Jitter.On(cfg.Policy.Day)); err != nil {
+		return err
+	}
+	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: pages(db, tc), ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() {
+		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("http.listen: %w", err)
+		}
+	}()
+	defer web.Close()
+	workers := newWorkers(tc, acts)
+	for _, w := range workers {
+		if err := w.Start(); err != nil {
+			return err
+		}
+	}
+	log.Info("watching", "temporal", cfg.Temporal.Address, "namespace", cfg.Temporal.Namespace, "http", cfg.HTTP.Listen, "mail", cfg.Mail.Mode)
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: running activities may finish")
+	case err = <-failed:
+	}
+	for _, w := range workers {
+		w.Stop()
+	}
+	return err
+}
+
+func dialTemporal(ctx context.Context, c config.Temporal, log *slog.Logger) (client.Client, error) {
+	o, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("temporal environment: %w", err)
+	}
+	o.HostPort, o.Namespace, o.Logger = c.Address, c.Namespace, temporallog.NewStructuredLogger(log)
+	if key := c.APIKey.Reveal(); key != "" {
+		o.Credentials = client.NewAPIKeyStaticCredentials(key)
+	}
+	tls, err := c.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	if tls != nil {
+		o.ConnectionOptions.TLS = tls
+	}
+	tc, err := client.DialContext(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("temporal at %s, namespace %s: %w", c.Address, c.Namespace, err)
+	}
+	return tc, nil
+}
+
+func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, tc client.Client, log *slog.Logger) (*activities.Activities, error) {
+	api, err := plc.New(plc.Options{URL: cfg.PLC.URL, Username: cfg.PLC.Username, Password: plc.Secret(cfg.PLC.Password.Reveal()), CAFile: cfg.PLC.CAFile, Timeout: cfg.PLC.Timeout})
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(cfg.Probe.SSHKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("probe.ssh_key_file: %w", err)
+	}
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("probe.ssh_key_file %s: %w", cfg.Probe.SSHKeyFile, err)
+	}
+	tls, err := cfg.Mail.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	sender, err := notify.NewSender(notify.Options{
+		Addr: cfg.Mail.SMTP, From: cfg.Mail.From, ReplyTo: cfg.Mail.ReplyTo, Username: cfg.Mail.Username, Password: cfg.Mail.Password.Reveal(),
+		TLS: cfg.Mail.TLS, TLSConfig: tls, Mode: cfg.Mail.Mode, TestAddress: cfg.Mail.TestAddress, Timeout: cfg.Mail.Timeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := cfg.Probe
+	return &activities.Activities{
+		Store: db, PLC: api, Mail: sender, Temporal: tc, Numbers: numbers, Log: log,
+		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
+			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping}),
+		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
+		PLCCache: cfg.PLC.Cache, SweepEvery: cfg.Sweep.Every.On(cfg.Policy.Day),
+	}, nil
+}
+
+func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
+	worker.SetStickyWorkflowCacheSize(1000)
+	people := worker.New(tc, activities.TaskQueue, worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true})
+	for name, w := range map[string]any{
+		activities.NodeDownType: workflows.NodeDownIssue, activities.PCUDownType: workflows.PCUDownIssue,
+		activities.SiteType: workflows.Site, activities.SweepType: workflows.Sweep,
+	} {
+		people.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+	}
+	people.RegisterActivity(acts)
+	// Machines have a queue of their own with a brake, so that no flood of issues becomes a flood of power commands.
+	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{
+		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5, MaxConcurrentActivityExecutionSize: 50,
+	})
+	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(workflows.Reboot)})
+	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(workflows.Reinstall)})
+	return []worker.Worker{people, machines}
+}
+
+// ensureSearchAttributes creates those that the namespace lacks; several workers may do so at once.
+func ensureSearchAttributes(ctx context.Context, tc client.Client, namespace string) error {
+	want := map[string]enums.IndexedValueType{}
+	for _, k := range []temporal.SearchAttributeKey{workflows.AttrType, workflows.AttrStatus, workflows.AttrSite, workflows.AttrNode, workflows.AttrPCU, workflows.AttrRung, workflows.AttrPenalty} {
+		want[k.GetName()] = k.GetValueType()
+	}
+	have, err := tc.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("search attributes: %w", err)
+	}
+	for name, kind := range have.CustomAttributes {
+		if want[name] != 0 && want[name] != kind {
+			return fmt.Errorf("search attribute %s exists as %s and must be %s: remove it with `temporal operator search-attribute remove --name %s`", name, kind, want[name], name)
+		}
+		delete(want, name)
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	if _, err := tc.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want}); err != nil {
+		return fmt.Errorf("search attributes: %w", err)
+	}
+	return nil
+}
+
+// ensureSchedule creates the sweep's schedule, or brings its interval up to date. A schedule that somebody paused stays so.
+func ensureSchedule(ctx context.Context, tc client.Client, every, jitter time.Duration) error {
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}, Jitter: jitter}
+	_, err := tc.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID: activities.SweepType, Spec: spec, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: max(every, 10*time.Second),
+		Action: &client.ScheduleWorkflowAction{ID: activities.SweepType, Workflow: activities.SweepType, TaskQueue: activities.TaskQueue, StaticSummary: "look at the whole fleet"},
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return err
+	}
+	return tc.ScheduleClient().GetHandle(ctx, activities.SweepType).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			s := in.Description.Schedule
+			s.Spec = &spec
+			return &client.ScheduleUpdate{Schedule: &s}, nil
+		},
+	})
+}
