@@ -15,9 +15,14 @@ import (
 // does not stop the others.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	s := Snapshot{Taken: time.Now()}
+	var failed error // the first failure ends the snapshot; what follows is not asked
 	read := func(kind, method, id string, fields []string, add func(row)) error {
+		if failed != nil {
+			return nil
+		}
 		rows, bad, err := c.bulk(ctx, method, id, fields)
 		if err != nil {
+			failed = err
 			return err
 		}
 		for _, n := range bad {
@@ -25,6 +30,13 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		}
 		for _, r := range rows {
 			add(r)
+		}
+		return nil
+	}
+	exempt := func(method, id, tag string, out *map[int]time.Time) error {
+		if failed == nil {
+			failed = c.exemptions(ctx, method, id, tag, out)
+			return failed
 		}
 		return nil
 	}
@@ -49,10 +61,10 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		read("interfaces", "GetInterfaces", "interface_id", []string{"interface_id", "node_id", "ip", "is_primary"}, func(r row) {
 			s.Interfaces = append(s.Interfaces, Interface{NodeID: r.int("node_id"), IP: r.str("ip"), Primary: r.bool("is_primary")})
 		}),
-		c.exemptions(ctx, "GetNodeTags", "node_id", "exempt_node_until", &s.NodeExempt),
-		c.exemptions(ctx, "GetSiteTags", "site_id", "exempt_site_until", &s.SiteExempt),
-		c.exemptions(ctx, "GetPersonTags", "person_id", "exempt_person_until", &s.PersonExempt),
-		c.exemptions(ctx, "GetSliceTags", "slice_id", "exempt_slice_until", &s.SliceExempt),
+		exempt("GetNodeTags", "node_id", "exempt_node_until", &s.NodeExempt),
+		exempt("GetSiteTags", "site_id", "exempt_site_until", &s.SiteExempt),
+		exempt("GetPersonTags", "person_id", "exempt_person_until", &s.PersonExempt),
+		exempt("GetSliceTags", "slice_id", "exempt_slice_until", &s.SliceExempt),
 	)
 	return s, err
 }

@@ -1,0 +1,342 @@
+// Package testbed is a small PlanetLab in one process: PLC, nodes that listen, power control units that really take their
+// nodes down and up, name service and a mailbox. It is for the demo and the tests only.
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/testbed/mailbox"
+	"github.com/planetlab/monitor/testbed/pcudev"
+	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+// Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none.
+type Site struct {
+	Login string
+	Nodes int
+	NoPCU bool
+}
+
+// Fleet is the testbed's usual dozen sites with their forty nodes.
+func Fleet() []Site {
+	return []Site{
+		{Login: "princeton", Nodes: 4}, {Login: "upmc", Nodes: 4}, {Login: "huji", Nodes: 2}, {Login: "inria", Nodes: 4}, {Login: "tokyo", Nodes: 4},
+		{Login: "uba", Nodes: 3, NoPCU: true}, {Login: "cornell", Nodes: 4}, {Login: "cambridge", Nodes: 3}, {Login: "nairobi", Nodes: 2},
+		{Login: "sydney", Nodes: 4}, {Login: "pisa", Nodes: 3}, {Login: "warsaw", Nodes: 3},
+	}
+}
+
+// Ports are where the testbed's nodes really listen, by logical port, so that no privilege is needed.
+var ports = map[int]int{22: 20022, 80: 20080, 806: 20806}
+
+// PortMap is where a prober finds the logical ports of the testbed's nodes.
+func PortMap() map[int]int {
+	out := map[int]int{}
+	for k, v := range ports {
+		out[k] = v
+	}
+	return out
+}
+
+// What heals an ailment.
+const (
+	Reboot    = "reboot"
+	Reinstall = "reinstall"
+	Nobody    = "nobody" // only Heal does, as a human would
+)
+
+// Ailment is what is wrong with a node, and what heals it.
+type Ailment struct {
+	State  simnode.State
+	Healer string
+}
+
+// Event is something that happened in the world, for those who tell the story.
+type Event struct {
+	At   time.Time
+	Site string
+	Text string
+}
+
+// World is a running testbed.
+type World struct {
+	DB       *plcapi.DB
+	Mail     *mailbox.Mailbox
+	PLC      string // URL
+	Resolver string // host:port of the name server
+
+	boot   time.Duration
+	events chan Event
+	closes []func()
+
+	mu    sync.Mutex
+	nodes map[string]*machine
+	racks map[string]*pcudev.APC
+}
+
+type machine struct {
+	*simnode.Node
+	id, site int
+	login    string
+	ailment  *Ailment
+	power    bool
+	offs     int // how often its power was cut
+	boots    int // numbers boots, so that a stale one does nothing
+}
+
+// Options make a world.
+type Options struct {
+	Sites    []Site
+	BootTime time.Duration
+	Root     ssh.PublicKey // who may log in to nodes
+}
+
+// Start brings the world up, all nodes running.
+func Start(o Options) (*World, error) {
+	w := &World{DB: plcapi.NewDB("monitor@plc.example", "plc-s3cret"), boot: o.BootTime, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	mail, err := mailbox.Start("127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w.Mail = mail
+	w.closes = append(w.closes, func() { _ = mail.Close() })
+	for i, s := range o.Sites {
+		if err := w.addSite(i+1, s, o.Root); err != nil {
+			w.Close()
+			return nil, err
+		}
+	}
+	if err := errors.Join(w.serveDNS(), w.servePLC()); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *World) servePLC() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	w.closes = append(w.closes, func() { _ = server.Close() })
+	w.PLC = "http://" + l.Addr().String() + "/PLCAPI/"
+	return nil
+}
+
+func (w *World) serveDNS() error {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		for _, question := range q.Question {
+			w.mu.Lock()
+			n := w.nodes[strings.TrimSuffix(question.Name, ".")]
+			w.mu.Unlock()
+			if n == nil {
+				m.Rcode = dns.RcodeNameError
+			} else if question.Qtype == dns.TypeA {
+				m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(n.IP)})
+			}
+		}
+		_ = rw.WriteMsg(m)
+	})}
+	go func() { _ = server.ActivateAndServe() }()
+	w.closes = append(w.closes, func() { _ = pc.Close() })
+	w.Resolver = pc.LocalAddr().String()
+	return nil
+}
+
+func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
+	created := int(time.Now().AddDate(-3, 0, 0).Unix())
+	w.DB.Add("Sites", plcapi.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1})
+	for _, role := range []string{"tech", "pi", "user"} {
+		w.DB.Add("Persons", plcapi.Row{"email": role + "@" + s.Login + ".example", "roles": []any{role}, "site_ids": []any{id}})
+	}
+	for _, name := range []string{"_codeen", "_coral"} {
+		w.DB.Add("Slices", plcapi.Row{"name": s.Login + name, "site_id": id})
+	}
+	var members []*machine
+	var nodeIDs, outlets, pcuIDs []any
+	pcuID := 1000 + id
+	if !s.NoPCU {
+		pcuIDs = []any{pcuID}
+	}
+	for n := 1; n <= s.Nodes; n++ {
+		host, ip := fmt.Sprintf("planetlab%d.%s.example", n, s.Login), fmt.Sprintf("127.10.%d.%d", id, n)
+		node, err := simnode.New(simnode.Options{Host: host, IP: ip, PortMap: ports, Root: root})
+		if err != nil {
+			return err
+		}
+		if err := node.SetState(simnode.Up); err != nil {
+			return fmt.Errorf("node %s (is another testbed running? on macOS: `sudo ifconfig lo0 alias %s`): %w", host, ip, err)
+		}
+		w.closes = append(w.closes, node.Close)
+		m := &machine{Node: node, id: id*100 + n, site: id, login: s.Login, power: true}
+		ports := []any{}
+		if !s.NoPCU {
+			ports = []any{n}
+			nodeIDs, outlets = append(nodeIDs, m.id), append(outlets, n)
+		}
+		w.DB.Add("Nodes", plcapi.Row{"node_id": m.id, "hostname": host, "site_id": id, "boot_state": "boot", "run_level": "boot", "model": "rack server",
+			"last_contact": int(time.Now().Unix()), "pcu_ids": pcuIDs, "ports": ports})
+		w.DB.Add("Interfaces", plcapi.Row{"node_id": m.id, "ip": ip, "is_primary": true})
+		w.nodes[host] = m
+		members = append(members, m)
+	}
+	if s.NoPCU {
+		return nil
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf("127.20.%d.1:20023", id))
+	if err != nil {
+		return err
+	}
+	rack := &pcudev.APC{Menu: []string{"1", "2", "p", "3"}, User: "apc", Password: "pcu-s3cret", Outlets: feed{w, members}, OffTime: w.boot / 4}
+	go func() { _ = rack.Serve(l) }()
+	w.closes = append(w.closes, func() { _ = l.Close() })
+	w.racks[s.Login] = rack
+	w.DB.Add("PCUs", plcapi.Row{"pcu_id": pcuID, "site_id": id, "hostname": "pcu." + s.Login + ".example", "ip": l.Addr().String(), "username": "apc", "password": "pcu-s3cret",
+		"model": "APCControl12p3", "node_ids": nodeIDs, "ports": outlets})
+	return nil
+}
+
+// feed lets a PCU's outlets feed machines.
+type feed struct {
+	w       *World
+	members []*machine
+}
+
+func (f feed) Count() int { return len(f.members) }
+
+func (f feed) State(n int) (bool, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	return f.members[n-1].power, nil
+}
+
+func (f feed) Set(n int, on bool) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	return f.w.power(f.members[n-1], on)
+}
+
+// power cuts or gives power; w.mu is held. A machine that gets power boots, and may be healed by that.
+func (w *World) power(m *machine, on bool) error {
+	if m.power == on {
+		return nil
+	}
+	m.power = on
+	m.boots++
+	if !on {
+		m.offs++
+		w.tell(m.login, m.Host+" loses power")
+		return m.SetState(simnode.Off)
+	}
+	w.tell(m.login, m.Host+" boots")
+	if err := m.SetState(simnode.Booting); err != nil {
+		return err
+	}
+	boot := m.boots
+	time.AfterFunc(w.boot, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if m.boots != boot {
+			return
+		}
+		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall"
+		if reinstalled {
+			w.DB.Set("Nodes", m.id, "boot_state", "boot")
+		}
+		if m.ailment != nil && (m.ailment.Healer == Reboot || m.ailment.Healer == Reinstall && reinstalled) {
+			m.ailment = nil
+		}
+		state := simnode.Up
+		if m.ailment != nil {
+			state = m.ailment.State
+		}
+		w.tell(m.login, m.Host+" is "+string(state))
+		_ = m.SetState(state)
+	})
+	return nil
+}
+
+// Break gives a node an ailment.
+func (w *World) Break(host string, a Ailment) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.nodes[host]
+	if m == nil {
+		return fmt.Errorf("the testbed has no node %s", host)
+	}
+	m.ailment = &a
+	w.tell(m.login, host+" is "+string(a.State))
+	return m.SetState(a.State)
+}
+
+// Heal mends a node as a human at its site would.
+func (w *World) Heal(host string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.nodes[host]
+	if m == nil {
+		return fmt.Errorf("the testbed has no node %s", host)
+	}
+	m.ailment, m.power = nil, true
+	m.boots++
+	w.tell(m.login, "somebody mends "+host)
+	return m.SetState(simnode.Up)
+}
+
+// BreakPCU gives the PCU of a site a fault of package pcudev; an empty one mends it.
+func (w *World) BreakPCU(site, fault string) {
+	w.racks[site].Break(fault)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fault == "" {
+		fault = "mended"
+	}
+	w.tell(site, "pcu."+site+".example: "+fault)
+}
+
+// PowerCuts counts how often the power of a node was cut.
+func (w *World) PowerCuts(host string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].offs
+}
+
+// Events are told as they happen; what nobody reads is dropped.
+func (w *World) Events() <-chan Event { return w.events }
+
+func (w *World) tell(site, text string) {
+	select {
+	case w.events <- Event{time.Now(), site, text}:
+	default:
+	}
+}
+
+// Close ends everything.
+func (w *World) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.nodes {
+		m.boots++
+	}
+	for i := len(w.closes) - 1; i >= 0; i-- {
+		w.closes[i]()
+	}
+	w.closes = nil
+}
