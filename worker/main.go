@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -66,5 +65,3 @@ func logger(l config.Log) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }
-
-var errKey = errors.New("secrets.key_file must be set, or PCU passwords cannot be kept: make one with `openssl rand -hex 32`")

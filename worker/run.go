@@ -13,8 +13,6 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -22,8 +20,8 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/notify"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -32,22 +30,12 @@ import (
 
 // run serves until the context ends, then lets running activities finish.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	key, err := cfg.Secrets.Key()
-	if err != nil {
-		return err
-	}
-	if key == nil {
-		return errKey
-	}
-	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key})
+	db, err := connect.Store(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	tc, err := dialTemporal(ctx, cfg.Temporal, log)
+	tc, err := connect.Temporal(ctx, cfg.Temporal, log)
 	if err != nil {
 		return err
 	}
@@ -89,31 +77,8 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	return err
 }
 
-func dialTemporal(ctx context.Context, c config.Temporal, log *slog.Logger) (client.Client, error) {
-	o, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return nil, fmt.Errorf("temporal environment: %w", err)
-	}
-	o.HostPort, o.Namespace, o.Logger = c.Address, c.Namespace, temporallog.NewStructuredLogger(log)
-	if key := c.APIKey.Reveal(); key != "" {
-		o.Credentials = client.NewAPIKeyStaticCredentials(key)
-	}
-	tls, err := c.TLSConfig()
-	if err != nil {
-		return nil, err
-	}
-	if tls != nil {
-		o.ConnectionOptions.TLS = tls
-	}
-	tc, err := client.DialContext(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("temporal at %s, namespace %s: %w", c.Address, c.Namespace, err)
-	}
-	return tc, nil
-}
-
 func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, tc client.Client, log *slog.Logger) (*activities.Activities, error) {
-	api, err := plc.New(plc.Options{URL: cfg.PLC.URL, Username: cfg.PLC.Username, Password: plc.Secret(cfg.PLC.Password.Reveal()), CAFile: cfg.PLC.CAFile, Timeout: cfg.PLC.Timeout})
+	api, err := connect.PLC(cfg.PLC)
 	if err != nil {
 		return nil, err
 	}
