@@ -3,8 +3,16 @@
 package testbed
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"strings"
@@ -68,11 +76,18 @@ type Event struct {
 	Text string
 }
 
+// The account that Monitor has at the testbed's PLC.
+const (
+	PLCUser     = "monitor@plc.example"
+	PLCPassword = "plc-s3cret"
+)
+
 // World is a running testbed.
 type World struct {
 	DB       *plcapi.DB
 	Mail     *mailbox.Mailbox
 	PLC      string // URL
+	PLCCA    []byte // PEM of the authority to trust for it
 	Resolver string // host:port of the name server
 
 	boot   time.Duration
@@ -103,7 +118,7 @@ type Options struct {
 
 // Start brings the world up, all nodes running.
 func Start(o Options) (*World, error) {
-	w := &World{DB: plcapi.NewDB("monitor@plc.example", "plc-s3cret"), boot: o.BootTime, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -123,16 +138,40 @@ func Start(o Options) (*World, error) {
 	return w, nil
 }
 
+// servePLC serves PLCAPI over TLS, under a certificate that is its own authority, as PLC's was.
 func (w *World) servePLC() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	cert, ca, err := selfSigned()
+	if err != nil {
+		return err
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = server.Close() })
-	w.PLC = "http://" + l.Addr().String() + "/PLCAPI/"
+	w.PLC, w.PLCCA = "https://"+l.Addr().String()+"/PLCAPI/", ca
 	return nil
+}
+
+// selfSigned makes a certificate for the loopback address, and its PEM for those who trust it.
+func selfSigned() (tls.Certificate, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "plc.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 1, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
 func (w *World) serveDNS() error {
@@ -309,6 +348,26 @@ func (w *World) BreakPCU(site, fault string) {
 		fault = "mended"
 	}
 	w.tell(site, "pcu."+site+".example: "+fault)
+}
+
+// Exempt puts a site's exemption into PLC, as an admin would.
+func (w *World) Exempt(site string, until time.Time) {
+	w.DB.Add("SiteTags", plcapi.Row{"site_id": w.DB.Get("Sites", "login_base", site)["site_id"], "tagname": "exempt_site_until", "value": until.Format("20060102")})
+}
+
+// Suspended names the slices of a site that are suspended in PLC.
+func (w *World) Suspended(site string) []string {
+	id := w.DB.Get("Sites", "login_base", site)["site_id"]
+	var names []string
+	for _, slice := range w.DB.All("Slices", "site_id", id) {
+		for _, tag := range w.DB.All("SliceTags", "slice_id", slice["slice_id"]) {
+			if tag["tagname"] == "enabled" && tag["value"] == "0" {
+				names = append(names, slice["name"].(string))
+				break
+			}
+		}
+	}
+	return names
 }
 
 // PowerCuts counts how often the power of a node was cut.

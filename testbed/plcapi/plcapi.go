@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -65,18 +66,23 @@ func (db *DB) add(name string, row Row) int {
 
 // Get returns a copy of the first row whose column has the value, or nil.
 func (db *DB) Get(name, column string, value any) Row {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	for _, r := range db.rows[name] {
-		if r[column] == value {
-			out := Row{}
-			for k, v := range r {
-				out[k] = v
-			}
-			return out
-		}
+	if rows := db.All(name, column, value); len(rows) > 0 {
+		return rows[0]
 	}
 	return nil
+}
+
+// All returns copies of the rows whose column has the value.
+func (db *DB) All(name, column string, value any) []Row {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	var out []Row
+	for _, r := range db.rows[name] {
+		if r[column] == value {
+			out = append(out, maps.Clone(r))
+		}
+	}
+	return out
 }
 
 // Set changes one column of a row as its owner would on the web pages.

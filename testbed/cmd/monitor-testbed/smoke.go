@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/pcudev"
+	"github.com/planetlab/monitor/testbed/rig"
+	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/workflows"
+)
+
+func smokeCommand() *cobra.Command {
+	var histories string
+	cmd := &cobra.Command{
+		Use:   "smoke",
+		Short: "Run every scenario to its end on real parts and count what passed",
+		Args:  cobra.NoArgs,
+		Example: `  monitor-testbed smoke
+  monitor-testbed smoke --histories workflows/testdata/histories`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return smoke(cmd.Context(), cmd.OutOrStdout(), histories)
+		},
+	}
+	cmd.Flags().StringVar(&histories, "histories", "", "folder to write the workflows' histories to, for replay tests")
+	return cmd
+}
+
+// scenario is one story with an end that can be checked. Scenarios share a testbed and run at once, each at its own sites.
+type scenario struct {
+	name string
+	run  func(context.Context, *stage) error
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{"a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
+		{"a reboot does not help, the reinstall does", reinstallHelps},
+		{"a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
+		{"a node that recovers by itself before its threshold: no issue", recoversAlone},
+		{"an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
+		{"a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
+	}
+}
+
+func smoke(ctx context.Context, out io.Writer, histories string) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	defer cancel()
+	r, err := rig.Start(ctx, rig.Options{Log: out})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	started := time.Now()
+	passed, failed := 0, 0
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for i, s := range scenarios() {
+		all.Go(func() {
+			err := s.run(ctx, &stage{r})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed++
+				fmt.Fprintf(out, "%s (%d) %s: %v\n", color.RedString("failed"), i+1, s.name, err)
+				return
+			}
+			passed++
+			fmt.Fprintf(out, "%s (%d) %s, %.0f s\n", color.GreenString("passed"), i+1, s.name, time.Since(started).Seconds())
+		})
+	}
+	all.Wait()
+	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		fmt.Fprintf(out, "\nthe worker's last words:\n%s\n", r.WorkerLog())
+		return errors.New("the smoke test failed")
+	}
+	if histories != "" {
+		return exportHistories(ctx, r, histories)
+	}
+	return nil
+}
+
+// stage is what a scenario plays on.
+type stage struct{ *rig.Rig }
+
+func host(site string, n int) string { return fmt.Sprintf("planetlab%d.%s.example", n, site) }
+func nodeDown(host string) string    { return activities.NodeDownType + "/" + host }
+func pcuDown(site string) string     { return activities.PCUDownType + "/pcu." + site + ".example" }
+
+// days waits a number of policy days.
+func (s *stage) days(ctx context.Context, n float64) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(n * float64(s.Day))):
+		return nil
+	}
+}
+
+// until asks until the answer is yes, for at most so many policy days.
+func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
+	deadline := time.Now().Add(time.Duration(days * float64(s.Day)))
+	for {
+		ok, err := ask()
+		if ok && err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(fmt.Errorf("not within %.0f policy days: %s", days, what), err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (s *stage) status(ctx context.Context, id, status string, days float64) error {
+	return s.until(ctx, id+" is "+status, days, func() (bool, error) {
+		i, err := s.Store.Issue(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		return i.Status == status, err
+	})
+}
+
+// runs counts how often an issue was ever opened, as Temporal knows it.
+func (s *stage) runs(ctx context.Context, id string) (int64, error) {
+	res, err := s.Temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s'", id)})
+	if err != nil {
+		return 0, err
+	}
+	return res.Count, nil
+}
+
+// opened checks how often an issue was opened.
+func (s *stage) opened(ctx context.Context, id string, want int64) error {
+	n, err := s.runs(ctx, id)
+	if err == nil && n != want {
+		err = fmt.Errorf("%s was opened %d times, want %d", id, n, want)
+	}
+	return err
+}
+
+func (s *stage) mailTo(site string) []string {
+	var to []string
+	for _, m := range s.Mail.Messages() {
+		for _, r := range m.To {
+			if strings.HasSuffix(r, "@"+site+".example") {
+				to = append(to, strings.TrimSuffix(r, "@"+site+".example")+": "+m.Subject)
+			}
+		}
+	}
+	return to
+}
+
+func (s *stage) nobodyMailed(site string) error {
+	if to := s.mailTo(site); len(to) > 0 {
+		return fmt.Errorf("mail went out: %q", to)
+	}
+	return nil
+}
+
+// acts lists the ledger of a node: kinds with their outcomes, oldest first.
+func (s *stage) acts(ctx context.Context, node string) ([]store.Action, error) {
+	return s.Store.Actions(ctx, store.ActionFilter{Node: node, Limit: 1000})
+}
+
+func (s *stage) actsAre(ctx context.Context, node string, want ...string) error {
+	list, err := s.acts(ctx, node)
+	var got []string
+	for _, a := range list {
+		got = append([]string{a.Kind + " " + a.Outcome}, got...) // the ledger gives the newest first
+	}
+	if err == nil && strings.Join(got, ", ") != strings.Join(want, ", ") {
+		err = fmt.Errorf("the ledger of %s says %q, want %q", node, got, want)
+	}
+	return err
+}
+
+func (s *stage) cuts(node string, want int) error {
+	if got := s.PowerCuts(node); got != want {
+		return fmt.Errorf("the power of %s was cut %d times, want %d", node, got, want)
+	}
+	return nil
+}
+
+func hungNode(ctx context.Context, s *stage) error {
+	node := host("princeton", 1)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+		return err
+	}
+	if err := s.status(ctx, nodeDown(node), workflows.StatusClosed, 20); err != nil {
+		return err
+	}
+	if err := s.days(ctx, 2); err != nil { // it stays closed
+		return err
+	}
+	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done"), s.cuts(node, 1), s.nobodyMailed("princeton"))
+}
+
+func reinstallHelps(ctx context.Context, s *stage) error {
+	node := host("upmc", 1)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reinstall}); err != nil {
+		return err
+	}
+	if err := s.status(ctx, nodeDown(node), workflows.StatusClosed, 20); err != nil {
+		return err
+	}
+	if state := s.DB.Get("Nodes", "hostname", node)["boot_state"]; state != "boot" {
+		return fmt.Errorf("PLC has %s at boot state %v after its reinstallation", node, state)
+	}
+	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done", "reinstall done"), s.cuts(node, 2), s.nobodyMailed("upmc"))
+}
+
+func brokenPCU(ctx context.Context, s *stage) error {
+	const site = "huji"
+	node := host(site, 1)
+	s.BreakPCU(site, pcudev.WrongPassword)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+		return err
+	}
+	if err := s.status(ctx, pcuDown(site), workflows.StatusOpen, 10); err != nil {
+		return err
+	}
+	enabled := func() bool { return s.DB.Get("Sites", "login_base", site)["enabled"] == true }
+	suspended := func() bool { return len(s.Suspended(site)) == 2 }
+	err := s.until(ctx, "penalty 1: the site is disabled in PLC and its slices still run", 20, func() (bool, error) { return !enabled() && !suspended(), nil })
+	if err != nil {
+		return err
+	}
+	err = s.until(ctx, "penalty 2: its slices are suspended", 20, func() (bool, error) { return !enabled() && suspended(), nil })
+	if err != nil {
+		return err
+	}
+	err = s.until(ctx, "tech, pi and user have mail", 10, func() (bool, error) {
+		all := strings.Join(s.mailTo(site), "\n")
+		return strings.Contains(all, "tech: ") && strings.Contains(all, "pi: ") && strings.Contains(all, "user: "), nil
+	})
+	if err != nil {
+		return err
+	}
+	widens := s.widens(site)
+	s.BreakPCU(site, "")
+	if err := s.Heal(node); err != nil {
+		return err
+	}
+	for _, id := range []string{nodeDown(node), pcuDown(site)} {
+		if err := s.status(ctx, id, workflows.StatusClosed, 12); err != nil {
+			return err
+		}
+	}
+	err = s.until(ctx, "both penalties are gone from PLC", 10, func() (bool, error) { return enabled() && len(s.Suspended(site)) == 0, nil })
+	if err != nil {
+		return err
+	}
+	err = s.until(ctx, "thanks are sent to all who were written to", 10, func() (bool, error) { return s.thanked(site), nil })
+	return errors.Join(err, widens, s.opened(ctx, nodeDown(node), 1), s.opened(ctx, pcuDown(site), 1), s.cuts(node, 0))
+}
+
+// widens checks that technicians hear first, investigators second and users last.
+func (s *stage) widens(site string) error {
+	first := map[string]int{}
+	for i, m := range s.mailTo(site) {
+		who, _, _ := strings.Cut(m, ":")
+		if _, ok := first[who]; !ok {
+			first[who] = i
+		}
+	}
+	if first["tech"] < first["pi"] && first["pi"] < first["user"] {
+		return nil
+	}
+	return fmt.Errorf("the mail did not widen from technicians to investigators to users: %q", s.mailTo(site))
+}
+
+func (s *stage) thanked(site string) bool {
+	who := map[string]bool{}
+	for _, m := range s.mailTo(site) {
+		if name, subject, _ := strings.Cut(m, ": "); strings.Contains(subject, "thank") {
+			who[name] = true
+		}
+	}
+	return who["tech"] && who["pi"] && who["user"]
+}
+
+func recoversAlone(ctx context.Context, s *stage) error {
+	node := host("inria", 1)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+		return err
+	}
+	seen := func(want bool) func() (bool, error) {
+		return func() (bool, error) {
+			n, err := s.Store.Node(ctx, node)
+			return n.Record.Status.Fine() == want, err
+		}
+	}
+	if err := s.until(ctx, node+" is seen offline", 3, seen(false)); err != nil {
+		return err
+	}
+	if err := s.Heal(node); err != nil {
+		return err
+	}
+	if err := s.until(ctx, node+" is seen online", 3, seen(true)); err != nil {
+		return err
+	}
+	if err := s.days(ctx, 5); err != nil {
+		return err
+	}
+	return errors.Join(s.opened(ctx, nodeDown(node), 0), s.actsAre(ctx, node), s.nobodyMailed("inria"))
+}
+
+func operator(ctx context.Context, s *stage) error {
+	node := host("tokyo", 1)
+	id := nodeDown(node)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+		return err
+	}
+	if err := s.status(ctx, id, workflows.StatusOpen, 10); err != nil {
+		return err
+	}
+	err := s.until(ctx, "it is power-cycled once", 5, func() (bool, error) { return s.PowerCuts(node) == 1, nil })
+	if err != nil {
+		return err
+	}
+	if err := s.command(ctx, id, workflows.CommandPause, "the technician is on the way"); err != nil {
+		return err
+	}
+	if err := s.days(ctx, 4); err != nil {
+		return err
+	}
+	if err := errors.Join(s.cuts(node, 1), s.nobodyMailed("tokyo"), s.status(ctx, id, workflows.StatusPaused, 1)); err != nil {
+		return fmt.Errorf("while paused: %w", err)
+	}
+	for _, name := range []string{workflows.CommandSkip, workflows.CommandResume} {
+		if err := s.command(ctx, id, name, "its disk holds data: no reinstallation"); err != nil {
+			return err
+		}
+	}
+	// The rung after the one that was skipped writes to people: when that is done, none has reinstalled.
+	err = s.until(ctx, "the technicians have mail", 10, func() (bool, error) { return len(s.mailTo("tokyo")) > 0, nil })
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.cuts(node, 1), s.actsAre(ctx, node, "reboot done", "notice sent")); err != nil {
+		return err
+	}
+	if err := s.Heal(node); err != nil {
+		return err
+	}
+	if err := s.command(ctx, id, workflows.CommandClose, "mended by hand"); err != nil {
+		return err
+	}
+	return errors.Join(s.status(ctx, id, workflows.StatusClosed, 5), s.opened(ctx, id, 1))
+}
+
+// command sends an operator's command as any client would: by names alone.
+func (s *stage) command(ctx context.Context, id, name, reason string) error {
+	return s.Temporal.SignalWorkflow(ctx, id, "", name, map[string]string{"reason": reason, "by": "smoke"})
+}
+
+func leftAlone(ctx context.Context, s *stage) error {
+	node, exempt := host("warsaw", 1), host("cornell", 1)
+	err := s.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: node, Reason: "waits for a new board", Owner: "smoke"})
+	if err != nil {
+		return err
+	}
+	s.Exempt("cornell", time.Now().AddDate(0, 1, 0))
+	for _, h := range []string{node, exempt} {
+		if err := s.Break(h, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+			return err
+		}
+	}
+	for h, why := range map[string]string{node: "waits for a new board", exempt: "exempt"} {
+		err := s.until(ctx, "the ledger says why "+h+" is left alone", 10, func() (bool, error) {
+			list, err := s.acts(ctx, h)
+			return len(list) > 0 && list[0].Kind == "skip" && strings.Contains(list[0].Reason, why), err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.days(ctx, 3); err != nil {
+		return err
+	}
+	var all []error
+	for _, h := range []string{node, exempt} {
+		n, err := s.Store.Node(ctx, h)
+		if err == nil && n.Record.Status.Fine() {
+			err = fmt.Errorf("%s was not looked at: it is %s", h, n.Record.Status)
+		}
+		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))
+	}
+	return errors.Join(append(all, s.nobodyMailed("warsaw"), s.nobodyMailed("cornell"))...)
+}

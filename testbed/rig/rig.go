@@ -1,0 +1,377 @@
+// Package rig runs the whole product on the testbed: a throw-away Postgres, a Temporal server, a small PlanetLab, and the
+// worker as it ships. The demo, the smoke test and the benches stand on it.
+package rig
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/pglocal"
+)
+
+// Options say what to run. The zero value of a field is the demo's.
+type Options struct {
+	Bin    string         // folder of monitor-worker and temporal-dev; that of the running program
+	Sites  []testbed.Site // testbed.Fleet()
+	Day    time.Duration  // how long a policy day lasts; 3 s
+	UIPort int            // of Temporal's Web UI; a free one
+	Policy map[string]any // settings of the section policy, over the defaults
+	Log    io.Writer      // progress, one line a step; nowhere
+}
+
+// Rig is a running product on a running testbed.
+type Rig struct {
+	*testbed.World
+	Store    *store.Store
+	Temporal client.Client
+	Address  string // of the Temporal frontend
+	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
+	Web      string // URL of the worker's pages
+	Config   string // the configuration file, good for every program
+	Day      time.Duration
+
+	dir   string
+	log   io.Writer
+	stops []func() error
+}
+
+// Start brings everything up, or takes back what it had brought up and says what failed.
+func Start(ctx context.Context, o Options) (*Rig, error) {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if o.Sites == nil {
+		o.Sites = testbed.Fleet()
+	}
+	if o.Day == 0 {
+		o.Day = 3 * time.Second
+	}
+	if o.Bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		o.Bin = filepath.Dir(self)
+	}
+	r := &Rig{Day: o.Day, log: o.Log}
+	if err := r.start(ctx, o); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Rig) start(ctx context.Context, o Options) error {
+	var err error
+	if r.dir, err = os.MkdirTemp("", "monitor-testbed-"); err != nil {
+		return err
+	}
+	r.stops = append(r.stops, func() error { return os.RemoveAll(r.dir) })
+	r.say("starting Postgres")
+	pg, err := pglocal.Start(ctx, o.Log)
+	if err != nil {
+		return err
+	}
+	r.stops = append(r.stops, pg.Stop)
+	r.say("starting Temporal")
+	if err := r.startTemporal(ctx, o); err != nil {
+		return err
+	}
+	r.say("starting the testbed: %d sites, their nodes and PCUs, PLC, a mailbox", len(o.Sites))
+	root, err := r.sshKey()
+	if err != nil {
+		return err
+	}
+	if r.World, err = testbed.Start(testbed.Options{Sites: o.Sites, BootTime: o.Day / 3, Root: root}); err != nil {
+		return err
+	}
+	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
+	key, err := r.configure(o, pg.URL)
+	if err != nil {
+		return err
+	}
+	if r.Store, err = store.Open(ctx, store.Options{URL: pg.URL, Key: key}); err != nil {
+		return err
+	}
+	r.stops = append(r.stops, func() error { r.Store.Close(); return nil })
+	if err := r.Store.Migrate(ctx); err != nil {
+		return err
+	}
+	r.say("starting the worker")
+	if err := r.startWorker(ctx, o); err != nil {
+		return err
+	}
+	return r.firstSweep(ctx)
+}
+
+func (r *Rig) say(format string, args ...any) { fmt.Fprintf(r.log, format+" ...\n", args...) }
+
+// Close ends everything in the reverse order and removes every file.
+func (r *Rig) Close() error {
+	var all []error
+	for i := len(r.stops) - 1; i >= 0; i-- {
+		all = append(all, r.stops[i]())
+	}
+	r.stops = nil
+	return errors.Join(all...)
+}
+
+func (r *Rig) startTemporal(ctx context.Context, o Options) error {
+	r.Address = os.Getenv("TEMPORAL_ADDRESS")
+	if r.Address == "" {
+		ready := filepath.Join(r.dir, "temporal.json")
+		cmd := exec.Command(filepath.Join(o.Bin, "temporal-dev"), "--ready-file", ready, "--exit-with-stdin", "--ui-port", fmt.Sprint(o.UIPort))
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		ended, err := r.spawn(cmd, "temporal.log", func() error { return stdin.Close() })
+		if err != nil {
+			return err
+		}
+		var where struct{ Address, UI string }
+		err = waitFor(ctx, ended, time.Minute, func() error {
+			text, err := os.ReadFile(ready)
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(text, &where)
+		})
+		if err != nil {
+			return fmt.Errorf("temporal-dev: %w\n%s", err, r.tail("temporal.log"))
+		}
+		r.Address, r.UI = where.Address, where.UI
+	}
+	var err error
+	r.Temporal, err = client.DialContext(ctx, client.Options{HostPort: r.Address, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	if err != nil {
+		return fmt.Errorf("temporal at %s: %w", r.Address, err)
+	}
+	r.stops = append(r.stops, func() error { r.Temporal.Close(); return nil })
+	return nil
+}
+
+// sshKey makes the key that opens the nodes and leaves it where the worker's configuration finds it.
+func (r *Rig) sshKey() (ssh.PublicKey, error) {
+	pub, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "monitor testbed")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "ssh_key"), pem.EncodeToMemory(block), 0o600); err != nil {
+		return nil, err
+	}
+	return ssh.NewPublicKey(pub)
+}
+
+type section = map[string]any
+
+// configure writes the configuration of every program and returns the key that seals PCU passwords.
+func (r *Rig) configure(o Options, database string) ([]byte, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	listen, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	policy := section{"day": o.Day.String()}
+	for k, v := range o.Policy {
+		policy[k] = v
+	}
+	r.Web, r.Config = "http://"+listen, filepath.Join(r.dir, "monitor.yaml")
+	text, err := yaml.Marshal(map[string]section{
+		"plc":      {"url": r.PLC, "username": testbed.PLCUser, "password_file": filepath.Join(r.dir, "plc_password"), "ca_file": filepath.Join(r.dir, "plc_ca.pem"), "cache": "0s"},
+		"database": {"url_file": filepath.Join(r.dir, "database_url")},
+		"secrets":  {"key_file": filepath.Join(r.dir, "secret_key")},
+		"temporal": {"address": r.Address},
+		"probe":    {"ssh_key_file": filepath.Join(r.dir, "ssh_key"), "port_map": testbed.PortMap(), "resolver": r.Resolver, "timeout": "600ms", "tries": 1, "ping": false},
+		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
+		"mail":     {"smtp": r.Mail.Addr(), "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
+		"policy":   policy,
+		"sweep":    {"every": "0.4d", "jitter": "0s"},
+		"http":     {"listen": listen},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range map[string]string{
+		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(r.PLCCA), "database_url": database, "secret_key": hex.EncodeToString(key), "monitor.yaml": string(text),
+	} {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return key, nil
+}
+
+func (r *Rig) startWorker(ctx context.Context, o Options) error {
+	cmd := exec.Command(filepath.Join(o.Bin, "monitor-worker"), "--config", r.Config)
+	cmd.Env = environment()
+	ended, err := r.spawn(cmd, "worker.log", func() error { return cmd.Process.Signal(os.Interrupt) })
+	if err != nil {
+		return err
+	}
+	err = waitFor(ctx, ended, time.Minute, func() error {
+		resp, err := http.Get(r.Web + "/healthz")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("monitor-worker: %w\n%s", err, r.WorkerLog())
+	}
+	r.stops = append(r.stops, func() error { return r.deleteSchedule() })
+	return nil
+}
+
+// deleteSchedule keeps a server of somebody's own free of our sweeps.
+func (r *Rig) deleteSchedule() error {
+	if r.UI != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Delete(ctx)
+}
+
+// environment is ours without settings that would lead the worker elsewhere.
+func environment() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "MONITOR_") && !strings.HasPrefix(name, "TEMPORAL_") && name != "DATABASE_URL" {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// firstSweep waits until the fleet has been seen once, so that what breaks after it is news.
+func (r *Rig) firstSweep(ctx context.Context) error {
+	return waitFor(ctx, nil, 30*time.Second, func() error {
+		nodes, err := r.Store.Nodes(ctx, 0, 1<<20)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if !n.Record.Status.Fine() {
+				return fmt.Errorf("%s is %q", n.Hostname, n.Record.Status)
+			}
+		}
+		if len(nodes) == 0 {
+			return errors.New("no sweep has ended")
+		}
+		return nil
+	})
+}
+
+// WorkerLog is the end of what the worker wrote.
+func (r *Rig) WorkerLog() string { return r.tail("worker.log") }
+
+func (r *Rig) tail(name string) string {
+	text, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		return err.Error()
+	}
+	if len(text) > 8000 {
+		text = text[len(text)-8000:]
+	}
+	return string(text)
+}
+
+// spawn starts a child that ends with us: asked to at Close, killed when it does not listen or when we die first.
+func (r *Rig) spawn(cmd *exec.Cmd, logName string, ask func() error) (<-chan error, error) {
+	f, err := os.Create(filepath.Join(r.dir, logName))
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = f, f
+	ownGroup(cmd)
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // a child's death signal comes when the thread that made it ends, so this one stays
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+		close(ended)
+		_ = f.Close()
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("%w: run `make build` first", err)
+	}
+	r.stops = append(r.stops, func() error {
+		_ = ask()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		return nil
+	})
+	return ended, nil
+}
+
+// waitFor asks again and again until there is no error; what it last said is part of the failure.
+func waitFor(ctx context.Context, ended <-chan error, limit time.Duration, ask func() error) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			return errors.New("it ended at once")
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not ready after %s: %w", limit, err)
+		}
+	}
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
