@@ -114,11 +114,8 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
 	people := worker.New(tc, activities.TaskQueue, worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true})
-	for name, w := range map[string]any{
-		activities.NodeDownType: workflows.NodeDownIssue, activities.PCUDownType: workflows.PCUDownIssue,
-		activities.SiteType: workflows.Site, activities.SweepType: workflows.Sweep,
-	} {
-		people.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+	for _, w := range workflows.Types() {
+		people.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
 	}
 	people.RegisterActivity(acts)
 	// Machines have a queue of their own with a brake, so that no flood of issues becomes a flood of power commands.

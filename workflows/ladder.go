@@ -98,3 +98,19 @@ func days(d, day time.Duration) string {
 	n := fmt.Sprintf("%.2f", float64(d)/float64(day))
 	return strings.TrimSuffix(strings.TrimRight(n, "0"), ".") + " d"
 }
+
+// Type is a workflow and the name by which every client knows it.
+type Type struct {
+	Name string
+	Func any
+}
+
+// Types are all workflows that a worker runs.
+func Types() []Type {
+	return []Type{
+		{activities.NodeDownType, NodeDownIssue},
+		{activities.PCUDownType, PCUDownIssue},
+		{activities.SiteType, Site},
+		{activities.SweepType, Sweep},
+	}
+}

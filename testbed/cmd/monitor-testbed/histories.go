@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/testbed/rig"
+	"github.com/planetlab/monitor/workflows"
 )
 
 // exportHistories writes the history of every issue and site, and of one sweep, as JSON that a replayer reads.
@@ -21,25 +23,23 @@ func exportHistories(ctx context.Context, r *rig.Rig, dir string) error {
 		return err
 	}
 	var page []byte
-	sweeps := 0
+	seen := map[string]int{}
 	for {
-		list, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: page})
+		list, err := r.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: "ExecutionStatus = 'Completed' AND TaskQueue = '" + activities.TaskQueue + "' AND WorkflowType IN ('" + strings.Join(typeNames(), "','") + "')", NextPageToken: page})
 		if err != nil {
 			return err
 		}
 		for _, e := range list.Executions {
-			kind := e.Type.Name
-			if kind == activities.SweepType {
-				if sweeps++; sweeps > 1 || e.Status != enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+			name := strings.ReplaceAll(e.Execution.WorkflowId, "/", "_")
+			if e.Type.Name == activities.SweepType {
+				name = activities.SweepType // each run has an id of its own
+			}
+			if seen[name]++; seen[name] > 1 {
+				if e.Type.Name == activities.SweepType {
 					continue
 				}
-			}
-			name := strings.ReplaceAll(e.Execution.WorkflowId, "/", "_")
-			if kind == activities.SweepType {
-				name = activities.SweepType
-			}
-			if _, ok := map[string]bool{activities.NodeDownType: true, activities.PCUDownType: true, activities.SiteType: true, activities.SweepType: true}[kind]; !ok {
-				continue
+				name = fmt.Sprintf("%s_%d", name, seen[name])
 			}
 			if err := export(ctx, r, e.Execution.WorkflowId, e.Execution.RunId, filepath.Join(dir, name+".json")); err != nil {
 				return err
@@ -49,6 +49,14 @@ func exportHistories(ctx context.Context, r *rig.Rig, dir string) error {
 			return nil
 		}
 	}
+}
+
+func typeNames() []string {
+	var names []string
+	for _, t := range workflows.Types() {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 func export(ctx context.Context, r *rig.Rig, id, run, file string) error {

@@ -1,0 +1,61 @@
+# Monitor. `make demo` runs it, `make test` proves it; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo smoke test check lint bench histories clean
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+
+# The race detector needs a C compiler; without one the tests run all the same.
+RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
+
+# Counts what the compiler has done: a first build fetches and compiles some minutes.
+PROGRESS := awk -v tty=$$([ -t 1 ] && echo 1 || echo 0) -v what
+SHOW = '/^go: downloading/ {d++; next_line()} /^[^ ]+$$/ {c++; next_line()} !/^go: downloading|^[^ ]+$$/ {print} \
+	function next_line() {if (tty) printf "\r  %s: %d modules fetched, %d packages compiled ", what, d, c; else if ((c+d) % 200 == 0) printf "  %s: %d modules fetched, %d packages compiled\n", what, d, c; fflush()} \
+	END {if (tty && c+d) print ""}'
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## compile the programs into bin/
+	@echo "building Temporal and its Web UI (some minutes the first time) ..."
+	@(cd dev && go build -v -o ../bin/temporal-dev . 2>&1) | $(PROGRESS)=temporal-dev $(SHOW)
+	@echo "building Monitor ..."
+	@go build -v -o bin/monitor ./starter 2>&1 | $(PROGRESS)=monitor $(SHOW)
+	@go build -v -o bin/monitor-worker ./worker 2>&1 | $(PROGRESS)=monitor-worker $(SHOW)
+	@go build -v -o bin/monitor-testbed ./testbed/cmd/monitor-testbed 2>&1 | $(PROGRESS)=monitor-testbed $(SHOW)
+
+demo: build ## run Monitor on a small PlanetLab and tell the story; Ctrl-C ends it
+	@exec bin/monitor-testbed demo
+
+smoke: build ## run the demo's scenarios to their end, headless
+	@exec bin/monitor-testbed smoke
+
+test: build ## run every test, real ones included
+	@echo "testing ..."
+	@go test $(RACE) ./...
+	@cd dev && go test ./...
+	@bin/monitor-testbed smoke
+
+check: ## the inner loop: format, vet, fast tests
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }
+	@go vet ./...
+	@go test -short ./...
+
+lint: ## staticcheck, and workflowcheck for what would break determinism
+	@go run $(STATICCHECK) ./...
+	@go run $(WORKFLOWCHECK) ./workflows/...
+	@cd dev && go vet ./... && go run $(STATICCHECK) ./...
+
+bench: build ## measure against the old way, in the same run
+	@exec bin/monitor-testbed bench
+
+histories: build ## record the smoke run's histories for the replay test
+	@rm -rf workflows/testdata/histories
+	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
+
+clean: ## remove what was built
+	@rm -rf bin
