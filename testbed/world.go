@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -65,8 +66,9 @@ const (
 
 // Ailment is what is wrong with a node, and what heals it.
 type Ailment struct {
-	State  simnode.State
-	Healer string
+	State   simnode.State
+	Healer  string
+	Because string // for those who watch
 }
 
 // Event is something that happened in the world, for those who tell the story.
@@ -91,6 +93,7 @@ type World struct {
 	Resolver string // host:port of the name server
 
 	boot   time.Duration
+	block  int // second octet of the nodes' addresses
 	events chan Event
 	closes []func()
 
@@ -116,9 +119,22 @@ type Options struct {
 	Root     ssh.PublicKey // who may log in to nodes
 }
 
+// blocks is how many testbeds fit on one machine at once: each has loopback networks 127.<b> and 127.<b+1> for itself.
+const blocks = 20
+
 // Start brings the world up, all nodes running.
 func Start(o Options) (*World, error) {
-	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	for block := range blocks {
+		w, err := start(o, 10+2*block)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return w, err
+		}
+	}
+	return nil, fmt.Errorf("%d other testbeds are running, or something else listens on port %d of 127.10.1.1: end it", blocks, ports[22])
+}
+
+func start(o Options, block int) (*World, error) {
+	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -215,13 +231,13 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 		pcuIDs = []any{pcuID}
 	}
 	for n := 1; n <= s.Nodes; n++ {
-		host, ip := fmt.Sprintf("planetlab%d.%s.example", n, s.Login), fmt.Sprintf("127.10.%d.%d", id, n)
+		host, ip := fmt.Sprintf("planetlab%d.%s.example", n, s.Login), fmt.Sprintf("127.%d.%d.%d", w.block, id, n)
 		node, err := simnode.New(simnode.Options{Host: host, IP: ip, PortMap: ports, Root: root})
 		if err != nil {
 			return err
 		}
 		if err := node.SetState(simnode.Up); err != nil {
-			return fmt.Errorf("node %s (is another testbed running? on macOS: `sudo ifconfig lo0 alias %s`): %w", host, ip, err)
+			return fmt.Errorf("node %s (macOS first needs `sudo ifconfig lo0 alias %s`): %w", host, ip, err)
 		}
 		w.closes = append(w.closes, node.Close)
 		m := &machine{Node: node, id: id*100 + n, site: id, login: s.Login, power: true}
@@ -239,7 +255,7 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	if s.NoPCU {
 		return nil
 	}
-	l, err := net.Listen("tcp", fmt.Sprintf("127.20.%d.1:20023", id))
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.1:20023", w.block+1, id))
 	if err != nil {
 		return err
 	}
@@ -321,7 +337,11 @@ func (w *World) Break(host string, a Ailment) error {
 		return fmt.Errorf("the testbed has no node %s", host)
 	}
 	m.ailment = &a
-	w.tell(m.login, host+" is "+string(a.State))
+	text := host + " is " + string(a.State)
+	if a.Because != "" {
+		text += " (" + a.Because + ")"
+	}
+	w.tell(m.login, text)
 	return m.SetState(a.State)
 }
 

@@ -135,7 +135,7 @@ func (s *site) step(ctx workflow.Context, want int) error {
 		s.LastRaise, s.NextTry = now, now.Add(s.Times.PenaltyStep)
 		s.say(activities.Lean{Kind: "penalty", Level: s.Level, Evidence: []string{res.Reason}, Since: now, NotBefore: now})
 	case s.Level < was && s.Level == 0:
-		s.say(activities.Lean{Kind: "cleared", Evidence: []string{res.Reason}, Since: now, NotBefore: now})
+		s.say(activities.Lean{Kind: "cleared", Level: was, Evidence: []string{res.Reason}, Since: now, NotBefore: now})
 	case s.Level == was:
 		s.NextTry = res.Until
 		if !s.NextTry.After(now) {

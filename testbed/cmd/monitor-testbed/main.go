@@ -22,7 +22,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(smokeCommand())
+	root.AddCommand(demoCommand(), smokeCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "monitor-testbed:", err)
 		os.Exit(1)

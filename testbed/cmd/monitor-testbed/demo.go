@@ -1,0 +1,252 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/rig"
+)
+
+func demoCommand() *cobra.Command {
+	var day, length time.Duration
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run Monitor on the testbed and tell what happens, until Ctrl-C",
+		Args:  cobra.NoArgs,
+		Example: `  monitor-testbed demo
+  monitor-testbed demo --day 10s --for 5m`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if length > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, length)
+				defer cancel()
+			}
+			return demo(ctx, cmd.OutOrStdout(), day)
+		},
+	}
+	cmd.Flags().DurationVar(&day, "day", 3*time.Second, "how long a policy day lasts")
+	cmd.Flags().DurationVar(&length, "for", 0, "end after this long; 0 goes on until Ctrl-C")
+	return cmd
+}
+
+func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
+	r, err := rig.Start(ctx, rig.Options{Day: day, UIPort: prefer(8233), Log: out})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // Ctrl-C while starting
+		}
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(out, "\nstopping, and removing every trace ...")
+		if e := r.Close(); err == nil {
+			err = e
+		}
+	}()
+	page, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(prefer(8025)))
+	if err != nil {
+		return err
+	}
+	web := &http.Server{Handler: r.Mail.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = web.Serve(page) }()
+	defer web.Close()
+	whereToLook(out, r, "http://"+page.Addr().String())
+	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), 20, 1)
+	played := make(chan error, 1)
+	go func() {
+		played <- r.Play(ctx, day, func() (testbed.Incident, bool) {
+			if len(script) == 0 {
+				return accident(), true
+			}
+			i := script[0]
+			script = script[1:]
+			return i, true
+		})
+	}()
+	t := &teller{Rig: r, out: out, started: time.Now(), issues: map[string]string{}}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-played:
+			return err
+		case <-tick.C:
+			if err := t.tell(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// prefer gives a port that people know, if it is free, else any.
+func prefer(port int) int {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return 0
+	}
+	_ = l.Close()
+	return port
+}
+
+func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
+	self, _ := os.Executable()
+	monitor := filepath.Join(filepath.Dir(self), "monitor")
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, monitor); err == nil {
+			monitor = rel
+		}
+	}
+	bold := color.New(color.Bold).Sprint
+	ui := r.UI
+	if ui == "" {
+		ui = "your own, for the server at " + r.Address
+	}
+	fmt.Fprintf(out, "\n%s   %s\n%s  %s\n%s   %s/healthz  %s/metrics\n", bold("Web UI"), ui, bold("mailbox"), mailbox, bold("worker"), r.Web, r.Web)
+	fmt.Fprintf(out, "%s      export MONITOR_CONFIG=%s\n", bold("try"), r.Config)
+	for _, args := range []string{"issue list", "issue show " + nodeDown(host("huji", 1)), "issue pause " + nodeDown(host("huji", 1)) + " --reason 'we know'", "site show huji", "node show " + host("upmc", 1)} {
+		fmt.Fprintf(out, "         %s %s\n", monitor, args)
+	}
+	fmt.Fprintf(out, "         temporal workflow list --address %s\n", r.Address)
+	fmt.Fprintf(out, "\nA policy day lasts %s. This is what happens; Ctrl-C ends it.\n\n", r.Day)
+}
+
+// teller tells what happened since it last looked, in the order of time.
+type teller struct {
+	*rig.Rig
+	out     io.Writer
+	started time.Time
+	seen    time.Time         // the ledger has been told up to here
+	issues  map[string]string // status of each run of an issue, as told
+	mails   int
+}
+
+type line struct {
+	at   time.Time
+	what string
+	text string
+	hue  *color.Color
+}
+
+var (
+	bad    = color.New(color.FgRed)
+	acting = color.New(color.FgYellow)
+	people = color.New(color.FgMagenta)
+	fine   = color.New(color.FgGreen)
+	plain  = color.New(color.FgCyan)
+)
+
+func (t *teller) tell(ctx context.Context) error {
+	lines := append(t.world(), t.mail()...)
+	issues, err := t.issuesChanged(ctx)
+	if err != nil {
+		return err
+	}
+	acts, err := t.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	lines = append(append(lines, issues...), acts...)
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	for _, l := range lines {
+		day := l.at.Sub(t.started).Seconds() / t.Day.Seconds()
+		fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), day, l.hue.Sprintf("%-9s", l.what), l.text)
+	}
+	return nil
+}
+
+func (t *teller) world() []line {
+	var lines []line
+	for {
+		select {
+		case e := <-t.Events():
+			lines = append(lines, line{e.At, "world", e.Text, plain})
+		default:
+			return lines
+		}
+	}
+}
+
+func (t *teller) mail() []line {
+	all := t.Mail.Messages()
+	var lines []line
+	for _, m := range all[min(t.mails, len(all)):] {
+		lines = append(lines, line{m.At, "mail", strings.Join(m.To, ", ") + ": " + m.Subject, people})
+	}
+	t.mails = len(all)
+	return lines
+}
+
+func (t *teller) issuesChanged(ctx context.Context) ([]line, error) {
+	list, err := t.Store.Issues(ctx, store.IssueFilter{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	var lines []line
+	for _, i := range list {
+		key := i.ID + i.RunID
+		was := t.issues[key]
+		if i.Status == was {
+			continue
+		}
+		t.issues[key] = i.Status
+		if was == "" {
+			lines = append(lines, line{i.Opened, "open", i.ID + ": " + i.Cause, bad})
+		}
+		switch {
+		case i.Status == "closed":
+			lines = append(lines, line{i.Closed, "closed", i.ID + ": " + i.Outcome, fine})
+		case was != "":
+			lines = append(lines, line{time.Now(), i.Status, i.ID + ": " + i.Next, acting})
+		}
+	}
+	return lines, nil
+}
+
+func (t *teller) ledger(ctx context.Context) ([]line, error) {
+	list, err := t.Store.Actions(ctx, store.ActionFilter{Since: t.started.Add(-time.Minute), Limit: 200})
+	if err != nil {
+		return nil, err
+	}
+	var lines []line
+	newest := t.seen
+	for _, a := range list {
+		if a.Outcome == "" || !a.Finished.After(t.seen) || a.Kind == "notice" { // mail speaks for itself
+			continue
+		}
+		if a.Finished.After(newest) {
+			newest = a.Finished
+		}
+		hue := acting
+		if a.Kind == "penalty" {
+			hue = people
+		}
+		text := cmp.Or(a.Node, a.Site, a.Issue) + ": " + a.Outcome
+		if detail := cmp.Or(a.Detail, a.Reason); detail != "" {
+			text += ", " + detail
+		}
+		if a.Kind == "penalty" && a.Reason != "" {
+			text = a.Site + ": " + a.Reason
+		}
+		lines = append(lines, line{a.Finished, a.Kind, text, hue})
+	}
+	t.seen = newest
+	return lines, nil
+}

@@ -1,0 +1,103 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/planetlab/monitor/testbed/pcudev"
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+// Incident is one line of a script: what breaks on which policy day, what heals it, and when a human does if nothing else.
+type Incident struct {
+	Day     float64
+	Site    string
+	Node    int // planetlab<Node> of the site; 0: the site's PCU
+	State   simnode.State
+	Healer  string
+	Fault   string  // of the PCU, where Node is 0
+	Mended  float64 // days after Day on which a human mends it; 0: nobody comes
+	Because string  // for those who watch
+}
+
+// Story is the demo's script: one of each, then the small accidents of every fleet.
+func Story() []Incident {
+	return []Incident{
+		{Day: 1, Site: "princeton", Node: 1, State: simnode.Hung, Healer: Reboot, Because: "a reboot will help"},
+		{Day: 2, Site: "huji", Fault: pcudev.WrongPassword, Mended: 19},
+		{Day: 2.5, Site: "huji", Node: 1, State: simnode.Hung, Healer: Nobody, Mended: 17, Because: "only a human can help, and the site has too few nodes left"},
+		{Day: 4, Site: "upmc", Node: 1, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
+		{Day: 6, Site: "inria", Node: 2, State: simnode.Hung, Healer: Nobody, Mended: 0.5, Because: "it recovers by itself before anybody acts"},
+		{Day: 9, Site: "uba", Node: 2, State: simnode.Off, Healer: Nobody, Mended: 8, Because: "its site has no PCU"},
+		{Day: 12, Site: "sydney", Node: 3, State: simnode.Hung, Healer: Reboot, Because: "a reboot will help"},
+		{Day: 15, Site: "pisa", Node: 2, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
+	}
+}
+
+// Accidents go on for ever after a script: every other day some node hangs, and most need only a reboot. The same seed
+// makes the same accidents.
+func Accidents(sites []Site, from float64, seed uint64) func() Incident {
+	r := rand.New(rand.NewPCG(seed, seed))
+	return func() Incident {
+		from += 1 + 2*r.Float64()
+		s := sites[r.IntN(len(sites))]
+		i := Incident{Day: from, Site: s.Login, Node: 1 + r.IntN(s.Nodes), State: simnode.Hung, Healer: Reboot, Mended: 12}
+		switch n := r.IntN(10); {
+		case n >= 9:
+			i.Healer = Nobody
+		case n >= 6:
+			i.Healer = Reinstall
+		}
+		return i
+	}
+}
+
+// Play lets incidents happen until the context ends; next gives them in the order of their days.
+func (w *World) Play(ctx context.Context, day time.Duration, next func() (Incident, bool)) error {
+	start := time.Now()
+	for {
+		i, ok := next()
+		if !ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(start.Add(time.Duration(i.Day * float64(day))))):
+		}
+		if err := w.happen(i, day); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *World) happen(i Incident, day time.Duration) error {
+	node := fmt.Sprintf("planetlab%d.%s.example", i.Node, i.Site)
+	mend := func() { _ = w.Heal(node) }
+	if i.Node == 0 {
+		w.BreakPCU(i.Site, i.Fault)
+		mend = func() { w.BreakPCU(i.Site, "") }
+	} else if err := w.Break(node, Ailment{State: i.State, Healer: i.Healer, Because: i.Because}); err != nil {
+		return err
+	}
+	if i.Mended > 0 {
+		ailing := w.ailment(node)
+		time.AfterFunc(time.Duration(i.Mended*float64(day)), func() {
+			if i.Node == 0 || w.ailment(node) == ailing && ailing != nil { // nobody mends what has healed
+				mend()
+			}
+		})
+	}
+	return nil
+}
+
+func (w *World) ailment(host string) *Ailment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.nodes[host]; m != nil {
+		return m.ailment
+	}
+	return nil
+}
