@@ -32,8 +32,11 @@ func (a apc) open(ctx context.Context, t Target) (*session, []string, error) {
 		port int
 		dial func(context.Context, Target, int) (*session, error)
 	}{{"telnet", 23, dialTelnet}, {"ssh", 22, dialSSH}}
-	var err error
+	var err error = &Error{Unsupported, t.Host, "connect", "no transport " + t.Transport}
 	for _, tr := range transports {
+		if t.Transport != "" && t.Transport != tr.name {
+			continue
+		}
 		port := tr.port
 		if t.Port != 0 {
 			port = t.Port
@@ -41,7 +44,7 @@ func (a apc) open(ctx context.Context, t Target) (*session, []string, error) {
 		tried = append(tried, tr.name+" "+strconv.Itoa(port))
 		// A wrong guess of the transport must leave time for the other.
 		tryCtx, cancel := context.WithCancel(ctx)
-		if d, ok := ctx.Deadline(); ok && tr.name == "telnet" {
+		if d, ok := ctx.Deadline(); ok && tr.name == "telnet" && t.Transport == "" {
 			tryCtx, cancel = context.WithTimeout(ctx, time.Until(d)/2)
 		}
 		var s *session
@@ -162,9 +165,6 @@ func (a apc) test(ctx context.Context, t Target) (Result, error) {
 }
 
 func (a apc) status(ctx context.Context, t Target) (Result, error) {
-	if t.Outlet < 1 {
-		return Result{}, &Error{NoOutlet, t.Host, "status", "outlets are numbered from 1"}
-	}
 	r, err := a.test(ctx, t)
 	r.Verified, r.Note = r.After != Unknown, ""
 	return r, err

@@ -21,12 +21,16 @@ const (
 
 // Target is one outlet of one PCU.
 type Target struct {
-	Model    string
-	Host     string // name or address
-	Port     int    // 0: the model's own
+	Model string
+	Host  string // name or address
+	Port  int    // 0: the transport's own
+
+	// Transport is the one to use, of those the model has; empty tries each in the model's order.
+	Transport string
+
 	User     string
 	Password string
-	Outlet   int // as printed on the device, from 1
+	Outlet   int // as printed on the device, from 1; 0 where there is but one machine
 
 	// KnownHostKey is the ssh host key to insist on, in authorized_keys form; empty takes what the device shows.
 	KnownHostKey string
@@ -112,12 +116,12 @@ const defaultDeadline = 90 * time.Second
 
 // Test logs in and goes as far as it can without switching anything.
 func Test(ctx context.Context, t Target) (Result, error) {
-	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.test(ctx, t) })
+	return with(ctx, t, false, func(ctx context.Context, d driver) (Result, error) { return d.test(ctx, t) })
 }
 
 // Status reads the outlet, where the device can tell.
 func Status(ctx context.Context, t Target) (Result, error) {
-	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.status(ctx, t) })
+	return with(ctx, t, true, func(ctx context.Context, d driver) (Result, error) { return d.status(ctx, t) })
 }
 
 // TurnOn turns the outlet on.
@@ -130,21 +134,25 @@ func TurnOff(ctx context.Context, t Target) (Result, error) { return set(ctx, t,
 func Cycle(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opCycle) }
 
 func set(ctx context.Context, t Target, op operation) (Result, error) {
-	if t.Outlet < 1 {
-		return Result{}, &Error{NoOutlet, t.Host, string(op), fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
-	}
-	return with(ctx, t, func(ctx context.Context, d driver) (Result, error) { return d.set(ctx, t, op) })
+	return with(ctx, t, true, func(ctx context.Context, d driver) (Result, error) { return d.set(ctx, t, op) })
 }
 
-func with(ctx context.Context, t Target, f func(context.Context, driver) (Result, error)) (Result, error) {
-	d, err := lookup(t)
+func with(ctx context.Context, t Target, outlet bool, f func(context.Context, driver) (Result, error)) (Result, error) {
+	m, err := Resolve(t.Model)
 	if err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			e.Host = t.Host
+		}
 		return Result{}, err
+	}
+	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
+		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
 	}
-	return f(ctx, d)
+	return f(ctx, m.driver)
 }

@@ -65,21 +65,27 @@ func dialTelnet(ctx context.Context, t Target, port int) (*session, error) {
 func dial(ctx context.Context, t Target, port int) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(port)))
 	if err != nil {
-		kind := Unreachable
-		var ne net.Error
-		if errors.As(err, &ne) && ne.Timeout() {
-			kind = Timeout
-		}
-		detail := fmt.Sprintf("port %d", port)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			detail += " is closed"
-		}
-		return nil, &Error{kind, t.Host, "connect", detail}
+		return nil, dialError(t, port, err)
 	}
 	if d, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(d)
 	}
 	return conn, nil
+}
+
+func dialError(t Target, port int, err error) error {
+	kind, detail := Unreachable, fmt.Sprintf("port %d", port)
+	var ne net.Error
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		detail = "no such host"
+	case errors.As(err, &ne) && ne.Timeout():
+		kind = Timeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		detail += " is closed"
+	}
+	return &Error{kind, t.Host, "connect", detail}
 }
 
 // dialSSH opens a shell over ssh, by password or keyboard-interactive.
@@ -176,6 +182,7 @@ func (s *session) await(doing string, patterns ...*regexp.Regexp) (int, string, 
 		if n > 0 {
 			s.total += n
 			s.read = append(s.read, buf[:n]...)
+			s.read = s.read[max(0, len(s.read)-8192):]
 			if s.t.Trace != nil {
 				s.t.Trace("< " + mask(string(buf[:n]), s.t.Password))
 			}

@@ -1,187 +1,85 @@
-// Package pcudev is the testbed's power control units: they speak like the devices they are named after, one session at a
-// time, with their state, their timing and their faults.
 package pcudev
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
-// Outlets are what a power control unit switches.
-type Outlets interface {
-	Count() int
-	State(n int) (on bool, err error)
-	Set(n int, on bool) error
-}
-
-// APC is a switched rack with a control console of menus on telnet. Its fields are set before Serve.
+// APC is a switched rack with a control console of menus on telnet and ssh. Its fields are set before Serve.
 type APC struct {
 	Menu           []string // the path to the power command, with p for the outlet, as 1 2 p 3
 	User, Password string
 	Outlets        Outlets
 	OffTime        time.Duration // between off and on of a reboot
 
-	mu      sync.Mutex
-	session bool
-	broken  string
-}
-
-// The faults a device can have.
-const (
-	WrongPassword = "wrong password" // the one in PLC no longer works
-	Mute          = "mute"           // takes connections and says nothing
-	Strange       = "strange prompt" // some other firmware
-	StaysOff      = "stays off"      // power commands end with the outlet off
-	Refuses       = "closed"         // hangs up at once
-)
-
-// Break gives the device a fault; empty mends it.
-func (a *APC) Break(fault string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.broken = fault
-}
-
-func (a *APC) fault() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.broken
+	ssh bool // Serve speaks ssh
+	faults
 }
 
 // Serve answers connections until the listener is closed.
 func (a *APC) Serve(l net.Listener) error {
-	for {
-		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		go func() {
-			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(3 * time.Minute)) // the console's own idle limit
-			a.serve(c)
-		}()
+	if a.ssh {
+		return a.ServeSSH(l)
 	}
+	return accept(l, func(c net.Conn) {
+		if a.dead(c) {
+			return
+		}
+		t := newTelnet(c)
+		a.one(t, busyAPC, func() {
+			if a.login(t) {
+				a.menus(t)
+			}
+		})
+	})
 }
+
+// ServeSSH answers ssh connections; the session is the same one that telnet would take.
+func (a *APC) ServeSSH(l net.Listener) error {
+	check := func(user, password string) bool {
+		return user == a.User && password == a.Password && a.fault() != WrongPassword
+	}
+	return serveSSH(l, sshFace{faults: &a.faults, check: check, shell: func(rw io.ReadWriter) {
+		c := newConsole(rw)
+		a.one(c, busyAPC, func() {
+			c.say("%s", banner)
+			a.menus(c)
+		})
+	}})
+}
+
+const busyAPC = banner + "\r\nSomeone is currently logged into the APC Management Web Server or console.\r\nAccess to the Control Console will be denied until they log out.\r\n"
 
 const banner = "\r\nAmerican Power Conversion               Network Management Card AOS      v2.6.4\r\n" +
 	"(c) Copyright 2004 All Rights Reserved  Rack PDU APP                     v2.6.5\r\n"
 
-// console is one telnet session.
-type console struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (c *console) say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
-
-// line reads a line and answers what a client negotiates by saying nothing more: we said what we do at the start.
-func (c *console) line(echo bool) (string, error) {
-	var b []byte
-	for {
-		ch, err := c.r.ReadByte()
-		if err != nil {
-			return "", err
-		}
-		switch ch {
-		case 255: // IAC: command and, for the four negotiations, one option
-			cmd, err := c.r.ReadByte()
-			if err != nil {
-				return "", err
-			}
-			if cmd >= 251 {
-				if _, err := c.r.ReadByte(); err != nil {
-					return "", err
-				}
-			}
-		case '\r':
-			if next, err := c.r.Peek(1); err == nil && (next[0] == '\n' || next[0] == 0) {
-				_, _ = c.r.ReadByte()
-			}
-			c.say("\r\n")
-			return string(b), nil
-		case '\n':
-			return string(b), nil
-		case 0x1b:
-			b = append(b, ch)
-		default:
-			if len(b) > 256 {
-				return "", errors.New("line too long")
-			}
-			b = append(b, ch)
-			if echo {
-				c.say("%c", ch)
-			} else {
-				c.say("*")
-			}
-		}
-	}
-}
-
-func (a *APC) serve(conn net.Conn) {
-	c := &console{conn, bufio.NewReader(conn)}
-	switch a.fault() {
-	case Refuses:
-		return
-	case Mute:
-		_, _ = c.r.WriteTo(discard{})
-		return
-	case Strange:
-		c.say("\r\nlogin: ")
-		_, _ = c.r.WriteTo(discard{})
-		return
-	}
-	a.mu.Lock()
-	busy := a.session
-	a.session = true
-	a.mu.Unlock()
-	if busy {
-		c.say("%s\r\nSomeone is currently logged into the APC Management Web Server or console.\r\nAccess to the Control Console will be denied until they log out.\r\n", banner)
-		return
-	}
-	defer func() {
-		a.mu.Lock()
-		a.session = false
-		a.mu.Unlock()
-	}()
-	_, _ = c.Write([]byte{255, 251, 1, 255, 251, 3}) // WILL ECHO, WILL SUPPRESS-GO-AHEAD
-	for try := 0; ; try++ {
+func (a *APC) login(c *console) bool {
+	for range 3 {
 		c.say("\r\nUser Name : ")
 		user, err := c.line(true)
 		if err != nil {
-			return
+			return false
 		}
 		c.say("Password  : ")
 		password, err := c.line(false)
 		if err != nil {
-			return
+			return false
 		}
 		if user == a.User && password == a.Password && a.fault() != WrongPassword {
-			break
+			c.say("%s", banner)
+			return true
 		}
 		c.say("\r\nInvalid user name or password.\r\n")
-		if try == 2 {
-			return
-		}
 	}
-	c.say("%s", banner)
-	a.console(c)
+	return false
 }
 
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-
-// console walks the menus. Where the path of this firmware goes on, the menu has that line; ESC goes up; 4 leaves the top.
-func (a *APC) console(c *console) {
+// menus walks the menus. Where the path of this firmware goes on, the menu has that line; ESC goes up; 4 leaves the top.
+func (a *APC) menus(c *console) {
 	var path []string
 	for {
 		a.show(c, path)
@@ -279,12 +177,7 @@ func (a *APC) power(c *console, path []string, in string) bool {
 	case word == "On":
 		err = a.Outlets.Set(n, true)
 	default:
-		err = a.Outlets.Set(n, false)
-		time.AfterFunc(a.OffTime, func() {
-			if a.fault() != StaysOff {
-				_ = a.Outlets.Set(n, true)
-			}
-		})
+		err = a.cycle(a.Outlets, n, a.OffTime)
 	}
 	if err != nil {
 		c.say("\r\n        Command failed.\r\n        Invalid outlet.\r\n")

@@ -1,0 +1,146 @@
+package pcucontrol_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+// tool is the path of a program of Debian's, or the test skips.
+func tool(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("no %s here: apt-get install %s", name, pkg)
+	}
+	return path
+}
+
+func TestIPMICipherSuites(t *testing.T) {
+	for _, suites := range [][]int{{3}, {17}, {3, 17}} {
+		t.Run(fmt.Sprint(suites), func(t *testing.T) {
+			r := &rack{}
+			d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: r}, Suites: suites}
+			c, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			go func() { _ = d.ServePacket(c) }()
+			target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+			if res, err := pcucontrol.Status(short(t), target); err != nil || res.After != pcucontrol.On {
+				t.Errorf("%+v, %v", res, err)
+			}
+		})
+	}
+}
+
+func TestIPMIKeepsToItsDeadline(t *testing.T) {
+	d, _, target := raise(t, "OpenIPMI", "udp")
+	d.Break(pcudev.Mute)
+	start := time.Now()
+	_, err := pcucontrol.Status(within(t, 300*time.Millisecond), target)
+	if took := time.Since(start); pcucontrol.KindOf(err) != pcucontrol.Timeout || took > time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
+func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
+	ipmitool := tool(t, "ipmitool", "ipmitool")
+	_, r, target := raise(t, "OpenIPMI", "udp")
+	run := func(args ...string) string {
+		out, err := exec.CommandContext(within(t, 20*time.Second), ipmitool, append([]string{"-I", "lanplus", "-C", "3", "-H", target.Host, "-p", strconv.Itoa(target.Port), "-U", target.User, "-P", target.Password}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ipmitool %v: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	if out := run("chassis", "power", "status"); !strings.Contains(out, "Chassis Power is on") {
+		t.Errorf("status says %s", out)
+	}
+	run("chassis", "power", "off")
+	run("chassis", "power", "on")
+	run("chassis", "power", "cycle")
+	await(t, "ipmitool", r, "off on off on")
+	run("mc", "info")
+}
+
+// TestIPMIDrivesDebiansIpmiSim drives a BMC that is neither ours nor go-ipmi's: the simulator of the OpenIPMI project, with a
+// process for its machine.
+func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
+	sim := tool(t, "ipmi_sim", "openipmi")
+	dir := t.TempDir()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.LocalAddr().(*net.UDPAddr).Port
+	_ = l.Close()
+	write := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	power := write("power", "#!/bin/sh\nexec 2>/dev/null\ncd "+dir+"\nwhile [ $# -gt 0 ]; do case $1 in get) [ \"$2\" = power ] && echo \"power:$(cat state)\"; shift 2;; set) [ \"$2\" = power ] && { echo $3 >state; echo $3 >>log; }; shift 3;; *) shift;; esac; done\n", 0o755)
+	write("state", "1\n", 0o644)
+	conf := write("lan.conf", fmt.Sprintf(`name "sim"
+set_working_mc 0x20
+  startlan 1
+    addr 127.0.0.1 %d
+    priv_limit admin
+    allowed_auths_callback none md2 md5 straight
+    allowed_auths_user none md2 md5 straight
+    allowed_auths_operator none md2 md5 straight
+    allowed_auths_admin none md2 md5 straight
+    guid a123456789abcdefa123456789abcdef
+  endlan
+  chassis_control "%s"
+  user 1 true "" "test" user 10 none md2 md5 straight
+  user 2 true "admin" "%s" admin 10 none md2 md5 straight
+`, port, power, password), 0o644)
+	emu := write("sim.emu", "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n", 0o644)
+	cmd := exec.Command(sim, "-n", "-c", conf, "-f", emu, "-s", dir)
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Trace: func(s string) { t.Log(s) }}
+	var res pcucontrol.Result
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if res, err = pcucontrol.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+			break
+		}
+	}
+	if err != nil || res.After != pcucontrol.On {
+		t.Fatalf("status is %+v, %v", res, err)
+	}
+	if res, err = pcucontrol.Cycle(within(t, 20*time.Second), target); err != nil || !res.Verified {
+		t.Fatalf("a cycle gives %+v, %v", res, err)
+	}
+	if switched, _ := os.ReadFile(filepath.Join(dir, "log")); string(switched) != "0\n1\n" {
+		t.Errorf("the machine was switched %q", switched)
+	}
+	target.Password = "wrong"
+	if _, err := pcucontrol.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
+		t.Errorf("a wrong password gives %v", err)
+	}
+}

@@ -1,0 +1,230 @@
+package pcucontrol_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+// rack is eight outlets, all on, with a log of what happened to them.
+type rack struct {
+	mu  sync.Mutex
+	off [8]bool
+	log []string
+}
+
+func (r *rack) Count() int { return len(r.off) }
+
+func (r *rack) State(n int) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.off[n-1], nil
+}
+
+func (r *rack) Set(n int, on bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.off[n-1] == !on {
+		return nil
+	}
+	r.off[n-1] = !on
+	r.log = append(r.log, map[bool]string{true: "on", false: "off"}[on])
+	return nil
+}
+
+func (r *rack) events() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.log, " ")
+}
+
+const password = "s3cret-Pw"
+
+// raise starts the testbed's device of a model on loopback.
+func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
+	t.Helper()
+	r := &rack{}
+	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3}
+	if d.Network() == "udp" {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		go func() { _ = d.ServePacket(c) }()
+		target.Port = c.LocalAddr().(*net.UDPAddr).Port
+		return d, r, target
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() { _ = d.Serve(l) }()
+	target.Port = l.Addr().(*net.TCPAddr).Port
+	return d, r, target
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func short(t *testing.T) context.Context { return within(t, 8*time.Second) }
+
+// everyFace runs a test for each model on each of its transports.
+func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, transport string)) {
+	for _, m := range pcucontrol.Models() {
+		if len(m.Transports) == 0 {
+			continue
+		}
+		for _, transport := range pcudev.Transports(m.Name) {
+			t.Run(m.Name+" by "+transport, func(t *testing.T) {
+				t.Parallel()
+				f(t, m, transport)
+			})
+		}
+	}
+}
+
+func TestEveryModelHasADeviceToProveIt(t *testing.T) {
+	for _, m := range pcucontrol.Models() {
+		var names []string
+		for _, tr := range m.Transports {
+			names = append(names, tr.Name)
+		}
+		if faces := pcudev.Transports(m.Name); len(m.Transports) > 0 && !slices.Equal(faces, names) {
+			t.Errorf("%s speaks %v, its testbed device %v", m.Name, names, faces)
+		}
+	}
+}
+
+func TestEveryModelSwitches(t *testing.T) {
+	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, transport string) {
+		_, r, target := raise(t, m.Name, transport)
+		var trace strings.Builder
+		target.Trace = func(s string) { trace.WriteString(s + "\n") }
+		can := func(word string) bool { return slices.Contains(m.Capabilities, word) }
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(trace.String())
+			}
+		})
+		if res, err := pcucontrol.Test(short(t), target); err != nil || r.events() != "" {
+			t.Fatalf("a dry run gives %+v, %v and switched %q", res, err, r.events())
+		}
+		if res, err := pcucontrol.Status(short(t), target); can("status") && (err != nil || res.After != pcucontrol.On || !res.Verified) {
+			t.Fatalf("status is %+v, %v", res, err)
+		} else if !can("status") && pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			t.Fatalf("status of what cannot tell is %+v, %v", res, err)
+		}
+		res, err := pcucontrol.Cycle(short(t), target)
+		if err != nil || res.Verified != can("status") || can("status") && res.After != pcucontrol.On {
+			t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
+		}
+		await(t, "a cycle", r, "off on")
+		if !can("off") {
+			if _, err := pcucontrol.TurnOff(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+				t.Errorf("off gives %v", err)
+			}
+			return
+		}
+		if res, err := pcucontrol.TurnOff(short(t), target); err != nil || can("status") && res.After != pcucontrol.Off || r.events() != "off on off" {
+			t.Fatalf("off gives %+v, %v and switched %q", res, err, r.events())
+		}
+		if !can("status") {
+			return
+		}
+		if res, err := pcucontrol.Cycle(short(t), target); err != nil || res.After != pcucontrol.On || r.events() != "off on off on" {
+			t.Fatalf("a cycle of what is off gives %+v, %v and switched %q", res, err, r.events())
+		}
+		if res, err := pcucontrol.TurnOn(short(t), target); err != nil || res.After != pcucontrol.On || r.events() != "off on off on" {
+			t.Fatalf("on of what is on gives %+v, %v and switched %q", res, err, r.events())
+		}
+		if strings.Contains(trace.String(), password) || trace.Len() == 0 {
+			t.Errorf("the trace holds the password, or nothing")
+		}
+	})
+}
+
+// await waits for what the device does in its own time, after it has answered.
+func await(t *testing.T, what string, r *rack, events string) {
+	t.Helper()
+	for end := time.Now().Add(3 * time.Second); r.events() != events; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s switched %q, not %q", what, r.events(), events)
+		}
+	}
+}
+
+func TestWhatGoesWrong(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		only  func(pcucontrol.ModelInfo) bool
+		spoil func(pcudev.Device, *pcucontrol.Target)
+		kinds []pcucontrol.Kind
+		log   string
+	}{
+		{"a wrong password is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a password that no longer works is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"outlet nine of eight is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
+		{"outlet nought is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
+		{"a mute device ends in a timeout", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Mute) }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
+		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout}, ""},
+		{"one that babbles ends in time", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Babbles) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
+		{"another session is busy", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
+		{"a closed port is unreachable", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Port = 1 }, []pcucontrol.Kind{pcucontrol.Unreachable}, ""},
+		{"an outlet that stays off is ambiguous", canTell, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.StaysOff) }, []pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, transport string) {
+				if c.only != nil && !c.only(m) {
+					t.Skip("not for this model")
+				}
+				d, r, target := raise(t, m.Name, transport)
+				c.spoil(d, &target)
+				_, err := pcucontrol.Cycle(within(t, 3*time.Second), target)
+				if !slices.Contains(c.kinds, pcucontrol.KindOf(err)) || r.events() != c.log {
+					t.Errorf("got %v and switched %q", err, r.events())
+				}
+				var e *pcucontrol.Error
+				if !errors.As(err, &e) || e.Host == "" || strings.Contains(e.Error(), target.Password) {
+					t.Errorf("%v holds the password, or no host", err)
+				}
+			})
+		})
+	}
+}
+
+func hasOutlets(m pcucontrol.ModelInfo) bool { return m.Outlets }
+func canTell(m pcucontrol.ModelInfo) bool    { return slices.Contains(m.Capabilities, "status") }
+
+func TestNamesResolve(t *testing.T) {
+	for name, want := range map[string]string{"OpenIPMI": "OpenIPMI", "Dell IPMI card": "OpenIPMI", "APCControl1p4": "APCControl1p4"} {
+		if m, err := pcucontrol.Resolve(name); err != nil || m.Name != want {
+			t.Errorf("%q gives %q, %v", name, m.Name, err)
+		}
+	}
+	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
+		if _, err := pcucontrol.Resolve(name); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			t.Errorf("%q gives %v", name, err)
+		}
+	}
+	_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: "openimpi", Host: "10.0.0.1"})
+	if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), "near it are OpenIPMI") {
+		t.Errorf("an unknown model gives %v", err)
+	}
+}

@@ -1,0 +1,86 @@
+package pcudev
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// console is one session of lines, over telnet or in an ssh channel.
+type console struct {
+	io.Writer
+	r      *bufio.Reader
+	telnet bool
+}
+
+func newConsole(rw io.ReadWriter) *console { return &console{Writer: rw, r: bufio.NewReader(rw)} }
+
+// newTelnet says WILL ECHO and WILL SUPPRESS-GO-AHEAD, without which real clients send lines twice.
+func newTelnet(rw io.ReadWriter) *console {
+	_, _ = rw.Write([]byte{255, 251, 1, 255, 251, 3})
+	return &console{Writer: rw, r: bufio.NewReader(rw), telnet: true}
+}
+
+func (c *console) say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
+
+// line reads a line, with an echo of it or of stars. What a client negotiates is passed over: we said what we do at the start.
+func (c *console) line(echo bool) (string, error) {
+	var b []byte
+	for {
+		ch, err := c.r.ReadByte()
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case ch == 255 && c.telnet:
+			if err := c.option(); err != nil {
+				return "", err
+			}
+		case ch == '\r':
+			// Not to wait for what may never come, an LF is only taken if it is here.
+			if c.r.Buffered() > 0 {
+				if next, _ := c.r.Peek(1); next[0] == '\n' || next[0] == 0 {
+					_, _ = c.r.ReadByte()
+				}
+			}
+			c.say("\r\n")
+			return string(b), nil
+		case ch == '\n' || ch == 0:
+			if len(b) > 0 {
+				c.say("\r\n")
+				return string(b), nil
+			}
+		case ch == 0x7f || ch == 0x08:
+			b = b[:max(0, len(b)-1)]
+		case len(b) > 256:
+			return "", errors.New("line too long")
+		default:
+			b = append(b, ch)
+			if echo {
+				c.say("%c", ch)
+			} else {
+				c.say("*")
+			}
+		}
+	}
+}
+
+// option reads what follows an IAC: command and, for the four negotiations, one option; a subnegotiation up to its end.
+func (c *console) option() error {
+	command, err := c.r.ReadByte()
+	if err != nil || command < 250 {
+		return err
+	}
+	if command > 250 {
+		_, err = c.r.ReadByte()
+		return err
+	}
+	for last := byte(0); ; {
+		ch, err := c.r.ReadByte()
+		if err != nil || last == 255 && ch == 240 {
+			return err
+		}
+		last = ch
+	}
+}

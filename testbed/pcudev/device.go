@@ -1,0 +1,228 @@
+// Package pcudev is the testbed's power control units: they speak like the devices they are named after, one session at a
+// time, with their state, their timing and their faults.
+package pcudev
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Outlets are what a power control unit switches.
+type Outlets interface {
+	Count() int
+	State(n int) (on bool, err error)
+	Set(n int, on bool) error
+}
+
+// Device is one power control unit.
+type Device interface {
+	// Network is tcp or udp, and says which of the two serves answers.
+	Network() string
+	// Serve answers connections until the listener is closed.
+	Serve(l net.Listener) error
+	// ServePacket answers datagrams until the socket is closed.
+	ServePacket(c net.PacketConn) error
+	// Break gives the device a fault; empty mends it.
+	Break(fault string)
+}
+
+// Options say what a device is.
+type Options struct {
+	Model          string // as PLC names it, of Models
+	Transport      string // of those the model has; empty: its first
+	User, Password string
+	Outlets        Outlets
+	OffTime        time.Duration // between off and on of a reboot
+}
+
+// New makes a device of any model, ready to serve:
+//
+//	d, err := pcudev.New(pcudev.Options{Model: "OpenIPMI", User: "admin", Password: "secret", Outlets: rack})
+//	if d.Network() == "udp" { err = d.ServePacket(socket) } else { err = d.Serve(listener) }
+func New(o Options) (Device, error) {
+	i := slices.IndexFunc(kinds(), func(k kind) bool { return k.model == o.Model })
+	if i < 0 {
+		return nil, fmt.Errorf("no testbed device is a %q; there are %s", o.Model, strings.Join(Models(), ", "))
+	}
+	k := kinds()[i]
+	if o.Transport == "" {
+		o.Transport = k.transports[0]
+	}
+	if !slices.Contains(k.transports, o.Transport) {
+		return nil, fmt.Errorf("the testbed's %s speaks %s, not %q", o.Model, strings.Join(k.transports, ", "), o.Transport)
+	}
+	return k.make(o)
+}
+
+// Models are the model names that New takes.
+func Models() []string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.model)
+	}
+	return names
+}
+
+// Transports are those that a model's device speaks, its first one first.
+func Transports(model string) []string {
+	for _, k := range kinds() {
+		if k.model == model {
+			return k.transports
+		}
+	}
+	return nil
+}
+
+type kind struct {
+	model      string
+	transports []string
+	make       func(Options) (Device, error)
+}
+
+func kinds() []kind {
+	list := []kind{{"OpenIPMI", []string{"udp"}, newBMC}}
+	for model, menu := range map[string]string{"APCControl12p3": "1 2 p 3", "APCControl1p4": "1 p 4", "APCControl121p3": "1 2 1 p 3", "APCControl121p1": "1 2 1 p 1 3", "APCControl13p13": "1 3 p 1 3"} {
+		list = append(list, kind{model, []string{"telnet", "ssh"}, func(o Options) (Device, error) {
+			return &APC{Menu: strings.Fields(menu), User: o.User, Password: o.Password, Outlets: o.Outlets, OffTime: o.OffTime, ssh: o.Transport == "ssh"}, nil
+		}})
+	}
+	slices.SortFunc(list, func(a, b kind) int { return strings.Compare(a.model, b.model) })
+	return list
+}
+
+// The faults a device can have.
+const (
+	WrongPassword = "wrong password" // the one in PLC no longer works
+	Mute          = "mute"           // takes connections and says nothing
+	Strange       = "strange prompt" // some other firmware
+	StaysOff      = "stays off"      // power commands end with the outlet off
+	Refuses       = "closed"         // hangs up at once
+	Babbles       = "babbles"        // talks without end
+	Busy          = "busy"           // somebody else is logged in
+)
+
+// faults is what is wrong with a device, and who is in its only session.
+type faults struct {
+	mu      sync.Mutex
+	broken  string
+	session bool
+}
+
+// Network is that of most devices.
+func (*faults) Network() string { return "tcp" }
+
+// ServePacket is not for devices that speak TCP.
+func (*faults) ServePacket(net.PacketConn) error { return errors.New("this device speaks tcp") }
+
+// Break gives the device a fault; empty mends it.
+func (f *faults) Break(fault string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = fault
+}
+
+func (f *faults) fault() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.broken
+}
+
+// dead plays the faults that leave no conversation.
+func (f *faults) dead(c io.ReadWriter) bool {
+	switch f.fault() {
+	case Refuses:
+		return true
+	case Mute:
+		_, _ = io.Copy(io.Discard, c)
+	case Strange:
+		_, _ = io.WriteString(c, "\r\nlogin: ")
+		_, _ = io.Copy(io.Discard, c)
+	case Babbles:
+		for {
+			if _, err := io.WriteString(c, strings.Repeat("\x00\x1b[7m lorem \xff\xfe", 100)); err != nil {
+				return true
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// one lets one session in at a time and tells the others.
+func (f *faults) one(c io.Writer, busy string, serve func()) {
+	if !f.enter() {
+		_, _ = io.WriteString(c, busy)
+		return
+	}
+	defer f.leave()
+	serve()
+}
+
+// enter takes the session. One that is just ending is given a moment: its client has heard the goodbye already.
+func (f *faults) enter() bool {
+	for range 20 {
+		if f.take() {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
+}
+
+func (f *faults) take() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.session || f.broken == Busy {
+		return false
+	}
+	f.session = true
+	return true
+}
+
+func (f *faults) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.session = false
+}
+
+// cycle turns an outlet off, and on again in its time.
+func (f *faults) cycle(o Outlets, n int, off time.Duration) error {
+	if err := o.Set(n, false); err != nil {
+		return err
+	}
+	time.AfterFunc(off, func() {
+		if f.fault() != StaysOff {
+			_ = o.Set(n, true)
+		}
+	})
+	return nil
+}
+
+// accept serves each connection of a listener, for three minutes at most as the idle limit of such consoles has it.
+func accept(l net.Listener, serve func(net.Conn)) error {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		go func() {
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(3 * time.Minute))
+			serve(c)
+			// A close with unread input would reset the connection, and the last words would be lost.
+			if tc, ok := c.(*net.TCPConn); ok && tc.CloseWrite() == nil {
+				_ = c.SetDeadline(time.Now().Add(time.Second))
+				_, _ = io.Copy(io.Discard, c)
+			}
+		}()
+	}
+}
