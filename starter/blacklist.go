@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/store"
+)
+
+const kindNode, kindSite = "node", "site"
+
+func (a *app) blacklist() *cobra.Command {
+	cmd := group("blacklist", "Nodes and sites that are looked at but not acted on", "  monitor blacklist list\n  monitor blacklist add node planetlab1.example.edu --until 3d --reason \"being moved\"")
+	cmd.AddCommand(a.blacklistList(), a.blacklistAdd(), a.blacklistRemove())
+	return cmd
+}
+
+func (a *app) blacklistList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the blacklist, downtimes included", Args: takes(), Aliases: []string{"ls"},
+		Example: "  monitor blacklist list\n  monitor blacklist list -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				list, err := db.Blacklist(ctx)
+				if err != nil {
+					return err
+				}
+				for i := range list {
+					list[i].Starts, list[i].Until = list[i].Starts.UTC(), list[i].Until.UTC()
+				}
+				return a.show(list, func() { a.blacklistTable(list) })
+			})
+		},
+	}
+}
+
+func (a *app) blacklistTable(list []store.Entry) {
+	var rows []row
+	for _, e := range list {
+		until := "for ever"
+		if !e.Until.IsZero() {
+			until = a.when(e.Until)
+		}
+		now, what := "in force", "blacklist"
+		switch {
+		case e.Starts.After(a.now()):
+			now = "to come"
+		case !e.Until.IsZero() && !e.Until.After(a.now()):
+			now = "over"
+		}
+		if e.Downtime {
+			what = "downtime"
+		}
+		rows = append(rows, row{e.Kind, e.Target, what, now, a.when(e.Starts), until, orDash(e.Owner), orDash(e.Reason)})
+	}
+	a.table("the blacklist is empty", row{"KIND", "TARGET", "WHAT", "NOW", "FROM", "UNTIL", "BY", "REASON"}, rows)
+}
+
+// entryLine is an entry in a few words; none is empty.
+func (a *app) entryLine(e *store.Entry) string {
+	if e == nil {
+		return ""
+	}
+	s := e.Kind + " " + e.Target + ", for ever"
+	if !e.Until.IsZero() {
+		s = e.Kind + " " + e.Target + ", until " + a.when(e.Until)
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	if e.Owner != "" {
+		s += " (" + e.Owner + ")"
+	}
+	return s
+}
+
+func (a *app) blacklistAdd() *cobra.Command {
+	var e store.Entry
+	var from, until string
+	cmd := &cobra.Command{
+		Use: "add node|site TARGET", Short: "Put a node or a site on the blacklist, or announce a downtime", Args: takes("node or site", "TARGET"),
+		ValidArgsFunction: a.completeEntry(),
+		Long:              "Put a node or a site on the blacklist: it is looked at, and neither rebooted, reinstalled nor written about.\nIt holds until it is removed, or until --until. With --downtime it is a planned one, which has an end.",
+		Example: `  monitor blacklist add node planetlab1.example.edu --reason "being moved"
+  monitor blacklist add site princeton --downtime --from 2026-12-24 --until 2026-12-27 --reason "power works"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e.Kind, e.Target = args[0], args[1]
+			if err := a.period(&e, from, until); err != nil {
+				return err
+			}
+			if e.Owner == "" {
+				e.Owner = operator()
+			}
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				if err := addEntry(ctx, db, e); err != nil {
+					return err
+				}
+				return a.show(e, func() { a.say("blacklisted: %s", clean(a.entryLine(&e))) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
+	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
+	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (default $USER)")
+	cmd.Flags().BoolVar(&e.Downtime, "downtime", false, "it is a planned downtime; --until is needed")
+	return cmd
+}
+
+// period sets when an entry starts and ends.
+func (a *app) period(e *store.Entry, from, until string) (err error) {
+	e.Starts = a.now().UTC().Truncate(time.Millisecond)
+	if from != "" {
+		if e.Starts, err = a.readMoment(from); err != nil {
+			return err
+		}
+	}
+	if until != "" {
+		if e.Until, err = a.moment(until); err != nil {
+			return err
+		}
+	}
+	switch {
+	case e.Downtime && until == "":
+		return badInput("a downtime has an end: give --until")
+	case until != "" && !e.Until.After(e.Starts):
+		return badInput("it would end (%s) before it starts (%s)", a.when(e.Until), a.when(e.Starts))
+	}
+	return checkKind(e.Kind)
+}
+
+func checkKind(kind string) error {
+	if kind != kindNode && kind != kindSite {
+		return badInput("the blacklist holds nodes and sites: write node or site, not %q", kind)
+	}
+	return nil
+}
+
+// addEntry refuses a target that nobody knows: a misspelt name would protect nothing.
+func addEntry(ctx context.Context, db *store.Store, e store.Entry) error {
+	var err error
+	if e.Kind == kindNode {
+		_, err = db.Node(ctx, e.Target)
+	} else {
+		_, err = db.Site(ctx, e.Target)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("no %s %s is known: see `monitor %s list`", e.Kind, e.Target, e.Kind)
+	}
+	if err != nil {
+		return err
+	}
+	err = db.AddBlacklist(ctx, e)
+	const unique = "23505" // Postgres: unique_violation
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == unique {
+		return fmt.Errorf("%s %s has an entry from that moment on already: see `monitor blacklist list`", e.Kind, e.Target)
+	}
+	return err
+}
+
+func (a *app) blacklistRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove node|site TARGET", Short: "Take a node or a site off the blacklist, with all its downtimes", Args: takes("node or site", "TARGET"),
+		Aliases: []string{"rm"}, ValidArgsFunction: a.completeEntry(),
+		Example: "  monitor blacklist remove node planetlab1.example.edu\n  monitor blacklist remove site princeton",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkKind(args[0]); err != nil {
+				return err
+			}
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				err := db.RemoveBlacklist(ctx, args[0], args[1])
+				if errors.Is(err, store.ErrNotFound) {
+					return notFound("%s %s is not on the blacklist: see `monitor blacklist list`", args[0], args[1])
+				}
+				if err != nil {
+					return err
+				}
+				removed := store.Entry{Kind: args[0], Target: args[1]}
+				return a.show(map[string]store.Entry{"removed": removed}, func() { a.say("off the blacklist: %s %s", removed.Kind, clean(removed.Target)) })
+			})
+		},
+	}
+}
+
+func (a *app) completeEntry() cobra.CompletionFunc {
+	return a.completeKind([]string{kindNode, kindSite}, func(kind string) lister {
+		if kind == kindSite {
+			return siteNames
+		}
+		return hostNames
+	})
+}

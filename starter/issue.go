@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/workflows"
+)
+
+// issueView is an issue as this command shows it, put together from the store, the workflow and the ledger.
+type issueView struct {
+	ID      string    `json:"id"`
+	RunID   string    `json:"run_id,omitempty"`
+	Type    string    `json:"type"`
+	Target  string    `json:"target"`
+	Site    string    `json:"site"`
+	Status  string    `json:"status"`
+	Cause   string    `json:"cause"`
+	Penalty int       `json:"penalty_level"`
+	Opened  time.Time `json:"opened,omitzero"`
+	Closed  time.Time `json:"closed,omitzero"`
+	Next    string    `json:"next,omitempty"`
+	NextAt  time.Time `json:"next_at,omitzero"`
+	Blocked string    `json:"blocked,omitempty"`
+	Outcome string    `json:"outcome,omitempty"`
+
+	Story   []workflows.Happening `json:"story,omitempty"`
+	Actions []store.Action        `json:"actions,omitempty"` // oldest first
+}
+
+func viewOf(i store.Issue) issueView {
+	return issueView{
+		ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Penalty: i.Level,
+		Opened: i.Opened.UTC(), Closed: i.Closed.UTC(), Next: i.Next, NextAt: i.NextAt.UTC(), Outcome: i.Outcome,
+	}
+}
+
+// answer takes over what the issue's workflow says of itself.
+func (v *issueView) answer(s workflows.Status) {
+	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked, v.Story = s.Status, s.Level, s.Next, s.NextAt.UTC(), s.Blocked, s.Story
+	for _, t := range []struct {
+		to   *string
+		from string
+	}{{&v.ID, s.ID}, {&v.Type, s.Type}, {&v.Target, s.Target}, {&v.Site, s.Site}, {&v.Cause, s.Cause}} {
+		if t.from != "" {
+			*t.to = t.from
+		}
+	}
+	if len(s.Story) > 0 {
+		v.Opened = s.Story[0].At.UTC()
+	}
+}
+
+func (a *app) issue() *cobra.Command {
+	cmd := group("issue", "List, show, open and steer issues", "  monitor issue list --site princeton\n  monitor issue pause nodedown/planetlab1.example.edu --until 3d --reason \"new disk ordered\"")
+	order := func(name, short, example string) *cobra.Command { return a.order(name, short, example) }
+	cmd.AddCommand(
+		a.issueList(), a.issueShow(), a.issueOpen(),
+		order(workflows.CommandPause, "Freeze an issue: nothing is done to its target and nobody is written to", `  monitor issue pause nodedown/planetlab1.example.edu --until 2026-12-24 --reason "new disk ordered"
+  monitor issue pause nodedown/planetlab1.example.edu --until 3d --by alice`),
+		order(workflows.CommandResume, "Let a paused issue go on where it was", "  monitor issue resume nodedown/planetlab1.example.edu --reason \"the disk is in\""),
+		order(workflows.CommandClose, "Close an issue and release its hold on the site", "  monitor issue close pcudown/pcu1.example.edu --reason \"this PCU is retired\""),
+		order(workflows.CommandSkip, "Pass over the next rung of an issue; the wait before it stays", "  monitor issue skip nodedown/planetlab1.example.edu --reason \"do not reinstall, its disk has data\""),
+	)
+	return cmd
+}
+
+func (a *app) issueList() *cobra.Command {
+	var f store.IssueFilter
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the open issues, or all", Args: takes(), Aliases: []string{"ls"},
+		Example: "  monitor issue list\n  monitor issue list --type pcudown --all\n  monitor issue list --status paused -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.Open = !all && f.Status == ""
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				list, err := db.Issues(ctx, f)
+				if err != nil {
+					return err
+				}
+				return a.printIssues(list)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&f.Type, "type", "", "only this `type` of issue")
+	cmd.Flags().StringVar(&f.Site, "site", "", "only of the site with this `login_base`")
+	cmd.Flags().StringVar(&f.Status, "status", "", "only with this `status`: open, paused or closed")
+	cmd.Flags().BoolVar(&all, "all", false, "closed ones, too")
+	_ = cmd.RegisterFlagCompletionFunc("type", a.fixed(issueTypes()...))
+	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
+	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(workflows.StatusOpen, workflows.StatusPaused, workflows.StatusClosed))
+	return cmd
+}
+
+func (a *app) printIssues(list []store.Issue) error {
+	views := make([]issueView, 0, len(list))
+	for _, i := range list {
+		views = append(views, viewOf(i))
+	}
+	return a.show(views, func() { a.issueTable("no issues", views) })
+}
+
+func (a *app) issueTable(none string, views []issueView) {
+	var rows []row
+	for _, v := range views {
+		next, at := v.Next, v.NextAt
+		if v.Status == workflows.StatusClosed {
+			next, at = v.Outcome, v.Closed
+		}
+		rows = append(rows, row{v.ID, v.Site, a.state(v.Status), v.Penalty, a.when(v.Opened), orDash(next), a.when(at)})
+	}
+	a.table(none, row{"ISSUE", "SITE", "STATUS", "PENALTY", "OPENED", "NEXT OR OUTCOME", "AT"}, rows)
+}
+
+func (a *app) issueShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show where an issue is, its story, and what was done", Args: takes("ID"), ValidArgsFunction: a.complete(allIssues),
+		Long:    "Show where an issue is on its ladder, its story, and all that the ledger holds of it.\n\nA running issue is asked itself; the store answers for one that cannot be asked.",
+		Example: "  monitor issue show nodedown/planetlab1.example.edu\n  monitor issue show pcudown/pcu1.example.edu -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkID(args[0]); err != nil {
+				return err
+			}
+			ctx, cancel := a.within(cmd.Context(), patience)
+			defer cancel()
+			v, err := a.wholeIssue(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.show(v, func() { a.drawIssue(v) })
+		},
+	}
+}
+
+// wholeIssue asks the store and the workflow. Either may not know the issue: the store one that was opened a moment ago,
+// Temporal one that ended long since.
+func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return issueView{}, err
+	}
+	defer db.Close()
+	stored, storeErr := db.Issue(ctx, id)
+	if storeErr != nil && !errors.Is(storeErr, store.ErrNotFound) {
+		return issueView{}, storeErr
+	}
+	v := viewOf(stored)
+	if storeErr != nil {
+		v = newView(id)
+	}
+	actions, err := db.Actions(ctx, store.ActionFilter{Issue: id})
+	if err != nil {
+		return v, err
+	}
+	v.Actions = oldestFirst(actions)
+	tc, err := a.openTemporal(ctx)
+	if err == nil {
+		defer tc.Close()
+		err = ask(ctx, tc, &v)
+	}
+	switch {
+	case err == nil:
+		return v, nil
+	case storeErr != nil && errors.Is(err, errNoWorkflow):
+		return v, notFound("there is no issue %s: see `monitor issue list --all`", id)
+	case storeErr != nil:
+		return v, err
+	case !errors.Is(err, errNoWorkflow):
+		a.warn("this is what the store last knew: %v", err)
+	case v.Status != workflows.StatusClosed:
+		a.warn("the store says %s, but Temporal has no such workflow: it was deleted, or this is another server", v.Status)
+	}
+	return v, nil
+}
+
+func newView(id string) issueView {
+	typ, target, _ := strings.Cut(id, "/")
+	return issueView{ID: id, Type: typ, Target: target}
+}
+
+func oldestFirst(list []store.Action) []store.Action {
+	slices.Reverse(list)
+	for i := range list {
+		list[i].At, list[i].Finished = list[i].At.UTC(), list[i].Finished.UTC()
+	}
+	return list
+}
+
+func (a *app) drawIssue(v issueView) {
+	a.say("%s", v.ID)
+	penalty := ""
+	if v.Penalty > 0 {
+		penalty = fmt.Sprintf("level %d", v.Penalty)
+	}
+	a.facts(row{"status", a.state(v.Status)}, row{"site", v.Site}, row{"cause", v.Cause}, row{"penalty", penalty},
+		row{"opened", a.when(v.Opened)}, row{"closed", a.when(v.Closed)}, row{"outcome", v.Outcome},
+		row{"next", v.Next}, row{"at", a.when(v.NextAt)}, row{"waits", v.Blocked})
+	if len(v.Story) > 0 {
+		a.heading("Story")
+		var rows []row
+		for _, h := range v.Story {
+			rows = append(rows, row{"  " + a.when(h.At), h.What})
+		}
+		a.grid(rows)
+	}
+	a.drawActions(v.Actions)
+}
+
+// drawActions prints lines of the ledger.
+func (a *app) drawActions(list []store.Action) {
+	if len(list) == 0 {
+		return
+	}
+	a.heading("Actions")
+	var rows []row
+	for _, x := range list {
+		outcome := x.Outcome
+		if outcome == "" {
+			outcome = "intended"
+		}
+		why := x.Reason
+		if x.Detail != "" && x.Detail != x.Reason {
+			why = strings.Trim(why+": "+x.Detail, ": ")
+		}
+		rows = append(rows, row{"  " + a.when(x.At), x.Kind, a.state(outcome), why})
+	}
+	a.grid(rows)
+}
+
+// order is a command of operators that the issue's workflow carries out and answers.
+func (a *app) order(name, short, example string) *cobra.Command {
+	var c workflows.Command
+	var until string
+	cmd := &cobra.Command{
+		Use: name + " ID", Short: short, Example: example, Args: takes("ID"), ValidArgsFunction: a.complete(openIssues),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkID(args[0]); err != nil {
+				return err
+			}
+			if until != "" {
+				var err error
+				if c.Until, err = a.moment(until); err != nil {
+					return err
+				}
+			}
+			if c.By == "" {
+				c.By = operator()
+			}
+			return a.give(cmd.Context(), args[0], name, c)
+		},
+	}
+	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	if name == workflows.CommandPause {
+		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
+	}
+	return cmd
+}
+
+func operator() string {
+	if name := os.Getenv("USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+const momentHelp = "2026-12-24, 2026-12-24T15:00:00Z (UTC where no zone is given), or a policy time such as 3d or 12h"
+
+// moment reads a time ahead. A policy time is real time unless policy.day is shortened, as it is in the demo.
+func (a *app) moment(s string) (time.Time, error) {
+	at, err := a.readMoment(s)
+	if err == nil && !at.After(a.now()) {
+		err = badInput("%q lies in the past (%s)", s, a.when(at))
+	}
+	return at, err
+}
+
+func (a *app) readMoment(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02 15:04 UTC", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	d, err := config.ParsePolicyTime(s)
+	if err != nil {
+		return time.Time{}, badInput("%q is no time: write %s", s, momentHelp)
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return a.now().Add(d.On(cfg.Policy.Day)).UTC(), nil
+}
+
+func issueTypes() []string {
+	var types []string
+	for _, l := range workflows.Ladders() {
+		types = append(types, l.Type)
+	}
+	return types
+}
+
+func checkType(typ string) error {
+	if !slices.Contains(issueTypes(), typ) {
+		return badInput("%q is no type of issue: there are %s", typ, strings.Join(issueTypes(), ", "))
+	}
+	return nil
+}
+
+// checkID keeps orders from workflows that are no issues.
+func checkID(id string) error {
+	typ, target, _ := strings.Cut(id, "/")
+	if target == "" {
+		return badInput("%q is no issue: its id looks like %s/planetlab1.example.edu", id, activities.NodeDownType)
+	}
+	return checkType(typ)
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/workflows"
+)
+
+type ladderView struct {
+	Type  string     `json:"type"`
+	About string     `json:"about"`
+	Rungs []rungView `json:"rungs"`
+}
+
+type rungView struct {
+	Rung  string   `json:"rung"`
+	When  []string `json:"when,omitempty"`
+	Do    string   `json:"do"`
+	Level int      `json:"penalty_level,omitempty"`
+	Yield string   `json:"yield,omitempty"`
+}
+
+func (a *app) ladders() *cobra.Command {
+	return &cobra.Command{
+		Use: "ladders [TYPE]", Short: "Print the action list of every issue type", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.fixed(issueTypes()...),
+		Long:    "Print the action list of every issue type, or of one, with the waits of the configured policy.\nNeither the database nor Temporal is asked.",
+		Example: "  monitor ladders\n  monitor ladders nodedown\n  monitor --set policy.people_step=3d ladders",
+		RunE: func(_ *cobra.Command, args []string) error {
+			list := workflows.Ladders()
+			if len(args) == 1 {
+				if err := checkType(args[0]); err != nil {
+					return err
+				}
+				list = slices.DeleteFunc(list, func(l workflows.Ladder) bool { return l.Type != args[0] })
+			}
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			var views []ladderView
+			var texts []string
+			for _, l := range list {
+				views = append(views, viewOfLadder(l))
+				texts = append(texts, l.Print(activities.TimesOf(cfg.Policy.Numbers())))
+			}
+			return a.show(views, func() { a.say("%s", strings.TrimRight(strings.Join(texts, "\n"), "\n")) })
+		},
+	}
+}
+
+func viewOfLadder(l workflows.Ladder) ladderView {
+	v := ladderView{Type: l.Type, About: l.About}
+	for _, r := range l.Rungs {
+		v.Rungs = append(v.Rungs, rungView{r.String(), r.When, string(r.Do), r.Level, string(r.Yield)})
+	}
+	return v
+}

@@ -1,0 +1,137 @@
+// Monitor is the operator's command line: it shows what Monitor knows, gives orders to its issues, and drives power control
+// units by hand. Each command opens only what it needs.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is one call of monitor; its answer is the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	a := &app{in: in, out: out, err: err, now: time.Now}
+	return a.execute(ctx, args)
+}
+
+// app is what all commands share during one call.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	now      func() time.Time
+
+	flags   *config.Flags
+	format  string        // table or json
+	timeout time.Duration // 0: the command's own
+	ready   bool          // the command line was good and the command began
+}
+
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(a.err, "monitor:", clean(explain(ctx, err)))
+	if !a.ready {
+		fmt.Fprintf(a.err, "see `%s --help`\n", cmd.CommandPath())
+	}
+	return a.code(err)
+}
+
+const rootAbout = `Monitor keeps a fleet of far-away machines alive: it opens an issue for each one that fails, and works the issue
+until the machine is back. This command shows what it knows and gives it orders.
+
+Where the database and Temporal are is read from the configuration: --config, or MONITOR_CONFIG, or the environment
+(DATABASE_URL, TEMPORAL_ADDRESS). Colours are for terminals only, and NO_COLOR turns them off.
+
+` + exitCodes
+
+func (a *app) root() *cobra.Command {
+	root := group("monitor", "Watch a fleet of machines and work the issues of those that fail", `  monitor issue list
+  monitor issue show nodedown/planetlab1.example.edu
+  monitor --config monitor.yaml --check-config`)
+	root.Long = rootAbout
+	root.SilenceUsage, root.SilenceErrors = true, true
+	a.flags = config.AddFlags(root.PersistentFlags())
+	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: table or json")
+	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	root.AddCommand(a.sweep(), a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu())
+	a.begin(root)
+	return root
+}
+
+// begin makes every command check the shared flags first. --check-config goes before all else, so that it never acts.
+func (a *app) begin(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		a.begin(sub)
+	}
+	act := cmd.RunE
+	if act == nil {
+		return
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if a.format != "table" && a.format != "json" {
+			return fmt.Errorf("--output must be table or json, not %q", a.format)
+		}
+		if a.timeout < 0 {
+			return fmt.Errorf("--timeout must not be negative")
+		}
+		a.ready = true
+		if a.flags.Check {
+			return a.checkConfig()
+		}
+		return act(cmd, args)
+	}
+}
+
+// group is a command that only holds others: alone it prints its help.
+func group(use, short, example string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Example: example, SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			near := ""
+			for _, s := range cmd.SuggestionsFor(args[0]) {
+				near += fmt.Sprintf("; did you mean `%s %s`?", cmd.CommandPath(), s)
+			}
+			return fmt.Errorf("no command %q in `%s`%s", args[0], cmd.CommandPath(), near)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// takes asks for exactly the arguments named.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return fmt.Errorf("%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}

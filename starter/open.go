@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/store"
+)
+
+// patience is how long a command waits for Postgres, Temporal and a worker to answer.
+const patience = 15 * time.Second
+
+// within bounds ctx by --timeout, else by the command's own patience.
+func (a *app) within(ctx context.Context, own time.Duration) (context.Context, context.CancelFunc) {
+	if a.timeout > 0 {
+		own = a.timeout
+	}
+	return context.WithTimeout(ctx, own)
+}
+
+func (a *app) configOptions() config.Options {
+	// The password of a PCU is named like a setting of the section pcu, and is none.
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, passwordVariable+"=") })
+	return config.Options{Flags: a.flags, Env: env}
+}
+
+func (a *app) config(sections ...string) (*config.Config, error) {
+	cfg, err := config.Load(a.configOptions())
+	if err == nil {
+		err = cfg.Require(sections...)
+	}
+	if err != nil {
+		return nil, badInput("configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+func (a *app) checkConfig() error {
+	var report bytes.Buffer
+	if err := config.Check(&report, a.configOptions(), "database", "temporal"); err != nil {
+		return badInput("the configuration has mistakes:\n%w", err)
+	}
+	_, err := io.Copy(a.out, &report)
+	return err
+}
+
+// openStore opens Postgres as it is. The tables are the worker's to make, and so is the key for PCU passwords, which no
+// command needs.
+func (a *app) openStore(ctx context.Context) (*store.Store, error) {
+	cfg, err := a.config("database")
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal()})
+}
+
+func (a *app) withStore(ctx context.Context, do func(context.Context, *store.Store) error) error {
+	ctx, cancel := a.within(ctx, patience)
+	defer cancel()
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return do(ctx, db)
+}
+
+// openTemporal dials Temporal. The SDK's own log would only repeat what our errors say.
+func (a *app) openTemporal(ctx context.Context) (client.Client, error) {
+	cfg, err := a.config("temporal")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := a.within(ctx, patience)
+	defer cancel()
+	return connect.Temporal(ctx, cfg.Temporal, slog.New(slog.DiscardHandler))
+}
+
+func (a *app) withTemporal(ctx context.Context, do func(context.Context, client.Client) error) error {
+	ctx, cancel := a.within(ctx, patience)
+	defer cancel()
+	tc, err := a.openTemporal(ctx)
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	return do(ctx, tc)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/dustin/go-humanize"
+	"github.com/fatih/color"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// show prints v as JSON, or what draw draws.
+func (a *app) show(v any, draw func()) error {
+	if a.format != "json" {
+		draw()
+		return nil
+	}
+	e := json.NewEncoder(a.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+
+func (a *app) warn(format string, args ...any) {
+	fmt.Fprintf(a.err, "monitor: warning: %s\n", clean(fmt.Sprintf(format, args...)))
+}
+
+// coloured is text with the codes of a terminal in it; any other string is cleaned before it is printed.
+type coloured string
+
+func (a *app) colours() bool {
+	return isTerminal(a.out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (a *app) paint(s string, attributes ...color.Attribute) coloured {
+	if !a.colours() {
+		return coloured(clean(s))
+	}
+	c := color.New(attributes...)
+	c.EnableColor() // ours is the decision, not that of the library's global
+	return coloured(c.Sprint(clean(s)))
+}
+
+// state paints a word by what it means to an operator: well, look here, broken.
+func (a *app) state(word string) coloured {
+	switch word {
+	case "good", "online", "up", "on", "done", "sent", "closed":
+		return a.paint(word, color.FgGreen)
+	case "down", "offline", "failed", "refused", "terminated", "failboot":
+		return a.paint(word, color.FgRed)
+	case "":
+		return "-"
+	}
+	return a.paint(word, color.FgYellow)
+}
+
+// clean takes out what could drive a terminal: much of what we show was written by far-away machines.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// when is a moment as an operator reads it.
+func (a *app) when(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC") + " (" + humanize.RelTime(t, a.now(), "ago", "from now") + ")"
+}
+
+type row []any
+
+// table prints rows under a header; without rows it prints none.
+func (a *app) table(none string, header row, rows []row) {
+	if len(rows) == 0 {
+		a.say("%s", none)
+		return
+	}
+	for i, h := range header {
+		header[i] = a.paint(h.(string), color.Bold)
+	}
+	a.grid(append([]row{header}, rows...))
+}
+
+// facts prints names and values; a value that is empty is left out.
+func (a *app) facts(rows ...row) {
+	var kept []row
+	for _, r := range rows {
+		if r[1] != "" && r[1] != coloured("") && r[1] != "-" {
+			kept = append(kept, row{a.paint("  "+r[0].(string), color.Faint), r[1]})
+		}
+	}
+	a.grid(kept)
+}
+
+func (a *app) heading(s string) { a.say("\n%s", a.paint(s, color.Bold)) }
+
+func (a *app) grid(rows []row) {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
+	for _, r := range rows {
+		cells := make(table.Row, len(r))
+		for i, c := range r {
+			if s, ok := c.(coloured); ok {
+				cells[i] = string(s)
+			} else {
+				cells[i] = clean(fmt.Sprint(c))
+			}
+		}
+		t.AppendRow(cells)
+	}
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignLeft}})
+	a.say("%s", t.Render())
+}
+
+// orDash is for cells that would look forgotten when empty.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
