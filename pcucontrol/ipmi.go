@@ -28,7 +28,7 @@ func (d ipmi) status(ctx context.Context, t Target) (Result, error) {
 
 func (d ipmi) look(ctx context.Context, t Target, privilege byte, note string) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilege, &r.Tried)
+	s, err := openRMCP(ctx, t, privilege)
 	if err != nil {
 		return r, err
 	}
@@ -58,7 +58,7 @@ func (ipmi) state(ctx context.Context, s *rmcp) (State, error) {
 // cycle twice. Off and on may each be said again.
 func (d ipmi) set(ctx context.Context, t Target, op operation) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilegeOperator, &r.Tried)
+	s, err := openRMCP(ctx, t, privilegeOperator)
 	if err != nil {
 		return r, err
 	}

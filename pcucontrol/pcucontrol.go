@@ -3,6 +3,7 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Target struct {
 	Password string
 	Outlet   int // as printed on the device, from 1; 0 where there is but one machine
 
+	// SeenHostKey receives the ssh host key that the device shows, in authorized_keys form, for a caller that keeps it.
+	SeenHostKey func(key string)
 	// KnownHostKey is the ssh host key to insist on, in authorized_keys form; empty takes what the device shows.
 	KnownHostKey string
 	// Legacy permits the key exchanges and ciphers that old devices still speak.
@@ -96,7 +99,8 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// driver is what a model can do. Operations a device has no word for answer Unsupported.
+// driver is what a model can do by one transport; the target has its transport and port filled in. Operations a device has no
+// word for answer Unsupported.
 type driver interface {
 	test(ctx context.Context, t Target) (Result, error)
 	status(ctx context.Context, t Target) (Result, error)
@@ -115,30 +119,31 @@ const (
 const defaultDeadline = 90 * time.Second
 
 // Test logs in and goes as far as it can without switching anything.
-func Test(ctx context.Context, t Target) (Result, error) {
-	return with(ctx, t, false, func(ctx context.Context, d driver) (Result, error) { return d.test(ctx, t) })
+func (c *Catalog) Test(ctx context.Context, t Target) (Result, error) {
+	return c.do(ctx, t, false, func(ctx context.Context, d driver, t Target) (Result, error) { return d.test(ctx, t) })
 }
 
 // Status reads the outlet, where the device can tell.
-func Status(ctx context.Context, t Target) (Result, error) {
-	return with(ctx, t, true, func(ctx context.Context, d driver) (Result, error) { return d.status(ctx, t) })
+func (c *Catalog) Status(ctx context.Context, t Target) (Result, error) {
+	return c.do(ctx, t, true, func(ctx context.Context, d driver, t Target) (Result, error) { return d.status(ctx, t) })
 }
 
 // TurnOn turns the outlet on.
-func TurnOn(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opOn) }
+func (c *Catalog) TurnOn(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opOn) }
 
 // TurnOff turns the outlet off.
-func TurnOff(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opOff) }
+func (c *Catalog) TurnOff(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opOff) }
 
 // Cycle turns the outlet off and on again; one found off is turned on.
-func Cycle(ctx context.Context, t Target) (Result, error) { return set(ctx, t, opCycle) }
+func (c *Catalog) Cycle(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opCycle) }
 
-func set(ctx context.Context, t Target, op operation) (Result, error) {
-	return with(ctx, t, true, func(ctx context.Context, d driver) (Result, error) { return d.set(ctx, t, op) })
+func (c *Catalog) set(ctx context.Context, t Target, op operation) (Result, error) {
+	return c.do(ctx, t, true, func(ctx context.Context, d driver, t Target) (Result, error) { return d.set(ctx, t, op) })
 }
 
-func with(ctx context.Context, t Target, outlet bool, f func(context.Context, driver) (Result, error)) (Result, error) {
-	m, err := Resolve(t.Model)
+// do runs an operation by the first of the model's ways that has a device behind it.
+func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.Context, driver, Target) (Result, error)) (Result, error) {
+	m, err := c.Resolve(t.Model)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
@@ -154,5 +159,58 @@ func with(ctx context.Context, t Target, outlet bool, f func(context.Context, dr
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
 	}
-	return f(ctx, m.driver)
+	ways := m.waysTo(t)
+	if len(ways) == 0 {
+		return Result{}, &Error{Unsupported, t.Host, "connect", fmt.Sprintf("%s has no transport %q", m.Name, t.Transport)}
+	}
+	var tried []string
+	var first error // that says more than a closed port
+	for i, w := range ways {
+		r, err := w.do(ctx, len(ways)-i, t, f)
+		tried = append(tried, fmt.Sprintf("%s %d", w.Name, cmp.Or(t.Port, w.Port)))
+		r.Tried = tried
+		k := KindOf(err)
+		if first == nil || KindOf(first) == Unreachable {
+			first = err
+		}
+		if another := k == Unreachable && t.Port == 0 || k == Timeout || k == Unexpected; !another || ctx.Err() != nil || i == len(ways)-1 {
+			if err != nil && another {
+				err = first
+			}
+			return r, err
+		}
+	}
+	return Result{}, first
 }
+
+// do gives one way its share of the time, so that a wrong guess leaves some for the others.
+func (w way) do(ctx context.Context, left int, t Target, f func(context.Context, driver, Target) (Result, error)) (Result, error) {
+	if deadline, ok := ctx.Deadline(); ok && left > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	t.Transport, t.Port = w.Name, cmp.Or(t.Port, w.Port)
+	return f(ctx, w.driver, t)
+}
+
+// Test logs in and goes as far as it can without switching anything, by the built-in models.
+func Test(ctx context.Context, t Target) (Result, error) { return builtin().Test(ctx, t) }
+
+// Status reads the outlet, where the device can tell, by the built-in models.
+func Status(ctx context.Context, t Target) (Result, error) { return builtin().Status(ctx, t) }
+
+// TurnOn turns the outlet on, by the built-in models.
+func TurnOn(ctx context.Context, t Target) (Result, error) { return builtin().TurnOn(ctx, t) }
+
+// TurnOff turns the outlet off, by the built-in models.
+func TurnOff(ctx context.Context, t Target) (Result, error) { return builtin().TurnOff(ctx, t) }
+
+// Cycle turns the outlet off and on again, by the built-in models; one found off is turned on.
+func Cycle(ctx context.Context, t Target) (Result, error) { return builtin().Cycle(ctx, t) }
+
+// Models lists the built-in models, by name.
+func Models() []ModelInfo { return builtin().Models() }
+
+// Resolve is the built-in model that drives a record with this model name.
+func Resolve(name string) (ModelInfo, error) { return builtin().Resolve(name) }

@@ -2,20 +2,25 @@ package pcucontrol
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// Catalog is a set of models that can be driven. The package's own functions use the built-in one.
+type Catalog struct{ models []ModelInfo }
 
 // ModelInfo describes a model that can be driven.
 type ModelInfo struct {
 	Name         string      `json:"name"`
+	About        string      `json:"about"`
 	Transports   []Transport `json:"transports"`   // in the order they are tried
 	Capabilities []string    `json:"capabilities"` // of test, status, on, off, cycle
 	Outlets      bool        `json:"outlets"`      // false: it switches one machine, and no outlet need be named
-	About        string      `json:"about"`
 
-	driver driver
+	ways []way
 }
 
 // Transport is a way to a device, with its usual port.
@@ -24,31 +29,87 @@ type Transport struct {
 	Port int    `json:"port"`
 }
 
-// apcMenus are the menu paths of the APC firmwares, by model name. The p stands for the outlet; the last step is the power
-// command of the outlet's menu. Source: the control console of AP79xx units, as the seed's models drove it.
-func apcMenus() map[string][]string {
-	return map[string][]string{
-		"APCControl12p3":  {"1", "2", "p", "3"},
-		"APCControl1p4":   {"1", "p", "4"},
-		"APCControl121p3": {"1", "2", "1", "p", "3"},
-		"APCControl121p1": {"1", "2", "1", "p", "1", "3"},
-		"APCControl13p13": {"1", "3", "p", "1", "3"},
+// way is a transport and what drives the model over it.
+type way struct {
+	Transport
+	driver driver
+}
+
+// waysTo are the ways that fit a target: the transport it names, else the one whose usual port it names, else all.
+func (m ModelInfo) waysTo(t Target) []way {
+	pick := func(fits func(way) bool) []way {
+		return slices.DeleteFunc(slices.Clone(m.ways), func(w way) bool { return !fits(w) })
+	}
+	if t.Transport != "" {
+		return pick(func(w way) bool { return w.Name == t.Transport })
+	}
+	if usual := pick(func(w way) bool { return w.Port == t.Port }); len(usual) > 0 {
+		return usual
+	}
+	return m.ways
+}
+
+// builtin is read once: the files are in the program, and nothing changes them.
+var builtin = sync.OnceValue(func() *Catalog {
+	c := &Catalog{models: protocols()}
+	entries, err := modelFiles.ReadDir("models")
+	for _, e := range entries {
+		text, readErr := modelFiles.ReadFile("models/" + e.Name())
+		found, parseErr := readConversations(e.Name(), text)
+		err = errors.Join(err, readErr, parseErr)
+		c.add(found)
+	}
+	if err != nil {
+		panic(err) // a broken file in the program itself; the tests read them all
+	}
+	return c
+})
+
+// Open is the built-in catalog and, before it, the models in an operator's folders of model files. docs/pcu.md tells their form.
+func Open(dirs ...string) (*Catalog, error) {
+	c := &Catalog{models: slices.Clone(builtin().models)}
+	for _, dir := range dirs {
+		found, err := readDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		c.add(found)
+	}
+	return c, nil
+}
+
+// protocols are the models that need code.
+func protocols() []ModelInfo {
+	all := []string{"test", "status", "on", "off", "cycle"}
+	return []ModelInfo{
+		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", all, false, way{Transport{"udp", 623}, ipmi{}}),
 	}
 }
 
-func everything() []string { return []string{"test", "status", "on", "off", "cycle"} }
+func model(name, about string, capabilities []string, outlets bool, ways ...way) ModelInfo {
+	m := ModelInfo{Name: name, About: about, Capabilities: capabilities, Outlets: outlets, ways: ways}
+	for _, w := range ways {
+		m.Transports = append(m.Transports, w.Transport)
+	}
+	return m
+}
+
+// add takes conversations in, in the place of models of the same name.
+func (c *Catalog) add(found map[string]conversation) {
+	for name, conv := range found {
+		transports, _ := conv.transports() // checked when read
+		var ways []way
+		for _, tr := range transports {
+			ways = append(ways, way{tr, text{conv, tr.Name}})
+		}
+		m := model(name, conv.About, conv.capabilities(), !conv.Single, ways...)
+		c.models = append(slices.DeleteFunc(c.models, func(o ModelInfo) bool { return o.Name == name }), m)
+	}
+	slices.SortFunc(c.models, func(a, b ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
+}
 
 // Models lists the models that can be driven, by name.
-func Models() []ModelInfo {
-	models := []ModelInfo{
-		{"OpenIPMI", []Transport{{"udp", 623}}, everything(), false, "any BMC that speaks IPMI 2.0 over LAN", ipmi{}},
-	}
-	for name, menu := range apcMenus() {
-		models = append(models, ModelInfo{name, []Transport{{"telnet", 23}, {"ssh", 22}}, everything(), true, "APC rack, control console menus", apc{menu}})
-	}
-	slices.SortFunc(models, func(a, b ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
-	return models
-}
+func (c *Catalog) Models() []ModelInfo { return slices.Clone(c.models) }
 
 // families says which model drives a record whose model name only contains a known word. The first that fits is taken, as the
 // records of PLC have always been read.
@@ -63,14 +124,13 @@ func families() [][2]string {
 const manualModel = "Manual"
 
 // Resolve is the model that drives a record with this model name: the exact name, else by what the name contains.
-func Resolve(name string) (ModelInfo, error) {
-	models := Models()
+func (c *Catalog) Resolve(name string) (ModelInfo, error) {
 	find := func(name string) (ModelInfo, bool) {
-		i := slices.IndexFunc(models, func(m ModelInfo) bool { return m.Name == name })
+		i := slices.IndexFunc(c.models, func(m ModelInfo) bool { return m.Name == name })
 		if i < 0 {
 			return ModelInfo{}, false
 		}
-		return models[i], true
+		return c.models[i], true
 	}
 	if m, ok := find(name); ok {
 		return m, nil
@@ -89,7 +149,7 @@ func Resolve(name string) (ModelInfo, error) {
 			return m, nil
 		}
 	}
-	return ModelInfo{}, &Error{Kind: UnknownModel, Doing: "find a driver", Detail: fmt.Sprintf("%q; near it are %s", name, strings.Join(near(name, models), ", "))}
+	return ModelInfo{}, &Error{Kind: UnknownModel, Doing: "find a driver", Detail: fmt.Sprintf("%q; near it are %s", name, strings.Join(near(name, c.models), ", "))}
 }
 
 // near are the three names that take the fewest edits from this one.

@@ -76,21 +76,16 @@ const (
 	maxUser     = 16
 )
 
-// openRMCP opens a session with the privilege asked for. What was tried is added to tried.
-func openRMCP(ctx context.Context, t Target, privilege byte, tried *[]string) (*rmcp, error) {
-	port := t.Port
-	if port == 0 {
-		port = 623
-	}
+// openRMCP opens a session with the privilege asked for.
+func openRMCP(ctx context.Context, t Target, privilege byte) (*rmcp, error) {
 	if len(t.Password) > maxPassword || len(t.User) > maxUser {
 		return nil, &Error{Auth, t.Host, "log in", "IPMI takes user names of 16 and passwords of 20 bytes at most"}
 	}
 	var err error
 	for _, c := range cipherSuites() {
-		*tried = append(*tried, fmt.Sprintf("rmcp+ %d suite %d", port, c.id))
 		var conn net.Conn
-		if conn, err = new(net.Dialer).DialContext(ctx, "udp", net.JoinHostPort(t.Host, strconv.Itoa(port))); err != nil {
-			return nil, dialError(t, port, err)
+		if conn, err = new(net.Dialer).DialContext(ctx, "udp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port))); err != nil {
+			return nil, dialError(t, err)
 		}
 		s := &rmcp{conn: conn, t: t, suite: c, privilege: privilege}
 		if err = s.open(ctx); err == nil {

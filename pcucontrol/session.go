@@ -14,26 +14,62 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ziutek/telnet"
 	"golang.org/x/crypto/ssh"
 )
 
 // session is one conversation with a device in lines and prompts.
 type session struct {
-	rw     io.ReadWriteCloser
+	w      io.Writer
 	t      Target
-	read   []byte
-	total  int
-	nl     string
+	nl     string // what ends a line
+	chunks chan []byte
+	done   chan struct{}
 	closes []func() error
+
+	clean  cleaner
+	heard  []byte // cleaned, since the last match
+	total  int    // bytes that came
+	hungUp bool
 }
 
-// maxRead bounds what one session reads, whatever the device sends.
-const maxRead = 1 << 20
+const (
+	maxRead   = 1 << 20 // bytes one session reads, whatever the device sends
+	maxHeard  = 16 << 10
+	nudgeTime = time.Second
+)
 
+// newSession starts reading, until Close or the end of ctx closes the connection.
+func newSession(ctx context.Context, t Target, conn net.Conn, r io.Reader, w io.Writer, nl string) *session {
+	s := &session{w: w, t: t, nl: nl, chunks: make(chan []byte), done: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	s.closes = []func() error{func() error { stop(); return nil }, conn.Close}
+	go func() {
+		defer close(s.chunks)
+		for {
+			buf := make([]byte, 4096)
+			n, err := r.Read(buf)
+			if n > 0 {
+				select {
+				case s.chunks <- buf[:n]:
+				case <-s.done:
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// Close ends the connection and the reading.
 func (s *session) Close() {
+	close(s.done)
 	for _, f := range s.closes {
 		_ = f()
+	}
+	for range s.chunks { // until the reader has ended
 	}
 }
 
@@ -41,40 +77,65 @@ func (s *session) fail(kind Kind, doing, detail string) error {
 	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
 }
 
+// mask hides a password, and what may be a piece of one at either end of a text that was cut.
 func mask(text, password string) string {
+	const stars = "********"
 	if password == "" {
 		return text
 	}
-	return strings.ReplaceAll(text, password, "********")
+	text = strings.ReplaceAll(text, password, stars)
+	for n := len(password) - 1; n > 2; n-- {
+		if rest, ok := strings.CutSuffix(text, password[:n]); ok {
+			text = rest + stars
+			break
+		}
+	}
+	for n := 1; n < len(password)-2; n++ {
+		if rest, ok := strings.CutPrefix(text, password[n:]); ok {
+			return stars + rest
+		}
+	}
+	return text
 }
 
-// dialTelnet opens a telnet connection; options are negotiated by the library.
-func dialTelnet(ctx context.Context, t Target, port int) (*session, error) {
-	conn, err := dial(ctx, t, port)
+// tail is the end of a text as errors show it.
+func tail(text string) string {
+	return strconv.Quote(text[max(0, len(text)-200):])
+}
+
+func (s *session) trace(way, text string) {
+	if s.t.Trace != nil {
+		s.t.Trace(way + " " + strconv.Quote(mask(text, s.t.Password)))
+	}
+}
+
+// dialText connects and, on ssh, logs in.
+func dialText(ctx context.Context, t Target, transport string) (*session, error) {
+	conn, err := dial(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	tc, err := telnet.NewConn(conn)
-	if err != nil {
-		_ = conn.Close()
-		return nil, &Error{Unexpected, t.Host, "telnet", err.Error()}
+	switch transport {
+	case "ssh":
+		return shell(ctx, t, conn)
+	case "telnet":
+		tn := &telnetConn{Conn: conn}
+		return newSession(ctx, t, conn, tn, tn, "\r\n"), nil
 	}
-	return &session{rw: tc, t: t, nl: "\r\n", closes: []func() error{conn.Close}}, nil
+	return newSession(ctx, t, conn, conn, conn, "\r\n"), nil
 }
 
-func dial(ctx context.Context, t Target, port int) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(port)))
+// dial connects to the target's port, which its way has filled in.
+func dial(ctx context.Context, t Target) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
 	if err != nil {
-		return nil, dialError(t, port, err)
-	}
-	if d, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(d)
+		return nil, dialError(t, err)
 	}
 	return conn, nil
 }
 
-func dialError(t Target, port int, err error) error {
-	kind, detail := Unreachable, fmt.Sprintf("port %d", port)
+func dialError(t Target, err error) error {
+	kind, detail := Unreachable, fmt.Sprintf("port %d", t.Port)
 	var ne net.Error
 	var dns *net.DNSError
 	switch {
@@ -88,17 +149,53 @@ func dialError(t Target, port int, err error) error {
 	return &Error{kind, t.Host, "connect", detail}
 }
 
-// dialSSH opens a shell over ssh, by password or keyboard-interactive.
-func dialSSH(ctx context.Context, t Target, port int) (*session, error) {
-	conn, err := dial(ctx, t, port)
+// shell logs in over ssh, by password or keyboard-interactive, and opens a shell.
+func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
+	if d, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(d)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	config, changed := sshConfig(t)
+	c, channels, requests, err := ssh.NewClientConn(conn, t.Host, config)
 	if err != nil {
-		return nil, err
-	}
-	fail := func(kind Kind, doing string, err error) (*session, error) {
 		_ = conn.Close()
-		return nil, &Error{kind, t.Host, doing, mask(err.Error(), t.Password)}
+		kind, doing, detail := Unexpected, "ssh", err.Error()
+		switch {
+		case *changed:
+			kind, detail = Refused, "the host key is not the known one"
+		case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
+			kind, detail = Timeout, "no answer in time"
+		case strings.Contains(detail, "unable to authenticate"):
+			kind, doing, detail = Auth, "log in", "user name or password refused"
+		}
+		return nil, &Error{kind, t.Host, doing, mask(detail, t.Password)}
 	}
-	cfg := &ssh.ClientConfig{User: t.User, Auth: []ssh.AuthMethod{
+	_ = conn.SetDeadline(time.Time{})
+	client := ssh.NewClient(c, channels, requests)
+	fail := func(err error) (*session, error) {
+		_ = client.Close()
+		if ctx.Err() != nil {
+			return nil, &Error{Timeout, t.Host, "ssh", "no shell in time"}
+		}
+		return nil, &Error{Unexpected, t.Host, "ssh", mask(err.Error(), t.Password)}
+	}
+	sh, err := client.NewSession()
+	if err != nil {
+		return fail(err)
+	}
+	in, err1 := sh.StdinPipe()
+	out, err2 := sh.StdoutPipe()
+	_ = sh.RequestPty("vt100", 24, 80, ssh.TerminalModes{}) // some devices have none to give
+	if err := errors.Join(err1, err2, sh.Shell()); err != nil {
+		return fail(err)
+	}
+	return newSession(ctx, t, conn, out, in, "\r"), nil
+}
+
+func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
+	changed = new(bool)
+	config = &ssh.ClientConfig{User: t.User, Auth: []ssh.AuthMethod{
 		ssh.Password(t.Password),
 		ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
 			answers := make([]string, len(questions))
@@ -108,101 +205,96 @@ func dialSSH(ctx context.Context, t Target, port int) (*session, error) {
 			return answers, nil
 		}),
 	}}
-	changed := false
-	cfg.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error {
-		is := ssh.MarshalAuthorizedKey(key)
-		if t.KnownHostKey != "" && subtle.ConstantTimeCompare([]byte(strings.TrimSpace(t.KnownHostKey)), []byte(strings.TrimSpace(string(is)))) != 1 {
-			changed = true
+	config.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error {
+		is := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+		if t.SeenHostKey != nil {
+			t.SeenHostKey(is)
+		}
+		if known := strings.TrimSpace(t.KnownHostKey); known != "" && subtle.ConstantTimeCompare([]byte(known), []byte(is)) != 1 {
+			*changed = true
 			return errors.New("the host key is not the known one")
 		}
 		return nil
 	}
 	if t.Legacy {
 		old := ssh.InsecureAlgorithms()
-		cfg.SetDefaults()
-		cfg.KeyExchanges = append(cfg.KeyExchanges, old.KeyExchanges...)
-		cfg.Ciphers = append(cfg.Ciphers, old.Ciphers...)
-		cfg.MACs = append(cfg.MACs, old.MACs...)
-		cfg.HostKeyAlgorithms = append(ssh.SupportedAlgorithms().HostKeys, old.HostKeys...)
+		config.SetDefaults()
+		config.KeyExchanges = append(config.KeyExchanges, old.KeyExchanges...)
+		config.Ciphers = append(config.Ciphers, old.Ciphers...)
+		config.MACs = append(config.MACs, old.MACs...)
+		config.HostKeyAlgorithms = append(ssh.SupportedAlgorithms().HostKeys, old.HostKeys...)
 	}
-	c, chans, reqs, err := ssh.NewClientConn(conn, t.Host, cfg)
-	switch {
-	case changed:
-		return fail(Refused, "ssh", err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fail(Timeout, "ssh", errors.New("no answer in time"))
-	case err != nil && strings.Contains(err.Error(), "unable to authenticate"):
-		return fail(Auth, "log in", errors.New("user name or password refused"))
-	case err != nil:
-		return fail(Unexpected, "ssh", err)
-	}
-	client := ssh.NewClient(c, chans, reqs)
-	shell, err := client.NewSession()
-	if err != nil {
-		return fail(Unexpected, "ssh", err)
-	}
-	in, err1 := shell.StdinPipe()
-	out, err2 := shell.StdoutPipe()
-	err3 := shell.RequestPty("vt100", 24, 80, ssh.TerminalModes{})
-	err4 := shell.Shell()
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return fail(Unexpected, "ssh", err)
-	}
-	return &session{rw: pipes{out, in}, t: t, nl: "\r", closes: []func() error{client.Close, conn.Close}}, nil
+	return config, changed
 }
 
-type pipes struct {
-	io.Reader
-	io.WriteCloser
-}
-
-var ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]|\x00")
-
-// await reads until one of the patterns matches what has come since the last match, and returns which and the text up
-// to its end. The earliest match wins.
-func (s *session) await(doing string, patterns ...*regexp.Regexp) (int, string, error) {
-	buf := make([]byte, 4096)
-	for {
-		clean := ansi.ReplaceAll(s.read, nil)
-		best, at, end := -1, 0, 0
-		for i, p := range patterns {
-			if m := p.FindIndex(clean); m != nil && (best < 0 || m[0] < at) {
-				best, at, end = i, m[0], m[1]
-			}
+// await reads until one of the patterns matches what has come since the last match, and returns which, and the text up to its
+// end. The earliest match wins. While the device says nothing, nudge is pressed each second.
+func (s *session) await(ctx context.Context, doing, nudge string, patterns []*regexp.Regexp) (int, string, error) {
+	var tick <-chan time.Time
+	if nudge != "" {
+		ticker := time.NewTicker(nudgeTime)
+		defer ticker.Stop()
+		tick = ticker.C
+		if err := s.send(ctx, doing, nudge); err != nil {
+			return -1, "", err
 		}
-		if best >= 0 {
-			text := string(clean[:end])
-			s.read = clean[end:]
-			return best, text, nil
+	}
+	for {
+		if i, end := earliest(patterns, s.heard); i >= 0 {
+			text := string(s.heard[:end])
+			s.heard = s.heard[end:]
+			s.trace("<", text)
+			return i, text, nil
 		}
 		if s.total > maxRead {
-			return -1, "", s.fail(Unexpected, doing, "the device does not stop talking")
+			return -1, "", s.lost(Unexpected, doing, "the device does not stop talking")
 		}
-		n, err := s.rw.Read(buf)
-		if n > 0 {
-			s.total += n
-			s.read = append(s.read, buf[:n]...)
-			s.read = s.read[max(0, len(s.read)-8192):]
-			if s.t.Trace != nil {
-				s.t.Trace("< " + mask(string(buf[:n]), s.t.Password))
+		if ctx.Err() != nil {
+			return -1, "", s.lost(Timeout, doing, "no answer in time")
+		}
+		select {
+		case chunk, ok := <-s.chunks:
+			if !ok && ctx.Err() == nil {
+				s.hungUp = true
+				return -1, "", s.lost(Unexpected, doing, "the device hung up")
 			}
-			continue
-		}
-		last := "heard: " + strconv.Quote(string(clean[max(0, len(clean)-200):]))
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return -1, string(clean), s.fail(Timeout, doing, last)
-		case err != nil:
-			return -1, string(clean), s.fail(Unexpected, doing, "the device hung up; "+last)
+			s.total += len(chunk)
+			s.heard = s.clean.append(s.heard, chunk)
+			s.heard = s.heard[max(0, len(s.heard)-maxHeard):]
+			if strings.HasPrefix(string(s.heard), "SSH-") && s.nl == "\r\n" {
+				return -1, "", s.lost(Unexpected, doing, "this port speaks ssh")
+			}
+		case <-tick:
+			if err := s.send(ctx, doing, nudge); err != nil {
+				return -1, "", err
+			}
+		case <-ctx.Done():
 		}
 	}
 }
 
-func (s *session) send(doing, line string) error {
-	if s.t.Trace != nil {
-		s.t.Trace("> " + mask(line, s.t.Password))
+func (s *session) lost(kind Kind, doing, detail string) error {
+	s.trace("<", string(s.heard))
+	return s.fail(kind, doing, detail+"; heard: "+tail(mask(string(s.heard), s.t.Password)))
+}
+
+func earliest(patterns []*regexp.Regexp, text []byte) (which, end int) {
+	which, at := -1, 0
+	for i, p := range patterns {
+		if m := p.FindIndex(text); m != nil && (which < 0 || m[0] < at) {
+			which, at, end = i, m[0], m[1]
+		}
 	}
-	if _, err := io.WriteString(s.rw, line+s.nl); err != nil {
+	return which, end
+}
+
+func (s *session) send(ctx context.Context, doing, keys string) error {
+	s.trace(">", keys)
+	if _, err := io.WriteString(s.w, keys); err != nil {
+		if ctx.Err() != nil {
+			return s.fail(Timeout, doing, "no answer in time")
+		}
+		s.hungUp = true
 		return s.fail(Unexpected, doing, "the device hung up")
 	}
 	return nil
@@ -214,4 +306,24 @@ func settle(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
+}
+
+// cleaner takes away what is not text: escape sequences of terminals, also those that come in pieces, and control characters but
+// the line feed.
+type cleaner struct{ escape, sequence bool }
+
+func (c *cleaner) append(text, raw []byte) []byte {
+	for _, b := range raw {
+		switch {
+		case c.sequence:
+			c.sequence = b < 0x40 || b > 0x7e
+		case c.escape:
+			c.escape, c.sequence = false, b == '['
+		case b == 0x1b:
+			c.escape = true
+		case b >= 0x20 && b != 0x7f || b == '\n' || b == '\t':
+			text = append(text, b)
+		}
+	}
+	return text
 }

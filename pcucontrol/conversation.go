@@ -1,0 +1,262 @@
+package pcucontrol
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// conversation is a text device as data: what it says, what to say to it, and what its words mean. One file describes a
+// family; each of its models may replace any of the family's keys. docs/pcu.md tells how to write one.
+type conversation struct {
+	About      string            `yaml:"about"`
+	Transports []string          `yaml:"transports"` // in the order of trying, as "telnet 23"
+	Single     bool              `yaml:"single"`     // switches one machine, not outlets
+	Line       string            `yaml:"line"`       // what ends a line we say; by default CR LF, on ssh CR
+	Redials    int               `yaml:"redials"`    // how often to call again when it hangs up before a word
+	Prompt     string            `yaml:"prompt"`
+	Vars       map[string]string `yaml:"vars"`   // texts for {name}
+	Errors     []meaning         `yaml:"errors"` // wherever they are heard
+	Login      []step            `yaml:"login"`  // on telnet and tcp
+	Welcome    []step            `yaml:"welcome"`
+	Test       []step            `yaml:"test"`    // the dry run after logging in; by default status
+	Status     []step            `yaml:"status"`  // reads the outlet; leaves the device where on, off and cycle begin
+	Recheck    []step            `yaml:"recheck"` // reads it again after a command; by default status
+	On         []step            `yaml:"on"`
+	Off        []step            `yaml:"off"`
+	Cycle      []step            `yaml:"cycle"`
+	Leave      []step            `yaml:"leave"`
+	States     states            `yaml:"states"`
+}
+
+// step says something and hears the answer.
+type step struct {
+	Say     says      `yaml:"say"`    // lines, the prompt being heard between them
+	Press   string    `yaml:"press"`  // keys without an end of line
+	Hear    string    `yaml:"hear"`   // by default the prompt
+	Read    string    `yaml:"read"`   // finds the state in what was heard; nothing found: no such outlet
+	Expect  string    `yaml:"expect"` // must be in what was heard; otherwise the device refused
+	Answers []answer  `yaml:"answers"`
+	Errors  []meaning `yaml:"errors"`
+	Nudge   string    `yaml:"nudge"`  // keys to press each second while it says nothing
+	Commit  bool      `yaml:"commit"` // from here on the power may be switched
+	Only    []string  `yaml:"only"`   // transports that need this step
+}
+
+// answer is what to say when the device asks something before the step is over.
+type answer struct {
+	Hear  string `yaml:"hear"`
+	Say   string `yaml:"say"`
+	Press string `yaml:"press"`
+}
+
+type meaning struct {
+	Hear string `yaml:"hear"`
+	Kind Kind   `yaml:"kind"`
+}
+
+// states are the device's words for on and off, in lower case.
+type states struct {
+	On  []string `yaml:"on"`
+	Off []string `yaml:"off"`
+}
+
+// says is a list of lines; one line may be written without the list.
+type says []string
+
+// UnmarshalYAML takes a line or a list of lines.
+func (s *says) UnmarshalYAML(b []byte) error {
+	var list []string
+	if err := yaml.Unmarshal(b, &list); err == nil {
+		*s = list
+		return nil
+	}
+	var one string
+	if err := yaml.Unmarshal(b, &one); err != nil {
+		return err
+	}
+	*s = says{one}
+	return nil
+}
+
+//go:embed models/*.yaml
+var modelFiles embed.FS
+
+// readConversations reads a file of models: the model names and what drives each.
+func readConversations(name string, text []byte) (map[string]conversation, error) {
+	if len(text) > 1<<20 {
+		return nil, fmt.Errorf("%s: a model file of more than 1 MiB", name)
+	}
+	var file map[string]any
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	models, ok := file["models"].(map[string]any)
+	if !ok || len(models) == 0 {
+		return nil, fmt.Errorf("%s: models: names no model", name)
+	}
+	delete(file, "models")
+	found := map[string]conversation{}
+	for model, own := range models {
+		c, err := merged(file, own)
+		if err == nil {
+			err = c.check()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, model, err)
+		}
+		found[model] = c
+	}
+	return found, nil
+}
+
+func merged(family map[string]any, own any) (conversation, error) {
+	all := maps.Clone(family)
+	keys, ok := own.(map[string]any)
+	if !ok && own != nil {
+		return conversation{}, fmt.Errorf("is %v, not a map of keys", own)
+	}
+	maps.Copy(all, keys)
+	b, err := yaml.Marshal(all)
+	if err != nil {
+		return conversation{}, err
+	}
+	var c conversation
+	return c, yaml.NewDecoder(bytes.NewReader(b), yaml.DisallowUnknownField()).Decode(&c)
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+// check finds what would only fail in the middle of a conversation.
+func (c conversation) check() error {
+	if _, err := c.transports(); err != nil {
+		return err
+	}
+	if c.Prompt == "" || len(c.Login)+len(c.Welcome) == 0 {
+		return fmt.Errorf("a prompt, and login or welcome, are needed")
+	}
+	if len(c.Cycle) == 0 && (len(c.On) == 0 || len(c.Off) == 0) {
+		return fmt.Errorf("cycle is needed, or on and off")
+	}
+	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "leave": c.Leave} {
+		for i, s := range steps {
+			if err := c.checkStep(s); err != nil {
+				return fmt.Errorf("%s, step %d: %w", name, i+1, err)
+			}
+		}
+		if power := name == "on" || name == "off" || name == "cycle"; len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
+			return fmt.Errorf("%s: on, off and cycle need a step with commit, and no others may have one", name)
+		}
+	}
+	return c.checkStep(step{Errors: c.Errors})
+}
+
+func (c conversation) checkStep(s step) error {
+	patterns := []string{s.Hear, s.Read, s.Expect}
+	for _, a := range s.Answers {
+		patterns = append(patterns, a.Hear)
+	}
+	for _, e := range s.Errors {
+		patterns = append(patterns, e.Hear)
+		if !slices.Contains([]Kind{Auth, NoOutlet, Busy, Refused, Timeout, Unexpected}, e.Kind) {
+			return fmt.Errorf("%q is no kind of error that a device can mean", e.Kind)
+		}
+	}
+	for _, p := range patterns {
+		if _, err := c.pattern(p, Target{Outlet: 1}); err != nil {
+			return err
+		}
+	}
+	if s.Read != "" && strings.Count(s.Read, "(")-strings.Count(s.Read, `\(`)-strings.Count(s.Read, "(?") != 1 {
+		return fmt.Errorf("read: %q needs one group, around the state", s.Read)
+	}
+	return nil
+}
+
+// transports are the ways of a conversation.
+func (c conversation) transports() ([]Transport, error) {
+	var list []Transport
+	for _, text := range c.Transports {
+		name, number, _ := strings.Cut(text, " ")
+		port, err := strconv.Atoi(number)
+		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp"}, name) {
+			return nil, fmt.Errorf("transports: %q is not telnet, ssh or tcp and a port", text)
+		}
+		list = append(list, Transport{name, port})
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("transports: at least one is needed")
+	}
+	return list, nil
+}
+
+// fill puts values in the place of {names}. What is not known stays as it is: regular expressions have braces, too.
+func (c conversation) fill(text string, t Target, quote func(string) string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(name string) string {
+		switch name {
+		case "{user}":
+			return quote(t.User)
+		case "{password}":
+			return quote(t.Password)
+		case "{outlet}":
+			return strconv.Itoa(t.Outlet)
+		case "{prompt}":
+			return c.fill(c.Prompt, t, quote)
+		}
+		if v, ok := c.Vars[strings.Trim(name, "{}")]; ok {
+			return v
+		}
+		return name
+	})
+}
+
+func (c conversation) pattern(text string, t Target) (*regexp.Regexp, error) {
+	return regexp.Compile(c.fill(text, t, regexp.QuoteMeta))
+}
+
+// capabilities are what the conversation has words for.
+func (c conversation) capabilities() []string {
+	list := []string{"test"}
+	for _, w := range []struct {
+		word  string
+		steps []step
+	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}} {
+		if len(w.steps) > 0 {
+			list = append(list, w.word)
+		}
+	}
+	return append(list, "cycle")
+}
+
+// readDir reads all model files of a folder.
+func readDir(dir string) (map[string]conversation, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	all := map[string]conversation{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		found, err := readConversations(path, text)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, found)
+	}
+	return all, nil
+}

@@ -1,0 +1,303 @@
+package pcucontrol
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// text drives a device by a conversation, over one transport.
+type text struct {
+	c         conversation
+	transport string
+}
+
+// talk is a conversation going on.
+type talk struct {
+	text
+	*session
+	state     State // as last read
+	committed bool  // the power may have been switched
+}
+
+// maxAnswers bounds how often one step answers questions: a device that asks for ever is wrong.
+const maxAnswers = 8
+
+func (d text) open(ctx context.Context, t Target) (*talk, error) {
+	for try := 0; ; try++ {
+		s, err := d.dial(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		k := &talk{d, s, Unknown, false}
+		steps := d.c.Login
+		if d.transport == "ssh" {
+			if steps = d.c.Welcome; len(steps) == 0 {
+				steps = []step{{}}
+			}
+		}
+		if err = k.run(ctx, "log in", steps); err == nil {
+			return k, nil
+		}
+		s.Close()
+		if !s.hungUp || s.total > 0 || try >= d.c.Redials {
+			return nil, err
+		}
+	}
+}
+
+func (d text) dial(ctx context.Context, t Target) (*session, error) {
+	s, err := dialText(ctx, t, d.transport)
+	if err == nil && d.c.Line != "" {
+		s.nl = d.c.Line
+	}
+	return s, err
+}
+
+// with runs f in a conversation and leaves it as a person would, so that the device's only session is free at once. A little
+// time is kept for the leaving.
+func (d text) with(ctx context.Context, t Target, f func(context.Context, *talk) error) error {
+	work := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		work, cancel = context.WithDeadline(ctx, deadline.Add(-min(time.Second, time.Until(deadline)/10)))
+		defer cancel()
+	}
+	k, err := d.open(work, t)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	err = f(work, k)
+	if !k.hungUp {
+		leave, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		k.committed = false
+		_ = k.run(leave, "leave", d.c.Leave)
+	}
+	return err
+}
+
+func (d text) test(ctx context.Context, t Target) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown, Note: "logged in"}
+	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		steps := d.c.Test
+		if len(steps) == 0 {
+			steps = d.c.Status
+		}
+		if t.Outlet == 0 && !d.c.Single || len(steps) == 0 {
+			return nil
+		}
+		r.Note = "logged in and found the outlet"
+		return k.run(ctx, "test", steps)
+	})
+	r.Verified = err == nil
+	return r, err
+}
+
+func (d text) status(ctx context.Context, t Target) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown}
+	if len(d.c.Status) == 0 {
+		return r, unsupported(t, "status")
+	}
+	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		err := k.run(ctx, "status", d.c.Status)
+		r.Before, r.After = k.state, k.state
+		return err
+	})
+	r.Verified = err == nil && r.After != Unknown
+	return r, err
+}
+
+func unsupported(t Target, what string) error {
+	return &Error{Unsupported, t.Host, what, "the device has no word for it"}
+}
+
+func (d text) set(ctx context.Context, t Target, op operation) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown}
+	steps := map[operation][]step{opOn: d.c.On, opOff: d.c.Off, opCycle: d.c.Cycle}[op]
+	inTwo := op == opCycle && len(steps) == 0
+	if len(steps) == 0 && !inTwo {
+		return r, unsupported(t, string(op))
+	}
+	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		if len(d.c.Status) > 0 {
+			if err := k.run(ctx, "status", d.c.Status); err != nil {
+				return err
+			}
+		}
+		r.Before, r.After = k.state, k.state
+		want := On
+		switch {
+		case op == opOff:
+			want = Off
+		case op == opCycle && r.Before == Off && len(d.c.On) > 0:
+			steps, r.Note = d.c.On, "found off, turned on"
+		case inTwo:
+			if err := k.power(ctx, &r, "off", d.c.Off, Off); err != nil {
+				return err
+			}
+			steps = d.c.On
+		}
+		return k.power(ctx, &r, string(op), steps, want)
+	})
+	return r, err
+}
+
+// power gives a command and reads back until the outlet is as wanted, where the device can tell.
+func (k *talk) power(ctx context.Context, r *Result, doing string, steps []step, want State) error {
+	if err := k.run(ctx, doing, steps); err != nil {
+		return err
+	}
+	again := k.c.Recheck
+	if len(again) == 0 {
+		again = k.c.Status
+	}
+	if len(again) == 0 {
+		r.Note = strings.TrimPrefix(r.Note+", sent, not verified", ", ")
+		return nil
+	}
+	state, err := poll(ctx, func() (State, error) {
+		err := k.run(ctx, "read back", again)
+		return k.state, err
+	}, want)
+	r.After = state
+	if state == want {
+		r.Verified = true
+		return nil
+	}
+	detail := "the outlet stays " + string(state)
+	if err != nil && state == Unknown {
+		detail = err.Error()
+	}
+	return k.fail(Ambiguous, "read back", detail)
+}
+
+// run goes through steps. An error after the commit that is not the device's own refusal is ambiguous.
+func (k *talk) run(ctx context.Context, doing string, steps []step) error {
+	for _, s := range steps {
+		if len(s.Only) > 0 && !slices.Contains(s.Only, k.transport) {
+			continue
+		}
+		meant, err := k.step(ctx, doing, s)
+		if err != nil && k.committed && !meant {
+			return k.fail(Ambiguous, doing, "the command went out; "+err.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step says its lines and hears the answers; meant is whether an error was the device's own word.
+func (k *talk) step(ctx context.Context, doing string, s step) (meant bool, err error) {
+	var heard strings.Builder
+	hear := "{prompt}"
+	for i := range max(1, len(s.Say)) {
+		if last := i+1 >= len(s.Say); last {
+			if s.Hear != "" {
+				hear = s.Hear
+			}
+			k.committed = k.committed || s.Commit
+		}
+		line := ""
+		if i < len(s.Say) {
+			line = k.c.fill(s.Say[i], k.t, asItIs) + k.nl
+		}
+		if keys := k.c.fill(s.Press, k.t, asItIs) + line; keys != "" {
+			if err := k.send(ctx, doing, keys); err != nil {
+				return false, err
+			}
+		}
+		heardNow, meant, err := k.hear(ctx, doing, s, hear)
+		if err != nil {
+			return meant, err
+		}
+		heard.WriteString(heardNow)
+	}
+	return k.understand(doing, s, heard.String())
+}
+
+func asItIs(s string) string { return s }
+
+// hear listens until the step's words come, answering what is asked before that.
+func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (text string, meant bool, err error) {
+	texts := []string{hear}
+	for _, a := range s.Answers {
+		texts = append(texts, a.Hear)
+	}
+	meanings := slices.Concat(s.Errors, k.c.Errors)
+	for _, e := range meanings {
+		texts = append(texts, e.Hear)
+	}
+	patterns := make([]*regexp.Regexp, len(texts))
+	for i := range texts {
+		if patterns[i], err = k.c.pattern(texts[i], k.t); err != nil {
+			return "", false, k.fail(Unexpected, doing, err.Error())
+		}
+	}
+	var all strings.Builder
+	for range maxAnswers + 1 {
+		i, heard, err := k.await(ctx, doing, s.Nudge, patterns)
+		if err != nil {
+			return "", false, err
+		}
+		all.WriteString(heard)
+		switch asked := i - 1; {
+		case i == 0:
+			return all.String(), false, nil
+		case asked < len(s.Answers):
+			a := s.Answers[asked]
+			keys := k.c.fill(a.Press, k.t, asItIs)
+			if a.Press == "" {
+				keys = k.c.fill(a.Say, k.t, asItIs) + k.nl
+			}
+			if err := k.send(ctx, doing, keys); err != nil {
+				return "", false, err
+			}
+		default:
+			e := meanings[asked-len(s.Answers)]
+			return "", true, k.fail(e.Kind, doing, "the device says: "+lastLine(heard))
+		}
+	}
+	return "", false, k.fail(Unexpected, doing, "the device keeps asking: "+lastLine(all.String()))
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// understand finds the state, and what was expected, in what was heard.
+func (k *talk) understand(doing string, s step, heard string) (meant bool, err error) {
+	if s.Expect != "" {
+		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
+			return true, k.fail(Refused, doing, "heard: "+tail(heard))
+		}
+	}
+	if s.Read == "" {
+		return false, nil
+	}
+	p, err := k.c.pattern(s.Read, k.t)
+	if err != nil {
+		return false, k.fail(Unexpected, doing, err.Error())
+	}
+	m := p.FindStringSubmatch(heard)
+	if m == nil {
+		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(heard)))
+	}
+	word := strings.ToLower(m[1])
+	switch {
+	case word == "on" || slices.Contains(k.c.States.On, word):
+		k.state = On
+	case word == "off" || slices.Contains(k.c.States.Off, word):
+		k.state = Off
+	default:
+		k.state = Unknown
+	}
+	return false, nil
+}
