@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -222,7 +223,7 @@ func (a *app) drawNode(v nodeView) {
 	}
 	power := ""
 	if p := v.PCU; p != nil {
-		power = fmt.Sprintf("outlet %d of %s (%s): %s", v.Outlet, orDash(p.Name), orDash(p.Model), orDash(string(p.Status)))
+		power = fmt.Sprintf("outlet %d of %s (%s): %s", v.Outlet, orDash(p.Name), orDash(p.Model), cmp.Or(string(p.Status), "not looked at"))
 		if p.Reason != "" {
 			power += ", " + p.Reason
 		}

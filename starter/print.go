@@ -103,7 +103,7 @@ func (a *app) table(none string, header row, rows []row) {
 func (a *app) facts(rows ...row) {
 	var kept []row
 	for _, r := range rows {
-		if r[1] != "" && r[1] != coloured("") && r[1] != "-" {
+		if s := fmt.Sprint(r[1]); s != "" && s != "-" {
 			kept = append(kept, row{a.paint("  "+r[0].(string), color.Faint), r[1]})
 		}
 	}
