@@ -2,7 +2,9 @@ package pcucontrol
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -18,74 +20,71 @@ import (
 // conversation is a text device as data: what it says, what to say to it, and what its words mean. One file describes a
 // family; each of its models may replace any of the family's keys. docs/pcu.md tells how to write one.
 type conversation struct {
-	About      string            `yaml:"about"`
-	Transports []string          `yaml:"transports"` // in the order of trying, as "telnet 23"
-	Single     bool              `yaml:"single"`     // switches one machine, not outlets
-	Line       string            `yaml:"line"`       // what ends a line we say; by default CR LF, on ssh CR
-	Redials    int               `yaml:"redials"`    // how often to call again when it hangs up before a word
-	Prompt     string            `yaml:"prompt"`
-	Vars       map[string]string `yaml:"vars"`   // texts for {name}
-	Errors     []meaning         `yaml:"errors"` // wherever they are heard
-	Login      []step            `yaml:"login"`  // on telnet and tcp
-	Welcome    []step            `yaml:"welcome"`
-	Test       []step            `yaml:"test"`    // the dry run after logging in; by default status
-	Status     []step            `yaml:"status"`  // reads the outlet; leaves the device where on, off and cycle begin
-	Recheck    []step            `yaml:"recheck"` // reads it again after a command; by default status
-	On         []step            `yaml:"on"`
-	Off        []step            `yaml:"off"`
-	Cycle      []step            `yaml:"cycle"`
-	Leave      []step            `yaml:"leave"`
-	States     states            `yaml:"states"`
+	About      string            `json:"about"`
+	Transports []string          `json:"transports"` // in the order of trying, as "telnet 23"
+	Single     bool              `json:"single"`     // switches one machine, not outlets
+	Line       string            `json:"line"`       // what ends a line we say; by default CR LF, on ssh CR
+	Redials    int               `json:"redials"`    // how often to call again when it hangs up before a word
+	Prompt     string            `json:"prompt"`
+	Vars       map[string]string `json:"vars"`   // texts for {name}
+	Errors     []meaning         `json:"errors"` // wherever they are heard
+	Login      []step            `json:"login"`  // on telnet and tcp
+	Welcome    []step            `json:"welcome"`
+	Test       []step            `json:"test"`    // the dry run after logging in; by default status
+	Status     []step            `json:"status"`  // reads the outlet; leaves the device where on, off and cycle begin
+	Recheck    []step            `json:"recheck"` // reads it again after a command; by default status
+	On         []step            `json:"on"`
+	Off        []step            `json:"off"`
+	Cycle      []step            `json:"cycle"`
+	Leave      []step            `json:"leave"`
+	States     states            `json:"states"`
 }
 
 // step says something and hears the answer.
 type step struct {
-	Say     says      `yaml:"say"`    // lines, the prompt being heard between them
-	Press   string    `yaml:"press"`  // keys without an end of line
-	Hear    string    `yaml:"hear"`   // by default the prompt
-	Read    string    `yaml:"read"`   // finds the state in what was heard; nothing found: no such outlet
-	Expect  string    `yaml:"expect"` // must be in what was heard; otherwise the device refused
-	Answers []answer  `yaml:"answers"`
-	Errors  []meaning `yaml:"errors"`
-	Nudge   string    `yaml:"nudge"`  // keys to press each second while it says nothing
-	Commit  bool      `yaml:"commit"` // from here on the power may be switched
-	Only    []string  `yaml:"only"`   // transports that need this step
+	Say     says      `json:"say"`    // lines, the prompt being heard between them
+	Press   string    `json:"press"`  // keys without an end of line
+	Hear    string    `json:"hear"`   // by default the prompt
+	Read    string    `json:"read"`   // finds the state in what was heard; nothing found: no such outlet
+	Expect  string    `json:"expect"` // must be in what was heard; otherwise the device refused
+	Answers []answer  `json:"answers"`
+	Errors  []meaning `json:"errors"`
+	Nudge   string    `json:"nudge"`  // keys to press each second while it says nothing
+	Commit  bool      `json:"commit"` // from here on the power may be switched
+	Only    []string  `json:"only"`   // transports that need this step
 }
 
-// answer is what to say when the device asks something before the step is over.
+// answer is what to say when the device asks something before the step is over. A question is answered once, or as many times
+// as Times says; asked again, it means Again.
 type answer struct {
-	Hear  string `yaml:"hear"`
-	Say   string `yaml:"say"`
-	Press string `yaml:"press"`
+	Hear  string `json:"hear"`
+	Say   string `json:"say"`
+	Press string `json:"press"`
+	Times int    `json:"times"`
+	Again Kind   `json:"again"` // by default unexpected
 }
 
 type meaning struct {
-	Hear string `yaml:"hear"`
-	Kind Kind   `yaml:"kind"`
+	Hear string `json:"hear"`
+	Kind Kind   `json:"kind"`
 }
 
 // states are the device's words for on and off, in lower case.
 type states struct {
-	On  []string `yaml:"on"`
-	Off []string `yaml:"off"`
+	On  []string `json:"on"`
+	Off []string `json:"off"`
 }
 
 // says is a list of lines; one line may be written without the list.
 type says []string
 
-// UnmarshalYAML takes a line or a list of lines.
-func (s *says) UnmarshalYAML(b []byte) error {
-	var list []string
-	if err := yaml.Unmarshal(b, &list); err == nil {
-		*s = list
-		return nil
+// UnmarshalJSON takes a line or a list of lines.
+func (s *says) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte("[")) {
+		return json.Unmarshal(b, (*[]string)(s))
 	}
-	var one string
-	if err := yaml.Unmarshal(b, &one); err != nil {
-		return err
-	}
-	*s = says{one}
-	return nil
+	*s = make(says, 1)
+	return json.Unmarshal(b, &(*s)[0])
 }
 
 //go:embed models/*.yaml
@@ -126,12 +125,15 @@ func merged(family map[string]any, own any) (conversation, error) {
 		return conversation{}, fmt.Errorf("is %v, not a map of keys", own)
 	}
 	maps.Copy(all, keys)
-	b, err := yaml.Marshal(all)
+	// By way of JSON, which keeps control characters as they are and refuses unknown keys.
+	b, err := json.Marshal(all)
 	if err != nil {
 		return conversation{}, err
 	}
 	var c conversation
-	return c, yaml.NewDecoder(bytes.NewReader(b), yaml.DisallowUnknownField()).Decode(&c)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return c, d.Decode(&c)
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
@@ -165,10 +167,17 @@ func (c conversation) checkStep(s step) error {
 	for _, a := range s.Answers {
 		patterns = append(patterns, a.Hear)
 	}
+	kinds := []Kind{}
+	for _, a := range s.Answers {
+		kinds = append(kinds, cmp.Or(a.Again, Unexpected))
+	}
 	for _, e := range s.Errors {
 		patterns = append(patterns, e.Hear)
-		if !slices.Contains([]Kind{Auth, NoOutlet, Busy, Refused, Timeout, Unexpected}, e.Kind) {
-			return fmt.Errorf("%q is no kind of error that a device can mean", e.Kind)
+		kinds = append(kinds, e.Kind)
+	}
+	for _, k := range kinds {
+		if !slices.Contains([]Kind{Auth, NoOutlet, Busy, Refused, Timeout, Unexpected}, k) {
+			return fmt.Errorf("%q is no kind of error that a device can mean", k)
 		}
 	}
 	for _, p := range patterns {
@@ -191,7 +200,7 @@ func (c conversation) transports() ([]Transport, error) {
 		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp"}, name) {
 			return nil, fmt.Errorf("transports: %q is not telnet, ssh or tcp and a port", text)
 		}
-		list = append(list, Transport{name, port})
+		list = append(list, Transport{Name: name, Port: port})
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("transports: at least one is needed")

@@ -86,15 +86,12 @@ func within(t *testing.T, d time.Duration) context.Context {
 func short(t *testing.T) context.Context { return within(t, 8*time.Second) }
 
 // everyFace runs a test for each model on each of its transports.
-func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, transport string)) {
+func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport)) {
 	for _, m := range pcucontrol.Models() {
-		if len(m.Transports) == 0 {
-			continue
-		}
-		for _, transport := range pcudev.Transports(m.Name) {
-			t.Run(m.Name+" by "+transport, func(t *testing.T) {
+		for _, tr := range m.Transports {
+			t.Run(m.Name+" by "+tr.Name, func(t *testing.T) {
 				t.Parallel()
-				f(t, m, transport)
+				f(t, m, tr)
 			})
 		}
 	}
@@ -113,11 +110,11 @@ func TestEveryModelHasADeviceToProveIt(t *testing.T) {
 }
 
 func TestEveryModelSwitches(t *testing.T) {
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, transport string) {
-		_, r, target := raise(t, m.Name, transport)
+	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+		_, r, target := raise(t, m.Name, tr.Name)
 		var trace strings.Builder
 		target.Trace = func(s string) { trace.WriteString(s + "\n") }
-		can := func(word string) bool { return slices.Contains(m.Capabilities, word) }
+		can := func(word string) bool { return slices.Contains(tr.Can, word) }
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Log(trace.String())
@@ -173,7 +170,7 @@ func await(t *testing.T, what string, r *rack, events string) {
 func TestWhatGoesWrong(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		only  func(pcucontrol.ModelInfo) bool
+		only  func(pcucontrol.ModelInfo, pcucontrol.Transport) bool
 		spoil func(pcudev.Device, *pcucontrol.Target)
 		kinds []pcucontrol.Kind
 		log   string
@@ -183,20 +180,28 @@ func TestWhatGoesWrong(t *testing.T) {
 		{"outlet nine of eight is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"outlet nought is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"a mute device ends in a timeout", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Mute) }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
-		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout}, ""},
+		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Busy}, ""}, // busy: what an empty answer means on an iPAL
 		{"one that babbles ends in time", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Babbles) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
 		{"another session is busy", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
 		{"a closed port is unreachable", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Port = 1 }, []pcucontrol.Kind{pcucontrol.Unreachable}, ""},
 		{"an outlet that stays off is ambiguous", canTell, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.StaysOff) }, []pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, transport string) {
-				if c.only != nil && !c.only(m) {
+			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+				if c.only != nil && !c.only(m, tr) {
 					t.Skip("not for this model")
 				}
-				d, r, target := raise(t, m.Name, transport)
+				d, r, target := raise(t, m.Name, tr.Name)
 				c.spoil(d, &target)
-				_, err := pcucontrol.Cycle(within(t, 3*time.Second), target)
+				limit := 8 * time.Second
+				if silent := slices.Contains(c.kinds, pcucontrol.Timeout) || slices.Contains(c.kinds, pcucontrol.Ambiguous); silent {
+					limit = 1500 * time.Millisecond
+				}
+				start := time.Now()
+				_, err := pcucontrol.Cycle(within(t, limit), target)
+				if took := time.Since(start); took > limit+500*time.Millisecond {
+					t.Errorf("it took %v of %v", took, limit)
+				}
 				if !slices.Contains(c.kinds, pcucontrol.KindOf(err)) || r.events() != c.log {
 					t.Errorf("got %v and switched %q", err, r.events())
 				}
@@ -209,8 +214,10 @@ func TestWhatGoesWrong(t *testing.T) {
 	}
 }
 
-func hasOutlets(m pcucontrol.ModelInfo) bool { return m.Outlets }
-func canTell(m pcucontrol.ModelInfo) bool    { return slices.Contains(m.Capabilities, "status") }
+func hasOutlets(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Outlets }
+func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
+	return slices.Contains(tr.Can, "status")
+}
 
 func TestNamesResolve(t *testing.T) {
 	for name, want := range map[string]string{"OpenIPMI": "OpenIPMI", "Dell IPMI card": "OpenIPMI", "APCControl1p4": "APCControl1p4"} {

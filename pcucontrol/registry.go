@@ -17,7 +17,7 @@ type ModelInfo struct {
 	Name         string      `json:"name"`
 	About        string      `json:"about"`
 	Transports   []Transport `json:"transports"`   // in the order they are tried
-	Capabilities []string    `json:"capabilities"` // of test, status, on, off, cycle
+	Capabilities []string    `json:"capabilities"` // of test, status, on, off, cycle, by one transport or another
 	Outlets      bool        `json:"outlets"`      // false: it switches one machine, and no outlet need be named
 
 	ways []way
@@ -25,8 +25,9 @@ type ModelInfo struct {
 
 // Transport is a way to a device, with its usual port.
 type Transport struct {
-	Name string `json:"name"` // telnet, ssh, tcp, http, https, udp
-	Port int    `json:"port"`
+	Name string   `json:"name"` // telnet, ssh, tcp, http, https, udp
+	Port int      `json:"port"`
+	Can  []string `json:"can"` // of test, status, on, off, cycle
 }
 
 // way is a transport and what drives the model over it.
@@ -51,13 +52,16 @@ func (m ModelInfo) waysTo(t Target) []way {
 
 // builtin is read once: the files are in the program, and nothing changes them.
 var builtin = sync.OnceValue(func() *Catalog {
-	c := &Catalog{models: protocols()}
+	c := &Catalog{}
 	entries, err := modelFiles.ReadDir("models")
 	for _, e := range entries {
 		text, readErr := modelFiles.ReadFile("models/" + e.Name())
 		found, parseErr := readConversations(e.Name(), text)
 		err = errors.Join(err, readErr, parseErr)
 		c.add(found)
+	}
+	for _, m := range protocols() {
+		c.prefer(m)
 	}
 	if err != nil {
 		panic(err) // a broken file in the program itself; the tests read them all
@@ -78,18 +82,27 @@ func Open(dirs ...string) (*Catalog, error) {
 	return c, nil
 }
 
-// protocols are the models that need code.
+// protocols are the models that need code. Where a model of that name has a conversation, too, that is the second choice.
 func protocols() []ModelInfo {
-	all := []string{"test", "status", "on", "off", "cycle"}
 	return []ModelInfo{
-		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", all, false, way{Transport{"udp", 623}, ipmi{}}),
+		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{})),
+		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
 	}
 }
 
-func model(name, about string, capabilities []string, outlets bool, ways ...way) ModelInfo {
-	m := ModelInfo{Name: name, About: about, Capabilities: capabilities, Outlets: outlets, ways: ways}
+func everything(name string, port int, d driver) way {
+	return way{Transport{name, port, []string{"test", "status", "on", "off", "cycle"}}, d}
+}
+
+func model(name, about string, outlets bool, ways ...way) ModelInfo {
+	m := ModelInfo{Name: name, About: about, Outlets: outlets, ways: ways}
 	for _, w := range ways {
 		m.Transports = append(m.Transports, w.Transport)
+		for _, word := range w.Can {
+			if !slices.Contains(m.Capabilities, word) {
+				m.Capabilities = append(m.Capabilities, word)
+			}
+		}
 	}
 	return m
 }
@@ -100,11 +113,21 @@ func (c *Catalog) add(found map[string]conversation) {
 		transports, _ := conv.transports() // checked when read
 		var ways []way
 		for _, tr := range transports {
+			tr.Can = conv.capabilities()
 			ways = append(ways, way{tr, text{conv, tr.Name}})
 		}
-		m := model(name, conv.About, conv.capabilities(), !conv.Single, ways...)
-		c.models = append(slices.DeleteFunc(c.models, func(o ModelInfo) bool { return o.Name == name }), m)
+		c.models = append(slices.DeleteFunc(c.models, func(o ModelInfo) bool { return o.Name == name }), model(name, conv.About, !conv.Single, ways...))
 	}
+	slices.SortFunc(c.models, func(a, b ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// prefer takes a model in, before what is known of it.
+func (c *Catalog) prefer(m ModelInfo) {
+	if i := slices.IndexFunc(c.models, func(o ModelInfo) bool { return o.Name == m.Name }); i >= 0 {
+		m = model(m.Name, m.About, m.Outlets, append(m.ways, c.models[i].ways...)...)
+		c.models = slices.Delete(c.models, i, i+1)
+	}
+	c.models = append(c.models, m)
 	slices.SortFunc(c.models, func(a, b ModelInfo) int { return cmp.Compare(a.Name, b.Name) })
 }
 

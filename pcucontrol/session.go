@@ -239,6 +239,7 @@ func (s *session) await(ctx context.Context, doing, nudge string, patterns []*re
 			return -1, "", err
 		}
 	}
+	last := s.total
 	for {
 		if i, end := earliest(patterns, s.heard); i >= 0 {
 			text := string(s.heard[:end])
@@ -265,6 +266,10 @@ func (s *session) await(ctx context.Context, doing, nudge string, patterns []*re
 				return -1, "", s.lost(Unexpected, doing, "this port speaks ssh")
 			}
 		case <-tick:
+			if quiet := s.total == last; !quiet {
+				last = s.total
+				continue
+			}
 			if err := s.send(ctx, doing, nudge); err != nil {
 				return -1, "", err
 			}

@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -22,9 +23,6 @@ type talk struct {
 	state     State // as last read
 	committed bool  // the power may have been switched
 }
-
-// maxAnswers bounds how often one step answers questions: a device that asks for ever is wrong.
-const maxAnswers = 8
 
 func (d text) open(ctx context.Context, t Target) (*talk, error) {
 	for try := 0; ; try++ {
@@ -241,30 +239,32 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		}
 	}
 	var all strings.Builder
-	for range maxAnswers + 1 {
+	asked := make([]int, len(s.Answers))
+	for {
 		i, heard, err := k.await(ctx, doing, s.Nudge, patterns)
 		if err != nil {
 			return "", false, err
 		}
 		all.WriteString(heard)
-		switch asked := i - 1; {
-		case i == 0:
+		n := i - 1
+		if i == 0 {
 			return all.String(), false, nil
-		case asked < len(s.Answers):
-			a := s.Answers[asked]
-			keys := k.c.fill(a.Press, k.t, asItIs)
-			if a.Press == "" {
-				keys = k.c.fill(a.Say, k.t, asItIs) + k.nl
-			}
-			if err := k.send(ctx, doing, keys); err != nil {
-				return "", false, err
-			}
-		default:
-			e := meanings[asked-len(s.Answers)]
-			return "", true, k.fail(e.Kind, doing, "the device says: "+lastLine(heard))
+		}
+		if n >= len(s.Answers) {
+			return "", true, k.fail(meanings[n-len(s.Answers)].Kind, doing, "the device says: "+lastLine(heard))
+		}
+		a := s.Answers[n]
+		if asked[n]++; asked[n] > max(1, a.Times) {
+			return "", true, k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
+		}
+		keys := k.c.fill(a.Press, k.t, asItIs)
+		if a.Press == "" {
+			keys = k.c.fill(a.Say, k.t, asItIs) + k.nl
+		}
+		if err := k.send(ctx, doing, keys); err != nil {
+			return "", false, err
 		}
 	}
-	return "", false, k.fail(Unexpected, doing, "the device keeps asking: "+lastLine(all.String()))
 }
 
 func lastLine(s string) string {

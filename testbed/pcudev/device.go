@@ -86,11 +86,36 @@ type kind struct {
 }
 
 func kinds() []kind {
-	list := []kind{{"OpenIPMI", []string{"udp"}, newBMC}}
+	both := []string{"telnet", "ssh"}
+	list := []kind{
+		{"OpenIPMI", []string{"udp"}, newBMC},
+		{"APCControl", []string{"ssh", "telnet"}, func(o Options) (Device, error) { return newAPCCLI(o), nil }},
+		{"WTIIPS4", []string{"telnet"}, func(o Options) (Device, error) { return newWTI(o, "IPS> "), nil }},
+		{"WTINPS", both, func(o Options) (Device, error) { return newWTI(o, "NPS> "), nil }},
+		{"DRAC", []string{"ssh"}, func(o Options) (Device, error) { return newDRAC(o), nil }},
+		{"HPiLO", []string{"ssh"}, func(o Options) (Device, error) { return newILOShell(o), nil }},
+		{"IPAL", []string{"tcp", "telnet"}, func(o Options) (Device, error) {
+			if o.Transport == "tcp" {
+				return &ipal{Options: o}, nil
+			}
+			return newIPALTelnet(o), nil
+		}},
+	}
 	for model, menu := range map[string]string{"APCControl12p3": "1 2 p 3", "APCControl1p4": "1 p 4", "APCControl121p3": "1 2 1 p 3", "APCControl121p1": "1 2 1 p 1 3", "APCControl13p13": "1 3 p 1 3"} {
-		list = append(list, kind{model, []string{"telnet", "ssh"}, func(o Options) (Device, error) {
+		list = append(list, kind{model, both, func(o Options) (Device, error) {
 			return &APC{Menu: strings.Fields(menu), User: o.User, Password: o.Password, Outlets: o.Outlets, OffTime: o.OffTime, ssh: o.Transport == "ssh"}, nil
 		}})
+	}
+	for model, b := range map[string]baytech{"BayTechRPC3NC": {prompt: "RPC3-NC>"}, "BayTechRPC16": {prompt: "RPC-16>"}, "BayTechGeorgeTown": {prompt: "RPC-16>"}, "BayTech": {"DS-RPC>", "5", 0},
+		"BayTechCtrlC": {"DS-RPC>", "5", 3}, "BayTechCtrlCUnibe": {"DS-RPC>", "3", 3}, "BayTech5CtrlC": {"DS-RPC>", "5", '\r'}} {
+		faces := both
+		switch {
+		case b.hangs != 0:
+			faces = []string{"ssh"}
+		case b.choice != "":
+			faces = []string{"ssh", "telnet"}
+		}
+		list = append(list, kind{model, faces, func(o Options) (Device, error) { return newBayTech(o, b, model == "BayTechGeorgeTown"), nil }})
 	}
 	slices.SortFunc(list, func(a, b kind) int { return strings.Compare(a.model, b.model) })
 	return list
