@@ -106,8 +106,22 @@ func (a *app) give(ctx context.Context, id, name string, c workflows.Command) er
 		}
 		v := newView(id)
 		v.answer(s)
+		if name == workflows.CommandClose {
+			a.awaitClosing(ctx, tc, &v, handle.RunID())
+		}
 		return a.show(v, func() { a.drawIssue(v) })
 	})
+}
+
+// awaitClosing waits until a closed issue has let its site go, which needs PLC and may take longer than we do.
+func (a *app) awaitClosing(ctx context.Context, tc client.Client, v *issueView, run string) {
+	err := tc.GetWorkflow(ctx, v.ID, run).Get(ctx, nil)
+	if err == nil {
+		err = ask(ctx, tc, v)
+	}
+	if err != nil {
+		a.warn("%s has the order and is not closed yet: look with `monitor issue show %s`", v.ID, v.ID)
+	}
 }
 
 func orderError(id string, err error) error {
@@ -196,7 +210,7 @@ func (a *app) awaitOpening(ctx context.Context, tc client.Client, v *issueView) 
 func notOpened(ctx context.Context, tc client.Client, v *issueView) error {
 	var failure *temporal.ApplicationError
 	if errors.As(tc.GetWorkflow(ctx, v.ID, v.RunID).Get(ctx, nil), &failure) && failure.Type() == activities.ErrNoSuchTarget {
-		return notFound("%s did not open: %s: see `monitor node list`", v.ID, failure.Message())
+		return notFound("%s did not open: %s", v.ID, failure.Message())
 	}
 	return fmt.Errorf("%s did not open: %s", v.ID, v.Outcome)
 }

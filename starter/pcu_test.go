@@ -92,11 +92,11 @@ func TestAPCUIsDrivenByHand(t *testing.T) {
 		says            []string
 		events          string
 	}{
-		{"test", "", []string{"test: outlet 3 of 127.0.0.1", "on", "yes, the device says so", "telnet"}, ""},
+		{"test", "", []string{"test: outlet 3 of 127.0.0.1", "yes, the device says so", "telnet"}, ""},
 		{"status", "", []string{"after     on"}, ""},
 		{"cycle", "--dry-run", []string{"cycle (dry run, nothing was switched): outlet 3"}, ""},
 		{"off", "", []string{"before    on", "after     off", "yes, the device says so"}, "3 off"},
-		{"on", "--dry-run", []string{"on (dry run, nothing was switched)", "off"}, "3 off"},
+		{"on", "--dry-run", []string{"on (dry run, nothing was switched): outlet 3"}, "3 off"},
 		{"on", "", []string{"before    off", "after     on"}, "3 off, 3 on"},
 		{"cycle", "", []string{"after     on", "yes, the device says so"}, "3 off, 3 on, 3 off, 3 on"},
 	}
