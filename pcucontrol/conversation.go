@@ -49,7 +49,7 @@ type step struct {
 	Expect  string    `json:"expect"` // must be in what was heard; otherwise the device refused
 	Answers []answer  `json:"answers"`
 	Errors  []meaning `json:"errors"`
-	Nudge   string    `json:"nudge"`  // keys to press each second while it says nothing
+	Nudge   string    `json:"nudge"`  // keys to press whenever it says nothing for half a second
 	Commit  bool      `json:"commit"` // from here on the power may be switched
 	Only    []string  `json:"only"`   // transports that need this step
 }

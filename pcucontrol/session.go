@@ -35,7 +35,7 @@ type session struct {
 const (
 	maxRead   = 1 << 20 // bytes one session reads, whatever the device sends
 	maxHeard  = 16 << 10
-	nudgeTime = time.Second
+	nudgeTime = 500 * time.Millisecond
 )
 
 // newSession starts reading, until Close or the end of ctx closes the connection.
@@ -228,16 +228,13 @@ func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
 }
 
 // await reads until one of the patterns matches what has come since the last match, and returns which, and the text up to its
-// end. The earliest match wins. While the device says nothing, nudge is pressed each second.
+// end. The earliest match wins. Whenever the device has said nothing for a while, nudge is pressed.
 func (s *session) await(ctx context.Context, doing, nudge string, patterns []*regexp.Regexp) (int, string, error) {
 	var tick <-chan time.Time
 	if nudge != "" {
 		ticker := time.NewTicker(nudgeTime)
 		defer ticker.Stop()
 		tick = ticker.C
-		if err := s.send(ctx, doing, nudge); err != nil {
-			return -1, "", err
-		}
 	}
 	last := s.total
 	for {
