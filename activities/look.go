@@ -49,6 +49,18 @@ func storedLook(r probe.NodeResult, f policy.Finding) (store.NodeLook, error) {
 	return store.NodeLook{Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Reason: f.Reason, Uptime: f.Uptime, Detail: detail}, err
 }
 
+// rung does one rung of a ladder: it looks, asks whether it may, does it, and records where the issue stands then.
+func (a *Activities) rung(ctx context.Context, in RungInput, do func(context.Context, RungInput) (RungResult, error)) (RungResult, error) {
+	res, err := a.before(ctx, in)
+	if err == nil && res.Outcome == "" {
+		res, err = do(ctx, in)
+	}
+	if err != nil || res.Outcome == Good || res.Outcome == Gone { // the workflow has more to say about these
+		return res, err
+	}
+	return res, a.Record(ctx, in.progress(res, a.now()))
+}
+
 // before is what every rung asks first: does the target exist, is it good by now, and may it be acted on.
 // A result with an outcome ends the rung.
 func (a *Activities) before(ctx context.Context, in RungInput) (RungResult, error) {

@@ -14,19 +14,16 @@ import (
 
 // Reboot power-cycles the node of an issue through its PCU.
 func (a *Activities) Reboot(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.powerRung(ctx, in, "reboot")
+	return a.rung(ctx, in, func(ctx context.Context, in RungInput) (RungResult, error) { return a.power(ctx, in, "reboot") })
 }
 
 // Reinstall sets the node to reinstall in PLC, then power-cycles it. A power cycle that surely did not happen takes the
 // boot state back, so that no later reboot by hand wipes the node by surprise.
 func (a *Activities) Reinstall(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.powerRung(ctx, in, "reinstall")
+	return a.rung(ctx, in, func(ctx context.Context, in RungInput) (RungResult, error) { return a.power(ctx, in, "reinstall") })
 }
 
-func (a *Activities) powerRung(ctx context.Context, in RungInput, kind string) (RungResult, error) {
-	if res, err := a.before(ctx, in); err != nil || res.Outcome != "" {
-		return res, err
-	}
+func (a *Activities) power(ctx context.Context, in RungInput, kind string) (RungResult, error) {
 	node, err := a.Store.Node(ctx, in.Ref.Node)
 	if err != nil {
 		return RungResult{}, err

@@ -17,9 +17,10 @@ import (
 
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
 func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error) {
-	if res, err := a.before(ctx, in); err != nil || res.Outcome != "" {
-		return res, err
-	}
+	return a.rung(ctx, in, a.email)
+}
+
+func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error) {
 	lean := Lean{Key: in.Key, Ref: in.Ref, Level: in.Level, Kind: string(notify.Down), Since: in.Since, Tried: in.Tried, Forecast: in.Forecast}
 	record, reason := policy.Record{}, ""
 	if in.Ref.Type == PCUDownType {
@@ -48,9 +49,10 @@ func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error
 
 // Flag tells the admins, once an issue, that Monitor is at its wits' end; after that the rung only looks.
 func (a *Activities) Flag(ctx context.Context, in RungInput) (RungResult, error) {
-	if res, err := a.before(ctx, in); err != nil || res.Outcome != "" {
-		return res, err
-	}
+	return a.rung(ctx, in, a.flag)
+}
+
+func (a *Activities) flag(ctx context.Context, in RungInput) (RungResult, error) {
 	key := in.Ref.ID + "/" + in.Ref.Run + "/flag"
 	action, existed, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "flag", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, PCU: in.Ref.PCUID, Reason: "the last rung was reached"})
 	if err != nil {
@@ -74,9 +76,10 @@ func (a *Activities) Flag(ctx context.Context, in RungInput) (RungResult, error)
 
 // OpenPCUDown opens pcudown on the PCU of a node, unless that PCU works.
 func (a *Activities) OpenPCUDown(ctx context.Context, in RungInput) (RungResult, error) {
-	if res, err := a.before(ctx, in); err != nil || res.Outcome != "" {
-		return res, err
-	}
+	return a.rung(ctx, in, a.openPCUDown)
+}
+
+func (a *Activities) openPCUDown(ctx context.Context, in RungInput) (RungResult, error) {
 	if in.Ref.PCUID == 0 {
 		return RungResult{Outcome: Passed, Reason: "no PCU feeds it"}, nil
 	}

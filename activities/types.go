@@ -89,14 +89,33 @@ const (
 
 // RungInput asks for one rung of a ladder. Key names the effect in the ledger and stays the same over retries.
 type RungInput struct {
-	Ref      Ref      `json:"ref"`
-	Key      string   `json:"key"`
-	When     []string `json:"when,omitempty"`
-	Rebooted bool     `json:"rebooted,omitempty"` // an earlier rung did power-cycle the node
-	Level    int      `json:"level,omitempty"`    // penalty level the rung asks for
-	Since    time.Time
-	Tried    []string `json:"tried,omitempty"`
-	Forecast []Step   `json:"forecast,omitempty"`
+	Ref      Ref       `json:"ref"`
+	Key      string    `json:"key"`
+	When     []string  `json:"when,omitempty"`
+	Rebooted bool      `json:"rebooted,omitempty"` // an earlier rung did power-cycle the node
+	Level    int       `json:"level,omitempty"`    // penalty level the rung asks for
+	Since    time.Time `json:"since"`              // when the issue was opened
+	Tried    []string  `json:"tried,omitempty"`
+	Forecast []Step    `json:"forecast,omitempty"`
+
+	// What the store is to say of the issue afterwards.
+	Rung  string        `json:"rung"`           // this rung
+	Then  string        `json:"then"`           // the next one
+	Yield time.Duration `json:"yield"`          // how long after this one has acted
+	Held  int           `json:"held,omitempty"` // penalty level held so far
+	Cause string        `json:"cause"`
+}
+
+// progress is where the issue stands after a rung has answered.
+func (in RungInput) progress(res RungResult, now time.Time) Progress {
+	p := Progress{Ref: in.Ref, Status: "open", Rung: in.Then, Next: in.Then, NextAt: now, Level: max(in.Held, res.Level), Opened: in.Since, Cause: in.Cause}
+	switch res.Outcome {
+	case Acted:
+		p.NextAt = now.Add(in.Yield)
+	case Wait:
+		p.Rung, p.Next, p.NextAt = in.Rung, in.Rung+" (waits: "+res.Reason+")", res.Until
+	}
+	return p
 }
 
 // Step is one coming rung as people are told of it.

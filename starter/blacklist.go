@@ -181,8 +181,11 @@ func (a *app) blacklistRemove() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				removed := store.Entry{Kind: args[0], Target: args[1]}
-				return a.show(map[string]store.Entry{"removed": removed}, func() { a.say("off the blacklist: %s %s", removed.Kind, clean(removed.Target)) })
+				removed := struct {
+					Kind   string `json:"kind"`
+					Target string `json:"target"`
+				}{args[0], args[1]}
+				return a.show(removed, func() { a.say("off the blacklist: %s %s", removed.Kind, clean(removed.Target)) })
 			})
 		},
 	}

@@ -56,21 +56,22 @@ type pcuView struct {
 }
 
 type siteView struct {
-	LoginBase   string        `json:"login_base"`
-	Name        string        `json:"name"`
-	Enabled     bool          `json:"enabled"`
-	Pending     bool          `json:"pending"`
-	Gone        bool          `json:"gone"`
-	Status      policy.Status `json:"status"`
-	Since       time.Time     `json:"since,omitzero"`
-	Penalty     int           `json:"penalty_level"`
-	LastRaise   time.Time     `json:"last_raise,omitzero"`
-	Created     time.Time     `json:"created,omitzero"`
-	ExemptUntil time.Time     `json:"exempt_until,omitzero"`
-	Blacklisted *store.Entry  `json:"blacklisted,omitempty"`
-	Nodes       []nodeView    `json:"nodes,omitempty"`
-	Issues      []issueView   `json:"issues,omitempty"`
-	History     []passage     `json:"history,omitempty"`
+	LoginBase   string         `json:"login_base"`
+	Name        string         `json:"name"`
+	Enabled     bool           `json:"enabled"`
+	Pending     bool           `json:"pending"`
+	Gone        bool           `json:"gone"`
+	Status      policy.Status  `json:"status"`
+	Since       time.Time      `json:"since,omitzero"`
+	Penalty     int            `json:"penalty_level"`
+	LastRaise   time.Time      `json:"last_raise,omitzero"`
+	Created     time.Time      `json:"created,omitzero"`
+	ExemptUntil time.Time      `json:"exempt_until,omitzero"`
+	Blacklisted *store.Entry   `json:"blacklisted,omitempty"`
+	Nodes       []nodeView     `json:"nodes,omitempty"`
+	Issues      []issueView    `json:"issues,omitempty"`
+	History     []passage      `json:"history,omitempty"`
+	Actions     []store.Action `json:"actions,omitempty"`
 }
 
 type passage struct {
@@ -275,7 +276,7 @@ func (a *app) site() *cobra.Command {
 			})
 		},
 	}, &cobra.Command{
-		Use: "show LOGIN_BASE", Short: "Show a site: its status, penalty, nodes and issues", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
+		Use: "show LOGIN_BASE", Short: "Show a site: its status, penalty, nodes and issues, and what was done", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
 		Example: "  monitor site show princeton\n  monitor site show princeton -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
@@ -327,7 +328,11 @@ func (a *app) wholeSite(ctx context.Context, db *store.Store, loginBase string) 
 	if v.Issues, err = issuesOf(ctx, db, store.IssueFilter{Site: loginBase, Open: true}); err != nil {
 		return v, err
 	}
-	v.History, err = historyOf(ctx, db, loginBase)
+	if v.History, err = historyOf(ctx, db, loginBase); err != nil {
+		return v, err
+	}
+	actions, err := db.Actions(ctx, store.ActionFilter{Site: loginBase, Limit: 20})
+	v.Actions = oldestFirst(actions)
 	return v, err
 }
 
@@ -350,4 +355,5 @@ func (a *app) drawSite(v siteView) {
 		a.issueTable("", v.Issues)
 	}
 	a.drawHistory(v.History)
+	a.drawActions(v.Actions)
 }

@@ -154,7 +154,11 @@ func TestListsAreFiltered(t *testing.T) {
 			t.Errorf("%s lists %v", args, names)
 		}
 	}
-	got := call(t.Context(), "issue", "list", "--site", "epfl")
+	got := call(t.Context(), "issue", "list", "--all", "--limit", "1")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "nodedown/"+host)
+	wantIn(t, got.err, "warning: only the first 1 are shown: see --limit")
+	got = call(t.Context(), "issue", "list", "--site", "epfl")
 	if got.out != "no issues\n" {
 		t.Errorf("an empty list prints %q", got.out)
 	}
@@ -204,7 +208,11 @@ func TestTheBlacklistIsKept(t *testing.T) {
 	}
 
 	wantCode(t, call(ctx, "blacklist", "remove", "node", host), exitOK)
-	wantCode(t, call(ctx, "blacklist", "remove", "site", "epfl", "-o", "json"), exitOK)
+	got = call(ctx, "blacklist", "remove", "site", "epfl", "-o", "json")
+	wantCode(t, got, exitOK)
+	if v := wantStable(t, got.out).(map[string]any); v["kind"] != "site" || v["target"] != "epfl" {
+		t.Errorf("remove answers %v", v)
+	}
 	if list, err := db.Blacklist(ctx); err != nil || len(list) != 0 {
 		t.Errorf("left are %v, %v", list, err)
 	}

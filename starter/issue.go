@@ -83,11 +83,17 @@ func (a *app) issueList() *cobra.Command {
 		Use: "list", Short: "List the open issues, or all", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor issue list\n  monitor issue list --type pcudown --all\n  monitor issue list --status paused -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.Limit < 1 {
+				return badInput("--limit must be above zero")
+			}
 			f.Open = !all && f.Status == ""
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				list, err := db.Issues(ctx, f)
 				if err != nil {
 					return err
+				}
+				if len(list) == f.Limit {
+					a.warn("only the first %d are shown: see --limit", f.Limit)
 				}
 				return a.printIssues(list)
 			})
@@ -97,6 +103,7 @@ func (a *app) issueList() *cobra.Command {
 	cmd.Flags().StringVar(&f.Site, "site", "", "only of the site with this `login_base`")
 	cmd.Flags().StringVar(&f.Status, "status", "", "only with this `status`: open, paused or closed")
 	cmd.Flags().BoolVar(&all, "all", false, "closed ones, too")
+	cmd.Flags().IntVar(&f.Limit, "limit", 1000, "show at most this `number`, open ones and the latest first")
 	_ = cmd.RegisterFlagCompletionFunc("type", a.fixed(issueTypes()...))
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(workflows.StatusOpen, workflows.StatusPaused, workflows.StatusClosed))

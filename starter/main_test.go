@@ -162,6 +162,7 @@ func TestBadUsageSaysWhatIsWrong(t *testing.T) {
 		{"issue list --colour", []string{"unknown flag: --colour"}},
 		{"issue list -o yaml", []string{`--output must be table or json, not "yaml"`}},
 		{"issue list --timeout -1s", []string{"--timeout must not be negative"}},
+		{"issue list --limit 0", []string{"--limit must be above zero"}},
 		{"issue list", []string{"database.url: must be set", url}},
 		{"issue show planetlab1.example.edu", []string{`"planetlab1.example.edu" is no issue: its id looks like nodedown/planetlab1.example.edu`}},
 		{"issue close sweep/now", []string{`"sweep" is no type of issue: there are nodedown, pcudown`}},

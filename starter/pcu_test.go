@@ -146,10 +146,11 @@ func TestEachKindOfPCUErrorHasItsExitCode(t *testing.T) {
 		{"no outlet named", "", "cycle", "--outlet 0", 11, []string{"no such outlet"}},
 		{"somebody is logged in", pcudev.Busy, "test", "", 12, []string{"busy", "one session at a time"}},
 		{"a mute device", pcudev.Mute, "test", "--timeout 300ms", 14, []string{"timeout", "longer --timeout"}},
+		{"a device that hangs up", pcudev.Refuses, "test", "", 16, []string{"unexpected", "see with --trace"}},
 		{"nobody there", "", "test", "--port " + nobody, 15, []string{"unreachable", "check --host, --port"}},
 		{"an outlet that stays off", pcudev.StaysOff, "cycle", "--timeout 2s", 17, []string{"ambiguous", "`monitor pcu status` before you try again"}},
 		{"a transport that the model lacks", "", "test", "--transport pigeon", 18, []string{"unsupported"}},
-		{"an unknown model", "", "test", "--model APCControl12p4x", exitUsage, []string{"APCControl12p3"}},
+		{"an unknown model", "", "test", "--model Openpower", exitUsage, []string{"unknown model", "Openpower", "near it are", "check --model"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := raise(t)

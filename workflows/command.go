@@ -81,7 +81,7 @@ func (is *issue) apply(ctx workflow.Context, name string, c Command) {
 	if name != CommandSkip {
 		is.tell(ctx, name+": "+c.String())
 	}
-	is.changed = true
+	is.changed, is.stale = true, true
 	is.wake.SendAsync(struct{}{})
 }
 

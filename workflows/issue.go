@@ -87,7 +87,8 @@ type issue struct {
 
 	wake    workflow.Channel
 	signals workflow.Selector
-	changed bool // the status differs from what the store and search attributes say
+	changed bool // the search attributes are behind
+	stale   bool // so is the store
 }
 
 // climb works an issue of any type from its opening to its end.
@@ -107,17 +108,7 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 		switch {
 		case is.closing != "":
 			return is.close(ctx, true, is.closing)
-		case is.status == StatusPaused:
-			if !is.pausedUntil.IsZero() && !now.Before(is.pausedUntil) {
-				is.resume(now)
-				is.tell(ctx, "the pause is over")
-				is.changed = true
-				continue
-			}
-			if err := is.sleep(ctx, is.pausedUntil, "paused"); err != nil {
-				return Result{}, err
-			}
-		case !is.clearedAt.IsZero():
+		case !is.clearedAt.IsZero(): // a pause stops what hurts, not what ends well
 			if healthy := is.clearedAt.Add(is.times.HealthyDelay); now.Before(healthy) {
 				if err := is.sleep(ctx, healthy, "good again: closes if it stays so"); err != nil {
 					return Result{}, err
@@ -127,6 +118,16 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 			result, err := is.close(ctx, false, "good again")
 			if err != nil || result.Outcome != "" {
 				return result, err
+			}
+		case is.status == StatusPaused:
+			if !is.pausedUntil.IsZero() && !now.Before(is.pausedUntil) {
+				is.resume(now)
+				is.tell(ctx, "the pause is over")
+				is.changed, is.stale = true, true
+				continue
+			}
+			if err := is.sleep(ctx, is.pausedUntil, "paused"); err != nil {
+				return Result{}, err
 			}
 		case now.Before(is.deadline):
 			if err := is.sleep(ctx, is.deadline, "yield: next "+is.next().String()); err != nil {
@@ -142,12 +143,9 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 
 func (is *issue) next() Rung { return is.ladder.Rungs[is.rung] }
 
-// advance moves to the next rung; the last one repeats for ever, so an issue nobody mends stays open and quiet.
 func (is *issue) advance() {
 	is.tries = 0
-	if is.rung < len(is.ladder.Rungs)-1 {
-		is.rung++
-	}
+	is.rung = min(is.rung+1, len(is.ladder.Rungs)-1)
 }
 
 func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
@@ -164,7 +162,7 @@ func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
 	is.tell(ctx, "opened: "+opened.Cause)
 	return workflow.UpsertTypedSearchAttributes(ctx,
 		AttrType.ValueSet(is.ref.Type), AttrStatus.ValueSet(StatusOpen), AttrSite.ValueSet(is.ref.Site),
-		AttrNode.ValueSet(is.ref.Node), AttrPCU.ValueSet(is.ref.PCU), AttrPenalty.ValueSet(0))
+		AttrNode.ValueSet(is.ref.Node), AttrPCU.ValueSet(is.ref.PCU), AttrPenalty.ValueSet(0), AttrRung.ValueSet(is.next().String()))
 }
 
 // climbOne does the rung that is due: one activity, which looks, decides and acts.
@@ -174,6 +172,7 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 		Ref: is.ref, When: rung.When, Rebooted: is.rebooted, Level: rung.Level, Since: is.opened, Tried: is.tried,
 		Key:      fmt.Sprintf("%s/%s/%d.%d", is.ref.ID, is.ref.Run, is.rung, is.tries),
 		Forecast: is.forecast(ctx),
+		Rung:     rung.String(), Then: is.ladder.after(is.rung).String(), Yield: rung.Yield.of(is.times), Held: is.level, Cause: is.cause,
 	}
 	var res activities.RungResult
 	err := workflow.ExecuteActivity(machineOrQuick(ctx, rung), string(rung.Do), in).Get(ctx, &res)
@@ -183,10 +182,10 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	now := workflow.Now(ctx)
 	is.tell(ctx, rung.String()+": "+res.Outcome+": "+res.Reason)
 	is.told = is.told || res.Told
-	if rung.Level > 0 && res.Outcome == activities.Acted && res.Level != is.level {
-		is.level, is.changed = res.Level, true
+	if rung.Level > 0 && res.Outcome == activities.Acted {
+		is.level = res.Level
 	}
-	is.blocked = ""
+	is.changed, is.blocked = true, ""
 	switch res.Outcome {
 	case activities.Acted:
 		is.tried = append(is.tried, rung.String()+": "+res.Reason)
@@ -218,7 +217,7 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 
 func (is *issue) clear(ctx workflow.Context, why string) {
 	is.clearedAt = workflow.Now(ctx)
-	is.changed = true
+	is.changed, is.stale = true, true
 	is.tell(ctx, "good again: "+why)
 }
 
@@ -251,11 +250,11 @@ func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result
 		return Result{}, err
 	}
 	if res.Outcome != activities.Acted {
-		is.clearedAt, is.changed = time.Time{}, true
+		is.clearedAt, is.changed, is.stale = time.Time{}, true, true
 		is.tell(ctx, "not closed: "+res.Reason)
 		return Result{}, nil
 	}
-	is.status, is.level, is.changed = StatusClosed, 0, true
+	is.status, is.level, is.changed, is.stale = StatusClosed, 0, true, true
 	is.tell(ctx, "closed: "+outcome)
 	is.closing = outcome
 	if err := is.publish(ctx); err != nil {
@@ -270,26 +269,28 @@ func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result
 	return Result{Outcome: outcome, Cause: is.cause, Opened: is.opened, Lasted: workflow.Now(ctx).Sub(is.opened), Story: is.story}, nil
 }
 
-// publish brings the store and the search attributes up to date, when something that operators list has changed.
+// publish brings the search attributes and the store up to date. What a rung did, its activity has recorded already.
 func (is *issue) publish(ctx workflow.Context) error {
-	if !is.changed {
+	if is.changed {
+		is.changed = false
+		is.describe(ctx)
+		err := workflow.UpsertTypedSearchAttributes(ctx, AttrStatus.ValueSet(is.status), AttrPenalty.ValueSet(int64(is.level)), AttrRung.ValueSet(is.next().String()))
+		if err != nil {
+			return err
+		}
+	}
+	if !is.stale {
 		return nil
 	}
-	is.changed = false
-	is.describe(ctx)
-	err := workflow.UpsertTypedSearchAttributes(ctx, AttrStatus.ValueSet(is.status), AttrPenalty.ValueSet(int64(is.level)), AttrRung.ValueSet(is.next().String()))
-	if err != nil {
-		return err
-	}
+	is.stale = false
 	p := activities.Progress{Ref: is.ref, Status: is.status, Rung: is.next().String(), Level: is.level, Opened: is.opened, Cause: is.cause}
-	switch is.status {
-	case StatusClosed:
+	s := is.report()
+	p.Next, p.NextAt = s.Next, s.NextAt
+	switch {
+	case is.status == StatusClosed:
 		p.Closed, p.Result = workflow.Now(ctx), is.closing
-	case StatusPaused:
-		p.Next, p.NextAt = "paused: "+is.pauseReason, is.pausedUntil
-	default:
-		s := is.report()
-		p.Next, p.NextAt = s.Next, s.NextAt
+	case is.status == StatusPaused && is.clearedAt.IsZero():
+		p.Next = s.Blocked
 	}
 	var a *activities.Activities
 	return workflow.ExecuteActivity(quick(ctx, "record "+is.status), a.Record, p).Get(ctx, nil)
@@ -309,12 +310,12 @@ func (is *issue) report() Status {
 		Story: is.story,
 	}
 	switch {
-	case is.status == StatusPaused:
-		s.Blocked, s.NextAt = "paused: "+is.pauseReason, is.pausedUntil
 	case is.status == StatusClosed:
 		s.Next, s.NextAt = "", time.Time{}
 	case !is.clearedAt.IsZero():
 		s.Next, s.NextAt = activities.Recovering, is.clearedAt.Add(is.times.HealthyDelay)
+	case is.status == StatusPaused:
+		s.Blocked, s.NextAt = "paused: "+is.pauseReason, is.pausedUntil
 	}
 	return s
 }

@@ -63,6 +63,9 @@ func (y Yield) of(t activities.Times) time.Duration {
 // Ladders are all issue types, in the order of the seed note.
 func Ladders() []Ladder { return []Ladder{NodeDown(), PCUDown()} }
 
+// after is the rung that follows another. The last one repeats for ever, so an issue nobody mends stays open and quiet.
+func (l Ladder) after(rung int) Rung { return l.Rungs[min(rung+1, len(l.Rungs)-1)] }
+
 // String is the rung as the note would write it.
 func (r Rung) String() string {
 	what := map[Action]string{

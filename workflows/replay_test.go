@@ -1,10 +1,12 @@
 package workflows_test
 
 import (
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -28,7 +30,7 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			for _, w := range workflows.Types() {
 				replayer.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name})
 			}
-			if err := replayer.ReplayWorkflowHistoryFromJSONFile(nil, file); err != nil {
+			if err := replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), file); err != nil {
 				t.Error(err)
 			}
 		})

@@ -85,8 +85,8 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 
 func (s *site) wanted() int {
 	level := 0
-	for _, l := range s.Holds {
-		level = max(level, l)
+	for _, id := range workflow.DeterministicKeys(s.Holds) {
+		level = max(level, s.Holds[id])
 	}
 	return level
 }
@@ -206,11 +206,7 @@ func (s *site) key(ctx workflow.Context) string {
 }
 
 func (s *site) holders() string {
-	var ids []string
-	for id := range s.Holds {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids := workflow.DeterministicKeys(s.Holds)
 	if len(ids) == 0 {
 		return "no open issue holds it any more"
 	}
