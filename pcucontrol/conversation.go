@@ -38,6 +38,10 @@ type conversation struct {
 	Cycle      []step            `json:"cycle"`
 	Leave      []step            `json:"leave"`
 	States     states            `json:"states"`
+
+	// A device with web pages has these instead of a prompt and steps.
+	Auth  login             `json:"auth"`  // none, basic, or challenge: as the device asks
+	Pages map[string][]page `json:"pages"` // by what they do: test, status, on, off, cycle
 }
 
 // step says something and hears the answer.
@@ -143,6 +147,9 @@ func (c conversation) check() error {
 	if _, err := c.transports(); err != nil {
 		return err
 	}
+	if c.isWeb() {
+		return c.checkPages()
+	}
 	if c.Prompt == "" || len(c.Login)+len(c.Welcome) == 0 {
 		return fmt.Errorf("a prompt, and login or welcome, are needed")
 	}
@@ -197,8 +204,11 @@ func (c conversation) transports() ([]Transport, error) {
 	for _, text := range c.Transports {
 		name, number, _ := strings.Cut(text, " ")
 		port, err := strconv.Atoi(number)
-		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp"}, name) {
-			return nil, fmt.Errorf("transports: %q is not telnet, ssh or tcp and a port", text)
+		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp", "http", "https"}, name) {
+			return nil, fmt.Errorf("transports: %q is not telnet, ssh, tcp, http or https and a port", text)
+		}
+		if strings.HasPrefix(name, "http") != c.isWeb() {
+			return nil, fmt.Errorf("transports: http and https need pages, and pages need them")
 		}
 		list = append(list, Transport{Name: name, Port: port})
 	}
@@ -232,6 +242,8 @@ func (c conversation) pattern(text string, t Target) (*regexp.Regexp, error) {
 	return regexp.Compile(c.fill(text, t, regexp.QuoteMeta))
 }
 
+func (c conversation) isWeb() bool { return len(c.Pages) > 0 }
+
 // capabilities are what the conversation has words for.
 func (c conversation) capabilities() []string {
 	list := []string{"test"}
@@ -239,7 +251,7 @@ func (c conversation) capabilities() []string {
 		word  string
 		steps []step
 	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}} {
-		if len(w.steps) > 0 {
+		if len(w.steps)+len(c.Pages[w.word]) > 0 {
 			list = append(list, w.word)
 		}
 	}

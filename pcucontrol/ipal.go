@@ -90,34 +90,12 @@ func (d ipal) status(ctx context.Context, t Target) (Result, error) {
 
 // set uses E on, D off, P pulse (off and on again). A pulse is not for an outlet that is off.
 func (d ipal) set(ctx context.Context, t Target, op operation) (Result, error) {
-	state, err := d.state(ctx, t, "status", "", 'O')
-	r := Result{Before: state, After: state}
-	if err != nil {
-		return r, err
+	do := func(command byte) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := d.call(ctx, t, string(op), strconv.Itoa(t.Outlet), command)
+			return unsure(t, string(op), err)
+		}
 	}
-	command, want := byte('P'), On
-	switch {
-	case op == opOff:
-		command, want = 'D', Off
-	case op == opOn:
-		command = 'E'
-	case state == Off:
-		command, r.Note = 'E', "found off, turned on"
-	}
-	_, err = d.call(ctx, t, string(op), strconv.Itoa(t.Outlet), command)
-	if k := KindOf(err); k == Timeout || k == Unexpected {
-		return r, &Error{Ambiguous, t.Host, string(op), "the command went out; " + err.Error()}
-	} else if err != nil {
-		return r, err
-	}
-	state, err = poll(ctx, func() (State, error) { return d.state(ctx, t, "read back", "", 'O') }, want)
-	if r.After = state; state == want {
-		r.Verified = true
-		return r, nil
-	}
-	detail := "the outlet stays " + string(state)
-	if err != nil && state == Unknown {
-		detail = err.Error()
-	}
-	return r, &Error{Ambiguous, t.Host, string(op), detail}
+	read := func(ctx context.Context) (State, error) { return d.state(ctx, t, "status", "", 'O') }
+	return switches{read: read, on: do('E'), off: do('D'), cycle: do('P')}.set(ctx, t, op)
 }

@@ -37,7 +37,11 @@ type Target struct {
 	SeenHostKey func(key string)
 	// KnownHostKey is the ssh host key to insist on, in authorized_keys form; empty takes what the device shows.
 	KnownHostKey string
-	// Legacy permits the key exchanges and ciphers that old devices still speak.
+	// KnownCertificate is the TLS certificate to insist on, the SHA-256 of it in hexadecimal; empty asks the system's authorities.
+	KnownCertificate string
+	// SeenCertificate receives the fingerprint of the certificate that the device shows, for a caller that keeps it.
+	SeenCertificate func(fingerprint string)
+	// Legacy permits what old devices still speak: weak ssh algorithms, old TLS, and certificates that nobody vouches for.
 	Legacy bool
 	// Trace receives the conversation, with the password masked.
 	Trace func(line string)

@@ -114,6 +114,10 @@ func (c *Catalog) add(found map[string]conversation) {
 		var ways []way
 		for _, tr := range transports {
 			tr.Can = conv.capabilities()
+			if conv.isWeb() {
+				ways = append(ways, way{tr, pages{conv}})
+				continue
+			}
 			ways = append(ways, way{tr, text{conv, tr.Name}})
 		}
 		c.models = append(slices.DeleteFunc(c.models, func(o ModelInfo) bool { return o.Name == name }), model(name, conv.About, !conv.Single, ways...))

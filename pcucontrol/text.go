@@ -73,7 +73,6 @@ func (d text) with(ctx context.Context, t Target, f func(context.Context, *talk)
 	if !k.hungUp {
 		leave, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		k.committed = false
 		_ = k.run(leave, "leave", d.c.Leave)
 	}
 	return err
@@ -114,64 +113,38 @@ func unsupported(t Target, what string) error {
 	return &Error{Unsupported, t.Host, what, "the device has no word for it"}
 }
 
-func (d text) set(ctx context.Context, t Target, op operation) (Result, error) {
-	r := Result{Before: Unknown, After: Unknown}
-	steps := map[operation][]step{opOn: d.c.On, opOff: d.c.Off, opCycle: d.c.Cycle}[op]
-	inTwo := op == opCycle && len(steps) == 0
-	if len(steps) == 0 && !inTwo {
-		return r, unsupported(t, string(op))
-	}
-	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
-		if len(d.c.Status) > 0 {
-			if err := k.run(ctx, "status", d.c.Status); err != nil {
-				return err
-			}
-		}
-		r.Before, r.After = k.state, k.state
-		want := On
-		switch {
-		case op == opOff:
-			want = Off
-		case op == opCycle && r.Before == Off && len(d.c.On) > 0:
-			steps, r.Note = d.c.On, "found off, turned on"
-		case inTwo:
-			if err := k.power(ctx, &r, "off", d.c.Off, Off); err != nil {
-				return err
-			}
-			steps = d.c.On
-		}
-		return k.power(ctx, &r, string(op), steps, want)
+func (d text) set(ctx context.Context, t Target, op operation) (r Result, err error) {
+	r = Result{Before: Unknown, After: Unknown}
+	err = d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		r, err = k.switches().set(ctx, t, op)
+		return err
 	})
 	return r, err
 }
 
-// power gives a command and reads back until the outlet is as wanted, where the device can tell.
-func (k *talk) power(ctx context.Context, r *Result, doing string, steps []step, want State) error {
-	if err := k.run(ctx, doing, steps); err != nil {
-		return err
+func (k *talk) switches() switches {
+	do := func(doing string, steps []step) func(context.Context) error {
+		if len(steps) == 0 {
+			return nil
+		}
+		return func(ctx context.Context) error {
+			defer func() { k.committed = false }()
+			return k.run(ctx, doing, steps)
+		}
 	}
-	again := k.c.Recheck
-	if len(again) == 0 {
-		again = k.c.Status
+	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle)}
+	if len(k.c.Status) == 0 {
+		return s
 	}
-	if len(again) == 0 {
-		r.Note = strings.TrimPrefix(r.Note+", sent, not verified", ", ")
-		return nil
-	}
-	state, err := poll(ctx, func() (State, error) {
-		err := k.run(ctx, "read back", again)
+	steps := k.c.Status
+	s.read = func(ctx context.Context) (State, error) {
+		err := k.run(ctx, "status", steps)
+		if steps = k.c.Recheck; len(steps) == 0 {
+			steps = k.c.Status
+		}
 		return k.state, err
-	}, want)
-	r.After = state
-	if state == want {
-		r.Verified = true
-		return nil
 	}
-	detail := "the outlet stays " + string(state)
-	if err != nil && state == Unknown {
-		detail = err.Error()
-	}
-	return k.fail(Ambiguous, "read back", detail)
+	return s
 }
 
 // run goes through steps. An error after the commit that is not the device's own refusal is ambiguous.
@@ -290,14 +263,6 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 	if m == nil {
 		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(heard)))
 	}
-	word := strings.ToLower(m[1])
-	switch {
-	case word == "on" || slices.Contains(k.c.States.On, word):
-		k.state = On
-	case word == "off" || slices.Contains(k.c.States.Off, word):
-		k.state = Off
-	default:
-		k.state = Unknown
-	}
+	k.state = k.c.States.of(m[1])
 	return false, nil
 }
