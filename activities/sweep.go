@@ -32,7 +32,7 @@ func (a *Activities) SyncPLC(ctx context.Context) (Plan, error) {
 			a.Log.Warn("PLC was not read; the last snapshot serves", "error", err)
 		}
 		for _, row := range snap.Unreadable {
-			a.Log.Warn("PLC cannot send a row", "row", row)
+			a.Log.Warn("something in PLC cannot be read", "what", row)
 		}
 	}
 	for after := int64(0); ; {

@@ -46,7 +46,6 @@ type Secrets struct {
 type Temporal struct {
 	Address       string `yaml:"address"`
 	Namespace     string `yaml:"namespace"`
-	TaskQueue     string `yaml:"task_queue"`
 	APIKey        Secret `yaml:"api_key"`
 	APIKeyFile    string `yaml:"api_key_file"`
 	TLS           bool   `yaml:"tls"`

@@ -11,7 +11,7 @@ import (
 func Default() Config {
 	return Config{
 		PLC:      PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
-		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default", TaskQueue: "monitor"},
+		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
 		Probe: Probe{
 			SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: map[int]int{},
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/testbed/plcapi"
@@ -45,6 +46,11 @@ func TestSnapshot(t *testing.T) {
 	s, err = c.Snapshot(t.Context())
 	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" {
 		t.Errorf("with a poisoned row: %d nodes, unreadable %v, %v", len(s.Nodes), s.Unreadable, err)
+	}
+	db.Add("SiteTags", plcapi.Row{"site_id": 1, "tagname": "exempt_site_until", "value": "next summer"})
+	s, err = c.Snapshot(t.Context())
+	if err != nil || !s.SiteExempt[1].After(time.Now().AddDate(100, 0, 0)) || len(s.Unreadable) != 2 || !strings.Contains(s.Unreadable[1], `exempt_site_until of site 1: "next summer"`) {
+		t.Errorf("a day that cannot be read exempts until %v, unreadable %q, %v", s.SiteExempt[1], s.Unreadable, err)
 	}
 	db.SetDown(true)
 	if _, err = c.Snapshot(t.Context()); !errors.Is(err, plc.ErrUnavailable) {

@@ -33,12 +33,14 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		}
 		return nil
 	}
-	exempt := func(method, id, tag string, out *map[int]time.Time) error {
-		if failed == nil {
-			failed = c.exemptions(ctx, method, id, tag, out)
-			return failed
+	exempt := func(kind string, out *map[int]time.Time) error {
+		if failed != nil {
+			return nil
 		}
-		return nil
+		var bad []string
+		*out, bad, failed = c.exemptions(ctx, kind)
+		s.Unreadable = append(s.Unreadable, bad...)
+		return failed
 	}
 	err := errors.Join(
 		read("sites", "GetSites", "site_id", []string{"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id"}, func(r row) {
@@ -61,10 +63,10 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		read("interfaces", "GetInterfaces", "interface_id", []string{"interface_id", "node_id", "ip", "is_primary"}, func(r row) {
 			s.Interfaces = append(s.Interfaces, Interface{NodeID: r.int("node_id"), IP: r.str("ip"), Primary: r.bool("is_primary")})
 		}),
-		exempt("GetNodeTags", "node_id", "exempt_node_until", &s.NodeExempt),
-		exempt("GetSiteTags", "site_id", "exempt_site_until", &s.SiteExempt),
-		exempt("GetPersonTags", "person_id", "exempt_person_until", &s.PersonExempt),
-		exempt("GetSliceTags", "slice_id", "exempt_slice_until", &s.SliceExempt),
+		exempt("node", &s.NodeExempt),
+		exempt("site", &s.SiteExempt),
+		exempt("person", &s.PersonExempt),
+		exempt("slice", &s.SliceExempt),
 	)
 	return s, err
 }
@@ -131,26 +133,33 @@ func (c *Client) halves(ctx context.Context, method, id string, ids []int, field
 	return rows, bad, nil
 }
 
-// exemptions reads the tags of one name. Anybody not allowed to read them gets an error: not knowing who is exempt is no
-// ground to act on everybody.
-func (c *Client) exemptions(ctx context.Context, method, id, tag string, out *map[int]time.Time) error {
-	*out = map[int]time.Time{}
+// undated is how long an exemption holds whose day cannot be read: until somebody mends it.
+var undated = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// exemptions reads until when things of a kind are exempt, by id. Anybody not allowed to read them gets an error: not knowing who is
+// exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for good, and is named in bad.
+func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]time.Time, bad []string, err error) {
+	method, id, tag := "Get"+strings.ToUpper(kind[:1])+kind[1:]+"Tags", kind+"_id", "exempt_"+kind+"_until"
 	v, err := c.read(ctx, method, map[string]any{"tagname": tag}, []string{id, "value"})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	rows, err := rowsOf(method, v, id)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	until = map[int]time.Time{}
 	for _, r := range rows {
 		day, err := time.Parse("20060102", strings.TrimSpace(r.str("value")))
 		if err != nil {
-			return fmt.Errorf("plc: tag %s of %s %d is %q, not a day as 20261231", tag, id, r.int(id), r.str("value"))
+			bad = append(bad, fmt.Sprintf("tag %s of %s %d: %q is not a day as 20261231", tag, kind, r.int(id), r.str("value")))
+			day = undated
 		}
-		(*out)[r.int(id)] = day.AddDate(0, 0, 1) // the day itself is still exempt
+		if ends := day.AddDate(0, 0, 1); ends.After(until[r.int(id)]) { // the day itself is still exempt
+			until[r.int(id)] = ends
+		}
 	}
-	return nil
+	return until, bad, nil
 }
 
 // row is one struct of an answer; a field that is absent or nil reads as the zero value.

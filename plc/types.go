@@ -91,6 +91,7 @@ type Snapshot struct {
 
 	NodeExempt, SiteExempt, PersonExempt, SliceExempt map[int]time.Time
 
-	// Unreadable names rows that PLC could not send, as "nodes 42": what is known of them stays as it is.
+	// Unreadable names rows that PLC could not send, as "nodes 42": what is known of them stays as it is. It also names tags that
+	// make no sense.
 	Unreadable []string
 }

@@ -28,6 +28,8 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot) error {
 	for _, x := range snap.Sites {
 		login[x.SiteID] = x.LoginBase
 		sites = append(sites, x.SiteID)
+		// A site that PLC renamed, or a name that another site has now, would stand in the way of the row for ever.
+		b.Queue(`delete from site where site_id = $1 and login_base <> $2`, x.SiteID, x.LoginBase)
 		b.Queue(`insert into site (login_base, site_id, name, enabled, created, pending, exempt_until) values ($1,$2,$3,$4,$5,$6,$7)
 			on conflict (login_base) do update set site_id=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7, gone=false`,
 			x.LoginBase, x.SiteID, x.Name, x.Enabled, orNull(x.DateCreated), x.Pending, orNull(snap.SiteExempt[x.SiteID]))
@@ -44,6 +46,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot) error {
 		if len(n.PCUIDs) > 0 && len(n.Ports) > 0 {
 			pcu, outlet = n.PCUIDs[0], n.Ports[0]
 		}
+		b.Queue(`delete from node where hostname = $1 and node_id <> $2`, n.Hostname, n.NodeID) // a node that was deleted in PLC and made anew
 		b.Queue(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
 			on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7, pcu_id=$8, outlet=$9, exempt_until=$10, gone=false`,
 			n.NodeID, n.Hostname, login[n.SiteID], ips[n.NodeID], n.BootState, n.Model, orNull(n.LastContact), pcu, outlet, orNull(snap.NodeExempt[n.NodeID]))

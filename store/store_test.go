@@ -63,6 +63,20 @@ func TestStore(t *testing.T) {
 			t.Errorf("an unknown node gives %v", err)
 		}
 	})
+	t.Run("a node or site that was made anew in PLC takes the place of the old one", func(t *testing.T) {
+		again := snapshot
+		again.Sites = []plc.Site{{SiteID: 1, LoginBase: "pton", Name: "Princeton", Enabled: true}}
+		again.Nodes = append([]plc.Node{{NodeID: 20, Hostname: "planetlab1.princeton.example", SiteID: 1, BootState: "boot"}}, snapshot.Nodes[1:]...)
+		if err := s.SaveSnapshot(ctx, again); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.Node(ctx, "planetlab1.princeton.example"); err != nil || n.NodeID != 20 || n.Site != "pton" {
+			t.Errorf("node is %+v, %v", n, err)
+		}
+		if err := s.SaveSnapshot(ctx, snapshot); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("a PCU password is sealed at rest", func(t *testing.T) {
 		var raw []byte
 		if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = 5`).Scan(&raw); err != nil || bytes.Contains(raw, []byte("sesame")) || len(raw) == 0 {

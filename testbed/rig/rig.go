@@ -216,7 +216,7 @@ func (r *Rig) configure(o Options, database string) ([]byte, error) {
 		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
 		"mail":     {"smtp": r.Mail.Addr(), "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"policy":   policy,
-		"sweep":    {"every": "0.4d", "jitter": "0s"},
+		"sweep":    {"every": fmt.Sprintf("%gd", max(0.4, time.Second.Seconds()/o.Day.Seconds())), "jitter": "0s"}, // Temporal's schedules know no less than a second
 		"http":     {"listen": listen},
 	})
 	if err != nil {
