@@ -43,15 +43,18 @@ type Options struct {
 	Ports    []int         // logical ports to look at, default 22, 80, 806
 	PortMap  map[int]int   // where a logical port really is; for testbeds
 	Timeout  time.Duration // one dial and one ssh session, default 5 s
-	Tries    int           // looks at a silent port, the best counts; default 2
-	Parallel int           // nodes at once, default 200
+	Tries    int           // looks at a silent port inside Timeout, the best counts; default 3
+	Parallel int           // nodes at once over all callers, default 200
 	Resolver string        // host:port of a DNS server; empty: the system's
 	Ping     bool          // also send ICMP echo, where the system permits
 	HostKeys *HostKeys     // nil: a fresh memory
 }
 
 // Prober looks at nodes. It is safe for use by many goroutines.
-type Prober struct{ o Options }
+type Prober struct {
+	o     Options
+	slots chan struct{}
+}
 
 // New fills in defaults.
 func New(o Options) *Prober {
@@ -68,7 +71,7 @@ func New(o Options) *Prober {
 		o.Timeout = 5 * time.Second
 	}
 	if o.Tries == 0 {
-		o.Tries = 2
+		o.Tries = 3
 	}
 	if o.Parallel == 0 {
 		o.Parallel = 200
@@ -76,7 +79,7 @@ func New(o Options) *Prober {
 	if o.HostKeys == nil {
 		o.HostKeys = &HostKeys{}
 	}
-	return &Prober{o}
+	return &Prober{o, make(chan struct{}, o.Parallel)}
 }
 
 // Target is a node as PLC knows it.
@@ -107,18 +110,17 @@ type SSHResult struct {
 // Nodes looks at many nodes, Parallel of them at once, and hands each result to f, one call at a time.
 // No targets: no looks.
 func (p *Prober) Nodes(ctx context.Context, targets []Target, f func(NodeResult)) {
-	slots := make(chan struct{}, p.o.Parallel)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, t := range targets {
 		select {
-		case slots <- struct{}{}:
+		case p.slots <- struct{}{}:
 		case <-ctx.Done():
 			wg.Wait()
 			return
 		}
 		wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() { <-p.slots }()
 			r := p.Node(ctx, t)
 			mu.Lock()
 			defer mu.Unlock()
@@ -180,21 +182,39 @@ func (p *Prober) address(ip string, port int) string {
 	return net.JoinHostPort(ip, strconv.Itoa(port))
 }
 
-// port dials up to Tries times and keeps the best answer, since single packets get lost.
+// port dials up to Tries times and keeps the best answer, since single packets get lost. The tries start one after the other inside Timeout
+// and end with it, so that a silent port costs no more time for being tried again.
 func (p *Prober) port(ctx context.Context, ip string, port int) (state, failure string) {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	defer cancel()
+	answers := make(chan error, p.o.Tries)
+	for i := range p.o.Tries {
+		go func() { answers <- p.try(ctx, ip, port, time.Duration(i)*p.o.Timeout/time.Duration(p.o.Tries)) }()
+	}
+	failure = Timeout
 	for range p.o.Tries {
-		d := net.Dialer{Timeout: p.o.Timeout}
-		conn, err := d.DialContext(ctx, "tcp", p.address(ip, port))
+		err := <-answers
 		if err == nil {
-			_ = conn.Close()
 			return Open, ""
 		}
-		failure = dialFailure(err)
-		if failure == Refused {
+		if failure = dialFailure(err); failure == Refused {
 			return Closed, failure
 		}
 	}
 	return Filtered, failure
+}
+
+func (p *Prober) try(ctx context.Context, ip string, port int, after time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(after):
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address(ip, port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func dialFailure(err error) string {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,5 +102,25 @@ func TestTheScriptRunsOnARealSystem(t *testing.T) {
 	in, whole := probe.ParseInside(string(out))
 	if !whole || in.Kernel == "" || in.Uptime == 0 {
 		t.Errorf("read %+v from %s", in, out)
+	}
+}
+
+func TestTriesShareOneTimeoutAndCallersShareTheSlots(t *testing.T) {
+	n := node(t, "127.9.1.2", nil, simnode.Filtered)
+	p := probe.New(probe.Options{PortMap: ports, Timeout: 400 * time.Millisecond, Tries: 3, Parallel: 1, Resolver: "127.0.0.1:1"})
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			p.Nodes(t.Context(), []probe.Target{{Host: n.Host, IP: n.IP}}, func(r probe.NodeResult) {
+				if r.Ports[80] != probe.Filtered || r.SSH.Failure != probe.Timeout {
+					t.Errorf("seen as %+v", r)
+				}
+			})
+		})
+	}
+	wg.Wait()
+	if took := time.Since(start); took < 800*time.Millisecond || took > 2*time.Second {
+		t.Errorf("two looks, one at a time and 400 ms each, took %s", took)
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/planetlab/monitor/activities"
 )
 
-// batchesAtOnce bounds how many probe activities one sweep has under way; each holds many probes.
-const batchesAtOnce = 4
+// batchesAtOnce bounds how many probe activities one sweep has under way; each holds many probes, and dead nodes of one batch should not
+// keep the next waiting.
+const batchesAtOnce = 8
 
 // Sweep looks at the whole fleet once. Its history grows with batches, not with nodes, and no observation passes
 // through it: activities write what they see straight into the store.
