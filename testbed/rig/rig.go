@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +41,7 @@ type Options struct {
 	Day    time.Duration  // how long a policy day lasts; 3 s
 	UIPort int            // of Temporal's Web UI; a free one
 	Policy map[string]any // settings of the section policy, over the defaults
+	Probe  map[string]any // settings of the section probe, over the demo's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 }
 
@@ -53,6 +55,10 @@ type Rig struct {
 	Web      string // URL of the worker's pages
 	Config   string // the configuration file, good for every program
 	Day      time.Duration
+
+	Worker *os.Process
+	// StopWorker lets somebody else serve the worker's queues.
+	StopWorker func()
 
 	dir   string
 	log   io.Writer
@@ -203,16 +209,16 @@ func (r *Rig) configure(o Options, database string) ([]byte, error) {
 		return nil, err
 	}
 	policy := section{"day": o.Day.String()}
-	for k, v := range o.Policy {
-		policy[k] = v
-	}
+	maps.Copy(policy, o.Policy)
 	r.Web, r.Config = "http://"+listen, filepath.Join(r.dir, "monitor.yaml")
+	probe := section{"ssh_key_file": filepath.Join(r.dir, "ssh_key"), "port_map": testbed.PortMap(), "resolver": r.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
+	maps.Copy(probe, o.Probe)
 	text, err := yaml.Marshal(map[string]section{
 		"plc":      {"url": r.PLC, "username": testbed.PLCUser, "password_file": filepath.Join(r.dir, "plc_password"), "ca_file": filepath.Join(r.dir, "plc_ca.pem"), "cache": "0s"},
 		"database": {"url_file": filepath.Join(r.dir, "database_url")},
 		"secrets":  {"key_file": filepath.Join(r.dir, "secret_key")},
 		"temporal": {"address": r.Address},
-		"probe":    {"ssh_key_file": filepath.Join(r.dir, "ssh_key"), "port_map": testbed.PortMap(), "resolver": r.Resolver, "timeout": "600ms", "tries": 1, "ping": false},
+		"probe":    probe,
 		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
 		"mail":     {"smtp": r.Mail.Addr(), "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"policy":   policy,
@@ -238,6 +244,11 @@ func (r *Rig) startWorker(ctx context.Context, o Options) error {
 	ended, err := r.spawn(cmd, "worker.log", func() error { return cmd.Process.Signal(os.Interrupt) })
 	if err != nil {
 		return err
+	}
+	r.Worker = cmd.Process
+	r.StopWorker = func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		<-ended
 	}
 	err = waitFor(ctx, ended, time.Minute, func() error {
 		resp, err := http.Get(r.Web + "/healthz")
@@ -278,9 +289,12 @@ func environment() []string {
 	return env
 }
 
-// firstSweep waits until the fleet has been seen once, so that what breaks after it is news.
+// firstSweep has the fleet seen once, so that what breaks after it is news.
 func (r *Rig) firstSweep(ctx context.Context) error {
-	return waitFor(ctx, nil, 30*time.Second, func() error {
+	if err := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
+		return fmt.Errorf("first sweep: %w", err)
+	}
+	return waitFor(ctx, nil, time.Minute, func() error {
 		nodes, err := r.Store.Nodes(ctx, 0, 1<<20)
 		if err != nil {
 			return err
@@ -295,6 +309,15 @@ func (r *Rig) firstSweep(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// Key opens the nodes of the testbed.
+func (r *Rig) Key() (ssh.Signer, error) {
+	text, err := os.ReadFile(filepath.Join(r.dir, "ssh_key"))
+	if err != nil {
+		return nil, err
+	}
+	return ssh.ParsePrivateKey(text)
 }
 
 // WorkerLog is the end of what the worker wrote.
