@@ -16,13 +16,13 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Temporal dials the Temporal service; the address is part of every error.
-func Temporal(ctx context.Context, c config.Temporal, log *slog.Logger) (client.Client, error) {
+// Temporal dials the Temporal service; the address is part of every error. Metrics may be nil.
+func Temporal(ctx context.Context, c config.Temporal, log *slog.Logger, metrics client.MetricsHandler) (client.Client, error) {
 	o, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, fmt.Errorf("temporal environment: %w", err)
 	}
-	o.HostPort, o.Namespace, o.Logger = c.Address, c.Namespace, temporallog.NewStructuredLogger(log)
+	o.HostPort, o.Namespace, o.Logger, o.MetricsHandler = c.Address, c.Namespace, temporallog.NewStructuredLogger(log), metrics
 	if key := c.APIKey.Reveal(); key != "" {
 		o.Credentials = client.NewAPIKeyStaticCredentials(key)
 	}

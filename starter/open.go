@@ -83,7 +83,7 @@ func (a *app) openTemporal(ctx context.Context) (client.Client, error) {
 	}
 	ctx, cancel := a.within(ctx, patience)
 	defer cancel()
-	return connect.Temporal(ctx, cfg.Temporal, slog.New(slog.DiscardHandler))
+	return connect.Temporal(ctx, cfg.Temporal, slog.New(slog.DiscardHandler), nil)
 }
 
 func (a *app) withTemporal(ctx context.Context, do func(context.Context, client.Client) error) error {

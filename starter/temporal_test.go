@@ -87,7 +87,7 @@ func temporalServer(t *testing.T) client.Client {
 		return json.Unmarshal(text, &where)
 	})
 	t.Setenv("MONITOR_TEMPORAL_ADDRESS", where.Address)
-	tc, err := connect.Temporal(t.Context(), config.Temporal{Address: where.Address, Namespace: "default"}, slog.New(slog.DiscardHandler))
+	tc, err := connect.Temporal(t.Context(), config.Temporal{Address: where.Address, Namespace: "default"}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

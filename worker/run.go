@@ -35,7 +35,11 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
-	tc, err := connect.Temporal(ctx, cfg.Temporal, log)
+	registry, metrics, err := newMetrics()
+	if err != nil {
+		return err
+	}
+	tc, err := connect.Temporal(ctx, cfg.Temporal, log, metrics)
 	if err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Sweep.Jitter.On(cfg.Policy.Day)); err != nil {
 		return err
 	}
-	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: pages(db, tc), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: pages(registry, db, tc), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
 		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
