@@ -4,16 +4,11 @@ package rig
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -25,7 +20,6 @@ import (
 
 	"go.temporal.io/sdk/client"
 	temporallog "go.temporal.io/sdk/log"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/activities"
@@ -107,7 +101,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.say("starting the testbed: %d sites, their nodes and PCUs, PLC, a mailbox", len(o.Sites))
-	root, err := r.sshKey()
+	root, err := SSHKey(r.dir)
 	if err != nil {
 		return err
 	}
@@ -115,7 +109,15 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	key, err := r.configure(o, pg.URL)
+	listen, err := freePort()
+	if err != nil {
+		return err
+	}
+	r.Web = "http://" + listen
+	var key []byte
+	r.Config, key, err = Configure(r.dir, r.World, Settings{
+		Database: pg.URL, Temporal: r.Address, Listen: listen, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
+	})
 	if err != nil {
 		return err
 	}
@@ -178,64 +180,6 @@ func (r *Rig) startTemporal(ctx context.Context, o Options) error {
 	}
 	r.stops = append(r.stops, func() error { r.Temporal.Close(); return nil })
 	return nil
-}
-
-// sshKey makes the key that opens the nodes and leaves it where the worker's configuration finds it.
-func (r *Rig) sshKey() (ssh.PublicKey, error) {
-	pub, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	block, err := ssh.MarshalPrivateKey(private, "monitor testbed")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(r.dir, "ssh_key"), pem.EncodeToMemory(block), 0o600); err != nil {
-		return nil, err
-	}
-	return ssh.NewPublicKey(pub)
-}
-
-type section = map[string]any
-
-// configure writes the configuration of every program and returns the key that seals PCU passwords.
-func (r *Rig) configure(o Options, database string) ([]byte, error) {
-	key := make([]byte, 32)
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
-	listen, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	policy := section{"day": o.Day.String()}
-	maps.Copy(policy, o.Policy)
-	r.Web, r.Config = "http://"+listen, filepath.Join(r.dir, "monitor.yaml")
-	probe := section{"ssh_key_file": filepath.Join(r.dir, "ssh_key"), "port_map": testbed.PortMap(), "resolver": r.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
-	maps.Copy(probe, o.Probe)
-	text, err := yaml.Marshal(map[string]section{
-		"plc":      {"url": r.PLC, "username": testbed.PLCUser, "password_file": filepath.Join(r.dir, "plc_password"), "ca_file": filepath.Join(r.dir, "plc_ca.pem"), "cache": "0s"},
-		"database": {"url_file": filepath.Join(r.dir, "database_url")},
-		"secrets":  {"key_file": filepath.Join(r.dir, "secret_key")},
-		"temporal": {"address": r.Address},
-		"probe":    probe,
-		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
-		"mail":     {"smtp": r.Mail.Addr(), "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
-		"policy":   policy,
-		"sweep":    {"every": fmt.Sprintf("%gd", max(0.4, time.Second.Seconds()/o.Day.Seconds())), "jitter": "0s"}, // Temporal's schedules know no less than a second
-		"http":     {"listen": listen},
-	})
-	if err != nil {
-		return nil, err
-	}
-	for name, text := range map[string]string{
-		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(r.PLCCA), "database_url": database, "secret_key": hex.EncodeToString(key), "monitor.yaml": string(text),
-	} {
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	return key, nil
 }
 
 func (r *Rig) startWorker(ctx context.Context, o Options) error {

@@ -67,18 +67,8 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 	go func() { _ = web.Serve(page) }()
 	defer web.Close()
 	whereToLook(out, r, "http://"+page.Addr().String())
-	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), 20, 1)
 	played := make(chan error, 1)
-	go func() {
-		played <- r.Play(ctx, day, func() (testbed.Incident, bool) {
-			if len(script) == 0 {
-				return accident(), true
-			}
-			i := script[0]
-			script = script[1:]
-			return i, true
-		})
-	}()
+	go func() { played <- playStory(ctx, r.World, day) }()
 	t := &teller{Rig: r, out: out, started: time.Now(), issues: map[string]string{}}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -94,6 +84,19 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 			}
 		}
 	}
+}
+
+// playStory lets the demo's script happen, and then accidents without end.
+func playStory(ctx context.Context, w *testbed.World, day time.Duration) error {
+	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), 20, 1)
+	return w.Play(ctx, day, func() (testbed.Incident, bool) {
+		if len(script) == 0 {
+			return accident(), true
+		}
+		i := script[0]
+		script = script[1:]
+		return i, true
+	})
 }
 
 // prefer gives a port that people know, if it is free, else any.

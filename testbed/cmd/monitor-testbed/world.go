@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/rig"
+)
+
+func worldCommand() *cobra.Command {
+	var dir string
+	s := rig.Settings{}
+	cmd := &cobra.Command{
+		Use:   "world",
+		Short: "Run the small PlanetLab alone, for a worker, a Temporal and a Postgres of your own",
+		Long: "Run the small PlanetLab alone, and let things break there as in the demo. The configuration for monitor-worker and monitor, with its\n" +
+			"secrets, is written to a folder; the worker must run on the same machine, or in the same network namespace, since the nodes listen on\n" +
+			"loopback addresses.",
+		Args:    cobra.NoArgs,
+		Example: "  monitor-testbed world --dir world --database postgres://monitor@127.0.0.1/monitor --temporal 127.0.0.1:7233\n  monitor-worker --config world/monitor.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return world(cmd.Context(), cmd.OutOrStdout(), dir, s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "world", "`folder` for the configuration; it is made if it is not there")
+	f.StringVar(&s.Database, "database", os.Getenv("DATABASE_URL"), "`URL` of the worker's Postgres; DATABASE_URL names it too")
+	f.StringVar(&s.Temporal, "temporal", "127.0.0.1:7233", "`host:port` of Temporal")
+	f.StringVar(&s.SMTP, "smtp", "", "`host:port` of a mail server (default the testbed's own mailbox)")
+	f.StringVar(&s.Listen, "listen", "127.0.0.1:8080", "`host:port` of the worker's pages")
+	f.DurationVar(&s.Day, "day", 3*time.Second, "how long a policy day lasts")
+	return cmd
+}
+
+func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error {
+	if s.Database == "" {
+		return errors.New("--database, or DATABASE_URL, must say where the worker's Postgres is")
+	}
+	if s.Day < 2500*time.Millisecond {
+		return fmt.Errorf("--day %s is too short: Temporal's schedules and timers need a day of 2.5s or more", s.Day)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	root, err := rig.SSHKey(dir)
+	if err != nil {
+		return err
+	}
+	w, err := testbed.Start(testbed.Options{Sites: testbed.Fleet(), BootTime: s.Day / 3, Root: root})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if s.SMTP == "" {
+		s.SMTP = w.Mail.Addr()
+	}
+	file, _, err := rig.Configure(dir, w, s)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "PLC is at %s, mail goes to %s, the configuration is %s\n", w.PLC, s.SMTP, file)
+	played := make(chan error, 1)
+	go func() { played <- playStory(ctx, w, s.Day) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-played:
+			return err
+		case e := <-w.Events():
+			fmt.Fprintf(out, "%s  %s\n", e.At.Local().Format("15:04:05 MST"), e.Text)
+		}
+	}
+}

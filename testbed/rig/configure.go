@@ -1,0 +1,84 @@
+package rig
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/testbed"
+)
+
+// Settings are what the product needs to know beside the testbed itself.
+type Settings struct {
+	Database string // URL
+	Temporal string // host:port
+	Listen   string // host:port of the worker's pages
+	SMTP     string // host:port
+	Day      time.Duration
+	Policy   map[string]any // over the defaults
+	Probe    map[string]any // over the testbed's quick ones
+}
+
+type section = map[string]any
+
+// SSHKey makes the key that opens the testbed's nodes and leaves it in dir, where Configure's file names it.
+func SSHKey(dir string) (ssh.PublicKey, error) {
+	pub, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "monitor testbed")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ssh_key"), pem.EncodeToMemory(block), 0o600); err != nil {
+		return nil, err
+	}
+	return ssh.NewPublicKey(pub)
+}
+
+// Configure writes the configuration of every program into dir, with its secrets in files beside it. It returns the file and the key that
+// seals PCU passwords.
+func Configure(dir string, w *testbed.World, s Settings) (file string, key []byte, err error) {
+	key = make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return "", nil, err
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	policy := section{"day": s.Day.String()}
+	maps.Copy(policy, s.Policy)
+	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
+	maps.Copy(probe, s.Probe)
+	text, err := yaml.Marshal(map[string]section{
+		"plc":      {"url": w.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
+		"database": {"url_file": in("database_url")},
+		"secrets":  {"key_file": in("secret_key")},
+		"temporal": {"address": s.Temporal},
+		"probe":    probe,
+		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
+		"mail":     {"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
+		"policy":   policy,
+		"sweep":    {"every": fmt.Sprintf("%gd", max(0.4, time.Second.Seconds()/s.Day.Seconds())), "jitter": "0s"}, // Temporal's schedules know no less than a second
+		"http":     {"listen": s.Listen},
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	for name, text := range map[string]string{
+		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(w.PLCCA), "database_url": s.Database, "secret_key": hex.EncodeToString(key), "monitor.yaml": string(text),
+	} {
+		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {
+			return "", nil, err
+		}
+	}
+	return in("monitor.yaml"), key, nil
+}
