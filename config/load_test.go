@@ -196,7 +196,7 @@ func TestNumbersAreThoseOfThePolicyRoomOnAnyDay(t *testing.T) {
 			t.Errorf("a day of %s:\n%s", day, diff)
 		}
 	}
-	cfg := mustLoad(t, "sweep: {every: 0.5d}\npolicy: {day: 10s, machine_step: 1d12h, notice_every: {down: 2d}}\n")
+	cfg := mustLoad(t, "policy: {day: 10s, machine_step: 1d12h, notice_every: {down: 2d}}\n")
 	n := cfg.Policy.Numbers()
 	if n.MachineStep != 15*time.Second || n.NoticeEvery["down"] != 20*time.Second || n.NoticeEvery["pcudown"] != 30*time.Second {
 		t.Errorf("got %s %v", n.MachineStep, n.NoticeEvery)

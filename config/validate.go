@@ -110,7 +110,7 @@ func (c *Config) problems() []problem {
 	positive("mail.timeout", c.Mail.Timeout)
 
 	found = append(found, c.Policy.problems()...)
-	check(c.Sweep.Every.On(c.Policy.Day) >= time.Second, "sweep.every", "must be a second of real time or more, as Temporal's schedules have it")
+	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -111,7 +111,7 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
 			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping}),
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
-		PLCCache: cfg.PLC.Cache, SweepEvery: cfg.Sweep.Every.On(cfg.Policy.Day),
+		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Sweep.Every.On(cfg.Policy.Day)), // schedules know no less than a second
 	}, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -67,7 +66,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
 		"mail":     {"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"policy":   policy,
-		"sweep":    {"every": fmt.Sprintf("%gd", max(0.4, time.Second.Seconds()/s.Day.Seconds())), "jitter": "0s"}, // Temporal's schedules know no less than a second
+		"sweep":    {"every": "0.4d", "jitter": "0s"},
 		"http":     {"listen": s.Listen},
 	})
 	if err != nil {
