@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -18,6 +17,7 @@ type iloSession struct {
 	t    Target
 	bare bool // speaks no HTTP
 	sure bool // which of the two was found out
+	read int64
 }
 
 // quiet is how long an iLO that does not hang up is silent when its answer is over. A slow one takes seconds to look up a login.
@@ -59,6 +59,8 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *iloSession) byHTTP(ctx context.Context, doing, script string) (ribclAnswer, error) {
 	w := newWeb(s.t, loginNone, false)
 	defer w.close()
+	w.read = s.read
+	defer func() { s.read = w.read }()
 	w.header.Set("TE", "chunked") // by which an iLO 3 tells scripts from browsers
 	a, err := w.call(ctx, doing, "POST", "/ribcl", "", script)
 	switch {
@@ -83,7 +85,8 @@ func (s *iloSession) byTLS(ctx context.Context, doing, script, wanted string) (r
 	if _, err := io.WriteString(conn, script); err != nil {
 		return "", lost(ctx, s.t, doing, err)
 	}
-	a, err := readDocuments(ctx, conn, wanted)
+	a, err := readDocuments(ctx, &io.LimitedReader{R: conn, N: maxRead - s.read}, conn.SetReadDeadline, wanted)
+	s.read += int64(len(a))
 	s.t.trace("<", string(a))
 	if err != nil {
 		return "", lost(ctx, s.t, doing, err)
@@ -94,26 +97,28 @@ func (s *iloSession) byTLS(ctx context.Context, doing, script, wanted string) (r
 var errEndless = errors.New("the device does not stop talking")
 
 // readDocuments reads documents until the answer is over. Their chunks break anywhere.
-func readDocuments(ctx context.Context, conn net.Conn, wanted string) (ribclAnswer, error) {
+func readDocuments(ctx context.Context, r *io.LimitedReader, wait func(time.Time) error, wanted string) (ribclAnswer, error) {
 	silence := quiet
 	if deadline, ok := ctx.Deadline(); ok {
 		silence = min(quiet, time.Until(deadline)/2)
 	}
 	var heard []byte
+	looked := 0 // up to where
 	buf := make([]byte, 4096)
 	for {
-		n, err := conn.Read(buf)
+		n, err := r.Read(buf)
 		heard = append(heard, buf[:n]...)
 		whole := wholeDocument(heard)
 		switch {
-		case len(heard) > maxRead:
-			return "", errEndless
-		case whole && over(ribclAnswer(heard), wanted):
+		case r.N <= 0:
+			return ribclAnswer(heard), errEndless
+		case whole && over(ribclAnswer(heard[looked:]), wanted):
 			return ribclAnswer(heard), nil
 		case err == nil && whole:
-			_ = conn.SetReadDeadline(time.Now().Add(silence))
+			looked = len(heard)
+			_ = wait(time.Now().Add(silence))
 		case err == nil:
-			_ = conn.SetReadDeadline(time.Time{}) // the end of ctx closes the connection
+			_ = wait(time.Time{}) // the end of ctx closes the connection
 		case whole && wanted == "" && (errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded)) && ctx.Err() == nil:
 			return ribclAnswer(heard), nil
 		default:
