@@ -53,10 +53,11 @@ func (d amt) wsman(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	resource := q.Resource[strings.LastIndex(q.Resource, "/")+1:]
+	holds := resource == "CIM_AssociatedPowerManagementService" || resource == "CIM_ServiceAvailableToElement" // its base class
 	switch {
-	case resource == "CIM_AssociatedPowerManagementService" && q.Action == enums+"/Enumerate":
+	case holds && q.Action == enums+"/Enumerate":
 		d.answer(w, 200, q.ID, q.Action+"Response", `<n:EnumerateResponse xmlns:n="`+enums+`"><n:EnumerationContext>7C000000-0000-0000-0000-000000000000</n:EnumerationContext></n:EnumerateResponse>`)
-	case resource == "CIM_AssociatedPowerManagementService" && q.Action == enums+"/Pull" && q.Context != "":
+	case holds && q.Action == enums+"/Pull" && q.Context != "":
 		d.answer(w, 200, q.ID, q.Action+"Response", `<n:PullResponse xmlns:n="`+enums+`"><n:Items><h:CIM_AssociatedPowerManagementService xmlns:h="`+powers+`">`+
 			`<h:AvailableRequestedPowerStates>8</h:AvailableRequestedPowerStates><h:AvailableRequestedPowerStates>5</h:AvailableRequestedPowerStates>`+
 			`<h:PowerState>`+map[string]string{"On": "2", "Off": "8"}[onOff(d.s.Outlets, 1)]+`</h:PowerState></h:CIM_AssociatedPowerManagementService></n:Items><n:EndOfSequence/></n:PullResponse>`)
