@@ -27,6 +27,7 @@ func newILO(o Options) (Device, error) {
 			ribcl{s, &answer}.run(r.Body)
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Content-Type", "text/xml")
+			_ = http.NewResponseController(w).Flush() // it comes in chunks, and clients insist on that
 			_, _ = io.Copy(pieces{w}, &answer)
 		})
 		s.pages = m
