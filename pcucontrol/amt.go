@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -26,20 +25,23 @@ type amtSession struct {
 // Names of WS-Management and CIM.
 const (
 	wsEnumeration = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
-	wsAddressing  = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
-	wsAnonymous   = wsAddressing + "/role/anonymous"
+	wsAnonymous   = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"
 	cimSchema     = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
 	cimPower      = cimSchema + "CIM_PowerManagementService"
 	cimPowerOf    = cimSchema + "CIM_AssociatedPowerManagementService"
 )
 
+// wsEnvelope is a request: the action, the resource, a message id, selectors and the body.
+const wsEnvelope = `<?xml version="1.0" encoding="UTF-8"?>
+<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"
+ xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"><s:Header>
+<a:Action s:mustUnderstand="true">%s</a:Action><a:To s:mustUnderstand="true">` + wsAnonymous + `</a:To>
+<w:ResourceURI s:mustUnderstand="true">%s</w:ResourceURI><a:MessageID s:mustUnderstand="true">uuid:%s</a:MessageID>
+<a:ReplyTo><a:Address>` + wsAnonymous + `</a:Address></a:ReplyTo>%s</s:Header><s:Body>%s</s:Body></s:Envelope>`
+
 // wsman does one action and returns the fields of the answer.
 func (s *amtSession) wsman(ctx context.Context, doing, resource, action, selector, body string) (map[string]string, error) {
-	envelope := `<?xml version="1.0" encoding="UTF-8"?>
-<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="` + wsAddressing + `" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd">` +
-		`<s:Header><a:Action s:mustUnderstand="true">` + action + `</a:Action><a:To s:mustUnderstand="true">` + wsAnonymous + `</a:To>` +
-		`<w:ResourceURI s:mustUnderstand="true">` + resource + `</w:ResourceURI><a:MessageID s:mustUnderstand="true">uuid:` + newUUID() + `</a:MessageID>` +
-		`<a:ReplyTo><a:Address>` + wsAnonymous + `</a:Address></a:ReplyTo>` + selector + `</s:Header><s:Body>` + body + `</s:Body></s:Envelope>`
+	envelope := fmt.Sprintf(wsEnvelope, action, resource, newUUID(), selector, body)
 	a, err := s.w.call(ctx, doing, "POST", "/wsman", "application/soap+xml;charset=UTF-8", envelope)
 	if err != nil {
 		return nil, err
@@ -131,12 +133,17 @@ func (s *amtSession) request(doing string, states ...amtPower) func(context.Cont
 	}
 }
 
+const (
+	powerService = `<w:SelectorSet><w:Selector Name="Name">Intel(r) AMT Power Management Service</w:Selector></w:SelectorSet>`
+	powerRequest = `<p:RequestPowerStateChange_INPUT xmlns:p="` + cimPower + `"><p:PowerState>%d</p:PowerState>
+<p:ManagedElement><a:Address>` + wsAnonymous + `</a:Address><a:ReferenceParameters>
+<w:ResourceURI>` + cimSchema + `CIM_ComputerSystem</w:ResourceURI><w:SelectorSet>
+<w:Selector Name="CreationClassName">CIM_ComputerSystem</w:Selector><w:Selector Name="Name">ManagedSystem</w:Selector>
+</w:SelectorSet></a:ReferenceParameters></p:ManagedElement></p:RequestPowerStateChange_INPUT>`
+)
+
 func (s *amtSession) command(ctx context.Context, doing string, state int) error {
-	fields, err := s.wsman(ctx, doing, cimPower, cimPower+"/RequestPowerStateChange",
-		`<w:SelectorSet><w:Selector Name="Name">Intel(r) AMT Power Management Service</w:Selector></w:SelectorSet>`,
-		`<p:RequestPowerStateChange_INPUT xmlns:p="`+cimPower+`"><p:PowerState>`+strconv.Itoa(state)+`</p:PowerState><p:ManagedElement><a:Address>`+wsAnonymous+
-			`</a:Address><a:ReferenceParameters><w:ResourceURI>`+cimSchema+`CIM_ComputerSystem</w:ResourceURI><w:SelectorSet><w:Selector Name="CreationClassName">CIM_ComputerSystem</w:Selector>`+
-			`<w:Selector Name="Name">ManagedSystem</w:Selector></w:SelectorSet></a:ReferenceParameters></p:ManagedElement></p:RequestPowerStateChange_INPUT>`)
+	fields, err := s.wsman(ctx, doing, cimPower, cimPower+"/RequestPowerStateChange", powerService, fmt.Sprintf(powerRequest, state))
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,9 @@ const remoteControl = "http://schemas.intel.com/platform/client/RemoteControl/20
 // oldCall calls AMT's first SOAP interface and looks at the status in the answer.
 func (s *amtSession) oldCall(ctx context.Context, doing, method, body string) (map[string]string, error) {
 	s.w.header.Set("SOAPAction", `"`+remoteControl+"#"+method+`"`)
-	a, err := s.w.call(ctx, doing, "POST", "/RemoteControlService", "text/xml; charset=utf-8",
-		`<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><`+method+` xmlns="`+remoteControl+`">`+body+`</`+method+`></s:Body></s:Envelope>`)
+	envelope := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><%[1]s xmlns="%[2]s">%[3]s</%[1]s></s:Body></s:Envelope>`, method, remoteControl, body)
+	a, err := s.w.call(ctx, doing, "POST", "/RemoteControlService", "text/xml; charset=utf-8", envelope)
 	if err != nil {
 		return nil, err
 	}

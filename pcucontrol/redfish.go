@@ -132,7 +132,8 @@ func (s *redfishSession) find(ctx context.Context, path string) (string, error) 
 	if len(paths) == 1 {
 		return paths[0], nil
 	}
-	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none has the id %d; there are %d: %s", s.w.t.Outlet, len(ids), strings.Join(ids[:min(8, len(ids))], ", ")))
+	some := strings.Join(ids[:min(8, len(ids))], ", ")
+	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none has the id %d; there are %d: %s", s.w.t.Outlet, len(ids), some))
 }
 
 func (s *redfishSession) get(ctx context.Context, doing, path string, into any) error {

@@ -209,7 +209,7 @@ func TestWebDevicesHaveTheirWays(t *testing.T) {
 			d.Break(c.fault)
 			var trace strings.Builder
 			target.Outlet, target.Trace = c.outlet, func(s string) { trace.WriteString(s + "\n") }
-			res, err := pcucontrol.Cycle(within(t, 20*time.Second), target)
+			res, err := pcucontrol.Cycle(within(t, 5*time.Second), target)
 			if err != nil || !res.Verified || res.After != pcucontrol.On || r.events() != "off on" {
 				t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 			}

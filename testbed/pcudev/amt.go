@@ -3,9 +3,7 @@ package pcudev
 import (
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
@@ -31,11 +29,24 @@ func newAMT(o Options) (Device, error) {
 	})
 }
 
+const enumeration = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+
+// The answers of WS-Management.
 const (
-	cim    = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/"
-	powers = cim + "CIM_AssociatedPowerManagementService"
-	power  = cim + "CIM_PowerManagementService"
-	enums  = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+	wsmanEnvelope = `<?xml version="1.0" encoding="UTF-8"?>
+<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing">
+<s:Header><a:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:To><a:RelatesTo>%s</a:RelatesTo><a:Action>%s</a:Action></s:Header>
+<s:Body>%s</s:Body></s:Envelope>`
+	wsmanFault     = `<s:Fault><s:Code><s:Value>%s</s:Value></s:Code><s:Reason><s:Text xml:lang="en-US">%s</s:Text></s:Reason></s:Fault>`
+	wsmanEnumerate = `<n:EnumerateResponse xmlns:n="http://schemas.xmlsoap.org/ws/2004/09/enumeration">
+<n:EnumerationContext>7C000000-0000-0000-0000-000000000000</n:EnumerationContext></n:EnumerateResponse>`
+	wsmanPull = `<n:PullResponse xmlns:n="http://schemas.xmlsoap.org/ws/2004/09/enumeration"><n:Items>
+<h:CIM_AssociatedPowerManagementService xmlns:h="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_AssociatedPowerManagementService">
+<h:AvailableRequestedPowerStates>8</h:AvailableRequestedPowerStates><h:AvailableRequestedPowerStates>5</h:AvailableRequestedPowerStates>
+<h:PowerState>%d</h:PowerState>
+</h:CIM_AssociatedPowerManagementService></n:Items><n:EndOfSequence/></n:PullResponse>`
+	wsmanRequested = `<h:RequestPowerStateChange_OUTPUT xmlns:h="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_PowerManagementService">
+<h:ReturnValue>%d</h:ReturnValue></h:RequestPowerStateChange_OUTPUT>`
 )
 
 // wsman answers the three requests that power needs.
@@ -54,15 +65,14 @@ func (d amt) wsman(w http.ResponseWriter, r *http.Request) {
 	}
 	resource := q.Resource[strings.LastIndex(q.Resource, "/")+1:]
 	holds := resource == "CIM_AssociatedPowerManagementService" || resource == "CIM_ServiceAvailableToElement" // its base class
+	asks := resource == "CIM_PowerManagementService" && strings.HasSuffix(q.Action, "/RequestPowerStateChange")
 	switch {
-	case holds && q.Action == enums+"/Enumerate":
-		d.answer(w, 200, q.ID, q.Action+"Response", `<n:EnumerateResponse xmlns:n="`+enums+`"><n:EnumerationContext>7C000000-0000-0000-0000-000000000000</n:EnumerationContext></n:EnumerateResponse>`)
-	case holds && q.Action == enums+"/Pull" && q.Context != "":
-		d.answer(w, 200, q.ID, q.Action+"Response", `<n:PullResponse xmlns:n="`+enums+`"><n:Items><h:CIM_AssociatedPowerManagementService xmlns:h="`+powers+`">`+
-			`<h:AvailableRequestedPowerStates>8</h:AvailableRequestedPowerStates><h:AvailableRequestedPowerStates>5</h:AvailableRequestedPowerStates>`+
-			`<h:PowerState>`+map[string]string{"On": "2", "Off": "8"}[onOff(d.s.Outlets, 1)]+`</h:PowerState></h:CIM_AssociatedPowerManagementService></n:Items><n:EndOfSequence/></n:PullResponse>`)
-	case resource == "CIM_PowerManagementService" && strings.HasSuffix(q.Action, "/RequestPowerStateChange") && strings.HasSuffix(q.Element, "/CIM_ComputerSystem"):
-		d.answer(w, 200, q.ID, q.Action+"Response", `<h:RequestPowerStateChange_OUTPUT xmlns:h="`+power+`"><h:ReturnValue>`+strconv.Itoa(d.request(q.Power))+`</h:ReturnValue></h:RequestPowerStateChange_OUTPUT>`)
+	case holds && q.Action == enumeration+"/Enumerate":
+		d.answer(w, 200, q.ID, q.Action+"Response", wsmanEnumerate)
+	case holds && q.Action == enumeration+"/Pull" && q.Context != "":
+		d.answer(w, 200, q.ID, q.Action+"Response", fmt.Sprintf(wsmanPull, map[string]int{"On": 2, "Off": 8}[onOff(d.s.Outlets, 1)]))
+	case asks && strings.HasSuffix(q.Element, "/CIM_ComputerSystem"):
+		d.answer(w, 200, q.ID, q.Action+"Response", fmt.Sprintf(wsmanRequested, d.request(q.Power)))
 	default:
 		d.fault(w, q.ID, "s:Receiver", "The action is not supported by the service.")
 	}
@@ -71,12 +81,11 @@ func (d amt) wsman(w http.ResponseWriter, r *http.Request) {
 func (d amt) answer(w http.ResponseWriter, status int, id, action, body string) {
 	w.Header().Set("Content-Type", "application/soap+xml; charset=UTF-8")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"><s:Header>`+
-		`<a:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:To><a:RelatesTo>%s</a:RelatesTo><a:Action>%s</a:Action></s:Header><s:Body>%s</s:Body></s:Envelope>`, xmlEscape(id), action, body)
+	fmt.Fprintf(w, wsmanEnvelope, xmlEscape(id), xmlEscape(action), body)
 }
 
 func (d amt) fault(w http.ResponseWriter, id, code, text string) {
-	d.answer(w, 400, id, "http://schemas.xmlsoap.org/ws/2004/08/addressing/fault", `<s:Fault><s:Code><s:Value>`+code+`</s:Value></s:Code><s:Reason><s:Text xml:lang="en-US">`+text+`</s:Text></s:Reason></s:Fault>`)
+	d.answer(w, 400, id, "http://schemas.xmlsoap.org/ws/2004/08/addressing/fault", fmt.Sprintf(wsmanFault, code, text))
 }
 
 func xmlEscape(s string) string {
@@ -117,7 +126,7 @@ func (d amt) soap(w http.ResponseWriter, r *http.Request, service string) {
 	}
 	if err := xml.NewDecoder(r.Body).Decode(&q); err != nil {
 		w.WriteHeader(500)
-		_, _ = io.WriteString(w, oldEnvelope(`<s:Fault><faultcode>s:Client</faultcode><faultstring>The request is no XML.</faultstring></s:Fault>`))
+		fmt.Fprintf(w, soapEnvelope, `<s:Fault><faultcode>s:Client</faultcode><faultstring>The request is no XML.</faultstring></s:Fault>`)
 		return
 	}
 	method := q.Body.Method.XMLName.Local
@@ -132,7 +141,8 @@ func (d amt) soap(w http.ResponseWriter, r *http.Request, service string) {
 	case "GetSystemPowerState":
 		fields = fmt.Sprintf("<SystemPowerState>%d</SystemPowerState>", map[string]int{"On": 0, "Off": 5}[onOff(d.s.Outlets, 1)])
 	case "GetRemoteControlCapabilities":
-		fields = "<IanaOemNumber>343</IanaOemNumber><OemDefinedCapabilities>3</OemDefinedCapabilities><SpecialCommandsSupported>0</SpecialCommandsSupported>" +
+		fields = "<IanaOemNumber>343</IanaOemNumber><OemDefinedCapabilities>3</OemDefinedCapabilities>" +
+			"<SpecialCommandsSupported>0</SpecialCommandsSupported>" +
 			"<SystemCapabilitiesSupported>7</SystemCapabilitiesSupported><SystemFirmwareCapabilities>0</SystemFirmwareCapabilities>"
 	case "RemoteControl":
 		if state := map[string]string{"16": "10", "17": "2", "18": "8", "19": "5"}[q.Body.Method.Command]; d.request(state) != 0 {
@@ -142,9 +152,11 @@ func (d amt) soap(w http.ResponseWriter, r *http.Request, service string) {
 		status = 0x812
 	}
 	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
-	_, _ = io.WriteString(w, oldEnvelope(fmt.Sprintf(`<g:%sResponse xmlns:g="http://schemas.intel.com/platform/client/%s/2004/01"><Status>%d</Status>%s</g:%sResponse>`, method, service, status, fields, method)))
+	fmt.Fprintf(w, soapEnvelope, fmt.Sprintf(soapResponse, method, service, status, fields))
 }
 
-func oldEnvelope(body string) string {
-	return `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>` + body + `</s:Body></s:Envelope>`
-}
+// The answers of the first interface.
+const (
+	soapEnvelope = `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>%s</s:Body></s:Envelope>`
+	soapResponse = `<g:%[1]sResponse xmlns:g="http://schemas.intel.com/platform/client/%[2]s/2004/01"><Status>%[3]d</Status>%[4]s</g:%[1]sResponse>`
+)

@@ -39,6 +39,7 @@ func newRedfish(o Options) (Device, error) {
 		m.HandleFunc("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, object{"v1": redfishRoot + "/"}) })
 		m.HandleFunc("GET "+redfishRoot, d.root)
 		m.HandleFunc("GET "+redfishRoot+"/{$}", d.root)
+		m.HandleFunc("GET "+redfishRoot+"/SessionService", d.member(d.sessionService))
 		m.HandleFunc("POST "+redfishRoot+"/SessionService/Sessions", d.login)
 		m.HandleFunc("DELETE "+redfishRoot+"/SessionService/Sessions/{id}", d.member(d.logout))
 		m.HandleFunc("GET "+redfishRoot+"/Systems", d.member(d.systems))
@@ -59,18 +60,28 @@ func say(w http.ResponseWriter, status int, what object) {
 }
 
 func refuse(w http.ResponseWriter, status int, id, message string) {
-	say(w, status, object{"error": object{"code": "Base.1.8.GeneralError", "message": "See ExtendedInfo.", "@Message.ExtendedInfo": []object{{"MessageId": "Base.1.8." + id, "Message": message}}}})
+	info := []object{{"MessageId": "Base.1.8." + id, "Message": message}}
+	say(w, status, object{"error": object{"code": "Base.1.8.GeneralError", "message": "See ExtendedInfo.", "@Message.ExtendedInfo": info}})
 }
 
 func link(path string) object { return object{"@odata.id": redfishRoot + path} }
 
 func (d *redfish) root(w http.ResponseWriter, _ *http.Request) {
-	root := object{"@odata.id": redfishRoot + "/", "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot", "Id": "RootService", "Name": "Root Service", "RedfishVersion": "1.6.0", "Systems": link("/Systems")}
+	root := link("/")
+	root["@odata.type"], root["Id"], root["Name"] = "#ServiceRoot.v1_5_0.ServiceRoot", "RootService", "Root Service"
+	root["RedfishVersion"], root["Systems"] = "1.6.0", link("/Systems")
 	if d.s.fault() != NoSessions {
 		root["SessionService"] = link("/SessionService")
 		root["Links"] = object{"Sessions": link("/SessionService/Sessions")}
 	}
 	say(w, 200, root)
+}
+
+func (d *redfish) sessionService(w http.ResponseWriter, _ *http.Request) {
+	s := link("/SessionService")
+	s["@odata.type"], s["Id"], s["Name"] = "#SessionService.v1_1_6.SessionService", "SessionService", "Session Service"
+	s["ServiceEnabled"], s["SessionTimeout"], s["Sessions"] = true, 1800, link("/SessionService/Sessions")
+	say(w, 200, s)
 }
 
 func (d *redfish) login(w http.ResponseWriter, r *http.Request) {
@@ -172,12 +183,15 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 	}
 	s := link(path)
 	s["@odata.type"], s["Id"], s["Name"], s["SystemType"] = "#ComputerSystem.v1_10_0.ComputerSystem", strconv.Itoa(n), "Computer System", "Physical"
+	s["UUID"], s["Status"] = fmt.Sprintf("00000000-0000-4000-8000-%012d", n), object{"State": "Enabled", "Health": "OK"}
+	s["Boot"] = object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
 	s["PowerState"], s["Actions"] = d.shown(n), object{"#ComputerSystem.Reset": reset}
 	say(w, 200, s)
 }
 
 func (d *redfish) info(w http.ResponseWriter, _ *http.Request) {
-	say(w, 200, object{"Id": "ResetActionInfo", "Parameters": []object{{"Name": "ResetType", "DataType": "String", "Required": true, "AllowableValues": d.types()}}})
+	types := object{"Name": "ResetType", "DataType": "String", "Required": true, "AllowableValues": d.types()}
+	say(w, 200, object{"Id": "ResetActionInfo", "Parameters": []object{types}})
 }
 
 // shown is the state as it is told: one that lags is told late.

@@ -53,7 +53,8 @@ type ribcl struct {
 }
 
 func (r ribcl) say(status int, message, extra string) {
-	fmt.Fprintf(r.out, "<?xml version=\"1.0\"?>\r\n<RIBCL VERSION=\"2.22\">\r\n<RESPONSE\r\n    STATUS=\"0x%04X\"\r\n    MESSAGE='%s'\r\n     />\r\n%s</RIBCL>\r\n", status, message, extra)
+	fmt.Fprintf(r.out, "<?xml version=\"1.0\"?>\r\n<RIBCL VERSION=\"2.22\">\r\n"+
+		"<RESPONSE\r\n    STATUS=\"0x%04X\"\r\n    MESSAGE='%s'\r\n     />\r\n%s</RIBCL>\r\n", status, message, extra)
 }
 
 func (r ribcl) fine(extra string) { r.say(0, "No error", extra) }
@@ -117,7 +118,8 @@ func (r ribcl) command(name string, attr map[string]string, mode string) {
 	state := strings.ToUpper(onOff(r.s.Outlets, 1))
 	switch name {
 	case "GET_FW_VERSION":
-		r.fine("<GET_FW_VERSION\r\n    FIRMWARE_VERSION = \"2.05\"\r\n    FIRMWARE_DATE    = \"Dec 17 2010\"\r\n    MANAGEMENT_PROCESSOR    = \"iLO2\"\r\n    />\r\n")
+		r.fine("<GET_FW_VERSION\r\n    FIRMWARE_VERSION = \"2.05\"\r\n    FIRMWARE_DATE    = \"Dec 17 2010\"\r\n" +
+			"    MANAGEMENT_PROCESSOR    = \"iLO2\"\r\n    />\r\n")
 		return
 	case "GET_NETWORK_SETTINGS":
 		r.fine("<GET_NETWORK_SETTINGS>\r\n    <DNS_NAME VALUE = \"testbed\"/>\r\n    <IP_ADDRESS VALUE='127.0.0.1'/>\r\n</GET_NETWORK_SETTINGS>\r\n")
