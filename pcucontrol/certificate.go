@@ -35,17 +35,20 @@ func tlsConfig(t Target) *tls.Config {
 	c.VerifyConnection = func(state tls.ConnectionState) error {
 		sum := sha256.Sum256(state.PeerCertificates[0].Raw)
 		is := hex.EncodeToString(sum[:])
+		if t.SeenCertificate != nil {
+			t.SeenCertificate(is)
+		}
 		if known := strings.ReplaceAll(t.KnownCertificate, ":", ""); known != "" {
 			if !strings.EqualFold(known, is) {
 				return errUntrusted{is, "it is not the known one"}
 			}
-		} else if !t.Legacy {
-			if err := verifyChain(state, t.Host); err != nil {
-				return errUntrusted{is, err.Error()}
-			}
+			return nil
 		}
-		if t.SeenCertificate != nil {
-			t.SeenCertificate(is)
+		if t.Legacy {
+			return nil
+		}
+		if err := verifyChain(state, t.Host); err != nil {
+			return errUntrusted{is, err.Error()}
 		}
 		return nil
 	}

@@ -58,8 +58,11 @@ func (s *redfishSession) open(ctx context.Context) (err error) {
 		Systems odataLink
 		Links   struct{ Sessions odataLink }
 	}
+	if err = s.get(ctx, "connect", "/redfish/v1/", &root); KindOf(err) == Unexpected {
+		err = s.get(ctx, "connect", "/redfish/v1", &root) // some have it only so
+	}
 	// The root is for everybody to read. Where it is not, the usual paths are as good.
-	if err := s.get(ctx, "connect", "/redfish/v1/", &root); err != nil && KindOf(err) != Auth {
+	if err != nil && KindOf(err) != Auth {
 		return err
 	}
 	if err := s.login(ctx, cmp.Or(root.Links.Sessions.ID, "/redfish/v1/SessionService/Sessions")); err != nil {
