@@ -56,9 +56,7 @@ func newWeb(t Target, l login, keepOpen bool) *web {
 		Jar: jar,
 		Transport: &http.Transport{
 			TLSClientConfig: tlsConfig(t), DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1, DisableKeepAlives: !keepOpen,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "tcp", t.address())
-			},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, t) },
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -144,14 +142,15 @@ func lost(ctx context.Context, t Target, doing string, err error) error {
 	fail := func(kind Kind, doing, detail string) error {
 		return &Error{kind, t.Host, doing, veil(detail, t.Password)}
 	}
-	var op *net.OpError
+	var told *Error
 	var ne net.Error
+	if errors.As(err, &told) { // by dial
+		return told
+	}
 	if kind, detail, ok := tlsTrouble(t, err); ok {
 		return fail(kind, "connect", detail)
 	}
 	switch {
-	case errors.As(err, &op) && op.Op == "dial":
-		return dialError(t, op)
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout():
 		return fail(Timeout, doing, "no answer in time")
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
