@@ -1,8 +1,10 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -22,7 +24,7 @@ type page struct {
 	Type    string            `json:"type"`   // of the body
 	Status  int               `json:"status"` // the one expected; by default any 2xx
 	Expect  string            `json:"expect"` // must be in the answer; otherwise the device refused
-	Lists   string            `json:"lists"`  // is in pages that tell states: one without it leaves the state unknown
+	Lists   string            `json:"lists"`  // is in pages that tell states: one without it, or that there is not, leaves the state unknown
 	Read    string            `json:"read"`   // finds the state; nothing found: no such outlet
 	Errors  []meaning         `json:"errors"`
 	Commit  bool              `json:"commit"` // from here on the power may be switched
@@ -107,24 +109,13 @@ func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state Sta
 		w.header.Set(name, d.c.fill(value, w.t, asItIs))
 	}
 	a, err := w.call(ctx, doing, method, path, kind, body)
+	if err == nil && method != "GET" && p.Status == 0 {
+		a, err = w.onward(ctx, doing, path, a)
+	}
 	if err != nil {
 		return Unknown, false, err
 	}
-	for _, e := range slices.Concat(p.Errors, d.c.Errors) {
-		if m := d.pattern(e.Hear, w.t).FindString(a.body); m != "" {
-			return Unknown, true, w.fail(e.Kind, doing, "the device says: "+lastLine(m))
-		}
-	}
-	if p.Status != 0 && a.status != p.Status {
-		err = w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status))
-	}
-	if judged := w.judge(doing, a); judged != nil && (p.Status == 0 || err != nil) {
-		err = judged
-	}
-	if err != nil {
-		return Unknown, KindOf(err) != Unexpected, err
-	}
-	return d.understand(w, doing, p, a.body)
+	return d.understand(w, doing, p, a)
 }
 
 // pattern is one that was checked when it was read.
@@ -133,14 +124,27 @@ func (d pages) pattern(text string, t Target) *regexp.Regexp {
 	return r
 }
 
-func (d pages) understand(w *web, doing string, p page, body string) (state State, meant bool, err error) {
-	if p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(body) {
-		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(veil(body, w.t.Password)))
+// understand finds errors, what was expected, and the state in an answer.
+func (d pages) understand(w *web, doing string, p page, a reply) (state State, meant bool, err error) {
+	for _, e := range slices.Concat(p.Errors, d.c.Errors) {
+		if m := d.pattern(e.Hear, w.t).FindString(a.body); m != "" {
+			return Unknown, true, w.fail(e.Kind, doing, "the device says: "+lastLine(m))
+		}
 	}
-	if p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(body) {
+	switch err := w.judge(doing, a); {
+	case p.Lists != "" && (a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed):
+		return Unknown, false, nil
+	case p.Status == 0 && err != nil:
+		return Unknown, KindOf(err) != Unexpected, err
+	case p.Status != 0 && a.status != p.Status:
+		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
+		return Unknown, KindOf(err) != Unexpected, err
+	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
+		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(veil(a.body, w.t.Password)))
+	case p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(a.body):
 		return Unknown, false, nil
 	}
-	m := d.pattern(p.Read, w.t).FindStringSubmatch(body)
+	m := d.pattern(p.Read, w.t).FindStringSubmatch(a.body)
 	if m == nil {
 		return Unknown, true, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
 	}

@@ -168,3 +168,74 @@ func TestACommandWithoutAnAnswerIsSentOnceAndAmbiguous(t *testing.T) {
 		s.Close()
 	}
 }
+
+func TestAFormMayLeadToAPageOfTheSameDevice(t *testing.T) {
+	dir := t.TempDir()
+	file := "transports: [http 80]\nmodels:\n  Ours:\n    pages:\n      test: [{get: /}]\n" +
+		"      cycle: [{post: /form, form: {P1: r}, expect: done, commit: true}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	catalog, err := pcucontrol.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		status int
+		to     string
+		kind   pcucontrol.Kind
+	}{
+		"the next page":                  {http.StatusSeeOther, "/after", ""},
+		"the next page, as old ones say": {http.StatusFound, "after", ""},
+		"another device":                 {http.StatusFound, "http://192.0.2.1/after", pcucontrol.Ambiguous},
+		"the form, to be sent again":     {http.StatusTemporaryRedirect, "/form", pcucontrol.Ambiguous},
+		"itself":                         {http.StatusFound, "/form", pcucontrol.Ambiguous},
+	} {
+		forms := 0
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			switch {
+			case q.Method == "POST":
+				forms++
+				http.Redirect(w, q, c.to, c.status)
+			case q.URL.Path == "/after":
+				fmt.Fprint(w, "done")
+			case q.URL.Path == "/form":
+				http.Redirect(w, q, c.to, c.status)
+			}
+		}))
+		at, _ := url.Parse(s.URL)
+		port, _ := strconv.Atoi(at.Port())
+		_, err := catalog.Cycle(short(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
+		if pcucontrol.KindOf(err) != c.kind || forms != 1 {
+			t.Errorf("%s gives %v after %d forms", name, err, forms)
+		}
+		s.Close()
+	}
+}
+
+func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
+	var did []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if _, pw, ok := q.BasicAuth(); !ok || pw != password {
+			w.Header().Set("WWW-Authenticate", `Basic realm="ePowerSwitch"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		switch {
+		case q.Method == "POST" && q.URL.Path == "/cmd.html":
+			did = append(did, "P3="+q.PostFormValue("P3"))
+		case q.URL.Path != "/":
+			http.NotFound(w, q)
+		}
+	}))
+	defer s.Close()
+	at, _ := url.Parse(s.URL)
+	port, _ := strconv.Atoi(at.Port())
+	target := pcucontrol.Target{Model: "ePowerSwitchNew", Host: at.Hostname(), Port: port, User: "admin", Password: password, Outlet: 3}
+	if r, err := pcucontrol.Test(short(t), target); err != nil || len(did) > 0 {
+		t.Errorf("a dry run gives %+v, %v and did %v", r, err, did)
+	}
+	if r, err := pcucontrol.Cycle(short(t), target); err != nil || r.Verified || r.Note != "sent, not verified" || strings.Join(did, " ") != "P3=r" {
+		t.Errorf("a cycle gives %+v, %v and did %v", r, err, did)
+	}
+}

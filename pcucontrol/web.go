@@ -86,6 +86,21 @@ func (w *web) call(ctx context.Context, doing, method, path, contentType, body s
 	}
 }
 
+// onward shows the page that a form leads to, as browsers do: where it is the same device's, and never by sending the form again.
+func (w *web) onward(ctx context.Context, doing, path string, a reply) (reply, error) {
+	for range 2 {
+		location := a.header.Get("Location")
+		to, err := (&url.URL{Scheme: w.t.Transport, Host: w.t.address(), Path: path}).Parse(location)
+		if a.status < 301 || a.status > 303 || location == "" || err != nil || to.Host != w.t.address() && to.Host != w.t.Host || to.Scheme != w.t.Transport {
+			return a, nil
+		}
+		if a, err = w.call(ctx, doing, "GET", to.RequestURI(), "", ""); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
 func (w *web) once(ctx context.Context, doing, method, path, contentType, body string) (reply, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.t.Transport+"://"+w.t.address()+path, strings.NewReader(body))
 	if err != nil {
