@@ -64,16 +64,14 @@ func verifyChain(state tls.ConnectionState, host string) error {
 	return err
 }
 
-// dialTLS connects for a protocol that is no HTTP. The connection is closed when ctx ends.
+// dialTLS connects and shakes hands within ctx.
 func dialTLS(ctx context.Context, t Target) (net.Conn, error) {
 	raw, err := dial(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	conn := tls.Client(raw, tlsConfig(t))
 	if err := conn.HandshakeContext(ctx); err != nil {
-		stop()
 		_ = raw.Close()
 		return nil, lost(ctx, t, "connect", err)
 	}

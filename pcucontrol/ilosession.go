@@ -81,6 +81,7 @@ func (s *iloSession) byTLS(ctx context.Context, doing, script, wanted string) (r
 		return "", err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	s.t.trace(">", script)
 	if _, err := io.WriteString(conn, script); err != nil {
 		return "", lost(ctx, s.t, doing, err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // web is one session with a device that speaks HTTP. It follows no redirects, so that a password goes nowhere else, takes no proxy from
@@ -55,12 +56,44 @@ func newWeb(t Target, l login, keepOpen bool) *web {
 	w.client = &http.Client{
 		Jar: jar,
 		Transport: &http.Transport{
-			TLSClientConfig: tlsConfig(t), DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1, DisableKeepAlives: !keepOpen,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, t) },
+			DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1, DisableKeepAlives: !keepOpen,
+			DialContext:    listening(t, dial),
+			DialTLSContext: listening(t, dialTLS),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return w
+}
+
+// listening connects to a device that is not to talk before it is asked. The client would log what such a one says.
+func listening(t Target, dial func(context.Context, Target) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		return &listener{Conn: conn}, nil
+	}
+}
+
+type listener struct {
+	net.Conn
+	asked atomic.Bool
+}
+
+var errUnasked = errors.New("it talks before it is asked")
+
+func (l *listener) Write(p []byte) (int, error) {
+	l.asked.Store(true)
+	return l.Conn.Write(p)
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 && !l.asked.Load() {
+		return 0, errUnasked
+	}
+	return n, err
 }
 
 func (t Target) address() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.Port)) }
