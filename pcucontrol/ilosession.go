@@ -59,8 +59,8 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *iloSession) byHTTP(ctx context.Context, doing, script string) (ribclAnswer, error) {
 	w := newWeb(s.t, loginNone, false)
 	defer w.close()
-	w.read = s.read
-	defer func() { s.read = w.read }()
+	w.read.Store(s.read)
+	defer func() { s.read = w.read.Load() }()
 	w.header.Set("TE", "chunked") // by which an iLO 3 tells scripts from browsers
 	a, err := w.call(ctx, doing, "POST", "/ribcl", "", script)
 	switch {
@@ -94,8 +94,6 @@ func (s *iloSession) byTLS(ctx context.Context, doing, script, wanted string) (r
 	}
 	return a, nil
 }
-
-var errEndless = errors.New("the device does not stop talking")
 
 // readDocuments reads documents until the answer is over. Their chunks break anywhere.
 func readDocuments(ctx context.Context, r *io.LimitedReader, wait func(time.Time) error, wanted string) (ribclAnswer, error) {

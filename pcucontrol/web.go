@@ -21,7 +21,7 @@ import (
 type web struct {
 	t      Target
 	client *http.Client
-	read   int64
+	read   atomic.Int64 // bytes on all connections
 	login  login
 	use    credentials
 	header http.Header // of every request
@@ -57,31 +57,34 @@ func newWeb(t Target, l login, keepOpen bool) *web {
 		Jar: jar,
 		Transport: &http.Transport{
 			DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1, DisableKeepAlives: !keepOpen,
-			DialContext:    listening(t, dial),
-			DialTLSContext: listening(t, dialTLS),
+			DialContext: w.listening(dial), DialTLSContext: w.listening(dialTLS),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return w
 }
 
-// listening connects to a device that is not to talk before it is asked. The client would log what such a one says.
-func listening(t Target, dial func(context.Context, Target) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+// listening connects to a device that is not to talk without end, nor before it is asked: the client would log what such a one says.
+func (w *web) listening(dial func(context.Context, Target) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := dial(ctx, t)
+		conn, err := dial(ctx, w.t)
 		if err != nil {
 			return nil, err
 		}
-		return &listener{Conn: conn}, nil
+		return &listener{Conn: conn, read: &w.read}, nil
 	}
 }
 
 type listener struct {
 	net.Conn
 	asked atomic.Bool
+	read  *atomic.Int64
 }
 
-var errUnasked = errors.New("it talks before it is asked")
+var (
+	errUnasked = errors.New("it talks before it is asked")
+	errEndless = errors.New("it does not stop talking")
+)
 
 func (l *listener) Write(p []byte) (int, error) {
 	l.asked.Store(true)
@@ -90,8 +93,11 @@ func (l *listener) Write(p []byte) (int, error) {
 
 func (l *listener) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
-	if n > 0 && !l.asked.Load() {
+	switch {
+	case n > 0 && !l.asked.Load():
 		return 0, errUnasked
+	case l.read.Add(int64(n)) > maxRead:
+		return 0, errEndless
 	}
 	return n, err
 }
@@ -154,13 +160,9 @@ func (w *web) once(ctx context.Context, doing, method, path, contentType, body s
 		return reply{}, lost(ctx, w.t, doing, err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxRead-w.read+1))
-	w.read += int64(len(text))
+	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return reply{}, lost(ctx, w.t, doing, err)
-	}
-	if w.read > maxRead {
-		return reply{}, w.fail(Unexpected, doing, "the device does not stop talking")
 	}
 	w.trace("<", answer.Status+" "+string(text))
 	return reply{answer.StatusCode, answer.Header, string(text)}, nil
@@ -201,6 +203,10 @@ func lost(ctx context.Context, t Target, doing string, err error) error {
 	switch {
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout():
 		return fail(Timeout, doing, "no answer in time")
+	case errors.Is(err, errEndless):
+		return fail(Unexpected, doing, errEndless.Error())
+	case errors.Is(err, errUnasked):
+		return fail(Unexpected, doing, errUnasked.Error())
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fail(Unexpected, doing, "the device hung up")
 	}
