@@ -3,6 +3,7 @@ package pcucontrol
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -96,7 +97,7 @@ func (d pages) run(ctx context.Context, w *web, doing string, list []page) (Stat
 // ask asks for one page; meant is whether an error was the device's own word.
 func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state State, meant bool, err error) {
 	method, path := p.request()
-	path, body, kind := d.c.fill(path, w.t, url.QueryEscape), d.c.fill(p.Body, w.t, asItIs), p.Type
+	path, body, kind := d.c.fill(path, w.t, url.QueryEscape), d.c.fill(p.Body, w.t, writing(p.Type)), p.Type
 	if len(p.Form) > 0 {
 		form := url.Values{}
 		for name, value := range p.Form {
@@ -116,6 +117,25 @@ func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state Sta
 		return Unknown, false, err
 	}
 	return d.understand(w, doing, p, a)
+}
+
+// writing is how a value is written into a body of a type.
+func writing(contentType string) func(string) string {
+	switch {
+	case strings.Contains(contentType, "json"):
+		return jsonText
+	case strings.Contains(contentType, "xml"):
+		return xmlText
+	case strings.Contains(contentType, "urlencoded"):
+		return url.QueryEscape
+	}
+	return asItIs
+}
+
+// jsonText writes a text into a string of JSON.
+func jsonText(s string) string {
+	b, _ := json.Marshal(s) // a string has no error
+	return string(b[1 : len(b)-1])
 }
 
 // pattern is one that was checked when it was read.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -237,5 +238,42 @@ func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
 	}
 	if r, err := pcucontrol.Cycle(short(t), target); err != nil || r.Verified || r.Note != "sent, not verified" || strings.Join(did, " ") != "P3=r" {
 		t.Errorf("a cycle gives %+v, %v and did %v", r, err, did)
+	}
+}
+
+func TestAPasswordIsWrittenAsTheBodyNeedsIt(t *testing.T) {
+	dir := t.TempDir()
+	const secret = `a"b&c<d`
+	file := "transports: [http 80]\nmodels:\n  Ours:\n    pages:\n      test:\n" +
+		"        - {post: /json, type: application/json, body: '{\"pw\":\"{password}\"}'}\n" +
+		"        - {post: /xml, type: text/xml, body: '<pw>{password}</pw>'}\n" +
+		"        - {post: /form, form: {pw: '{password}'}}\n" +
+		"        - {post: /query, type: application/x-www-form-urlencoded, body: 'pw={password}'}\n" +
+		"        - {get: '/path?pw={password}'}\n" +
+		"      cycle: [{get: /c, commit: true}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	catalog, err := pcucontrol.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		got = append(got, q.URL.RequestURI()+" "+string(body))
+		_, _ = w.Write(body) // it may say it back
+	}))
+	defer s.Close()
+	at, _ := url.Parse(s.URL)
+	port, _ := strconv.Atoi(at.Port())
+	var trace strings.Builder
+	target := pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: secret, Trace: func(s string) { trace.WriteString(s) }}
+	if _, err := catalog.Test(short(t), target); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`/json {"pw":"a\"b\u0026c\u003cd"}`, `/xml <pw>a&quot;b&amp;c&lt;d</pw>`, `/form pw=a%22b%26c%3Cd`, `/query pw=a%22b%26c%3Cd`, `/path?pw=a%22b%26c%3Cd `}
+	if !slices.Equal(got, want) || strings.Contains(trace.String(), "c<d") || strings.Contains(trace.String(), "3Cd") || strings.Contains(trace.String(), "lt;d") {
+		t.Errorf("it was sent\n%s\nand traced\n%s", strings.Join(got, "\n"), trace.String())
 	}
 }

@@ -2,7 +2,6 @@ package pcucontrol
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -178,8 +177,7 @@ func (t Target) trace(way, text string) {
 
 // veil hides a password in all the ways that it is written in forms, XML and JSON.
 func veil(text, password string) string {
-	quoted, _ := json.Marshal(password) // a string has no error
-	for _, written := range []string{url.QueryEscape(password), xmlText(password), strings.Trim(string(quoted), `"`)} {
+	for _, written := range []string{url.QueryEscape(password), xmlText(password), jsonText(password)} {
 		if written != password && written != "" {
 			text = strings.ReplaceAll(text, written, "********")
 		}
