@@ -175,7 +175,7 @@ func (d pages) test(ctx context.Context, t Target) (Result, error) {
 	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
 	_, err := d.run(ctx, w, "log in", d.c.Pages["test"])
-	return Result{Before: Unknown, After: Unknown, Verified: err == nil, Note: "logged in"}, err
+	return loggedIn(err)
 }
 
 func (d pages) status(ctx context.Context, t Target) (Result, error) {

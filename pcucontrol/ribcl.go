@@ -153,7 +153,7 @@ func (s *iloSession) on(ctx context.Context) error {
 func (ribcl) test(ctx context.Context, t Target) (Result, error) {
 	s := &iloSession{t: t}
 	_, err := s.ask(ctx, "log in", ribInfo+` MODE="read"`, "GET_NETWORK_SETTINGS", "GET_NETWORK_SETTINGS")
-	return Result{Before: Unknown, After: Unknown, Verified: err == nil, Note: "logged in"}, err
+	return loggedIn(err)
 }
 
 func (ribcl) status(ctx context.Context, t Target) (Result, error) {

@@ -235,6 +235,15 @@ func (w *web) judge(doing string, a reply) error {
 	return w.fail(Refused, doing, heard)
 }
 
+// loggedIn is the result of a dry run that reads no state.
+func loggedIn(err error) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown, Verified: err == nil}
+	if err == nil {
+		r.Note = "logged in"
+	}
+	return r, err
+}
+
 // unsure turns an error after a power command into an ambiguous one, unless the device itself refused.
 func unsure(t Target, doing string, err error) error {
 	switch KindOf(err) {
