@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for model, transport := range webFaces() {
 				port, sent := hostile(t, transport, serve)
-				before := runtime.NumGoroutine()
+				before := held(t)
 				target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 3}
 				target.Legacy = true
 				start := time.Now()
@@ -146,7 +147,7 @@ func TestAnOperationLeavesNothingBehind(t *testing.T) {
 	for model, transport := range webFaces() {
 		t.Run(model, func(t *testing.T) {
 			_, r, target := raise(t, model, transport)
-			before := runtime.NumGoroutine() // with the device's own
+			before := held(t) // with the device's own
 			if _, err := pcucontrol.Cycle(short(t), target); err != nil {
 				t.Error(err)
 			}
@@ -156,14 +157,28 @@ func TestAnOperationLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// settled waits for goroutines that are ending.
-func settled(t *testing.T, before int) {
+// holdings are the goroutines and the open files of this process, among which sockets are.
+type holdings struct{ goroutines, files int }
+
+func held(t *testing.T) holdings {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("open files are only counted on Linux")
+	}
+	return holdings{runtime.NumGoroutine(), len(files)}
+}
+
+// settled waits for what is ending, and for no more than was there before.
+func settled(t *testing.T, before holdings) {
+	t.Helper()
+	now := held(t)
+	for end := time.Now().Add(3 * time.Second); now.goroutines > before.goroutines || now.files > before.files; now = held(t) {
 		if time.Now().After(end) {
 			buf := make([]byte, 1<<16)
-			t.Fatalf("%d goroutines, there were %d:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+			t.Fatalf("it holds %+v, and held %+v:\n%s", now, before, buf[:runtime.Stack(buf, true)])
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
