@@ -56,7 +56,7 @@ func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucont
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3}
+	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3, Legacy: transport == "https"} // their certificates are their own
 	if d.Network() == "udp" {
 		c, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {

@@ -39,7 +39,8 @@ type Target struct {
 	KnownHostKey string
 	// KnownCertificate is the TLS certificate to insist on, the SHA-256 of it in hexadecimal; empty asks the system's authorities.
 	KnownCertificate string
-	// SeenCertificate receives the fingerprint of the certificate that the device shows, for a caller that keeps it.
+	// SeenCertificate receives the fingerprint of the certificate that the device shows, trusted or not: one to keep is that of a call that
+	// worked.
 	SeenCertificate func(fingerprint string)
 	// Legacy permits what old devices still speak: weak ssh algorithms, old TLS, and certificates that nobody vouches for.
 	Legacy bool

@@ -87,6 +87,9 @@ func protocols() []ModelInfo {
 	return []ModelInfo{
 		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{})),
 		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
+		model("HPiLO", "HP iLO", false, everything("https", 443, ribcl{})),
+		model("IntelAMT", "Intel AMT", false, everything("http", 16992, amt{}), everything("https", 16993, amt{})),
+		model("Redfish", "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false, everything("https", 443, redfish{})),
 	}
 }
 
@@ -148,7 +151,10 @@ func families() [][2]string {
 	}
 }
 
-const manualModel = "Manual"
+const (
+	manualModel = "Manual"
+	customModel = "Custom"
+)
 
 // Resolve is the model that drives a record with this model name: the exact name, else by what the name contains.
 func (c *Catalog) Resolve(name string) (ModelInfo, error) {
@@ -161,6 +167,10 @@ func (c *Catalog) Resolve(name string) (ModelInfo, error) {
 	}
 	if m, ok := find(name); ok {
 		return m, nil
+	}
+	if name == customModel {
+		return ModelInfo{}, &Error{Kind: UnknownModel, Doing: "find a driver", Detail: "a custom PCU needs a model file in one of the folders of models: " +
+			"the name of the model in the record, its transports and its pages; docs/pcu.md tells how to write one"}
 	}
 	if name == "" || name == manualModel {
 		return ModelInfo{}, &Error{Kind: Unsupported, Doing: "find a driver", Detail: "a manual PCU is switched by people"}
