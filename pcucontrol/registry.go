@@ -86,6 +86,7 @@ func Open(dirs ...string) (*Catalog, error) {
 func protocols() []ModelInfo {
 	return []ModelInfo{
 		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{})),
+		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{})),
 		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
 	}
 }
