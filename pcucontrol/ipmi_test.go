@@ -26,6 +26,7 @@ func tool(t *testing.T, name, pkg string) string {
 }
 
 func TestIPMICipherSuites(t *testing.T) {
+	t.Parallel()
 	for _, suites := range [][]int{{3}, {17}, {3, 17}} {
 		t.Run(fmt.Sprint(suites), func(t *testing.T) {
 			r := &rack{}
@@ -45,6 +46,7 @@ func TestIPMICipherSuites(t *testing.T) {
 }
 
 func TestIPMIKeepsToItsDeadline(t *testing.T) {
+	t.Parallel()
 	d, _, target := raise(t, "OpenIPMI", "udp")
 	d.Break(pcudev.Mute)
 	start := time.Now()
@@ -55,6 +57,7 @@ func TestIPMIKeepsToItsDeadline(t *testing.T) {
 }
 
 func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
+	t.Parallel()
 	ipmitool := tool(t, "ipmitool", "ipmitool")
 	_, r, target := raise(t, "OpenIPMI", "udp")
 	run := func(args ...string) string {
@@ -77,6 +80,7 @@ func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
 // TestIPMIDrivesDebiansIpmiSim drives a BMC that is neither ours nor go-ipmi's: the simulator of the OpenIPMI project, with a
 // process for its machine.
 func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
+	t.Parallel()
 	sim := tool(t, "ipmi_sim", "openipmi")
 	dir := t.TempDir()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -3,6 +3,7 @@ package pcucontrol_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"slices"
 	"strings"
@@ -13,6 +14,15 @@ import (
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
+
+// TestMain lets more tests run at once than there are processors: they wait for devices most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("32")
+	}
+	m.Run()
+}
 
 // rack is eight outlets, all on, with a log of what happened to them.
 type rack struct {
@@ -168,6 +178,7 @@ func await(t *testing.T, what string, r *rack, events string) {
 }
 
 func TestWhatGoesWrong(t *testing.T) {
+	babbling := make(chan struct{}, 2) // these use processors, not only time
 	for _, c := range []struct {
 		name  string
 		only  func(pcucontrol.ModelInfo, pcucontrol.Transport) bool
@@ -175,27 +186,36 @@ func TestWhatGoesWrong(t *testing.T) {
 		kinds []pcucontrol.Kind
 		log   string
 	}{
-		{"a wrong password is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
-		{"a password that no longer works is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a wrong password is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a wrong community is silence", hasCommunity, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
+		{"a password that no longer works is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
 		{"outlet nine of eight is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"outlet nought is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"a mute device ends in a timeout", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Mute) }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
 		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Busy}, ""}, // busy: what an empty answer means on an iPAL
 		{"one that babbles ends in time", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Babbles) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
-		{"another session is busy", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
+		{"another session is busy", hasSessions, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
 		{"a closed port is unreachable", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Port = 1 }, []pcucontrol.Kind{pcucontrol.Unreachable}, ""},
 		{"an outlet that stays off is ambiguous", canTell, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.StaysOff) }, []pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
 				if c.only != nil && !c.only(m, tr) {
 					t.Skip("not for this model")
 				}
 				d, r, target := raise(t, m.Name, tr.Name)
 				c.spoil(d, &target)
+				if strings.Contains(c.name, "babbles") {
+					babbling <- struct{}{}
+					defer func() { <-babbling }()
+				}
 				limit := 8 * time.Second
-				if silent := slices.Contains(c.kinds, pcucontrol.Timeout) || slices.Contains(c.kinds, pcucontrol.Ambiguous); silent {
+				switch { // these use their time up
+				case slices.Contains(c.kinds, pcucontrol.Timeout):
 					limit = 1500 * time.Millisecond
+				case slices.Contains(c.kinds, pcucontrol.Ambiguous):
+					limit = 4 * time.Second
 				}
 				start := time.Now()
 				_, err := pcucontrol.Cycle(within(t, limit), target)
@@ -213,6 +233,13 @@ func TestWhatGoesWrong(t *testing.T) {
 		})
 	}
 }
+
+// A community of SNMP's answers to nobody else, and has no sessions.
+func hasCommunity(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Name == "APCSNMP" }
+func tellsPasswords(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
+	return !hasCommunity(m, tr)
+}
+func hasSessions(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool { return !hasCommunity(m, tr) }
 
 func hasOutlets(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Outlets }
 func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {

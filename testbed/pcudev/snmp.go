@@ -272,7 +272,9 @@ func (d *SNMPRack) mib() []mibObject {
 		b.AddASN1(timeTicks, func(b *cryptobyte.Builder) { b.AddUint32(uint32(time.Since(d.started).Milliseconds()/10) & 0x7fffffff) })
 	}, nil, 2, 1, 1, 3, 0)
 	add(text("rack"), nil, 2, 1, 1, 5, 0)
-	apc := func(value func(*cryptobyte.Builder), write func(int), oid ...int) { add(value, write, append([]int{4, 1, 318, 1, 1}, oid...)...) }
+	apc := func(value func(*cryptobyte.Builder), write func(int), oid ...int) {
+		add(value, write, append([]int{4, 1, 318, 1, 1}, oid...)...)
+	}
 	if !d.Newer {
 		apc(number(d.Outlets.Count()), nil, 4, 4, 1, 0)
 	}
