@@ -105,9 +105,12 @@ func (d ipmi) switchTo(ctx context.Context, s *rmcp, r *Result, want State) erro
 	if want == On {
 		word, code = "power on", powerUp
 	}
-	if _, err := s.command(ctx, word, 0, chassisControl, code); KindOf(err) == Timeout {
-		return s.fail(Ambiguous, word, "the command went out and no answer came")
-	} else if err != nil {
+	_, err := s.command(ctx, word, 0, chassisControl, code)
+	switch KindOf(err) {
+	case "":
+	case Timeout, Unreachable, Unexpected:
+		return s.fail(Ambiguous, word, "the command went out; "+err.Error())
+	default:
 		return err
 	}
 	state, err := poll(ctx, func() (State, error) { return d.state(ctx, s) }, want)

@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -33,6 +34,8 @@ type session struct {
 }
 
 const (
+	defaultConnect = 15 * time.Second
+
 	maxRead   = 1 << 20 // bytes one session reads, whatever the device sends
 	maxHeard  = 16 << 10
 	nudgeTime = 500 * time.Millisecond
@@ -125,9 +128,12 @@ func dialText(ctx context.Context, t Target, transport string) (*session, error)
 	return newSession(ctx, t, conn, conn, conn, "\r\n"), nil
 }
 
-// dial connects to the target's port, which its way has filled in.
+// dial connects to the target's port, which its way has filled in, or takes the connection that the look for open ports has made.
 func dial(ctx context.Context, t Target) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
+	if conn := t.met.take(); conn != nil {
+		return conn, nil
+	}
+	conn, err := (&net.Dialer{Timeout: cmp.Or(t.ConnectTimeout, defaultConnect)}).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
 	if err != nil {
 		return nil, dialError(t, err)
 	}

@@ -38,7 +38,10 @@ func (s switches) set(ctx context.Context, t Target, op operation) (Result, erro
 		if err := s.power(ctx, t, &r, "off", s.off, Off); err != nil {
 			return r, err
 		}
-		command = s.on
+		if err := s.power(ctx, t, &r, "on", s.on, On); err != nil { // whatever it is, the outlet is not as it was
+			return r, &Error{Ambiguous, t.Host, "on", "the outlet was turned off; " + err.Error()}
+		}
+		return r, nil
 	}
 	return r, s.power(ctx, t, &r, string(op), command, want)
 }

@@ -249,7 +249,7 @@ func lastLine(s string) string {
 func (k *talk) understand(doing string, s step, heard string) (meant bool, err error) {
 	if s.Expect != "" {
 		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
-			return true, k.fail(Refused, doing, "heard: "+tail(heard))
+			return true, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
 		}
 	}
 	if s.Read == "" {
@@ -261,7 +261,7 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 	}
 	m := p.FindStringSubmatch(heard)
 	if m == nil {
-		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(heard)))
+		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(mask(heard, k.t.Password))))
 	}
 	k.state = k.c.States.of(m[1])
 	return false, nil
