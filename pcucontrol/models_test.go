@@ -247,18 +247,34 @@ func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
 }
 
 func TestNamesResolve(t *testing.T) {
-	for name, want := range map[string]string{"OpenIPMI": "OpenIPMI", "Dell IPMI card": "OpenIPMI", "APCControl1p4": "APCControl1p4"} {
+	for name, want := range map[string]string{
+		"APCControl12p3": "APCControl12p3", "APCControl1p4": "APCControl1p4", "APCControl121p3": "APCControl121p3", "APCControl121p1": "APCControl121p1",
+		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP",
+		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown", "BayTech": "BayTech",
+		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
+		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
+		// By what they contain.
+		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
+		"Dell IPMI card": "OpenIPMI", "PM211MIP": "Manual", "ManualPCU": "Manual", "": "Manual",
+		// The first family that fits is taken, and exact names before all.
+		"BayTech next to an APC": "BayTech", "IPMI of a DRAC": "DRAC",
+	} {
 		if m, err := pcucontrol.Resolve(name); err != nil || m.Name != want {
 			t.Errorf("%q gives %q, %v", name, m.Name, err)
 		}
 	}
-	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
-		if _, err := pcucontrol.Resolve(name); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP", "baytek": "BayTech", "redfisch": "near it are "} {
+		_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1"})
+		if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), near) {
 			t.Errorf("%q gives %v", name, err)
 		}
 	}
-	_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: "openimpi", Host: "10.0.0.1"})
-	if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), "near it are OpenIPMI") {
-		t.Errorf("an unknown model gives %v", err)
+}
+
+func TestNobodyButPeopleSwitchesAManualPCU(t *testing.T) {
+	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
+		if _, err := pcucontrol.Cycle(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1", Outlet: 1}); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			t.Errorf("%q gives %v", name, err)
+		}
 	}
 }

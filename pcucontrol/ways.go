@@ -26,6 +26,9 @@ func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.
 		}
 		return Result{}, err
 	}
+	if m.Name == Manual {
+		return Result{}, &Error{Unsupported, t.Host, "find a driver", "a manual PCU is switched by people"}
+	}
 	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
 		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
 	}

@@ -13,6 +13,7 @@ import (
 const (
 	Done      = "done"
 	Sent      = "sent" // given to the device or the mail server, not verified
+	Asked     = "asked" // people were asked to do it
 	Refused   = "refused"
 	Failed    = "failed"
 	Ambiguous = "ambiguous" // it may have happened; never blindly repeated
