@@ -49,6 +49,7 @@ func (a *app) pcu() *cobra.Command {
 		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", pcucontrol.Cycle, true),
 		a.power("on", "Turn an outlet on", pcucontrol.TurnOn, true),
 		a.power("off", "Turn an outlet off", pcucontrol.TurnOff, true),
+		a.pcuForget(),
 	)
 	return cmd
 }
