@@ -27,9 +27,14 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 	if err != nil {
 		return RungResult{}, err
 	}
+	_, err = a.Store.Action(ctx, in.Key)
+	begun := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return RungResult{}, err
+	}
 	for _, condition := range in.When {
 		ok, reason, err := a.holds(ctx, condition, in, node)
-		if err != nil || !ok {
+		if !begun && (err != nil || !ok) {
 			return RungResult{Outcome: Passed, Reason: reason}, err
 		}
 	}
@@ -42,20 +47,27 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return RungResult{}, err
 	}
 	defer release()
-	decision, err := a.mayPower(ctx, kind, node)
-	if err != nil {
-		return RungResult{}, err
-	}
-	if !decision.Do {
-		res := RungResult{Outcome: Passed, Reason: decision.Reason}
-		if !decision.Until.IsZero() {
-			res.Outcome, res.Until = Wait, decision.Until
+	if !begun { // what is begun must not count against itself: the outlet may be off
+		decision, err := a.mayPower(ctx, kind, node)
+		if err != nil {
+			return RungResult{}, err
 		}
-		return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
+		if !decision.Do {
+			res := RungResult{Outcome: Passed, Reason: decision.Reason}
+			if !decision.Until.IsZero() {
+				res.Outcome, res.Until = Wait, decision.Until
+			}
+			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
+		}
 	}
 	if a.manual(pcu) {
 		return a.ask(ctx, in, kind, node, pcu)
 	}
+	return a.give(ctx, in, kind, node, pcu)
+}
+
+// give writes down what is intended and does it; what was intended before is not done again.
+func (a *Activities) give(ctx context.Context, in RungInput, kind string, node store.Node, pcu store.PCU) (RungResult, error) {
 	drive, err := a.drive(ctx, pcu, node.Outlet)
 	if err != nil {
 		return RungResult{}, err
@@ -136,6 +148,8 @@ func (a *Activities) resume(ctx context.Context, action store.Action, pcu *drive
 	switch action.Outcome {
 	case store.Done, store.Sent:
 		return RungResult{Outcome: Acted, Reason: action.Detail}, nil
+	case store.Asked:
+		return RungResult{Outcome: Acted, Asked: true, Reason: action.Detail}, nil
 	case store.Failed:
 		return RungResult{Outcome: Passed, Reason: action.Detail}, nil
 	}

@@ -109,7 +109,7 @@ func (a *Activities) ask(ctx context.Context, in RungInput, kind string, node st
 		} else {
 			reason += "mail.admins names nobody to ask"
 		}
-		return RungResult{Outcome: Passed, Reason: reason}, a.skip(ctx, in.Key, in.Ref, reason)
+		return RungResult{Outcome: Passed, Reason: reason}, a.skip(ctx, in.Key+"/ask", in.Ref, reason)
 	}
 	asked := fmt.Sprintf("asked the admins to power-cycle outlet %d of %s by hand", node.Outlet, p.Name)
 	action, existed, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: kind, Issue: in.Ref.ID, Node: node.Hostname, Site: node.Site, PCU: p.PCUID, Reason: node.Reason})
