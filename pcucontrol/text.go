@@ -88,7 +88,9 @@ func (d text) test(ctx context.Context, t Target) (Result, error) {
 		if t.Outlet == 0 && !d.c.Single || len(steps) == 0 {
 			return nil
 		}
-		r.Note = "logged in and found the outlet"
+		if !d.c.Single {
+			r.Note = "logged in and found the outlet"
+		}
 		return k.run(ctx, "test", steps)
 	})
 	r.Verified = err == nil
