@@ -51,6 +51,7 @@ lint: ## staticcheck, and workflowcheck for what would break determinism
 	@cd dev && go vet ./... && go run $(STATICCHECK) ./...
 
 bench: build ## measure against the old way, in the same run
+	@go test ./pcucontrol -run '^$$' -bench . -benchtime 3x
 	@exec bin/monitor-testbed bench
 
 FUZZTIME ?= 30s

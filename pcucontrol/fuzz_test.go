@@ -212,7 +212,7 @@ func FuzzRMCPHandshake(f *testing.F) {
 	f.Add(opened, []byte{0x0d, 0, 0, 0, 0, 0, 0}, []byte{0x0f})
 	f.Fuzz(func(t *testing.T, open, rakp2, rakp4 []byte) {
 		for _, suite := range cipherSuites() {
-			s := &rmcp{conn: &answers{left: [][]byte{open, rakp2, rakp4}}, t: Target{Host: "bmc", User: "admin", Password: fuzzPassword}, suite: suite, privilege: privilegeUser}
+			s := &rmcp{conn: &answers{left: [][]byte{open, rakp2, rakp4}}, t: Target{Host: "bmc", User: "admin", Password: fuzzPassword}, suite: suite, privilege: privilegeUser, waits: answerWaits()[:1]}
 			err := s.open(t.Context())
 			if err == nil {
 				t.Error("a BMC that cannot know the password was believed")
@@ -224,7 +224,7 @@ func FuzzRMCPHandshake(f *testing.F) {
 
 // FuzzRMCPPacket opens packets of a session, with a true signature over anything and with none.
 func FuzzRMCPPacket(f *testing.F) {
-	s := &rmcp{t: Target{Host: "bmc"}, suite: cipherSuites()[1], console: 1, k1: make([]byte, 20), k2: make([]byte, 20)}
+	s := &rmcp{t: Target{Host: "bmc"}, suite: cipherSuites()[1], waits: answerWaits()[:1], console: 1, k1: make([]byte, 20), k2: make([]byte, 20)}
 	bmc := &rmcp{suite: s.suite, bmc: s.console, k1: s.k1, k2: s.k2}
 	f.Add(bmc.seal(message(1, 1, chassisStatus, []byte{0, 1, 0, 0})))
 	f.Add(make([]byte, 2*aes.BlockSize))

@@ -8,7 +8,7 @@ import (
 
 // ipmi drives a baseboard management controller by RMCP+ (IPMI 2.0 over UDP). It switches one machine: the outlet has no
 // meaning to it.
-type ipmi struct{}
+type ipmi struct{ suites *suiteMemory }
 
 // Commands of the chassis (network function 0) and what chassis control takes. Source: IPMI 2.0, 28.2 and 28.3.
 const (
@@ -28,7 +28,7 @@ func (d ipmi) status(ctx context.Context, t Target) (Result, error) {
 
 func (d ipmi) look(ctx context.Context, t Target, privilege byte, note string) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilege)
+	s, err := openRMCP(ctx, t, privilege, d.suites)
 	if err != nil {
 		return r, err
 	}
@@ -58,7 +58,7 @@ func (ipmi) state(ctx context.Context, s *rmcp) (State, error) {
 // cycle twice. Off and on may each be said again.
 func (d ipmi) set(ctx context.Context, t Target, op operation) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilegeOperator)
+	s, err := openRMCP(ctx, t, privilegeOperator, d.suites)
 	if err != nil {
 		return r, err
 	}

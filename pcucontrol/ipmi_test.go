@@ -45,6 +45,39 @@ func TestIPMICipherSuites(t *testing.T) {
 	}
 }
 
+// deafTo drops what asks for a session by one authentication algorithm.
+type deafTo struct {
+	net.PacketConn
+	algorithm byte
+}
+
+func (d deafTo) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := d.PacketConn.ReadFrom(b)
+		if err != nil || n < 29 || b[5] != 0x10 || b[28] != d.algorithm {
+			return n, from, err
+		}
+	}
+}
+
+func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
+	t.Parallel()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
+	go func() { _ = d.ServePacket(deafTo{c, 3}) }() // of suite 17
+	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+	for _, limit := range []time.Duration{4 * time.Second, time.Second} {
+		start := time.Now()
+		if res, err := pcucontrol.Status(short(t), target); err != nil || res.After != pcucontrol.On || time.Since(start) > limit {
+			t.Errorf("%+v, %v after %v", res, err, time.Since(start))
+		}
+	}
+}
+
 func TestIPMIKeepsToItsDeadline(t *testing.T) {
 	t.Parallel()
 	d, _, target := raise(t, "OpenIPMI", "udp")

@@ -59,7 +59,7 @@ func (r *rack) events() string {
 const password = "s3cret-Pw"
 
 // raise starts the testbed's device of a model on loopback.
-func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
+func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
 	t.Helper()
 	r := &rack{}
 	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
@@ -87,13 +87,13 @@ func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucont
 	return d, r, target
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func short(t *testing.T) context.Context { return within(t, 8*time.Second) }
+func short(t testing.TB) context.Context { return within(t, 8*time.Second) }
 
 // everyFace runs a test for each model on each of its transports.
 func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport)) {

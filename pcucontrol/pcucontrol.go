@@ -30,7 +30,7 @@ type Target struct {
 
 	User     string
 	Password string // where ssh is spoken, it may be a private key, as PEM
-	Outlet   int // as printed on the device, from 1; 0 where there is but one machine
+	Outlet   int    // as printed on the device, from 1; 0 where there is but one machine
 
 	// ConnectTimeout bounds the making of one connection; 0 is 15 seconds.
 	ConnectTimeout time.Duration

@@ -85,7 +85,7 @@ func Open(dirs ...string) (*Catalog, error) {
 // protocols are the models that need code. Where a model of that name has a conversation, too, that is the second choice.
 func protocols() []ModelInfo {
 	return []ModelInfo{
-		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{})),
+		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{&suiteMemory{}})),
 		model(Manual, "switched by people, whom Monitor asks", true),
 		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{})),
 		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
