@@ -152,6 +152,8 @@ func (a *Activities) resume(ctx context.Context, action store.Action, pcu *drive
 		return RungResult{Outcome: Acted, Asked: true, Reason: action.Detail}, nil
 	case store.Failed:
 		return RungResult{Outcome: Passed, Reason: action.Detail}, nil
+	case store.Skipped:
+		return RungResult{Outcome: Wait, Reason: action.Detail}, nil
 	}
 	return a.afterAmbiguity(ctx, action.Key, pcu)
 }
