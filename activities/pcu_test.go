@@ -245,3 +245,26 @@ func TestARetryNeverGivesThePowerCommandAgain(t *testing.T) {
 		t.Errorf("a dead worker's command gives %+v, %v and %d switchings", res, err, r.count()-before)
 	}
 }
+
+func TestLegacyIsForThePCUsThatAreNamed(t *testing.T) {
+	h := newHouse(t, "DRAC", "127.0.0.1:1")
+	p, err := h.Store.PCU(t.Context(), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		names []string
+		want  bool
+	}{
+		{nil, false},
+		{[]string{"DRA", "pcu1", ""}, false},
+		{[]string{"HPiLO", "DRAC"}, true},
+		{[]string{"pcu1.princeton.example"}, true},
+	} {
+		h.PCULegacy = c.names
+		d, err := h.drive(t.Context(), p, 3)
+		if err != nil || d.target.Legacy != c.want || d.target.Host != "127.0.0.1" || d.target.Port != 1 || d.target.Outlet != 3 || d.target.Password != secret {
+			t.Errorf("with %q the target is on %s:%d, outlet %d, legacy %v, %v", c.names, d.target.Host, d.target.Port, d.target.Outlet, d.target.Legacy, err)
+		}
+	}
+}
