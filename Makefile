@@ -59,7 +59,7 @@ FUZZTIME ?= 30s
 fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part of `make test`
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$pkg/*_test.go | cut -c6-); do \
-			echo "fuzzing $$pkg $$name ..."; go test ./$$pkg -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME); \
+			echo "fuzzing $$pkg $$name ..."; go test ./$$pkg -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s; \
 		done; \
 	done
 
