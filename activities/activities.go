@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
@@ -25,6 +26,7 @@ type Activities struct {
 	Prober   *probe.Prober
 	Mail     *notify.Sender
 	Temporal client.Client
+	PCUs     *pcucontrol.Catalog
 	Numbers  policy.Numbers
 	Log      *slog.Logger
 
@@ -32,6 +34,8 @@ type Activities struct {
 	Admins     []string      // who is told what no site can mend
 	BatchSize  int           // targets a probe activity
 	PCUTimeout time.Duration // for one conversation with a PCU
+	PCUConnect time.Duration // for one connection to it
+	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
 	PLCCache   time.Duration // how old the PLC snapshot may be
 	SweepEvery time.Duration
 }

@@ -23,6 +23,7 @@ const (
 	Online  Kind = "online"  // what was down is back: thanks
 	Cleared Kind = "cleared" // back, and every penalty is gone
 	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
+	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 )
 
 // Notice is one message to the people of a site, or to the admins, before it is put into words.

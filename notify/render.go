@@ -44,7 +44,7 @@ func Render(n Notice) (Message, error) {
 
 func (n Notice) check() error {
 	switch n.Kind {
-	case Down, PCUDown, Online, Cleared, Flagged:
+	case Down, PCUDown, Online, Cleared, Flagged, ByHand:
 	case Penalty:
 		if n.Level < 1 || n.Level > 2 {
 			return fmt.Errorf("penalty level %d has no text", n.Level)
@@ -87,6 +87,8 @@ func (n Notice) subject() string {
 			needs = "need"
 		}
 		return prefix + what + " " + needs + " an admin"
+	case ByHand:
+		return prefix + "please power-cycle " + what + " by hand"
 	case Penalty:
 		limit := "no new slices"
 		if n.Level == 2 {

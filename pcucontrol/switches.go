@@ -72,7 +72,10 @@ func (s switches) set(ctx context.Context, t Target, op operation) (Result, erro
 		if err := s.power(ctx, t, &r, "off", s.off, Off); err != nil {
 			return r, err
 		}
-		command = s.on
+		if err := s.power(ctx, t, &r, "on", s.on, On); err != nil { // whatever it is, the outlet is not as it was
+			return r, &Error{Ambiguous, t.Host, "on", "the outlet was turned off; " + err.Error()}
+		}
+		return r, nil
 	case op == opCycle && s.read != nil && s.lag > 0:
 		s = s.lagging(ctx)
 	}

@@ -189,7 +189,7 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	switch res.Outcome {
 	case activities.Acted:
 		is.tried = append(is.tried, rung.String()+": "+res.Reason)
-		is.rebooted = is.rebooted || rung.Do == Reboot
+		is.rebooted = is.rebooted || rung.Do == Reboot && !res.Asked
 		if is.rung == index { // an operator's skip may have moved on meanwhile
 			is.advance()
 		}

@@ -89,6 +89,7 @@ func kinds() []kind {
 	both := []string{"telnet", "ssh"}
 	list := []kind{
 		{"OpenIPMI", []string{"udp"}, newBMC},
+		{"APCSNMP", []string{"udp"}, newSNMPRack},
 		{"APCControl", []string{"ssh", "telnet"}, func(o Options) (Device, error) { return newAPCCLI(o), nil }},
 		{"WTIIPS4", []string{"telnet"}, func(o Options) (Device, error) { return newWTI(o, "IPS> "), nil }},
 		{"WTINPS", both, func(o Options) (Device, error) { return newWTI(o, "NPS> "), nil }},
