@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/bougou/go-ipmi/pkg/bmc"
@@ -22,6 +23,11 @@ type BMC struct {
 }
 
 func newBMC(o Options) (Device, error) { return &BMC{Options: o}, nil }
+
+// Faults are those of every device but a prompt, which it has not.
+func (*BMC) Faults() []Fault {
+	return slices.DeleteFunc(commonFaults(), func(f Fault) bool { return f.Name == Strange })
+}
 
 // Network is udp.
 func (*BMC) Network() string { return "udp" }

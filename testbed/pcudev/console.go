@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // console is one session of lines, over telnet or in an ssh channel.
@@ -12,6 +13,7 @@ type console struct {
 	io.Writer
 	r      *bufio.Reader
 	telnet bool
+	keys   string // that are a line by themselves
 }
 
 func newConsole(rw io.ReadWriter) *console { return &console{Writer: rw, r: bufio.NewReader(rw)} }
@@ -24,7 +26,7 @@ func newTelnet(rw io.ReadWriter) *console {
 
 func (c *console) say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
 
-// line reads a line, with an echo of it or of stars. What a client negotiates is passed over: we said what we do at the start.
+// line reads a line, with an echo of it or of stars.
 func (c *console) line(echo bool) (string, error) {
 	var b []byte
 	for {
@@ -37,6 +39,8 @@ func (c *console) line(echo bool) (string, error) {
 			if err := c.option(); err != nil {
 				return "", err
 			}
+		case strings.IndexByte(c.keys, ch) >= 0:
+			return string(ch), nil
 		case ch == '\r':
 			// Not to wait for what may never come, an LF is only taken if it is here.
 			if c.r.Buffered() > 0 {
@@ -66,14 +70,25 @@ func (c *console) line(echo bool) (string, error) {
 	}
 }
 
-// option reads what follows an IAC: command and, for the four negotiations, one option; a subnegotiation up to its end.
+// option reads what follows an IAC: command and, for the four negotiations, one option; a subnegotiation up to its end. What a
+// client offers or wants beside what we said at the start is refused.
 func (c *console) option() error {
+	const sb, will, wont, do, dont = 250, 251, 252, 253, 254
 	command, err := c.r.ReadByte()
-	if err != nil || command < 250 {
+	if err != nil || command < sb {
 		return err
 	}
-	if command > 250 {
-		_, err = c.r.ReadByte()
+	if command > sb {
+		option, err := c.r.ReadByte()
+		ours := option == 1 || option == 3
+		switch {
+		case command == do && !ours:
+			_, err = c.Write([]byte{255, wont, option})
+		case command == will && option == 3:
+			_, err = c.Write([]byte{255, do, option})
+		case command == will:
+			_, err = c.Write([]byte{255, dont, option})
+		}
 		return err
 	}
 	for last := byte(0); ; {

@@ -30,6 +30,8 @@ type Device interface {
 	ServePacket(c net.PacketConn) error
 	// Break gives the device a fault; empty mends it.
 	Break(fault string)
+	// Faults are those it can have.
+	Faults() []Fault
 }
 
 // Options say what a device is.
@@ -147,10 +149,15 @@ type faults struct {
 	mu      sync.Mutex
 	broken  string
 	session bool
+	drops   bool // the first connection, whatever else is wrong
+	seen    bool // a connection since it broke
 }
 
 // Network is that of most devices.
 func (*faults) Network() string { return "tcp" }
+
+// Faults are those of every device.
+func (*faults) Faults() []Fault { return commonFaults() }
 
 // ServePacket is not for devices that speak TCP.
 func (*faults) ServePacket(net.PacketConn) error { return errors.New("this device speaks tcp") }
@@ -159,7 +166,7 @@ func (*faults) ServePacket(net.PacketConn) error { return errors.New("this devic
 func (f *faults) Break(fault string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.broken = fault
+	f.broken, f.seen = fault, false
 }
 
 func (f *faults) fault() string {
@@ -170,6 +177,9 @@ func (f *faults) fault() string {
 
 // dead plays the faults that leave no conversation.
 func (f *faults) dead(c io.ReadWriter) bool {
+	if f.dropFirst() {
+		return true
+	}
 	switch f.fault() {
 	case Refuses:
 		return true

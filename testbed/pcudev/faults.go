@@ -1,0 +1,108 @@
+package pcudev
+
+import (
+	"io"
+	"time"
+)
+
+// Fault is something that can be wrong with a device, or a habit of its firmware; Break takes its name.
+type Fault struct{ Name, About string }
+
+// The faults of devices with a conversation, and of some of them.
+const (
+	Slow         = "slow"                       // a byte at a time
+	DropsFirst   = "drops the first connection" // the next one is answered
+	NoQuestion   = "asks no question"           // acts without (Y/N)?
+	AsksAgain    = "asks the user name again"   // after logging in
+	AsksPassword = "asks a password only"
+	AsksChoice   = "asks a selection first"
+	HangsCtrlC   = "hangs until Ctrl-C" // after the password
+	Alternates   = "alternates prompts" // RPC-28> and RPC-28A>
+	NoRacadm     = "wants no racadm"    // commands come without that word
+	OtherPrompt  = "has another prompt" // /admin1-> instead of $
+	Lags         = "lags"               // tells the old state for a while
+)
+
+func commonFaults() []Fault {
+	return []Fault{
+		{WrongPassword, "the right password is refused"},
+		{Busy, "somebody else is logged in (port in use)"},
+		{Mute, "takes connections and says nothing"},
+		{Refuses, "hangs up at once"},
+		{Strange, "shows the prompt of something else"},
+		{Babbles, "talks without end"},
+		{StaysOff, "what was turned off does not come on again"},
+	}
+}
+
+func spokenFaults() []Fault {
+	return append(commonFaults(), Fault{Slow, "talks a byte at a time"}, Fault{DropsFirst, "hangs up once, then answers"})
+}
+
+// Faults are those that any device can have.
+func Faults() []Fault {
+	seen := map[string]bool{}
+	var all []Fault
+	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), dracFaults(), {{CableError, "iPAL: reports a broken cable to every outlet"}}} {
+		for _, f := range list {
+			if !seen[f.Name] {
+				seen[f.Name] = true
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
+
+func baytechFaults(menu bool) []Fault {
+	list := []Fault{{NoQuestion, "BayTech, WTI: acts without (Y/N)?"}, {AsksPassword, "BayTech, by telnet: asks for no name"},
+		{AsksChoice, "BayTech, by telnet: Enter Selection> before the prompt"}, {HangsCtrlC, "BayTech: silent after the password until Ctrl-C"}}
+	if menu {
+		list = append(list, Fault{AsksAgain, "BayTech with a menu: asks for the name once more after the choice"})
+	}
+	return append(list, Fault{Alternates, "BayTech: prompts RPC-28> and RPC-28A> by turns"})
+}
+
+func wtiFaults() []Fault { return []Fault{{NoQuestion, "acts without Sure?"}} }
+
+func dracFaults() []Fault {
+	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"}, {Lags, "DRAC: says Powering OFF for a while"}}
+}
+
+// dropFirst is whether to hang up on this connection because it is the first.
+func (f *faults) dropFirst() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	drop := (f.drops || f.broken == DropsFirst) && !f.seen
+	f.seen = true
+	return drop
+}
+
+// pace makes a slow device's output come a byte at a time.
+func (f *faults) pace(rw io.ReadWriter) io.ReadWriter {
+	if f.fault() == Slow {
+		return drip{rw}
+	}
+	return rw
+}
+
+type drip struct{ io.ReadWriter }
+
+func (d drip) Write(p []byte) (int, error) {
+	for i := range p {
+		if _, err := d.ReadWriter.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return len(p), nil
+}
+
+// set switches an outlet; one that stays off hears no on.
+func (f *faults) set(o Outlets, n int, on bool) error {
+	if on && f.fault() == StaysOff {
+		_, err := o.State(n)
+		return err
+	}
+	return o.Set(n, on)
+}

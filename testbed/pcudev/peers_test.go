@@ -1,0 +1,181 @@
+package pcudev_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/testbed/debian"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+// peer is a real client from Debian, what it is told to do with one of our devices, and what must come of it. In the words of its
+// command line {host}, {port}, {user}, {password} and {options} (of ssh) are filled in.
+type peer struct {
+	name             string
+	pkg              string
+	model, transport string
+	command          []string // the first word is the program
+	says             string   // what it prints when it is content
+	events           string   // what the device switched
+	port             int      // for clients that know but one
+	fault            string
+}
+
+const sshQuietly = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+
+// fence is a fence agent's command line on the third outlet.
+func fence(agent, action, more string) []string {
+	words := "fence_" + agent + " -a {host} -u {port} -l {user} -p {password} -o " + action + " --power-wait=0 " + more
+	return strings.Fields(words)
+}
+
+// bySSH is the same over ssh.
+func bySSH(agent, action, more string) []string {
+	return append(fence(agent, action, more), "--ssh", "--ssh-options={options}")
+}
+
+func ipmi(words string) []string {
+	return strings.Fields("ipmitool -I lanplus -H {host} -p {port} -U {user} -P {password} " + words)
+}
+
+// person types what they see fit: each pair of words is what to wait for, or silence, and what to type then.
+func person(spawn string, talk ...string) []string {
+	script := "set timeout 20; spawn -noecho " + spawn + "; expect_after timeout {puts STUCK; exit 1} eof {puts HUNGUP; exit 1}; "
+	for i := 0; i+1 < len(talk); i += 2 {
+		wait := fmt.Sprintf("expect {%s}", talk[i])
+		if talk[i] == silence {
+			wait = "sleep 1"
+		}
+		script += fmt.Sprintf("%s; send -- \"%s\"; ", wait, talk[i+1])
+	}
+	return []string{"expect", "-c", script + "expect eof {exit 0}"}
+}
+
+const silence = "(silence)"
+
+func peers() []peer {
+	const telnet, ssh = "telnet {host} {port}", "ssh {options} -p {port} {user}@{host}"
+	list := []peer{
+		{name: "fence_apc lists the outlets of 12p3's menus", model: "APCControl12p3", transport: "telnet", command: fence("apc", "list", ""), says: "8,Outlet 8"},
+		{name: "fence_apc reboots by the menus of 12p3", model: "APCControl12p3", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by the menus of 121p3", model: "APCControl121p3", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc turns off by the menus of 121p1", model: "APCControl121p1", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_apc turns off by the menus of 13p13", model: "APCControl13p13", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_apc reboots by menus over ssh", model: "APCControl12p3", transport: "ssh", command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by AOS 5's command line over telnet", model: "APCControl", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by AOS 5's command line over ssh", model: "APCControl", transport: "ssh", command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_wti reboots by telnet", model: "WTIIPS4", transport: "telnet", command: fence("wti", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_wti turns off by ssh", model: "WTINPS", transport: "ssh", command: bySSH("wti", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_drac5 reboots by ssh", model: "DRAC", transport: "ssh", command: bySSH("drac5", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_drac5 waits for a host that powers off slowly", model: "DRAC", transport: "ssh", command: bySSH("drac5", "off", ""), says: "Success: Powered OFF", events: "1 off", fault: pcudev.Lags},
+		{name: "fence_ilo_ssh reboots", model: "HPiLO", transport: "ssh", command: bySSH("ilo_ssh", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ilo4_ssh resets", model: "HPiLO", transport: "ssh", command: bySSH("ilo4_ssh", "reboot", "--method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ipmilan reboots", model: "OpenIPMI", transport: "udp", command: fence("ipmilan", "reboot", "-P"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ipmilan cycles", model: "OpenIPMI", transport: "udp", command: fence("ipmilan", "reboot", "-P --method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "ipmitool cycles", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("chassis power cycle"), says: "Cycle", events: "1 off, 1 on"},
+		{name: "ipmitool turns off with cipher suite 17", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 17 chassis power off"), says: "Down/Off", events: "1 off"},
+		{name: "ipmitool reads the status with cipher suite 3", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 3 chassis status"), says: "System Power         : on"},
+		{name: "a person with telnet reboots a BayTech", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", events: "3 off, 3 on", says: "Bye",
+			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `Y\r`, "RPC3-NC>", `Logout\r`)},
+		{name: "a person with telnet changes their mind", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", says: "Bye",
+			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `N\r`, "RPC3-NC>", `Logout\r`)},
+		{name: "a person with ssh goes through a BayTech's menu", pkg: "openssh-client", model: "BayTech", transport: "ssh", events: "3 off", says: "Bye",
+			command: person(ssh, "assword: ", `{password}\r`, "Request :", `5\r`, "DS-RPC>", `Off 3\r`, "(Y/N)? ", `y\r`, "DS-RPC>", `logout\r`, "Request :", `T\r`)},
+		{name: "a person with ssh wakes a BayTech by Ctrl-C", pkg: "openssh-client", model: "BayTechCtrlC", transport: "ssh", says: "Bye",
+			command: person(ssh, "assword: ", `{password}\r`, silence, `\003`, "Request :", `T\r`)},
+		{name: "a person with telnet pulses an iPAL's outlet", pkg: "telnet", model: "IPAL", transport: "telnet", events: "3 off, 3 on", says: "Bye",
+			command: person(telnet, silence, `\r`, silence, `\r`, "Password > ", `{password}\r`, "Enter > ", `P3\r`, "Enter > ", `X\r`)},
+		{name: "a person with telnet goes up and down an APC's menus by ESC", pkg: "telnet", model: "APCControl1p4", transport: "telnet", says: "Bye",
+			command: person(telnet, "User Name : ", `{user}\r`, "Password  : ", `{password}\r`, "Logout", `1\r`, "Outlet 3", `3\r`, "State", `\033`, "Outlet 3", `\033`, "Logout", `4\r`)},
+	}
+	for i := range list {
+		if list[i].pkg == "" {
+			list[i].pkg = "fence-agents"
+		}
+	}
+	return list
+}
+
+const password = "s3cret-Pw"
+
+func TestRealClientsDriveOurDevices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: real clients take their time")
+	}
+	for _, p := range peers() {
+		t.Run(p.name, func(t *testing.T) {
+			path := debian.Need(t, p.command[0], map[bool]string{true: "expect", false: p.pkg}[p.command[0] == "expect"])
+			if p.command[0] == "expect" {
+				debian.Need(t, map[string]string{"telnet": "telnet", "openssh-client": "ssh"}[p.pkg], p.pkg)
+			}
+			t.Parallel()
+			rack, where := raise(t, p)
+			host, port, _ := net.SplitHostPort(where)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			fill := strings.NewReplacer("{host}", host, "{port}", port, "{user}", "admin", "{password}", password, "{options}", sshQuietly)
+			var words []string
+			for _, w := range p.command[1:] {
+				words = append(words, fill.Replace(w))
+			}
+			cmd := exec.CommandContext(ctx, path, words...)
+			cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TERM=vt100")
+			out, err := cmd.CombinedOutput()
+			if !strings.Contains(string(out), p.says) {
+				t.Fatalf("%s does not say %q (%v): %s", filepath.Base(path), p.says, err, out)
+			}
+			for end := time.Now().Add(5 * time.Second); events(rack) != p.events && time.Now().Before(end); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if got := events(rack); got != p.events {
+				t.Errorf("it switched %q, not %q; %s", got, p.events, out)
+			}
+		})
+	}
+}
+
+// raise serves a peer's device on loopback.
+func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
+	t.Helper()
+	rack, err := pcudev.NewRack(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: "admin", Password: password, Outlets: rack, OffTime: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Break(p.fault)
+	address := fmt.Sprintf("127.0.0.1:%d", p.port)
+	if d.Network() == "udp" {
+		c, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		go func() { _ = d.ServePacket(c) }()
+		return rack, c.LocalAddr().String()
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("port %d, the only one this client knows, is taken: %v", p.port, err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() { _ = d.Serve(l) }()
+	return rack, l.Addr().String()
+}
+
+func events(r *pcudev.Rack) string {
+	var words []string
+	for _, e := range r.Events() {
+		words = append(words, fmt.Sprintf("%d %s", e.Outlet, e.State))
+	}
+	return strings.Join(words, ", ")
+}
