@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -133,7 +133,7 @@ func (s *pcuSettings) password() (made string, err error) {
 	if s.Password = os.Getenv(passwordVariable); s.Password != "" {
 		return "", nil
 	}
-	s.Password = "pw" + strconv.FormatInt(time.Now().UnixNano()%1e8, 10)
+	s.Password = rand.Text()[:10]
 	return ", password " + s.Password, nil
 }
 
@@ -169,14 +169,12 @@ func breakAs(d pcudev.Device, fault string) error {
 		d.Break("")
 		return nil
 	}
-	for _, f := range pcudev.Faults() {
-		if strings.ReplaceAll(f.Name, "-", " ") == name {
+	var names []string
+	for _, f := range d.Faults() {
+		if strings.EqualFold(strings.ReplaceAll(f.Name, "-", " "), name) {
 			d.Break(f.Name)
 			return nil
 		}
-	}
-	var names []string
-	for _, f := range pcudev.Faults() {
 		names = append(names, f.Name)
 	}
 	return fmt.Errorf("no fault is %q; there are %s", fault, strings.Join(names, ", "))
