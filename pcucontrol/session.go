@@ -77,27 +77,6 @@ func (s *session) fail(kind Kind, doing, detail string) error {
 	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
 }
 
-// mask hides a password, and what may be a piece of one at either end of a text that was cut.
-func mask(text, password string) string {
-	const stars = "********"
-	if password == "" {
-		return text
-	}
-	text = strings.ReplaceAll(text, password, stars)
-	for n := len(password) - 1; n > 2; n-- {
-		if rest, ok := strings.CutSuffix(text, password[:n]); ok {
-			text = rest + stars
-			break
-		}
-	}
-	for n := 1; n < len(password)-2; n++ {
-		if rest, ok := strings.CutPrefix(text, password[n:]); ok {
-			return stars + rest
-		}
-	}
-	return text
-}
-
 // tail is the end of a text as errors show it.
 func tail(text string) string {
 	return strconv.Quote(text[max(0, len(text)-200):])

@@ -46,7 +46,9 @@ func pcuCommand() *cobra.Command {
 		Example: `  monitor-testbed pcu --model APCControl12p3 --listen 127.0.0.1:2323 --user apc --password-file pw --state-file state.json
   monitor-testbed pcu --model BayTech --transport ssh --listen 127.0.0.1:0 --outlets 8 --fault "asks the user name again"
   monitor-testbed pcu --model OpenIPMI --listen 127.0.0.1:6230 --off-time 3s --fault-file fault & echo busy > fault`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.Model, "model", "", "`model` as PLC names it")
