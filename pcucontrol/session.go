@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -45,12 +46,12 @@ func newSession(ctx context.Context, t Target, conn net.Conn, r io.Reader, w io.
 	s.closes = []func() error{func() error { stop(); return nil }, conn.Close}
 	go func() {
 		defer close(s.chunks)
+		buf := make([]byte, 32<<10) // large, for each chunk is searched for every pattern
 		for {
-			buf := make([]byte, 4096)
 			n, err := r.Read(buf)
 			if n > 0 {
 				select {
-				case s.chunks <- buf[:n]:
+				case s.chunks <- bytes.Clone(buf[:n]):
 				case <-s.done:
 					return
 				}

@@ -12,6 +12,7 @@ type amt struct{ s *site }
 
 func newAMT(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = twoTongues()
 		d := amt{s}
 		m := http.NewServeMux()
 		m.HandleFunc("POST /wsman", func(w http.ResponseWriter, r *http.Request) {

@@ -50,9 +50,9 @@ func (p *sockets) switchTo(n int, command string) {
 	case "0":
 		_ = p.s.Outlets.Set(n, false)
 	case "1":
-		_ = p.s.Outlets.Set(n, true)
+		_ = p.s.set(p.s.Outlets, n, true)
 	case "t":
-		_ = p.s.Outlets.Set(n, !on)
+		_ = p.s.set(p.s.Outlets, n, !on)
 	case "r":
 		_ = p.s.cycle(p.s.Outlets, n, p.s.OffTime)
 	}
@@ -61,6 +61,7 @@ func (p *sockets) switchTo(n int, command string) {
 // newEPowerSwitch is the new one, which takes Basic.
 func newEPowerSwitch(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = epowerswitchFaults()
 		page := &sockets{s: s}
 		m := http.NewServeMux()
 		for _, path := range []string{"/{$}", "/cmd.html", "/config/home_f.html"} {

@@ -2,6 +2,7 @@ package pcudev
 
 import (
 	"io"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,6 @@ const (
 	Alternates   = "alternates prompts" // RPC-28> and RPC-28A>
 	NoRacadm     = "wants no racadm"    // commands come without that word
 	OtherPrompt  = "has another prompt" // /admin1-> instead of $
-	Lags         = "lags"               // tells the old state for a while
 )
 
 func commonFaults() []Fault {
@@ -43,7 +43,7 @@ func spokenFaults() []Fault {
 func Faults() []Fault {
 	seen := map[string]bool{}
 	var all []Fault
-	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), dracFaults(), {{CableError, "iPAL: reports a broken cable to every outlet"}}} {
+	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), dracFaults(), ipalFaults(), tlsFaults(), twoTongues(), redfishFaults(), epowerswitchFaults()} {
 		for _, f := range list {
 			if !seen[f.Name] {
 				seen[f.Name] = true
@@ -66,7 +66,35 @@ func baytechFaults(menu bool) []Fault {
 func wtiFaults() []Fault { return []Fault{{NoQuestion, "acts without Sure?"}} }
 
 func dracFaults() []Fault {
-	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"}, {Lags, "DRAC: says Powering OFF for a while"}}
+	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"}, {Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}
+}
+
+func ipalFaults() []Fault {
+	return []Fault{{CableError, "iPAL: reports a broken cable to every outlet"}}
+}
+
+func tlsFaults() []Fault { return []Fault{{OldTLS, "https: speaks TLS 1.0 only"}} }
+
+func twoTongues() []Fault {
+	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management"}}
+}
+
+func redfishFaults() []Fault {
+	return []Fault{{Lags, ""}, {NoPowerCycle, "Redfish: has no PowerCycle among the reset types"}, {NoSessions, "Redfish: Basic only"},
+		{Several, "Redfish: one system for each outlet"}, {ActionInfo, "Redfish: the reset types are in a resource of their own"}}
+}
+
+func epowerswitchFaults() []Fault {
+	return []Fault{{ToldUnasked, "ePowerSwitchNew: hangs when a login is given before it asked"}}
+}
+
+// Faults are those it can have.
+func (s *site) Faults() []Fault {
+	list := slices.Concat(spokenFaults(), s.own)
+	if s.Transport == "https" {
+		list = append(list, tlsFaults()...)
+	}
+	return list
 }
 
 // dropFirst is whether to hang up on this connection because it is the first.

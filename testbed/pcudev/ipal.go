@@ -19,7 +19,7 @@ type ipal struct {
 
 // Faults are those of every device, and one of its own.
 func (*ipal) Faults() []Fault {
-	return append(spokenFaults(), Fault{CableError, "reports a broken cable to every outlet"})
+	return append(spokenFaults(), ipalFaults()...)
 }
 
 // Serve answers connections until the listener is closed.

@@ -1,6 +1,7 @@
 package pcudev_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -20,11 +21,12 @@ import (
 type peer struct {
 	name             string
 	pkg              string
+	also             string // a program the first one runs, and its package
 	model, transport string
 	command          []string // the first word is the program
 	says             string   // what it prints when it is content
 	events           string   // what the device switched
-	port             int      // for clients that know but one
+	at               string   // address and port, for clients that know but one port
 	fault            string
 }
 
@@ -95,12 +97,44 @@ func peers() []peer {
 		{name: "a person with telnet goes up and down an APC's menus by ESC", pkg: "telnet", model: "APCControl1p4", transport: "telnet", says: "Bye",
 			command: person(telnet, "User Name : ", `{user}\r`, "Password  : ", `{password}\r`, "Logout", `1\r`, "Outlet 3", `3\r`, "State", `\033`, "Outlet 3", `\033`, "Logout", `4\r`)},
 	}
+	list = append(list, webPeers()...)
 	for i := range list {
 		if list[i].pkg == "" {
 			list[i].pkg = "fence-agents"
 		}
+		if list[i].command[0] == "expect" {
+			list[i].also, list[i].pkg = map[string]string{"telnet": "telnet telnet", "openssh-client": "ssh openssh-client"}[list[i].pkg], "expect"
+		}
 	}
 	return list
+}
+
+func webPeers() []peer {
+	curl := func(words ...string) []string {
+		return append([]string{"curl", "-sS", "-i", "--max-time", "20"}, words...)
+	}
+	const ribcl = `<?xml version="1.0"?><RIBCL VERSION="2.0"><LOGIN USER_LOGIN="{user}" PASSWORD="{password}"><SERVER_INFO MODE="write"><RESET_SERVER/></SERVER_INFO></LOGIN></RIBCL>`
+	return []peer{
+		{name: "fence_redfish reboots", model: "Redfish", transport: "https", command: fence("redfish", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_redfish turns off one of several systems", model: "Redfish", transport: "https", fault: pcudev.Several, command: fence("redfish", "off", "--ssl-insecure --systems-uri=/redfish/v1/Systems/3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "curl resets by Redfish with Basic", pkg: "curl", model: "Redfish", transport: "https", says: " 204 ", events: "1 off, 1 on",
+			command: curl("-k", "-u", "{user}:{password}", "--json", `{"ResetType":"ForceRestart"}`, "https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset")},
+		{name: "curl gets a Redfish session", pkg: "curl", model: "Redfish", transport: "https", says: "X-Auth-Token",
+			command: curl("-k", "--http1.1", "--json", `{"UserName":"{user}","Password":"{password}"}`, "https://{host}:{port}/redfish/v1/SessionService/Sessions")},
+		{name: "fence_ilo reboots by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin", command: fence("ilo", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ilo2 turns off by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin", command: fence("ilo2", "off", "--ssl-insecure"), says: "Success: Powered OFF", events: "1 off"},
+		{name: "curl posts RIBCL", pkg: "curl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on", command: curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl")},
+		{name: "fence_amt reboots", model: "IntelAMT", transport: "http", also: "amttool amtterm", at: "127.0.0.90:16992", says: "Success: Rebooted", events: "1 off, 1 on",
+			command: strings.Fields("fence_amt -a {host} -p {password} -o reboot --power-wait=0")},
+		{name: "amttool cycles", pkg: "amtterm", model: "IntelAMT", transport: "http", at: "127.0.0.91:16992", says: "success", events: "1 off, 1 on",
+			command: []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"}, also: "amttool amtterm"},
+		{name: "curl reboots at an ePowerSwitch", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off, 3 on", command: curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html")},
+		{name: "curl is sent away by an ePowerSwitch without a login", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: "401 Unauthorized", command: curl("-d", "P3=r", "http://{host}:{port}/cmd.html")},
+		{name: "curl logs in to an old ePowerSwitch and reboots", pkg: "curl", model: "ePowerSwitchOld", transport: "http", says: "socket(3", events: "3 off, 3 on",
+			command: curl("-d", "pwd={password}", "http://{host}:{port}/elogin.html", "--next", "-sS", "-d", "P3=r", "http://{host}:{port}/econtrol.html")},
+		{name: "curl turns off at a Black Box by Digest", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off", command: curl("--digest", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
+		{name: "curl turns off at a Black Box by Basic", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off", command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
+	}
 }
 
 const password = "s3cret-Pw"
@@ -111,9 +145,9 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 	}
 	for _, p := range peers() {
 		t.Run(p.name, func(t *testing.T) {
-			path := debian.Need(t, p.command[0], map[bool]string{true: "expect", false: p.pkg}[p.command[0] == "expect"])
-			if p.command[0] == "expect" {
-				debian.Need(t, map[string]string{"telnet": "telnet", "openssh-client": "ssh"}[p.pkg], p.pkg)
+			path := debian.Need(t, p.command[0], p.pkg)
+			if program, pkg, ok := strings.Cut(p.also, " "); ok {
+				debian.Need(t, program, pkg)
 			}
 			t.Parallel()
 			rack, where := raise(t, p)
@@ -153,7 +187,7 @@ func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
 		t.Fatal(err)
 	}
 	d.Break(p.fault)
-	address := fmt.Sprintf("127.0.0.1:%d", p.port)
+	address := cmp.Or(p.at, "127.0.0.1:0")
 	if d.Network() == "udp" {
 		c, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -165,7 +199,7 @@ func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		t.Skipf("port %d, the only one this client knows, is taken: %v", p.port, err)
+		t.Skipf("%s, where this client looks, is not free: %v", address, err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() { _ = d.Serve(l) }()

@@ -34,6 +34,7 @@ type redfish struct {
 
 func newRedfish(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = redfishFaults()
 		d := &redfish{s: s, sessions: map[string]string{}, before: map[int]bool{}, since: map[int]time.Time{}}
 		m := http.NewServeMux()
 		m.HandleFunc("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, object{"v1": redfishRoot + "/"}) })

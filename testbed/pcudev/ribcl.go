@@ -13,6 +13,7 @@ import (
 // newILO is the RIBCL face of HP's iLO: by HTTP POST to /ribcl, and bare on the same port. It switches the first outlet.
 func newILO(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = twoTongues()
 		s.bare = func(c net.Conn, r io.Reader) { ribcl{s, pieces{c}}.run(r) }
 		m := http.NewServeMux()
 		m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {

@@ -28,6 +28,7 @@ const (
 type site struct {
 	Options
 	faults
+	own   []Fault // beside those of all
 	pages http.Handler
 	bare  func(c net.Conn, r io.Reader) // what begins with < rather than with a method; nil: there is no such thing
 	cert  tls.Certificate
@@ -84,10 +85,7 @@ func (s *site) Serve(l net.Listener) error {
 		if err != nil {
 			return
 		}
-		paced := pacedConn{c, r, c}
-		if s.fault() == Slow {
-			paced.w = drip{c}
-		}
+		paced := pacedConn{c, r, s.pace(c)}
 		if first[0] == '<' && s.bare != nil {
 			s.bare(paced, r)
 			_ = c.Close()

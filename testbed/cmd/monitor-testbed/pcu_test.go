@@ -136,7 +136,7 @@ func TestEveryModelRunsAlone(t *testing.T) {
 				port, out, stop := alone(t, "--model", model, "--transport", transport, "--off-time", "10ms")
 				_, password, _ := strings.Cut(out.String(), "password ")
 				password, _, _ = strings.Cut(password, ";")
-				target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 1}
+				target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 1, Legacy: true}
 				if _, err := pcucontrol.Test(t.Context(), target); err != nil {
 					t.Error(err)
 				}
