@@ -24,7 +24,9 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 		{"it drops the first connection on ssh", "BayTechRPC16", "ssh", pcudev.DropsFirst, "BayTechGeorgeTown"},
 		{"a BayTech acts without a question", "BayTechRPC3NC", "telnet", pcudev.NoQuestion, ""},
 		{"a BayTech asks for a password only", "BayTechRPC3NC", "telnet", pcudev.AsksPassword, ""},
-		{"a BayTech wants a selection first", "BayTechRPC3NC", "telnet", pcudev.AsksChoice, ""},
+		{"a BayTech asks for nothing", "BayTechRPC3NC", "telnet", pcudev.AsksNothing, ""},
+		{"a BayTech asks for nothing, and no question", "BayTechRPC16", "telnet", pcudev.AsksNothing + "," + pcudev.NoQuestion, ""},
+		{"a BayTech is an old one, with a selection and columns", "BayTechRPC3NC", "telnet", pcudev.OldRPC, ""},
 		{"a BayTech asks for the user name again", "BayTech", "ssh", pcudev.AsksAgain, ""},
 		{"a BayTech asks for the user name again on telnet", "BayTech", "telnet", pcudev.AsksAgain, ""},
 		{"a BayTech hangs until Ctrl-C", "BayTech", "ssh", pcudev.HangsCtrlC, "BayTechCtrlC"},
@@ -37,8 +39,10 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			d, r, target := raise(t, c.model, c.transport)
-			if !slices.ContainsFunc(d.Faults(), func(f pcudev.Fault) bool { return f.Name == c.habit }) {
-				t.Fatalf("the device has no such habit; it has %v", d.Faults())
+			for _, habit := range strings.Split(c.habit, ",") {
+				if !slices.ContainsFunc(d.Faults(), func(f pcudev.Fault) bool { return f.Name == habit }) {
+					t.Fatalf("the device has no habit %q; it has %v", habit, d.Faults())
+				}
 			}
 			d.Break(c.habit)
 			if c.driver != "" {

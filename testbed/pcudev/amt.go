@@ -16,7 +16,7 @@ func newAMT(o Options) (Device, error) {
 		d := amt{s}
 		m := http.NewServeMux()
 		m.HandleFunc("POST /wsman", func(w http.ResponseWriter, r *http.Request) {
-			if s.fault() == OldFirmware {
+			if s.has(OldFirmware) {
 				http.NotFound(w, r)
 				return
 			}
@@ -100,7 +100,7 @@ func (d amt) request(state string) int {
 	on := onOff(d.s.Outlets, 1) == "On"
 	switch {
 	case state == "2":
-		if d.s.fault() != StaysOff {
+		if !d.s.has(StaysOff) {
 			_ = d.s.Outlets.Set(1, true)
 		}
 	case state == "8":

@@ -42,7 +42,7 @@ func (a *APC) Serve(l net.Listener) error {
 // ServeSSH answers ssh connections; the session is the same one that telnet would take.
 func (a *APC) ServeSSH(l net.Listener) error {
 	check := func(user, password string) bool {
-		return user == a.User && password == a.Password && a.fault() != WrongPassword
+		return user == a.User && password == a.Password && !a.has(WrongPassword)
 	}
 	return serveSSH(l, sshFace{faults: &a.faults, check: check, shell: func(rw io.ReadWriter) {
 		c := newConsole(a.pace(rw))
@@ -60,17 +60,17 @@ const banner = "\r\nAmerican Power Conversion               Network Management C
 
 func (a *APC) login(c *console) bool {
 	for range 3 {
-		c.say("\r\nUser Name : ")
+		c.say("\r\n\rUser Name : ")
 		user, err := c.line(true)
 		if err != nil {
 			return false
 		}
-		c.say("Password  : ")
+		c.say("\rPassword  : ")
 		password, err := c.line(false)
 		if err != nil {
 			return false
 		}
-		if user == a.User && password == a.Password && a.fault() != WrongPassword {
+		if user == a.User && password == a.Password && !a.has(WrongPassword) {
 			c.say("%s", banner)
 			return true
 		}

@@ -137,23 +137,34 @@ func (a *APC) showOutlet(c *console, path []string) {
 		c.say("     1- Control Outlet\r\n     2- Configure Outlet\r\n")
 		return
 	}
-	c.say("     1- Immediate On\r\n     2- Immediate Off\r\n     %s- Immediate Reboot\r\n", a.Menu[len(a.Menu)-1])
+	for i, what := range a.commands() {
+		c.say("     %d- %s\r\n", i+1, what)
+	}
+}
+
+// commands are the choices of an outlet's menu. Those of the MasterSwitch, whose reboot is 4, are others than those of the racks.
+func (a *APC) commands() []string {
+	if a.Menu[len(a.Menu)-1] == "4" {
+		return []string{"Immediate On", "Delayed On", "Immediate Off", "Immediate Reboot", "Delayed Reboot", "Delayed Off", "Shutdown", "Cancel"}
+	}
+	return []string{"Immediate On", "Immediate Off", "Immediate Reboot", "Delayed On", "Delayed Off", "Delayed Reboot", "Cancel"}
 }
 
 // power asks whether it is meant, and switches.
 func (a *APC) power(c *console, path []string, in string) bool {
 	first, last := a.outlets(path)
-	what := map[string]string{"1": "On", "2": "Off", a.Menu[len(a.Menu)-1]: "Reboot"}[in]
-	if what == "" {
+	choice, err := strconv.Atoi(in)
+	if err != nil || choice < 1 || choice > len(a.commands()) {
 		c.say("\r\nInvalid selection.\r\n")
 		return true
 	}
+	what := a.commands()[choice-1]
 	which := fmt.Sprintf("outlet %d", first)
 	if first != last {
 		which = "all outlets"
 	}
-	c.say("\r\n        -----------------------------------------------------------------------\r\n        Immediate %s\r\n\r\n"+
-		"        This command will immediately %s %s.\r\n\r\n        Enter 'YES' to continue or <ENTER> to cancel : ", what, strings.ToLower(what), which)
+	c.say("\r\n        -----------------------------------------------------------------------\r\n        %s\r\n\r\n"+
+		"        This command will do so to %s.\r\n\r\n        Enter 'YES' to continue or <ENTER> to cancel : ", what, which)
 	yes, err := c.line(true)
 	if err != nil {
 		return false
@@ -162,10 +173,11 @@ func (a *APC) power(c *console, path []string, in string) bool {
 		return true
 	}
 	for n := first; n <= last && err == nil; n++ {
-		if what == "Reboot" {
+		switch _, verb, _ := strings.Cut(what, " "); verb { // a delay of no time is what they are delivered with
+		case "Reboot":
 			err = a.cycle(a.Outlets, n, a.OffTime)
-		} else {
-			err = a.set(a.Outlets, n, what == "On")
+		case "On", "Off":
+			err = a.set(a.Outlets, n, verb == "On")
 		}
 	}
 	if err != nil {

@@ -20,19 +20,25 @@ func newBayTech(o Options, b baytech, drops bool) *unit {
 }
 
 func baytechLogin(u *unit, c *console) bool {
-	name := "\r\nEnter user name: "
-	if u.fault() == AsksPassword {
+	name, password := "\r\nEnter user name: ", "\r\nEnter Password: "
+	switch {
+	case u.has(AsksNothing):
+		return true
+	case u.has(OldRPC):
+		name, password = "", "\r\nEnter password>"
+	case u.has(AsksPassword):
 		name = ""
 	}
-	if !askBoth(u, c, name, "\r\nEnter Password: ", "\r\nInvalid login.\r\n") {
+	if !askBoth(u, c, name, password, "\r\nInvalid login.\r\n") {
 		return false
 	}
-	for u.fault() == AsksChoice {
-		c.say("\r\nOutlets..........1\r\nUnit.............2\r\n")
-		if in, ok := c.ask("Enter Selection>", true); !ok {
+	for u.has(OldRPC) {
+		c.say("\r\n   Outlet Control.....1\r\n   Configure..........2\r\n   Logout.............6\r\n\r\n")
+		switch in, ok := c.ask("Enter Selection>", true); {
+		case !ok || in == "6":
 			return false
-		} else if in == "1" {
-			break
+		case in == "1":
+			return true
 		}
 	}
 	return true
@@ -40,7 +46,7 @@ func baytechLogin(u *unit, c *console) bool {
 
 func (b baytech) shell(u *unit, c *console) {
 	key := b.hangs
-	if u.fault() == HangsCtrlC {
+	if u.has(HangsCtrlC) {
 		key = 3
 	}
 	if key != 0 && !c.waitFor(key) {
@@ -60,7 +66,7 @@ func (b baytech) shell(u *unit, c *console) {
 			return
 		case in != b.choice:
 			continue
-		case u.fault() == AsksAgain:
+		case u.has(AsksAgain):
 			if who, ok := c.ask("\r\nEnter user name: ", true); !ok || who != u.User {
 				return
 			}
@@ -84,15 +90,18 @@ func (c *console) waitFor(key byte) bool {
 func (b baytech) commands(u *unit, c *console) bool {
 	for turn := 0; ; turn++ {
 		prompt := b.prompt
-		if u.fault() == Alternates {
+		switch {
+		case u.has(Alternates):
 			prompt = []string{"RPC-28>", "RPC-28A>"}[turn%2]
+		case u.has(OldRPC):
+			prompt = "RPC-3>"
 		}
 		in, ok := c.ask(prompt, true)
 		if !ok {
 			return false
 		}
 		verb, rest, _ := strings.Cut(strings.ToLower(in), " ")
-		n, known := u.outlet(rest)
+		first, last, known := u.span(rest)
 		switch {
 		case verb == "":
 		case verb == "logout" || verb == "logoff" || verb == "exit":
@@ -103,14 +112,16 @@ func (b baytech) commands(u *unit, c *console) bool {
 		case verb == "status":
 			b.status(u, c)
 		case (verb == "on" || verb == "off" || verb == "reboot") && known:
-			if u.fault() != NoQuestion {
-				if yes, ok := c.ask(fmt.Sprintf("\r\n%s Outlet  %d   (Y/N)? ", strings.ToUpper(verb[:1])+verb[1:], n), true); !ok {
+			if !u.has(NoQuestion) {
+				if yes, ok := c.ask(fmt.Sprintf("\r\n%s Outlet  %s   (Y/N)? ", strings.ToUpper(verb[:1])+verb[1:], rest), true); !ok {
 					return false
 				} else if !strings.EqualFold(yes, "y") {
 					continue
 				}
 			}
-			b.power(u, c, verb, n)
+			for n := first; n <= last; n++ {
+				b.power(u, c, verb, n)
+			}
 		default:
 			c.say("\r\nInput error\r\n\r\n")
 		}
@@ -119,7 +130,14 @@ func (b baytech) commands(u *unit, c *console) bool {
 
 func (b baytech) status(u *unit, c *console) {
 	c.say("\r\n\r\n   Average Power:     338 Watts\r\nTrue RMS Voltage:   120.9 Volts\r\n Circuit Breaker:       Good\r\n\r\n")
+	if u.has(OldRPC) {
+		c.say("Selection   Outlet            Outlet   Power\r\n  Number    Name              Number   Status\r\n")
+	}
 	for n := 1; n <= u.Outlets.Count(); n++ {
+		if u.has(OldRPC) {
+			c.say("    %-3d     Outlet %-9d   %-3d     %-3s  \r\n", n, n, n, onOff(u.Outlets, n))
+			continue
+		}
 		c.say("%2d)...Outlet %2d       : %-3s          \r\n", n, n, onOff(u.Outlets, n))
 	}
 	c.say("\r\nType \"Help\" for a list of commands\r\n\r\n")

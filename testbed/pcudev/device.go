@@ -28,7 +28,7 @@ type Device interface {
 	Serve(l net.Listener) error
 	// ServePacket answers datagrams until the socket is closed.
 	ServePacket(c net.PacketConn) error
-	// Break gives the device a fault; empty mends it.
+	// Break gives the device a fault, or several with commas between; empty mends it.
 	Break(fault string)
 	// Faults are those it can have.
 	Faults() []Fault
@@ -162,17 +162,22 @@ func (*faults) Faults() []Fault { return commonFaults() }
 // ServePacket is not for devices that speak TCP.
 func (*faults) ServePacket(net.PacketConn) error { return errors.New("this device speaks tcp") }
 
-// Break gives the device a fault; empty mends it.
+// Break gives the device a fault, or several with commas between; empty mends it.
 func (f *faults) Break(fault string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.broken, f.seen = fault, false
 }
 
-func (f *faults) fault() string {
+// has is whether this is wrong with the device.
+func (f *faults) has(fault string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.broken
+	return f.isBroken(fault)
+}
+
+func (f *faults) isBroken(fault string) bool {
+	return slices.Contains(strings.Split(f.broken, ","), fault)
 }
 
 // dead plays the faults that leave no conversation.
@@ -180,15 +185,15 @@ func (f *faults) dead(c io.ReadWriter) bool {
 	if f.dropFirst() {
 		return true
 	}
-	switch f.fault() {
-	case Refuses:
+	switch {
+	case f.has(Refuses):
 		return true
-	case Mute:
+	case f.has(Mute):
 		_, _ = io.Copy(io.Discard, c)
-	case Strange:
+	case f.has(Strange):
 		_, _ = io.WriteString(c, "\r\nlogin: ")
 		_, _ = io.Copy(io.Discard, c)
-	case Babbles:
+	case f.has(Babbles):
 		for {
 			if _, err := io.WriteString(c, strings.Repeat("\x00\x1b[7m lorem \xff\xfe", 100)); err != nil {
 				return true
@@ -224,7 +229,7 @@ func (f *faults) enter() bool {
 func (f *faults) take() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.session || f.broken == Busy {
+	if f.session || f.isBroken(Busy) {
 		return false
 	}
 	f.session = true
@@ -243,7 +248,7 @@ func (f *faults) cycle(o Outlets, n int, off time.Duration) error {
 		return err
 	}
 	time.AfterFunc(off, func() {
-		if f.fault() != StaysOff {
+		if !f.has(StaysOff) {
 			_ = o.Set(n, true)
 		}
 	})

@@ -71,7 +71,7 @@ func newEPowerSwitch(o Options) (Device, error) {
 		locked := s.basic("ePowerSwitch", m)
 		s.pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
-			if _, known := asked.LoadOrStore(host, true); !known && r.Header.Get("Authorization") != "" && s.fault() == ToldUnasked {
+			if _, known := asked.LoadOrStore(host, true); !known && r.Header.Get("Authorization") != "" && s.has(ToldUnasked) {
 				asked.Delete(host)
 				<-r.Context().Done()
 				return
@@ -96,7 +96,7 @@ func newEPowerSwitchOld(o Options) (Device, error) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
 			word := ""
 			if r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/elogin.html") {
-				if inside = host; r.PostFormValue("pwd") != s.Password || s.fault() == WrongPassword {
+				if inside = host; r.PostFormValue("pwd") != s.Password || s.has(WrongPassword) {
 					inside, word = "", "Wrong password. "
 				}
 			}

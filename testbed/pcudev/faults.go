@@ -16,7 +16,8 @@ const (
 	NoQuestion   = "asks no question"           // acts without (Y/N)?
 	AsksAgain    = "asks the user name again"   // after logging in
 	AsksPassword = "asks a password only"
-	AsksChoice   = "asks a selection first"
+	AsksNothing  = "asks for no login"
+	OldRPC       = "is an old RPC-3"    // asks a password, then for a selection; lists outlets in columns
 	HangsCtrlC   = "hangs until Ctrl-C" // after the password
 	Alternates   = "alternates prompts" // RPC-28> and RPC-28A>
 	NoRacadm     = "wants no racadm"    // commands come without that word
@@ -56,7 +57,7 @@ func Faults() []Fault {
 
 func baytechFaults(menu bool) []Fault {
 	list := []Fault{{NoQuestion, "BayTech, WTI: acts without (Y/N)?"}, {AsksPassword, "BayTech, by telnet: asks for no name"},
-		{AsksChoice, "BayTech, by telnet: Enter Selection> before the prompt"}, {HangsCtrlC, "BayTech: silent after the password until Ctrl-C"}}
+		{AsksNothing, "BayTech, by telnet: lets everybody in"}, {OldRPC, "BayTech, by telnet: asks a password and a selection, prompts RPC-3>, lists in columns"}, {HangsCtrlC, "BayTech: silent after the password until Ctrl-C"}}
 	if menu {
 		list = append(list, Fault{AsksAgain, "BayTech with a menu: asks for the name once more after the choice"})
 	}
@@ -101,14 +102,14 @@ func (s *site) Faults() []Fault {
 func (f *faults) dropFirst() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	drop := (f.drops || f.broken == DropsFirst) && !f.seen
+	drop := (f.drops || f.isBroken(DropsFirst)) && !f.seen
 	f.seen = true
 	return drop
 }
 
 // pace makes a slow device's output come a byte at a time.
 func (f *faults) pace(rw io.ReadWriter) io.ReadWriter {
-	if f.fault() == Slow {
+	if f.has(Slow) {
 		return drip{rw}
 	}
 	return rw
@@ -128,7 +129,7 @@ func (d drip) Write(p []byte) (int, error) {
 
 // set switches an outlet; one that stays off hears no on.
 func (f *faults) set(o Outlets, n int, on bool) error {
-	if on && f.fault() == StaysOff {
+	if on && f.has(StaysOff) {
 		_, err := o.State(n)
 		return err
 	}

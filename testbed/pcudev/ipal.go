@@ -47,7 +47,7 @@ func (d *ipal) Serve(l net.Listener) error {
 					return
 				}
 				if b < '0' || b > '9' {
-					if strings.TrimSuffix(password, "\x1b") != d.Password || d.fault() == WrongPassword {
+					if strings.TrimSuffix(password, "\x1b") != d.Password || d.has(WrongPassword) {
 						_, _ = io.WriteString(out, "\x15")
 						return
 					}
@@ -73,7 +73,7 @@ func (d *ipal) command(data string, command byte) string {
 	states := ""
 	for n := 1; n <= d.Outlets.Count(); n++ {
 		switch on, err := d.Outlets.State(n); {
-		case d.fault() == CableError || err != nil:
+		case d.has(CableError) || err != nil:
 			states += "6"
 		case on:
 			states += "1"

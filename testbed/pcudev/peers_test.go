@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type peer struct {
 	events           string   // what the device switched
 	at               string   // address and port, for clients that know but one port
 	fault            string
+	user, password   string // if not the usual ones
 }
 
 const sshQuietly = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
@@ -84,6 +86,10 @@ func peers() []peer {
 		{name: "ipmitool cycles", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("chassis power cycle"), says: "Cycle", events: "1 off, 1 on"},
 		{name: "ipmitool turns off with cipher suite 17", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 17 chassis power off"), says: "Down/Off", events: "1 off"},
 		{name: "ipmitool reads the status with cipher suite 3", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 3 chassis status"), says: "System Power         : on"},
+		{name: "FreeIPMI cycles", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off, 1 on",
+			command: strings.Fields("ipmipower -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --cycle")},
+		{name: "FreeIPMI turns off with cipher suite 17 and waits", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off",
+			command: strings.Fields("ipmipower -D LAN_2_0 -I 17 -h {host}:{port} -u {user} -p {password} --off --wait-until-off")},
 		{name: "a person with telnet reboots a BayTech", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", events: "3 off, 3 on", says: "Bye",
 			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `Y\r`, "RPC3-NC>", `Logout\r`)},
 		{name: "a person with telnet changes their mind", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", says: "Bye",
@@ -97,7 +103,7 @@ func peers() []peer {
 		{name: "a person with telnet goes up and down an APC's menus by ESC", pkg: "telnet", model: "APCControl1p4", transport: "telnet", says: "Bye",
 			command: person(telnet, "User Name : ", `{user}\r`, "Password  : ", `{password}\r`, "Logout", `1\r`, "Outlet 3", `3\r`, "State", `\033`, "Outlet 3", `\033`, "Logout", `4\r`)},
 	}
-	list = append(list, webPeers()...)
+	list = slices.Concat(list, webPeers(), powermanPeers())
 	for i := range list {
 		if list[i].pkg == "" {
 			list[i].pkg = "fence-agents"
@@ -105,6 +111,33 @@ func peers() []peer {
 		if list[i].command[0] == "expect" {
 			list[i].also, list[i].pkg = map[string]string{"telnet": "telnet telnet", "openssh-client": "ssh openssh-client"}[list[i].pkg], "expect"
 		}
+	}
+	return list
+}
+
+// powerman runs LLNL's daemon with one of the device files that come with it, the password in it replaced by ours, and gives it orders.
+// It listens at another address of loopback, by the device's port.
+func powerman(kind, password, orders string) []string {
+	return []string{"bash", "-c", `set -e; cd "$HOME"; me=127.0.0.93:{port}
+		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + kind + `.dev > conf
+		printf '%s\n' "listen \"$me\"" 'device "d" "` + kind + `" "{host}:{port}"' 'node "t[1-8]" "d" "[1-8]"' >> conf
+		powermand -c conf -f & trap "kill $!" EXIT
+		for i in $(seq 50); do powerman -h $me -q 2>/dev/null | grep -q "on: *t" && break; sleep 0.1; done
+		for order in ` + orders + `; do powerman -h $me $order t3; done; sleep 1; powerman -h $me -q`}
+}
+
+func powermanPeers() []peer {
+	const cycled = "3 off, 3 on"
+	list := []peer{
+		{name: "powerman drives an RPC3-NC that lets everybody in", model: "BayTechRPC3NC", fault: pcudev.AsksNothing + "," + pcudev.NoQuestion, command: powerman("baytech-rpc3-nc", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an old RPC-3", model: "BayTechRPC3NC", fault: pcudev.OldRPC + "," + pcudev.NoQuestion, command: powerman("baytech", "baytech", "--off --on"), events: cycled},
+		{name: "powerman drives a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--off --on"), events: cycled},
+		{name: "powerman cycles at a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--cycle"), events: cycled},
+		{name: "powerman drives an APC 7900 of v2", model: "APCControl13p13", user: "apc", password: "apc", command: powerman("apc7900", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an APC 7900 of v3", model: "APCControl121p1", user: "apc", password: "apc", command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
+	}
+	for i := range list {
+		list[i].transport, list[i].also, list[i].pkg, list[i].says = "telnet", "powermand powerman", "bash", "on:      t[1-8]"
 	}
 	return list
 }
@@ -150,11 +183,12 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 				debian.Need(t, program, pkg)
 			}
 			t.Parallel()
+			p.user, p.password = cmp.Or(p.user, "admin"), cmp.Or(p.password, password)
 			rack, where := raise(t, p)
 			host, port, _ := net.SplitHostPort(where)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			fill := strings.NewReplacer("{host}", host, "{port}", port, "{user}", "admin", "{password}", password, "{options}", sshQuietly)
+			fill := strings.NewReplacer("{host}", host, "{port}", port, "{user}", p.user, "{password}", p.password, "{options}", sshQuietly)
 			var words []string
 			for _, w := range p.command[1:] {
 				words = append(words, fill.Replace(w))
@@ -182,7 +216,7 @@ func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: "admin", Password: password, Outlets: rack, OffTime: 300 * time.Millisecond})
+	d, err := pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: p.user, Password: p.password, Outlets: rack, OffTime: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

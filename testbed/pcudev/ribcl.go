@@ -20,7 +20,7 @@ func newILO(o Options) (Device, error) {
 			fmt.Fprint(w, "<HTML><HEAD><TITLE>Integrated Lights-Out</TITLE></HEAD></HTML>")
 		})
 		m.HandleFunc("POST /ribcl", func(w http.ResponseWriter, r *http.Request) {
-			if s.fault() == OldFirmware {
+			if s.has(OldFirmware) {
 				http.NotFound(w, r)
 				return
 			}
@@ -138,7 +138,7 @@ func (r ribcl) command(name string, attr map[string]string, mode string) {
 
 func (r ribcl) power(name string, attr map[string]string, on bool) {
 	set := func(on bool) {
-		if !on || r.s.fault() != StaysOff {
+		if !on || !r.s.has(StaysOff) {
 			_ = r.s.Outlets.Set(1, on)
 		}
 		r.fine("")

@@ -12,10 +12,10 @@ func newDRAC(o Options) *unit {
 		goesOff := time.Time{} // when a host that lags is off
 		for {
 			prompt, word := "$ ", "racadm "
-			switch u.fault() {
-			case OtherPrompt:
+			if u.has(OtherPrompt) {
 				prompt = "/admin1-> "
-			case NoRacadm:
+			}
+			if u.has(NoRacadm) {
 				word = ""
 			}
 			in, ok := c.ask(prompt, true)
@@ -32,7 +32,7 @@ func newDRAC(o Options) *unit {
 				c.say("Server power status: Powering OFF\r\n")
 			case isPower:
 				c.say("%s\r\n", dracPower(u, verb))
-				if verb == "powerdown" && u.fault() == Lags {
+				if verb == "powerdown" && u.has(Lags) {
 					goesOff = time.Now().Add(u.OffTime)
 				}
 			default:

@@ -43,7 +43,7 @@ func (u *unit) Serve(l net.Listener) error {
 }
 
 func (u *unit) knows(user, password string) bool {
-	return user == u.User && password == u.Password && u.fault() != WrongPassword
+	return user == u.User && password == u.Password && !u.has(WrongPassword)
 }
 
 // ask prompts for one line.
@@ -87,9 +87,9 @@ func onOff(o Outlets, n int) string {
 	return "Off"
 }
 
-// span is one outlet or all.
+// span is one outlet or all, which have different names on different devices.
 func (u *unit) span(text string) (first, last int, known bool) {
-	if strings.TrimSpace(text) == "all" {
+	if slices.Contains([]string{"all", "0", "*"}, strings.TrimSpace(text)) {
 		return 1, u.Outlets.Count(), true
 	}
 	n, known := u.outlet(text)

@@ -27,7 +27,7 @@ func wti(u *unit, c *console, prompt string) {
 		}
 		verb, rest, _ := strings.Cut(strings.ToUpper(in), " ")
 		plug, sure := strings.CutSuffix(rest, ",Y")
-		n, known := u.outlet(plug)
+		first, last, known := u.span(plug)
 		switch {
 		case verb == "":
 		case verb == "/X":
@@ -40,17 +40,19 @@ func wti(u *unit, c *console, prompt string) {
 			}
 			c.say("-----+------------------+---------+------------+---------+\r\n")
 		case (verb == "/ON" || verb == "/OFF" || verb == "/BOOT") && known:
-			if !sure && u.fault() != NoQuestion {
+			if !sure && !u.has(NoQuestion) {
 				if yes, ok := c.ask("Sure? (Y/N): ", true); !ok {
 					return
 				} else if !strings.EqualFold(yes, "Y") {
 					continue
 				}
 			}
-			if verb == "/BOOT" {
-				_ = u.cycle(u.Outlets, n, u.OffTime)
-			} else {
-				_ = u.set(u.Outlets, n, verb == "/ON")
+			for n := first; n <= last; n++ {
+				if verb == "/BOOT" {
+					_ = u.cycle(u.Outlets, n, u.OffTime)
+				} else {
+					_ = u.set(u.Outlets, n, verb == "/ON")
+				}
 			}
 		case verb == "/ON" || verb == "/OFF" || verb == "/BOOT":
 			c.say("\r\nInvalid Plug\r\n")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,8 @@ shows, in JSON, which are on and every power event with its time; it is written 
 
 The password comes from --password-file, else from ` + passwordVariable + `; without either, the device makes one up and prints it.
 
-A fault, from the start (--fault) or while it runs (--fault-file: the fault is what the file says, read again and again;
-an empty file mends):`
+Faults, with commas between, from the start (--fault) or while it runs (--fault-file: they are what the file says, read
+again and again; an empty file mends):`
 
 func pcuCommand() *cobra.Command {
 	s := pcuSettings{}
@@ -60,8 +61,8 @@ func pcuCommand() *cobra.Command {
 	f.StringVar(&s.passwordFile, "password-file", "", "`file` that holds the password")
 	f.StringVar(&s.stateFile, "state-file", "", "`file` that shows the outlets and the log of power events")
 	f.DurationVar(&s.OffTime, "off-time", time.Second, "how long a reboot leaves an outlet off")
-	f.StringVar(&s.fault, "fault", "", "`fault` that it has from the start")
-	f.StringVar(&s.faultFile, "fault-file", "", "`file` that says which fault it has now")
+	f.StringVar(&s.fault, "fault", "", "`faults` that it has from the start")
+	f.StringVar(&s.faultFile, "fault-file", "", "`file` that says which faults it has now")
 	_ = cmd.MarkFlagRequired("model")
 	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(pcudev.Models(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -164,22 +165,24 @@ func listen(d pcudev.Device, address string) (where string, serve func(context.C
 	return l.Addr().String(), until(l.Close, func() error { return d.Serve(l) }), nil
 }
 
-// breakAs gives a device one of the faults it can have, or mends it.
+// breakAs gives a device some of the faults it can have, or mends it.
 func breakAs(d pcudev.Device, fault string) error {
-	name := strings.TrimSpace(strings.ReplaceAll(fault, "-", " "))
-	if name == "" {
-		d.Break("")
-		return nil
-	}
-	var names []string
+	var found, names []string
 	for _, f := range d.Faults() {
-		if strings.EqualFold(strings.ReplaceAll(f.Name, "-", " "), name) {
-			d.Break(f.Name)
-			return nil
-		}
 		names = append(names, f.Name)
 	}
-	return fmt.Errorf("no fault is %q; there are %s", fault, strings.Join(names, ", "))
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(s), "-", " ")) }
+	for _, one := range strings.Split(fault, ",") {
+		i := slices.IndexFunc(names, func(name string) bool { return plain(name) == plain(one) })
+		switch {
+		case i >= 0:
+			found = append(found, names[i])
+		case plain(one) != "":
+			return fmt.Errorf("no fault is %q; there are %s", one, strings.Join(names, ", "))
+		}
+	}
+	d.Break(strings.Join(found, ","))
+	return nil
 }
 
 // followFault makes the device's fault what a file says. The file may come later, and go.
