@@ -4,6 +4,7 @@ package debian
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -26,6 +27,24 @@ func Need(t *testing.T, program, pkg string) string {
 		t.Skipf("Debian's %s has no %s here: run `apt-get install %s`", pkg, program, pkg)
 	}
 	return path
+}
+
+// Unpack fetches a package and gives a file of it, without installing it: a server that Debian would start at once.
+func Unpack(t *testing.T, pkg, file string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("no %s, and -short fetches nothing", pkg)
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil { // apt fetches as a user of its own
+		t.Fatal(err)
+	}
+	fetch := exec.Command("sh", "-c", `apt-get download -q "$0" && dpkg -x "$0"_*.deb .`, pkg)
+	fetch.Dir = dir
+	if out, err := fetch.CombinedOutput(); err != nil {
+		t.Skipf("`apt-get download %s` and `dpkg -x` do not work here: %v %s", pkg, err, out)
+	}
+	return filepath.Join(dir, file)
 }
 
 var apt sync.Mutex
