@@ -31,6 +31,7 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 		{"a BayTech asks for the user name again on telnet", "BayTech", "telnet", pcudev.AsksAgain, ""},
 		{"a BayTech hangs until Ctrl-C", "BayTech", "ssh", pcudev.HangsCtrlC, "BayTechCtrlC"},
 		{"a BayTech's prompts alternate", "BayTechRPC16", "telnet", pcudev.Alternates, ""},
+		{"an APC's commands have no ol before them", "APCControl", "telnet", pcudev.OldCLI, ""},
 		{"a WTI acts without a question", "WTIIPS4", "telnet", pcudev.NoQuestion, ""},
 		{"a DRAC wants no racadm", "DRAC", "ssh", pcudev.NoRacadm, ""},
 		{"a DRAC prompts like another", "DRAC", "ssh", pcudev.OtherPrompt, ""},

@@ -2,13 +2,14 @@ package pcudev
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // newAPCCLI is a rack of APC's with the command line of AOS 5.
 func newAPCCLI(o Options) *unit {
 	const banner = "\r\nSchneider Electric                      Network Management Card AOS      v6.5.6\r\n(c) Copyright 2017 All Rights Reserved  RPDU 2g                          v6.5.6\r\n\r\n"
-	return &unit{Options: o, busy: banner + "Someone is already logged in. Access denied.\r\n", login: func(u *unit, c *console) bool {
+	return &unit{Options: o, busy: banner + "Someone is already logged in. Access denied.\r\n", own: apcCLIFaults(), login: func(u *unit, c *console) bool {
 		return askBoth(u, c, "\r\nUser Name : ", "Password  : ", "\r\nInvalid user name or password.\r\n")
 	}, shell: func(u *unit, c *console) {
 		c.say("%s", banner)
@@ -23,6 +24,11 @@ func apcCLI(u *unit, c *console) {
 			return
 		}
 		verb, rest, _ := strings.Cut(strings.ToLower(in), " ")
+		if old := slices.Contains([]string{"status", "on", "off", "reboot"}, verb); old && u.has(OldCLI) {
+			verb = "ol" + verb
+		} else if u.has(OldCLI) && strings.HasPrefix(verb, "ol") {
+			verb = "unknown"
+		}
 		first, last, known := u.span(rest)
 		switch {
 		case verb == "":

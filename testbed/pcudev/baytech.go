@@ -81,6 +81,7 @@ func (b baytech) shell(u *unit, c *console) {
 func (c *console) waitFor(key byte) bool {
 	for {
 		if in, err := c.r.ReadByte(); err != nil || in == key {
+			c.afterCR = in == '\r'
 			return err == nil
 		}
 	}

@@ -14,6 +14,8 @@ type console struct {
 	r      *bufio.Reader
 	telnet bool
 	keys   string // that are a line by themselves
+
+	afterCR bool // an LF or a NUL that comes now belongs to the end of a line that was taken
 }
 
 func newConsole(rw io.ReadWriter) *console { return &console{Writer: rw, r: bufio.NewReader(rw)} }
@@ -34,6 +36,8 @@ func (c *console) line(echo bool) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		after := c.afterCR
+		c.afterCR = false
 		switch {
 		case ch == 255 && c.telnet:
 			if err := c.option(); err != nil {
@@ -41,31 +45,26 @@ func (c *console) line(echo bool) (string, error) {
 			}
 		case strings.IndexByte(c.keys, ch) >= 0:
 			return string(ch), nil
-		case ch == '\r':
-			// Not to wait for what may never come, an LF is only taken if it is here.
-			if c.r.Buffered() > 0 {
-				if next, _ := c.r.Peek(1); next[0] == '\n' || next[0] == 0 {
-					_, _ = c.r.ReadByte()
-				}
-			}
+		case ch == '\n' && after:
+		case ch == 0:
+			c.afterCR = after // telnet clients send CR LF as CR NUL LF
+		case ch == '\r' || ch == '\n':
+			c.afterCR = ch == '\r'
 			c.say("\r\n")
 			return string(b), nil
-		case ch == '\n' || ch == 0:
-			if len(b) > 0 {
-				c.say("\r\n")
-				return string(b), nil
-			}
 		case ch == 0x7f || ch == 0x08:
-			b = b[:max(0, len(b)-1)]
+			if len(b) > 0 {
+				b = b[:len(b)-1]
+				c.say("\b \b")
+			}
 		case len(b) > 256:
 			return "", errors.New("line too long")
 		default:
 			b = append(b, ch)
-			if echo {
-				c.say("%c", ch)
-			} else {
-				c.say("*")
+			if !echo {
+				ch = '*'
 			}
+			_, _ = c.Write([]byte{ch})
 		}
 	}
 }

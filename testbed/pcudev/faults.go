@@ -17,11 +17,12 @@ const (
 	AsksAgain    = "asks the user name again"   // after logging in
 	AsksPassword = "asks a password only"
 	AsksNothing  = "asks for no login"
-	OldRPC       = "is an old RPC-3"    // asks a password, then for a selection; lists outlets in columns
-	HangsCtrlC   = "hangs until Ctrl-C" // after the password
-	Alternates   = "alternates prompts" // RPC-28> and RPC-28A>
-	NoRacadm     = "wants no racadm"    // commands come without that word
-	OtherPrompt  = "has another prompt" // /admin1-> instead of $
+	OldCLI       = "is of the first AOS 5" // its commands have no ol before them
+	OldRPC       = "is an old RPC-3"       // asks a password, then for a selection; lists outlets in columns
+	HangsCtrlC   = "hangs until Ctrl-C"    // after the password
+	Alternates   = "alternates prompts"    // RPC-28> and RPC-28A>
+	NoRacadm     = "wants no racadm"       // commands come without that word
+	OtherPrompt  = "has another prompt"    // /admin1-> instead of $
 )
 
 func commonFaults() []Fault {
@@ -44,7 +45,7 @@ func spokenFaults() []Fault {
 func Faults() []Fault {
 	seen := map[string]bool{}
 	var all []Fault
-	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), dracFaults(), ipalFaults(), tlsFaults(), twoTongues(), redfishFaults(), epowerswitchFaults()} {
+	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), apcCLIFaults(), dracFaults(), ipalFaults(), tlsFaults(), twoTongues(), redfishFaults(), epowerswitchFaults()} {
 		for _, f := range list {
 			if !seen[f.Name] {
 				seen[f.Name] = true
@@ -65,6 +66,10 @@ func baytechFaults(menu bool) []Fault {
 }
 
 func wtiFaults() []Fault { return []Fault{{NoQuestion, "acts without Sure?"}} }
+
+func apcCLIFaults() []Fault {
+	return []Fault{{OldCLI, "APCControl: its commands have no ol before them"}}
+}
 
 func dracFaults() []Fault {
 	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"}, {Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}

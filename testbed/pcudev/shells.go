@@ -1,45 +1,63 @@
 package pcudev
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
-// newDRAC is a Dell remote access card's shell; it switches the first outlet.
+// drac is a Dell remote access card's shell; it switches the first outlet.
+type drac struct {
+	mu      sync.Mutex
+	goesOff time.Time // when a host that lags is off
+}
+
 func newDRAC(o Options) *unit {
-	return &unit{Options: o, busy: "\r\nThe maximum number of user sessions is reached.\r\n", own: dracFaults(), shell: func(u *unit, c *console) {
-		c.say("\r\nDell Remote Access Controller 5 (DRAC 5)\r\n\r\n")
-		goesOff := time.Time{} // when a host that lags is off
-		for {
-			prompt, word := "$ ", "racadm "
-			if u.has(OtherPrompt) {
-				prompt = "/admin1-> "
-			}
-			if u.has(NoRacadm) {
-				word = ""
-			}
-			in, ok := c.ask(prompt, true)
-			if !ok || in == "exit" {
-				c.say("Bye\r\n")
-				return
-			}
-			verb, isPower := strings.CutPrefix(in, word+"serveraction ")
-			switch {
-			case in == "":
-			case in == word+"getsysinfo":
-				c.say("RAC Information:\r\nFirmware Version = 1.33\r\n\r\n")
-			case isPower && verb == "powerstatus" && time.Now().Before(goesOff):
-				c.say("Server power status: Powering OFF\r\n")
-			case isPower:
-				c.say("%s\r\n", dracPower(u, verb))
-				if verb == "powerdown" && u.has(Lags) {
-					goesOff = time.Now().Add(u.OffTime)
-				}
-			default:
-				c.say("ERROR: Invalid subcommand specified.\r\n")
-			}
+	d := &drac{}
+	return &unit{Options: o, busy: "\r\nThe maximum number of user sessions is reached.\r\n", own: dracFaults(), shell: d.shell, exec: d.answer}
+}
+
+func (d *drac) shell(u *unit, c *console) {
+	c.say("\r\nDell Remote Access Controller 5 (DRAC 5)\r\n\r\n")
+	for {
+		prompt := "$ "
+		if u.has(OtherPrompt) {
+			prompt = "/admin1-> "
 		}
-	}}
+		in, ok := c.ask(prompt, true)
+		if !ok || in == "exit" {
+			c.say("Bye\r\n")
+			return
+		}
+		c.say("%s", d.answer(u, in))
+	}
+}
+
+// answer is the answer to one command.
+func (d *drac) answer(u *unit, in string) string {
+	word := "racadm "
+	if u.has(NoRacadm) {
+		word = ""
+	}
+	verb, isPower := strings.CutPrefix(in, word+"serveraction ")
+	switch {
+	case in == "":
+		return ""
+	case in == word+"getsysinfo":
+		return "RAC Information:\r\nFirmware Version = 1.33\r\n\r\n"
+	case !isPower:
+		return "ERROR: Invalid subcommand specified.\r\n"
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if verb == "powerstatus" && time.Now().Before(d.goesOff) {
+		return "Server power status: Powering OFF\r\n"
+	}
+	if verb == "powerdown" && u.has(Lags) {
+		d.goesOff = time.Now().Add(u.OffTime)
+	}
+	return dracPower(u, verb) + "\r\n"
 }
 
 func dracPower(u *unit, verb string) string {
@@ -63,7 +81,10 @@ func dracPower(u *unit, verb string) string {
 
 // newILOShell is the ssh face of HP's iLO; it switches the first outlet.
 func newILOShell(o Options) *unit {
-	return &unit{Options: o, busy: "\r\nThe maximum number of sessions is reached.\r\n", shell: func(u *unit, c *console) {
+	return &unit{Options: o, busy: "\r\nThe maximum number of sessions is reached.\r\n", exec: func(u *unit, in string) string {
+		where := "/"
+		return iloAnswer(u, in, &where)
+	}, shell: func(u *unit, c *console) {
 		where := "/"
 		c.say("User:%s logged-in to testbed\r\niLO 2 Advanced 2.05\r\n", u.User)
 		for {
@@ -72,17 +93,19 @@ func newILOShell(o Options) *unit {
 				c.say("\r\nstatus=0\r\nCLI session stopped\r\n")
 				return
 			}
-			text, good := iloCommand(u, in, &where)
-			if in == "" {
-				continue
-			}
-			if good {
-				c.say("\r\nstatus=0\r\nstatus_tag=COMMAND COMPLETED\r\n\r\n%s\r\n", text)
-			} else {
-				c.say("\r\nstatus=2\r\nstatus_tag=COMMAND PROCESSING FAILED\r\nerror_tag=%s\r\n", text)
+			if in != "" {
+				c.say("%s", iloAnswer(u, in, &where))
 			}
 		}
 	}}
+}
+
+func iloAnswer(u *unit, in string, where *string) string {
+	text, good := iloCommand(u, in, where)
+	if !good {
+		return fmt.Sprintf("\r\nstatus=2\r\nstatus_tag=COMMAND PROCESSING FAILED\r\nerror_tag=%s\r\n", text)
+	}
+	return fmt.Sprintf("\r\nstatus=0\r\nstatus_tag=COMMAND COMPLETED\r\n\r\n%s\r\n", text)
 }
 
 func iloCommand(u *unit, in string, where *string) (string, bool) {

@@ -16,6 +16,7 @@ type unit struct {
 	busy  string
 	login func(u *unit, c *console) bool // on telnet and tcp
 	shell func(u *unit, c *console)
+	exec  func(u *unit, command string) string // on ssh, of those that take a command without a shell
 }
 
 // Faults are those it can have.
@@ -24,10 +25,17 @@ func (u *unit) Faults() []Fault { return slices.Concat(spokenFaults(), u.own) }
 // Serve answers connections until the listener is closed.
 func (u *unit) Serve(l net.Listener) error {
 	if u.Transport == "ssh" {
-		return serveSSH(l, sshFace{faults: &u.faults, check: u.knows, shell: func(rw io.ReadWriter) {
+		face := sshFace{faults: &u.faults, check: u.knows, shell: func(rw io.ReadWriter) {
 			c := newConsole(u.pace(rw))
 			u.one(c, u.busy, func() { u.shell(u, c) })
-		}})
+		}}
+		if u.exec != nil {
+			face.exec = func(command string, rw io.ReadWriter) {
+				c := newConsole(u.pace(rw))
+				u.one(c, u.busy, func() { c.say("%s", u.exec(u, command)) })
+			}
+		}
+		return serveSSH(l, face)
 	}
 	return accept(l, func(conn net.Conn) {
 		if u.dead(conn) {
