@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/bougou/go-ipmi/pkg/bmc"
@@ -24,10 +23,8 @@ type BMC struct {
 
 func newBMC(o Options) (Device, error) { return &BMC{Options: o}, nil }
 
-// Faults are those of every device but a prompt, which it has not.
-func (*BMC) Faults() []Fault {
-	return slices.DeleteFunc(commonFaults(), func(f Fault) bool { return f.Name == Strange })
-}
+// Faults are those of every device that speaks datagrams.
+func (*BMC) Faults() []Fault { return datagramFaults() }
 
 // Network is udp.
 func (*BMC) Network() string { return "udp" }

@@ -37,6 +37,11 @@ func commonFaults() []Fault {
 	}
 }
 
+// datagramFaults are those of devices that have no prompt.
+func datagramFaults() []Fault {
+	return slices.DeleteFunc(commonFaults(), func(f Fault) bool { return f.Name == Strange })
+}
+
 func spokenFaults() []Fault {
 	return append(commonFaults(), Fault{Slow, "talks a byte at a time"}, Fault{DropsFirst, "hangs up once, then answers"})
 }
