@@ -41,7 +41,9 @@ The password comes from --password-file, else from ` + passwordVariable + `, els
 Monitor's own operations on the same PCU are not waited for; a device that is in use answers busy.`
 
 func (a *app) pcu() *cobra.Command {
-	cmd := group("pcu", "Drive a power control unit by hand", "  monitor pcu scan --host 10.0.0.5\n  monitor pcu test --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3\n  monitor pcu cycle --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw --dry-run")
+	cmd := group("pcu", "Drive a power control unit by hand", `  monitor pcu scan --host 10.0.0.5
+  monitor pcu test --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3
+  monitor pcu cycle --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw --dry-run`)
 	cmd.Long = "Drive a power control unit by hand. " + pcuAbout + "\n\n" + exitCodes
 	cmd.PersistentFlags().StringArrayVar(&a.modelDirs, "models", nil, "`folder` of more model files, repeatable; "+modelsVariable+" names them too")
 	_ = cmd.MarkPersistentFlagDirname("models")

@@ -50,24 +50,29 @@ func spokenFaults() []Fault {
 func Faults() []Fault {
 	seen := map[string]bool{}
 	var all []Fault
-	for _, list := range [][]Fault{spokenFaults(), baytechFaults(true), wtiFaults(), apcCLIFaults(), dracFaults(), ipalFaults(), tlsFaults(), twoTongues(), redfishFaults(), epowerswitchFaults()} {
-		for _, f := range list {
-			if !seen[f.Name] {
-				seen[f.Name] = true
-				all = append(all, f)
-			}
+	for _, f := range slices.Concat(spokenFaults(), baytechFaults(true), wtiFaults(), apcCLIFaults(), dracFaults(), ipalFaults(), tlsFaults(),
+		twoTongues(), redfishFaults(), epowerswitchFaults()) {
+		if !seen[f.Name] {
+			seen[f.Name] = true
+			all = append(all, f)
 		}
 	}
 	return all
 }
 
 func baytechFaults(menu bool) []Fault {
-	list := []Fault{{NoQuestion, "BayTech, WTI: acts without (Y/N)?"}, {AsksPassword, "BayTech, by telnet: asks for no name"},
-		{AsksNothing, "BayTech, by telnet: lets everybody in"}, {OldRPC, "BayTech, by telnet: asks a password and a selection, prompts RPC-3>, lists in columns"}, {HangsCtrlC, "BayTech: silent after the password until Ctrl-C"}}
+	list := []Fault{
+		{NoQuestion, "BayTech, WTI: acts without (Y/N)?"},
+		{AsksPassword, "BayTech, by telnet: asks for no name"},
+		{AsksNothing, "BayTech, by telnet: lets everybody in"},
+		{OldRPC, "BayTech, by telnet: asks a password and a selection, prompts RPC-3>, lists in columns"},
+		{HangsCtrlC, "BayTech: silent after the password until Ctrl-C"},
+		{Alternates, "BayTech: prompts RPC-28> and RPC-28A> by turns"},
+	}
 	if menu {
 		list = append(list, Fault{AsksAgain, "BayTech with a menu: asks for the name once more after the choice"})
 	}
-	return append(list, Fault{Alternates, "BayTech: prompts RPC-28> and RPC-28A> by turns"})
+	return list
 }
 
 func wtiFaults() []Fault { return []Fault{{NoQuestion, "acts without Sure?"}} }
@@ -77,7 +82,8 @@ func apcCLIFaults() []Fault {
 }
 
 func dracFaults() []Fault {
-	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"}, {Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}
+	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"},
+		{Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}
 }
 
 func ipalFaults() []Fault {

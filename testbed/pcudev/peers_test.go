@@ -67,33 +67,56 @@ const silence = "(silence)"
 func peers() []peer {
 	const telnet, ssh = "telnet {host} {port}", "ssh {options} -p {port} {user}@{host}"
 	list := []peer{
-		{name: "fence_apc lists the outlets of 12p3's menus", model: "APCControl12p3", transport: "telnet", command: fence("apc", "list", ""), says: "8,Outlet 8"},
-		{name: "fence_apc reboots by the menus of 12p3", model: "APCControl12p3", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_apc reboots by the menus of 121p3", model: "APCControl121p3", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_apc turns off by the menus of 121p1", model: "APCControl121p1", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
-		{name: "fence_apc turns off by the menus of 13p13", model: "APCControl13p13", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
-		{name: "fence_apc reboots by menus over ssh", model: "APCControl12p3", transport: "ssh", command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_apc reboots by AOS 5's command line over telnet", model: "APCControl", transport: "telnet", command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_apc reboots by AOS 5's command line over ssh", model: "APCControl", transport: "ssh", command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_wti reboots by telnet", model: "WTIIPS4", transport: "telnet", command: fence("wti", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
-		{name: "fence_wti turns off by ssh", model: "WTINPS", transport: "ssh", command: bySSH("wti", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
-		{name: "fence_drac5 reboots by ssh", model: "DRAC", transport: "ssh", command: bySSH("drac5", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_drac5 waits for a host that powers off slowly", model: "DRAC", transport: "ssh", command: bySSH("drac5", "off", ""), says: "Success: Powered OFF", events: "1 off", fault: pcudev.Lags},
-		{name: "fence_ilo_ssh reboots", model: "HPiLO", transport: "ssh", command: bySSH("ilo_ssh", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_ilo4_ssh resets", model: "HPiLO", transport: "ssh", command: bySSH("ilo4_ssh", "reboot", "--method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_ipmilan reboots", model: "OpenIPMI", transport: "udp", command: fence("ipmilan", "reboot", "-P"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_ipmilan cycles", model: "OpenIPMI", transport: "udp", command: fence("ipmilan", "reboot", "-P --method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "ipmitool cycles", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("chassis power cycle"), says: "Cycle", events: "1 off, 1 on"},
-		{name: "ipmitool turns off with cipher suite 17", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 17 chassis power off"), says: "Down/Off", events: "1 off"},
-		{name: "ipmitool reads the status with cipher suite 3", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("-C 3 chassis status"), says: "System Power         : on"},
+		{name: "fence_apc lists the outlets of 12p3's menus", model: "APCControl12p3", transport: "telnet",
+			command: fence("apc", "list", ""), says: "8,Outlet 8"},
+		{name: "fence_apc reboots by the menus of 12p3", model: "APCControl12p3", transport: "telnet",
+			command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by the menus of 121p3", model: "APCControl121p3", transport: "telnet",
+			command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc turns off by the menus of 121p1", model: "APCControl121p1", transport: "telnet",
+			command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_apc turns off by the menus of 13p13", model: "APCControl13p13", transport: "telnet",
+			command: fence("apc", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_apc reboots by menus over ssh", model: "APCControl12p3", transport: "ssh",
+			command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by AOS 5's command line over telnet", model: "APCControl", transport: "telnet",
+			command: fence("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_apc reboots by AOS 5's command line over ssh", model: "APCControl", transport: "ssh",
+			command: bySSH("apc", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_wti reboots by telnet", model: "WTIIPS4", transport: "telnet",
+			command: fence("wti", "reboot", "-n 3"), says: "Success: Rebooted", events: "3 off, 3 on"},
+		{name: "fence_wti turns off by ssh", model: "WTINPS", transport: "ssh",
+			command: bySSH("wti", "off", "-n 3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_drac5 reboots by ssh", model: "DRAC", transport: "ssh",
+			command: bySSH("drac5", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_drac5 waits for a host that powers off slowly", model: "DRAC", transport: "ssh",
+			command: bySSH("drac5", "off", ""), says: "Success: Powered OFF", events: "1 off", fault: pcudev.Lags},
+		{name: "fence_ilo_ssh reboots", model: "HPiLO", transport: "ssh",
+			command: bySSH("ilo_ssh", "reboot", ""), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ilo4_ssh resets", model: "HPiLO", transport: "ssh",
+			command: bySSH("ilo4_ssh", "reboot", "--method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ipmilan reboots", model: "OpenIPMI", transport: "udp",
+			command: fence("ipmilan", "reboot", "-P"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ipmilan cycles", model: "OpenIPMI", transport: "udp",
+			command: fence("ipmilan", "reboot", "-P --method=cycle"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "ipmitool cycles", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
+			command: ipmi("chassis power cycle"), says: "Cycle", events: "1 off, 1 on"},
+		{name: "ipmitool turns off with cipher suite 17", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
+			command: ipmi("-C 17 chassis power off"), says: "Down/Off", events: "1 off"},
+		{name: "ipmitool reads the status with cipher suite 3", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
+			command: ipmi("-C 3 chassis status"), says: "System Power         : on"},
 		{name: "FreeIPMI cycles", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off, 1 on",
 			command: strings.Fields("ipmipower -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --cycle")},
 		{name: "FreeIPMI turns off with cipher suite 17 and waits", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off",
 			command: strings.Fields("ipmipower -D LAN_2_0 -I 17 -h {host}:{port} -u {user} -p {password} --off --wait-until-off")},
-		{name: "fence_apc is not let in with a wrong password", model: "APCControl12p3", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.WrongPassword},
-		{name: "fence_apc is not let in by ssh with a wrong password", model: "APCControl", transport: "ssh", command: bySSH("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.WrongPassword},
-		{name: "fence_apc is not let in while somebody else is", model: "APCControl12p3", transport: "telnet", command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.Busy},
-		{name: "ipmitool is not let in with a wrong password", pkg: "ipmitool", model: "OpenIPMI", transport: "udp", command: ipmi("chassis power off"), says: "Unable to establish", fault: pcudev.WrongPassword},
+		{name: "fence_apc is not let in with a wrong password", model: "APCControl12p3", transport: "telnet",
+			command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.WrongPassword},
+		{name: "fence_apc is not let in by ssh with a wrong password", model: "APCControl", transport: "ssh",
+			command: bySSH("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.WrongPassword},
+		{name: "fence_apc is not let in while somebody else is", model: "APCControl12p3", transport: "telnet",
+			command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.Busy},
+		{name: "ipmitool is not let in with a wrong password", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
+			command: ipmi("chassis power off"), says: "Unable to establish", fault: pcudev.WrongPassword},
 		{name: "a person with telnet reboots a BayTech", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", events: "3 off, 3 on", says: "Bye",
 			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `Y\r`, "RPC3-NC>", `Logout\r`)},
 		{name: "a person with telnet changes their mind", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", says: "Bye",
@@ -139,12 +162,16 @@ func powerman(kind, password, orders string) []string {
 func powermanPeers() []peer {
 	const cycled = "3 off, 3 on"
 	list := []peer{
-		{name: "powerman drives an RPC3-NC that lets everybody in", model: "BayTechRPC3NC", fault: pcudev.AsksNothing + "," + pcudev.NoQuestion, command: powerman("baytech-rpc3-nc", "none", "--off --on"), events: cycled},
-		{name: "powerman drives an old RPC-3", model: "BayTechRPC3NC", fault: pcudev.OldRPC + "," + pcudev.NoQuestion, command: powerman("baytech", "baytech", "--off --on"), events: cycled},
+		{name: "powerman drives an RPC3-NC that lets everybody in", model: "BayTechRPC3NC", fault: pcudev.AsksNothing + "," + pcudev.NoQuestion,
+			command: powerman("baytech-rpc3-nc", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an old RPC-3", model: "BayTechRPC3NC", fault: pcudev.OldRPC + "," + pcudev.NoQuestion,
+			command: powerman("baytech", "baytech", "--off --on"), events: cycled},
 		{name: "powerman drives a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--off --on"), events: cycled},
 		{name: "powerman cycles at a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--cycle"), events: cycled},
-		{name: "powerman drives an APC 7900 of v2", model: "APCControl13p13", user: "apc", password: "apc", command: powerman("apc7900", "none", "--off --on"), events: cycled},
-		{name: "powerman drives an APC 7900 of v3", model: "APCControl121p1", user: "apc", password: "apc", command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an APC 7900 of v2", model: "APCControl13p13", user: "apc", password: "apc",
+			command: powerman("apc7900", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an APC 7900 of v3", model: "APCControl121p1", user: "apc", password: "apc",
+			command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
 	}
 	for i := range list {
 		list[i].transport, list[i].also, list[i].pkg, list[i].says = "telnet", "powermand powerman", "bash", "on:      t[1-8]"
@@ -158,27 +185,36 @@ func webPeers() []peer {
 	}
 	const ribcl = `<?xml version="1.0"?><RIBCL VERSION="2.0"><LOGIN USER_LOGIN="{user}" PASSWORD="{password}"><SERVER_INFO MODE="write"><RESET_SERVER/></SERVER_INFO></LOGIN></RIBCL>`
 	return []peer{
-		{name: "fence_redfish reboots", model: "Redfish", transport: "https", command: fence("redfish", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_redfish turns off one of several systems", model: "Redfish", transport: "https", fault: pcudev.Several, command: fence("redfish", "off", "--ssl-insecure --systems-uri=/redfish/v1/Systems/3"), says: "Success: Powered OFF", events: "3 off"},
+		{name: "fence_redfish reboots", model: "Redfish", transport: "https",
+			command: fence("redfish", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_redfish turns off one of several systems", model: "Redfish", transport: "https", fault: pcudev.Several,
+			command: fence("redfish", "off", "--ssl-insecure --systems-uri=/redfish/v1/Systems/3"), says: "Success: Powered OFF", events: "3 off"},
 		{name: "curl resets by Redfish with Basic", pkg: "curl", model: "Redfish", transport: "https", says: " 204 ", events: "1 off, 1 on",
 			command: curl("-k", "-u", "{user}:{password}", "--json", `{"ResetType":"ForceRestart"}`, "https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset")},
 		{name: "redfishtool resets", pkg: "redfishtool", model: "Redfish", transport: "https", says: "Systems reset:  ForceRestart", events: "1 off, 1 on",
 			command: strings.Fields("redfishtool -r {host}:{port} -u {user} -p {password} -S Always -A Session -v Systems reset ForceRestart")},
 		{name: "curl gets a Redfish session", pkg: "curl", model: "Redfish", transport: "https", says: "X-Auth-Token",
 			command: curl("-k", "--http1.1", "--json", `{"UserName":"{user}","Password":"{password}"}`, "https://{host}:{port}/redfish/v1/SessionService/Sessions")},
-		{name: "fence_ilo reboots by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin", command: fence("ilo", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_ilo2 turns off by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin", command: fence("ilo2", "off", "--ssl-insecure"), says: "Success: Powered OFF", events: "1 off"},
-		{name: "curl posts RIBCL", pkg: "curl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on", command: curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl")},
+		{name: "fence_ilo reboots by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin",
+			command: fence("ilo", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
+		{name: "fence_ilo2 turns off by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin",
+			command: fence("ilo2", "off", "--ssl-insecure"), says: "Success: Powered OFF", events: "1 off"},
+		{name: "curl posts RIBCL", pkg: "curl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on",
+			command: curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl")},
 		{name: "fence_amt reboots", model: "IntelAMT", transport: "http", also: "amttool amtterm", at: "127.0.0.90:16992", says: "Success: Rebooted", events: "1 off, 1 on",
 			command: strings.Fields("fence_amt -a {host} -p {password} -o reboot --power-wait=0")},
 		{name: "amttool cycles", pkg: "amtterm", model: "IntelAMT", transport: "http", at: "127.0.0.91:16992", says: "success", events: "1 off, 1 on",
 			command: []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"}, also: "amttool amtterm"},
-		{name: "curl reboots at an ePowerSwitch", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off, 3 on", command: curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html")},
-		{name: "curl is sent away by an ePowerSwitch without a login", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: "401 Unauthorized", command: curl("-d", "P3=r", "http://{host}:{port}/cmd.html")},
+		{name: "curl reboots at an ePowerSwitch", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off, 3 on",
+			command: curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html")},
+		{name: "curl is sent away by an ePowerSwitch without a login", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: "401 Unauthorized",
+			command: curl("-d", "P3=r", "http://{host}:{port}/cmd.html")},
 		{name: "curl logs in to an old ePowerSwitch and reboots", pkg: "curl", model: "ePowerSwitchOld", transport: "http", says: "socket(3", events: "3 off, 3 on",
 			command: curl("-d", "pwd={password}", "http://{host}:{port}/elogin.html", "--next", "-sS", "-d", "P3=r", "http://{host}:{port}/econtrol.html")},
-		{name: "curl turns off at a Black Box by Digest", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off", command: curl("--digest", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
-		{name: "curl turns off at a Black Box by Basic", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off", command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
+		{name: "curl turns off at a Black Box by Digest", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
+			command: curl("--digest", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
+		{name: "curl turns off at a Black Box by Basic", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
+			command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
 	}
 }
 
@@ -196,7 +232,7 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 			}
 			t.Parallel()
 			p.user, p.password = cmp.Or(p.user, "admin"), cmp.Or(p.password, password)
-			rack, where := raise(t, p)
+			rack, _, where := start(t, p)
 			host, port, _ := net.SplitHostPort(where)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -221,14 +257,14 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 	}
 }
 
-// raise serves a peer's device on loopback.
-func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
+// start serves a peer's device on loopback.
+func start(t *testing.T, p peer) (rack *pcudev.Rack, d pcudev.Device, where string) {
 	t.Helper()
 	rack, err := pcudev.NewRack(8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: p.user, Password: p.password, Outlets: rack, OffTime: 300 * time.Millisecond})
+	d, err = pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: p.user, Password: p.password, Outlets: rack, OffTime: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +277,7 @@ func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
 		}
 		t.Cleanup(func() { _ = c.Close() })
 		go func() { _ = d.ServePacket(c) }()
-		return rack, c.LocalAddr().String()
+		return rack, d, c.LocalAddr().String()
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -249,7 +285,7 @@ func raise(t *testing.T, p peer) (rack *pcudev.Rack, where string) {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() { _ = d.Serve(l) }()
-	return rack, l.Addr().String()
+	return rack, d, l.Addr().String()
 }
 
 func events(r *pcudev.Rack) string {
