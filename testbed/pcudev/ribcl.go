@@ -145,7 +145,12 @@ func (r ribcl) power(name string, attr map[string]string, on bool) {
 	}
 	switch name {
 	case "SET_HOST_POWER":
-		set(strings.EqualFold(attr["HOST_POWER"], "yes") || strings.EqualFold(attr["HOST_POWER"], "on"))
+		want := strings.EqualFold(attr["HOST_POWER"], "yes") || strings.EqualFold(attr["HOST_POWER"], "on")
+		if want == on {
+			r.say(0x71, "Host power is already "+map[bool]string{true: "ON", false: "OFF"}[on]+".", "")
+			return
+		}
+		set(want)
 	case "HOLD_PWR_BTN":
 		set(strings.EqualFold(attr["TOGGLE"], "yes") && !on)
 	case "PRESS_PWR_BTN":
