@@ -33,8 +33,9 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 		}
 		record, reason = n.Record, n.Reason
 	}
-	if record.Status != policy.IsDown {
-		return RungResult{Outcome: Wait, Reason: fmt.Sprintf("nobody is written to before it is down; it is %s", record.Status), Until: record.Changed.Add(a.Numbers.OfflineToDown)}, nil
+	due := record.Changed.Add(a.Numbers.OfflineToDown)
+	if record.Status != policy.IsDown && (in.Ref.Type != FailbootType || a.now().Before(due)) {
+		return RungResult{Outcome: Wait, Reason: fmt.Sprintf("nobody is written to before it is down; it is %s", record.Status), Until: due}, nil
 	}
 	lean.Since, lean.Evidence = record.Changed, []string{reason}
 	answer, err := a.askSite(ctx, in.Ref.Site, UpdateLean, in.Key, lean)
