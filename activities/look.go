@@ -74,6 +74,9 @@ func (a *Activities) before(ctx context.Context, in RungInput) (RungResult, erro
 	if good {
 		return RungResult{Outcome: Good, Reason: reason}, nil
 	}
+	if reason, err := a.inDebugMode(ctx, in.Ref); err != nil || reason != "" {
+		return RungResult{Outcome: Wait, Reason: reason}, err
+	}
 	decision, err := a.mayAct(ctx, in.Ref)
 	if err != nil {
 		return RungResult{}, err

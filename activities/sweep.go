@@ -156,8 +156,12 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 			up[n.Site]++
 		}
 		fine[NodeDownType+"/"+n.Hostname] = record.Status.Fine()
+		fine[FailbootType+"/"+n.Hostname] = record.Status.Fine()
 		finding := policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Reason: n.Reason}
 		if v, open := policy.NodeVerdict(a.Numbers, n.Hostname, n.Site, record, finding, now); open {
+			verdicts = append(verdicts, v)
+		}
+		if v, open := policy.FailbootVerdict(a.Numbers, n.Hostname, n.Site, record, finding, now); open {
 			verdicts = append(verdicts, v)
 		}
 		res.Nodes++
@@ -242,7 +246,7 @@ func (a *Activities) openAndClear(ctx context.Context, verdicts []policy.Verdict
 			}
 			continue
 		}
-		if err := a.start(ctx, v); err != nil {
+		if err := a.openIssue(ctx, v.Type, ref, v.Reason, nil); err != nil {
 			return err
 		}
 		res.Opened++

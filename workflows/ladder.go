@@ -35,6 +35,7 @@ const (
 	OpenPCUDown Action = "OpenPCUDown"
 	Email       Action = "Email"
 	Flag        Action = "Flag"
+	Bootman     Action = "Bootman"
 )
 
 // Yield names how long a rung is given to help before the next one.
@@ -43,6 +44,7 @@ type Yield string
 // The yields of policy.
 const (
 	NoYield     Yield = ""
+	HalfStep    Yield = "half a machine step"
 	MachineStep Yield = "machine step"
 	PeopleStep  Yield = "people step"
 	AdminStep   Yield = "admin step"
@@ -50,6 +52,8 @@ const (
 
 func (y Yield) of(t activities.Times) time.Duration {
 	switch y {
+	case HalfStep:
+		return t.MachineStep / 2
 	case MachineStep:
 		return t.MachineStep
 	case PeopleStep:
@@ -61,7 +65,7 @@ func (y Yield) of(t activities.Times) time.Duration {
 }
 
 // Ladders are all issue types, in the order of the seed note.
-func Ladders() []Ladder { return []Ladder{NodeDown(), PCUDown()} }
+func Ladders() []Ladder { return []Ladder{NodeDown(), PCUDown(), Failboot()} }
 
 // after is the rung that follows another. The last one repeats for ever, so an issue nobody mends stays open and quiet.
 func (l Ladder) after(rung int) Rung { return l.Rungs[min(rung+1, len(l.Rungs)-1)] }
@@ -70,7 +74,7 @@ func (l Ladder) after(rung int) Rung { return l.Rungs[min(rung+1, len(l.Rungs)-1
 func (r Rung) String() string {
 	what := map[Action]string{
 		Reboot: "reboot", Reinstall: "set rins, reboot", OpenPCUDown: "create_issue pcudown",
-		Email: "send email", Flag: "flag for admin",
+		Email: "send email", Flag: "flag for admin", Bootman: "run bootman",
 	}[r.Do]
 	switch r.Level {
 	case 1:
@@ -113,6 +117,7 @@ func Types() []Type {
 	return []Type{
 		{activities.NodeDownType, NodeDownIssue},
 		{activities.PCUDownType, PCUDownIssue},
+		{activities.FailbootType, FailbootIssue},
 		{activities.SiteType, Site},
 		{activities.SweepType, Sweep},
 	}
