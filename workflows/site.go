@@ -48,7 +48,7 @@ type site struct {
 }
 
 // Site is the entity site/<login_base>: it owns the penalty level, the ticket and the mail. It starts with the first issue that
-// leans on the site and ends when every issue has let go and nothing is left to say.
+// leans on the site and ends when every issue has let go, nothing is left to say, and no operator's pause is in force.
 //
 // Lean and Release are Updates and not Signals because the issue that calls needs the answer: which level it holds now.
 func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
@@ -77,7 +77,7 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 			err = s.follow(ctx)
 		case s.idle() && s.Ticket.ID != 0:
 			err = s.resolve(ctx, now)
-		case s.idle() && workflow.AllHandlersFinished(ctx):
+		case s.idle() && !s.ordered() && workflow.AllHandlersFinished(ctx):
 			return s.SiteState, nil
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx):
 			return s.SiteState, workflow.NewContinueAsNewError(ctx, Site, s.SiteState)
@@ -128,6 +128,9 @@ func (s *site) hour() time.Duration { return s.Times.Day / 24 }
 func (s *site) idle() bool {
 	return len(s.Holds) == 0 && s.Level == 0 && len(s.Pending) == 0 && len(s.Outbox.Notices) == 0
 }
+
+// ordered says that an operator's pause is in force. It outlives the issues that were open when it was given.
+func (s *site) ordered() bool { return s.Paused && s.AnsweredAt.IsZero() }
 
 func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
 

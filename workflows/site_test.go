@@ -231,10 +231,12 @@ func TestAPauseHoldsTheLevelAndLetsItFall(t *testing.T) {
 	p.lean(0, 1, 2)
 	p.update(1, workflows.CommandPause, workflows.Command{Reason: "they answered"})
 	p.RegisterDelayedCallback(func() { p.SignalWorkflow(workflows.CommandResume, workflows.Command{}) }, 12*day)
-	p.update(13, workflows.CommandPause, workflows.Command{Reason: "they answered again"})
+	p.update(13, workflows.CommandPause, workflows.Command{Reason: "they answered again", Until: p.Now().Add(19*day + day/2)})
 	p.release(14, 1)
+	p.lean(16, 2, 1) // the pause outlives the issue
+	p.release(20, 2)
 	p.run()
-	if want := []string{"0.00 0->1", "12.00 1->2", "14.00 2->0"}; !slices.Equal(p.levels, want) {
+	if want := []string{"0.00 0->1", "12.00 1->2", "14.00 2->0", "19.50 0->1", "20.00 1->0"}; !slices.Equal(p.levels, want) {
 		t.Errorf("levels %q, want %q", p.levels, want)
 	}
 }

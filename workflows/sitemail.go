@@ -190,7 +190,7 @@ func (s *site) answered(ctx workflow.Context, by string, now time.Time) error {
 		pause = 30 * s.Times.Day
 	}
 	until := now.Add(pause)
-	if s.Paused && s.AnsweredAt.IsZero() && (s.PausedUntil.IsZero() || s.PausedUntil.After(until)) {
+	if s.ordered() && (s.PausedUntil.IsZero() || s.PausedUntil.After(until)) {
 		return nil
 	}
 	s.Paused, s.PausedUntil, s.AnsweredAt = true, until, now
