@@ -88,7 +88,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 		return err
 	}
 	if state, err := s.siteState(ctx, site); err != nil || !held(state) || len(s.Suspended(site)) > 0 {
-		return fmt.Errorf("29 days after the answer: %+v, %d slices suspended, %w", state, len(s.Suspended(site)), err)
+		return fmt.Errorf("29 days after the answer: %+v, %d slices suspended, %v", state, len(s.Suspended(site)), err)
 	}
 	if err := s.siteIs(ctx, site, "goes on to level 2", 4, level(2)); err != nil {
 		return err
@@ -180,7 +180,7 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	}
 	issue, err := s.Store.Issue(ctx, id)
 	if err != nil || !strings.Contains(issue.Next, "fixed by Friday") || issue.NextAt.Sub(until).Abs() > time.Second {
-		return fmt.Errorf("the pledge is not shown: next is %q at %s, %w", issue.Next, issue.NextAt, err)
+		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", issue.Next, issue.NextAt, err)
 	}
 	if err := s.status(ctx, id, workflows.StatusOpen, 6); err != nil {
 		return err
