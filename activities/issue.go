@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -128,6 +129,9 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 		cause = fmt.Sprintf("%s since %s: %s", record.Status, record.Changed.UTC().Format(time.RFC3339), reason)
 	}
 	err = a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
+	if err == nil {
+		a.announce(notify.EventOpened, ref.ID+"/"+ref.Run+"/opened", ref, 0, cause)
+	}
 	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: short(in.Evidence)}, err
 }
 

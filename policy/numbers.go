@@ -43,6 +43,8 @@ type Numbers struct {
 	MachineStep  time.Duration
 	PeopleStep   time.Duration
 	AdminStep    time.Duration
+	ReplyPause   time.Duration            // a site's answer holds its penalties for at most this long
+	TicketLook   time.Duration            // between two looks at whether a site has answered its ticket
 	GroupWait    time.Duration            // notices of one site inside this become one message
 	NoticeEvery  map[string]time.Duration // least time between two notices of a kind about one target
 
@@ -87,7 +89,7 @@ func Defaults(day time.Duration) Numbers {
 		PCUOnlineToGood: d(0.5), PCUOfflineToDown: d(2),
 		SiteMinUp: 2, SiteOnlineToGood: d(0.5), SiteOfflineToDown: d(0.5), SiteNew: d(30),
 		NodeDownAfter: d(1), FailbootAfter: d(0.25), SiteDownBeforePenalty: d(7), PenaltyStep: d(7),
-		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1), GroupWait: d(5.0 / 1440),
+		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1), ReplyPause: d(30), TicketLook: d(0.5), GroupWait: d(5.0 / 1440),
 		NoticeEvery: map[string]time.Duration{
 			"down": d(3.5), "badhardware": d(7), "nodeconfig": d(3.5), "oldbootcd": d(3.5), "dnserror": d(1),
 			"minimalhardware": d(7), "noblockdevice": d(3.5), "pcudown": d(3),
@@ -112,7 +114,7 @@ func (n Numbers) Validate() error {
 		"site_online_to_good": n.SiteOnlineToGood, "site_offline_to_down": n.SiteOfflineToDown, "site_new": n.SiteNew,
 		"node_down_after": n.NodeDownAfter, "failboot_after": n.FailbootAfter, "site_down_before_penalty": n.SiteDownBeforePenalty,
 		"penalty_step": n.PenaltyStep, "machine_step": n.MachineStep, "people_step": n.PeopleStep, "admin_step": n.AdminStep,
-		"reboot_window": n.RebootWindow,
+		"reboot_window": n.RebootWindow, "reply_pause": n.ReplyPause, "ticket_look": n.TicketLook,
 	} {
 		if d <= 0 {
 			return fmt.Errorf("policy.%s must be above zero, not %s", name, d)
