@@ -93,6 +93,7 @@ func closedPort(t *testing.T) int {
 }
 
 func TestWaysAreTriedOpenPortsFirst(t *testing.T) {
+	t.Parallel()
 	hello, helloCalls := speaker(t, "hello")
 	noise, _ := speaker(t, "\x00\x01")
 	away, _ := speaker(t, "go away")
