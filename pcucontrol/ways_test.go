@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -172,3 +173,32 @@ func TestErrorsShowTheEndOfWhatWasHeardWithoutThePassword(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastWordsOfADeviceThatHungUpAreHeard(t *testing.T) {
+	ours, theirs := net.Pipe()
+	s := newSession(t.Context(), Target{Host: "pdu"}, ours, theirsLater{ours, 2 * nudgeTime}, deaf{}, "\r\n")
+	defer s.Close()
+	go func() {
+		_, _ = io.WriteString(theirs, "sessions are full\r\n")
+		_ = theirs.Close()
+	}()
+	if _, text, err := s.await(t.Context(), "log in", "\r\n", []*regexp.Regexp{regexp.MustCompile("full")}); err != nil || !strings.Contains(text, "full") {
+		t.Errorf("heard %q, %v", text, err)
+	}
+}
+
+// theirsLater reads a while late.
+type theirsLater struct {
+	io.Reader
+	late time.Duration
+}
+
+func (r theirsLater) Read(p []byte) (int, error) {
+	time.Sleep(r.late)
+	return r.Reader.Read(p)
+}
+
+// deaf takes no words.
+type deaf struct{}
+
+func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
