@@ -127,17 +127,17 @@ func trackerAway(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.Tracker.Away(true)
-	err = s.siteIs(ctx, site, "says that it waits for the tracker", 10, func(state workflows.SiteState) bool {
-		return strings.Contains(state.Waits, "503") && len(state.Pending) > 0
+	err = s.siteIs(ctx, site, "says that it waits for the tracker, with what its node and its PCU have to say", 12, func(state workflows.SiteState) bool {
+		return strings.Contains(state.Waits, "503") && len(state.Pending) == 2
 	})
 	if err == nil {
 		err = s.days(ctx, 1)
 	}
+	if err == nil {
+		err = s.nobodyMailed(site)
+	}
 	s.Tracker.Away(false)
 	if err != nil {
-		return err
-	}
-	if err := s.nobodyMailed(site); err != nil {
 		return err
 	}
 	err = s.until(ctx, "the message is in a ticket", 3, func() (bool, error) { return len(s.tickets(site)) == 1 && len(s.mailTo(site)) > 0, nil })
