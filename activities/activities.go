@@ -2,14 +2,12 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
@@ -37,49 +35,6 @@ type Activities struct {
 }
 
 func (a *Activities) now() time.Time { return time.Now() }
-
-// noTarget is the answer to an issue that names nothing Monitor knows; no retry mends that.
-func noTarget(format string, args ...any) error {
-	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(format, args...), ErrNoSuchTarget, nil)
-}
-
-// Open finds the target of a new issue, says why the issue is open, and writes it down.
-func (a *Activities) Open(ctx context.Context, ref Ref) (Opened, error) {
-	if want := ref.Type + "/" + ref.Target(); ref.Target() == "" || ref.ID != want {
-		return Opened{}, temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf(`the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input {"node":"<host>"} or {"pcu":"<name>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
-	}
-	var cause string
-	switch ref.Type {
-	case PCUDownType:
-		p, err := a.Store.PCUByName(ctx, ref.PCU)
-		if errors.Is(err, store.ErrNotFound) {
-			return Opened{}, noTarget("no PCU %q in the PLC snapshot: see `monitor site show` for its name", ref.PCU)
-		} else if err != nil {
-			return Opened{}, err
-		}
-		ref.Site, ref.PCUID = p.Site, p.PCUID
-		cause = fmt.Sprintf("%s since %s: %s", p.Record.Status, p.Record.Changed.UTC().Format(time.RFC3339), p.Reason)
-	default:
-		n, err := a.Store.Node(ctx, ref.Node)
-		if errors.Is(err, store.ErrNotFound) {
-			return Opened{}, noTarget("no node %q in the PLC snapshot: check the name, or run `monitor sweep` to fetch it", ref.Node)
-		} else if err != nil {
-			return Opened{}, err
-		}
-		ref.Site, ref.PCUID = n.Site, n.PCUID
-		if n.PCUID != 0 {
-			p, err := a.Store.PCU(ctx, n.PCUID)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return Opened{}, err
-			}
-			ref.PCU = p.Name
-		}
-		cause = fmt.Sprintf("%s since %s: %s", n.Record.Status, n.Record.Changed.UTC().Format(time.RFC3339), n.Reason)
-	}
-	err := a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
-	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause}, err
-}
 
 // Record keeps an issue's progress for the command line and the pages.
 func (a *Activities) Record(ctx context.Context, p Progress) error {

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/client"
-
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -90,28 +87,10 @@ func (a *Activities) openPCUDown(ctx context.Context, in RungInput) (RungResult,
 	if ok, reason := a.testPCU(ctx, p); ok {
 		return RungResult{Outcome: Passed, Reason: "its PCU works: " + reason}, nil
 	}
-	if err := a.start(ctx, policy.Verdict{Type: PCUDownType, Target: p.Name, PCU: p.Name, Site: p.Site}); err != nil {
+	if err := a.openIssue(ctx, PCUDownType, Ref{PCU: p.Name, Site: p.Site}, "", nil); err != nil {
 		return RungResult{}, err
 	}
 	return RungResult{Outcome: Acted, Reason: "opened " + PCUDownType + "/" + p.Name}, nil
-}
-
-// start opens an issue; one that is open stays as it is, without an event.
-func (a *Activities) start(ctx context.Context, v policy.Verdict) error {
-	in := IssueInput{Node: v.Node, PCU: v.PCU}
-	if v.Type == PCUDownType {
-		in.Node = ""
-	}
-	_, err := a.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: v.Type + "/" + v.Target, TaskQueue: TaskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		StaticSummary:            v.Type + " of " + v.Target + " at " + v.Site,
-	}, v.Type, in)
-	if err != nil {
-		return fmt.Errorf("open %s/%s: %w", v.Type, v.Target, err)
-	}
-	return nil
 }
 
 // SitePolicy gives a site's workflow its durations.

@@ -242,7 +242,7 @@ func (a *Activities) openAndClear(ctx context.Context, verdicts []policy.Verdict
 			}
 			continue
 		}
-		if err := a.start(ctx, v); err != nil {
+		if err := a.openIssue(ctx, v.Type, ref, v.Reason, nil); err != nil {
 			return err
 		}
 		res.Opened++

@@ -17,10 +17,8 @@ const (
 
 // Workflow types and ids that activities start or talk to by name.
 const (
-	NodeDownType = "nodedown"
-	PCUDownType  = "pcudown"
-	SiteType     = "site"
-	SweepType    = "sweep"
+	SiteType  = "site"
+	SweepType = "sweep"
 
 	SignalCleared = "cleared"
 	UpdateLean    = "lean"
@@ -32,32 +30,6 @@ const (
 	ErrNoSuchTarget = "no such target"
 	ErrBadInput     = "bad input"
 )
-
-// IssueInput starts an issue. One of the two names its target; nothing else is needed.
-type IssueInput struct {
-	Node string `json:"node,omitempty"` // hostname as in PLC
-	PCU  string `json:"pcu,omitempty"`  // PCU name: its hostname, else its ip, else pcu-<id>
-}
-
-// Ref names an open issue and what it is about, in everything that passes between workflows and activities.
-type Ref struct {
-	ID   string `json:"id"`
-	Run  string `json:"run"`
-	Type string `json:"type"`
-	Node string `json:"node,omitempty"`
-	Site string `json:"site,omitempty"`
-	PCU  string `json:"pcu,omitempty"`
-	// PCUID is PLC's pcu_id, 0 when the target has none.
-	PCUID int `json:"pcu_id,omitempty"`
-}
-
-// Target is the host or PCU the issue is about.
-func (r Ref) Target() string {
-	if r.Type == PCUDownType {
-		return r.PCU
-	}
-	return r.Node
-}
 
 // Times are the durations of the ladder, recorded when the issue opens so that a change of policy never changes a
 // running issue.
@@ -76,9 +48,10 @@ func TimesOf(n policy.Numbers) Times {
 
 // Opened answers the first activity of an issue.
 type Opened struct {
-	Ref   Ref    `json:"ref"`
-	Times Times  `json:"times"`
-	Cause string `json:"cause"` // why the issue is open, for people
+	Ref      Ref      `json:"ref"`
+	Times    Times    `json:"times"`
+	Cause    string   `json:"cause"`              // why the issue is open, for people
+	Evidence []string `json:"evidence,omitempty"` // what it was opened with, and what the last issue of this kind leaves behind
 }
 
 // Conditions a rung may ask for.
@@ -96,6 +69,7 @@ type RungInput struct {
 	Level    int       `json:"level,omitempty"`    // penalty level the rung asks for
 	Since    time.Time `json:"since"`              // when the issue was opened
 	Tried    []string  `json:"tried,omitempty"`
+	Evidence []string  `json:"evidence,omitempty"` // what the issue was opened with
 	Forecast []Step    `json:"forecast,omitempty"`
 
 	// What the store is to say of the issue afterwards.

@@ -36,19 +36,20 @@ type Happening struct {
 
 // Status answers the query and every update.
 type Status struct {
-	ID      string      `json:"id"`
-	Type    string      `json:"type"`
-	Target  string      `json:"target"`
-	Site    string      `json:"site"`
-	Status  string      `json:"status"`
-	Cause   string      `json:"cause"`
-	Rung    int         `json:"rung"`
-	Next    string      `json:"next"`
-	NextAt  time.Time   `json:"next_at,omitzero"`
-	Blocked string      `json:"blocked,omitempty"`
-	Level   int         `json:"penalty_level"`
-	Told    bool        `json:"told"`
-	Story   []Happening `json:"story"`
+	ID       string      `json:"id"`
+	Type     string      `json:"type"`
+	Target   string      `json:"target"`
+	Site     string      `json:"site"`
+	Status   string      `json:"status"`
+	Cause    string      `json:"cause"`
+	Evidence []string    `json:"evidence,omitempty"`
+	Rung     int         `json:"rung"`
+	Next     string      `json:"next"`
+	NextAt   time.Time   `json:"next_at,omitzero"`
+	Blocked  string      `json:"blocked,omitempty"`
+	Level    int         `json:"penalty_level"`
+	Told     bool        `json:"told"`
+	Story    []Happening `json:"story"`
 }
 
 // Result is the story of a closed issue.
@@ -67,6 +68,8 @@ type issue struct {
 	times  activities.Times
 	cause  string
 	opened time.Time
+
+	evidence []string // what it was opened with
 
 	status   string
 	rung     int       // index of the next rung
@@ -152,12 +155,12 @@ func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
 	info := workflow.GetInfo(ctx)
 	var a *activities.Activities
 	var opened activities.Opened
-	ref := activities.Ref{ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID, Type: is.ladder.Type, Node: in.Node, PCU: in.PCU}
-	err := workflow.ExecuteActivity(quick(ctx, "open "+ref.ID), a.Open, ref).Get(ctx, &opened)
+	ref := activities.Ref{ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID, Type: is.ladder.Type, Node: in.Node, PCU: in.PCU, Site: in.Site}
+	err := workflow.ExecuteActivity(quick(ctx, "open "+ref.ID), a.Open, activities.Opening{Ref: ref, Cause: in.Cause, Evidence: in.Evidence}).Get(ctx, &opened)
 	if err != nil {
 		return err
 	}
-	is.ref, is.times, is.cause = opened.Ref, opened.Times, opened.Cause
+	is.ref, is.times, is.cause, is.evidence = opened.Ref, opened.Times, opened.Cause, opened.Evidence
 	is.deadline = workflow.Now(ctx)
 	is.tell(ctx, "opened: "+opened.Cause)
 	return workflow.UpsertTypedSearchAttributes(ctx,
@@ -169,7 +172,7 @@ func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
 func (is *issue) climbOne(ctx workflow.Context) error {
 	rung, index := is.next(), is.rung
 	in := activities.RungInput{
-		Ref: is.ref, When: rung.When, Rebooted: is.rebooted, Level: rung.Level, Since: is.opened, Tried: is.tried,
+		Ref: is.ref, When: rung.When, Rebooted: is.rebooted, Level: rung.Level, Since: is.opened, Tried: is.tried, Evidence: is.evidence,
 		Key:      fmt.Sprintf("%s/%s/%d.%d", is.ref.ID, is.ref.Run, is.rung, is.tries),
 		Forecast: is.forecast(ctx),
 		Rung:     rung.String(), Then: is.ladder.after(is.rung).String(), Yield: rung.Yield.of(is.times), Held: is.level, Cause: is.cause,
@@ -305,7 +308,7 @@ func (is *issue) tell(ctx workflow.Context, what string) {
 
 func (is *issue) report() Status {
 	s := Status{
-		ID: is.ref.ID, Type: is.ladder.Type, Target: is.ref.Target(), Site: is.ref.Site, Status: is.status, Cause: is.cause,
+		ID: is.ref.ID, Type: is.ladder.Type, Target: is.ref.Target(), Site: is.ref.Site, Status: is.status, Cause: is.cause, Evidence: is.evidence,
 		Rung: is.rung, Next: is.next().String(), NextAt: is.deadline, Blocked: is.blocked, Level: is.level, Told: is.told,
 		Story: is.story,
 	}

@@ -47,8 +47,9 @@ func newPlay(t *testing.T, l workflows.Ladder) *play {
 	}
 	p.RegisterActivity(&activities.Activities{})
 	target := "planetlab1.princeton.example"
-	p.OnActivity("Open", mock.Anything, mock.Anything).Return(func(_ context.Context, ref activities.Ref) (activities.Opened, error) {
+	p.OnActivity("Open", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Opening) (activities.Opened, error) {
 		p.opened = p.Now()
+		ref := in.Ref
 		ref.Site = "princeton"
 		return activities.Opened{Ref: ref, Times: times, Cause: "offline since yesterday"}, nil
 	})
