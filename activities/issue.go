@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -117,7 +118,8 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 	ref := in.Ref
 	if want := ref.Type + "/" + ref.Target(); ref.Target() == "" || ref.ID != want {
 		return Opened{}, temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf(`the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input {"node":"<host>"}, {"pcu":"<name>"} or {"site":"<login_base>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
+			fmt.Sprintf("the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input "+
+				`{"node":"<host>"}, {"pcu":"<name>"} or {"site":"<login_base>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
 	}
 	ref, record, reason, err := a.find(ctx, ref)
 	if err != nil {
@@ -127,8 +129,12 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 	if cause == "" {
 		cause = fmt.Sprintf("%s since %s: %s", record.Status, record.Changed.UTC().Format(time.RFC3339), reason)
 	}
+	before, err := a.pastOf(ctx, ref)
+	if err != nil {
+		return Opened{}, err
+	}
 	err = a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
-	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: short(in.Evidence)}, err
+	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: short(slices.Concat(in.Evidence, before))}, err
 }
 
 // find completes a ref from the store, with the status of its target and the reason for it.

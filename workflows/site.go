@@ -21,16 +21,18 @@ type SiteState struct {
 	Holds       map[string]int     `json:"holds"`
 	Pending     []activities.Lean  `json:"pending"`
 	Applied     activities.Applied `json:"applied"`
-	NextTry     time.Time          `json:"next_try,omitzero"` // a refused raise is asked for again then
-	Reason      string             `json:"reason"`            // why the level is what it is
-	Steps       int                `json:"steps"`             // numbers the site's own effects
+	NextTry     time.Time          `json:"next_try,omitzero"`   // a refused raise is asked for again then
+	NextCheck   time.Time          `json:"next_check,omitzero"` // the level that holds is read back from PLC then
+	Reason      string             `json:"reason"`              // why the level is what it is
+	Steps       int                `json:"steps"`               // numbers the site's own effects
 	Paused      bool               `json:"paused"`
 	PausedUntil time.Time          `json:"paused_until,omitzero"`
 }
 
 type site struct {
 	SiteState
-	wake workflow.Channel
+	checks bool // whether this run reads its level back; runs that began before it could do not
+	wake   workflow.Channel
 }
 
 // Site is the entity site/<login_base>: it owns the penalty level and writes the mail. It starts with the first issue that
@@ -48,6 +50,7 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 	if err := s.listen(ctx); err != nil {
 		return s.SiteState, err
 	}
+	s.checks = workflow.GetVersion(ctx, "read penalties back", workflow.DefaultVersion, 1) >= 1
 	var a *activities.Activities
 	if s.Times.Day == 0 {
 		if err := workflow.ExecuteActivity(quick(ctx, "read policy"), a.SitePolicy).Get(ctx, &s.Times); err != nil {
@@ -68,6 +71,8 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 		switch {
 		case want < s.Level, want > s.Level && !s.Paused && !now.Before(s.NextTry):
 			err = s.step(ctx, want)
+		case s.checks && s.Level > 0 && !now.Before(s.NextCheck):
+			err = s.check(ctx)
 		case !at.IsZero() && !now.Before(at):
 			err = s.mail(ctx, now)
 		case want == 0 && s.Level == 0 && len(s.Pending) == 0 && len(s.Holds) == 0 && workflow.AllHandlersFinished(ctx):
@@ -107,6 +112,9 @@ func (s *site) wakeAt(want int, at time.Time) time.Time {
 	if want > s.Level && !s.Paused && (until.IsZero() || s.NextTry.Before(until)) {
 		until = s.NextTry
 	}
+	if s.checks && s.Level > 0 && (until.IsZero() || s.NextCheck.Before(until)) {
+		until = s.NextCheck
+	}
 	if s.Paused && !s.PausedUntil.IsZero() && (until.IsZero() || s.PausedUntil.Before(until)) {
 		until = s.PausedUntil
 	}
@@ -128,11 +136,39 @@ func (s *site) step(ctx workflow.Context, want int) error {
 	if err != nil {
 		return err
 	}
+	return s.took(ctx, res)
+}
+
+// check reads back once a day what the level holds in PLC; what somebody lifted by hand is applied again there, and a site that is
+// exempt by now is let go.
+func (s *site) check(ctx workflow.Context) error {
+	s.Steps++
+	var a *activities.Activities
+	var res activities.PenaltyResult
+	err := workflow.ExecuteActivity(quick(ctx, fmt.Sprintf("read penalty %d back", s.Level)), a.CheckPenalty, activities.PenaltyInput{
+		Site: s.Site, Key: s.key(ctx), From: s.Level, To: s.Level, Applied: s.Applied, Reason: s.holders(),
+	}).Get(ctx, &res)
+	if err != nil {
+		return err
+	}
+	s.NextCheck = workflow.Now(ctx).Add(s.Times.Day)
+	if res.Level < s.Level {
+		return s.took(ctx, res)
+	}
+	s.Applied = res.Applied
+	if res.Reason != "" {
+		s.Reason = res.Reason
+	}
+	return nil
+}
+
+// took takes over what became of the level, and what there is to say about it.
+func (s *site) took(ctx workflow.Context, res activities.PenaltyResult) error {
 	now, was := workflow.Now(ctx), s.Level
 	s.Level, s.Applied, s.Reason = res.Level, res.Applied, res.Reason
 	switch {
 	case s.Level > was:
-		s.LastRaise, s.NextTry = now, now.Add(s.Times.PenaltyStep)
+		s.LastRaise, s.NextTry, s.NextCheck = now, now.Add(s.Times.PenaltyStep), now.Add(s.Times.Day)
 		s.say(activities.Lean{Kind: "penalty", Level: s.Level, Evidence: []string{res.Reason}, Since: now, NotBefore: now})
 	case s.Level < was && s.Level == 0:
 		s.say(activities.Lean{Kind: "cleared", Level: was, Evidence: []string{res.Reason}, Since: now, NotBefore: now})
