@@ -45,20 +45,20 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return []scenario{
+	return append([]scenario{
 		{"a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
 		{"a reboot does not help, the reinstall does", reinstallHelps},
 		{"a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
 		{"a node that recovers by itself before its threshold: no issue", recoversAlone},
 		{"an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
 		{"a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
-	}
+	}, typeScenarios()...)
 }
 
 func smoke(ctx context.Context, out io.Writer, histories string) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
-	r, err := rig.Start(ctx, rig.Options{Log: out})
+	r, err := rig.Start(ctx, rig.Options{Log: out, Sites: smokeSites()})
 	if err != nil {
 		return err
 	}
