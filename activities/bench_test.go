@@ -72,6 +72,7 @@ const (
 
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
+	t.Parallel() // they wait for machines most of the time
 	if sites == nil {
 		sites = []testbed.Site{{Login: site, Nodes: 2}}
 	}

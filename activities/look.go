@@ -179,7 +179,11 @@ func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 		gone = p.Gone
 	case SiteDownType:
 		var s store.Site
-		s, err = a.Store.Site(ctx, ref.Site)
+		if s, err = a.Store.Site(ctx, ref.Site); err == nil && !s.Gone {
+			var nodes []store.Node
+			nodes, err = a.Store.NodesOfSite(ctx, ref.Site)
+			s.Gone = len(nodes) == 0
+		}
 		gone = s.Gone
 	default:
 		var n store.Node

@@ -39,7 +39,7 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 	applied := in.Applied
 	if in.To > in.From {
 		var missing Applied
-		if missing, err = a.lacks(ctx, in.Site, in.To); err == nil {
+		if missing, _, err = a.lacks(ctx, in.Site, in.To); err == nil {
 			applied, err = a.apply(ctx, in, missing)
 		}
 	} else {
@@ -70,10 +70,14 @@ func (a *Activities) CheckPenalty(ctx context.Context, in PenaltyInput) (Penalty
 		res.Until = d.Until
 		return res, err
 	}
-	missing, err := a.lacks(ctx, in.Site, in.From)
+	missing, exempt, err := a.lacks(ctx, in.Site, in.From)
 	if err != nil {
 		return res, err
 	}
+	if in.Applied, err = a.release(ctx, in, exempt); err != nil {
+		return res, err
+	}
+	res.Applied = in.Applied
 	action, err := a.begun(ctx, ref.ID, "repair", in.Key)
 	switch {
 	case err != nil, action.Key == "" && missing.empty():
@@ -133,27 +137,46 @@ func (p Applied) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// lacks reads from PLC what a level asks for and is not in force. Exempt slices are left alone.
-func (a *Activities) lacks(ctx context.Context, site string, level int) (Applied, error) {
-	var missing Applied
-	var err error
+// lacks reads from PLC what a level asks for and is not in force, and which slices are exempt: those are left alone.
+func (a *Activities) lacks(ctx context.Context, site string, level int) (missing Applied, exempt []string, err error) {
 	if level >= 1 {
 		if missing.Disabled, err = a.PLC.SiteEnabled(ctx, site); err != nil {
-			return missing, err
+			return missing, nil, err
 		}
 	}
-	if level >= 2 {
-		list, err := a.PLC.SlicesOfSite(ctx, site)
-		if err != nil {
-			return missing, err
-		}
-		for _, s := range list {
-			if !s.Suspended && !s.ExemptUntil.After(a.now()) {
-				missing.Slices = append(missing.Slices, s.Name)
-			}
+	if level < 2 {
+		return missing, nil, nil
+	}
+	list, err := a.PLC.SlicesOfSite(ctx, site)
+	for _, s := range list {
+		switch {
+		case s.ExemptUntil.After(a.now()):
+			exempt = append(exempt, s.Name)
+		case !s.Suspended:
+			missing.Slices = append(missing.Slices, s.Name)
 		}
 	}
-	return missing, nil
+	return missing, exempt, err
+}
+
+// release lets slices run again that have become exempt since Monitor suspended them.
+func (a *Activities) release(ctx context.Context, in PenaltyInput, exempt []string) (Applied, error) {
+	ours := func(name string) bool { return slices.Contains(in.Applied.Slices, name) }
+	free := slices.DeleteFunc(slices.Clone(exempt), func(name string) bool { return !ours(name) })
+	if len(free) == 0 {
+		return in.Applied, nil
+	}
+	key := in.Key + "/exempt"
+	reason := "exempt in PLC by now: " + strings.Join(free, ", ")
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "release", Issue: SiteType + "/" + in.Site, Site: in.Site, Reason: reason}); err != nil {
+		return in.Applied, err
+	}
+	if err := a.PLC.RestoreSlices(ctx, in.Site, free); err != nil {
+		return in.Applied, err
+	}
+	left := in.Applied
+	left.Slices = slices.DeleteFunc(slices.Clone(left.Slices), func(name string) bool { return slices.Contains(free, name) })
+	return left, a.Store.Outcome(ctx, key, store.Done, "they run again")
 }
 
 // apply writes to the ledger what it is about to change, then changes it in PLC, where every write is read back. A retry does what

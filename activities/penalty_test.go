@@ -108,6 +108,10 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		if got := b.w.Suspended("quito"); !slices.Equal(got, []string{"quito_codeen"}) {
 			t.Errorf("suspended are %q", got)
 		}
+		b.tag("quito_codeen", "exempt_slice_until", time.Now().AddDate(0, 1, 0).Format("20060102")) // and one that becomes so runs again
+		if res := b.check("quito", "3", 2, Applied{Disabled: true, Slices: []string{"quito_codeen"}}); len(b.w.Suspended("quito")) > 0 || len(res.Applied.Slices) > 0 || res.Level != 2 {
+			t.Errorf("suspended are %q, and it answers %+v", b.w.Suspended("quito"), res)
+		}
 	})
 	t.Run("what is lifted by hand is applied again and said, once for each time", func(t *testing.T) {
 		one := b.set("lisbon", "1", 0, 1, Applied{})

@@ -168,6 +168,7 @@ func (is *issue) advance() {
 	is.rung = min(is.rung+1, len(is.ladder.Rungs)-1)
 	if is.back > 0 && is.rung >= is.ladder.machineRungs() {
 		is.rung, is.back, is.deadline = is.back, 0, later(is.deadline, is.resumeAt)
+		is.changed, is.stale = true, true
 	}
 }
 
