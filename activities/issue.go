@@ -90,7 +90,7 @@ const (
 	maxLine     = 500
 )
 
-func short(lines []string) []string {
+func bounded(lines []string) []string {
 	var out []string
 	for _, l := range lines[:min(len(lines), maxEvidence)] {
 		out = append(out, cut(l))
@@ -134,7 +134,7 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 		return Opened{}, err
 	}
 	err = a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
-	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: short(slices.Concat(in.Evidence, before))}, err
+	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: bounded(slices.Concat(in.Evidence, before))}, err
 }
 
 // find completes a ref from the store, with the status of its target and the reason for it.
@@ -179,7 +179,7 @@ func (a *Activities) openIssue(ctx context.Context, typ string, ref Ref, cause s
 		return fmt.Errorf("open %s: no target", typ)
 	}
 	in := InputFor(typ, ref.Target())
-	in.Cause, in.Evidence = cut(cause), short(evidence)
+	in.Cause, in.Evidence = cut(cause), bounded(evidence)
 	id := typ + "/" + ref.Target()
 	_, err := a.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: TaskQueue,

@@ -49,7 +49,7 @@ func (in RungInput) evidence() []string {
 			lines = append(lines, l)
 		}
 	}
-	return short(lines)
+	return bounded(lines)
 }
 
 // Flag tells the admins, once an issue, that Monitor is at its wits' end; after that the rung only looks.

@@ -164,7 +164,7 @@ func TestIssuesKnowEachOther(t *testing.T) {
 		if want := "badhardware/" + sick + " dmesg"; !slices.Contains(b.tc.started, want) {
 			t.Errorf("started %q", b.tc.started)
 		}
-		if got := short(long); len(got) != 41 || len(got[0]) > 510 || got[40] != "and 60 lines more" {
+		if got := bounded(long); len(got) != 41 || len(got[0]) > 510 || got[40] != "and 60 lines more" {
 			t.Errorf("%d lines, the first of %d bytes, the last %q", len(got), len(got[0]), got[len(got)-1])
 		}
 		if err := b.openIssue(ctx, BadHardwareType, Ref{Site: site}, "", nil); err == nil {
