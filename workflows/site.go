@@ -72,7 +72,7 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 		case want < s.Level, want > s.Level && !s.Paused && !now.Before(s.NextTry):
 			err = s.step(ctx, want)
 		case s.checks && s.Level > 0 && !now.Before(s.NextCheck):
-			err = s.check(ctx)
+			err = s.readBack(ctx)
 		case !at.IsZero() && !now.Before(at):
 			err = s.mail(ctx, now)
 		case want == 0 && s.Level == 0 && len(s.Pending) == 0 && len(s.Holds) == 0 && workflow.AllHandlersFinished(ctx):
@@ -139,9 +139,9 @@ func (s *site) step(ctx workflow.Context, want int) error {
 	return s.took(ctx, res)
 }
 
-// check reads back once a day what the level holds in PLC; what somebody lifted by hand is applied again there, and a site that is
+// readBack looks once a day at what the level holds in PLC; what somebody lifted by hand is applied again there, and a site that is
 // exempt by now is let go.
-func (s *site) check(ctx workflow.Context) error {
+func (s *site) readBack(ctx workflow.Context) error {
 	s.Steps++
 	var a *activities.Activities
 	var res activities.PenaltyResult
