@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke test check lint bench histories docs clean
+.PHONY: help build demo smoke test check lint bench fuzz histories docs clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -51,7 +51,17 @@ lint: ## staticcheck, and workflowcheck for what would break determinism
 	@cd dev && go vet ./... && go run $(STATICCHECK) ./...
 
 bench: build ## measure against the old way, in the same run
+	@go test ./pcucontrol -run '^$$' -bench . -benchtime 3x
 	@exec bin/monitor-testbed bench
+
+FUZZTIME ?= 30s
+
+fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part of `make test`
+	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "fuzzing $$pkg $$name ..."; go test ./$$pkg -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s; \
+		done; \
+	done
 
 histories: build ## record the smoke run's histories for the replay test
 	@rm -rf workflows/testdata/histories

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
@@ -23,6 +24,7 @@ type Activities struct {
 	Prober   *probe.Prober
 	Mail     *notify.Sender
 	Temporal client.Client
+	PCUs     *pcucontrol.Catalog
 	Numbers  policy.Numbers
 	Log      *slog.Logger
 
@@ -30,6 +32,8 @@ type Activities struct {
 	Admins     []string      // who is told what no site can mend
 	BatchSize  int           // targets a probe activity
 	PCUTimeout time.Duration // for one conversation with a PCU
+	PCUConnect time.Duration // for one connection to it
+	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
 	PLCCache   time.Duration // how old the PLC snapshot may be
 	SweepEvery time.Duration
 }
@@ -107,15 +111,4 @@ func (a *Activities) skip(ctx context.Context, key string, ref Ref, reason strin
 		return err
 	}
 	return a.Store.Outcome(ctx, key, "skipped", reason)
-}
-
-// begun is the intent that an earlier try left under a key; its Key is empty when there is none.
-func (a *Activities) begun(ctx context.Context, issue, kind, key string) (store.Action, error) {
-	list, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: issue})
-	for _, action := range list {
-		if action.Key == key {
-			return action, err
-		}
-	}
-	return store.Action{}, err
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
@@ -109,9 +110,13 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pcus, err := pcucontrol.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}}
 	b.Activities = &Activities{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}

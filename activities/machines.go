@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
@@ -29,12 +27,17 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 	if err != nil {
 		return RungResult{}, err
 	}
-	if reason, err := a.firewalled(ctx, in); err != nil || reason != "" {
+	_, err = a.Store.Action(ctx, in.Key)
+	begun := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return RungResult{}, err
+	}
+	if reason, err := a.firewalled(ctx, in); !begun && (err != nil || reason != "") {
 		return RungResult{Outcome: Passed, Reason: reason}, err
 	}
 	for _, condition := range in.When {
 		ok, reason, err := a.holds(ctx, condition, in, node)
-		if err != nil || !ok {
+		if !begun && (err != nil || !ok) {
 			return RungResult{Outcome: Passed, Reason: reason}, err
 		}
 	}
@@ -47,28 +50,30 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return RungResult{}, err
 	}
 	defer release()
-	// An earlier try's intent is found before budgets are asked, in which it counts itself.
-	if begun, err := a.begun(ctx, in.Ref.ID, kind, in.Key); err != nil || begun.Key != "" {
-		target, targetErr := a.pcuTarget(ctx, pcu, node.Outlet)
-		if err = errors.Join(err, targetErr); err != nil {
+	if !begun { // what is begun must not count against itself: the outlet may be off
+		decision, err := a.mayPower(ctx, kind, node)
+		if err != nil {
 			return RungResult{}, err
 		}
-		return a.resume(ctx, begun, target)
-	}
-	decision, err := a.mayPower(ctx, kind, node)
-	if err != nil {
-		return RungResult{}, err
-	}
-	if !decision.Do {
-		res := RungResult{Outcome: Passed, Reason: decision.Reason}
-		if !decision.Until.IsZero() {
-			res.Outcome, res.Until = Wait, decision.Until
-		} else if _, err := a.flagOnce(ctx, in, "hardware", decision.Reason, "Somebody has to look at the machine: "+decision.Reason+"."); err != nil {
-			return RungResult{}, err
+		if !decision.Do {
+			res := RungResult{Outcome: Passed, Reason: decision.Reason}
+			if !decision.Until.IsZero() {
+				res.Outcome, res.Until = Wait, decision.Until
+			} else if _, err := a.flagOnce(ctx, in, "hardware", decision.Reason, "Somebody has to look at the machine: "+decision.Reason+"."); err != nil {
+				return RungResult{}, err
+			}
+			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 		}
-		return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 	}
-	target, err := a.pcuTarget(ctx, pcu, node.Outlet)
+	if a.manual(pcu) {
+		return a.ask(ctx, in, kind, node, pcu)
+	}
+	return a.give(ctx, in, kind, node, pcu)
+}
+
+// give writes down what is intended and does it; what was intended before is not done again.
+func (a *Activities) give(ctx context.Context, in RungInput, kind string, node store.Node, pcu store.PCU) (RungResult, error) {
+	drive, err := a.drive(ctx, pcu, node.Outlet)
 	if err != nil {
 		return RungResult{}, err
 	}
@@ -80,7 +85,7 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return RungResult{}, err
 	}
 	if existed {
-		return a.resume(ctx, action, target)
+		return a.resume(ctx, action, drive)
 	}
 	if kind == "reinstall" {
 		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
@@ -88,7 +93,7 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 			return RungResult{Outcome: Wait, Reason: reason}, a.Store.Outcome(ctx, in.Key, store.Failed, reason)
 		}
 	}
-	res, err := a.cycle(ctx, in.Key, target)
+	res, err := a.cycle(ctx, in, kind, drive)
 	if err == nil && kind == "reinstall" && res.Outcome != Acted {
 		if undo := a.PLC.SetBootState(ctx, node.Hostname, node.BootState); undo != nil {
 			res.Reason += "; and PLC still has it set to reinstall: " + undo.Error()
@@ -98,50 +103,72 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 }
 
 // cycle gives the power command once and writes down how it ended.
-func (a *Activities) cycle(ctx context.Context, key string, target pcucontrol.Target) (RungResult, error) {
-	powerCtx, cancel := context.WithTimeout(ctx, a.PCUTimeout)
-	defer cancel()
-	result, err := pcucontrol.Cycle(powerCtx, target)
+func (a *Activities) cycle(ctx context.Context, in RungInput, kind string, pcu *drive) (RungResult, error) {
+	result, err := pcu.do(ctx, a.PCUs.Cycle)
 	// The answer is written down even if the activity is being cancelled.
 	ctx = context.WithoutCancel(ctx)
-	switch kind := pcucontrol.KindOf(err); {
+	var known *pcucontrol.Error
+	switch {
 	case err == nil && result.Verified:
-		return RungResult{Outcome: Acted, Reason: "outlet cycled and read back on"}, a.Store.Outcome(ctx, key, store.Done, "outlet cycled and read back on")
+		return RungResult{Outcome: Acted, Reason: "outlet cycled and read back on"}, a.Store.Outcome(ctx, in.Key, store.Done, "outlet cycled and read back on")
 	case err == nil:
-		return RungResult{Outcome: Acted, Reason: result.Note}, a.Store.Outcome(ctx, key, store.Sent, result.Note)
-	case kind == pcucontrol.Ambiguous:
-		if err := a.Store.Outcome(ctx, key, store.Ambiguous, err.Error()); err != nil {
+		return RungResult{Outcome: Acted, Reason: result.Note}, a.Store.Outcome(ctx, in.Key, store.Sent, result.Note)
+	case !errors.As(err, &known):
+		return RungResult{}, err
+	case known.Kind == pcucontrol.Ambiguous:
+		if err := a.Store.Outcome(ctx, in.Key, store.Ambiguous, err.Error()); err != nil {
 			return RungResult{}, err
 		}
-		return a.afterAmbiguity(ctx, key, target)
-	case kind == pcucontrol.Busy:
-		return RungResult{Outcome: Wait, Reason: err.Error()}, a.Store.Outcome(ctx, key, store.Failed, err.Error())
-	case kind == "":
-		return RungResult{}, err
-	default:
-		return RungResult{Outcome: Passed, Reason: err.Error()}, a.Store.Outcome(ctx, key, store.Failed, err.Error())
+		return a.afterAmbiguity(ctx, in.Key, pcu)
 	}
+	if out := a.Store.Outcome(ctx, in.Key, store.Failed, err.Error()); out != nil || !known.RetrySafe() {
+		return RungResult{Outcome: Passed, Reason: err.Error()}, out
+	}
+	return a.again(ctx, in, kind, err)
+}
+
+// powerTries bounds how often one issue gives a power command that comes to nothing, as to a device that is always busy.
+const powerTries = 3
+
+// again lets a rung whose command surely did nothing wait for a better moment, a few times.
+func (a *Activities) again(ctx context.Context, in RungInput, kind string, why error) (RungResult, error) {
+	done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: in.Ref.ID, Since: in.Since})
+	if err != nil {
+		return RungResult{}, err
+	}
+	failed := 0
+	for _, action := range done {
+		if action.Outcome == store.Failed {
+			failed++
+		}
+	}
+	if failed >= powerTries {
+		return RungResult{Outcome: Passed, Reason: fmt.Sprintf("given up after %d tries: %v", failed, why)}, nil
+	}
+	return RungResult{Outcome: Wait, Reason: why.Error()}, nil
 }
 
 // resume is what a retry does that finds its own intent: it never gives the command again.
-func (a *Activities) resume(ctx context.Context, action store.Action, target pcucontrol.Target) (RungResult, error) {
+func (a *Activities) resume(ctx context.Context, action store.Action, pcu *drive) (RungResult, error) {
 	switch action.Outcome {
 	case store.Done, store.Sent:
 		return RungResult{Outcome: Acted, Reason: action.Detail}, nil
+	case store.Asked:
+		return RungResult{Outcome: Acted, Asked: true, Reason: action.Detail}, nil
 	case store.Failed:
 		return RungResult{Outcome: Passed, Reason: action.Detail}, nil
+	case store.Skipped:
+		return RungResult{Outcome: Wait, Reason: action.Detail}, nil
 	}
-	return a.afterAmbiguity(ctx, action.Key, target)
+	return a.afterAmbiguity(ctx, action.Key, pcu)
 }
 
 // afterAmbiguity looks at an outlet that may or may not have been switched: one that is off is turned on, one that is on
 // is left alone.
-func (a *Activities) afterAmbiguity(ctx context.Context, key string, target pcucontrol.Target) (RungResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.PCUTimeout)
-	defer cancel()
-	status, err := pcucontrol.Status(ctx, target)
+func (a *Activities) afterAmbiguity(ctx context.Context, key string, pcu *drive) (RungResult, error) {
+	status, err := pcu.do(ctx, a.PCUs.Status)
 	if err == nil && status.After == pcucontrol.Off {
-		if _, err = pcucontrol.TurnOn(ctx, target); err == nil {
+		if _, err = pcu.do(ctx, a.PCUs.TurnOn); err == nil {
 			const detail = "the outlet was found off after a lost answer and turned on"
 			return RungResult{Outcome: Acted, Reason: detail}, a.Store.Outcome(context.WithoutCancel(ctx), key, store.Done, detail)
 		}
@@ -224,46 +251,4 @@ func (a *Activities) spent(ctx context.Context, kind, site string) (policy.Spent
 	}
 	local, err := a.Store.CountActions(ctx, kind, site, since)
 	return policy.Spent{Fleet: fleet, Site: local}, err
-}
-
-// pcuTarget looks a PCU's secret up; it goes no further than the driver. PLC's ip may carry a port, as 10.0.0.5:2323.
-func (a *Activities) pcuTarget(ctx context.Context, p store.PCU, outlet int) (pcucontrol.Target, error) {
-	password, err := a.Store.PCUPassword(ctx, p.PCUID)
-	if err != nil {
-		return pcucontrol.Target{}, err
-	}
-	t := pcucontrol.Target{Model: p.Model, Host: p.Hostname, User: p.Username, Password: password.Reveal(), Outlet: outlet}
-	if p.IP != "" {
-		t.Host = p.IP
-	}
-	if host, port, err := net.SplitHostPort(t.Host); err == nil {
-		t.Host = host
-		if t.Port, err = strconv.Atoi(port); err != nil {
-			return t, fmt.Errorf("pcu %s: %q is no port", p.Name, port)
-		}
-	}
-	return t, nil
-}
-
-// testPCU is the dry run: log in, find an outlet, switch nothing.
-func (a *Activities) testPCU(ctx context.Context, p store.PCU) (bool, string) {
-	if p.Hostname == "" && p.IP == "" {
-		return false, "its PLC entry has neither hostname nor ip"
-	}
-	t, err := a.pcuTarget(ctx, p, 0)
-	if err != nil {
-		return false, err.Error()
-	}
-	release, err := a.Store.LockPCU(ctx, p.PCUID)
-	if err != nil {
-		return false, err.Error()
-	}
-	defer release()
-	ctx, cancel := context.WithTimeout(ctx, a.PCUTimeout)
-	defer cancel()
-	result, err := pcucontrol.Test(ctx, t)
-	if err != nil {
-		return false, err.Error()
-	}
-	return true, result.Note
 }

@@ -105,14 +105,14 @@ func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	intend(in)
 	p, err := b.Store.PCU(ctx, b.pcuID())
 	b.must(err)
-	target, err := b.pcuTarget(ctx, p, 1)
+	outlet, err := b.drive(ctx, p, 1)
 	b.must(err)
-	_, err = pcucontrol.TurnOff(ctx, target)
+	_, err = outlet.do(ctx, b.PCUs.TurnOff)
 	b.must(err)
 	res, err = b.Reboot(ctx, in)
 	b.want(res, err, Acted, "found off after a lost answer and turned on")
 	b.wantCuts(1)
-	if status, err := pcucontrol.Status(ctx, target); err != nil || status.After != pcucontrol.On {
+	if status, err := outlet.do(ctx, b.PCUs.Status); err != nil || status.After != pcucontrol.On {
 		t.Errorf("the outlet is left %+v, %v", status, err)
 	}
 	b.wantLedger(in.Ref.ID, "reboot ambiguous", "reboot done")

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,11 +79,14 @@ func (a *Activities) CheckPenalty(ctx context.Context, in PenaltyInput) (Penalty
 		return res, err
 	}
 	res.Applied = in.Applied
-	action, err := a.begun(ctx, ref.ID, "repair", in.Key)
+	action, err := a.Store.Action(ctx, in.Key) // what an earlier try of this check began
+	begun := err == nil
 	switch {
-	case err != nil, action.Key == "" && missing.empty():
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return res, err
-	case action.Key == "":
+	case !begun && missing.empty():
+		return res, nil
+	case !begun:
 		action.Reason = fmt.Sprintf("somebody lifted by hand what level %d holds: %s", in.From, missing)
 		if _, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "repair", Issue: ref.ID, Site: in.Site, Reason: action.Reason}); err != nil {
 			return res, err

@@ -118,6 +118,8 @@ type RungResult struct {
 	Outcome string    `json:"outcome"`
 	Reason  string    `json:"reason"`
 	Until   time.Time `json:"until,omitzero"`
+	// Asked says that people were asked to switch the power: whether they do is not known, so it is no reboot.
+	Asked bool `json:"asked,omitempty"`
 	// Told says that the site's people were, or are about to be, written to.
 	Told bool `json:"told,omitempty"`
 	// Level is the penalty level that the site holds for this issue from now on.

@@ -72,11 +72,15 @@ type Probe struct {
 	Ping     bool   `yaml:"ping"`
 }
 
-// PCU holds the limits for talking to power control units.
+// PCU says how power control units are driven.
 type PCU struct {
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// OperationTimeout bounds one whole power operation, login and verification included.
 	OperationTimeout time.Duration `yaml:"operation_timeout"`
+	// ModelsDir is a folder of model files of the operator's own.
+	ModelsDir string `yaml:"models_dir"`
+	// Legacy names PCUs, or models, that may speak what is no longer safe.
+	Legacy []string `yaml:"legacy"`
 }
 
 // Mail says how notices leave, and whether they leave at all.

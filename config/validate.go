@@ -93,6 +93,9 @@ func (c *Config) problems() []problem {
 
 	positive("pcu.connect_timeout", c.PCU.ConnectTimeout)
 	positive("pcu.operation_timeout", c.PCU.OperationTimeout)
+	for _, name := range c.PCU.Legacy {
+		check(strings.TrimSpace(name) != "", "pcu.legacy", "must not hold an empty name")
+	}
 
 	address("mail.smtp", c.Mail.SMTP)
 	person("mail.from", c.Mail.From)

@@ -12,6 +12,7 @@ import (
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/store"
 )
@@ -65,4 +66,16 @@ func Store(ctx context.Context, cfg *config.Config) (*store.Store, error) {
 // PLC prepares a client; nothing is called yet.
 func PLC(c config.PLC) (*plc.Client, error) {
 	return plc.New(plc.Options{URL: c.URL, Username: c.Username, Password: plc.Secret(c.Password.Reveal()), CAFile: c.CAFile, Timeout: c.Timeout})
+}
+
+// PCUs is the catalog of the models that can be driven: the operator's own, then the built-in ones.
+func PCUs(c config.PCU) (*pcucontrol.Catalog, error) {
+	if c.ModelsDir == "" {
+		return pcucontrol.Open()
+	}
+	catalog, err := pcucontrol.Open(c.ModelsDir)
+	if err != nil {
+		return nil, fmt.Errorf("pcu.models_dir: %w", err)
+	}
+	return catalog, nil
 }

@@ -23,6 +23,7 @@ const (
 	Online  Kind = "online"  // what was down is back: thanks
 	Cleared Kind = "cleared" // back, and every penalty is gone
 	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
+	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
 	// Each type of issue has a kind of its own, named like it.
 	SiteDown        Kind = "sitedown"

@@ -44,7 +44,7 @@ func Render(n Notice) (Message, error) {
 
 func (n Notice) check() error {
 	switch n.Kind {
-	case Down, PCUDown, Online, Cleared, Flagged, Held, Repaired,
+	case Down, PCUDown, Online, Cleared, Flagged, ByHand, Held, Repaired,
 		SiteDown, BadHardware, DNSError, NodeConfig, OldBootCD, Firewall, MinimalHardware, NoBlockDevice, PCUMissing, Filesystem:
 	case Penalty:
 		if n.Level < 1 || n.Level > 2 {
@@ -94,6 +94,8 @@ func (n Notice) subject() string {
 		return prefix + "Monitor holds everything back"
 	case Repaired:
 		return prefix + "a penalty lifted by hand is in force again"
+	case ByHand:
+		return prefix + "please power-cycle " + what + " by hand"
 	case Penalty:
 		limit := "no new slices"
 		if n.Level == 2 {

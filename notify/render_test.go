@@ -60,9 +60,11 @@ func golden() map[string]Notice {
 	cleared := notice(Cleared, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: now.Add(-10 * time.Second)})
 	flagged := notice(Flagged, node("planetlab1.princeton.edu"))
 	flagged.Level = 2
+	byHand := notice(ByHand, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: days(-4),
+		Evidence: []string{"no answer on ports 22, 80 and 806"}, Fix: "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again."})
 	return map[string]Notice{
 		"down": down, "down-several": group, "pcudown": pcuDown, "penalty-1": penalty1, "penalty-2-site": penalty2,
-		"online": online, "cleared": cleared, "flagged": flagged,
+		"online": online, "cleared": cleared, "flagged": flagged, "by-hand": byHand,
 	}
 }
 

@@ -228,6 +228,8 @@ func (c conversation) fill(text string, t Target, quote func(string) string) str
 			return quote(t.Password)
 		case "{outlet}":
 			return strconv.Itoa(t.Outlet)
+		case "{index}":
+			return strconv.Itoa(t.Outlet - 1)
 		case "{prompt}":
 			return c.fill(c.Prompt, t, quote)
 		}

@@ -15,7 +15,8 @@ type ipal struct{}
 
 var ipalAnswer = regexp.MustCompile(`^[0-9]+`)
 
-// call sends one command on a connection of its own and returns the digits. The device ends its answers by falling silent.
+// call sends one command on a connection of its own and returns the digits, at least as many as the outlet wants. The device ends its
+// answers by falling silent.
 func (ipal) call(ctx context.Context, t Target, doing, data string, command byte) (string, error) {
 	conn, err := dial(ctx, t)
 	if err != nil {
@@ -36,6 +37,8 @@ func (ipal) call(ctx context.Context, t Target, doing, data string, command byte
 				return "", s.fail(Unexpected, doing, "too long an answer: "+tail(mask(string(heard), t.Password)))
 			}
 			switch {
+			case len(ipalAnswer.Find(heard)) >= max(1, t.Outlet):
+				return digits(s, doing, heard)
 			case ok:
 				silence = time.After(300 * time.Millisecond)
 			case ctx.Err() != nil:

@@ -8,7 +8,7 @@ import (
 
 // ipmi drives a baseboard management controller by RMCP+ (IPMI 2.0 over UDP). It switches one machine: the outlet has no
 // meaning to it.
-type ipmi struct{}
+type ipmi struct{ suites *suiteMemory }
 
 // Commands of the chassis (network function 0) and what chassis control takes. Source: IPMI 2.0, 28.2 and 28.3.
 const (
@@ -28,7 +28,7 @@ func (d ipmi) status(ctx context.Context, t Target) (Result, error) {
 
 func (d ipmi) look(ctx context.Context, t Target, privilege byte, note string) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilege)
+	s, err := openRMCP(ctx, t, privilege, d.suites)
 	if err != nil {
 		return r, err
 	}
@@ -58,7 +58,7 @@ func (ipmi) state(ctx context.Context, s *rmcp) (State, error) {
 // cycle twice. Off and on may each be said again.
 func (d ipmi) set(ctx context.Context, t Target, op operation) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
-	s, err := openRMCP(ctx, t, privilegeOperator)
+	s, err := openRMCP(ctx, t, privilegeOperator, d.suites)
 	if err != nil {
 		return r, err
 	}
@@ -105,9 +105,12 @@ func (d ipmi) switchTo(ctx context.Context, s *rmcp, r *Result, want State) erro
 	if want == On {
 		word, code = "power on", powerUp
 	}
-	if _, err := s.command(ctx, word, 0, chassisControl, code); KindOf(err) == Timeout {
-		return s.fail(Ambiguous, word, "the command went out and no answer came")
-	} else if err != nil {
+	_, err := s.command(ctx, word, 0, chassisControl, code)
+	switch KindOf(err) {
+	case "":
+	case Timeout, Unreachable, Unexpected:
+		return s.fail(Ambiguous, word, "the command went out; "+err.Error())
+	default:
 		return err
 	}
 	state, err := poll(ctx, func() (State, error) { return d.state(ctx, s) }, want)

@@ -26,6 +26,7 @@ func tool(t *testing.T, name, pkg string) string {
 }
 
 func TestIPMICipherSuites(t *testing.T) {
+	t.Parallel()
 	for _, suites := range [][]int{{3}, {17}, {3, 17}} {
 		t.Run(fmt.Sprint(suites), func(t *testing.T) {
 			r := &rack{}
@@ -44,7 +45,41 @@ func TestIPMICipherSuites(t *testing.T) {
 	}
 }
 
+// deafTo drops what asks for a session by one authentication algorithm.
+type deafTo struct {
+	net.PacketConn
+	algorithm byte
+}
+
+func (d deafTo) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := d.PacketConn.ReadFrom(b)
+		if err != nil || n < 29 || b[5] != 0x10 || b[28] != d.algorithm {
+			return n, from, err
+		}
+	}
+}
+
+func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
+	t.Parallel()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
+	go func() { _ = d.ServePacket(deafTo{c, 3}) }() // of suite 17
+	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+	for _, limit := range []time.Duration{4 * time.Second, time.Second} {
+		start := time.Now()
+		if res, err := pcucontrol.Status(short(t), target); err != nil || res.After != pcucontrol.On || time.Since(start) > limit {
+			t.Errorf("%+v, %v after %v", res, err, time.Since(start))
+		}
+	}
+}
+
 func TestIPMIKeepsToItsDeadline(t *testing.T) {
+	t.Parallel()
 	d, _, target := raise(t, "OpenIPMI", "udp")
 	d.Break(pcudev.Mute)
 	start := time.Now()
@@ -55,6 +90,7 @@ func TestIPMIKeepsToItsDeadline(t *testing.T) {
 }
 
 func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
+	t.Parallel()
 	ipmitool := tool(t, "ipmitool", "ipmitool")
 	_, r, target := raise(t, "OpenIPMI", "udp")
 	run := func(args ...string) string {
@@ -77,6 +113,7 @@ func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
 // TestIPMIDrivesDebiansIpmiSim drives a BMC that is neither ours nor go-ipmi's: the simulator of the OpenIPMI project, with a
 // process for its machine.
 func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
+	t.Parallel()
 	sim := tool(t, "ipmi_sim", "openipmi")
 	dir := t.TempDir()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")

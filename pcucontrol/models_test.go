@@ -3,6 +3,7 @@ package pcucontrol_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"slices"
 	"strings"
@@ -13,6 +14,15 @@ import (
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
+
+// TestMain lets more tests run at once than there are processors: they wait for devices most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("32")
+	}
+	m.Run()
+}
 
 // rack is eight outlets, all on, with a log of what happened to them.
 type rack struct {
@@ -49,14 +59,14 @@ func (r *rack) events() string {
 const password = "s3cret-Pw"
 
 // raise starts the testbed's device of a model on loopback.
-func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
+func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
 	t.Helper()
 	r := &rack{}
 	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3}
+	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3, Legacy: transport == "https"} // their certificates are their own
 	if d.Network() == "udp" {
 		c, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
@@ -77,13 +87,13 @@ func raise(t *testing.T, model, transport string) (pcudev.Device, *rack, pcucont
 	return d, r, target
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func short(t *testing.T) context.Context { return within(t, 8*time.Second) }
+func short(t testing.TB) context.Context { return within(t, 8*time.Second) }
 
 // everyFace runs a test for each model on each of its transports.
 func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport)) {
@@ -168,6 +178,7 @@ func await(t *testing.T, what string, r *rack, events string) {
 }
 
 func TestWhatGoesWrong(t *testing.T) {
+	babbling := make(chan struct{}, 2) // these use processors, not only time
 	for _, c := range []struct {
 		name  string
 		only  func(pcucontrol.ModelInfo, pcucontrol.Transport) bool
@@ -175,27 +186,36 @@ func TestWhatGoesWrong(t *testing.T) {
 		kinds []pcucontrol.Kind
 		log   string
 	}{
-		{"a wrong password is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
-		{"a password that no longer works is an auth error", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a wrong password is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a wrong community is silence", hasCommunity, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
+		{"a password that no longer works is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
 		{"outlet nine of eight is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"outlet nought is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
 		{"a mute device ends in a timeout", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Mute) }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
 		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Busy}, ""}, // busy: what an empty answer means on an iPAL
 		{"one that babbles ends in time", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Babbles) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
-		{"another session is busy", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
+		{"another session is busy", hasSessions, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
 		{"a closed port is unreachable", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Port = 1 }, []pcucontrol.Kind{pcucontrol.Unreachable}, ""},
 		{"an outlet that stays off is ambiguous", canTell, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.StaysOff) }, []pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
 				if c.only != nil && !c.only(m, tr) {
 					t.Skip("not for this model")
 				}
 				d, r, target := raise(t, m.Name, tr.Name)
 				c.spoil(d, &target)
+				if strings.Contains(c.name, "babbles") {
+					babbling <- struct{}{}
+					defer func() { <-babbling }()
+				}
 				limit := 8 * time.Second
-				if silent := slices.Contains(c.kinds, pcucontrol.Timeout) || slices.Contains(c.kinds, pcucontrol.Ambiguous); silent {
+				switch { // these use their time up
+				case slices.Contains(c.kinds, pcucontrol.Timeout):
 					limit = 1500 * time.Millisecond
+				case slices.Contains(c.kinds, pcucontrol.Ambiguous):
+					limit = 4 * time.Second
 				}
 				start := time.Now()
 				_, err := pcucontrol.Cycle(within(t, limit), target)
@@ -214,24 +234,47 @@ func TestWhatGoesWrong(t *testing.T) {
 	}
 }
 
+// A community of SNMP's answers to nobody else, and has no sessions.
+func hasCommunity(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Name == "APCSNMP" }
+func tellsPasswords(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
+	return !hasCommunity(m, tr)
+}
+func hasSessions(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool { return !hasCommunity(m, tr) }
+
 func hasOutlets(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Outlets }
 func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
 	return slices.Contains(tr.Can, "status")
 }
 
 func TestNamesResolve(t *testing.T) {
-	for name, want := range map[string]string{"OpenIPMI": "OpenIPMI", "Dell IPMI card": "OpenIPMI", "APCControl1p4": "APCControl1p4"} {
+	for name, want := range map[string]string{
+		"APCControl12p3": "APCControl12p3", "APCControl1p4": "APCControl1p4", "APCControl121p3": "APCControl121p3", "APCControl121p1": "APCControl121p1",
+		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP",
+		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown", "BayTech": "BayTech",
+		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
+		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
+		// By what they contain.
+		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
+		"Dell IPMI card": "OpenIPMI", "PM211MIP": "Manual", "ManualPCU": "Manual", "": "Manual",
+		// The first family that fits is taken, and exact names before all.
+		"BayTech next to an APC": "BayTech", "IPMI of a DRAC": "DRAC",
+	} {
 		if m, err := pcucontrol.Resolve(name); err != nil || m.Name != want {
 			t.Errorf("%q gives %q, %v", name, m.Name, err)
 		}
 	}
-	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
-		if _, err := pcucontrol.Resolve(name); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP", "baytek": "BayTech", "redfisch": "near it are "} {
+		_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1"})
+		if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), near) {
 			t.Errorf("%q gives %v", name, err)
 		}
 	}
-	_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: "openimpi", Host: "10.0.0.1"})
-	if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), "near it are OpenIPMI") {
-		t.Errorf("an unknown model gives %v", err)
+}
+
+func TestNobodyButPeopleSwitchesAManualPCU(t *testing.T) {
+	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
+		if _, err := pcucontrol.Cycle(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1", Outlet: 1}); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			t.Errorf("%q gives %v", name, err)
+		}
 	}
 }

@@ -1,42 +1,48 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// page is one request to a device with web pages, as data.
+// page is one request to a device with web pages, as data. In its texts {outlet} is the outlet, {index} the same counted from 0, {user} and
+// {password} are from the record, and any other {name} is one of the file's vars.
 type page struct {
-	Get    string            `json:"get"`  // path
-	Post   string            `json:"post"` // path
-	Form   map[string]string `json:"form"`
-	Body   string            `json:"body"`
-	Type   string            `json:"type"`   // of the body
-	Bare   bool              `json:"bare"`   // without a login
-	Status int               `json:"status"` // the one expected; by default any 2xx
-	Expect string            `json:"expect"` // must be in the answer; otherwise the device refused
-	Read   string            `json:"read"`   // finds the state; nothing found: no such outlet
-	Errors []meaning         `json:"errors"`
-	Commit bool              `json:"commit"` // from here on the power may be switched
+	Get     string            `json:"get"` // a path, with a query where it needs one; the same for the others
+	Post    string            `json:"post"`
+	Put     string            `json:"put"`
+	Patch   string            `json:"patch"`
+	Headers map[string]string `json:"headers"`
+	Form    map[string]string `json:"form"`
+	Body    string            `json:"body"`
+	Type    string            `json:"type"`   // of the body
+	Status  int               `json:"status"` // the one expected; by default any 2xx
+	Expect  string            `json:"expect"` // must be in the answer; otherwise the device refused
+	Lists   string            `json:"lists"`  // is in pages that tell states: one without it, or that there is not, leaves the state unknown
+	Read    string            `json:"read"`   // finds the state; nothing found: no such outlet
+	Errors  []meaning         `json:"errors"`
+	Commit  bool              `json:"commit"` // from here on the power may be switched
+}
+
+// request is the method and the path.
+func (p page) request() (method, path string) {
+	for _, r := range [][2]string{{"GET", p.Get}, {"POST", p.Post}, {"PUT", p.Put}, {"PATCH", p.Patch}} {
+		if r[1] != "" {
+			method, path = r[0], r[1]
+		}
+	}
+	return method, path
 }
 
 // pages drives a device by its web pages.
 type pages struct{ c conversation }
-
-func verifyChain(state tls.ConnectionState, host string) error {
-	intermediates := x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		intermediates.AddCert(c)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: host, Intermediates: intermediates})
-	return err
-}
 
 // checkPages finds what would only fail in the middle of a call.
 func (c conversation) checkPages() error {
@@ -55,11 +61,14 @@ func (c conversation) checkPages() error {
 			return fmt.Errorf("pages: %s: on, off and cycle need a page with commit, and no others may have one", name)
 		}
 		for _, p := range list {
-			if !strings.HasPrefix(p.Get+p.Post, "/") || p.Get != "" && p.Post != "" {
-				return fmt.Errorf("pages: %s: each needs get or post, and a path", name)
+			if _, path := p.request(); !strings.HasPrefix(path, "/") || path != p.Get+p.Post+p.Put+p.Patch {
+				return fmt.Errorf("pages: %s: each needs one of get, post, put and patch, with a path", name)
 			}
-			if err := c.checkStep(step{Read: p.Read, Expect: p.Expect, Errors: p.Errors}); err != nil {
-				return err
+			if len(p.Form) > 0 && p.Body != "" {
+				return fmt.Errorf("pages: %s: a form is a body; there cannot be both", name)
+			}
+			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Expect: p.Expect, Errors: p.Errors}); err != nil {
+				return fmt.Errorf("pages: %s: %w", name, err)
 			}
 		}
 	}
@@ -85,11 +94,10 @@ func (d pages) run(ctx context.Context, w *web, doing string, list []page) (Stat
 	return state, nil
 }
 
+// ask asks for one page; meant is whether an error was the device's own word.
 func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state State, meant bool, err error) {
-	method, path, body, kind := "GET", d.c.fill(p.Get, w.t, url.QueryEscape), d.c.fill(p.Body, w.t, asItIs), p.Type
-	if p.Post != "" {
-		method, path = "POST", d.c.fill(p.Post, w.t, url.QueryEscape)
-	}
+	method, path := p.request()
+	path, body, kind := d.c.fill(path, w.t, url.QueryEscape), d.c.fill(p.Body, w.t, writing(p.Type)), p.Type
 	if len(p.Form) > 0 {
 		form := url.Values{}
 		for name, value := range p.Form {
@@ -97,44 +105,66 @@ func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state Sta
 		}
 		body, kind = form.Encode(), "application/x-www-form-urlencoded"
 	}
-	ask := w.call
-	if p.Bare {
-		used, wanted := w.use, w.login
-		w.use, w.login = "", loginNone
-		defer func() { w.use, w.login = used, wanted }()
+	clear(w.header)
+	for name, value := range p.Headers {
+		w.header.Set(name, d.c.fill(value, w.t, asItIs))
 	}
-	a, err := ask(ctx, doing, method, path, kind, body)
+	a, err := w.call(ctx, doing, method, path, kind, body)
+	if err == nil && method != "GET" && p.Status == 0 {
+		a, err = w.onward(ctx, doing, path, a)
+	}
 	if err != nil {
 		return Unknown, false, err
 	}
-	if p.Status != 0 && a.status != p.Status {
-		return Unknown, false, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status))
-	}
-	if p.Status == 0 {
-		if err := w.judge(doing, a); err != nil {
-			return Unknown, KindOf(err) != Unexpected, err
-		}
-	}
-	return d.understand(w, doing, p, a.body)
+	return d.understand(w, doing, p, a)
 }
 
-func (d pages) understand(w *web, doing string, p page, body string) (state State, meant bool, err error) {
-	compile := func(text string) *regexp.Regexp {
-		r, _ := d.c.pattern(text, w.t) // checked when read
-		return r
+// writing is how a value is written into a body of a type.
+func writing(contentType string) func(string) string {
+	switch {
+	case strings.Contains(contentType, "json"):
+		return jsonText
+	case strings.Contains(contentType, "xml"):
+		return xmlText
+	case strings.Contains(contentType, "urlencoded"):
+		return url.QueryEscape
 	}
+	return asItIs
+}
+
+// jsonText writes a text into a string of JSON.
+func jsonText(s string) string {
+	b, _ := json.Marshal(s) // a string has no error
+	return string(b[1 : len(b)-1])
+}
+
+// pattern is one that was checked when it was read.
+func (d pages) pattern(text string, t Target) *regexp.Regexp {
+	r, _ := d.c.pattern(text, t)
+	return r
+}
+
+// understand finds errors, what was expected, and the state in an answer.
+func (d pages) understand(w *web, doing string, p page, a reply) (state State, meant bool, err error) {
 	for _, e := range slices.Concat(p.Errors, d.c.Errors) {
-		if m := compile(e.Hear).FindString(body); m != "" {
+		if m := d.pattern(e.Hear, w.t).FindString(a.body); m != "" {
 			return Unknown, true, w.fail(e.Kind, doing, "the device says: "+lastLine(m))
 		}
 	}
-	if p.Expect != "" && !compile(p.Expect).MatchString(body) {
-		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(mask(body, w.t.Password)))
-	}
-	if p.Read == "" {
+	switch err := w.judge(doing, a); {
+	case p.Lists != "" && (a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed):
+		return Unknown, false, nil
+	case p.Status == 0 && err != nil:
+		return Unknown, KindOf(err) != Unexpected, err
+	case p.Status != 0 && a.status != p.Status:
+		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
+		return Unknown, KindOf(err) != Unexpected, err
+	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
+		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(veil(a.body, w.t.Password)))
+	case p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(a.body):
 		return Unknown, false, nil
 	}
-	m := compile(p.Read).FindStringSubmatch(body)
+	m := d.pattern(p.Read, w.t).FindStringSubmatch(a.body)
 	if m == nil {
 		return Unknown, true, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
 	}
@@ -142,10 +172,10 @@ func (d pages) understand(w *web, doing string, p page, body string) (state Stat
 }
 
 func (d pages) test(ctx context.Context, t Target) (Result, error) {
-	w := newWeb(t, d.c.Auth)
+	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
 	_, err := d.run(ctx, w, "log in", d.c.Pages["test"])
-	return Result{Before: Unknown, After: Unknown, Verified: err == nil, Note: "logged in"}, err
+	return loggedIn(err)
 }
 
 func (d pages) status(ctx context.Context, t Target) (Result, error) {
@@ -153,20 +183,27 @@ func (d pages) status(ctx context.Context, t Target) (Result, error) {
 	if len(d.c.Pages["status"]) == 0 {
 		return r, unsupported(t, "status")
 	}
-	w := newWeb(t, d.c.Auth)
+	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
 	state, err := d.run(ctx, w, "status", d.c.Pages["status"])
 	return Result{Before: state, After: state, Verified: err == nil && state != Unknown}, err
 }
 
+// set reads first, where there is a page for it. A device whose page tells no state is switched as one that has no such page.
 func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) {
-	w := newWeb(t, d.c.Auth)
+	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
-	can := switches{}
-	if list := d.c.Pages["status"]; len(list) > 0 {
-		can.read = func(ctx context.Context) (State, error) { return d.run(ctx, w, "status", list) }
-	} else if _, err := d.run(ctx, w, "log in", d.c.Pages["test"]); err != nil {
+	look, doing := d.c.Pages["status"], "status"
+	if len(look) == 0 {
+		look, doing = d.c.Pages["test"], "log in"
+	}
+	before, err := d.run(ctx, w, doing, look)
+	if err != nil {
 		return Result{Before: Unknown, After: Unknown}, err
+	}
+	can := switches{}
+	if before != Unknown {
+		can.read = func(ctx context.Context) (State, error) { return d.run(ctx, w, "status", look) }
 	}
 	do := func(op operation) func(context.Context) error {
 		list := d.c.Pages[string(op)]
@@ -179,5 +216,5 @@ func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) 
 		}
 	}
 	can.on, can.off, can.cycle = do(opOn), do(opOff), do(opCycle)
-	return can.set(ctx, t, op)
+	return can.knowing(before).set(ctx, t, op)
 }

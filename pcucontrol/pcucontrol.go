@@ -3,7 +3,6 @@
 package pcucontrol
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +29,11 @@ type Target struct {
 	Transport string
 
 	User     string
-	Password string
-	Outlet   int // as printed on the device, from 1; 0 where there is but one machine
+	Password string // where ssh is spoken, it may be a private key, as PEM
+	Outlet   int    // as printed on the device, from 1; 0 where there is but one machine
+
+	// ConnectTimeout bounds the making of one connection; 0 is 15 seconds.
+	ConnectTimeout time.Duration
 
 	// SeenHostKey receives the ssh host key that the device shows, in authorized_keys form, for a caller that keeps it.
 	SeenHostKey func(key string)
@@ -39,12 +41,15 @@ type Target struct {
 	KnownHostKey string
 	// KnownCertificate is the TLS certificate to insist on, the SHA-256 of it in hexadecimal; empty asks the system's authorities.
 	KnownCertificate string
-	// SeenCertificate receives the fingerprint of the certificate that the device shows, for a caller that keeps it.
+	// SeenCertificate receives the fingerprint of the certificate that the device shows, trusted or not: one to keep is that of a call that
+	// worked.
 	SeenCertificate func(fingerprint string)
 	// Legacy permits what old devices still speak: weak ssh algorithms, old TLS, and certificates that nobody vouches for.
 	Legacy bool
 	// Trace receives the conversation, with the password masked.
 	Trace func(line string)
+
+	met *meeting // a connection that is there already
 }
 
 // Result says what is known after an operation.
@@ -52,7 +57,7 @@ type Result struct {
 	Verified bool     `json:"verified"` // the device itself confirmed it
 	Before   State    `json:"before"`
 	After    State    `json:"after"`
-	Tried    []string `json:"tried"` // transports, in order
+	Tried    []string `json:"tried"` // transports and their ports, in order
 	Note     string   `json:"note,omitempty"`
 }
 
@@ -143,59 +148,6 @@ func (c *Catalog) Cycle(ctx context.Context, t Target) (Result, error) { return 
 
 func (c *Catalog) set(ctx context.Context, t Target, op operation) (Result, error) {
 	return c.do(ctx, t, true, func(ctx context.Context, d driver, t Target) (Result, error) { return d.set(ctx, t, op) })
-}
-
-// do runs an operation by the first of the model's ways that has a device behind it.
-func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.Context, driver, Target) (Result, error)) (Result, error) {
-	m, err := c.Resolve(t.Model)
-	if err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			e.Host = t.Host
-		}
-		return Result{}, err
-	}
-	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
-		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
-		defer cancel()
-	}
-	ways := m.waysTo(t)
-	if len(ways) == 0 {
-		return Result{}, &Error{Unsupported, t.Host, "connect", fmt.Sprintf("%s has no transport %q", m.Name, t.Transport)}
-	}
-	var tried []string
-	var first error // that says more than a closed port
-	for i, w := range ways {
-		r, err := w.do(ctx, len(ways)-i, t, f)
-		tried = append(tried, fmt.Sprintf("%s %d", w.Name, cmp.Or(t.Port, w.Port)))
-		r.Tried = tried
-		k := KindOf(err)
-		if first == nil || KindOf(first) == Unreachable {
-			first = err
-		}
-		if another := k == Unreachable && t.Port == 0 || k == Timeout || k == Unexpected; !another || ctx.Err() != nil || i == len(ways)-1 {
-			if err != nil && another {
-				err = first
-			}
-			return r, err
-		}
-	}
-	return Result{}, first
-}
-
-// do gives one way its share of the time, so that a wrong guess leaves some for the others.
-func (w way) do(ctx context.Context, left int, t Target, f func(context.Context, driver, Target) (Result, error)) (Result, error) {
-	if deadline, ok := ctx.Deadline(); ok && left > 1 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
-		defer cancel()
-	}
-	t.Transport, t.Port = w.Name, cmp.Or(t.Port, w.Port)
-	return f(ctx, w.driver, t)
 }
 
 // Test logs in and goes as far as it can without switching anything, by the built-in models.

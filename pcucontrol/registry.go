@@ -85,8 +85,13 @@ func Open(dirs ...string) (*Catalog, error) {
 // protocols are the models that need code. Where a model of that name has a conversation, too, that is the second choice.
 func protocols() []ModelInfo {
 	return []ModelInfo{
-		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{})),
+		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{&suiteMemory{}})),
+		model(Manual, "switched by people, whom Monitor asks", true),
+		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{})),
 		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
+		model("HPiLO", "HP iLO", false, everything("https", 443, ribcl{})),
+		model("IntelAMT", "Intel AMT", false, everything("http", 16992, amt{}), everything("https", 16993, amt{})),
+		model("Redfish", "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false, everything("https", 443, redfish{})),
 	}
 }
 
@@ -95,7 +100,7 @@ func everything(name string, port int, d driver) way {
 }
 
 func model(name, about string, outlets bool, ways ...way) ModelInfo {
-	m := ModelInfo{Name: name, About: about, Outlets: outlets, ways: ways}
+	m := ModelInfo{Name: name, About: about, Outlets: outlets, Transports: []Transport{}, Capabilities: []string{}, ways: ways}
 	for _, w := range ways {
 		m.Transports = append(m.Transports, w.Transport)
 		for _, word := range w.Can {
@@ -144,13 +149,17 @@ func families() [][2]string {
 	return [][2]string{
 		{"AMT", "IntelAMT"}, {"BayTech", "BayTech"}, {"HPiLO", "HPiLO"}, {"IPAL", "IPAL"}, {"APC", "APCControl"}, {"DRAC", "DRAC"}, {"WTI", "WTIIPS4"},
 		{"ePowerSwitch", "ePowerSwitchNew"}, {"IPMI", "OpenIPMI"}, {"BlackBoxPSMaverick", "BlackBoxPSMaverick"},
-		{"PM211MIP", manualModel}, {"ManualPCU", manualModel},
+		{"PM211MIP", Manual}, {"ManualPCU", Manual},
 	}
 }
 
-const manualModel = "Manual"
+// Manual is the model of a PCU that people switch. It resolves, and every operation on it is Unsupported: ask them.
+const Manual = "Manual"
 
-// Resolve is the model that drives a record with this model name: the exact name, else by what the name contains.
+const customModel = "Custom"
+
+// Resolve is the model that drives a record with this model name: the exact name, else by what the name contains. A record without
+// one is manual.
 func (c *Catalog) Resolve(name string) (ModelInfo, error) {
 	find := func(name string) (ModelInfo, bool) {
 		i := slices.IndexFunc(c.models, func(m ModelInfo) bool { return m.Name == name })
@@ -159,18 +168,16 @@ func (c *Catalog) Resolve(name string) (ModelInfo, error) {
 		}
 		return c.models[i], true
 	}
-	if m, ok := find(name); ok {
+	if m, ok := find(cmp.Or(name, Manual)); ok {
 		return m, nil
 	}
-	if name == "" || name == manualModel {
-		return ModelInfo{}, &Error{Kind: Unsupported, Doing: "find a driver", Detail: "a manual PCU is switched by people"}
+	if name == customModel {
+		return ModelInfo{}, &Error{Kind: UnknownModel, Doing: "find a driver", Detail: "a custom PCU needs a model file in one of the folders of models: " +
+			"the name of the model in the record, its transports and its pages; docs/pcu.md tells how to write one"}
 	}
 	for _, family := range families() {
 		if !strings.Contains(name, family[0]) {
 			continue
-		}
-		if family[1] == manualModel {
-			return ModelInfo{}, &Error{Kind: Unsupported, Doing: "find a driver", Detail: "a manual PCU is switched by people"}
 		}
 		if m, ok := find(family[1]); ok {
 			return m, nil

@@ -7,12 +7,9 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"net"
 	"os"
 	"strconv"
@@ -36,20 +33,7 @@ type rmcp struct {
 	active    bool
 	read      int // bytes so far
 	privilege byte
-}
-
-// suite is a cipher suite. Both encrypt by AES-CBC-128.
-type suite struct {
-	id              int
-	auth, integrity byte
-	hash            func() hash.Hash
-	check           int // bytes of an integrity check value
-}
-
-// cipherSuites in the order of trying: 17 is today's, 3 is what every BMC of IPMI 2.0 must know. The BMC is not asked for its list:
-// some never answer that.
-func cipherSuites() []suite {
-	return []suite{{17, 3, 4, sha256.New, 16}, {3, 1, 1, sha1.New, 12}}
+	waits     []time.Duration // for an answer to one message
 }
 
 // Privileges, payload types and status codes.
@@ -77,18 +61,25 @@ const (
 )
 
 // openRMCP opens a session with the privilege asked for.
-func openRMCP(ctx context.Context, t Target, privilege byte) (*rmcp, error) {
+func openRMCP(ctx context.Context, t Target, privilege byte, memory *suiteMemory) (*rmcp, error) {
 	if len(t.Password) > maxPassword || len(t.User) > maxUser {
 		return nil, &Error{Auth, t.Host, "log in", "IPMI takes user names of 16 and passwords of 20 bytes at most"}
 	}
 	var err error
-	for _, c := range cipherSuites() {
+	address := net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
+	suites := memory.order(address)
+	for i, c := range suites {
 		var conn net.Conn
-		if conn, err = new(net.Dialer).DialContext(ctx, "udp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port))); err != nil {
+		if conn, err = new(net.Dialer).DialContext(ctx, "udp", address); err != nil {
 			return nil, dialError(t, err)
 		}
-		s := &rmcp{conn: conn, t: t, suite: c, privilege: privilege}
+		s := &rmcp{conn: conn, t: t, suite: c, privilege: privilege, waits: answerWaits()}
+		if i < len(suites)-1 {
+			s.waits = s.waits[:2] // another suite may be what it waits for
+		}
 		if err = s.open(ctx); err == nil {
+			s.waits = answerWaits()
+			memory.keep(address, c.id)
 			return s, nil
 		}
 		s.close()
@@ -267,12 +258,16 @@ func checksum(b []byte) byte {
 	return -sum
 }
 
-// exchange sends until an answer comes that accept takes; the packet is made anew each time, for its sequence number. Waits are
-// 1, 1 and 2 seconds, then it is a timeout.
+// answerWaits is how long each try waits for its answer; then it is a timeout.
+func answerWaits() []time.Duration {
+	return []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
+}
+
+// exchange sends until an answer comes that accept takes; the packet is made anew each time, for its sequence number.
 func (s *rmcp) exchange(ctx context.Context, doing string, packet func() []byte, accept func([]byte) []byte) ([]byte, error) {
 	s.trace("> %s", doing)
 	buf := make([]byte, 2048)
-	for _, wait := range []time.Duration{time.Second, time.Second, 2 * time.Second} {
+	for _, wait := range s.waits {
 		deadline := time.Now().Add(wait)
 		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 			deadline = d

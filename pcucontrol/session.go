@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -33,6 +34,8 @@ type session struct {
 }
 
 const (
+	defaultConnect = 15 * time.Second
+
 	maxRead   = 1 << 20 // bytes one session reads, whatever the device sends
 	maxHeard  = 16 << 10
 	nudgeTime = 500 * time.Millisecond
@@ -125,9 +128,12 @@ func dialText(ctx context.Context, t Target, transport string) (*session, error)
 	return newSession(ctx, t, conn, conn, conn, "\r\n"), nil
 }
 
-// dial connects to the target's port, which its way has filled in.
+// dial connects to the target's port, which its way has filled in, or takes the connection that the look for open ports has made.
 func dial(ctx context.Context, t Target) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
+	if conn := t.met.take(); conn != nil {
+		return conn, nil
+	}
+	conn, err := (&net.Dialer{Timeout: cmp.Or(t.ConnectTimeout, defaultConnect)}).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
 	if err != nil {
 		return nil, dialError(t, err)
 	}
@@ -166,6 +172,8 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 			kind, detail = Refused, "the host key is not the known one"
 		case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 			kind, detail = Timeout, "no answer in time"
+		case strings.Contains(detail, "no common algorithm") && !t.Legacy:
+			kind, detail = Refused, "it speaks only what is no longer safe, which its record has to permit as legacy: "+detail
 		case strings.Contains(detail, "unable to authenticate"):
 			kind, doing, detail = Auth, "log in", "user name or password refused"
 		}
@@ -195,16 +203,7 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 
 func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
 	changed = new(bool)
-	config = &ssh.ClientConfig{User: t.User, Auth: []ssh.AuthMethod{
-		ssh.Password(t.Password),
-		ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
-			answers := make([]string, len(questions))
-			for i := range answers {
-				answers[i] = t.Password
-			}
-			return answers, nil
-		}),
-	}}
+	config = &ssh.ClientConfig{User: t.User, Auth: sshAuth(t)}
 	config.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error {
 		is := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 		if t.SeenHostKey != nil {
@@ -225,6 +224,23 @@ func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
 		config.HostKeyAlgorithms = append(ssh.SupportedAlgorithms().HostKeys, old.HostKeys...)
 	}
 	return config, changed
+}
+
+// sshAuth is by key where the password is a private key, else by password, in either of ssh's two ways.
+func sshAuth(t Target) []ssh.AuthMethod {
+	if key, err := ssh.ParsePrivateKey([]byte(t.Password)); err == nil {
+		return []ssh.AuthMethod{ssh.PublicKeys(key)}
+	}
+	return []ssh.AuthMethod{
+		ssh.Password(t.Password),
+		ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
+			answers := make([]string, len(questions))
+			for i := range answers {
+				answers[i] = t.Password
+			}
+			return answers, nil
+		}),
+	}
 }
 
 // await reads until one of the patterns matches what has come since the last match, and returns which, and the text up to its

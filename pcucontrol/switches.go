@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 )
 
 // switches is what a device can do to one outlet; a nil field is what it has no word for. An error of on, off and cycle is ambiguous
@@ -11,6 +12,39 @@ import (
 type switches struct {
 	read           func(context.Context) (State, error)
 	on, off, cycle func(context.Context) error
+	lag            time.Duration // how long on may be the state of before a cycle, unless off was seen
+}
+
+// knowing is the same where the state was read already, and need not be read again before switching.
+func (s switches) knowing(state State) switches {
+	read, told := s.read, false
+	if read != nil {
+		s.read = func(ctx context.Context) (State, error) {
+			if !told {
+				told = true
+				return state, nil
+			}
+			return read(ctx)
+		}
+	}
+	return s
+}
+
+// lagging does not believe that it is on after a cycle until it was off, or as long as the device's answers may be old. That is at
+// most half of the time that is left.
+func (s switches) lagging(ctx context.Context) switches {
+	if deadline, ok := ctx.Deadline(); ok {
+		s.lag = min(s.lag, time.Until(deadline)/2)
+	}
+	read, end, wasOff := s.read, time.Now().Add(s.lag), false
+	s.read = func(ctx context.Context) (State, error) {
+		state, err := read(ctx)
+		if wasOff = wasOff || state == Off; state == On && !wasOff && time.Now().Before(end) {
+			state = Unknown
+		}
+		return state, err
+	}
+	return s
 }
 
 // set does an operation and reads back, where the device can tell: an outlet found off is turned on rather than cycled, and a device
@@ -38,7 +72,12 @@ func (s switches) set(ctx context.Context, t Target, op operation) (Result, erro
 		if err := s.power(ctx, t, &r, "off", s.off, Off); err != nil {
 			return r, err
 		}
-		command = s.on
+		if err := s.power(ctx, t, &r, "on", s.on, On); err != nil { // whatever it is, the outlet is not as it was
+			return r, &Error{Ambiguous, t.Host, "on", "the outlet was turned off; " + err.Error()}
+		}
+		return r, nil
+	case op == opCycle && s.read != nil && s.lag > 0:
+		s = s.lagging(ctx)
 	}
 	return r, s.power(ctx, t, &r, string(op), command, want)
 }

@@ -88,7 +88,9 @@ func (d text) test(ctx context.Context, t Target) (Result, error) {
 		if t.Outlet == 0 && !d.c.Single || len(steps) == 0 {
 			return nil
 		}
-		r.Note = "logged in and found the outlet"
+		if !d.c.Single {
+			r.Note = "logged in and found the outlet"
+		}
 		return k.run(ctx, "test", steps)
 	})
 	r.Verified = err == nil
@@ -249,7 +251,7 @@ func lastLine(s string) string {
 func (k *talk) understand(doing string, s step, heard string) (meant bool, err error) {
 	if s.Expect != "" {
 		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
-			return true, k.fail(Refused, doing, "heard: "+tail(heard))
+			return true, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
 		}
 	}
 	if s.Read == "" {
@@ -261,7 +263,7 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 	}
 	m := p.FindStringSubmatch(heard)
 	if m == nil {
-		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(heard)))
+		return true, k.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d; heard: %s", k.t.Outlet, tail(mask(heard, k.t.Password))))
 	}
 	k.state = k.c.States.of(m[1])
 	return false, nil

@@ -2,14 +2,8 @@ package pcucontrol
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // web is one session with a device that speaks HTTP. It follows no redirects, so that a password goes nowhere else, takes no proxy from
@@ -25,11 +20,10 @@ import (
 type web struct {
 	t      Target
 	client *http.Client
-	secure bool
-	read   int64
+	read   atomic.Int64 // bytes on all connections
 	login  login
-	use    string // Basic, Digest, or nothing until the device has asked
-	header http.Header
+	use    credentials
+	header http.Header // of every request
 }
 
 // login says how a device wants to be told who calls.
@@ -41,95 +35,114 @@ const (
 	loginChallenge login = "challenge" // as the device asks, Basic or Digest
 )
 
-// page is an answer.
-type pageAnswer struct {
+// reply is what a device answered.
+type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func newWeb(t Target, l login) *web {
-	w := &web{t: t, secure: t.Transport == "https", login: l, header: http.Header{}}
-	if l == loginBasic {
-		w.use = "Basic"
-	}
+// words tell of an answer in an error.
+func (w *web) words(a reply) string {
+	return fmt.Sprintf("status %d; heard: %s", a.status, tail(veil(a.body, w.t.Password)))
+}
+
+// newWeb makes a session. One that does not keep connections open is for devices where a GET may switch: on a connection that was used
+// before, a request that got no answer would be sent again.
+func newWeb(t Target, l login, keepOpen bool) *web {
+	w := &web{t: t, login: l, header: http.Header{}, use: credentials{basic: l == loginBasic}}
 	jar, _ := cookiejar.New(nil) // it has no error without options
 	w.client = &http.Client{
 		Jar: jar,
 		Transport: &http.Transport{
-			TLSClientConfig: tlsConfig(t), DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
-			},
+			DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 1, DisableKeepAlives: !keepOpen,
+			DialContext: w.listening(dial), DialTLSContext: w.listening(dialTLS),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return w
 }
 
+// listening connects to a device that is not to talk without end, nor before it is asked: the client would log what such a one says.
+func (w *web) listening(dial func(context.Context, Target) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, w.t)
+		if err != nil {
+			return nil, err
+		}
+		return &listener{Conn: conn, read: &w.read}, nil
+	}
+}
+
+type listener struct {
+	net.Conn
+	asked atomic.Bool
+	read  *atomic.Int64
+}
+
+var (
+	errUnasked = errors.New("it talks before it is asked")
+	errEndless = errors.New("it does not stop talking")
+)
+
+func (l *listener) Write(p []byte) (int, error) {
+	l.asked.Store(true)
+	return l.Conn.Write(p)
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	switch {
+	case n > 0 && !l.asked.Load():
+		return 0, errUnasked
+	case l.read.Add(int64(n)) > maxRead:
+		return 0, errEndless
+	}
+	return n, err
+}
+
+func (t Target) address() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.Port)) }
+
 func (w *web) close() { w.client.CloseIdleConnections() }
 
 func (w *web) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, w.t.Host, doing, mask(detail, w.t.Password)}
-}
-
-// errUntrusted is a certificate that nobody vouches for.
-type errUntrusted struct{ fingerprint string }
-
-func (e errUntrusted) Error() string {
-	return "its certificate is not trusted; the fingerprint is " + e.fingerprint
-}
-
-// tlsConfig trusts the pinned certificate if one is known, any certificate and old versions where the record allows that, and else what
-// the system trusts.
-func tlsConfig(t Target) *tls.Config {
-	c := &tls.Config{ServerName: t.Host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} // VerifyConnection verifies
-	if t.Legacy {
-		c.MinVersion = tls.VersionTLS10
-		for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-			c.CipherSuites = append(c.CipherSuites, s.ID)
-		}
-	}
-	c.VerifyConnection = func(state tls.ConnectionState) error {
-		sum := sha256.Sum256(state.PeerCertificates[0].Raw)
-		is := hex.EncodeToString(sum[:])
-		if t.SeenCertificate != nil {
-			t.SeenCertificate(is)
-		}
-		switch {
-		case t.KnownCertificate != "" && !strings.EqualFold(t.KnownCertificate, is):
-			return errUntrusted{is}
-		case t.KnownCertificate != "" || t.Legacy:
-			return nil
-		}
-		if err := verifyChain(state, t.Host); err != nil {
-			return errUntrusted{is}
-		}
-		return nil
-	}
-	return c
+	return &Error{kind, w.t.Host, doing, veil(detail, w.t.Password)}
 }
 
 // call sends one request, once more where the device first asks who calls.
-func (w *web) call(ctx context.Context, doing, method, path, contentType, body string) (pageAnswer, error) {
+func (w *web) call(ctx context.Context, doing, method, path, contentType, body string) (reply, error) {
 	for try := 0; ; try++ {
-		a, challenge, err := w.once(ctx, doing, method, path, contentType, body)
-		if err != nil || a.status != http.StatusUnauthorized || try > 0 || challenge == "" {
+		a, err := w.once(ctx, doing, method, path, contentType, body)
+		if err != nil || a.status != http.StatusUnauthorized || w.login != loginChallenge || try == 2 || !w.use.again(a.header) {
 			return a, err
 		}
-		w.use = challenge
+		use, ok := answerTo(a.header)
+		if !ok {
+			return a, nil
+		}
+		w.use = use
 	}
 }
 
-// once sends one request; challenge is what to answer a 401 with, if it can be answered.
-func (w *web) once(ctx context.Context, doing, method, path, contentType, body string) (a pageAnswer, challenge string, err error) {
-	scheme := "http"
-	if w.secure {
-		scheme = "https"
+// onward shows the page that a form leads to, as browsers do: where it is the same device's, and never by sending the form again.
+func (w *web) onward(ctx context.Context, doing, path string, a reply) (reply, error) {
+	for range 2 {
+		location := a.header.Get("Location")
+		to, err := (&url.URL{Scheme: w.t.Transport, Host: w.t.address(), Path: path}).Parse(location)
+		if a.status < 301 || a.status > 303 || location == "" || err != nil || to.Host != w.t.address() && to.Host != w.t.Host || to.Scheme != w.t.Transport {
+			return a, nil
+		}
+		if a, err = w.call(ctx, doing, "GET", to.RequestURI(), "", ""); err != nil {
+			return a, err
+		}
 	}
-	r, err := http.NewRequestWithContext(ctx, method, scheme+"://"+net.JoinHostPort(w.t.Host, strconv.Itoa(w.t.Port))+path, strings.NewReader(body))
+	return a, nil
+}
+
+func (w *web) once(ctx context.Context, doing, method, path, contentType, body string) (reply, error) {
+	r, err := http.NewRequestWithContext(ctx, method, w.t.Transport+"://"+w.t.address()+path, strings.NewReader(body))
 	if err != nil {
-		return a, "", w.fail(Unexpected, doing, "no address: "+path)
+		return reply{}, w.fail(Unexpected, doing, "no address: "+path)
 	}
 	for name, values := range w.header {
 		r.Header[name] = values
@@ -137,177 +150,98 @@ func (w *web) once(ctx context.Context, doing, method, path, contentType, body s
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
-	fresh := w.use == ""
-	if value, ok := w.authorization(method, r.URL.RequestURI()); ok {
+	if value := w.use.header(w.t, method, r.URL.RequestURI()); value != "" {
 		r.Header.Set("Authorization", value)
 	}
 	w.trace(">", method+" "+path+" "+body)
 	answer, err := w.client.Do(r)
 	if err != nil {
-		return a, "", w.lost(ctx, doing, err)
+		return reply{}, lost(ctx, w.t, doing, err)
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxRead-w.read+1))
-	w.read += int64(len(text))
+	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return a, "", w.lost(ctx, doing, err)
-	}
-	if w.read > maxRead {
-		return a, "", w.fail(Unexpected, doing, "the device does not stop talking")
+		return reply{}, lost(ctx, w.t, doing, err)
 	}
 	w.trace("<", answer.Status+" "+string(text))
-	if w.login == loginChallenge && (fresh || strings.HasPrefix(w.use, "Digest")) {
-		challenge = wanted(answer.Header)
-		if !fresh && !strings.Contains(strings.ToLower(challenge), "stale=true") {
-			challenge = ""
+	return reply{answer.StatusCode, answer.Header, string(text)}, nil
+}
+
+func (w *web) trace(way, text string) { w.t.trace(way, text) }
+
+func (t Target) trace(way, text string) {
+	if t.Trace != nil {
+		t.Trace(way + " " + strconv.Quote(veil(text, t.Password)))
+	}
+}
+
+// veil hides a password in all the ways that it is written in forms, XML and JSON.
+func veil(text, password string) string {
+	for _, written := range []string{url.QueryEscape(password), xmlText(password), jsonText(password)} {
+		if written != password && written != "" {
+			text = strings.ReplaceAll(text, written, "********")
 		}
 	}
-	return pageAnswer{answer.StatusCode, answer.Header, string(text)}, challenge, nil
+	return mask(text, password)
 }
 
-func (w *web) trace(way, text string) {
-	if w.t.Trace != nil {
-		w.t.Trace(way + " " + strconv.Quote(mask(mask(text, w.t.Password), url.QueryEscape(w.t.Password))))
+// lost is what an error of a connection means.
+func lost(ctx context.Context, t Target, doing string, err error) error {
+	fail := func(kind Kind, doing, detail string) error {
+		return &Error{kind, t.Host, doing, veil(detail, t.Password)}
 	}
-}
-
-func (w *web) lost(ctx context.Context, doing string, err error) error {
-	var untrusted errUntrusted
-	var op *net.OpError
-	var record tls.RecordHeaderError
+	var told *Error
 	var ne net.Error
+	if errors.As(err, &told) { // by dial
+		return told
+	}
+	if kind, detail, ok := tlsTrouble(t, err); ok {
+		return fail(kind, "connect", detail)
+	}
 	switch {
-	case errors.As(err, &untrusted):
-		return w.fail(Refused, "connect", untrusted.Error())
-	case errors.As(err, &op) && op.Op == "dial":
-		return dialError(w.t, op)
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout():
-		return w.fail(Timeout, doing, "no answer in time")
-	case errors.As(err, &record):
-		return w.fail(Unexpected, doing, "this port does not speak TLS")
+		return fail(Timeout, doing, "no answer in time")
+	case errors.Is(err, errEndless):
+		return fail(Unexpected, doing, errEndless.Error())
+	case errors.Is(err, errUnasked):
+		return fail(Unexpected, doing, errUnasked.Error())
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fail(Unexpected, doing, "the device hung up")
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err // without the address
 	}
-	return w.fail(Unexpected, doing, err.Error())
-}
-
-// wanted is the challenge to answer, Digest before Basic.
-func wanted(h http.Header) string {
-	best := ""
-	for _, c := range h.Values("WWW-Authenticate") {
-		scheme, _, _ := strings.Cut(strings.TrimSpace(c), " ")
-		if strings.EqualFold(scheme, "Digest") {
-			return "Digest" + strings.TrimSpace(c)[len("Digest"):]
-		}
-		if strings.EqualFold(scheme, "Basic") {
-			best = "Basic"
-		}
-	}
-	return best
-}
-
-// authorization is the header that answers the challenge in use.
-func (w *web) authorization(method, uri string) (string, bool) {
-	switch {
-	case w.use == "Basic":
-		r := http.Request{Header: http.Header{}}
-		r.SetBasicAuth(w.t.User, w.t.Password)
-		return r.Header.Get("Authorization"), true
-	case strings.HasPrefix(w.use, "Digest"):
-		nonce := make([]byte, 8)
-		_, _ = rand.Read(nonce)
-		return digest(w.use, w.t.User, w.t.Password, method, uri, hex.EncodeToString(nonce))
-	}
-	return "", false
-}
-
-// digest answers a Digest challenge (RFC 7616), by MD5 or SHA-256, with qop auth or, as in RFC 2069, none.
-func digest(challenge, user, password, method, uri, cnonce string) (string, bool) {
-	p := parameters(strings.TrimPrefix(challenge, "Digest"))
-	newHash, algorithm := md5.New, p["algorithm"]
-	switch strings.ToUpper(algorithm) {
-	case "", "MD5", "MD5-SESS":
-	case "SHA-256", "SHA-256-SESS":
-		newHash = sha256.New
-	default:
-		return "", false
-	}
-	sum := func(parts ...string) string { return hashHex(newHash, strings.Join(parts, ":")) }
-	ha1 := sum(user, p["realm"], password)
-	if strings.HasSuffix(strings.ToUpper(algorithm), "-SESS") {
-		ha1 = sum(ha1, p["nonce"], cnonce)
-	}
-	const count = "00000001" // each challenge's nonce is answered with a cnonce of its own
-	ha2 := sum(method, uri)
-	b := &strings.Builder{}
-	fmt.Fprintf(b, `Digest username=%s, realm=%s, nonce=%s, uri=%s`, quoted(user), quoted(p["realm"]), quoted(p["nonce"]), quoted(uri))
-	if p["qop"] == "" {
-		fmt.Fprintf(b, `, response="%s"`, sum(ha1, p["nonce"], ha2))
-	} else {
-		fmt.Fprintf(b, `, qop=auth, nc=%s, cnonce="%s", response="%s"`, count, cnonce, sum(ha1, p["nonce"], count, cnonce, "auth", ha2))
-	}
-	if algorithm != "" {
-		fmt.Fprintf(b, `, algorithm=%s`, algorithm)
-	}
-	if p["opaque"] != "" {
-		fmt.Fprintf(b, `, opaque=%s`, quoted(p["opaque"]))
-	}
-	return b.String(), true
-}
-
-func hashHex(newHash func() hash.Hash, text string) string {
-	h := newHash()
-	_, _ = io.WriteString(h, text)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-func quoted(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "").Replace(s) + `"`
-}
-
-// parameters reads name=value, name="value" lists. What is broken is left out.
-func parameters(s string) map[string]string {
-	p := map[string]string{}
-	for {
-		s = strings.TrimLeft(s, " ,\t")
-		name, rest, ok := strings.Cut(s, "=")
-		if !ok {
-			return p
-		}
-		name = strings.ToLower(strings.TrimSpace(name))
-		if !strings.HasPrefix(rest, `"`) {
-			p[name], s, _ = strings.Cut(rest, ",")
-			p[name] = strings.TrimSpace(p[name])
-			continue
-		}
-		value, i := strings.Builder{}, 1
-		for ; i < len(rest) && rest[i] != '"'; i++ {
-			if rest[i] == '\\' && i+1 < len(rest) {
-				i++
-			}
-			value.WriteByte(rest[i])
-		}
-		p[name], s = value.String(), rest[min(len(rest), i+1):]
-	}
+	return fail(Unexpected, doing, tail(err.Error()))
 }
 
 // judge is what an HTTP status means, if it is no success.
-func (w *web) judge(doing string, a pageAnswer) error {
+func (w *web) judge(doing string, a reply) error {
+	heard := w.words(a)
 	switch {
 	case a.status < 300:
 		return nil
+	case a.status < 400:
+		return w.fail(Unexpected, doing, fmt.Sprintf("status %d, a redirect to %q; none is followed", a.status, a.header.Get("Location")))
 	case a.status == http.StatusUnauthorized:
 		return w.fail(Auth, doing, "user name or password refused")
 	case a.status == http.StatusForbidden:
-		return w.fail(Refused, doing, "the account may not")
+		return w.fail(Refused, doing, "the account may not; "+heard)
 	case a.status == http.StatusServiceUnavailable || a.status == http.StatusConflict || a.status == http.StatusTooManyRequests:
-		return w.fail(Busy, doing, fmt.Sprintf("status %d", a.status))
-	case a.status < 400 || a.status == http.StatusNotFound:
-		return w.fail(Unexpected, doing, fmt.Sprintf("status %d", a.status))
+		return w.fail(Busy, doing, heard)
+	case a.status == http.StatusNotFound || a.status >= 500 && a.status != http.StatusNotImplemented:
+		return w.fail(Unexpected, doing, heard)
 	}
-	return w.fail(Refused, doing, fmt.Sprintf("status %d; heard: %s", a.status, tail(mask(a.body, w.t.Password))))
+	return w.fail(Refused, doing, heard)
+}
+
+// loggedIn is the result of a dry run that reads no state.
+func loggedIn(err error) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown, Verified: err == nil}
+	if err == nil {
+		r.Note = "logged in"
+	}
+	return r, err
 }
 
 // unsure turns an error after a power command into an ambiguous one, unless the device itself refused.

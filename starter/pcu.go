@@ -29,8 +29,9 @@ type powerView struct {
 	Host      string `json:"host"`
 	Outlet    int    `json:"outlet,omitempty"`
 	pcucontrol.Result
-	Kind  pcucontrol.Kind `json:"error_kind,omitempty"`
-	Error string          `json:"error,omitempty"`
+	Kind      pcucontrol.Kind `json:"error_kind,omitempty"`
+	Error     string          `json:"error,omitempty"`
+	RetrySafe bool            `json:"retry_safe,omitempty"` // the same may simply be tried again
 }
 
 type operation func(context.Context, pcucontrol.Target) (pcucontrol.Result, error)
@@ -49,6 +50,7 @@ func (a *app) pcu() *cobra.Command {
 		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", pcucontrol.Cycle, true),
 		a.power("on", "Turn an outlet on", pcucontrol.TurnOn, true),
 		a.power("off", "Turn an outlet off", pcucontrol.TurnOff, true),
+		a.pcuForget(),
 	)
 	return cmd
 }
@@ -109,6 +111,8 @@ func (a *app) operate(ctx context.Context, v powerView, t pcucontrol.Target, do 
 	var err error
 	if v.Result, err = do(ctx, t); err != nil {
 		v.Kind, v.Error = pcucontrol.KindOf(err), err.Error()
+		var known *pcucontrol.Error
+		v.RetrySafe = errors.As(err, &known) && known.RetrySafe()
 	}
 	return errors.Join(err, a.show(v, func() { a.drawPower(v) }))
 }

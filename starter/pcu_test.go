@@ -126,6 +126,14 @@ func TestAPCUsAnswerAsJSON(t *testing.T) {
 	wantCode(t, got, 10)
 	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v["error_kind"] != "auth" || v["error"] == "" {
 		t.Errorf("a refused login answers %s, %v", got.out, err)
+	} else if _, safe := v["retry_safe"]; safe {
+		t.Errorf("a refused login may be tried again: %s", got.out)
+	}
+	d.Break(pcudev.Busy)
+	got = d.pcu(t.Context(), "status", "-o", "json")
+	wantCode(t, got, 12)
+	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v["retry_safe"] != true {
+		t.Errorf("a busy device answers %s, %v", got.out, err)
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // Outcomes of an action.
 const (
 	Done      = "done"
-	Sent      = "sent" // given to the device or the mail server, not verified
+	Sent      = "sent"  // given to the device or the mail server, not verified
+	Asked     = "asked" // people were asked to do it
 	Refused   = "refused"
 	Failed    = "failed"
 	Ambiguous = "ambiguous" // it may have happened; never blindly repeated
@@ -46,8 +47,13 @@ func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 	if err != nil {
 		return a, false, fmt.Errorf("ledger: %w", err)
 	}
-	stored, err := one[Action](ctx, s, "ledger "+a.Key, actionSQL+`where key = $1`, a.Key)
+	stored, err := s.Action(ctx, a.Key)
 	return stored, tag.RowsAffected() == 0, err
+}
+
+// Action reads one line of the ledger.
+func (s *Store) Action(ctx context.Context, key string) (Action, error) {
+	return one[Action](ctx, s, "ledger "+key, actionSQL+`where key = $1`, key)
 }
 
 // Outcome writes down how an intended action ended. Only an ambiguous outcome may be replaced by a later, better one.
@@ -59,7 +65,7 @@ func (s *Store) Outcome(ctx context.Context, key, outcome, detail string) error 
 		return fmt.Errorf("ledger: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		stored, err := one[Action](ctx, s, "ledger "+key, actionSQL+`where key = $1`, key)
+		stored, err := s.Action(ctx, key)
 		if err != nil {
 			return err
 		}

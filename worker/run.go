@@ -105,12 +105,17 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 	if err != nil {
 		return nil, err
 	}
+	pcus, err := connect.PCUs(cfg.PCU)
+	if err != nil {
+		return nil, err
+	}
 	p := cfg.Probe
 	return &activities.Activities{
-		Store: db, PLC: api, Mail: sender, Temporal: tc, Numbers: numbers, Log: log,
+		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Numbers: numbers, Log: log,
 		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
 			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping}),
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
+		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
 		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Sweep.Every.On(cfg.Policy.Day)), // schedules know no less than a second
 	}, nil
 }

@@ -238,7 +238,7 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	switch res.Outcome {
 	case activities.Acted:
 		is.tried = append(is.tried, rung.String()+": "+res.Reason)
-		is.rebooted = is.rebooted || rung.Do == Reboot
+		is.rebooted = is.rebooted || rung.Do == Reboot && !res.Asked
 		if res.BootState != "" {
 			is.bootState = res.BootState
 		}

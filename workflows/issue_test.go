@@ -359,6 +359,20 @@ func TestEveryRung(t *testing.T) {
 	}
 }
 
+func TestARebootThatPeopleWereAskedForIsNoReboot(t *testing.T) {
+	for asked, want := range map[bool]bool{true: false, false: true} {
+		p := newPlay(t, workflows.NodeDown())
+		p.answer = func(_ int, in activities.RungInput) activities.RungResult {
+			return activities.RungResult{Outcome: activities.Acted, Reason: "asked", Asked: asked}
+		}
+		p.signal(1.5, workflows.CommandClose, workflows.Command{Reason: "enough"})
+		p.run()
+		if p.inputs[1].Rebooted != want {
+			t.Errorf("asked %v: the reinstall is told that a reboot was done: %v", asked, p.inputs[1].Rebooted)
+		}
+	}
+}
+
 func TestAPausedIssueWhoseTargetIsGoodCloses(t *testing.T) {
 	p := newPlay(t, workflows.NodeDown())
 	p.signal(0.5, workflows.CommandPause, workflows.Command{Reason: "the technician is on the way"})

@@ -89,11 +89,22 @@ func kinds() []kind {
 	both := []string{"telnet", "ssh"}
 	list := []kind{
 		{"OpenIPMI", []string{"udp"}, newBMC},
+		{"APCSNMP", []string{"udp"}, newSNMPRack},
 		{"APCControl", []string{"ssh", "telnet"}, func(o Options) (Device, error) { return newAPCCLI(o), nil }},
 		{"WTIIPS4", []string{"telnet"}, func(o Options) (Device, error) { return newWTI(o, "IPS> "), nil }},
 		{"WTINPS", both, func(o Options) (Device, error) { return newWTI(o, "NPS> "), nil }},
 		{"DRAC", []string{"ssh"}, func(o Options) (Device, error) { return newDRAC(o), nil }},
-		{"HPiLO", []string{"ssh"}, func(o Options) (Device, error) { return newILOShell(o), nil }},
+		{"HPiLO", []string{"https", "ssh"}, func(o Options) (Device, error) {
+			if o.Transport == "ssh" {
+				return newILOShell(o), nil
+			}
+			return newILO(o)
+		}},
+		{"IntelAMT", []string{"http", "https"}, newAMT},
+		{"Redfish", []string{"https"}, newRedfish},
+		{"ePowerSwitchNew", []string{"http"}, newEPowerSwitch},
+		{"ePowerSwitchOld", []string{"http"}, newEPowerSwitchOld},
+		{"BlackBoxPSMaverick", []string{"http"}, newBlackBox},
 		{"IPAL", []string{"tcp", "telnet"}, func(o Options) (Device, error) {
 			if o.Transport == "tcp" {
 				return &ipal{Options: o}, nil

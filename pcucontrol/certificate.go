@@ -1,0 +1,98 @@
+package pcucontrol
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// errUntrusted is a certificate that is not the known one, or that nobody vouches for.
+type errUntrusted struct {
+	fingerprint string
+	why         string
+}
+
+func (e errUntrusted) Error() string {
+	return fmt.Sprintf("its certificate is not to be trusted: %s; its fingerprint is %s", e.why, e.fingerprint)
+}
+
+// tlsConfig trusts the known certificate and no other, if one is known. Else it trusts what the system trusts and, where the record
+// permits old ways, whatever the device shows, for the caller to keep. The record also permits old versions and ciphers.
+func tlsConfig(t Target) *tls.Config {
+	c := &tls.Config{ServerName: t.Host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} // VerifyConnection verifies
+	if t.Legacy {
+		c.MinVersion = tls.VersionTLS10
+		for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+			c.CipherSuites = append(c.CipherSuites, s.ID)
+		}
+	}
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		sum := sha256.Sum256(state.PeerCertificates[0].Raw)
+		is := hex.EncodeToString(sum[:])
+		if t.SeenCertificate != nil {
+			t.SeenCertificate(is)
+		}
+		if known := strings.ReplaceAll(t.KnownCertificate, ":", ""); known != "" {
+			if !strings.EqualFold(known, is) {
+				return errUntrusted{is, "it is not the known one"}
+			}
+			return nil
+		}
+		if t.Legacy {
+			return nil
+		}
+		if err := verifyChain(state, t.Host); err != nil {
+			return errUntrusted{is, err.Error()}
+		}
+		return nil
+	}
+	return c
+}
+
+func verifyChain(state tls.ConnectionState, host string) error {
+	intermediates := x509.NewCertPool()
+	for _, c := range state.PeerCertificates[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: host, Intermediates: intermediates})
+	return err
+}
+
+// dialTLS connects and shakes hands within ctx.
+func dialTLS(ctx context.Context, t Target) (net.Conn, error) {
+	raw, err := dial(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, tlsConfig(t))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, lost(ctx, t, "connect", err)
+	}
+	return conn, nil
+}
+
+// tlsTrouble is what is wrong where no TLS came about.
+func tlsTrouble(t Target, err error) (kind Kind, detail string, ok bool) {
+	var untrusted errUntrusted
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &untrusted):
+		return Refused, untrusted.Error(), true
+	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		return Unexpected, "this port does not speak TLS", true
+	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "remote error: tls:"):
+		detail = "no TLS in common: " + err.Error()
+		if !t.Legacy {
+			detail += "; old versions are only for records that permit them"
+		}
+		return Refused, detail, true
+	}
+	return "", "", false
+}

@@ -1,0 +1,290 @@
+package pcucontrol
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// redfish drives what speaks DMTF's Redfish (DSP0266): iLO 5, iDRAC 9, XClarity, OpenBMC and others. It switches the system whose id
+// is the outlet's number, or the only one there is.
+type redfish struct{}
+
+// redfishLag is how long PowerState may tell of the time before a reset: ten seconds and more have been seen.
+const redfishLag = 15 * time.Second
+
+// odataLink points to another resource.
+type odataLink struct {
+	ID string `json:"@odata.id"`
+}
+
+// computerSystem is what we read of one.
+type computerSystem struct {
+	PowerState string
+	Actions    struct {
+		Reset struct {
+			Target string   `json:"target"`
+			Types  []string `json:"ResetType@Redfish.AllowableValues"`
+			Info   string   `json:"@Redfish.ActionInfo"`
+		} `json:"#ComputerSystem.Reset"`
+	}
+}
+
+// redfishSession is a login and the system it is about.
+type redfishSession struct {
+	w       *web
+	session string // to delete on leaving
+	path    string // of the system
+	system  computerSystem
+}
+
+func newRedfish(t Target) *redfishSession {
+	s := &redfishSession{w: newWeb(t, loginNone, true)}
+	s.w.header.Set("Accept", "application/json")
+	s.w.header.Set("OData-Version", "4.0")
+	return s
+}
+
+// open logs in and reads the system.
+func (s *redfishSession) open(ctx context.Context) (err error) {
+	var root struct {
+		Systems odataLink
+		Links   struct{ Sessions odataLink }
+	}
+	if err = s.get(ctx, "connect", "/redfish/v1/", &root); KindOf(err) == Unexpected {
+		err = s.get(ctx, "connect", "/redfish/v1", &root) // some have it only so
+	}
+	// The root is for everybody to read. Where it is not, the usual paths are as good.
+	if err != nil && KindOf(err) != Auth {
+		return err
+	}
+	if err := s.login(ctx, cmp.Or(root.Links.Sessions.ID, "/redfish/v1/SessionService/Sessions")); err != nil {
+		return err
+	}
+	if s.path, err = s.find(ctx, cmp.Or(root.Systems.ID, "/redfish/v1/Systems")); err != nil {
+		return err
+	}
+	return s.get(ctx, "read the system", s.path, &s.system)
+}
+
+// login begins a session. A device that has none is told who calls with each request.
+func (s *redfishSession) login(ctx context.Context, path string) error {
+	body, err := json.Marshal(map[string]string{"UserName": s.w.t.User, "Password": s.w.t.Password})
+	if err != nil {
+		return s.w.fail(Unexpected, "log in", err.Error())
+	}
+	a, err := s.ask(ctx, "log in", "POST", path, string(body))
+	if err != nil {
+		return err
+	}
+	if token := a.header.Get("X-Auth-Token"); a.status < 300 && token != "" {
+		s.w.header.Set("X-Auth-Token", token)
+		var made odataLink
+		_ = json.Unmarshal([]byte(a.body), &made) // some answer without a body
+		s.session = cmp.Or(a.header.Get("Location"), made.ID)
+		return nil
+	}
+	switch err := s.judge("log in", a); KindOf(err) {
+	case Auth, Busy:
+		return err
+	}
+	s.w.use = credentials{basic: true}
+	return nil
+}
+
+// close ends the session, also when there is no time left for more.
+func (s *redfishSession) close(ctx context.Context) {
+	defer s.w.close()
+	if s.session == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_, _ = s.ask(ctx, "log out", "DELETE", s.session, "") // it ends by itself, too
+}
+
+// find is the path of the system that is meant.
+func (s *redfishSession) find(ctx context.Context, path string) (string, error) {
+	var paths, ids []string
+	for range 20 { // pages of a collection
+		var c struct {
+			Members []odataLink
+			Next    string `json:"Members@odata.nextLink"`
+		}
+		if err := s.get(ctx, "find the system", path, &c); err != nil {
+			return "", err
+		}
+		for _, m := range c.Members {
+			paths = append(paths, m.ID)
+			ids = append(ids, m.ID[strings.LastIndex(strings.TrimSuffix(m.ID, "/"), "/")+1:])
+		}
+		if path = c.Next; path == "" {
+			break
+		}
+	}
+	if i := slices.Index(ids, strconv.Itoa(s.w.t.Outlet)); i >= 0 {
+		return paths[i], nil
+	}
+	if len(paths) == 1 {
+		return paths[0], nil
+	}
+	some := strings.Join(ids[:min(8, len(ids))], ", ")
+	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none has the id %d; there are %d: %s", s.w.t.Outlet, len(ids), some))
+}
+
+func (s *redfishSession) get(ctx context.Context, doing, path string, into any) error {
+	a, err := s.ask(ctx, doing, "GET", path, "")
+	if err != nil {
+		return err
+	}
+	if err := s.judge(doing, a); err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(a.body), into); err != nil {
+		return s.w.fail(Unexpected, doing, "no json: "+err.Error())
+	}
+	return nil
+}
+
+// ask sends a request to a link that the device gave, of which only the path is taken: the password is for this device.
+func (s *redfishSession) ask(ctx context.Context, doing, method, link, body string) (reply, error) {
+	u, err := url.Parse(link)
+	if err != nil || !strings.HasPrefix(u.Path, "/") {
+		return reply{}, s.w.fail(Refused, doing, "its link is no path: "+tail(link))
+	}
+	contentType := ""
+	if body != "" {
+		contentType = "application/json"
+	}
+	return s.w.call(ctx, doing, method, u.RequestURI(), contentType, body)
+}
+
+// judge is what a status means, with the device's own words for it.
+func (s *redfishSession) judge(doing string, a reply) error {
+	err := s.w.judge(doing, a)
+	if err == nil {
+		return nil
+	}
+	why := redfishWords(a.body)
+	switch {
+	case strings.Contains(why, "SessionLimitExceeded"):
+		return s.w.fail(Busy, doing, why)
+	case strings.Contains(why, "UnauthorizedLoginAttempt"), strings.Contains(why, "NoValidSession"), a.status == http.StatusUnauthorized:
+		return s.w.fail(Auth, doing, cmp.Or(why, "user name or password refused"))
+	case why != "":
+		return s.w.fail(KindOf(err), doing, fmt.Sprintf("status %d: %s", a.status, why))
+	}
+	return err
+}
+
+// redfishWords are the messages of an error.
+func redfishWords(body string) string {
+	var e struct {
+		Error struct {
+			Message  string
+			Extended []struct{ MessageId, Message string } `json:"@Message.ExtendedInfo"`
+		}
+	}
+	if json.Unmarshal([]byte(body), &e) != nil {
+		return ""
+	}
+	words := []string{}
+	for _, x := range e.Error.Extended {
+		words = append(words, strings.TrimSpace(x.MessageId+" "+x.Message))
+	}
+	text := cmp.Or(strings.Join(words, "; "), e.Error.Message)
+	return text[:min(len(text), 300)]
+}
+
+// state is PowerState; what is neither on nor off is on its way.
+func (c computerSystem) state() State { return states{}.of(c.PowerState) }
+
+// resets are the reset types that the system allows; those that every system should, where it does not say.
+func (s *redfishSession) resets(ctx context.Context) ([]string, error) {
+	reset := s.system.Actions.Reset
+	if len(reset.Types) > 0 || reset.Info == "" {
+		return reset.Types, nil
+	}
+	var info struct {
+		Parameters []struct {
+			Name            string
+			AllowableValues []string
+		}
+	}
+	if err := s.get(ctx, "find the reset types", reset.Info, &info); err != nil {
+		return nil, err
+	}
+	for _, p := range info.Parameters {
+		if p.Name == "ResetType" {
+			return p.AllowableValues, nil
+		}
+	}
+	return nil, nil
+}
+
+// reset is the command for the first of some types that is allowed, and that type; nil if there is none.
+func (s *redfishSession) reset(doing string, allowed []string, types ...string) (func(context.Context) error, string) {
+	i := slices.IndexFunc(types, func(t string) bool { return slices.Contains(allowed, t) })
+	if i < 0 || s.system.Actions.Reset.Target == "" {
+		return nil, ""
+	}
+	return func(ctx context.Context) error {
+		a, err := s.ask(ctx, doing, "POST", s.system.Actions.Reset.Target, fmt.Sprintf(`{"ResetType":%q}`, types[i]))
+		if err == nil {
+			err = s.judge(doing, a)
+		}
+		return unsure(s.w.t, doing, err)
+	}, types[i]
+}
+
+func (redfish) test(ctx context.Context, t Target) (Result, error) {
+	s := newRedfish(t)
+	defer s.close(ctx)
+	if err := s.open(ctx); err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
+	return Result{Before: s.system.state(), After: s.system.state(), Verified: true, Note: "logged in, found " + s.path}, nil
+}
+
+func (redfish) status(ctx context.Context, t Target) (Result, error) {
+	s := newRedfish(t)
+	defer s.close(ctx)
+	if err := s.open(ctx); err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
+	return Result{Before: s.system.state(), After: s.system.state(), Verified: s.system.state() != Unknown}, nil
+}
+
+func (redfish) set(ctx context.Context, t Target, op operation) (Result, error) {
+	s := newRedfish(t)
+	defer s.close(ctx)
+	if err := s.open(ctx); err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
+	allowed, err := s.resets(ctx)
+	if err != nil {
+		return Result{Before: s.system.state(), After: s.system.state()}, err
+	}
+	if len(allowed) == 0 {
+		allowed = []string{"On", "ForceOff", "ForceRestart"}
+	}
+	can := switches{read: func(ctx context.Context) (State, error) {
+		var now computerSystem
+		err := s.get(ctx, "read the system", s.path, &now)
+		return now.state(), err
+	}}
+	can.on, _ = s.reset("on", allowed, "On", "ForceOn")
+	can.off, _ = s.reset("off", allowed, "ForceOff", "GracefulShutdown")
+	var how string
+	if can.cycle, how = s.reset("cycle", allowed, "PowerCycle", "ForceRestart"); how == "PowerCycle" {
+		can.lag = redfishLag // a restart never shows as off
+	}
+	return can.knowing(s.system.state()).set(ctx, t, op)
+}

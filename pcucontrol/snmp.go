@@ -1,0 +1,287 @@
+package pcucontrol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gosnmp/gosnmp"
+)
+
+// snmp drives APC's racks by SNMP. A command is sent once: one that got no answer is ambiguous.
+type snmp struct{}
+
+// outletTable is where a rack keeps its outlets. In all of them the command is 1 on, 2 off, 3 reboot.
+type outletTable struct {
+	state, command string
+	on, off        int
+}
+
+// outletTables of PowerNet-MIB, the one that most racks have first: sPDUOutletCtl is both state and command, rPDU has
+// rPDUOutletStatusOutletState and rPDUOutletControlOutletCommand, rPDU2 (whose states are the other way round)
+// rPDU2OutletSwitchedStatusState and rPDU2OutletSwitchedControlCommand.
+func outletTables() []outletTable {
+	const apc = ".1.3.6.1.4.1.318.1.1."
+	return []outletTable{
+		{apc + "4.4.2.1.3.", apc + "4.4.2.1.3.", 1, 2},
+		{apc + "12.3.5.1.1.4.", apc + "12.3.3.1.1.4.", 1, 2},
+		{apc + "26.9.2.3.1.5.", apc + "26.9.2.4.1.5.", 2, 1},
+	}
+}
+
+// sysObjectID is what a dry run without an outlet reads: every agent has it.
+const sysObjectID = ".1.3.6.1.2.1.1.2.0"
+
+// agent is a device that is asked by SNMP.
+type agent struct {
+	*gosnmp.GoSNMP
+	t     Target
+	table outletTable
+}
+
+// snmpLogins are the ways to ask that a record means. Its user name says which: "v1" or "v2c", the password being the community;
+// "v3 NAME [AUTH [PRIVACY]]", where AUTH is sha unless it is md5, sha224, sha256, sha384 or sha512, PRIVACY is aes unless it is des,
+// aes192, aes256 or none, and the password holds both passwords with a space between them, or one for both. Any other name means
+// nothing to SNMP: the community is tried in v1, which every rack of APC's speaks, and in v2c.
+func snmpLogins(t Target) ([]gosnmp.GoSNMP, error) {
+	community := func(versions ...gosnmp.SnmpVersion) (list []gosnmp.GoSNMP, err error) {
+		if t.Password == "" || len(t.Password) > 127 {
+			return nil, &Error{Auth, t.Host, "log in", "the password is the community, of 1 to 127 characters"}
+		}
+		for _, v := range versions {
+			list = append(list, gosnmp.GoSNMP{Version: v, Community: t.Password})
+		}
+		return list, nil
+	}
+	words := strings.Fields(t.User)
+	switch {
+	case slices.Equal(words, []string{"v1"}):
+		return community(gosnmp.Version1)
+	case slices.Equal(words, []string{"v2c"}):
+		return community(gosnmp.Version2c)
+	case len(words) == 0 || words[0] != "v3":
+		return community(gosnmp.Version1, gosnmp.Version2c)
+	}
+	hash, cipher := "sha", "aes"
+	if len(words) > 2 {
+		hash = words[2]
+	}
+	if len(words) > 3 {
+		cipher = words[3]
+	}
+	auth, known := map[string]gosnmp.SnmpV3AuthProtocol{"md5": gosnmp.MD5, "sha": gosnmp.SHA, "sha224": gosnmp.SHA224, "sha256": gosnmp.SHA256, "sha384": gosnmp.SHA384, "sha512": gosnmp.SHA512}[hash]
+	privacy, also := map[string]gosnmp.SnmpV3PrivProtocol{"none": gosnmp.NoPriv, "des": gosnmp.DES, "aes": gosnmp.AES, "aes192": gosnmp.AES192, "aes256": gosnmp.AES256}[cipher]
+	first, second, two := strings.Cut(t.Password, " ")
+	if !two {
+		second = first
+	}
+	if len(words) < 2 || len(words) > 4 || !known || !also || len(first) < 8 || len(second) < 8 {
+		return nil, &Error{Auth, t.Host, "log in", `SNMP v3 wants a user name as "v3 monitor sha aes", and passwords of at least 8 characters`}
+	}
+	flags := gosnmp.AuthPriv
+	if privacy == gosnmp.NoPriv {
+		flags = gosnmp.AuthNoPriv
+	}
+	return []gosnmp.GoSNMP{{Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: flags, SecurityParameters: &gosnmp.UsmSecurityParameters{
+		UserName: words[1], AuthenticationProtocol: auth, AuthenticationPassphrase: first, PrivacyProtocol: privacy, PrivacyPassphrase: second,
+	}}}, nil
+}
+
+// with asks the device in the versions that the record means until one is answered, and runs f with the state of the outlet.
+func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) error {
+	logins, err := snmpLogins(t)
+	if err != nil {
+		return err
+	}
+	patience := time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/time.Duration(3*len(logins)))
+	}
+	for i := range logins {
+		g := &logins[i]
+		g.Target, g.Port, g.Transport, g.Context = t.Host, uint16(t.Port), "udp", ctx
+		g.Timeout, g.Retries, g.MaxOids = patience, 2, gosnmp.MaxOids
+		if err = g.Connect(); err != nil {
+			return dialError(t, err)
+		}
+		conn := g.Conn // g.Close forgets it
+		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+		a := &agent{g, t, outletTable{}}
+		state, err := a.find(ctx)
+		silent := KindOf(err) == Timeout
+		if err == nil {
+			err = f(a, state)
+		}
+		stop()
+		_ = g.Close()
+		if !silent || ctx.Err() != nil || i == len(logins)-1 {
+			return err
+		}
+	}
+	return nil // there always is a login
+}
+
+// find finds the table that the outlet is in, and its state.
+func (a *agent) find(ctx context.Context) (State, error) {
+	if a.t.Outlet == 0 {
+		_, err := a.get(ctx, "log in", sysObjectID)
+		return Unknown, err
+	}
+	for _, a.table = range outletTables() {
+		if state, err := a.state(ctx); KindOf(err) != NoOutlet {
+			return state, err
+		}
+	}
+	return Unknown, a.fail(NoOutlet, "find the outlet", fmt.Sprintf("it has no outlet %d", a.t.Outlet))
+}
+
+func (a *agent) fail(kind Kind, doing, detail string) error {
+	return &Error{kind, a.t.Host, doing, mask(detail, a.t.Password)}
+}
+
+func (a *agent) state(ctx context.Context) (State, error) {
+	v, err := a.get(ctx, "status", a.table.state+strconv.Itoa(a.t.Outlet))
+	if err != nil {
+		return Unknown, err
+	}
+	return a.table.of(v), nil
+}
+
+func (table outletTable) of(v gosnmp.SnmpPDU) State {
+	switch n, ok := v.Value.(int); {
+	case ok && n == table.on:
+		return On
+	case ok && n == table.off:
+		return Off
+	}
+	return Unknown // such as an outlet that waits for its delay
+}
+
+func (a *agent) get(ctx context.Context, doing, oid string) (gosnmp.SnmpPDU, error) {
+	a.trace("> get %s", oid)
+	packet, err := a.Get([]string{oid})
+	if err != nil {
+		return gosnmp.SnmpPDU{}, a.lost(ctx, doing, err)
+	}
+	v, kind, detail := understandSNMP(packet)
+	a.trace("< %v %v", v.Type, v.Value)
+	if kind != "" {
+		return v, a.fail(kind, doing, detail)
+	}
+	return v, nil
+}
+
+// understandSNMP is what an answer says: a value, or an error in the words of v1 or of v2.
+func understandSNMP(p *gosnmp.SnmpPacket) (v gosnmp.SnmpPDU, kind Kind, detail string) {
+	if len(p.Variables) > 0 {
+		v = p.Variables[0]
+	}
+	switch p.Error {
+	case gosnmp.NoError:
+	case gosnmp.NoSuchName: // of v1
+		return v, NoOutlet, "the device does not know it"
+	case gosnmp.ReadOnly, gosnmp.NoAccess, gosnmp.NotWritable, gosnmp.AuthorizationError:
+		return v, Refused, "it may not be written with this name or community"
+	case gosnmp.ResourceUnavailable:
+		return v, Busy, "the device has no resources"
+	default:
+		return v, Refused, fmt.Sprintf("error status %v", p.Error)
+	}
+	switch v.Type {
+	case gosnmp.NoSuchObject, gosnmp.NoSuchInstance, gosnmp.EndOfMibView:
+		return v, NoOutlet, "the device does not know it"
+	case gosnmp.Integer, gosnmp.ObjectIdentifier:
+		return v, "", ""
+	}
+	return v, Unexpected, fmt.Sprintf("a value of type 0x%02x", byte(v.Type))
+}
+
+// lost is what it means that no answer came, or none that can be read.
+func (a *agent) lost(ctx context.Context, doing string, err error) error {
+	a.trace("< nothing")
+	var ne net.Error
+	switch {
+	case errors.Is(err, gosnmp.ErrUnknownUsername), errors.Is(err, gosnmp.ErrWrongDigest), errors.Is(err, gosnmp.ErrDecryption), errors.Is(err, gosnmp.ErrUnknownSecurityLevel):
+		return a.fail(Auth, doing, err.Error())
+	case strings.Contains(err.Error(), "not authentic"): // so the library passes over the report of a wrong name or password, which nobody can sign
+		return a.fail(Auth, doing, "user name or password refused")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return a.fail(Unreachable, doing, fmt.Sprintf("port %d is closed", a.t.Port))
+	case ctx.Err() != nil, errors.Is(err, gosnmp.ErrMaxRetriesExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+		return a.fail(Timeout, doing, "no answer; a wrong community shows so, too")
+	}
+	return a.fail(Unexpected, doing, "what it answers is no SNMP") // the library's text may hold a stack
+}
+
+func (a *agent) trace(format string, args ...any) {
+	if a.t.Trace != nil {
+		a.t.Trace(mask(fmt.Sprintf(format, args...), a.t.Password))
+	}
+}
+
+// command writes the outlet's command, once.
+func (a *agent) command(ctx context.Context, op operation) error {
+	value := map[operation]int{opOn: 1, opOff: 2, opCycle: 3}[op]
+	oid := a.table.command + strconv.Itoa(a.t.Outlet)
+	a.trace("> set %s = %d", oid, value)
+	a.Retries, a.Timeout = 0, 10*time.Second
+	packet, err := a.Set([]gosnmp.SnmpPDU{{Name: oid, Type: gosnmp.Integer, Value: value}})
+	a.Retries, a.Timeout = 2, time.Second
+	if err != nil {
+		if err = a.lost(ctx, string(op), err); KindOf(err) == Auth { // the password was right a moment ago: the answer is somebody else's
+			err = a.fail(Unexpected, string(op), "an answer that is not signed")
+		}
+		return unsure(a.t, string(op), err)
+	}
+	switch _, kind, detail := understandSNMP(packet); kind {
+	case "":
+		return nil
+	case NoOutlet: // it could be read a moment ago
+		return a.fail(Refused, string(op), "it may not be written with this name or community")
+	default:
+		return a.fail(kind, string(op), detail)
+	}
+}
+
+func (d snmp) test(ctx context.Context, t Target) (Result, error) {
+	return d.look(ctx, t, "it answers; whether the outlet may be written is known only by writing")
+}
+
+func (d snmp) status(ctx context.Context, t Target) (Result, error) { return d.look(ctx, t, "") }
+
+func (d snmp) look(ctx context.Context, t Target, note string) (Result, error) {
+	r := Result{Before: Unknown, After: Unknown, Note: note}
+	err := d.with(ctx, t, func(_ *agent, state State) error {
+		r.Before, r.After = state, state
+		return nil
+	})
+	r.Verified = err == nil && (t.Outlet == 0 || r.After != Unknown)
+	return r, err
+}
+
+func (d snmp) set(ctx context.Context, t Target, op operation) (r Result, err error) {
+	r = Result{Before: Unknown, After: Unknown}
+	err = d.with(ctx, t, func(a *agent, found State) error {
+		first := true
+		read := func(ctx context.Context) (State, error) {
+			if first {
+				first = false
+				return found, nil
+			}
+			return a.state(ctx)
+		}
+		do := func(op operation) func(context.Context) error {
+			return func(ctx context.Context) error { return a.command(ctx, op) }
+		}
+		r, err = switches{read: read, on: do(opOn), off: do(opOff), cycle: do(opCycle)}.set(ctx, t, op)
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,92 @@
+package pcudev
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// digestLock is Digest with qop auth and MD5, as devices have it. It counts: an answer that was given before is no answer.
+type digestLock struct {
+	s     *site
+	realm string
+	basic bool // takes Basic, too
+
+	mu     sync.Mutex
+	counts map[string]uint64 // of the nonces given out
+}
+
+func (d *digestLock) ask(w http.ResponseWriter, stale bool) {
+	nonce := randomHex(16)
+	d.mu.Lock()
+	if d.counts == nil || len(d.counts) > 100 {
+		d.counts = map[string]uint64{}
+	}
+	d.counts[nonce] = 0
+	d.mu.Unlock()
+	w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="%s", nonce="%s", stale="%v", qop="auth"`, d.realm, nonce, stale))
+	if d.basic {
+		w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Basic realm="%s"`, d.realm))
+	}
+	http.Error(w, "401 Unauthorized", http.StatusUnauthorized)
+}
+
+// guard asks for a login before it shows pages.
+func (d *digestLock) guard(pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, isBasic := r.BasicAuth()
+		if d.basic && isBasic && d.s.knows(user, password) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		switch right, fresh := d.check(r); {
+		case right && fresh:
+			pages.ServeHTTP(w, r)
+		default:
+			d.ask(w, right)
+		}
+	})
+}
+
+var digestParameter = regexp.MustCompile(`(\w+)=(?:"([^"]*)"|([^,\s]+))`)
+
+// check says whether the answer is right, and whether its nonce is one that still counts.
+func (d *digestLock) check(r *http.Request) (right, fresh bool) {
+	header, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Digest ")
+	if !ok {
+		return false, false
+	}
+	p := map[string]string{}
+	for _, m := range digestParameter.FindAllStringSubmatch(header, -1) {
+		p[m[1]] = m[2] + m[3]
+	}
+	ha1 := md5Hex(d.s.User + ":" + d.realm + ":" + d.s.Password)
+	ha2 := md5Hex(r.Method + ":" + p["uri"])
+	want := md5Hex(strings.Join([]string{ha1, p["nonce"], p["nc"], p["cnonce"], "auth", ha2}, ":"))
+	right = p["username"] == d.s.User && p["response"] == want && p["uri"] == r.RequestURI && d.s.fault() != WrongPassword
+	count, err := strconv.ParseUint(p["nc"], 16, 32)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last, known := d.counts[p["nonce"]]
+	if fresh = known && err == nil && count > last; fresh {
+		d.counts[p["nonce"]] = count
+	}
+	return right, fresh
+}
+
+func md5Hex(s string) string {
+	sum := md5.Sum([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,234 @@
+package pcudev
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Faults of a Redfish service.
+const (
+	Lags         = "state lags"         // PowerState tells of a second ago
+	NoPowerCycle = "no PowerCycle"      // among the allowable reset types
+	NoSessions   = "no sessions"        // Basic only
+	Several      = "several systems"    // one for each outlet, in no order
+	ActionInfo   = "types by reference" // the allowable reset types are in a resource of their own
+)
+
+const redfishRoot = "/redfish/v1"
+
+// redfish is a BMC's Redfish service: one system, which is the first outlet.
+type redfish struct {
+	s *site
+
+	mu       sync.Mutex
+	sessions map[string]string // the token of each
+	before   map[int]bool      // the states before the last reset
+	since    map[int]time.Time // when that was
+}
+
+func newRedfish(o Options) (Device, error) {
+	return newSite(o, func(s *site) {
+		d := &redfish{s: s, sessions: map[string]string{}, before: map[int]bool{}, since: map[int]time.Time{}}
+		m := http.NewServeMux()
+		m.HandleFunc("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, object{"v1": redfishRoot + "/"}) })
+		m.HandleFunc("GET "+redfishRoot, d.root)
+		m.HandleFunc("GET "+redfishRoot+"/{$}", d.root)
+		m.HandleFunc("GET "+redfishRoot+"/SessionService", d.member(d.sessionService))
+		m.HandleFunc("POST "+redfishRoot+"/SessionService/Sessions", d.login)
+		m.HandleFunc("DELETE "+redfishRoot+"/SessionService/Sessions/{id}", d.member(d.logout))
+		m.HandleFunc("GET "+redfishRoot+"/Systems", d.member(d.systems))
+		m.HandleFunc("GET "+redfishRoot+"/Systems/{id}", d.member(d.system))
+		m.HandleFunc("GET "+redfishRoot+"/Systems/{id}/ResetActionInfo", d.member(d.info))
+		m.HandleFunc("POST "+redfishRoot+"/Systems/{id}/Actions/ComputerSystem.Reset", d.member(d.reset))
+		s.pages = m
+	})
+}
+
+type object map[string]any
+
+func say(w http.ResponseWriter, status int, what object) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("OData-Version", "4.0")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(what)
+}
+
+func refuse(w http.ResponseWriter, status int, id, message string) {
+	info := []object{{"MessageId": "Base.1.8." + id, "Message": message}}
+	say(w, status, object{"error": object{"code": "Base.1.8.GeneralError", "message": "See ExtendedInfo.", "@Message.ExtendedInfo": info}})
+}
+
+func link(path string) object { return object{"@odata.id": redfishRoot + path} }
+
+func (d *redfish) root(w http.ResponseWriter, _ *http.Request) {
+	root := link("/")
+	root["@odata.type"], root["Id"], root["Name"] = "#ServiceRoot.v1_5_0.ServiceRoot", "RootService", "Root Service"
+	root["RedfishVersion"], root["Systems"] = "1.6.0", link("/Systems")
+	if d.s.fault() != NoSessions {
+		root["SessionService"] = link("/SessionService")
+		root["Links"] = object{"Sessions": link("/SessionService/Sessions")}
+	}
+	say(w, 200, root)
+}
+
+func (d *redfish) sessionService(w http.ResponseWriter, _ *http.Request) {
+	s := link("/SessionService")
+	s["@odata.type"], s["Id"], s["Name"] = "#SessionService.v1_1_6.SessionService", "SessionService", "Session Service"
+	s["ServiceEnabled"], s["SessionTimeout"], s["Sessions"] = true, 1800, link("/SessionService/Sessions")
+	say(w, 200, s)
+}
+
+func (d *redfish) login(w http.ResponseWriter, r *http.Request) {
+	var who struct{ UserName, Password string }
+	if d.s.fault() == NoSessions {
+		http.NotFound(w, r)
+		return
+	}
+	if json.NewDecoder(r.Body).Decode(&who) != nil {
+		refuse(w, 400, "MalformedJSON", "The request body was malformed.")
+		return
+	}
+	if !d.s.knows(who.UserName, who.Password) {
+		refuse(w, 401, "ResourceAtUriUnauthorized", "The user name or password is not right.")
+		return
+	}
+	id, token := randomHex(4), randomHex(16)
+	d.mu.Lock()
+	d.sessions[id] = token
+	d.mu.Unlock()
+	w.Header().Set("X-Auth-Token", token)
+	w.Header().Set("Location", redfishRoot+"/SessionService/Sessions/"+id)
+	made := link("/SessionService/Sessions/" + id)
+	made["Id"], made["UserName"] = id, who.UserName
+	say(w, 201, made)
+}
+
+func (d *redfish) logout(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	delete(d.sessions, r.PathValue("id"))
+	d.mu.Unlock()
+	w.WriteHeader(204)
+}
+
+// member answers those who are logged in, by token or by Basic.
+func (d *redfish) member(then http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, password, ok := r.BasicAuth()
+		if !d.hasToken(r.Header.Get("X-Auth-Token")) && (!ok || !d.s.knows(user, password)) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="Redfish"`)
+			refuse(w, 401, "NoValidSession", "There is no valid session established with the implementation.")
+			return
+		}
+		then(w, r)
+	}
+}
+
+func (d *redfish) hasToken(token string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, known := range d.sessions {
+		if token != "" && token == known {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
+	list := []object{link("/Systems/1")}
+	if d.s.fault() == Several {
+		list = nil
+		for n := d.s.Outlets.Count(); n >= 1; n-- {
+			list = append(list, link(fmt.Sprintf("/Systems/%d", n)))
+		}
+	}
+	say(w, 200, object{"@odata.id": redfishRoot + "/Systems", "Members": list, "Members@odata.count": len(list)})
+}
+
+// outlet is the one that a system is.
+func (d *redfish) outlet(w http.ResponseWriter, r *http.Request) (int, bool) {
+	n, err := strconv.Atoi(r.PathValue("id"))
+	if err != nil || n < 1 || n > d.s.Outlets.Count() || n > 1 && d.s.fault() != Several {
+		refuse(w, 404, "ResourceMissingAtURI", "The resource at the URI was not found.")
+		return 0, false
+	}
+	return n, true
+}
+
+func (d *redfish) types() []string {
+	types := []string{"On", "ForceOff", "GracefulShutdown", "ForceRestart", "Nmi"}
+	if d.s.fault() != NoPowerCycle {
+		types = append(types, "PowerCycle")
+	}
+	return types
+}
+
+func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
+	n, ok := d.outlet(w, r)
+	if !ok {
+		return
+	}
+	path := fmt.Sprintf("/Systems/%d", n)
+	reset := object{"target": redfishRoot + path + "/Actions/ComputerSystem.Reset"}
+	if d.s.fault() == ActionInfo {
+		reset["@Redfish.ActionInfo"] = redfishRoot + path + "/ResetActionInfo"
+	} else {
+		reset["ResetType@Redfish.AllowableValues"] = d.types()
+	}
+	s := link(path)
+	s["@odata.type"], s["Id"], s["Name"], s["SystemType"] = "#ComputerSystem.v1_10_0.ComputerSystem", strconv.Itoa(n), "Computer System", "Physical"
+	s["UUID"], s["Status"] = fmt.Sprintf("00000000-0000-4000-8000-%012d", n), object{"State": "Enabled", "Health": "OK"}
+	s["Boot"] = object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
+	s["PowerState"], s["Actions"] = d.shown(n), object{"#ComputerSystem.Reset": reset}
+	say(w, 200, s)
+}
+
+func (d *redfish) info(w http.ResponseWriter, _ *http.Request) {
+	types := object{"Name": "ResetType", "DataType": "String", "Required": true, "AllowableValues": d.types()}
+	say(w, 200, object{"Id": "ResetActionInfo", "Parameters": []object{types}})
+}
+
+// shown is the state as it is told: one that lags is told late.
+func (d *redfish) shown(n int) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if before, known := d.before[n]; known && d.s.fault() == Lags && time.Since(d.since[n]) < time.Second {
+		return map[bool]string{true: "On", false: "Off"}[before]
+	}
+	return onOff(d.s.Outlets, n)
+}
+
+func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
+	n, ok := d.outlet(w, r)
+	if !ok {
+		return
+	}
+	var ask struct{ ResetType string }
+	if json.NewDecoder(r.Body).Decode(&ask) != nil || !slices.Contains(d.types(), ask.ResetType) {
+		refuse(w, 400, "ActionParameterNotSupported", fmt.Sprintf("The parameter ResetType with the value %q is not supported.", ask.ResetType))
+		return
+	}
+	on := onOff(d.s.Outlets, n) == "On"
+	d.mu.Lock()
+	d.before[n], d.since[n] = on, time.Now()
+	d.mu.Unlock()
+	switch {
+	case ask.ResetType == "On" && d.s.fault() == StaysOff:
+	case ask.ResetType == "On":
+		_ = d.s.Outlets.Set(n, true)
+	case strings.HasSuffix(ask.ResetType, "Off") || ask.ResetType == "GracefulShutdown":
+		_ = d.s.Outlets.Set(n, false)
+	case !on:
+		refuse(w, 400, "InvalidOperationForSystemState", "The operation was not successful due to the current power state.")
+		return
+	case ask.ResetType != "Nmi":
+		_ = d.s.cycle(d.s.Outlets, n, d.s.OffTime)
+	}
+	w.WriteHeader(204)
+}
