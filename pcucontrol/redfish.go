@@ -52,21 +52,26 @@ func newRedfish(t Target) *redfishSession {
 	return s
 }
 
+// serviceRoot is what we read of the resource that everything begins with.
+type serviceRoot struct {
+	Systems odataLink
+	Links   struct{ Sessions odataLink }
+}
+
 // open logs in and reads the system.
-func (s *redfishSession) open(ctx context.Context) (err error) {
-	var root struct {
-		Systems odataLink
-		Links   struct{ Sessions odataLink }
+func (s *redfishSession) open(ctx context.Context) error {
+	root, err := s.root(ctx)
+	if KindOf(err) == Auth { // it is for everybody to read, but some simple ones guard all they have with Basic
+		s.w.use = credentials{basic: true}
+		root, err = s.root(ctx)
 	}
-	if err = s.get(ctx, "connect", "/redfish/v1/", &root); KindOf(err) == Unexpected {
-		err = s.get(ctx, "connect", "/redfish/v1", &root) // some have it only so
-	}
-	// The root is for everybody to read. Where it is not, the usual paths are as good.
-	if err != nil && KindOf(err) != Auth {
+	if err != nil {
 		return err
 	}
-	if err := s.login(ctx, cmp.Or(root.Links.Sessions.ID, "/redfish/v1/SessionService/Sessions")); err != nil {
-		return err
+	if !s.w.use.basic {
+		if err := s.login(ctx, root.Links.Sessions.ID); err != nil {
+			return err
+		}
 	}
 	if s.path, err = s.find(ctx, cmp.Or(root.Systems.ID, "/redfish/v1/Systems")); err != nil {
 		return err
@@ -74,8 +79,19 @@ func (s *redfishSession) open(ctx context.Context) (err error) {
 	return s.get(ctx, "read the system", s.path, &s.system)
 }
 
+func (s *redfishSession) root(ctx context.Context) (root serviceRoot, err error) {
+	if err = s.get(ctx, "connect", "/redfish/v1/", &root); KindOf(err) == Unexpected {
+		err = s.get(ctx, "connect", "/redfish/v1", &root) // some have it only so
+	}
+	return root, err
+}
+
 // login begins a session. A device that has none is told who calls with each request.
 func (s *redfishSession) login(ctx context.Context, path string) error {
+	if path == "" {
+		s.w.use = credentials{basic: true}
+		return nil
+	}
 	body, err := json.Marshal(map[string]string{"UserName": s.w.t.User, "Password": s.w.t.Password})
 	if err != nil {
 		return s.w.fail(Unexpected, "log in", err.Error())

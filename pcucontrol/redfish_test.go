@@ -3,6 +3,7 @@ package pcucontrol
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,66 @@ func TestRedfishErrorsAreToldInTheDevicesWords(t *testing.T) {
 		err := s.judge("reset", reply{status: c.status, body: c.body})
 		if KindOf(err) != c.kind || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%d %s means %v", c.status, c.body, err)
+		}
+	}
+}
+
+// served lets a handler answer requests.
+type served struct{ http.Handler }
+
+func (h served) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func TestRedfishIsToldWhoCallsAsItWantsIt(t *testing.T) {
+	const system, collection = `{"PowerState":"On"}`, `{"Members":[{"@odata.id":"/redfish/v1/Systems/1"}]}`
+	for name, c := range map[string]struct {
+		guarded  bool
+		sessions string // in the root
+		status   int    // of a login
+		password string
+		asked    string
+		kind     Kind
+	}{
+		"by a session":                        {false, "/s", 201, "s3cret", "GET / POST /s GET /Systems+ GET /Systems/1+ DELETE /s/1+", ""},
+		"by Basic where there are none":       {false, "", 0, "s3cret", "GET / GET /Systems* GET /Systems/1*", ""},
+		"by Basic where they do not work":     {false, "/s", 404, "s3cret", "GET / POST /s GET /Systems* GET /Systems/1*", ""},
+		"by Basic where everything wants it":  {true, "/s", 0, "s3cret", "GET / GET /* GET /Systems* GET /Systems/1*", ""},
+		"a wrong password is tried only once": {false, "/s", 401, "guess-me", "GET / POST /s", Auth},
+		"nor more often by Basic":             {true, "", 0, "guess-me", "GET / GET /*", Auth},
+		"too many sessions are busy":          {false, "/s", 503, "s3cret", "GET / POST /s", Busy},
+	} {
+		var asked []string
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, password, basic := r.BasicAuth()
+			how := map[bool]string{true: "*"}[basic] + map[bool]string{true: "+"}[r.Header.Get("X-Auth-Token") == "t0ken"]
+			path := strings.TrimPrefix(r.URL.Path, "/redfish/v1")
+			asked = append(asked, r.Method+" "+path+how)
+			switch {
+			case c.guarded && (!basic || password != "s3cret"):
+				w.WriteHeader(401)
+			case path == "/":
+				_, _ = io.WriteString(w, `{"Systems":{"@odata.id":"/redfish/v1/Systems"},"Links":{"Sessions":{"@odata.id":"`+c.sessions+`"}}}`)
+			case r.Method == "POST":
+				if c.status == 201 {
+					w.Header().Set("X-Auth-Token", "t0ken")
+					w.Header().Set("Location", "https://elsewhere/s/1")
+				}
+				w.WriteHeader(c.status)
+			case path == "/Systems":
+				_, _ = io.WriteString(w, collection)
+			default:
+				_, _ = io.WriteString(w, system)
+			}
+		})
+		s := newRedfish(Target{Host: "h", Port: 1, Transport: "https", User: "u", Password: c.password})
+		s.w.client.Transport = served{h}
+		err := s.open(t.Context())
+		s.close(t.Context())
+		if got := strings.Join(asked, " "); got != c.asked || KindOf(err) != c.kind {
+			t.Errorf("%s: it was asked %s, and the error is %v", name, got, err)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -116,37 +115,52 @@ func (s *iloSession) state(ctx context.Context) (State, error) {
 	return Unknown, &Error{Unexpected, s.t.Host, "status", "no power status in the answer: " + tail(veil(string(a), s.t.Password))}
 }
 
-// command switches. What the device refused it did not do.
-func (s *iloSession) command(doing string, commands ...string) func(context.Context) error {
-	return func(ctx context.Context) (err error) {
-		for _, command := range commands {
-			var a ribclAnswer
-			a, err = s.ask(ctx, doing, hostWrite, command, "")
-			if KindOf(err) != Refused || a.alreadyOff() {
-				break
-			}
+// command switches by the first of some commands that the firmware has, and returns the state that a refusal says the power is in.
+func (s *iloSession) command(ctx context.Context, doing string, commands ...string) (already State, err error) {
+	for _, command := range commands {
+		var a ribclAnswer
+		a, err = s.ask(ctx, doing, hostWrite, command, "")
+		if already = a.already(); KindOf(err) != Refused || already != Unknown {
+			break
 		}
-		return unsure(s.t, doing, err)
 	}
+	return already, unsure(s.t, doing, err)
 }
 
-func (a ribclAnswer) alreadyOff() bool {
-	return slices.ContainsFunc(a.attributes("RESPONSE"), func(r map[string]string) bool {
-		return strings.Contains(strings.ToLower(r["MESSAGE"]), "power is already off")
-	})
+var ribclAlready = regexp.MustCompile(`(?i)power is already (on|off)`)
+
+func (a ribclAnswer) already() State {
+	for _, r := range a.attributes("RESPONSE") {
+		if m := ribclAlready.FindStringSubmatch(r["MESSAGE"]); m != nil {
+			return states{}.of(m[1])
+		}
+	}
+	return Unknown
 }
 
-// cycle resets the server, or boots it cold where the firmware has no reset. One that went off meanwhile is turned on.
-func (s *iloSession) cycle(ctx context.Context) error {
-	err := s.command("cycle", "RESET_SERVER", "COLD_BOOT_SERVER")(ctx)
-	if KindOf(err) == Refused && strings.Contains(strings.ToLower(err.Error()), "power is already off") {
-		return s.on(ctx)
+func (s *iloSession) on(ctx context.Context) error {
+	already, err := s.command(ctx, "on", `SET_HOST_POWER HOST_POWER="Yes"`)
+	if already == On {
+		return nil
 	}
 	return err
 }
 
-func (s *iloSession) on(ctx context.Context) error {
-	return s.command("on", `SET_HOST_POWER HOST_POWER="Yes"`)(ctx)
+func (s *iloSession) off(ctx context.Context) error {
+	already, err := s.command(ctx, "off", `SET_HOST_POWER HOST_POWER="No"`, "HOLD_PWR_BTN")
+	if already == Off {
+		return nil
+	}
+	return err
+}
+
+// cycle resets the server, or boots it cold where the firmware has no reset. One that went off meanwhile is turned on.
+func (s *iloSession) cycle(ctx context.Context) error {
+	already, err := s.command(ctx, "cycle", "RESET_SERVER", "COLD_BOOT_SERVER")
+	if already == Off {
+		return s.on(ctx)
+	}
+	return err
 }
 
 // test reads the network settings, as the dry run for these has always been.
@@ -164,5 +178,5 @@ func (ribcl) status(ctx context.Context, t Target) (Result, error) {
 
 func (ribcl) set(ctx context.Context, t Target, op operation) (Result, error) {
 	s := &iloSession{t: t}
-	return switches{read: s.state, on: s.on, off: s.command("off", `SET_HOST_POWER HOST_POWER="No"`, "HOLD_PWR_BTN"), cycle: s.cycle}.set(ctx, t, op)
+	return switches{read: s.state, on: s.on, off: s.off, cycle: s.cycle}.set(ctx, t, op)
 }

@@ -2,8 +2,13 @@ package pcucontrol
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +80,7 @@ func FuzzRIBCL(f *testing.F) {
 			t.Errorf("it means %q, %q", kind, says)
 		}
 		a.power()
-		a.alreadyOff()
+		a.already()
 	})
 }
 
@@ -83,3 +88,60 @@ func FuzzRIBCL(f *testing.F) {
 type dribble struct{ bytes.Reader }
 
 func (d *dribble) Read(p []byte) (int, error) { return d.Reader.Read(p[:min(7, len(p))]) }
+
+// ilo is a server behind RIBCL by HTTP, whose power is told wrongly at first.
+type ilo struct {
+	power string
+	told  string // before the first command
+	asked []string
+}
+
+func (i *ilo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	say := func(status, more string) {
+		_, _ = fmt.Fprintf(w, "<?xml version=\"1.0\"?><RIBCL VERSION=\"2.22\"><RESPONSE %s/>%s</RIBCL>", status, more)
+	}
+	const ok = `STATUS="0x0000" MESSAGE='No error'`
+	already := `STATUS="0x0071" MESSAGE='Host power is already ` + i.power + `.'`
+	switch text := string(body); {
+	case strings.Contains(text, "GET_HOST_POWER_STATUS"):
+		say(ok, `<GET_HOST_POWER HOST_POWER="`+cmp.Or(i.told, i.power)+`"/>`)
+		i.told = ""
+	case strings.Contains(text, `HOST_POWER="Yes"`) && i.power == "OFF", strings.Contains(text, `HOST_POWER="No"`) && i.power == "ON":
+		i.asked = append(i.asked, "switch")
+		i.power = map[string]string{"ON": "OFF", "OFF": "ON"}[i.power]
+		say(ok, "")
+	case strings.Contains(text, "RESET_SERVER") && i.power == "ON":
+		i.asked = append(i.asked, "reset")
+		say(ok, "<INFORM>Server being reset.</INFORM>")
+	default:
+		say(already, "")
+	}
+}
+
+func TestAnILOThatIsSoAlreadyIsNoError(t *testing.T) {
+	for _, c := range []struct {
+		name, power, told string
+		do                func(*iloSession) func(context.Context) error
+		asked, left       string
+	}{
+		{"on that is on", "ON", "OFF", func(s *iloSession) func(context.Context) error { return s.on }, "", "ON"},
+		{"off that is off", "OFF", "ON", func(s *iloSession) func(context.Context) error { return s.off }, "", "OFF"},
+		{"a reset of what went off turns it on", "OFF", "ON", func(s *iloSession) func(context.Context) error { return s.cycle }, "switch", "ON"},
+		{"a reset of what is on", "ON", "", func(s *iloSession) func(context.Context) error { return s.cycle }, "reset", "ON"},
+	} {
+		i := &ilo{power: c.power, told: c.told}
+		server := httptest.NewTLSServer(i)
+		at := server.Listener.Addr().(*net.TCPAddr)
+		s := &iloSession{t: Target{Host: "127.0.0.1", Port: at.Port, Transport: "https", User: "u", Password: "s3cret", Legacy: true}}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if _, err := s.state(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := c.do(s)(ctx); err != nil || strings.Join(i.asked, " ") != c.asked || i.power != c.left {
+			t.Errorf("%s gives %v, did %v and left it %s", c.name, err, i.asked, i.power)
+		}
+		cancel()
+		server.Close()
+	}
+}

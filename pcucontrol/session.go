@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/subtle"
@@ -48,12 +49,12 @@ func newSession(ctx context.Context, t Target, conn net.Conn, r io.Reader, w io.
 	s.closes = []func() error{func() error { stop(); return nil }, conn.Close}
 	go func() {
 		defer close(s.chunks)
+		buf := make([]byte, 32<<10) // large, for each chunk is searched for every pattern
 		for {
-			buf := make([]byte, 4096)
 			n, err := r.Read(buf)
 			if n > 0 {
 				select {
-				case s.chunks <- buf[:n]:
+				case s.chunks <- bytes.Clone(buf[:n]):
 				case <-s.done:
 					return
 				}
@@ -78,27 +79,6 @@ func (s *session) Close() {
 
 func (s *session) fail(kind Kind, doing, detail string) error {
 	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
-}
-
-// mask hides a password, and what may be a piece of one at either end of a text that was cut.
-func mask(text, password string) string {
-	const stars = "********"
-	if password == "" {
-		return text
-	}
-	text = strings.ReplaceAll(text, password, stars)
-	for n := len(password) - 1; n > 2; n-- {
-		if rest, ok := strings.CutSuffix(text, password[:n]); ok {
-			text = rest + stars
-			break
-		}
-	}
-	for n := 1; n < len(password)-2; n++ {
-		if rest, ok := strings.CutPrefix(text, password[n:]); ok {
-			return stars + rest
-		}
-	}
-	return text
 }
 
 // tail is the end of a text as errors show it.

@@ -27,6 +27,9 @@ type talk struct {
 func (d text) open(ctx context.Context, t Target) (*talk, error) {
 	for try := 0; ; try++ {
 		s, err := d.dial(ctx, t)
+		if KindOf(err) == Unexpected && try < d.c.Redials { // ssh, hung up within the handshake
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -231,7 +231,7 @@ func TestWebDevicesHaveTheirWays(t *testing.T) {
 		{"an AMT of the first time is asked by SOAP", "IntelAMT", "http", pcudev.OldFirmware, 1, "/RemoteControlService"},
 		{"a state that lags is waited for", "Redfish", "https", pcudev.Lags, 1, "PowerCycle"},
 		{"without PowerCycle there is ForceRestart", "Redfish", "https", pcudev.NoPowerCycle, 1, "ForceRestart"},
-		{"without sessions there is Basic", "Redfish", "https", pcudev.NoSessions, 1, "404 Not Found"},
+		{"without sessions there is Basic", "Redfish", "https", pcudev.NoSessions, 1, "PowerCycle"},
 		{"of several systems it is the one with the outlet's number", "Redfish", "https", pcudev.Several, 1, "/Systems/1/Actions/ComputerSystem.Reset"},
 		{"reset types may be in a resource of their own", "Redfish", "https", pcudev.ActionInfo, 1, "ResetActionInfo"},
 		{"a session is ended", "Redfish", "https", "", 1, "DELETE"},

@@ -39,6 +39,8 @@ type app struct {
 	format  string        // table or json
 	timeout time.Duration // 0: the command's own
 	ready   bool          // the command line was good and the command began
+
+	modelDirs []string // folders of model files
 }
 
 func (a *app) execute(ctx context.Context, args []string) int {

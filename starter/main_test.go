@@ -121,7 +121,8 @@ func wantStable(t *testing.T, text string) any {
 
 func TestHelpReadsAsItsGoldenFiles(t *testing.T) {
 	alone(t)
-	for name, args := range map[string][]string{"help": {"--help"}, "help-pause": {"issue", "pause", "--help"}, "help-cycle": {"pcu", "cycle", "--help"}} {
+	for name, args := range map[string][]string{"help": {"--help"}, "help-pause": {"issue", "pause", "--help"}, "help-cycle": {"pcu", "cycle", "--help"},
+		"help-pcu": {"pcu", "--help"}, "help-models": {"pcu", "models", "--help"}, "help-scan": {"pcu", "scan", "--help"}} {
 		got := call(t.Context(), args...)
 		wantCode(t, got, exitOK)
 		wantGolden(t, name, got.out)

@@ -34,7 +34,7 @@ type powerView struct {
 	RetrySafe bool            `json:"retry_safe,omitempty"` // the same may simply be tried again
 }
 
-type operation func(context.Context, pcucontrol.Target) (pcucontrol.Result, error)
+type operation func(*pcucontrol.Catalog, context.Context, pcucontrol.Target) (pcucontrol.Result, error)
 
 const pcuAbout = `Nothing but the device is needed: no database, no Temporal, no configuration.
 
@@ -42,14 +42,20 @@ The password comes from --password-file, else from ` + passwordVariable + `, els
 Monitor's own operations on the same PCU are not waited for; a device that is in use answers busy.`
 
 func (a *app) pcu() *cobra.Command {
-	cmd := group("pcu", "Drive a power control unit by hand", "  monitor pcu test --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3\n  monitor pcu cycle --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw --dry-run")
+	cmd := group("pcu", "Drive a power control unit by hand", `  monitor pcu scan --host 10.0.0.5
+  monitor pcu test --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3
+  monitor pcu cycle --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw --dry-run`)
 	cmd.Long = "Drive a power control unit by hand. " + pcuAbout + "\n\n" + exitCodes
+	cmd.PersistentFlags().StringArrayVar(&a.modelDirs, "models", nil, "`folder` of more model files, repeatable; "+modelsVariable+" names them too")
+	_ = cmd.MarkPersistentFlagDirname("models")
 	cmd.AddCommand(
-		a.power("test", "Log in and go as far as the outlet; nothing is switched", pcucontrol.Test, false),
-		a.power("status", "Read whether an outlet is on", pcucontrol.Status, false),
-		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", pcucontrol.Cycle, true),
-		a.power("on", "Turn an outlet on", pcucontrol.TurnOn, true),
-		a.power("off", "Turn an outlet off", pcucontrol.TurnOff, true),
+		a.pcuModels(),
+		a.pcuScan(),
+		a.power("test", "Log in and go as far as the outlet; nothing is switched", (*pcucontrol.Catalog).Test, false),
+		a.power("status", "Read whether an outlet is on", (*pcucontrol.Catalog).Status, false),
+		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", (*pcucontrol.Catalog).Cycle, true),
+		a.power("on", "Turn an outlet on", (*pcucontrol.Catalog).TurnOn, true),
+		a.power("off", "Turn an outlet off", (*pcucontrol.Catalog).TurnOff, true),
 		a.pcuForget(),
 	)
 	return cmd
@@ -64,8 +70,12 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 		example += "\n" + example + " --dry-run"
 	}
 	cmd := &cobra.Command{
-		Use: name, Short: short, Args: takes(), Example: example, Long: short + ".\n\n" + pcuAbout,
+		Use: name, Short: short, Args: takes(), Example: example, Long: short + ".\n\n" + pcuAbout + "\n\n" + exitCodes,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.catalog()
+			if err != nil {
+				return err
+			}
 			password, err := a.password(file, t)
 			if err != nil {
 				return err
@@ -76,22 +86,23 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 			}
 			v := powerView{Operation: name, DryRun: dry, Model: t.Model, Host: t.Host, Outlet: t.Outlet}
 			if dry {
-				do = pcucontrol.Test
+				do = (*pcucontrol.Catalog).Test
 			}
 			ctx, cancel := a.within(cmd.Context(), pcuPatience)
 			defer cancel()
-			return a.operate(ctx, v, t, do)
+			return a.operate(ctx, c, v, t, do)
 		},
 	}
 	targetFlags(cmd.Flags(), &t)
 	cmd.Flags().StringVar(&file, "password-file", "", "`file` that holds the password")
-	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked")
+	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked in whatever way it is written")
 	if switches {
 		cmd.Flags().BoolVar(&dry, "dry-run", false, "do what test does, and switch nothing")
 	}
 	_ = cmd.MarkFlagRequired("model")
 	_ = cmd.MarkFlagRequired("host")
-	_ = cmd.RegisterFlagCompletionFunc("model", a.fixed(namesOf(pcucontrol.Models(), func(m pcucontrol.ModelInfo) string { return m.Name })...))
+	_ = cmd.RegisterFlagCompletionFunc("model", a.completeModel)
+	_ = cmd.RegisterFlagCompletionFunc("transport", a.completeTransport(&t.Model))
 	return cmd
 }
 
@@ -103,13 +114,14 @@ func targetFlags(f *pflag.FlagSet, t *pcucontrol.Target) {
 	f.StringVar(&t.User, "user", "", "`name` to log in with")
 	f.IntVar(&t.Outlet, "outlet", 0, "`number` of the outlet as printed on the device, from 1")
 	f.StringVar(&t.KnownHostKey, "host-key", "", "ssh host `key` to insist on, as in authorized_keys (default whichever the device shows)")
-	f.BoolVar(&t.Legacy, "legacy", false, "permit the old ciphers that old devices still speak")
+	f.StringVar(&t.KnownCertificate, "certificate", "", "SHA-256 `fingerprint` of the TLS certificate to insist on (default one that the system trusts)")
+	f.BoolVar(&t.Legacy, "legacy", false, "permit the old ciphers and TLS versions that old devices still speak, and certificates that nobody vouches for")
 }
 
 // operate does it and prints what is known, after an error too: what was found before it may be all there is to go on.
-func (a *app) operate(ctx context.Context, v powerView, t pcucontrol.Target, do operation) error {
+func (a *app) operate(ctx context.Context, c *pcucontrol.Catalog, v powerView, t pcucontrol.Target, do operation) error {
 	var err error
-	if v.Result, err = do(ctx, t); err != nil {
+	if v.Result, err = do(c, ctx, t); err != nil {
 		v.Kind, v.Error = pcucontrol.KindOf(err), err.Error()
 		var known *pcucontrol.Error
 		v.RetrySafe = errors.As(err, &known) && known.RetrySafe()

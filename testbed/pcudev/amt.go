@@ -12,10 +12,11 @@ type amt struct{ s *site }
 
 func newAMT(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = twoTongues()
 		d := amt{s}
 		m := http.NewServeMux()
 		m.HandleFunc("POST /wsman", func(w http.ResponseWriter, r *http.Request) {
-			if s.fault() == OldFirmware {
+			if s.has(OldFirmware) {
 				http.NotFound(w, r)
 				return
 			}
@@ -99,7 +100,7 @@ func (d amt) request(state string) int {
 	on := onOff(d.s.Outlets, 1) == "On"
 	switch {
 	case state == "2":
-		if d.s.fault() != StaysOff {
+		if !d.s.has(StaysOff) {
 			_ = d.s.Outlets.Set(1, true)
 		}
 	case state == "8":

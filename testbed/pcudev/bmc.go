@@ -23,6 +23,9 @@ type BMC struct {
 
 func newBMC(o Options) (Device, error) { return &BMC{Options: o}, nil }
 
+// Faults are those of every device that speaks datagrams.
+func (*BMC) Faults() []Fault { return datagramFaults() }
+
 // Network is udp.
 func (*BMC) Network() string { return "udp" }
 
@@ -62,21 +65,21 @@ func (q quirks) ReadFrom(buf []byte) (int, net.Addr, error) {
 		if err != nil {
 			return n, from, err
 		}
-		switch q.b.fault() {
-		case Mute, Refuses:
+		switch {
+		case q.b.has(Mute), q.b.has(Refuses):
 			continue
-		case Babbles:
+		case q.b.has(Babbles):
 			noise := append([]byte{6, 0, 0xff, 7, 6, 0xc0}, buf[6:n]...)
 			for i := range 50 {
 				_, _ = q.PacketConn.WriteTo(noise[:min(len(noise), 6+i*4)], from)
 			}
 			continue
-		case Busy: // an open session is answered with "insufficient resources", everything else is answered as ever
+		case q.b.has(Busy): // an open session is answered with "insufficient resources", everything else is answered as ever
 			if n > 24 && buf[4] == 6 && buf[5] == 0x10 {
 				_, _ = q.PacketConn.WriteTo([]byte{6, 0, 0xff, 7, 6, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, buf[16], 1}, from)
 				continue
 			}
-		case WrongPassword: // the proof of RAKP 1 to 4 fails by another user name in it
+		case q.b.has(WrongPassword): // the proof of RAKP 1 to 4 fails by another user name in it
 			if n > 44 && buf[4] == 6 && buf[5] == 0x12 {
 				buf[24] ^= 0xff
 			}
@@ -101,7 +104,7 @@ type chassis struct {
 func (c chassis) PowerState(context.Context) (bool, error) { return c.b.Outlets.State(1) }
 
 func (c chassis) SetPower(_ context.Context, on bool) error {
-	if on && c.b.fault() == StaysOff {
+	if on && c.b.has(StaysOff) {
 		return nil
 	}
 	return c.b.Outlets.Set(1, on)

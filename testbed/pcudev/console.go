@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // console is one session of lines, over telnet or in an ssh channel.
@@ -12,6 +13,9 @@ type console struct {
 	io.Writer
 	r      *bufio.Reader
 	telnet bool
+	keys   string // that are a line by themselves
+
+	afterCR bool // an LF or a NUL that comes now belongs to the end of a line that was taken
 }
 
 func newConsole(rw io.ReadWriter) *console { return &console{Writer: rw, r: bufio.NewReader(rw)} }
@@ -24,7 +28,7 @@ func newTelnet(rw io.ReadWriter) *console {
 
 func (c *console) say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
 
-// line reads a line, with an echo of it or of stars. What a client negotiates is passed over: we said what we do at the start.
+// line reads a line, with an echo of it or of stars.
 func (c *console) line(echo bool) (string, error) {
 	var b []byte
 	for {
@@ -32,48 +36,58 @@ func (c *console) line(echo bool) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		after := c.afterCR
+		c.afterCR = false
 		switch {
 		case ch == 255 && c.telnet:
 			if err := c.option(); err != nil {
 				return "", err
 			}
-		case ch == '\r':
-			// Not to wait for what may never come, an LF is only taken if it is here.
-			if c.r.Buffered() > 0 {
-				if next, _ := c.r.Peek(1); next[0] == '\n' || next[0] == 0 {
-					_, _ = c.r.ReadByte()
-				}
-			}
+		case strings.IndexByte(c.keys, ch) >= 0:
+			return string(ch), nil
+		case ch == '\n' && after:
+		case ch == 0:
+			c.afterCR = after // telnet clients send CR LF as CR NUL LF
+		case ch == '\r' || ch == '\n':
+			c.afterCR = ch == '\r'
 			c.say("\r\n")
 			return string(b), nil
-		case ch == '\n' || ch == 0:
-			if len(b) > 0 {
-				c.say("\r\n")
-				return string(b), nil
-			}
 		case ch == 0x7f || ch == 0x08:
-			b = b[:max(0, len(b)-1)]
+			if len(b) > 0 {
+				b = b[:len(b)-1]
+				c.say("\b \b")
+			}
 		case len(b) > 256:
 			return "", errors.New("line too long")
 		default:
 			b = append(b, ch)
-			if echo {
-				c.say("%c", ch)
-			} else {
-				c.say("*")
+			if !echo {
+				ch = '*'
 			}
+			_, _ = c.Write([]byte{ch})
 		}
 	}
 }
 
-// option reads what follows an IAC: command and, for the four negotiations, one option; a subnegotiation up to its end.
+// option reads what follows an IAC: command and, for the four negotiations, one option; a subnegotiation up to its end. What a
+// client offers or wants beside what we said at the start is refused.
 func (c *console) option() error {
+	const sb, will, wont, do, dont = 250, 251, 252, 253, 254
 	command, err := c.r.ReadByte()
-	if err != nil || command < 250 {
+	if err != nil || command < sb {
 		return err
 	}
-	if command > 250 {
-		_, err = c.r.ReadByte()
+	if command > sb {
+		option, err := c.r.ReadByte()
+		ours := option == 1 || option == 3
+		switch {
+		case command == do && !ours:
+			_, err = c.Write([]byte{255, wont, option})
+		case command == will && option == 3:
+			_, err = c.Write([]byte{255, do, option})
+		case command == will:
+			_, err = c.Write([]byte{255, dont, option})
+		}
 		return err
 	}
 	for last := byte(0); ; {

@@ -28,8 +28,10 @@ type Device interface {
 	Serve(l net.Listener) error
 	// ServePacket answers datagrams until the socket is closed.
 	ServePacket(c net.PacketConn) error
-	// Break gives the device a fault; empty mends it.
+	// Break gives the device a fault, or several with commas between; empty mends it.
 	Break(fault string)
+	// Faults are those it can have.
+	Faults() []Fault
 }
 
 // Options say what a device is.
@@ -148,38 +150,51 @@ type faults struct {
 	mu      sync.Mutex
 	broken  string
 	session bool
+	drops   bool // the first connection, whatever else is wrong
+	seen    bool // a connection since it broke
 }
 
 // Network is that of most devices.
 func (*faults) Network() string { return "tcp" }
 
+// Faults are those of every device.
+func (*faults) Faults() []Fault { return commonFaults() }
+
 // ServePacket is not for devices that speak TCP.
 func (*faults) ServePacket(net.PacketConn) error { return errors.New("this device speaks tcp") }
 
-// Break gives the device a fault; empty mends it.
+// Break gives the device a fault, or several with commas between; empty mends it.
 func (f *faults) Break(fault string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.broken = fault
+	f.broken, f.seen = fault, false
 }
 
-func (f *faults) fault() string {
+// has is whether this is wrong with the device.
+func (f *faults) has(fault string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.broken
+	return f.isBroken(fault)
+}
+
+func (f *faults) isBroken(fault string) bool {
+	return slices.Contains(strings.Split(f.broken, ","), fault)
 }
 
 // dead plays the faults that leave no conversation.
 func (f *faults) dead(c io.ReadWriter) bool {
-	switch f.fault() {
-	case Refuses:
+	if f.dropFirst() {
 		return true
-	case Mute:
+	}
+	switch {
+	case f.has(Refuses):
+		return true
+	case f.has(Mute):
 		_, _ = io.Copy(io.Discard, c)
-	case Strange:
+	case f.has(Strange):
 		_, _ = io.WriteString(c, "\r\nlogin: ")
 		_, _ = io.Copy(io.Discard, c)
-	case Babbles:
+	case f.has(Babbles):
 		for {
 			if _, err := io.WriteString(c, strings.Repeat("\x00\x1b[7m lorem \xff\xfe", 100)); err != nil {
 				return true
@@ -215,7 +230,7 @@ func (f *faults) enter() bool {
 func (f *faults) take() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.session || f.broken == Busy {
+	if f.session || f.isBroken(Busy) {
 		return false
 	}
 	f.session = true
@@ -234,7 +249,7 @@ func (f *faults) cycle(o Outlets, n int, off time.Duration) error {
 		return err
 	}
 	time.AfterFunc(off, func() {
-		if f.fault() != StaysOff {
+		if !f.has(StaysOff) {
 			_ = o.Set(n, true)
 		}
 	})

@@ -69,7 +69,7 @@ func (d *digestLock) check(r *http.Request) (right, fresh bool) {
 	ha1 := md5Hex(d.s.User + ":" + d.realm + ":" + d.s.Password)
 	ha2 := md5Hex(r.Method + ":" + p["uri"])
 	want := md5Hex(strings.Join([]string{ha1, p["nonce"], p["nc"], p["cnonce"], "auth", ha2}, ":"))
-	right = p["username"] == d.s.User && p["response"] == want && p["uri"] == r.RequestURI && d.s.fault() != WrongPassword
+	right = p["username"] == d.s.User && p["response"] == want && p["uri"] == r.RequestURI && !d.s.has(WrongPassword)
 	count, err := strconv.ParseUint(p["nc"], 16, 32)
 	d.mu.Lock()
 	defer d.mu.Unlock()

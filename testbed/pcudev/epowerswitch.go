@@ -50,9 +50,9 @@ func (p *sockets) switchTo(n int, command string) {
 	case "0":
 		_ = p.s.Outlets.Set(n, false)
 	case "1":
-		_ = p.s.Outlets.Set(n, true)
+		_ = p.s.set(p.s.Outlets, n, true)
 	case "t":
-		_ = p.s.Outlets.Set(n, !on)
+		_ = p.s.set(p.s.Outlets, n, !on)
 	case "r":
 		_ = p.s.cycle(p.s.Outlets, n, p.s.OffTime)
 	}
@@ -61,6 +61,7 @@ func (p *sockets) switchTo(n int, command string) {
 // newEPowerSwitch is the new one, which takes Basic.
 func newEPowerSwitch(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = epowerswitchFaults()
 		page := &sockets{s: s}
 		m := http.NewServeMux()
 		for _, path := range []string{"/{$}", "/cmd.html", "/config/home_f.html"} {
@@ -70,7 +71,7 @@ func newEPowerSwitch(o Options) (Device, error) {
 		locked := s.basic("ePowerSwitch", m)
 		s.pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
-			if _, known := asked.LoadOrStore(host, true); !known && r.Header.Get("Authorization") != "" && s.fault() == ToldUnasked {
+			if _, known := asked.LoadOrStore(host, true); !known && r.Header.Get("Authorization") != "" && s.has(ToldUnasked) {
 				asked.Delete(host)
 				<-r.Context().Done()
 				return
@@ -95,7 +96,7 @@ func newEPowerSwitchOld(o Options) (Device, error) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
 			word := ""
 			if r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/elogin.html") {
-				if inside = host; r.PostFormValue("pwd") != s.Password || s.fault() == WrongPassword {
+				if inside = host; r.PostFormValue("pwd") != s.Password || s.has(WrongPassword) {
 					inside, word = "", "Wrong password. "
 				}
 			}

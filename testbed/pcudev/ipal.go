@@ -17,6 +17,11 @@ type ipal struct {
 	faults
 }
 
+// Faults are those of every device, and one of its own.
+func (*ipal) Faults() []Fault {
+	return append(spokenFaults(), ipalFaults()...)
+}
+
 // Serve answers connections until the listener is closed.
 func (d *ipal) Serve(l net.Listener) error {
 	return accept(l, func(c net.Conn) {
@@ -25,6 +30,7 @@ func (d *ipal) Serve(l net.Listener) error {
 			return
 		}
 		defer d.leave()
+		out := d.pace(c)
 		r := bufio.NewReader(c)
 		for {
 			if _, err := r.ReadString(0x1b); err != nil {
@@ -41,11 +47,11 @@ func (d *ipal) Serve(l net.Listener) error {
 					return
 				}
 				if b < '0' || b > '9' {
-					if strings.TrimSuffix(password, "\x1b") != d.Password || d.fault() == WrongPassword {
-						_, _ = io.WriteString(c, "\x15")
+					if strings.TrimSuffix(password, "\x1b") != d.Password || d.has(WrongPassword) {
+						_, _ = io.WriteString(out, "\x15")
 						return
 					}
-					_, _ = io.WriteString(c, d.command(data, b))
+					_, _ = io.WriteString(out, d.command(data, b))
 					break
 				}
 				data += string(b)
@@ -59,7 +65,7 @@ func (d *ipal) command(data string, command byte) string {
 	if known := err == nil && n >= 1 && n <= d.Outlets.Count(); known {
 		switch command {
 		case 'E', 'D':
-			_ = d.Outlets.Set(n, command == 'E')
+			_ = d.set(d.Outlets, n, command == 'E')
 		case 'P':
 			_ = d.cycle(d.Outlets, n, d.OffTime)
 		}
@@ -67,7 +73,7 @@ func (d *ipal) command(data string, command byte) string {
 	states := ""
 	for n := 1; n <= d.Outlets.Count(); n++ {
 		switch on, err := d.Outlets.State(n); {
-		case d.fault() == CableError || err != nil:
+		case d.has(CableError) || err != nil:
 			states += "6"
 		case on:
 			states += "1"
@@ -76,4 +82,43 @@ func (d *ipal) command(data string, command byte) string {
 		}
 	}
 	return states
+}
+
+// newIPALTelnet is an iPAL's telnet face: it says nothing until it has heard ENTER, and cannot tell states.
+func newIPALTelnet(o Options) *unit {
+	return &unit{Options: o, busy: "\r\nAnother session is already open\r\n", login: func(u *unit, c *console) bool {
+		for range 2 {
+			if _, err := c.line(false); err != nil {
+				return false
+			}
+		}
+		for range 4 {
+			if password, ok := c.ask("\r\nPassword > ", false); !ok {
+				return false
+			} else if u.knows(u.User, password) {
+				return true
+			}
+		}
+		return false
+	}, shell: func(u *unit, c *console) {
+		for {
+			in, ok := c.ask("\r\nEnter > ", true)
+			if !ok || strings.EqualFold(in, "X") {
+				c.say("Bye\r\n")
+				return
+			}
+			if in == "" {
+				continue
+			}
+			n, known := u.outlet(in[1:])
+			switch verb := strings.ToUpper(in[:1]); {
+			case !known:
+				c.say("Invalid relay\r\n")
+			case verb == "P":
+				_ = u.cycle(u.Outlets, n, u.OffTime)
+			case verb == "E" || verb == "D":
+				_ = u.set(u.Outlets, n, verb == "E")
+			}
+		}
+	}}
 }

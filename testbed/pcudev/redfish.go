@@ -34,6 +34,7 @@ type redfish struct {
 
 func newRedfish(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = redfishFaults()
 		d := &redfish{s: s, sessions: map[string]string{}, before: map[int]bool{}, since: map[int]time.Time{}}
 		m := http.NewServeMux()
 		m.HandleFunc("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, object{"v1": redfishRoot + "/"}) })
@@ -70,7 +71,7 @@ func (d *redfish) root(w http.ResponseWriter, _ *http.Request) {
 	root := link("/")
 	root["@odata.type"], root["Id"], root["Name"] = "#ServiceRoot.v1_5_0.ServiceRoot", "RootService", "Root Service"
 	root["RedfishVersion"], root["Systems"] = "1.6.0", link("/Systems")
-	if d.s.fault() != NoSessions {
+	if !d.s.has(NoSessions) {
 		root["SessionService"] = link("/SessionService")
 		root["Links"] = object{"Sessions": link("/SessionService/Sessions")}
 	}
@@ -86,7 +87,7 @@ func (d *redfish) sessionService(w http.ResponseWriter, _ *http.Request) {
 
 func (d *redfish) login(w http.ResponseWriter, r *http.Request) {
 	var who struct{ UserName, Password string }
-	if d.s.fault() == NoSessions {
+	if d.s.has(NoSessions) {
 		http.NotFound(w, r)
 		return
 	}
@@ -142,7 +143,7 @@ func (d *redfish) hasToken(token string) bool {
 
 func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
 	list := []object{link("/Systems/1")}
-	if d.s.fault() == Several {
+	if d.s.has(Several) {
 		list = nil
 		for n := d.s.Outlets.Count(); n >= 1; n-- {
 			list = append(list, link(fmt.Sprintf("/Systems/%d", n)))
@@ -154,7 +155,7 @@ func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
 // outlet is the one that a system is.
 func (d *redfish) outlet(w http.ResponseWriter, r *http.Request) (int, bool) {
 	n, err := strconv.Atoi(r.PathValue("id"))
-	if err != nil || n < 1 || n > d.s.Outlets.Count() || n > 1 && d.s.fault() != Several {
+	if err != nil || n < 1 || n > d.s.Outlets.Count() || n > 1 && !d.s.has(Several) {
 		refuse(w, 404, "ResourceMissingAtURI", "The resource at the URI was not found.")
 		return 0, false
 	}
@@ -163,7 +164,7 @@ func (d *redfish) outlet(w http.ResponseWriter, r *http.Request) (int, bool) {
 
 func (d *redfish) types() []string {
 	types := []string{"On", "ForceOff", "GracefulShutdown", "ForceRestart", "Nmi"}
-	if d.s.fault() != NoPowerCycle {
+	if !d.s.has(NoPowerCycle) {
 		types = append(types, "PowerCycle")
 	}
 	return types
@@ -176,7 +177,7 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 	}
 	path := fmt.Sprintf("/Systems/%d", n)
 	reset := object{"target": redfishRoot + path + "/Actions/ComputerSystem.Reset"}
-	if d.s.fault() == ActionInfo {
+	if d.s.has(ActionInfo) {
 		reset["@Redfish.ActionInfo"] = redfishRoot + path + "/ResetActionInfo"
 	} else {
 		reset["ResetType@Redfish.AllowableValues"] = d.types()
@@ -198,7 +199,7 @@ func (d *redfish) info(w http.ResponseWriter, _ *http.Request) {
 func (d *redfish) shown(n int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if before, known := d.before[n]; known && d.s.fault() == Lags && time.Since(d.since[n]) < time.Second {
+	if before, known := d.before[n]; known && d.s.has(Lags) && time.Since(d.since[n]) < time.Second {
 		return map[bool]string{true: "On", false: "Off"}[before]
 	}
 	return onOff(d.s.Outlets, n)
@@ -219,7 +220,7 @@ func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
 	d.before[n], d.since[n] = on, time.Now()
 	d.mu.Unlock()
 	switch {
-	case ask.ResetType == "On" && d.s.fault() == StaysOff:
+	case ask.ResetType == "On" && d.s.has(StaysOff):
 	case ask.ResetType == "On":
 		_ = d.s.Outlets.Set(n, true)
 	case strings.HasSuffix(ask.ResetType, "Off") || ask.ResetType == "GracefulShutdown":

@@ -13,13 +13,14 @@ import (
 // newILO is the RIBCL face of HP's iLO: by HTTP POST to /ribcl, and bare on the same port. It switches the first outlet.
 func newILO(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
+		s.own = twoTongues()
 		s.bare = func(c net.Conn, r io.Reader) { ribcl{s, pieces{c}}.run(r) }
 		m := http.NewServeMux()
 		m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "<HTML><HEAD><TITLE>Integrated Lights-Out</TITLE></HEAD></HTML>")
 		})
 		m.HandleFunc("POST /ribcl", func(w http.ResponseWriter, r *http.Request) {
-			if s.fault() == OldFirmware {
+			if s.has(OldFirmware) {
 				http.NotFound(w, r)
 				return
 			}
@@ -137,14 +138,19 @@ func (r ribcl) command(name string, attr map[string]string, mode string) {
 
 func (r ribcl) power(name string, attr map[string]string, on bool) {
 	set := func(on bool) {
-		if !on || r.s.fault() != StaysOff {
+		if !on || !r.s.has(StaysOff) {
 			_ = r.s.Outlets.Set(1, on)
 		}
 		r.fine("")
 	}
 	switch name {
 	case "SET_HOST_POWER":
-		set(strings.EqualFold(attr["HOST_POWER"], "yes") || strings.EqualFold(attr["HOST_POWER"], "on"))
+		want := strings.EqualFold(attr["HOST_POWER"], "yes") || strings.EqualFold(attr["HOST_POWER"], "on")
+		if want == on {
+			r.say(0x71, "Host power is already "+map[bool]string{true: "ON", false: "OFF"}[on]+".", "")
+			return
+		}
+		set(want)
 	case "HOLD_PWR_BTN":
 		set(strings.EqualFold(attr["TOGGLE"], "yes") && !on)
 	case "PRESS_PWR_BTN":

@@ -28,6 +28,9 @@ type SNMPRack struct {
 
 func newSNMPRack(o Options) (Device, error) { return &SNMPRack{Options: o}, nil }
 
+// Faults are those of every device that speaks datagrams.
+func (*SNMPRack) Faults() []Fault { return datagramFaults() }
+
 // Network is udp.
 func (*SNMPRack) Network() string { return "udp" }
 
@@ -47,9 +50,9 @@ func (d *SNMPRack) ServePacket(c net.PacketConn) error {
 		} else if err != nil {
 			return err
 		}
-		switch d.fault() {
-		case Mute, Refuses:
-		case Babbles:
+		switch {
+		case d.has(Mute) || d.has(Refuses):
+		case d.has(Babbles):
 			for i := range 50 {
 				_, _ = c.WriteTo([]byte("\x30\x84\xff\xff lorem"+strings.Repeat("\xff", i)), from)
 			}
@@ -93,7 +96,7 @@ func (d *SNMPRack) answer(engine *usm, datagram []byte) []byte {
 		return engine.answer(datagram, message, func(pdu cryptobyte.String) []byte { return d.pdu(1, pdu) })
 	}
 	var community cryptobyte.String
-	if version > 1 || !message.ReadASN1(&community, asn1.OCTET_STRING) || string(community) != d.Password || d.fault() == WrongPassword {
+	if version > 1 || !message.ReadASN1(&community, asn1.OCTET_STRING) || string(community) != d.Password || d.has(WrongPassword) {
 		return nil
 	}
 	answer := d.pdu(version, message)
@@ -148,7 +151,7 @@ func (d *SNMPRack) pdu(version int, in cryptobyte.String) []byte {
 			status, index = v.status, i+1
 		}
 	}
-	if d.fault() == Busy {
+	if d.has(Busy) {
 		status, index = errNoResources, 0
 	}
 	if version == 0 {
@@ -238,7 +241,7 @@ func (d *SNMPRack) write(o mibObject, given cryptobyte.String) int {
 		return errNotWritable
 	case !given.ReadASN1Integer(&value) || value < 1 || value > 3:
 		return errWrongValue
-	case d.fault() == Busy:
+	case d.has(Busy):
 		return 0 // the answer says so
 	}
 	o.write(value)
@@ -305,7 +308,7 @@ func (d *SNMPRack) command(n, value int) {
 	switch {
 	case value == 3:
 		_ = d.cycle(d.Outlets, n, d.OffTime)
-	case value == 2 || d.fault() != StaysOff:
+	case value == 2 || !d.has(StaysOff):
 		_ = d.Outlets.Set(n, value == 1)
 	}
 }

@@ -46,7 +46,7 @@ func serveSSH(l net.Listener, face sshFace) error {
 	}
 	config.AddHostKey(signer)
 	return accept(l, func(c net.Conn) {
-		if fault := face.faults.fault(); (fault == Mute || fault == Refuses) && face.faults.dead(c) {
+		if f := face.faults; f.dropFirst() || (f.has(Mute) || f.has(Refuses)) && f.dead(c) {
 			return
 		}
 		_, channels, requests, err := ssh.NewServerConn(c, config)

@@ -36,7 +36,7 @@ type usm struct {
 const bootCount = 1
 
 func (d *SNMPRack) engine() *usm {
-	u := &usm{id: []byte("\x80\x00\x01\x3e\x04testbed"), user: d.User, privacy: d.Privacy, started: d.started, refusing: func() bool { return d.fault() == WrongPassword }}
+	u := &usm{id: []byte("\x80\x00\x01\x3e\x04testbed"), user: d.User, privacy: d.Privacy, started: d.started, refusing: func() bool { return d.has(WrongPassword) }}
 	u.hash, u.check = sha1.New, 12
 	switch d.Auth {
 	case "md5":

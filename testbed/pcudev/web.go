@@ -28,6 +28,7 @@ const (
 type site struct {
 	Options
 	faults
+	own   []Fault // beside those of all
 	pages http.Handler
 	bare  func(c net.Conn, r io.Reader) // what begins with < rather than with a method; nil: there is no such thing
 	cert  tls.Certificate
@@ -70,7 +71,7 @@ func (s *site) Serve(l net.Listener) error {
 		}
 		if s.Transport == "https" {
 			config := &tls.Config{Certificates: []tls.Certificate{s.cert}, MinVersion: tls.VersionTLS10}
-			if s.fault() == OldTLS {
+			if s.has(OldTLS) {
 				config.MaxVersion = tls.VersionTLS10
 			}
 			t := tls.Server(c, config)
@@ -84,10 +85,7 @@ func (s *site) Serve(l net.Listener) error {
 		if err != nil {
 			return
 		}
-		paced := pacedConn{c, r, c}
-		if s.fault() == Slow {
-			paced.w = drip{c}
-		}
+		paced := pacedConn{c, r, s.pace(c)}
 		if first[0] == '<' && s.bare != nil {
 			s.bare(paced, r)
 			_ = c.Close()
@@ -101,7 +99,7 @@ func (s *site) Serve(l net.Listener) error {
 // ServeHTTP answers one request.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-	if s.fault() == Busy && s.bare == nil {
+	if s.has(Busy) && s.bare == nil {
 		http.Error(w, "Another user is logged in.", http.StatusServiceUnavailable)
 		return
 	}
@@ -109,7 +107,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *site) knows(user, password string) bool {
-	return user == s.User && password == s.Password && s.fault() != WrongPassword
+	return user == s.User && password == s.Password && !s.has(WrongPassword)
 }
 
 // pacedConn is a connection of which some was read ahead, and that may be slow.

@@ -22,7 +22,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(demoCommand(), smokeCommand(), benchCommand(), worldCommand())
+	root.AddCommand(demoCommand(), smokeCommand(), benchCommand(), worldCommand(), pcuCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "monitor-testbed:", err)
 		os.Exit(1)

@@ -1,0 +1,162 @@
+package pcucontrol_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/debian"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+// elsewhere is a catalog in which a built-in file's telnet is on other ports.
+func elsewhere(t *testing.T, ports map[string]int) *pcucontrol.Catalog {
+	t.Helper()
+	dir := t.TempDir()
+	for file, port := range ports {
+		text, err := os.ReadFile(filepath.Join("models", file))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, file), []byte(strings.ReplaceAll(string(text), "telnet 23", fmt.Sprintf("telnet %d", port))), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := pcucontrol.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func at(ports []pcucontrol.Port, n int) pcucontrol.Port {
+	i := slices.IndexFunc(ports, func(p pcucontrol.Port) bool { return p.Port == n })
+	if i < 0 {
+		return pcucontrol.Port{}
+	}
+	return ports[i]
+}
+
+func TestAScanTellsWhichModelsWouldFit(t *testing.T) {
+	d, r, target := raise(t, "APCControl12p3", "telnet")
+	c := elsewhere(t, map[string]int{"apc.yaml": target.Port, "apc-cli.yaml": target.Port, "baytech.yaml": target.Port, "wti.yaml": target.Port, "ipal.yaml": target.Port})
+	ports, err := c.Scan(short(t), "127.0.0.1")
+	p := at(ports, target.Port)
+	if err != nil || p.State != pcucontrol.PortOpen || !strings.HasPrefix(p.Says, "User Name :") {
+		t.Fatalf("the scan finds %+v, %v", ports, err)
+	}
+	if !slices.Contains(p.Models, "APCControl12p3") || !slices.Contains(p.Models, "APCControl") || slices.Contains(p.Models, "BayTech") || slices.Contains(p.Models, "IPAL") {
+		t.Errorf("to an APC fit %v", p.Models)
+	}
+	if !slices.IsSortedFunc(ports, func(a, b pcucontrol.Port) int { return a.Port - b.Port }) {
+		t.Errorf("the ports are %v", ports)
+	}
+	// What it does not say cannot rule models out.
+	d.Break(pcudev.Mute)
+	ports, err = c.Scan(short(t), "127.0.0.1")
+	if p := at(ports, target.Port); err != nil || p.Says != "" || !slices.Contains(p.Models, "BayTechRPC3NC") || !slices.Contains(p.Models, "APCControl12p3") {
+		t.Errorf("a mute device is %+v, %v", p, err)
+	}
+	d.Break("")
+	if _, err := c.Status(short(t), target); err != nil || r.events() != "" {
+		t.Errorf("after the scans the status gives %v, and they switched %q", err, r.events())
+	}
+}
+
+func TestAScanEndsInTime(t *testing.T) {
+	for name, fault := range map[string]string{"one that babbles": pcudev.Babbles, "one that hangs up": pcudev.Refuses, "one that talks slowly": pcudev.Slow} {
+		t.Run(name, func(t *testing.T) {
+			d, _, target := raise(t, "BayTechRPC3NC", "telnet")
+			d.Break(fault)
+			start := time.Now()
+			ports, err := elsewhere(t, map[string]int{"baytech.yaml": target.Port}).Scan(short(t), "127.0.0.1")
+			if took := time.Since(start); took > 4*time.Second || err != nil {
+				t.Errorf("it took %v and gives %v", took, err)
+			}
+			if p := at(ports, target.Port); p.State != pcucontrol.PortOpen || len(p.Says) > 200 {
+				t.Errorf("it finds %+v", p)
+			}
+		})
+	}
+}
+
+func TestAScanOfNobodySaysWhy(t *testing.T) {
+	_, err := pcucontrol.Scan(short(t), "127.0.0.78")
+	if pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "127.0.0.78") {
+		t.Errorf("a host without open ports gives %v", err)
+	}
+	if _, err := pcucontrol.Scan(short(t), "nowhere.invalid"); pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("a name that nobody has gives %v", err)
+	}
+	if _, err := pcucontrol.Scan(short(t), ""); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+		t.Errorf("no host gives %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := pcucontrol.Scan(ctx, "127.0.0.78"); err == nil {
+		t.Errorf("a scan that was called off finds something")
+	}
+}
+
+func TestAScanGreetsWhatSpeaksDatagrams(t *testing.T) {
+	rack, err := pcudev.NewRack(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := pcudev.New(pcudev.Options{Model: "OpenIPMI", User: "admin", Password: password, Outlets: rack})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.ListenPacket("udp", "127.0.0.79:623")
+	if err != nil {
+		t.Skipf("the port of IPMI is not for everybody here: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	go func() { _ = d.ServePacket(c) }()
+	ports, err := pcucontrol.Scan(short(t), "127.0.0.79")
+	if p := at(ports, 623); err != nil || p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "OpenIPMI") {
+		t.Errorf("the scan finds %+v, %v", ports, err)
+	}
+}
+
+func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
+	if i := slices.IndexFunc(pcucontrol.Models(), func(m pcucontrol.ModelInfo) bool { return m.Name == "APCSNMP" }); i < 0 {
+		t.Skip("no model speaks SNMP")
+	}
+	snmpd := debian.Need(t, "snmpd", "snmpd")
+	for name, config := range map[string]string{"127.0.0.80": "rocommunity public\n", "127.0.0.81": "rouser nobody\n"} {
+		file := filepath.Join(t.TempDir(), "snmpd.conf")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		runs(t, snmpd, "-f", "-Lo", "-C", "-c", file, "-p", filepath.Join(t.TempDir(), "pid"), "udp:"+name+":161")
+		var ports []pcucontrol.Port
+		for end := time.Now().Add(6 * time.Second); at(ports, 161).State != pcucontrol.PortOpen && time.Now().Before(end); {
+			ports, _ = pcucontrol.Scan(short(t), name)
+		}
+		if p := at(ports, 161); p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "APCSNMP") {
+			t.Errorf("the scan finds %+v", ports)
+		}
+	}
+}
+
+// runs keeps a program going until the test ends.
+func runs(t *testing.T, path string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
+}
