@@ -9,6 +9,7 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
@@ -23,6 +24,9 @@ type Activities struct {
 	PLC      *plc.Client
 	Prober   *probe.Prober
 	Mail     *notify.Sender
+	Boot     *bootman.Bootman
+	Enter    func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
+	HostKeys HostKeys
 	Temporal client.Client
 	PCUs     *pcucontrol.Catalog
 	Numbers  policy.Numbers

@@ -158,6 +158,9 @@ func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, err
 	if reason, err := a.spokenFor(ctx, in.Ref); err != nil || reason != "" {
 		return RungResult{Outcome: Wait, Reason: reason}, err
 	}
+	if reason, err := a.inDebugMode(ctx, in.Ref); err != nil || reason != "" {
+		return RungResult{Outcome: Wait, Reason: reason}, err
+	}
 	decision, err := a.mayAct(ctx, in.Ref)
 	if err != nil {
 		return RungResult{}, err

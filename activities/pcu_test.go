@@ -268,3 +268,36 @@ func TestLegacyIsForThePCUsThatAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestACertificateNobodyVouchesForIsPinnedWhereItIsPermitted(t *testing.T) {
+	r := &rack{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	go func() { _ = device(t, "Redfish", "https", r).Serve(l) }()
+	h := newHouse(t, "Redfish", address)
+	p, err := h.Store.PCU(t.Context(), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(what string, want bool, says string) {
+		t.Helper()
+		if ok, reason := h.testPCU(t.Context(), p); ok != want || !strings.Contains(reason, says) {
+			t.Fatalf("%s: %v, %s", what, ok, reason)
+		}
+	}
+	try("not permitted", false, "certificate")
+	h.PCULegacy = []string{"Redfish"}
+	try("permitted", true, "")
+	if pins, err := h.Store.PCUPins(t.Context(), 5); err != nil || len(pins[store.Certificate]) != 64 {
+		t.Fatalf("pinned are %v, %v", pins, err)
+	}
+	h.PCULegacy = nil
+	try("pinned, and no longer permitted", true, "")
+	_ = l.Close()
+	serve(t, device(t, "Redfish", "https", r), address) // the same model with a certificate of its own
+	h.PCULegacy = []string{"Redfish"}
+	try("another certificate", false, "monitor pcu forget pcu1.princeton.example")
+}

@@ -14,6 +14,7 @@ var evidence = map[Kind]Item{
 	DNSError:        {Evidence: []string{"its name does not resolve to the address that PLC holds"}},
 	NodeConfig:      {Evidence: []string{"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0", "the gateway does not lie in the network of the address"}},
 	OldBootCD:       {Evidence: []string{"debug, kernel \"2.4.29\""}, Tried: []string{"set disabled in PLC: it was boot in PLC before"}},
+	Failboot:        {Evidence: []string{"debug, kernel \"4.19.110\""}, Tried: []string{"run bootman: fsck_repair: fsck of both volumes was started, then the BootManager to boot"}},
 	Firewall:        {Evidence: []string{"runs, but port 80 is filtered"}},
 	MinimalHardware: {Evidence: []string{"InitializeBootManager: 256 MB of memory, 511 are needed"}},
 	NoBlockDevice:   {Evidence: []string{"no block devices found"}},

@@ -31,6 +31,7 @@ const (
 	DNSError        Kind = "dnserror"
 	NodeConfig      Kind = "nodeconfig"
 	OldBootCD       Kind = "oldbootcd"
+	Failboot        Kind = "failboot"
 	Firewall        Kind = "firewall"
 	MinimalHardware Kind = "minimalhardware"
 	NoBlockDevice   Kind = "noblockdevice"

@@ -45,7 +45,7 @@ func Render(n Notice) (Message, error) {
 func (n Notice) check() error {
 	switch n.Kind {
 	case Down, PCUDown, Online, Cleared, Flagged, ByHand, Held, Repaired,
-		SiteDown, BadHardware, DNSError, NodeConfig, OldBootCD, Firewall, MinimalHardware, NoBlockDevice, PCUMissing, Filesystem:
+		SiteDown, BadHardware, DNSError, NodeConfig, OldBootCD, Failboot, Firewall, MinimalHardware, NoBlockDevice, PCUMissing, Filesystem:
 	case Penalty:
 		if n.Level < 1 || n.Level > 2 {
 			return fmt.Errorf("penalty level %d has no text", n.Level)

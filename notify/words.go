@@ -68,6 +68,10 @@ func fix(item Item) string {
 		return "Please download the current boot image of this node from PlanetLab Central, write it to a CD or a USB stick, " +
 			"and start the node from it. As soon as it runs from the new one, its state at PlanetLab Central goes back to " +
 			"what it was."
+	case "failboot":
+		return "Please look at the screen of the machine, start it once more from its boot medium, and tell us what it says when " +
+			"it stops. A new boot medium with its configuration file, from PlanetLab Central, helps where the old one is worn " +
+			"or of another time."
 	case "firewall":
 		return "Please open the way to this node: TCP ports 22, 80 and 806 from everywhere, and whatever its slices use. " +
 			"PlanetLab nodes must not stand behind a firewall that filters what reaches them."

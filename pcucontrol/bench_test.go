@@ -141,9 +141,9 @@ func (l *farLine) count() float64 {
 }
 
 // minimum is how many round trips the protocol itself needs: to connect (to open a shell by ssh: TCP, versions and KEXINIT together, key
-// exchange, service, password, channel, shell), to log in, and to say what has to be said. Leaving is not in it.
+// exchange, service, password, channel, shell; by TLS: TCP and one more), to log in, and to say what has to be said. Leaving is not in it.
 func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips int, known bool) {
-	connect := map[string]int{"telnet": 1, "tcp": 1, "udp": 0, "ssh": 7}
+	connect := map[string]int{"telnet": 1, "tcp": 1, "udp": 0, "ssh": 7, "http": 1, "https": 2}
 	trips, known = connect[tr.Name]
 	if !known {
 		return 0, false
@@ -174,6 +174,16 @@ func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips
 		login, switching = 2, 3
 	case m.Name == "HPiLO" && tr.Name == "ssh":
 		switching = 3 // cd, reset, a look
+	case m.Name == "HPiLO": // each script has a connection of its own
+		switching = 2 * (2 + 1)
+	case m.Name == "IntelAMT": // to be asked who calls; to enumerate and to pull
+		login, status, switching = 1, 2, 3
+	case m.Name == "Redfish": // to find the system
+		login = 1
+	case m.Name == "ePowerSwitchOld":
+		login, status, switching = 1, 0, 1 // it cannot tell its state
+	case m.Name == "ePowerSwitchNew", m.Name == "BlackBoxPSMaverick": // to be asked who calls
+		login = 1
 	case m.Name != "DRAC":
 		return 0, false
 	}

@@ -69,7 +69,7 @@ func TestAPasswordIsHiddenInFormsXMLAndJSON(t *testing.T) {
 		"plain " + password + " plain", script(Target{User: "u", Password: password}, ribInfo, "X"),
 		`{"Password":"a\"b\u003cc\u0026d e"}`, "pwd=a%22b%3Cc%26d+e&x=y",
 	} {
-		if got := veil(text, password); got == text || strings.Contains(got, "d e") || strings.Contains(got, "d+e") {
+		if got := mask(text, password); got == text || strings.Contains(got, "d e") || strings.Contains(got, "d+e") {
 			t.Errorf("%q shows", got)
 		}
 	}

@@ -2,7 +2,6 @@ package pcucontrol
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"encoding/xml"
 	"net/url"
 	"slices"
@@ -37,10 +36,9 @@ func mask(text, password string) string {
 // writings are a password as it is, in forms and addresses, in JSON and XML, and in base64, also as the end of "user:password". The
 // longest come first, so that no piece of one is left.
 func writings(password string) []string {
-	quoted, _ := json.Marshal(password) // a string has no error
 	var escaped strings.Builder
-	_ = xml.EscapeText(&escaped, []byte(password)) // nor has a builder
-	list := []string{password, strings.Trim(string(quoted), `"`), escaped.String()}
+	_ = xml.EscapeText(&escaped, []byte(password)) // a builder has no error
+	list := []string{password, jsonText(password), xmlText(password), escaped.String()}
 	for _, s := range []string{url.QueryEscape(password), url.PathEscape(password)} {
 		list = append(list, s, lowerHex(s))
 	}

@@ -253,8 +253,10 @@ func TestNamesResolve(t *testing.T) {
 		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown", "BayTech": "BayTech",
 		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
 		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
+		"IntelAMT": "IntelAMT", "ePowerSwitchNew": "ePowerSwitchNew", "ePowerSwitchOld": "ePowerSwitchOld", "BlackBoxPSMaverick": "BlackBoxPSMaverick", "Redfish": "Redfish",
 		// By what they contain.
 		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
+		"vPro AMT 6": "IntelAMT", "ePowerSwitch 4": "ePowerSwitchNew", "BlackBoxPSMaverick-8": "BlackBoxPSMaverick",
 		"Dell IPMI card": "OpenIPMI", "PM211MIP": "Manual", "ManualPCU": "Manual", "": "Manual",
 		// The first family that fits is taken, and exact names before all.
 		"BayTech next to an APC": "BayTech", "IPMI of a DRAC": "DRAC",
@@ -263,7 +265,7 @@ func TestNamesResolve(t *testing.T) {
 			t.Errorf("%q gives %q, %v", name, m.Name, err)
 		}
 	}
-	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP", "baytek": "BayTech", "redfisch": "near it are "} {
+	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP", "baytek": "BayTech", "redfisch": "near it are Redfish", "Custom": "needs a model file"} {
 		_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1"})
 		if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), near) {
 			t.Errorf("%q gives %v", name, err)

@@ -160,7 +160,7 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
 		return Unknown, KindOf(err) != Unexpected, err
 	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
-		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(veil(a.body, w.t.Password)))
+		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(mask(a.body, w.t.Password)))
 	case p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(a.body):
 		return Unknown, false, nil
 	}

@@ -99,7 +99,7 @@ func (s *iloSession) ask(ctx context.Context, doing, section, command, wanted st
 		return "", err
 	}
 	if kind, why := a.judge(); kind != "" {
-		return a, &Error{kind, s.t.Host, doing, veil(why, s.t.Password)}
+		return a, &Error{kind, s.t.Host, doing, mask(why, s.t.Password)}
 	}
 	return a, nil
 }
@@ -112,7 +112,7 @@ func (s *iloSession) state(ctx context.Context) (State, error) {
 	if state, ok := a.power(); ok {
 		return state, nil
 	}
-	return Unknown, &Error{Unexpected, s.t.Host, "status", "no power status in the answer: " + tail(veil(string(a), s.t.Password))}
+	return Unknown, &Error{Unexpected, s.t.Host, "status", "no power status in the answer: " + tail(mask(string(a), s.t.Password))}
 }
 
 // command switches by the first of some commands that the firmware has, and returns the state that a refusal says the power is in.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -114,10 +113,6 @@ func (w way) knock(ctx context.Context, t Target, left int) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: bound}).DialContext(ctx, "tcp", net.JoinHostPort(t.Host, strconv.Itoa(t.Port)))
 	if err != nil {
 		return nil, dialError(t, err)
-	}
-	if strings.HasPrefix(w.Name, "http") {
-		_ = conn.Close()
-		return nil, nil
 	}
 	return conn, nil
 }

@@ -44,7 +44,7 @@ type reply struct {
 
 // words tell of an answer in an error.
 func (w *web) words(a reply) string {
-	return fmt.Sprintf("status %d; heard: %s", a.status, tail(veil(a.body, w.t.Password)))
+	return fmt.Sprintf("status %d; heard: %s", a.status, tail(mask(a.body, w.t.Password)))
 }
 
 // newWeb makes a session. One that does not keep connections open is for devices where a GET may switch: on a connection that was used
@@ -106,7 +106,7 @@ func (t Target) address() string { return net.JoinHostPort(t.Host, strconv.Itoa(
 func (w *web) close() { w.client.CloseIdleConnections() }
 
 func (w *web) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, w.t.Host, doing, veil(detail, w.t.Password)}
+	return &Error{kind, w.t.Host, doing, mask(detail, w.t.Password)}
 }
 
 // call sends one request, once more where the device first asks who calls.
@@ -171,24 +171,14 @@ func (w *web) trace(way, text string) { w.t.trace(way, text) }
 
 func (t Target) trace(way, text string) {
 	if t.Trace != nil {
-		t.Trace(way + " " + strconv.Quote(veil(text, t.Password)))
+		t.Trace(way + " " + strconv.Quote(mask(text, t.Password)))
 	}
-}
-
-// veil hides a password in all the ways that it is written in forms, XML and JSON.
-func veil(text, password string) string {
-	for _, written := range []string{url.QueryEscape(password), xmlText(password), jsonText(password)} {
-		if written != password && written != "" {
-			text = strings.ReplaceAll(text, written, "********")
-		}
-	}
-	return mask(text, password)
 }
 
 // lost is what an error of a connection means.
 func lost(ctx context.Context, t Target, doing string, err error) error {
 	fail := func(kind Kind, doing, detail string) error {
-		return &Error{kind, t.Host, doing, veil(detail, t.Password)}
+		return &Error{kind, t.Host, doing, mask(detail, t.Password)}
 	}
 	var told *Error
 	var ne net.Error

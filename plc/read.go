@@ -73,7 +73,8 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 
 func nodeOf(r row) Node {
 	return Node{NodeID: r.int("node_id"), Hostname: r.str("hostname"), SiteID: r.int("site_id"), BootState: policy.CleanBootState(r.str("boot_state")),
-		RunLevel: r.str("run_level"), Model: r.str("model"), LastContact: r.time("last_contact"), PCUIDs: r.ints("pcu_ids"), Ports: r.ints("ports")}
+		RunLevel: r.str("run_level"), Model: r.str("model"), LastContact: r.time("last_contact"), PCUIDs: r.ints("pcu_ids"), Ports: r.ints("ports"),
+		SSHKey: r.str("ssh_rsa_key")}
 }
 
 // bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids alone

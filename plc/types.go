@@ -42,6 +42,8 @@ type Node struct {
 	LastContact time.Time // zero: never
 	PCUIDs      []int
 	Ports       []int
+	// SSHKey is the host key that the node last told PLC, as in authorized_keys. Only Client.Node reads it.
+	SSHKey string
 }
 
 // PCU is a power control unit.

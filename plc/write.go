@@ -19,7 +19,7 @@ var ErrNotWritten = errors.New("PLC accepted the change but did not make it")
 
 // Node reads one node by its exact name.
 func (c *Client) Node(ctx context.Context, host string) (Node, error) {
-	r, err := c.one(ctx, "GetNodes", "node_id", host, "node_id", "hostname", "site_id", "boot_state", "run_level", "model", "last_contact", "pcu_ids", "ports")
+	r, err := c.one(ctx, "GetNodes", "node_id", host, "node_id", "hostname", "site_id", "boot_state", "run_level", "model", "last_contact", "pcu_ids", "ports", "ssh_rsa_key")
 	return nodeOf(r), err
 }
 

@@ -85,33 +85,32 @@ func parseInside(out string) (in Inside, ok bool) {
 	return in, ok
 }
 
-// HostKeys remembers the key each host showed first. The zero value is empty and ready.
+// HostKeys remembers the key each host showed last and was believed. The zero value is empty and ready, and believes no change.
 type HostKeys struct {
+	// MayChange is asked whether a host may show another key from now on, as after a reinstall or in debug mode.
+	MayChange func(ctx context.Context, host string, key ssh.PublicKey) bool
+
 	mu   sync.Mutex
 	keys map[string]string
 }
 
 var errHostKey = errors.New("the host key has changed")
 
-func (h *HostKeys) check(host string, key ssh.PublicKey) error {
+func (h *HostKeys) check(ctx context.Context, host string, key ssh.PublicKey) error {
+	is := string(key.Marshal())
+	h.mu.Lock()
+	was, known := h.keys[host]
+	h.mu.Unlock()
+	if known && was != is && (h.MayChange == nil || !h.MayChange(ctx, host, key)) {
+		return errHostKey
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.keys == nil {
 		h.keys = map[string]string{}
 	}
-	is := string(key.Marshal())
-	if was, known := h.keys[host]; known && was != is {
-		return errHostKey
-	}
 	h.keys[host] = is
 	return nil
-}
-
-// Forget lets a host show another key, after a reinstall or in debug mode.
-func (h *HostKeys) Forget(host string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.keys, host)
 }
 
 func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside, SSHResult) {
@@ -139,7 +138,7 @@ func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside,
 	c, chans, reqs, err := ssh.NewClientConn(conn, ip, &ssh.ClientConfig{
 		User: p.o.SSHUser, Auth: auth, Timeout: p.o.Timeout,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
-			keyErr = p.o.HostKeys.check(host, key)
+			keyErr = p.o.HostKeys.check(ctx, host, key)
 			return keyErr
 		},
 	})

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
+
+	"github.com/planetlab/monitor/bootman"
 )
 
 //go:embed migrations/*.sql
@@ -71,6 +73,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	files, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		m.Data["bootman_sequences"], err = bootman.Seed()
+	}
 	if err == nil {
 		err = m.LoadMigrations(files)
 	}

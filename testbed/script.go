@@ -17,6 +17,7 @@ type Incident struct {
 	Node    int // planetlab<Node> of the site; 0: the site's PCU
 	State   simnode.State
 	Healer  string
+	Cure    string  // where bootman is the healer
 	Fault   string  // of the PCU, where Node is 0
 	Mended  float64 // days after Day on which a human mends it; 0: nobody comes
 	Because string  // for those who watch
@@ -30,6 +31,7 @@ func Story() []Incident {
 		{Day: 2.5, Site: "huji", Node: 1, State: simnode.Hung, Healer: Nobody, Mended: 17, Because: "only a human can help, and the site has too few nodes left"},
 		{Day: 4, Site: "upmc", Node: 1, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
 		{Day: 6, Site: "inria", Node: 2, State: simnode.Hung, Healer: Nobody, Mended: 0.5, Because: "it recovers by itself before anybody acts"},
+		{Day: 8, Site: "cambridge", Node: 1, State: simnode.Debug, Healer: Bootman, Cure: "BootManager.py boot", Because: "its boot stopped halfway, and its BootManager only has to be started again"},
 		{Day: 9, Site: "uba", Node: 2, State: simnode.Off, Healer: Nobody, Mended: 8, Because: "its site has no PCU"},
 		{Day: 12, Site: "sydney", Node: 3, State: simnode.Hung, Healer: Reboot, Because: "a reboot will help"},
 		{Day: 15, Site: "pisa", Node: 2, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
@@ -79,7 +81,7 @@ func (w *World) happen(i Incident, day time.Duration) error {
 	if i.Node == 0 {
 		w.BreakPCU(i.Site, i.Fault)
 		mend = func() { w.BreakPCU(i.Site, "") }
-	} else if err := w.Break(node, Ailment{State: i.State, Healer: i.Healer, Because: i.Because}); err != nil {
+	} else if err := w.Break(node, Ailment{State: i.State, Healer: i.Healer, Cure: i.Cure, Because: i.Because}); err != nil {
 		return err
 	}
 	if i.Mended > 0 {

@@ -61,7 +61,8 @@ func PortMap() map[int]int {
 const (
 	Reboot    = "reboot"
 	Reinstall = "reinstall"
-	Nobody    = "nobody" // only Heal does, as a human would
+	Bootman   = "bootman" // what is told to a node in debug mode: see Ailment.Cure
+	Nobody    = "nobody"  // only Heal does, as a human would
 )
 
 // Ailment is what is wrong with a node, and what heals it.
@@ -69,6 +70,11 @@ type Ailment struct {
 	State   simnode.State
 	Healer  string
 	Because string // for those who watch
+
+	// Debug is what the node shows in debug mode. Cure is what it must be told there to boot, where bootman is the healer, as
+	// "BootManager.py boot"; it boots at the end of the next run of its BootManager, or restart.
+	Debug simnode.DebugMode
+	Cure  string
 }
 
 // Event is something that happened in the world, for those who tell the story.
@@ -110,6 +116,7 @@ type machine struct {
 	power    bool
 	offs     int // how often its power was cut
 	boots    int // numbers boots, so that a stale one does nothing
+	cured    bool
 }
 
 // Options make a world.
@@ -232,22 +239,23 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	}
 	for n := 1; n <= s.Nodes; n++ {
 		host, ip := fmt.Sprintf("planetlab%d.%s.example", n, s.Login), fmt.Sprintf("127.%d.%d.%d", w.block, id, n)
-		node, err := simnode.New(simnode.Options{Host: host, IP: ip, PortMap: ports, Root: root})
+		m := &machine{id: id*100 + n, site: id, login: s.Login, power: true}
+		node, err := simnode.New(simnode.Options{Host: host, IP: ip, PortMap: ports, Root: root, Happens: func(what string) { w.told(m, what) }})
 		if err != nil {
 			return err
 		}
+		m.Node = node
 		if err := node.SetState(simnode.Up); err != nil {
 			return fmt.Errorf("node %s (macOS first needs `sudo ifconfig lo0 alias %s`): %w", host, ip, err)
 		}
 		w.closes = append(w.closes, node.Close)
-		m := &machine{Node: node, id: id*100 + n, site: id, login: s.Login, power: true}
 		ports := []any{}
 		if !s.NoPCU {
 			ports = []any{n}
 			nodeIDs, outlets = append(nodeIDs, m.id), append(outlets, n)
 		}
 		w.DB.Add("Nodes", plcapi.Row{"node_id": m.id, "hostname": host, "site_id": id, "boot_state": "boot", "run_level": "boot", "model": "rack server",
-			"last_contact": int(time.Now().Unix()), "pcu_ids": pcuIDs, "ports": ports})
+			"last_contact": int(time.Now().Unix()), "pcu_ids": pcuIDs, "ports": ports, "key": nodeKey(host), "ssh_rsa_key": string(ssh.MarshalAuthorizedKey(node.HostKey()))})
 		w.DB.Add("Interfaces", plcapi.Row{"node_id": m.id, "ip": ip, "is_primary": true})
 		w.nodes[host] = m
 		members = append(members, m)
@@ -300,22 +308,21 @@ func (w *World) power(m *machine, on bool) error {
 		w.tell(m.login, m.Host+" loses power")
 		return m.SetState(simnode.Off)
 	}
+	return w.restart(m)
+}
+
+// restart boots a machine that has power; w.mu is held.
+func (w *World) restart(m *machine) error {
 	w.tell(m.login, m.Host+" boots")
 	if err := m.SetState(simnode.Booting); err != nil {
 		return err
 	}
-	boot := m.boots
-	time.AfterFunc(w.boot, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if m.boots != boot {
-			return
-		}
+	w.afterBoot(m, func() {
 		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall"
 		if reinstalled {
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")
 		}
-		if m.ailment != nil && (m.ailment.Healer == Reboot || m.ailment.Healer == Reinstall && reinstalled) {
+		if m.ailment != nil && (m.ailment.Healer == Reboot || m.ailment.Healer == Reinstall && reinstalled || m.cured) {
 			m.ailment = nil
 		}
 		state := simnode.Up
@@ -323,9 +330,21 @@ func (w *World) power(m *machine, on bool) error {
 			state = m.ailment.State
 		}
 		w.tell(m.login, m.Host+" is "+string(state))
-		_ = m.SetState(state)
+		_ = w.become(m, state)
 	})
 	return nil
+}
+
+// afterBoot does something when a boot takes its end, unless another has begun by then; w.mu is held, then and now.
+func (w *World) afterBoot(m *machine, do func()) {
+	boot := m.boots
+	time.AfterFunc(w.boot, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if m.boots == boot {
+			do()
+		}
+	})
 }
 
 // Break gives a node an ailment.
@@ -336,13 +355,14 @@ func (w *World) Break(host string, a Ailment) error {
 	if m == nil {
 		return fmt.Errorf("the testbed has no node %s", host)
 	}
-	m.ailment = &a
+	m.ailment, m.cured = &a, false
+	m.SetDebugMode(a.Debug)
 	text := host + " is " + string(a.State)
 	if a.Because != "" {
 		text += " (" + a.Because + ")"
 	}
 	w.tell(m.login, text)
-	return m.SetState(a.State)
+	return w.become(m, a.State)
 }
 
 // Heal mends a node as a human at its site would.
@@ -356,7 +376,7 @@ func (w *World) Heal(host string) error {
 	m.ailment, m.power = nil, true
 	m.boots++
 	w.tell(m.login, "somebody mends "+host)
-	return m.SetState(simnode.Up)
+	return w.become(m, simnode.Up)
 }
 
 // BreakPCU gives the PCU of a site a fault of package pcudev; an empty one mends it.

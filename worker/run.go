@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/notify"
@@ -86,13 +86,13 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(cfg.Probe.SSHKeyFile)
+	signer, err := connect.SSHKey(cfg.Probe)
 	if err != nil {
-		return nil, fmt.Errorf("probe.ssh_key_file: %w", err)
+		return nil, err
 	}
-	signer, err := ssh.ParsePrivateKey(text)
+	boot, err := bootman.New()
 	if err != nil {
-		return nil, fmt.Errorf("probe.ssh_key_file %s: %w", cfg.Probe.SSHKeyFile, err)
+		return nil, err
 	}
 	tls, err := cfg.Mail.TLSConfig()
 	if err != nil {
@@ -110,10 +110,16 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 		return nil, err
 	}
 	p := cfg.Probe
+	known := activities.HostKeys{Store: db, PLC: api}
 	return &activities.Activities{
 		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Numbers: numbers, Log: log,
 		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
-			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping}),
+			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping,
+			HostKeys: &probe.HostKeys{MayChange: func(ctx context.Context, host string, key ssh.PublicKey) bool {
+				_, err := known.MayChange(ctx, host, key)
+				return err == nil
+			}}}),
+		Boot: boot, Enter: connect.Entrance(p, signer), HostKeys: known,
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
 		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Sweep.Every.On(cfg.Policy.Day)), // schedules know no less than a second
@@ -133,6 +139,7 @@ func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
 	})
 	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(workflows.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(workflows.Reinstall)})
+	machines.RegisterActivityWithOptions(acts.Bootman, activity.RegisterOptions{Name: string(workflows.Bootman)})
 	return []worker.Worker{people, machines}
 }
 

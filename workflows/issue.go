@@ -421,7 +421,7 @@ func quick(ctx workflow.Context, summary string) workflow.Context {
 
 func machineOrQuick(ctx workflow.Context, r Rung) workflow.Context {
 	ctx = quick(ctx, r.String())
-	if r.Do == Reboot || r.Do == Reinstall {
+	if r.Do == Reboot || r.Do == Reinstall || r.Do == Bootman {
 		ctx = workflow.WithTaskQueue(ctx, activities.MachineTaskQueue)
 		ctx = workflow.WithStartToCloseTimeout(ctx, 15*time.Minute)
 	}

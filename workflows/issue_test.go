@@ -55,7 +55,7 @@ func newPlay(t *testing.T, l workflows.Ladder) *play {
 		ref.Site = "princeton"
 		return activities.Opened{Ref: ref, Times: times, Cause: cmp.Or(in.Cause, "offline since yesterday"), Evidence: in.Evidence}, nil
 	})
-	for _, do := range []workflows.Action{workflows.Reboot, workflows.Reinstall, workflows.OpenPCUDown, workflows.Disable, workflows.Email, workflows.Flag} {
+	for _, do := range []workflows.Action{workflows.Reboot, workflows.Reinstall, workflows.OpenPCUDown, workflows.Disable, workflows.Email, workflows.Flag, workflows.Bootman} {
 		p.OnActivity(string(do), mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RungInput) (activities.RungResult, error) {
 			n := len(p.did)
 			p.did = append(p.did, fmt.Sprintf("%.2f %s", p.day(), in.Rung))
@@ -148,13 +148,17 @@ func (p *play) wantDid(want ...string) {
 	}
 }
 
+// stepOf is how many days a rung yields.
+func stepOf(r workflows.Rung) float64 {
+	return map[workflows.Yield]float64{workflows.HalfStep: 0.5, workflows.MachineStep: 1, workflows.PeopleStep: 7, workflows.AdminStep: 1}[r.Yield]
+}
+
 // plan is when each rung of a ladder is due, if every one acts and none helps.
 func plan(l workflows.Ladder) []float64 {
-	steps := map[workflows.Yield]float64{workflows.MachineStep: 1, workflows.PeopleStep: 7, workflows.AdminStep: 1}
 	at, out := 0.0, []float64{}
 	for _, r := range l.Rungs {
 		out = append(out, at)
-		at += steps[r.Yield]
+		at += stepOf(r)
 	}
 	return out
 }
@@ -223,8 +227,11 @@ func TestEveryRung(t *testing.T) {
 		due := plan(l)
 		for i := range l.Rungs {
 			at := func(name string) string { return fmt.Sprintf("%s rung %d %s", l.Type, i, name) }
-			before := due[i] - 0.25 // a quarter of a day before the rung; only where its predecessor yields
+			var before, early float64 // late and early in the yield before the rung; only where its predecessor yields
 			yields := i > 0 && l.Rungs[i-1].Yield != workflows.NoYield
+			if yields {
+				before, early = due[i]-stepOf(l.Rungs[i-1])/4, due[i]-stepOf(l.Rungs[i-1])*3/4
+			}
 			nth := func(r activities.RungResult) func(int, activities.RungInput) activities.RungResult {
 				return func(n int, _ activities.RungInput) activities.RungResult {
 					if n == i {
@@ -328,7 +335,7 @@ func TestEveryRung(t *testing.T) {
 			})
 			t.Run(at("is never reached when the target is good again before it"), func(t *testing.T) {
 				p := newPlay(t, l)
-				p.signal(before-0.5, activities.SignalCleared, workflows.Command{})
+				p.signal(early, activities.SignalCleared, workflows.Command{})
 				if res := p.run(); res.Outcome != "good again" || len(p.did) != i {
 					t.Errorf("ended as %q after %q", res.Outcome, p.did)
 				}
@@ -337,7 +344,7 @@ func TestEveryRung(t *testing.T) {
 				p := newPlay(t, l)
 				p.stillBad = 1
 				p.answer = nth(activities.RungResult{Outcome: activities.Good})
-				p.signal(before-0.5, activities.SignalCleared, workflows.Command{})
+				p.signal(early, activities.SignalCleared, workflows.Command{})
 				p.run()
 				if want := fmt.Sprintf("%.2f %s", due[i], l.Rungs[i]); p.did[i] != want || len(p.letGo) != 2 {
 					t.Errorf("did %q, want %q last; let go %d times", p.did, want, len(p.letGo))

@@ -41,6 +41,7 @@ const (
 	Disable     Action = "Disable"
 	Email       Action = "Email"
 	Flag        Action = "Flag"
+	Bootman     Action = "Bootman"
 )
 
 // Yield names how long a rung is given to help before the next one.
@@ -49,6 +50,7 @@ type Yield string
 // The yields of policy.
 const (
 	NoYield     Yield = ""
+	HalfStep    Yield = "half a machine step"
 	MachineStep Yield = "machine step"
 	PeopleStep  Yield = "people step"
 	AdminStep   Yield = "admin step"
@@ -56,6 +58,8 @@ const (
 
 func (y Yield) of(t activities.Times) time.Duration {
 	switch y {
+	case HalfStep:
+		return t.MachineStep / 2
 	case MachineStep:
 		return t.MachineStep
 	case PeopleStep:
@@ -76,7 +80,7 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		{NodeDown(), NodeDownIssue}, {PCUDown(), PCUDownIssue}, {BadHardware(), BadHardwareIssue}, {DNSError(), DNSErrorIssue},
-		{NodeConfig(), NodeConfigIssue}, {OldBootCD(), OldBootCDIssue},
+		{NodeConfig(), NodeConfigIssue}, {OldBootCD(), OldBootCDIssue}, {Failboot(), FailbootIssue},
 		{SiteDown(), SiteDownIssue}, {Firewall(), FirewallIssue}, {Filesystem(), FilesystemIssue}, {PCUMissing(), PCUMissingIssue},
 		{MinimalHardware(), MinimalHardwareIssue}, {NoBlockDevice(), NoBlockDeviceIssue}, {UnknownSequence(), UnknownSequenceIssue},
 	}
@@ -108,7 +112,7 @@ func (l Ladder) after(rung int) Rung { return l.Rungs[min(rung+1, len(l.Rungs)-1
 func (r Rung) String() string {
 	what := map[Action]string{
 		Reboot: "reboot", Reinstall: "set rins, reboot", OpenPCUDown: "create_issue pcudown",
-		Disable: "set disabled in PLC", Email: "send email", Flag: "flag for admin",
+		Disable: "set disabled in PLC", Email: "send email", Flag: "flag for admin", Bootman: "run bootman",
 	}[r.Do]
 	switch r.Level {
 	case 1:

@@ -42,11 +42,18 @@ type Node struct {
 	hostKey  ssh.Signer
 	root     ssh.PublicKey
 
+	happens func(string)
+
 	mu     sync.Mutex
 	state  State
 	booted time.Time
 	closes []func()
 	sims   map[net.Conn]struct{}
+
+	debug    DebugMode
+	debugKey ssh.Signer // of this boot
+	jail     *jail      // nil: not in debug mode
+	told     []string
 }
 
 // Options make a node.
@@ -54,19 +61,25 @@ type Options struct {
 	Host, IP string
 	PortMap  map[int]int   // logical to real ports
 	Root     ssh.PublicKey // who may log in as root
+	// Happens is told every program that matters to the world which the node is made to run in debug mode, as "shutdown -r now".
+	Happens func(what string)
 }
 
 // New makes a node that is off.
 func New(o Options) (*Node, error) {
+	key, err := newHostKey()
+	if err != nil {
+		return nil, err
+	}
+	return &Node{Host: o.Host, IP: o.IP, ports: o.PortMap, hostKey: key, root: o.Root, happens: o.Happens, state: Off, sims: map[net.Conn]struct{}{}}, nil
+}
+
+func newHostKey() (ssh.Signer, error) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return &Node{Host: o.Host, IP: o.IP, ports: o.PortMap, hostKey: signer, root: o.Root, state: Off, sims: map[net.Conn]struct{}{}}, nil
+	return ssh.NewSignerFromKey(key)
 }
 
 // State says what the node is doing.
@@ -98,6 +111,9 @@ func (n *Node) SetState(s State) error {
 	}
 	n.state = s
 	var errs []error
+	if s == Debug {
+		errs = append(errs, n.enterDebugMode())
+	}
 	for _, port := range Ports {
 		var err error
 		switch {
@@ -161,7 +177,7 @@ func (n *Node) serve(c net.Conn, port int, s State) {
 			_, _ = fmt.Fprintf(c, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n%s\n", n.Host)
 		}
 	default:
-		n.ssh(c)
+		n.ssh(c, s)
 	}
 }
 
@@ -198,14 +214,23 @@ func (n *Node) drop(port int) error {
 	return nil
 }
 
-func (n *Node) ssh(c net.Conn) {
+func (n *Node) ssh(c net.Conn, s State) {
 	cfg := &ssh.ServerConfig{PublicKeyCallback: func(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if n.root == nil || m.User() != "root" || string(key.Marshal()) != string(n.root.Marshal()) {
 			return nil, errors.New("denied")
 		}
 		return nil, nil
 	}}
-	cfg.AddHostKey(n.hostKey)
+	n.mu.Lock()
+	key := n.hostKey
+	if s == Debug {
+		key = n.debugKey
+	}
+	n.mu.Unlock()
+	if key == nil {
+		return
+	}
+	cfg.AddHostKey(key)
 	conn, chans, reqs, err := ssh.NewServerConn(c, cfg)
 	if err != nil {
 		return
@@ -221,25 +246,32 @@ func (n *Node) ssh(c net.Conn) {
 		if err != nil {
 			return
 		}
-		for r := range requests {
-			if r.Type != "exec" {
-				_ = r.Reply(r.Type == "env", nil)
-				continue
-			}
-			var exec struct{ Command string }
-			_ = ssh.Unmarshal(r.Payload, &exec)
-			_ = r.Reply(true, nil)
-			status := n.run(session, exec.Command)
-			_, _ = session.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
-			_ = session.Close()
-		}
+		go n.session(session, requests)
 	}
 }
 
-// run answers the commands a probe or a person would give. It is no shell.
-func (n *Node) run(out io.Writer, command string) uint32 {
+func (n *Node) session(session ssh.Channel, requests <-chan *ssh.Request) {
+	for r := range requests {
+		if r.Type != "exec" {
+			_ = r.Reply(r.Type == "env", nil)
+			continue
+		}
+		var exec struct{ Command string }
+		_ = ssh.Unmarshal(r.Payload, &exec)
+		_ = r.Reply(true, nil)
+		status, ok := n.run(session, exec.Command)
+		if !ok {
+			return
+		}
+		_, _ = session.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+		_ = session.Close()
+	}
+}
+
+// run answers the commands a probe or a person would give. It is no shell, but in debug mode.
+func (n *Node) run(out io.Writer, command string) (status uint32, ok bool) {
 	n.mu.Lock()
-	debug, uptime := n.state == Debug, time.Since(n.booted)
+	debug, uptime, jail := n.state == Debug, time.Since(n.booted), n.jail
 	n.mu.Unlock()
 	kernel := "Linux " + n.Host + " 4.19.110-300.fc30.x86_64 #1 SMP x86_64 GNU/Linux"
 	word, _, _ := strings.Cut(command, " ")
@@ -252,11 +284,15 @@ func (n *Node) run(out io.Writer, command string) uint32 {
 	case word == "hostname":
 		fmt.Fprintln(out, n.Host)
 	case word == "true":
+	case jail != nil:
+		return jail.run(out, command)
+	case strings.HasPrefix(command, "if [ -e /tmp/source ]"): // a node that runs has no BootManager, and slices
+		fmt.Fprintln(out, "up")
 	default:
 		fmt.Fprintf(out, "sh: %s: not found\n", word)
-		return 127
+		return 127, true
 	}
-	return 0
+	return 0, true
 }
 
 func btoi(b bool) int {

@@ -51,6 +51,7 @@ func scenarios() []scenario {
 		{"a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
 		{"a node that recovers by itself before its threshold: no issue", recoversAlone},
 		{"an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
+		{"a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
 		{"a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
 	}, typeScenarios()...)
 }

@@ -1,0 +1,227 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// Bootman reads a node that is stuck in debug mode and does what its boot sequence calls for: one repair, or an issue that
+// says to people what no program can mend.
+func (a *Activities) Bootman(ctx context.Context, in RungInput) (RungResult, error) {
+	return a.rung(ctx, in, a.bootman)
+}
+
+func (a *Activities) bootman(ctx context.Context, in RungInput) (RungResult, error) {
+	node, err := a.Store.Node(ctx, in.Ref.Node)
+	if err != nil {
+		return RungResult{}, err
+	}
+	if state := policy.CleanBootState(node.BootState); state == "safeboot" || state == "disabled" {
+		return a.later(ctx, in, a.Numbers.Day/4, "PLC has it at "+state+": it is in somebody's hands")
+	}
+	target := a.Enter(node.Hostname, node.IP)
+	target.HostKey = func(key ssh.PublicKey) error { return a.HostKeys.Check(ctx, node.Hostname, key) }
+	conn, err := bootman.Dial(ctx, target)
+	if err != nil && !bootman.Denied(err) {
+		return a.later(ctx, in, a.Numbers.Day/4, "it lets nobody in: "+err.Error())
+	}
+	if err != nil {
+		return a.fruitless(ctx, in, err.Error())
+	}
+	defer conn.Close()
+	r, err := a.Boot.Read(ctx, conn)
+	if err != nil {
+		return a.fruitless(ctx, in, "it could not be read: "+err.Error())
+	}
+	v := visit{in, node, conn, r}
+	switch {
+	case r.State == bootman.Up:
+		return a.later(ctx, in, a.Numbers.Day/4, "it is up and was left alone")
+	case r.State != bootman.Debug:
+		return a.fruitless(ctx, in, "it is neither in debug mode nor up")
+	case r.Running && r.Since >= a.Numbers.MachineStep:
+		return a.fruitless(ctx, in, fmt.Sprintf("a BootManager has been running on it for %s and was left alone", r.Since))
+	case r.Running:
+		return a.later(ctx, in, a.Numbers.Hour(), "a BootManager is running on it")
+	case r.Failing != nil:
+		return a.handOver(ctx, v, BadHardwareType, "its kernel reports failing media", r.Failing)
+	}
+	if err := a.Store.SaveBootLog(ctx, store.BootLog{Node: node.Hostname, At: a.now(), Sequence: r.Sequence, Cut: r.Cut, Log: r.Log}); err != nil {
+		return RungResult{}, err
+	}
+	known, err := a.Store.BootSequence(ctx, r.Sequence)
+	if errors.Is(err, store.ErrNotFound) {
+		return a.unknown(ctx, v)
+	}
+	if err != nil {
+		return RungResult{}, err
+	}
+	return a.answer(ctx, v, bootman.Action(known.Action))
+}
+
+// inDebugMode says whether a node that was down is worked on in debug mode by now. Its power is not cut under a repair, and
+// nobody is told twice.
+func (a *Activities) inDebugMode(ctx context.Context, ref Ref) (string, error) {
+	if ref.Type != NodeDownType {
+		return "", nil
+	}
+	id := FailbootType + "/" + ref.Node
+	issue, err := a.Store.Issue(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && issue.Status == "closed" {
+		return "", nil
+	}
+	return "it is in debug mode: " + id + " speaks for it", err
+}
+
+// visit is a node that was entered for a rung and read to its end.
+type visit struct {
+	in      RungInput
+	node    store.Node
+	conn    *bootman.Conn
+	reading bootman.Reading
+}
+
+// answer does what the table says of a sequence.
+func (a *Activities) answer(ctx context.Context, v visit, action bootman.Action) (RungResult, error) {
+	if do, isRepair := a.repairs()[action]; isRepair {
+		return a.repair(ctx, v, action, do)
+	}
+	cause := fmt.Sprintf("its boot ends as %s: %s", v.reading.Sequence, action)
+	switch action {
+	case bootman.NodeConfigNotice, bootman.NodeNetworkEmail:
+		return a.handOver(ctx, v, NodeConfigType, cause, append(a.networks(ctx, v.node), v.logTail()...))
+	case bootman.BadDNSNotice:
+		return a.handOver(ctx, v, DNSErrorType, cause, a.networks(ctx, v.node))
+	case bootman.BadDiskNotice:
+		return a.handOver(ctx, v, BadHardwareType, cause, v.dmesgTail(ctx))
+	case bootman.MinimalHardwareNotice:
+		return a.handOver(ctx, v, MinimalHardwareType, cause, v.logTail())
+	case bootman.NoBlockDeviceNotice:
+		return a.handOver(ctx, v, NoBlockDeviceType, cause, v.logTail())
+	case bootman.UpdateBootCDEmail:
+		return a.handOver(ctx, v, OldBootCDType, cause, v.logTail())
+	case bootman.UnknownSequenceNotice:
+		return a.handOver(ctx, v, UnknownSequenceType, cause, v.logTail())
+	}
+	return RungResult{}, fmt.Errorf("no action is called %q", action)
+}
+
+// unknown shows the admins a sequence that nobody has met, and lets the BootManager try once more.
+func (a *Activities) unknown(ctx context.Context, v visit) (RungResult, error) {
+	const cause = "bootman does not know how its boot ends; `monitor bootman sequences set` teaches it"
+	evidence := append([]string{"sequence: " + v.reading.Sequence}, v.logTail()...)
+	tried, err := a.tried(ctx, v, bootman.UnknownSequenceNotice)
+	if err != nil {
+		return RungResult{}, err
+	}
+	if !tried.IsZero() {
+		return a.handOver(ctx, v, UnknownSequenceType, cause, evidence)
+	}
+	if err := a.openIssue(ctx, UnknownSequenceType, v.in.Ref, cause, evidence); err != nil {
+		return RungResult{}, err
+	}
+	return a.repair(ctx, v, bootman.UnknownSequenceNotice, remedy{"bootman", a.tryOnceMore})
+}
+
+// handOver opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again meanwhile. An issue
+// that was opened so and has ended, with nothing better, is not opened over and over: this ladder climbs itself.
+func (a *Activities) handOver(ctx context.Context, v visit, typ, cause string, evidence []string) (RungResult, error) {
+	id := typ + "/" + v.node.Hostname
+	earlier, err := a.Store.Issue(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return RungResult{}, err
+	}
+	if !earlier.Closed.IsZero() && earlier.Opened.After(v.in.Since) {
+		reason := fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)
+		return RungResult{Outcome: Passed, Reason: reason}, a.skip(ctx, v.in.Key+"/visit", v.in.Ref, reason)
+	}
+	if err := a.openIssue(ctx, typ, v.in.Ref, cause, evidence); err != nil {
+		return RungResult{}, err
+	}
+	return RungResult{Outcome: Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Numbers.MachineStep / 2)}, nil
+}
+
+// later is a visit that changed nothing and is made again.
+func (a *Activities) later(ctx context.Context, in RungInput, after time.Duration, reason string) (RungResult, error) {
+	res := RungResult{Outcome: Wait, Reason: reason, Until: a.now().Add(after)}
+	return res, a.skip(ctx, in.Key+"/visit", in.Ref, reason)
+}
+
+// fruitless is a visit that could do nothing: it counts, so that the ladder climbs.
+func (a *Activities) fruitless(ctx context.Context, in RungInput, reason string) (RungResult, error) {
+	return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/visit", in.Ref, reason)
+}
+
+// tailLines is how much of a log goes into the evidence of an issue.
+const tailLines = 20
+
+func (v visit) logTail() []string { return bootman.Tail(v.reading.Log, tailLines) }
+
+func (v visit) dmesgTail(ctx context.Context) []string {
+	lines, err := bootman.Dmesg(ctx, v.conn, tailLines)
+	if err != nil {
+		return []string{"dmesg could not be read: " + err.Error()}
+	}
+	return lines
+}
+
+// networks says how PLC has a node's interfaces set up; when it cannot be asked, that.
+func (a *Activities) networks(ctx context.Context, node store.Node) []string {
+	list, err := a.PLC.Networks(ctx, node.Hostname)
+	if err != nil {
+		return []string{"its network settings could not be read from PLC: " + err.Error()}
+	}
+	if len(list) == 0 {
+		return []string{"PLC has no interface of it"}
+	}
+	var lines []string
+	for _, n := range list {
+		lines = append(lines, networkLine(n))
+	}
+	return lines
+}
+
+func networkLine(n plc.Network) string {
+	var s strings.Builder
+	for _, f := range [][2]string{
+		{"method", n.Method}, {"ip", n.IP}, {"gateway", n.Gateway}, {"network", n.Network}, {"broadcast", n.Broadcast}, {"netmask", n.Netmask},
+		{"dns1", n.DNS1}, {"dns2", n.DNS2}, {"mac", n.MAC},
+	} {
+		value := f[1]
+		if value == "" {
+			value = "not set"
+		}
+		fmt.Fprintf(&s, "%s: %s, ", f[0], value)
+	}
+	fmt.Fprintf(&s, "is_primary: %v", n.Primary)
+	return s.String()
+}
+
+// tried says when a repair was already tried for the sequence that is there again: by this issue, or within the time in which a
+// node that fails once more is not started over and over.
+func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) (time.Time, error) {
+	since := a.now().Add(-a.Numbers.RebootWindow)
+	if v.in.Since.Before(since) {
+		since = v.in.Since
+	}
+	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, since)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, r := range list {
+		if r.Key != v.in.Key && r.Sequence == v.reading.Sequence && r.Action == string(action) {
+			return r.At, nil
+		}
+	}
+	return time.Time{}, nil
+}

@@ -1,0 +1,187 @@
+package bootman
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// MaxOutput bounds what is kept of one command's output, and so of a log.
+const MaxOutput = 1 << 20
+
+// What may come between us and the answer to a command. Either leaves open whether the command was carried out.
+var (
+	ErrTimeout = errors.New("no answer in time")
+	ErrLost    = errors.New("the connection broke")
+)
+
+// Uncertain says whether an error leaves open if a command was carried out.
+func Uncertain(err error) bool { return errors.Is(err, ErrTimeout) || errors.Is(err, ErrLost) }
+
+// deniedError is a key that was refused, by the node or by us.
+type deniedError struct{ error }
+
+func (e deniedError) Unwrap() error { return e.error }
+
+// Denied says whether an error of Dial means that the node is there and that a key stands in the way.
+func Denied(err error) bool {
+	var d deniedError
+	return errors.As(err, &d)
+}
+
+// Target says where a node is and how it is entered.
+type Target struct {
+	Host      string
+	Addresses []string // host:port, in the order they are tried
+	User      string
+	Key       ssh.Signer
+	// HostKey is asked about the key that the node shows; an error refuses it.
+	HostKey func(ssh.PublicKey) error
+	// Timeout bounds the way in and each command.
+	Timeout time.Duration
+}
+
+// Conn is one ssh connection over which many commands run, one after the other or at once.
+type Conn struct {
+	client  *ssh.Client
+	timeout time.Duration
+}
+
+// Dial enters a node on the first of its addresses that lets it in. A key that is refused, on either side, ends the search.
+func Dial(ctx context.Context, t Target) (*Conn, error) {
+	if len(t.Addresses) == 0 {
+		return nil, fmt.Errorf("enter %s: no address is known", t.Host)
+	}
+	var all []error
+	for _, address := range t.Addresses {
+		c, err := dial(ctx, t, address)
+		if err == nil {
+			return c, nil
+		}
+		all = append(all, fmt.Errorf("enter %s at %s: %w", t.Host, address, err))
+		if Denied(err) {
+			break
+		}
+	}
+	return nil, errors.Join(all...)
+}
+
+func dial(ctx context.Context, t Target, address string) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	var refused error
+	sc, chans, reqs, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
+		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(t.Key)},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			refused = t.HostKey(key)
+			return refused
+		},
+	})
+	inTime := stop()
+	switch {
+	case err == nil && inTime:
+		return &Conn{client: ssh.NewClient(sc, chans, reqs), timeout: t.Timeout}, nil
+	case refused != nil:
+		err = deniedError{refused}
+	case err == nil, ctx.Err() != nil:
+		err = fmt.Errorf("connected, but ssh says nothing: %w", ErrTimeout)
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		err = deniedError{errors.New("the node refuses our ssh key")}
+	}
+	_ = conn.Close()
+	return nil, err
+}
+
+// Close ends the connection and every command on it.
+func (c *Conn) Close() { _ = c.client.Close() }
+
+// Output is what a command answered.
+type Output struct {
+	Text   []byte // of both its outputs
+	Status int    // its exit status
+	Cut    bool   // there was more than MaxOutput; the status is not known
+}
+
+// Run runs one command to its end, or gives up on it after the connection's timeout, with what it had said until then. Other
+// commands are not held up by one that hangs.
+func (c *Conn) Run(ctx context.Context, command string) (Output, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	out := &bounded{full: make(chan struct{})}
+	opened := make(chan *ssh.Session, 1)
+	ended := make(chan error, 1)
+	go func() {
+		session, err := c.client.NewSession()
+		if err != nil {
+			ended <- err
+			return
+		}
+		opened <- session
+		session.Stdout, session.Stderr = out, out
+		ended <- session.Run(command)
+	}()
+	// Closing the session says so to the node; a node that reads nothing must not hold us up even then.
+	abandon := func() {
+		go func() {
+			select {
+			case session := <-opened:
+				_ = session.Close()
+			case <-ended:
+			}
+		}()
+	}
+	select {
+	case err := <-ended:
+		var exit *ssh.ExitError
+		switch {
+		case errors.As(err, &exit):
+			return Output{Text: out.bytes(), Status: exit.ExitStatus()}, nil
+		case err != nil:
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		}
+		return Output{Text: out.bytes()}, err
+	case <-out.full:
+		abandon()
+		return Output{Text: out.bytes(), Cut: true}, nil
+	case <-ctx.Done():
+		abandon()
+		return Output{Text: out.bytes()}, ErrTimeout
+	}
+}
+
+// bounded keeps the first MaxOutput bytes of what is written to it, and says when it is full.
+type bounded struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	full chan struct{}
+	done bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Write(p[:min(len(p), MaxOutput-b.buf.Len())])
+	if b.buf.Len() == MaxOutput && !b.done {
+		b.done = true
+		close(b.full)
+	}
+	return len(p), nil
+}
+
+func (b *bounded) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.buf.Bytes())
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/bootman"
+)
+
+// BootSequence is a row of the table that says what a boot sequence calls for.
+type BootSequence struct {
+	Sequence string    `json:"sequence"`
+	Action   string    `json:"action"`
+	Owner    string    `json:"owner"` // who set it; shipped: it came with Monitor
+	Changed  time.Time `json:"changed"`
+}
+
+const bootSequenceSQL = `select sequence, action, owner, changed from bootman_sequences `
+
+// BootSequences reads the whole table.
+func (s *Store) BootSequences(ctx context.Context) ([]BootSequence, error) {
+	return many[BootSequence](ctx, s, "boot sequences", bootSequenceSQL+`order by action, sequence`)
+}
+
+// BootSequence reads one row; ErrNotFound when nobody knows the sequence.
+func (s *Store) BootSequence(ctx context.Context, sequence string) (BootSequence, error) {
+	return one[BootSequence](ctx, s, "boot sequence "+sequence, bootSequenceSQL+`where sequence = $1`, sequence)
+}
+
+// SetBootSequence says what a sequence calls for from now on.
+func (s *Store) SetBootSequence(ctx context.Context, k bootman.Known, owner string) error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	_, err := s.pool.Exec(ctx, `insert into bootman_sequences (sequence, action, owner) values ($1, $2, $3)
+		on conflict (sequence) do update set action = $2, owner = $3, changed = now()`, k.Sequence, string(k.Action), owner)
+	if err != nil {
+		return fmt.Errorf("boot sequence %s: %w", k.Sequence, err)
+	}
+	return nil
+}
+
+// BootLog is a BootManager's log as it was fetched from a node.
+type BootLog struct {
+	Node     string    `json:"node"`
+	At       time.Time `json:"at"`
+	Sequence string    `json:"sequence"`
+	Size     int       `json:"size"` // bytes
+	Cut      bool      `json:"cut"`  // the node had more
+	Log      []byte    `json:"-"`
+}
+
+// logsKept is how many logs of one node are kept; older ones are dropped.
+const logsKept = 20
+
+// SaveBootLog keeps a log, compressed. What is longer than bootman.MaxOutput is cut.
+func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
+	if len(l.Log) > bootman.MaxOutput {
+		l.Log, l.Cut = l.Log[:bootman.MaxOutput], true
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(l.Log); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, log) values ($1, $2, $3, $4, $5, $6)`, l.Node, l.At, l.Sequence, len(l.Log), l.Cut, packed.Bytes())
+	b.Queue(`delete from bootman_logs where node = $1 and id not in (select id from bootman_logs where node = $1 order by id desc limit $2)`, l.Node, logsKept)
+	return s.send(ctx, "save the boot log of "+l.Node, b)
+}
+
+// LastBootLog reads the log that was fetched last from a node.
+func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
+	what := "boot log of " + node
+	l, err := one[BootLog](ctx, s, what, `select node, at, sequence, size, cut, log from bootman_logs where node = $1 order by id desc limit 1`, node)
+	if err != nil {
+		return l, err
+	}
+	r, err := gzip.NewReader(bytes.NewReader(l.Log))
+	if err == nil {
+		l.Log, err = io.ReadAll(io.LimitReader(r, bootman.MaxOutput))
+	}
+	if err != nil {
+		return l, fmt.Errorf("%s: %w", what, err)
+	}
+	return l, nil
+}
+
+// BootRepair is a repair that was tried on a node because of a sequence. Key is that of the ledger.
+type BootRepair struct {
+	Key, Node, Sequence, Action string
+	At                          time.Time
+}
+
+// AddBootRepair writes a repair down, once for each key.
+func (s *Store) AddBootRepair(ctx context.Context, r BootRepair) error {
+	_, err := s.pool.Exec(ctx, `insert into bootman_repairs (key, node, sequence, action, at) values ($1, $2, $3, $4, $5) on conflict (key) do nothing`,
+		r.Key, r.Node, r.Sequence, r.Action, r.At)
+	if err != nil {
+		return fmt.Errorf("repair of %s: %w", r.Node, err)
+	}
+	return nil
+}
+
+// BootRepairs reads what was tried on a node since a time, the latest first.
+func (s *Store) BootRepairs(ctx context.Context, node string, since time.Time) ([]BootRepair, error) {
+	return many[BootRepair](ctx, s, "repairs of "+node, `select key, node, sequence, action, at from bootman_repairs where node = $1 and at >= $2 order by id desc`, node, since)
+}
+
+// HostKey reads the ssh host key by which a node is known, as in authorized_keys; empty: it is not known.
+func (s *Store) HostKey(ctx context.Context, host string) (string, error) {
+	var key string
+	err := s.pool.QueryRow(ctx, `select key from host_key where host = $1`, host).Scan(&key)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("host key of %s: %w", host, err)
+	}
+	return key, nil
+}
+
+// SetHostKey writes down by which key a node is known from now on, and why; a change goes into the history, by fingerprint.
+func (s *Store) SetHostKey(ctx context.Context, host string, key ssh.PublicKey, reason string, now time.Time) error {
+	text, print := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), ssh.FingerprintSHA256(key)
+	b := &pgx.Batch{}
+	b.Queue(`insert into history (at, kind, target, was, became, reason) select $3, 'host key', $1, fingerprint, $2, $4 from host_key where host = $1 and fingerprint <> $2`,
+		host, print, now, reason)
+	b.Queue(`insert into host_key (host, key, fingerprint, seen, reason) values ($1, $2, $3, $4, $5)
+		on conflict (host) do update set key = $2, fingerprint = $3, seen = $4, reason = $5`, host, text, print, now, reason)
+	return s.send(ctx, "host key of "+host, b)
+}

@@ -1,0 +1,55 @@
+package testbed
+
+import (
+	"strings"
+
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+// become changes what a machine does; one that can tells PLC. w.mu is held.
+func (w *World) become(m *machine, state simnode.State) error {
+	switch state {
+	case simnode.Up:
+		w.DB.Set("Nodes", m.id, "run_level", "boot")
+	case simnode.Debug:
+		w.DB.Set("Nodes", m.id, "run_level", "failboot")
+	}
+	return m.SetState(state)
+}
+
+// told is what becomes of a machine that was told something in debug mode.
+func (w *World) told(m *machine, what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tell(m.login, m.Host+" is told "+what)
+	if m.ailment != nil && m.ailment.Healer == Bootman && what == m.ailment.Cure {
+		m.cured = true
+	}
+	switch {
+	case what == "shutdown -r now", what == "sysrq b":
+		m.boots++
+		_ = w.restart(m)
+	case strings.HasPrefix(what, "BootManager.py "):
+		m.boots++
+		w.afterBoot(m, func() {
+			if !m.cured {
+				w.tell(m.login, m.Host+" is in debug mode again")
+				_ = m.FinishBootManager()
+				return
+			}
+			m.ailment = nil
+			w.tell(m.login, m.Host+" boots from there and is up")
+			_ = w.become(m, simnode.Up)
+		})
+	}
+}
+
+// nodeKey is the key by which PLC knows a node of the testbed.
+func nodeKey(host string) string { return "key of " + host }
+
+// Told lists what a node was made to run in debug mode.
+func (w *World) Told(host string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].Told()
+}
