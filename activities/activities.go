@@ -11,6 +11,7 @@ import (
 
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -27,11 +28,15 @@ type Activities struct {
 	Boot     *bootman.Bootman
 	Enter    func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
 	HostKeys HostKeys
+	RT       *rt.Client // nil: people are written to by mail alone
+	Hook     *notify.Hook
 	Temporal client.Client
 	PCUs     *pcucontrol.Catalog
 	Numbers  policy.Numbers
 	Log      *slog.Logger
 
+	Mode       string        // of package notify: live, test or observe
+	TestTo     string        // gets all mail in test mode
 	Domain     string        // right side of Message-IDs
 	Admins     []string      // who is told what no site can mend
 	BatchSize  int           // targets a probe activity
@@ -46,6 +51,12 @@ func (a *Activities) now() time.Time { return time.Now() }
 
 // Record keeps an issue's progress for the command line and the pages. A PCU whose issue is closed is given back to its nodes.
 func (a *Activities) Record(ctx context.Context, p Progress) error {
+	switch p.Status {
+	case "closed":
+		a.announce(notify.EventClosed, p.Ref.ID+"/"+p.Ref.Run+"/closed", p.Ref, 0, p.Result)
+	case "paused":
+		a.announce(notify.EventPaused, fmt.Sprintf("%s/%s/%s/%d", p.Ref.ID, p.Ref.Run, p.Next, p.NextAt.Unix()), p.Ref, p.Level, p.Next)
+	}
 	err := a.Store.UpdateIssue(ctx, store.Issue{
 		ID: p.Ref.ID, RunID: p.Ref.Run, Type: p.Ref.Type, Target: p.Ref.Target(), Node: p.Ref.Node, Site: p.Ref.Site, PCU: p.Ref.PCUID,
 		Status: p.Status, Rung: p.Rung, Level: p.Level, Opened: p.Opened, Closed: p.Closed,

@@ -57,6 +57,10 @@ func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action,
 			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 		}
 	}
+	if a.observes() {
+		reason := fmt.Sprintf("observe mode: its boot ends as %s, and %s would be done", v.reading.Sequence, action)
+		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
+	}
 	intent, existed, err := a.Store.Intent(ctx, store.Action{
 		Key: in.Key, Kind: r.kind, Issue: in.Ref.ID, Node: node.Hostname, Site: node.Site, PCU: node.PCUID,
 		Reason: fmt.Sprintf("%s: its boot ends as %s", action, v.reading.Sequence),

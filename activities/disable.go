@@ -32,6 +32,10 @@ func (a *Activities) disable(ctx context.Context, in RungInput) (RungResult, err
 			return RungResult{Outcome: Passed, Reason: "it is disabled in PLC already"}, nil
 		}
 	}
+	if a.observes() {
+		reason := "observe mode: it would be set disabled in PLC"
+		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key, in.Ref, reason)
+	}
 	action, _, err := a.Store.Intent(ctx, store.Action{
 		Key: in.Key, Kind: "disable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: fmt.Sprintf(disabling, node.BootState),
 	})

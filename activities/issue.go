@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -134,6 +135,9 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 		return Opened{}, err
 	}
 	err = a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
+	if err == nil {
+		a.announce(notify.EventOpened, ref.ID+"/"+ref.Run+"/opened", ref, 0, cause)
+	}
 	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: bounded(slices.Concat(in.Evidence, before))}, err
 }
 

@@ -65,6 +65,10 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 		}
 	}
+	if a.observes() && !begun {
+		reason := "observe mode: " + kind + " through " + pcu.Name + " would be done"
+		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
+	}
 	if a.manual(pcu) {
 		return a.ask(ctx, in, kind, node, pcu)
 	}

@@ -31,6 +31,10 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 		}
 		reason = decision.Reason + "; " + in.Reason
 	}
+	if a.observes() {
+		res.Reason = fmt.Sprintf("observe mode: the penalty level would go from %d to %d: %s", in.From, in.To, reason)
+		return res, a.skip(ctx, in.Key, ref, res.Reason)
+	}
 	_, _, err := a.Store.Intent(ctx, store.Action{
 		Key: in.Key, Kind: "penalty", Issue: ref.ID, Site: in.Site, Reason: fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason),
 	})
@@ -53,6 +57,7 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
 		return res, err
 	}
+	a.announce(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
 	return res, a.Store.Outcome(ctx, in.Key, store.Done, fmt.Sprintf("level %d", in.To))
 }
 
@@ -61,6 +66,9 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 func (a *Activities) CheckPenalty(ctx context.Context, in PenaltyInput) (PenaltyResult, error) {
 	res := PenaltyResult{Level: in.From, Applied: in.Applied}
 	ref := siteRef(in.Site)
+	if a.observes() {
+		return res, nil
+	}
 	may, err := a.forbids(ctx, ref)
 	if err != nil {
 		return res, err

@@ -72,6 +72,7 @@ func (a *Activities) flagOnce(ctx context.Context, in RungInput, mark, reason, f
 	if existed && action.Outcome != "" {
 		return "still not good; the admins know", nil
 	}
+	a.announce(notify.EventFlagged, key, in.Ref, in.Held, in.Cause)
 	if len(a.Admins) == 0 {
 		return "flagged; mail.admins is empty, so nobody was written to", a.Store.Outcome(ctx, key, store.Done, "flagged")
 	}

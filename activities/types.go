@@ -190,6 +190,8 @@ type SiteTimes struct {
 	GroupWait   time.Duration `json:"group_wait"`
 	PenaltyStep time.Duration `json:"penalty_step"`
 	ThanksGrace time.Duration `json:"thanks_grace"`
+	ReplyPause  time.Duration `json:"reply_pause,omitempty"`
+	TicketLook  time.Duration `json:"ticket_look,omitempty"`
 }
 
 // PenaltyInput asks for a site's penalty level to become To.
@@ -217,13 +219,73 @@ type PenaltyResult struct {
 	Until   time.Time `json:"until,omitzero"`
 }
 
-// MailInput sends the notices that a site's workflow has gathered.
+// MailInput sends the notices that a site's workflow has gathered, all in one message.
 type MailInput struct {
-	Site    string `json:"site"`
-	Key     string `json:"key"`
-	Level   int    `json:"level"`
-	Kind    string `json:"kind"`
-	Notices []Lean `json:"notices"`
+	Site     string   `json:"site"`
+	Key      string   `json:"key"` // the same until the message is out
+	Level    int      `json:"level"`
+	Notices  []Lean   `json:"notices"`
+	Forecast []Step   `json:"forecast,omitempty"`
+	Ticket   Ticket   `json:"ticket,omitzero"`
+	Thread   []string `json:"thread,omitempty"` // Message-IDs of earlier mail, the first and the latest
+	// ReplyPause is how long an answer holds the penalties.
+	ReplyPause time.Duration `json:"reply_pause,omitempty"`
+}
+
+// What became of a message.
+const (
+	MailSent = "sent"
+	MailNone = "none" // there was nothing, or nobody, to say it to
+	MailWait = "wait" // the same again at Until
+)
+
+// MailResult says what became of a message.
+type MailResult struct {
+	Outcome string    `json:"outcome"`
+	Reason  string    `json:"reason,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
+	// Unsent: nobody can have got it, so what it says may still change. Else a second try must say the same.
+	Unsent    bool   `json:"unsent,omitempty"`
+	Ticket    Ticket `json:"ticket,omitzero"`
+	MessageID string `json:"message_id,omitempty"`
+}
+
+// Ticket is where a site's conversation in Request Tracker has got to; the zero value has none.
+type Ticket struct {
+	ID    int    `json:"id"`
+	Robot string `json:"robot"`          // who Monitor is there
+	Said  int    `json:"said"`           // the last transaction that is Monitor's own reply, or that was there before it
+	Seen  int    `json:"seen"`           // replies of people up to here are known
+	Test  bool   `json:"test,omitempty"` // made in test mode: nobody but the test address is on it
+}
+
+// FollowInput looks at a site's ticket.
+type FollowInput struct {
+	Site   string `json:"site"`
+	Ticket Ticket `json:"ticket"`
+}
+
+// FollowResult is what people wrote to a ticket since Monitor last looked.
+type FollowResult struct {
+	Ticket Ticket    `json:"ticket"`
+	By     string    `json:"by,omitempty"` // who wrote last; empty: nobody
+	At     time.Time `json:"at,omitzero"`
+	Away   string    `json:"away,omitempty"` // why the ticket could not be seen
+	Gone   bool      `json:"gone,omitempty"` // there is no such ticket any more
+}
+
+// NoteInput leaves a note in a site's ticket, unless Monitor has left one since the transaction After.
+type NoteInput struct {
+	Ticket Ticket `json:"ticket"`
+	After  int    `json:"after"`
+	Text   string `json:"text"`
+}
+
+// ResolveInput ends a site's ticket. Key names the note that goes with it.
+type ResolveInput struct {
+	Site   string `json:"site"`
+	Key    string `json:"key"`
+	Ticket Ticket `json:"ticket"`
 }
 
 // Batch is a range of targets for one probe activity: ids above After, at most Limit.

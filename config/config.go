@@ -13,6 +13,9 @@ type Config struct {
 	Probe    Probe    `yaml:"probe"`
 	PCU      PCU      `yaml:"pcu"`
 	Mail     Mail     `yaml:"mail"`
+	RT       RT       `yaml:"rt"`
+	Webhook  Webhook  `yaml:"webhook"`
+	Alerts   Alerts   `yaml:"alertmanager"`
 	Policy   Policy   `yaml:"policy"`
 	Sweep    Sweep    `yaml:"sweep"`
 	HTTP     HTTP     `yaml:"http"`
@@ -101,6 +104,32 @@ type Mail struct {
 	Timeout     time.Duration `yaml:"timeout"`
 }
 
+// RT is the Request Tracker where each site has its ticket. Without a URL the site's people are written to by mail alone.
+type RT struct {
+	URL       string        `yaml:"url"`
+	Token     Secret        `yaml:"token"`
+	TokenFile string        `yaml:"token_file"`
+	Queue     string        `yaml:"queue"`
+	CAFile    string        `yaml:"ca_file"`
+	Timeout   time.Duration `yaml:"timeout"`
+}
+
+// Webhook is where what happens is posted. Its URL is a secret, since such URLs carry what lets one post.
+type Webhook struct {
+	URL     Secret        `yaml:"url"`
+	URLFile string        `yaml:"url_file"`
+	Key     Secret        `yaml:"key"`
+	KeyFile string        `yaml:"key_file"`
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Alerts say which of Prometheus' alerts open an issue; see [ParseAlertRule] for the form of a rule.
+type Alerts struct {
+	Rules     []string `yaml:"rules"`
+	Token     Secret   `yaml:"token"`
+	TokenFile string   `yaml:"token_file"`
+}
+
 // Policy holds the numbers that decide when Monitor acts. Its times are policy times: see [PolicyTime].
 type Policy struct {
 	// Day is how long one policy day lasts in real time: 24h, unless a demo shortens it.
@@ -130,6 +159,8 @@ type Policy struct {
 	MachineStep           PolicyTime `yaml:"machine_step"`
 	PeopleStep            PolicyTime `yaml:"people_step"`
 	AdminStep             PolicyTime `yaml:"admin_step"`
+	ReplyPause            PolicyTime `yaml:"reply_pause"`
+	TicketLook            PolicyTime `yaml:"ticket_look"`
 	GroupWait             PolicyTime `yaml:"group_wait"`
 	// NoticeEvery is the least time between two notices of one kind about one target.
 	NoticeEvery  map[string]PolicyTime `yaml:"notice_every"`

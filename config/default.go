@@ -16,12 +16,15 @@ func Default() Config {
 			SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: map[int]int{},
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
 		},
-		PCU:    PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}},
-		Mail:   Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: ModeObserve, Admins: []string{}, Timeout: time.Minute},
-		Policy: defaultPolicy(),
-		Sweep:  Sweep{Every: PolicyTime(30 * time.Minute), Jitter: PolicyTime(time.Minute)},
-		HTTP:   HTTP{Listen: "127.0.0.1:8080"},
-		Log:    Log{Level: "info", Format: "text"},
+		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}},
+		Mail:    Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: ModeObserve, Admins: []string{}, Timeout: time.Minute},
+		RT:      RT{Timeout: 30 * time.Second},
+		Webhook: Webhook{Timeout: 10 * time.Second},
+		Alerts:  Alerts{Rules: []string{}},
+		Policy:  defaultPolicy(),
+		Sweep:   Sweep{Every: PolicyTime(30 * time.Minute), Jitter: PolicyTime(time.Minute)},
+		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // TLSConfig is the client's side of TLS for the mail server.
 func (m Mail) TLSConfig() (*tls.Config, error) { return clientTLS("mail.ca_file", m.CAFile) }
 
+// TLSConfig is the client's side of TLS for Request Tracker.
+func (r RT) TLSConfig() (*tls.Config, error) { return clientTLS("rt.ca_file", r.CAFile) }
+
 // TLSConfig is the client's side of TLS for Temporal, or nil when temporal.tls is false.
 func (t Temporal) TLSConfig() (*tls.Config, error) {
 	if !t.TLS {
@@ -53,6 +56,9 @@ func (c *Config) files() error {
 		return err
 	}
 	if _, err := c.Mail.TLSConfig(); err != nil {
+		return err
+	}
+	if _, err := c.RT.TLSConfig(); err != nil {
 		return err
 	}
 	if _, err := c.Temporal.TLSConfig(); err != nil {

@@ -22,7 +22,7 @@ const (
 
 	ModeLive    = "live"    // mail goes to the people
 	ModeTest    = "test"    // all mail goes to mail.test_address and names those who would have got it
-	ModeObserve = "observe" // no mail leaves
+	ModeObserve = "observe" // nothing leaves: Monitor looks, decides, and writes down what it would do
 )
 
 // problem is one thing wrong with one setting. Its text never holds the value of a secret.
@@ -112,6 +112,20 @@ func (c *Config) problems() []problem {
 		"must not be none when there is a password, unless the mail server is on this machine")
 	positive("mail.timeout", c.Mail.Timeout)
 
+	check(c.RT.URL == "" || isHTTP(c.RT.URL), "rt.url", "must be an http or https URL without user and password")
+	check(c.RT.URL == "" || c.RT.Token != "", "rt.token", "must be set when rt.url is")
+	check(c.RT.URL == "" || c.RT.Queue != "", "rt.queue", "must be set when rt.url is")
+	check(c.RT.URL != "" || c.RT.Token == "", "rt.url", "must be set when rt.token is")
+	check(c.RT.URL == "" || !isHTTP(c.RT.URL) || travelsSafely(c.RT.URL), "rt.url", "must be https, since the token must not travel in the clear, unless it is on this machine")
+	positive("rt.timeout", c.RT.Timeout)
+	check(c.Webhook.URL == "" || isHTTP(c.Webhook.URL.Reveal()), "webhook.url", "must be an http or https URL without user and password")
+	positive("webhook.timeout", c.Webhook.Timeout)
+	for _, text := range c.Alerts.Rules {
+		_, err := ParseAlertRule(text)
+		check(err == nil, "alertmanager.rules", "%v", err)
+	}
+	check(len(c.Alerts.Rules) == 0 || c.HTTP.Listen != "", "alertmanager.rules", "need http.listen")
+
 	found = append(found, c.Policy.problems()...)
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
@@ -196,6 +210,12 @@ func (s Secrets) Key() ([]byte, error) {
 func isHTTP(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
+}
+
+// travelsSafely says whether a secret may be sent to a URL.
+func travelsSafely(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || isLoopback(net.JoinHostPort(u.Hostname(), "0")))
 }
 
 func isPostgres(s Secret) bool {

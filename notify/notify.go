@@ -23,6 +23,7 @@ const (
 	Online  Kind = "online"  // what was down is back: thanks
 	Cleared Kind = "cleared" // back, and every penalty is gone
 	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
+	Resumed Kind = "resumed" // the time that an answer of the site had gained is over
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
 	// Each type of issue has a kind of its own, named like it.
@@ -44,7 +45,7 @@ const (
 
 // Notice is one message to the people of a site, or to the admins, before it is put into words.
 type Notice struct {
-	Kind     Kind
+	Kind     Kind      // of every item that does not name another
 	Site     string    // login base, such as "princeton"
 	SiteName string    // such as "Princeton University"; may be empty
 	Level    int       // the site's penalty level when the notice is written: 0, 1 or 2
@@ -53,6 +54,8 @@ type Notice struct {
 	Items     []Item
 	Forecast  []Forecast // what happens next, unless something changes
 	HowToStop string     // how the reader may stop the clock; a general answer stands in for an empty one
+	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for us.
+	ReplyHolds time.Duration
 
 	To         []string
 	MessageID  string // from [MessageID], the same on every try
@@ -62,6 +65,7 @@ type Notice struct {
 
 // Item is one issue that a notice speaks of.
 type Item struct {
+	Kind     Kind   // what is said of it, when not the notice's kind
 	Issue    string // such as "nodedown/planetlab1.princeton.edu"
 	Type     string // the type of the issue, such as "nodedown"
 	Target   string // the node or PCU

@@ -14,12 +14,45 @@ import (
 //go:embed templates/*.txt
 var templates embed.FS
 
-// Render puts a notice into words. It fails when the notice lacks what its text needs, so that no one gets half a mail.
+// Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice lacks
+// what its text needs, so that no one gets half a mail.
 func Render(n Notice) (Message, error) {
 	if err := n.check(); err != nil {
 		return Message{}, fmt.Errorf("notice %q for site %q: %w", n.Kind, n.Site, err)
 	}
 	n = n.cleaned()
+	parts := n.parts()
+	var sections, closings []string
+	var next, footer string
+	for _, part := range parts {
+		say, err := part.words()
+		if err != nil {
+			return Message{}, fmt.Errorf("notice %q: %w", part.Kind, err)
+		}
+		// How to stop is said once, and of everything.
+		whole := n
+		whole.Kind = part.Kind
+		texts := map[string]string{}
+		for name, data := range map[string]Notice{"section": part, "closing": whole, "next": n, "footer": n} {
+			if texts[name], err = say(name, data); err != nil {
+				return Message{}, fmt.Errorf("notice %q: %w", part.Kind, err)
+			}
+		}
+		sections = append(sections, texts["section"])
+		if !slices.Contains(closings, texts["closing"]) {
+			closings = append(closings, texts["closing"])
+		}
+		next, footer = texts["next"], texts["footer"]
+	}
+	text := "Hello,\n\n" + strings.Join(sections, "\n\n") + "\n" + next + "\n" + strings.Join(closings, "\n\n") + "\n" + footer
+	return Message{
+		Subject: cut(subject(parts), maxSubject), Text: tidy(text), To: n.To, MessageID: n.MessageID,
+		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind,
+	}, nil
+}
+
+// words reads the templates of a kind.
+func (n Notice) words() (say func(name string, data Notice) (string, error), err error) {
 	t, err := template.New("notice").Funcs(template.FuncMap{
 		"at":     n.when,
 		"wrap":   wrap,
@@ -27,32 +60,41 @@ func Render(n Notice) (Message, error) {
 		"fix":    fix,
 		"state":  state,
 		"site":   n.site,
+		"groups": groups,
+		"reply":  reply,
+		"pauses": pauses,
 		"list":   func(text string) []string { return []string{text} },
 	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(n.Kind)+".txt")
-	if err != nil {
-		return Message{}, fmt.Errorf("notice %q: %w", n.Kind, err)
+	return func(name string, data Notice) (string, error) {
+		var text strings.Builder
+		err := t.ExecuteTemplate(&text, name, data)
+		return text.String(), err
+	}, err
+}
+
+// parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.
+func (n Notice) parts() []Notice {
+	weight := map[Kind]int{Penalty: -2, Cleared: -1, Resumed: 1, Online: 2}
+	byKind := map[Kind]*Notice{}
+	var kinds []Kind
+	for _, item := range n.Items {
+		if byKind[item.Kind] == nil {
+			part := n
+			part.Kind, part.Items = item.Kind, nil
+			byKind[item.Kind] = &part
+			kinds = append(kinds, item.Kind)
+		}
+		byKind[item.Kind].Items = append(byKind[item.Kind].Items, item)
 	}
-	var text strings.Builder
-	if err := t.ExecuteTemplate(&text, "layout.txt", n); err != nil {
-		return Message{}, fmt.Errorf("notice %q: %w", n.Kind, err)
+	slices.SortStableFunc(kinds, func(a, b Kind) int { return weight[a] - weight[b] })
+	var parts []Notice
+	for _, k := range kinds {
+		parts = append(parts, *byKind[k])
 	}
-	return Message{
-		Subject: cut(n.subject(), maxSubject), Text: tidy(text.String()), To: n.To, MessageID: n.MessageID,
-		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: n.Kind,
-	}, nil
+	return parts
 }
 
 func (n Notice) check() error {
-	switch n.Kind {
-	case Down, PCUDown, Online, Cleared, Flagged, ByHand, Held, Repaired,
-		SiteDown, BadHardware, DNSError, NodeConfig, OldBootCD, Failboot, Firewall, MinimalHardware, NoBlockDevice, PCUMissing, Filesystem:
-	case Penalty:
-		if n.Level < 1 || n.Level > 2 {
-			return fmt.Errorf("penalty level %d has no text", n.Level)
-		}
-	default:
-		return errors.New("unknown kind")
-	}
 	switch {
 	case n.Site == "":
 		return errors.New("no site")
@@ -63,7 +105,53 @@ func (n Notice) check() error {
 	case !idForm.MatchString(n.MessageID):
 		return fmt.Errorf("message id %q is not <something@domain>", n.MessageID)
 	}
+	for _, item := range n.Items {
+		kind := cmp.Or(item.Kind, n.Kind)
+		if f, err := templates.Open("templates/" + string(kind) + ".txt"); err != nil || kind == "layout" {
+			return fmt.Errorf("unknown kind %q", kind)
+		} else if err := f.Close(); err != nil {
+			return err
+		}
+		if kind == Penalty && (n.Level < 1 || n.Level > 2) {
+			return fmt.Errorf("penalty level %d has no text", n.Level)
+		}
+	}
 	return nil
+}
+
+// reply says what an answer does by itself.
+func reply(n Notice) string {
+	if n.ReplyHolds <= 0 {
+		return ""
+	}
+	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(distance(n.ReplyHolds), "in ") + "."
+}
+
+// most issues a message names a command for; where there are more, the site is paused as a whole.
+const mostPaused = 3
+
+// pauses are the commands with which an operator stops the clock.
+func pauses(n Notice) []string {
+	var commands []string
+	for _, item := range n.Items {
+		if item.Kind != Online && item.Kind != Cleared && item.Type != "site" {
+			commands = append(commands, "monitor issue pause "+item.Issue+" --until DATE")
+		}
+	}
+	if len(commands) == 0 || len(commands) > mostPaused {
+		return []string{"monitor site pause " + n.Site + " --until DATE"}
+	}
+	slices.Sort(commands)
+	return slices.Compact(commands)
+}
+
+// subject joins what the parts have to say.
+func subject(parts []Notice) string {
+	said := make([]string, len(parts))
+	for i, part := range parts {
+		said[i] = part.subject()
+	}
+	return "[" + parts[0].Site + "] " + strings.Join(said, "; ")
 }
 
 // subject says the whole in one line, since many people read no further.
@@ -73,37 +161,39 @@ func (n Notice) subject() string {
 	if len(n.Items) > 1 {
 		verb = "are"
 	}
-	prefix, wrong := "["+n.Site+"] ", "down"
+	wrong := "down"
 	if allOfType(n.Items, n.Items[0].Type) {
 		wrong = state(n.Items[0].Type)
 	}
 	switch n.Kind {
 	case Online:
-		return prefix + what + " " + verb + " back, thank you"
+		return what + " " + verb + " back, thank you"
 	case Cleared:
-		return prefix + "all limits are lifted, thank you"
+		return "all limits are lifted, thank you"
+	case Resumed:
+		return "Monitor goes on about " + what
 	case Flagged:
 		needs := "needs"
 		if len(n.Items) > 1 {
 			needs = "need"
 		}
-		return prefix + what + " " + needs + " an admin"
+		return what + " " + needs + " an admin"
 	case SiteDown:
-		return prefix + "no node of the site answers"
+		return "no node of the site answers"
 	case Held:
-		return prefix + "Monitor holds everything back"
+		return "Monitor holds everything back"
 	case Repaired:
-		return prefix + "a penalty lifted by hand is in force again"
+		return "a penalty lifted by hand is in force again"
 	case ByHand:
-		return prefix + "please power-cycle " + what + " by hand"
+		return "please power-cycle " + what + " by hand"
 	case Penalty:
 		limit := "no new slices"
 		if n.Level == 2 {
 			limit = "slices are suspended"
 		}
-		return prefix + limit + " while " + what + " " + verb + " " + wrong
+		return limit + " while " + what + " " + verb + " " + wrong
 	}
-	return prefix + what + " " + verb + " " + wrong
+	return what + " " + verb + " " + wrong
 }
 
 // subjects names one target, or counts several.
@@ -189,7 +279,7 @@ func (n Notice) cleaned() Notice {
 			item.Target, item.Type, item.Issue = n.Site, "site", "site/"+n.Site
 		}
 		n.Items[i] = Item{
-			Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Since: item.Since,
+			Kind: cmp.Or(item.Kind, n.Kind), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Since: item.Since,
 			Evidence: lines(item.Evidence), Tried: lines(item.Tried), Fix: line(item.Fix),
 		}
 	}

@@ -60,10 +60,22 @@ func golden() map[string]Notice {
 	cleared := notice(Cleared, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: now.Add(-10 * time.Second)})
 	flagged := notice(Flagged, node("planetlab1.princeton.edu"))
 	flagged.Level = 2
+	mixed := notice("", Item{Kind: Penalty, Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
+	mixed.Level, mixed.Forecast, mixed.ReplyHolds = 1, steps[:1], 30*24*time.Hour
+	for n := range 4 {
+		item := node("planetlab" + string(rune('1'+n)) + ".princeton.edu")
+		item.Kind, item.Since = Down, days(-4-float64(n))
+		item.Evidence = append(item.Evidence[:1:1], "its own fact "+string(rune('a'+n)))
+		mixed.Items = append(mixed.Items, item)
+	}
+	power := pcu("pcu1.princeton.edu")
+	power.Kind = PCUDown
+	mixed.Items = append(mixed.Items, power, Item{Kind: Online, Issue: "nodedown/planetlab9.princeton.edu", Type: "nodedown", Target: "planetlab9.princeton.edu", Since: days(-1)})
+	resumed := notice(Resumed, Item{Since: days(-30), Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
 	byHand := notice(ByHand, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: days(-4),
 		Evidence: []string{"no answer on ports 22, 80 and 806"}, Fix: "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again."})
 	return map[string]Notice{
-		"down": down, "down-several": group, "pcudown": pcuDown, "penalty-1": penalty1, "penalty-2-site": penalty2,
+		"mixed": mixed, "resumed": resumed, "down": down, "down-several": group, "pcudown": pcuDown, "penalty-1": penalty1, "penalty-2-site": penalty2,
 		"online": online, "cleared": cleared, "flagged": flagged, "by-hand": byHand,
 	}
 }

@@ -47,6 +47,8 @@ type Numbers struct {
 	MachineStep  time.Duration
 	PeopleStep   time.Duration
 	AdminStep    time.Duration
+	ReplyPause   time.Duration            // a site's answer holds its penalties for at most this long
+	TicketLook   time.Duration            // between two looks at whether a site has answered its ticket
 	GroupWait    time.Duration            // notices of one site inside this become one message
 	NoticeEvery  map[string]time.Duration // least time between two notices of a kind about one target
 
@@ -91,7 +93,8 @@ func Defaults(day time.Duration) Numbers {
 		PCUOnlineToGood: d(0.5), PCUOfflineToDown: d(2),
 		SiteMinUp: 2, SiteOnlineToGood: d(0.5), SiteOfflineToDown: d(0.5), SiteNew: d(30),
 		NodeDownAfter: d(1), FailbootAfter: d(0.25), TroubleAfter: d(1), SiteOutageNodes: 3, SiteDownBeforePenalty: d(7), PenaltyStep: d(7),
-		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1), GroupWait: d(5.0 / 1440),
+		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1),
+		ReplyPause: d(30), TicketLook: d(0.5), GroupWait: d(5.0 / 1440),
 		NoticeEvery: map[string]time.Duration{
 			"down": d(3.5), "badhardware": d(7), "nodeconfig": d(3.5), "oldbootcd": d(3.5), "dnserror": d(1),
 			"minimalhardware": d(7), "noblockdevice": d(3.5), "pcudown": d(3),
@@ -122,6 +125,7 @@ func (n Numbers) Validate() error {
 		{"node_down_after", n.NodeDownAfter}, {"failboot_after", n.FailbootAfter}, {"trouble_after", n.TroubleAfter},
 		{"site_down_before_penalty", n.SiteDownBeforePenalty}, {"penalty_step", n.PenaltyStep}, {"machine_step", n.MachineStep},
 		{"people_step", n.PeopleStep}, {"admin_step", n.AdminStep}, {"reboot_window", n.RebootWindow},
+		{"reply_pause", n.ReplyPause}, {"ticket_look", n.TicketLook},
 	} {
 		if x.d <= 0 {
 			return fmt.Errorf("policy.%s must be above zero, not %s", x.name, x.d)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/workflows"
 )
 
 // nodeView is a node as this command shows it; the lists are filled by show alone.
@@ -72,6 +73,7 @@ type siteView struct {
 	Issues      []issueView    `json:"issues,omitempty"`
 	History     []passage      `json:"history,omitempty"`
 	Actions     []store.Action `json:"actions,omitempty"`
+	People      *peopleView    `json:"people,omitempty"`
 }
 
 type passage struct {
@@ -258,7 +260,7 @@ func (a *app) drawHistory(list []passage) {
 }
 
 func (a *app) site() *cobra.Command {
-	cmd := group("site", "List and show sites", "  monitor site list\n  monitor site show princeton")
+	cmd := group("site", "List, show, pause and resume sites", "  monitor site list\n  monitor site show princeton\n  monitor site pause princeton --until 14d --reason \"new machine room\"")
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "List sites with their status and penalty", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor site list\n  monitor site list -o json",
@@ -287,10 +289,11 @@ func (a *app) site() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				v.People = a.peopleOf(ctx, args[0])
 				return a.show(v, func() { a.drawSite(v) })
 			})
 		},
-	})
+	}, a.siteOrder(workflows.CommandPause), a.siteOrder(workflows.CommandResume))
 	return cmd
 }
 
@@ -348,6 +351,10 @@ func (a *app) drawSite(v siteView) {
 	a.facts(row{"gone", gone}, row{"name", v.Name}, row{"status", a.state(string(v.Status))}, row{"since", a.when(v.Since)}, row{"enabled", yes(v.Enabled)},
 		row{"pending", pending}, row{"penalty", fmt.Sprintf("level %d", v.Penalty)}, row{"last raised", a.when(v.LastRaise)}, row{"created", a.when(v.Created)},
 		row{"exempt until", a.when(v.ExemptUntil)}, row{"blacklisted", a.entryLine(v.Blacklisted)})
+	if v.People != nil {
+		a.heading("What it is told and denied")
+		a.drawPeople(*v.People)
+	}
 	a.heading("Nodes")
 	a.nodeTable("none", v.Nodes)
 	if len(v.Issues) > 0 {

@@ -26,6 +26,7 @@ import (
 	"github.com/planetlab/monitor/testbed/mailbox"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/rtsim"
 	"github.com/planetlab/monitor/testbed/simnode"
 )
 
@@ -97,6 +98,8 @@ type World struct {
 	PLC      string // URL
 	PLCCA    []byte // PEM of the authority to trust for it
 	Resolver string // host:port of the name server
+	RT       string // URL of Request Tracker
+	Tracker  *rtsim.Server
 
 	boot   time.Duration
 	block  int // second octet of the nodes' addresses
@@ -124,6 +127,7 @@ type Options struct {
 	Sites    []Site
 	BootTime time.Duration
 	Root     ssh.PublicKey // who may log in to nodes
+	SMTP     string        // where the tracker's mail goes; the testbed's own mailbox
 }
 
 // blocks is how many testbeds fit on one machine at once: each has loopback networks 127.<b> and 127.<b+1> for itself.
@@ -154,7 +158,7 @@ func start(o Options, block int) (*World, error) {
 			return nil, err
 		}
 	}
-	if err := errors.Join(w.serveDNS(), w.servePLC()); err != nil {
+	if err := errors.Join(w.serveDNS(), w.servePLC(), w.serveRT(o.SMTP)); err != nil {
 		w.Close()
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // pages serves /healthz, which is 200 only while Postgres and Temporal answer, and /metrics for Prometheus.
-func pages(registry *prometheus.Registry, db *store.Store, tc client.Client) http.Handler {
+func pages(registry *prometheus.Registry, db *store.Store, tc client.Client) *http.ServeMux {
 	registry.MustRegister(fleet{db})
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))

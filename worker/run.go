@@ -22,6 +22,7 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -55,7 +56,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Sweep.Jitter.On(cfg.Policy.Day)); err != nil {
 		return err
 	}
-	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: pages(registry, db, tc), ReadHeaderTimeout: 10 * time.Second}
+	mux := pages(registry, db, tc)
+	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.TakeAlert, log); err != nil {
+		return err
+	}
+	go acts.Hook.Run(ctx)
+	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
 		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -105,6 +111,10 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 	if err != nil {
 		return nil, err
 	}
+	tracker, hook, err := channels(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	pcus, err := connect.PCUs(cfg.PCU)
 	if err != nil {
 		return nil, err
@@ -120,10 +130,33 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 				return err == nil
 			}}}),
 		Boot: boot, Enter: connect.Entrance(p, signer), HostKeys: known,
+		RT: tracker, Hook: hook, Mode: cfg.Mail.Mode, TestTo: cfg.Mail.TestAddress,
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
 		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Sweep.Every.On(cfg.Policy.Day)), // schedules know no less than a second
 	}, nil
+}
+
+// channels opens what else people are told through. In observe mode nothing leaves, and so there is no webhook.
+func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, error) {
+	var tracker *rt.Client
+	var hook *notify.Hook
+	if c := cfg.RT; c.URL != "" {
+		tls, err := c.TLSConfig()
+		if err != nil {
+			return nil, nil, err
+		}
+		if tracker, err = rt.New(rt.Options{URL: c.URL, Token: c.Token.Reveal(), Queue: c.Queue, Timeout: c.Timeout, TLS: tls}); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c := cfg.Webhook; c.URL != "" && cfg.Mail.Mode != config.ModeObserve {
+		var err error
+		if hook, err = notify.NewHook(notify.HookOptions{URL: c.URL.Reveal(), Key: c.Key.Reveal(), Timeout: c.Timeout, Log: log}); err != nil {
+			return nil, nil, err
+		}
+	}
+	return tracker, hook, nil
 }
 
 func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -94,6 +95,15 @@ func (is *issue) resume(now time.Time) {
 		is.deadline, is.resumeAt = is.deadline.Add(now.Sub(is.pausedAt)), is.resumeAt.Add(now.Sub(is.pausedAt))
 	}
 	is.status, is.pausedUntil, is.pauseReason = StatusOpen, time.Time{}, ""
+}
+
+// pledgePassed ends a pause whose time is over. The next message to people says that it was waited for.
+func (is *issue) pledgePassed(ctx workflow.Context, now time.Time) {
+	waited := fmt.Sprintf("waited until %s, as was asked: %s", is.pausedUntil.UTC().Format("2 Jan 2006 15:04 MST"), is.pauseReason)
+	is.resume(now)
+	is.tried = append(is.tried, waited)
+	is.tell(ctx, "the pause is over: "+waited)
+	is.changed, is.stale = true, true
 }
 
 // listen sets up the query, the updates, and one goroutine for the signals.

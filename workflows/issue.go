@@ -132,9 +132,7 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 			}
 		case is.status == StatusPaused:
 			if !is.pausedUntil.IsZero() && !now.Before(is.pausedUntil) {
-				is.resume(now)
-				is.tell(ctx, "the pause is over")
-				is.changed, is.stale = true, true
+				is.pledgePassed(ctx, now)
 				continue
 			}
 			if err := is.sleep(ctx, is.pausedUntil, "paused"); err != nil {

@@ -19,28 +19,39 @@ import (
 	"github.com/planetlab/monitor/workflows"
 )
 
-// siteplay runs a site's workflow in Temporal's test environment, with PLC and the mail server scripted.
+// siteplay runs a site's workflow in Temporal's test environment, with PLC, the mail server and the tracker scripted.
 type siteplay struct {
 	*testsuite.TestWorkflowEnvironment
 	t      *testing.T
 	start  time.Time
 	levels []string // "<day> <from>-><to>" of every step asked for
-	mails  []string // "<day> <kind> level <n>: targets"
+	mails  []string // "<day> level <n>: <kind> targets; <kind> targets" of every message that got out
+	tries  []activities.MailInput
 	may    func(activities.PenaltyInput) (bool, time.Time)
+
 	checks []string // "<day> level <n>" of every look at what holds
 	// check, if set, answers instead of "all as it should be".
 	check func(activities.PenaltyInput) activities.PenaltyResult
+
+	tracker   bool            // there is a Request Tracker
+	away      [2]float64      // days between which it, or the mail server, does not answer
+	out       map[string]bool // keys of messages that got out
+	lost      int             // so many messages get out and their answer is lost
+	answers   []float64       // days on which a human answers
+	resolved  []string
+	updates   int
+	forecasts []string
 }
 
 func newSite(t *testing.T) *siteplay {
 	var suite testsuite.WorkflowTestSuite
-	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
+	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{}}
 	p.SetTestTimeout(time.Minute)
 	p.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	p.RegisterWorkflowWithOptions(workflows.Site, workflow.RegisterOptions{Name: activities.SiteType})
 	p.RegisterActivity(&activities.Activities{})
 	p.SetStartWorkflowOptions(startOptions("site/huji"))
-	p.OnActivity("SitePolicy", mock.Anything).Return(activities.SiteTimes{Day: day, GroupWait: 5 * time.Minute, PenaltyStep: 7 * day, ThanksGrace: day}, nil)
+	p.OnActivity("SitePolicy", mock.Anything).Return(activities.SiteTimes{Day: day, GroupWait: 5 * time.Minute, PenaltyStep: 7 * day, ThanksGrace: day, ReplyPause: 30 * day, TicketLook: day / 4}, nil)
 	p.OnActivity("SetPenalty", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
 		p.levels = append(p.levels, fmt.Sprintf("%.2f %d->%d", p.day(), in.From, in.To))
 		if p.may != nil && in.To > in.From {
@@ -59,15 +70,71 @@ func newSite(t *testing.T) *siteplay {
 		}
 		return activities.PenaltyResult{Level: in.From, Applied: in.Applied}, nil
 	})
-	p.OnActivity("SendNotices", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.MailInput) error {
-		var about []string
-		for _, n := range in.Notices {
-			about = append(about, n.Ref.Target())
+	p.OnActivity("SendNotices", mock.Anything, mock.Anything).Return(p.send)
+	p.OnActivity("FollowTicket", mock.Anything, mock.Anything).Return(p.follow)
+	p.OnActivity("NoteTicket", mock.Anything, mock.Anything).Return(nil)
+	p.OnActivity("ResolveTicket", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ResolveInput) (activities.MailResult, error) {
+		if p.isAway() {
+			return activities.MailResult{Outcome: activities.MailWait, Reason: "away"}, nil
 		}
-		p.mails = append(p.mails, strings.TrimRight(fmt.Sprintf("%.2f %s level %d: %s", p.day(), in.Kind, in.Level, strings.Join(about, " ")), ": "))
-		return nil
+		p.resolved = append(p.resolved, fmt.Sprintf("%.1f", p.day()))
+		return activities.MailResult{Outcome: activities.MailSent}, nil
 	})
 	return p
+}
+
+func (p *siteplay) isAway() bool { return p.day() >= p.away[0] && p.day() < p.away[1] }
+
+func (p *siteplay) send(_ context.Context, in activities.MailInput) (activities.MailResult, error) {
+	p.tries = append(p.tries, in)
+	if p.isAway() {
+		return activities.MailResult{Outcome: activities.MailWait, Reason: "the tracker is away", Unsent: true, Ticket: in.Ticket}, nil
+	}
+	if !p.out[in.Key] { // the tracker and the Message-ID know a repeated message
+		p.out[in.Key] = true
+		p.mails = append(p.mails, p.worded(in))
+	}
+	if p.tracker && in.Ticket.ID == 0 {
+		in.Ticket = activities.Ticket{ID: 7, Robot: "monitor"}
+	}
+	for _, f := range in.Forecast {
+		p.forecasts = append(p.forecasts, fmt.Sprintf("%.0f %.0f %s", p.day(), f.At.Sub(p.start).Hours()/24, f.What))
+	}
+	if p.lost > 0 {
+		p.lost--
+		return activities.MailResult{Outcome: activities.MailWait, Reason: "the answer was lost", Ticket: in.Ticket}, nil
+	}
+	return activities.MailResult{Outcome: activities.MailSent, Ticket: in.Ticket, MessageID: "<" + in.Key + "@x>"}, nil
+}
+
+func (p *siteplay) worded(in activities.MailInput) string {
+	var kinds []string
+	about := map[string]string{}
+	for _, n := range in.Notices {
+		if _, ok := about[n.Kind]; !ok {
+			kinds = append(kinds, n.Kind)
+		}
+		about[n.Kind] += " " + strings.TrimSuffix(n.Ref.Target(), ".huji.example")
+	}
+	for i, k := range kinds {
+		kinds[i] = strings.TrimSpace(k + about[k])
+	}
+	return fmt.Sprintf("%.2f level %d: %s", p.day(), in.Level, strings.Join(kinds, "; "))
+}
+
+// follow answers with the human's replies, each once.
+func (p *siteplay) follow(_ context.Context, in activities.FollowInput) (activities.FollowResult, error) {
+	res := activities.FollowResult{Ticket: in.Ticket}
+	if p.isAway() {
+		res.Away = "the tracker is away"
+		return res, nil
+	}
+	for i, at := range p.answers {
+		if at <= p.day() && in.Ticket.Seen <= i {
+			res.Ticket.Seen, res.By = i+1, "alice"
+		}
+	}
+	return res, nil
 }
 
 func (p *siteplay) day() float64 { return p.Now().Sub(p.start).Hours() / 24 }
@@ -78,8 +145,10 @@ func node(n int) activities.Ref {
 }
 
 func (p *siteplay) update(at float64, name string, arg any) {
+	p.updates++
+	id := fmt.Sprintf("%s %d", name, p.updates)
 	p.RegisterDelayedCallback(func() {
-		p.UpdateWorkflow(name, fmt.Sprintf("%s at %.4f", name, at), &testsuite.TestUpdateCallback{
+		p.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
 			OnReject: func(err error) { p.t.Errorf("%s at day %.2f was refused: %v", name, at, err) }, OnAccept: func() {},
 			OnComplete: func(_ any, err error) {
 				if err != nil {
@@ -126,9 +195,12 @@ func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 0)
 	p.lean(0.001, 2, 0)
-	p.lean(0.002, 3, 0)
+	p.update(0.002, activities.UpdateLean, activities.Lean{Key: "pcu", Ref: activities.Ref{ID: "pcudown/pcu", Type: activities.PCUDownType, PCU: "pcu"}, Kind: "pcudown"})
+	for i, id := range []string{node(1).ID, node(2).ID, "pcudown/pcu"} {
+		p.update(1+float64(i)/100, activities.UpdateRelease, activities.Release{Key: id, Ref: activities.Ref{ID: id}})
+	}
 	p.run()
-	p.want(nil, []string{"0.00 down level 0: planetlab1.huji.example planetlab2.huji.example planetlab3.huji.example"})
+	p.want(nil, []string{"0.00 level 0: down planetlab1 planetlab2; pcudown pcu"})
 }
 
 func TestALevelRisesOneStepInSevenDaysAndFallsAtOnce(t *testing.T) {
@@ -137,8 +209,7 @@ func TestALevelRisesOneStepInSevenDaysAndFallsAtOnce(t *testing.T) {
 	p.release(20, 1)
 	s := p.run()
 	p.want([]string{"0.00 0->1", "7.00 1->2", "20.00 2->0"}, []string{
-		"0.00 penalty level 1", "0.00 down level 1: planetlab1.huji.example", "7.00 penalty level 2",
-		"20.00 cleared level 2", "21.00 online level 2: planetlab1.huji.example",
+		"0.00 level 1: down planetlab1; penalty", "7.00 level 2: penalty", "20.00 level 2: cleared", "21.00 level 2: online planetlab1",
 	})
 	if s.Applied.Disabled || s.Level != 0 {
 		t.Errorf("ended as %+v", s)
@@ -173,10 +244,12 @@ func TestAPauseHoldsTheLevelAndLetsItFall(t *testing.T) {
 	p.lean(0, 1, 2)
 	p.update(1, workflows.CommandPause, workflows.Command{Reason: "they answered"})
 	p.RegisterDelayedCallback(func() { p.SignalWorkflow(workflows.CommandResume, workflows.Command{}) }, 12*day)
-	p.update(13, workflows.CommandPause, workflows.Command{Reason: "they answered again"})
+	p.update(13, workflows.CommandPause, workflows.Command{Reason: "they answered again", Until: p.Now().Add(19*day + day/2)})
 	p.release(14, 1)
+	p.lean(16, 2, 1) // the pause outlives the issue
+	p.release(20, 2)
 	p.run()
-	if want := []string{"0.00 0->1", "12.00 1->2", "14.00 2->0"}; !slices.Equal(p.levels, want) {
+	if want := []string{"0.00 0->1", "12.00 1->2", "14.00 2->0", "19.50 0->1", "20.00 1->0"}; !slices.Equal(p.levels, want) {
 		t.Errorf("levels %q, want %q", p.levels, want)
 	}
 }
@@ -199,8 +272,9 @@ func TestWhatIsOverBeforeItIsSaidIsNotSaid(t *testing.T) {
 	p.lean(0, 1, 0)
 	p.lean(0.001, 2, 0)
 	p.update(0.002, activities.UpdateRelease, activities.Release{Key: "r", Ref: node(1)})
+	p.update(1, activities.UpdateRelease, activities.Release{Key: "r2", Ref: node(2)})
 	p.run()
-	p.want(nil, []string{"0.00 down level 0: planetlab2.huji.example"})
+	p.want(nil, []string{"0.00 level 0: down planetlab2"})
 }
 
 func TestALongLifeGoesOnInANewRunWithEverythingItKnew(t *testing.T) {
@@ -260,7 +334,7 @@ func TestASiteThatBecomesExemptIsLetGoAndAskedForAgainLater(t *testing.T) {
 	if want := []string{"0.00 0->1", "7.00 0->1", "20.00 0->1", "22.00 1->0"}; !slices.Equal(p.levels, want) {
 		t.Errorf("levels %q, want %q", p.levels, want)
 	}
-	if len(p.mails) < 3 || p.mails[2] != "2.00 cleared level 1" {
+	if len(p.mails) < 2 || p.mails[1] != "2.00 level 1: cleared" {
 		t.Errorf("mails %q", p.mails)
 	}
 }

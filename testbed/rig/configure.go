@@ -65,6 +65,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"probe":    probe,
 		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
 		"mail":     {"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
+		"rt":       {"url": w.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue},
 		"policy":   policy,
 		"sweep":    {"every": "0.4d", "jitter": "0s"},
 		"http":     {"listen": s.Listen},
@@ -73,7 +74,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		return "", nil, err
 	}
 	for name, text := range map[string]string{
-		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(w.PLCCA), "database_url": s.Database, "secret_key": hex.EncodeToString(key), "monitor.yaml": string(text),
+		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(w.PLCCA), "database_url": s.Database, "secret_key": hex.EncodeToString(key), "rt_token": testbed.RTToken, "monitor.yaml": string(text),
 	} {
 		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {
 			return "", nil, err

@@ -53,6 +53,9 @@ func scenarios() []scenario {
 		{"an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
 		{"a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
 		{"a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
+		{"a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
+		{"the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
+		{"a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
 	}, typeScenarios()...)
 }
 

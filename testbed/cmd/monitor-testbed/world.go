@@ -53,7 +53,7 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error
 	if err != nil {
 		return err
 	}
-	w, err := testbed.Start(testbed.Options{Sites: testbed.Fleet(), BootTime: s.Day / 3, Root: root})
+	w, err := testbed.Start(testbed.Options{Sites: testbed.Fleet(), BootTime: s.Day / 3, Root: root, SMTP: s.SMTP})
 	if err != nil {
 		return err
 	}

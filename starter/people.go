@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/workflows"
+)
+
+// peopleView is what a site's workflow says: who holds its penalty, what pauses it, and what it is told.
+type peopleView struct {
+	Level       int       `json:"penalty_level"`
+	Reason      string    `json:"reason,omitempty"`
+	Holds       []string  `json:"holds"` // issues that ask for a level, or only write
+	NextStep    time.Time `json:"next_step,omitzero"`
+	Paused      bool      `json:"paused"`
+	PausedUntil time.Time `json:"paused_until,omitzero"`
+	PauseReason string    `json:"pause_reason,omitempty"`
+	Ticket      int       `json:"ticket,omitempty"`
+	Waits       string    `json:"waits,omitempty"`
+	Gathered    []string  `json:"gathered,omitempty"` // notices that wait to be said
+}
+
+func viewOfPeople(s workflows.SiteState) peopleView {
+	v := peopleView{
+		Level: s.Level, Reason: s.Reason, Holds: []string{}, Paused: s.Paused, PausedUntil: s.PausedUntil.UTC(), PauseReason: s.PauseReason,
+		Ticket: s.Ticket.ID, Waits: s.Waits,
+	}
+	want := 0
+	for _, id := range workflows.HoldersOf(s) {
+		want = max(want, s.Holds[id])
+		v.Holds = append(v.Holds, fmt.Sprintf("%s at level %d", id, s.Holds[id]))
+	}
+	if want > s.Level && !s.Paused {
+		v.NextStep = s.NextTry.UTC()
+	}
+	for _, n := range append(s.Outbox.Notices, s.Pending...) {
+		v.Gathered = append(v.Gathered, strings.TrimSpace(n.Kind+" "+n.Ref.Target()))
+	}
+	return v
+}
+
+// peopleOf asks a site's workflow; a site of which nothing is held and to which nothing is said has none.
+func (a *app) peopleOf(ctx context.Context, site string) *peopleView {
+	tc, err := a.openTemporal(ctx)
+	if err == nil {
+		defer tc.Close()
+		ctx, cancel := context.WithTimeout(ctx, patience/3)
+		defer cancel()
+		var s workflows.SiteState
+		if s, err = askSite(ctx, tc, site); err == nil {
+			v := viewOfPeople(s)
+			return &v
+		}
+	}
+	if !errors.Is(err, errNoWorkflow) {
+		a.warn("what the site is told and denied is not shown: %v", err)
+	}
+	return nil
+}
+
+func askSite(ctx context.Context, tc client.Client, site string) (workflows.SiteState, error) {
+	id := activities.SiteType + "/" + site
+	d, err := tc.DescribeWorkflowExecution(ctx, id, "")
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) || err == nil && d.WorkflowExecutionInfo.CloseTime != nil {
+		return workflows.SiteState{}, errNoWorkflow
+	}
+	if err != nil {
+		return workflows.SiteState{}, err
+	}
+	answer, err := tc.QueryWorkflow(ctx, id, "", workflows.QueryStatus)
+	var s workflows.SiteState
+	if err == nil {
+		err = answer.Get(&s)
+	}
+	if err != nil && silent(err) {
+		err = fmt.Errorf("%s does not answer: is monitor-worker running?", id)
+	}
+	return s, err
+}
+
+func (a *app) drawPeople(v peopleView) {
+	paused, ticket := "", ""
+	if v.Paused {
+		paused = v.PauseReason
+		if !v.PausedUntil.IsZero() {
+			paused += ", until " + a.when(v.PausedUntil)
+		}
+	}
+	if v.Ticket != 0 {
+		ticket = fmt.Sprint(v.Ticket)
+	}
+	a.facts(row{"penalty", fmt.Sprintf("level %d", v.Level)}, row{"why", v.Reason}, row{"issues", strings.Join(v.Holds, ", ")}, row{"next step", a.when(v.NextStep)},
+		row{"paused", paused}, row{"ticket", ticket}, row{"waits", v.Waits}, row{"to be said", strings.Join(v.Gathered, ", ")})
+}
+
+func (a *app) siteOrder(name string) *cobra.Command {
+	var c workflows.Command
+	var until string
+	cmd := &cobra.Command{
+		Use: name + " LOGIN_BASE", Short: "Let a site's penalty rise again", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
+		Example: "  monitor site resume princeton --reason \"the room is ready\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if until != "" {
+				var err error
+				if c.Until, err = a.moment(until); err != nil {
+					return err
+				}
+			}
+			if c.By == "" {
+				c.By = operator()
+			}
+			return a.orderSite(cmd.Context(), args[0], name, c)
+		},
+	}
+	if name == workflows.CommandPause {
+		cmd.Short = "Hold a site's penalty where it is: it may fall and does not rise"
+		cmd.Long = cmd.Short + ".\n\nIts issues go on looking, and writing. To keep Monitor away from a site altogether, use `monitor blacklist add site`."
+		cmd.Example = "  monitor site pause princeton --until 14d --reason \"they move to a new machine room\""
+		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
+	}
+	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; the site's people are told when the pause is over")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	return cmd
+}
+
+func (a *app) orderSite(ctx context.Context, site, name string, c workflows.Command) error {
+	return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
+		id := activities.SiteType + "/" + site
+		handle, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted})
+		var s workflows.SiteState
+		if err == nil {
+			err = handle.Get(ctx, &s)
+		}
+		var none *serviceerror.NotFound
+		if errors.As(err, &none) {
+			return notFound("no issue leans on site %s, so there is nothing to %s: see `monitor site show %s`, and `monitor blacklist add site` to keep Monitor away", site, name, site)
+		}
+		if err != nil {
+			return orderError(id, err)
+		}
+		v := viewOfPeople(s)
+		return a.show(v, func() { a.say("%s", clean(site)); a.drawPeople(v) })
+	})
+}

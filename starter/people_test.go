@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/workflows"
+)
+
+func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	tc := temporalServer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	attributes := map[string]enums.IndexedValueType{}
+	for _, k := range []temporal.SearchAttributeKey{workflows.AttrType, workflows.AttrSite, workflows.AttrPenalty} {
+		attributes[k.GetName()] = k.GetValueType()
+	}
+	if _, err := tc.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes}); err != nil {
+		t.Fatal(err)
+	}
+	ticket := activities.Ticket{ID: 12, Robot: "monitor"}
+	serve(t, tc, activities.SiteType, workflows.Site, map[string]any{
+		"SitePolicy": func(context.Context) (activities.SiteTimes, error) {
+			return activities.SiteTimes{Day: 24 * time.Hour, GroupWait: 100 * time.Millisecond, PenaltyStep: 7 * 24 * time.Hour, ThanksGrace: time.Hour, ReplyPause: 30 * 24 * time.Hour, TicketLook: time.Hour}, nil
+		},
+		"SetPenalty": func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
+			return activities.PenaltyResult{Level: in.To, Reason: in.Reason}, nil
+		},
+		"SendNotices": func(context.Context, activities.MailInput) (activities.MailResult, error) {
+			return activities.MailResult{Outcome: activities.MailSent, Ticket: ticket, MessageID: "<a@b>"}, nil
+		},
+	})
+	step := func(args string, code int, says ...string) answer {
+		t.Helper()
+		got := call(ctx, strings.Split(args, "|")...)
+		wantCode(t, got, code)
+		text := got.out
+		if code != exitOK {
+			text = got.err
+		}
+		wantIn(t, text, says...)
+		return got
+	}
+	step("site|pause|princeton", exitNotFound, "no issue leans on site princeton, so there is nothing to pause", "`monitor blacklist add site`")
+	if got := step("site|show|princeton", exitOK, "princeton"); strings.Contains(got.out, "told and denied") || got.err != "" {
+		t.Errorf("a site that nobody leans on shows %s%s", got.out, got.err)
+	}
+
+	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "site/princeton", TaskQueue: activities.TaskQueue}, activities.SiteType, struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lean := activities.Lean{Key: "k", Ref: activities.Ref{ID: "nodedown/" + host, Type: activities.NodeDownType, Node: host}, Level: 2, Kind: "down"}
+	h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "site/princeton", UpdateName: activities.UpdateLean, Args: []any{lean}, WaitForStage: client.WorkflowUpdateStageCompleted})
+	if err == nil {
+		err = h.Get(ctx, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error {
+		s, err := askSite(ctx, tc, "princeton")
+		if err == nil && s.Ticket.ID == 0 {
+			err = context.DeadlineExceeded
+		}
+		return err
+	})
+	step("site|resume|princeton", exitFailure, "site/princeton refuses: resume: the site is not paused")
+	step("site|pause|princeton|--until|2020-01-01", exitUsage, "lies in the past")
+	step("site|pause|princeton|--until|2026-12-24|--reason|new machine room", exitOK, "paused", "new machine room (alice), until 2026-12-24 00:00 UTC", "level 1", "12")
+	step("site|show|princeton", exitOK, "What it is told and denied", "new machine room (alice), until 2026-12-24", "nodedown/"+host+" at level 2", "held by nodedown/"+host)
+	v := wantStable(t, step("site|show|princeton|-o|json", exitOK).out).(map[string]any)["people"].(map[string]any)
+	if v["paused"] != true || v["paused_until"] != "2026-12-24T00:00:00Z" || v["ticket"] != 12.0 || v["penalty_level"] != 1.0 {
+		t.Errorf("as JSON it is %v", v)
+	}
+	step("site|resume|princeton|--by|bob", exitOK, "level 1", "next step")
+}
