@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke test check lint bench fuzz histories clean
+.PHONY: help build demo smoke test check lint bench fuzz histories docs clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -66,6 +66,9 @@ fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part 
 histories: build ## record the smoke run's histories for the replay test
 	@rm -rf workflows/testdata/histories
 	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
+
+docs: ## write docs/ladders.md from the ladders
+	@go run ./starter ladders --markdown > docs/ladders.md
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -49,7 +49,7 @@ type Activities struct {
 
 func (a *Activities) now() time.Time { return time.Now() }
 
-// Record keeps an issue's progress for the command line and the pages.
+// Record keeps an issue's progress for the command line and the pages. A PCU whose issue is closed is given back to its nodes.
 func (a *Activities) Record(ctx context.Context, p Progress) error {
 	switch p.Status {
 	case "closed":
@@ -57,20 +57,22 @@ func (a *Activities) Record(ctx context.Context, p Progress) error {
 	case "paused":
 		a.announce(notify.EventPaused, fmt.Sprintf("%s/%s/%s/%d", p.Ref.ID, p.Ref.Run, p.Next, p.NextAt.Unix()), p.Ref, p.Level, p.Next)
 	}
-	return a.Store.UpdateIssue(ctx, store.Issue{
+	err := a.Store.UpdateIssue(ctx, store.Issue{
 		ID: p.Ref.ID, RunID: p.Ref.Run, Type: p.Ref.Type, Target: p.Ref.Target(), Node: p.Ref.Node, Site: p.Ref.Site, PCU: p.Ref.PCUID,
 		Status: p.Status, Rung: p.Rung, Level: p.Level, Opened: p.Opened, Closed: p.Closed,
 		Next: p.Next, NextAt: p.NextAt, Outcome: p.Result, Cause: p.Cause,
 	})
+	if err == nil && p.Ref.Type == PCUDownType && !p.Closed.IsZero() {
+		return a.giveBack(ctx, p.Ref)
+	}
+	return err
 }
 
-// LetGo ends an issue: it looks once more unless forced, releases the site, and asks for thanks where people were told.
-// It answers Acted when the issue may close and Wait when the target is bad after all.
+// LetGo ends an issue: it looks once more unless forced, releases the site and what else the issue holds, and asks for thanks where
+// people were told. It answers Acted when the issue may close and Wait when the target is bad after all.
 func (a *Activities) LetGo(ctx context.Context, in LetGoInput) (RungResult, error) {
-	thanks := in.Told
-	if in.Force {
-		thanks = false
-	} else {
+	res := RungResult{Outcome: Acted, Reason: in.Outcome}
+	if !in.Force {
 		good, reason, err := a.lookAgain(ctx, in.Ref)
 		if err != nil {
 			return RungResult{}, err
@@ -79,12 +81,19 @@ func (a *Activities) LetGo(ctx context.Context, in LetGoInput) (RungResult, erro
 			return RungResult{Outcome: Wait, Reason: reason}, nil
 		}
 	}
+	if in.BootState != "" {
+		said, err := a.enable(ctx, in)
+		if err != nil {
+			return RungResult{}, err
+		}
+		res.Reason = said
+	}
 	if in.Told {
-		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: thanks, Since: in.Since}); err != nil {
+		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: !in.Force, Since: in.Since}); err != nil {
 			return RungResult{}, err
 		}
 	}
-	return RungResult{Outcome: Acted, Reason: in.Outcome}, nil
+	return res, nil
 }
 
 // askSite starts the site's workflow if need be and waits for its answer. The key makes a repeated call harmless.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -90,7 +91,7 @@ const (
 	maxLine     = 500
 )
 
-func short(lines []string) []string {
+func bounded(lines []string) []string {
 	var out []string
 	for _, l := range lines[:min(len(lines), maxEvidence)] {
 		out = append(out, cut(l))
@@ -118,7 +119,8 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 	ref := in.Ref
 	if want := ref.Type + "/" + ref.Target(); ref.Target() == "" || ref.ID != want {
 		return Opened{}, temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf(`the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input {"node":"<host>"}, {"pcu":"<name>"} or {"site":"<login_base>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
+			fmt.Sprintf("the id of this workflow is %q but its input makes it %q: start it with id %s/<target> and input "+
+				`{"node":"<host>"}, {"pcu":"<name>"} or {"site":"<login_base>"}`, ref.ID, want, ref.Type), ErrBadInput, nil)
 	}
 	ref, record, reason, err := a.find(ctx, ref)
 	if err != nil {
@@ -128,11 +130,15 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 	if cause == "" {
 		cause = fmt.Sprintf("%s since %s: %s", record.Status, record.Changed.UTC().Format(time.RFC3339), reason)
 	}
+	before, err := a.pastOf(ctx, ref)
+	if err != nil {
+		return Opened{}, err
+	}
 	err = a.Record(ctx, Progress{Ref: ref, Status: "open", Opened: a.now(), Cause: cause})
 	if err == nil {
 		a.announce(notify.EventOpened, ref.ID+"/"+ref.Run+"/opened", ref, 0, cause)
 	}
-	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: short(in.Evidence)}, err
+	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: bounded(slices.Concat(in.Evidence, before))}, err
 }
 
 // find completes a ref from the store, with the status of its target and the reason for it.
@@ -177,7 +183,7 @@ func (a *Activities) openIssue(ctx context.Context, typ string, ref Ref, cause s
 		return fmt.Errorf("open %s: no target", typ)
 	}
 	in := InputFor(typ, ref.Target())
-	in.Cause, in.Evidence = cut(cause), short(evidence)
+	in.Cause, in.Evidence = cut(cause), bounded(evidence)
 	id := typ + "/" + ref.Target()
 	_, err := a.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: TaskQueue,

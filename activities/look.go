@@ -5,29 +5,90 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
+// sight is what a fresh look at the target of an issue found.
+type sight struct {
+	good   bool
+	reason string
+	record policy.Record // as the last sweep left it
+	facts  policy.NodeFacts
+	silent []string // the nodes of a site that do not answer, and why
+}
+
 // lookAgain answers whether the target of an issue is good right now, by a fresh look.
 func (a *Activities) lookAgain(ctx context.Context, ref Ref) (good bool, reason string, err error) {
-	if ref.Type == PCUDownType {
+	s, err := a.sight(ctx, ref)
+	return s.good, s.reason, err
+}
+
+func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
+	switch ref.Type {
+	case PCUDownType:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if err != nil {
-			return false, "", err
+			return sight{}, err
 		}
 		ok, reason := a.testPCU(ctx, p)
-		return ok, reason, nil
+		return sight{good: ok, reason: reason, record: p.Record}, nil
+	case SiteDownType:
+		return a.sightOfSite(ctx, ref.Site)
 	}
 	n, err := a.Store.Node(ctx, ref.Node)
 	if err != nil {
-		return false, "", err
+		return sight{}, err
 	}
-	f := a.infer(a.Prober.Node(ctx, probeTarget(n)))
-	good, reason = policy.NodeUp(n.Record, f)
-	return good, reason, nil
+	r := a.Prober.Node(ctx, probeTarget(n))
+	s := sight{record: n.Record, facts: a.facts(n, r)}
+	s.good, s.reason = policy.Mended(ref.Type, s.facts)
+	return s, nil
+}
+
+// sightOfSite looks at all nodes of a site. One that runs ends the story of a dark site.
+func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error) {
+	nodes, err := a.Store.NodesOfSite(ctx, site)
+	if err != nil {
+		return sight{}, err
+	}
+	var targets []probe.Target
+	s := sight{record: policy.Record{Status: policy.IsDown}}
+	for _, n := range nodes {
+		if n.Record.Status == policy.Disabled {
+			continue
+		}
+		targets = append(targets, probeTarget(n))
+		if n.Record.Changed.After(s.record.Changed) {
+			s.record.Changed = n.Record.Changed
+		}
+		if n.Record.Status != policy.IsDown {
+			s.record.Status = n.Record.Status
+		}
+	}
+	up := 0
+	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
+		if f := a.infer(r); f.State == policy.Boot {
+			up++
+		} else {
+			s.silent = append(s.silent, r.Host+": "+f.Reason)
+		}
+	})
+	slices.Sort(s.silent)
+	s.good, s.reason = up > 0, fmt.Sprintf("%d of its %d nodes run", up, len(targets))
+	return s, ctx.Err()
+}
+
+// facts are what policy is told of a node after a look.
+func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
+	f := a.infer(r)
+	return policy.NodeFacts{
+		Host: n.Hostname, Site: n.Site, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
+		Troubles: policy.Troubles(nodeLook(r), f, troublesOf(n), r.At),
+	}
 }
 
 func probeTarget(n store.Node) probe.Target { return probe.Target{Host: n.Hostname, IP: n.IP} }
@@ -41,17 +102,37 @@ func nodeLook(r probe.NodeResult) policy.NodeLook {
 	return policy.NodeLook{
 		SSH: r.SSH.OK, SSHFailure: r.SSH.Failure, Kernel: r.Inside.Kernel, BootManager: r.Inside.BootManager,
 		BootCD: r.Inside.BootCD, Ports: r.Ports, Uptime: r.Inside.Uptime,
+		Name: r.DNS, Resolves: r.Inside.DNS, BootServer: r.Inside.BootServer, ReadOnly: r.Inside.ReadOnly,
 	}
 }
 
-func storedLook(r probe.NodeResult, f policy.Finding) (store.NodeLook, error) {
-	detail, err := json.Marshal(r)
-	return store.NodeLook{Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Reason: f.Reason, Uptime: f.Uptime, Detail: detail}, err
+// detail is what the store keeps of a look: all that the probe saw, and since when each trouble is there.
+type detail struct {
+	probe.NodeResult
+	Troubles map[string]policy.Trouble `json:"troubles,omitempty"`
+}
+
+// troublesOf reads the troubles of the last look. A detail that does not read, as one of another release, has none.
+func troublesOf(n store.Node) map[string]policy.Trouble {
+	var d detail
+	if json.Unmarshal(n.Detail, &d) != nil {
+		return nil
+	}
+	return d.Troubles
+}
+
+func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLook, error) {
+	facts := a.facts(n, r)
+	f := facts.Finding
+	text, err := json.Marshal(detail{r, facts.Troubles})
+	return store.NodeLook{
+		Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Reason: f.Reason, Uptime: f.Uptime, Detail: text,
+	}, err
 }
 
 // rung does one rung of a ladder: it looks, asks whether it may, does it, and records where the issue stands then.
 func (a *Activities) rung(ctx context.Context, in RungInput, do func(context.Context, RungInput) (RungResult, error)) (RungResult, error) {
-	res, err := a.before(ctx, in)
+	res, err := a.before(ctx, &in)
 	if err == nil && res.Outcome == "" {
 		res, err = do(ctx, in)
 	}
@@ -61,18 +142,21 @@ func (a *Activities) rung(ctx context.Context, in RungInput, do func(context.Con
 	return res, a.Record(ctx, in.progress(res, a.now()))
 }
 
-// before is what every rung asks first: does the target exist, is it good by now, and may it be acted on.
-// A result with an outcome ends the rung.
-func (a *Activities) before(ctx context.Context, in RungInput) (RungResult, error) {
+// before is what every rung asks first: does the target exist, is it good by now, does another issue speak for it, and may
+// it be acted on. A result with an outcome ends the rung; else the input holds what was seen.
+func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, error) {
 	if gone, err := a.gone(ctx, in.Ref); err != nil || gone {
 		return RungResult{Outcome: Gone, Reason: in.Ref.Target() + " is no longer in PLC"}, err
 	}
-	good, reason, err := a.lookAgain(ctx, in.Ref)
-	if err != nil {
+	var err error
+	if in.seen, err = a.sight(ctx, in.Ref); err != nil {
 		return RungResult{}, err
 	}
-	if good {
-		return RungResult{Outcome: Good, Reason: reason}, nil
+	if in.seen.good {
+		return RungResult{Outcome: Good, Reason: in.seen.reason}, nil
+	}
+	if reason, err := a.spokenFor(ctx, in.Ref); err != nil || reason != "" {
+		return RungResult{Outcome: Wait, Reason: reason}, err
 	}
 	if reason, err := a.inDebugMode(ctx, in.Ref); err != nil || reason != "" {
 		return RungResult{Outcome: Wait, Reason: reason}, err
@@ -91,11 +175,20 @@ func (a *Activities) before(ctx context.Context, in RungInput) (RungResult, erro
 func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 	var gone bool
 	var err error
-	if ref.Type == PCUDownType {
+	switch ref.Type {
+	case PCUDownType:
 		var p store.PCU
 		p, err = a.Store.PCU(ctx, ref.PCUID)
 		gone = p.Gone
-	} else {
+	case SiteDownType:
+		var s store.Site
+		if s, err = a.Store.Site(ctx, ref.Site); err == nil && !s.Gone {
+			var nodes []store.Node
+			nodes, err = a.Store.NodesOfSite(ctx, ref.Site)
+			s.Gone = len(nodes) == 0
+		}
+		gone = s.Gone
+	default:
 		var n store.Node
 		n, err = a.Store.Node(ctx, ref.Node)
 		gone = n.Gone
@@ -106,7 +199,7 @@ func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 	return gone, err
 }
 
-// mayAct looks at exemptions, the blacklist, downtimes and the fleet guard.
+// mayAct looks at the fleet guard, exemptions, the blacklist and downtimes.
 func (a *Activities) mayAct(ctx context.Context, ref Ref) (policy.Decision, error) {
 	now := a.now()
 	held, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: now.Add(-2 * a.SweepEvery), Limit: 1})
@@ -116,25 +209,27 @@ func (a *Activities) mayAct(ctx context.Context, ref Ref) (policy.Decision, erro
 	if len(held) > 0 {
 		return policy.Decision{Until: now.Add(2 * a.SweepEvery), Reason: "the fleet guard holds everything: " + held[0].Reason}, nil
 	}
+	may, err := a.forbids(ctx, ref)
+	return policy.MayAct(may, now), err
+}
+
+// forbids gathers what PLC and the blacklist say against acting on a target.
+func (a *Activities) forbids(ctx context.Context, ref Ref) (policy.MayActFacts, error) {
 	site, err := a.Store.Site(ctx, ref.Site)
 	if err != nil {
-		return policy.Decision{}, fmt.Errorf("site %s of %s: %w", ref.Site, ref.Target(), err)
+		return policy.MayActFacts{}, fmt.Errorf("site %s of %s: %w", ref.Site, ref.Target(), err)
 	}
 	may := policy.MayActFacts{SiteExemptUntil: site.ExemptUntil}
 	if ref.Node != "" {
 		n, err := a.Store.Node(ctx, ref.Node)
 		if err != nil {
-			return policy.Decision{}, err
+			return may, err
 		}
 		may.NodeExemptUntil = n.ExemptUntil
 	}
-	entry, listed, err := a.Store.Blacklisted(ctx, ref.Node, ref.Site, now)
-	if err != nil {
-		return policy.Decision{}, err
+	entry, listed, err := a.Store.Blacklisted(ctx, ref.Node, ref.Site, a.now())
+	if err == nil && listed {
+		may.Blacklisted, may.BlacklistUntil, may.BlacklistReason, may.Downtime = true, entry.Until, entry.Reason, entry.Downtime
 	}
-	if listed {
-		may.Blacklisted, may.BlacklistUntil, may.BlacklistReason = true, entry.Until, entry.Reason
-		may.Downtime = entry.Downtime
-	}
-	return policy.MayAct(may, now), nil
+	return may, err
 }

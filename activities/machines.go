@@ -32,6 +32,9 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return RungResult{}, err
 	}
+	if reason, err := a.firewalled(ctx, in); !begun && (err != nil || reason != "") {
+		return RungResult{Outcome: Passed, Reason: reason}, err
+	}
 	for _, condition := range in.When {
 		ok, reason, err := a.holds(ctx, condition, in, node)
 		if !begun && (err != nil || !ok) {
@@ -56,11 +59,13 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 			res := RungResult{Outcome: Passed, Reason: decision.Reason}
 			if !decision.Until.IsZero() {
 				res.Outcome, res.Until = Wait, decision.Until
+			} else if _, err := a.flagOnce(ctx, in, "hardware", decision.Reason, "Somebody has to look at the machine: "+decision.Reason+"."); err != nil {
+				return RungResult{}, err
 			}
 			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 		}
 	}
-	if a.observes() {
+	if a.observes() && !begun {
 		reason := "observe mode: " + kind + " through " + pcu.Name + " would be done"
 		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
 	}
@@ -193,7 +198,8 @@ func (a *Activities) holds(ctx context.Context, condition string, in RungInput, 
 		if !pcu.Record.Status.Fine() {
 			return false, fmt.Sprintf("its PCU %s is %s: %s", pcu.Name, pcu.Record.Status, pcu.Reason), nil
 		}
-		return true, "", nil
+		reason, err := a.broken(ctx, pcu)
+		return reason == "", reason, err
 	case RebootFailed:
 		return in.Rebooted, "it was not rebooted", nil
 	}
@@ -201,12 +207,27 @@ func (a *Activities) holds(ctx context.Context, condition string, in RungInput, 
 }
 
 func (a *Activities) mayPower(ctx context.Context, kind string, node store.Node) (policy.Decision, error) {
-	now := a.now()
+	recent, err := a.powerCycles(ctx, node.Hostname)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	spent, err := a.spent(ctx, kind, node.Site)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	if kind == "reinstall" {
+		return policy.MayReinstall(a.Numbers, recent, spent, a.now()), nil
+	}
+	return policy.MayReboot(a.Numbers, recent, spent, a.now()), nil
+}
+
+// powerCycles are the times at which a node was, or may have been, power-cycled lately.
+func (a *Activities) powerCycles(ctx context.Context, node string) ([]time.Time, error) {
 	var recent []time.Time
 	for _, k := range []string{"reboot", "reinstall"} {
-		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node.Hostname, Since: now.Add(-a.Numbers.RebootWindow)})
+		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node, Since: a.now().Add(-a.Numbers.RebootWindow)})
 		if err != nil {
-			return policy.Decision{}, err
+			return nil, err
 		}
 		for _, action := range done {
 			if action.Outcome != store.Failed && action.Outcome != store.Refused {
@@ -214,14 +235,16 @@ func (a *Activities) mayPower(ctx context.Context, kind string, node store.Node)
 			}
 		}
 	}
-	spent, err := a.spent(ctx, kind, node.Site)
+	return recent, nil
+}
+
+func (a *Activities) likelyHardware(ctx context.Context, node string) (bool, string, error) {
+	recent, err := a.powerCycles(ctx, node)
 	if err != nil {
-		return policy.Decision{}, err
+		return false, "", err
 	}
-	if kind == "reinstall" {
-		return policy.MayReinstall(a.Numbers, recent, spent, now), nil
-	}
-	return policy.MayReboot(a.Numbers, recent, spent, now), nil
+	hardware, why := policy.LikelyHardware(a.Numbers, recent, a.now())
+	return hardware, why, nil
 }
 
 func (a *Activities) spent(ctx context.Context, kind, site string) (policy.Spent, error) {

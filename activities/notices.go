@@ -94,6 +94,11 @@ func (a *Activities) compose(ctx context.Context, in MailInput, repeat bool) (no
 			decision = policy.Decision{Do: true}
 		}
 		target := targetOf(l, in.Site)
+		if decision.Do && !repeat && l.Ref.Node != "" && l.Kind != string(notify.Online) {
+			if decision, err = a.mayAct(ctx, l.Ref); err != nil {
+				return notice, nil, err
+			}
+		}
 		if decision.Do && !repeat {
 			last, err := a.Store.LastNotice(ctx, l.Kind, target)
 			if err != nil {

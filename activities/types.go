@@ -21,6 +21,7 @@ const (
 	SweepType = "sweep"
 
 	SignalCleared = "cleared"
+	SignalPCUBack = "pcuback"
 	UpdateLean    = "lean"
 	UpdateRelease = "release"
 )
@@ -78,6 +79,8 @@ type RungInput struct {
 	Yield time.Duration `json:"yield"`          // how long after this one has acted
 	Held  int           `json:"held,omitempty"` // penalty level held so far
 	Cause string        `json:"cause"`
+
+	seen sight // what the look before the rung found
 }
 
 // progress is where the issue stands after a rung has answered.
@@ -121,6 +124,8 @@ type RungResult struct {
 	Told bool `json:"told,omitempty"`
 	// Level is the penalty level that the site holds for this issue from now on.
 	Level int `json:"level,omitempty"`
+	// BootState is what PLC had before the rung set the node disabled, and what it gets back when the issue ends.
+	BootState string `json:"boot_state,omitempty"`
 }
 
 // LetGoInput ends an issue whose target looks good.
@@ -132,6 +137,8 @@ type LetGoInput struct {
 	Force   bool      `json:"force,omitempty"`
 	Outcome string    `json:"outcome"`
 	Since   time.Time `json:"since"`
+	// BootState is given back to a node that the issue had set disabled.
+	BootState string `json:"boot_state,omitempty"`
 }
 
 // Progress is what the store keeps of an issue for the command line and the pages.

@@ -150,6 +150,8 @@ type Policy struct {
 	SiteNew               PolicyTime `yaml:"site_new"`
 	NodeDownAfter         PolicyTime `yaml:"node_down_after"`
 	FailbootAfter         PolicyTime `yaml:"failboot_after"`
+	TroubleAfter          PolicyTime `yaml:"trouble_after"`
+	SiteOutageNodes       int        `yaml:"site_outage_nodes"`
 	SiteDownBeforePenalty PolicyTime `yaml:"site_down_before_penalty"`
 	PenaltyStep           PolicyTime `yaml:"penalty_step"`
 	HealthyDelay          PolicyTime `yaml:"healthy_delay"`

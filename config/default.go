@@ -33,7 +33,7 @@ func defaultPolicy() Policy {
 	day := time.Duration(PolicyDay)
 	n := policy.Defaults(day)
 	p := Policy{
-		Day: day, SiteMinUp: n.SiteMinUp, MaxReboots: n.MaxReboots,
+		Day: day, SiteMinUp: n.SiteMinUp, SiteOutageNodes: n.SiteOutageNodes, MaxReboots: n.MaxReboots,
 		NoticeEvery: map[string]PolicyTime{},
 		Guard:       Guard(n.Guard), Budget: Budget(n.Budget), Kernels: Kernels(n.Kernels),
 	}
@@ -47,7 +47,7 @@ func defaultPolicy() Policy {
 // Numbers are the policy's numbers in real time, scaled to the length of a policy day.
 func (p Policy) Numbers() policy.Numbers {
 	n := policy.Numbers{
-		Day: p.Day, SiteMinUp: p.SiteMinUp, MaxReboots: p.MaxReboots,
+		Day: p.Day, SiteMinUp: p.SiteMinUp, SiteOutageNodes: p.SiteOutageNodes, MaxReboots: p.MaxReboots,
 		NoticeEvery: map[string]time.Duration{},
 		Guard:       policy.Guard(p.Guard), Budget: policy.Budget(p.Budget), Kernels: policy.Kernels(p.Kernels),
 	}

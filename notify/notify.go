@@ -25,6 +25,22 @@ const (
 	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
 	Resumed Kind = "resumed" // the time that an answer of the site had gained is over
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
+
+	// Each type of issue has a kind of its own, named like it.
+	SiteDown        Kind = "sitedown"
+	BadHardware     Kind = "badhardware"
+	DNSError        Kind = "dnserror"
+	NodeConfig      Kind = "nodeconfig"
+	OldBootCD       Kind = "oldbootcd"
+	Failboot        Kind = "failboot"
+	Firewall        Kind = "firewall"
+	MinimalHardware Kind = "minimalhardware"
+	NoBlockDevice   Kind = "noblockdevice"
+	PCUMissing      Kind = "pcumissing"
+	Filesystem      Kind = "filesystem"
+
+	Held     Kind = "held"     // the fleet guard believes nothing of a sweep: to the admins
+	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins
 )
 
 // Notice is one message to the people of a site, or to the admins, before it is put into words.

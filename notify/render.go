@@ -178,6 +178,12 @@ func (n Notice) subject() string {
 			needs = "need"
 		}
 		return what + " " + needs + " an admin"
+	case SiteDown:
+		return "no node of the site answers"
+	case Held:
+		return "Monitor holds everything back"
+	case Repaired:
+		return "a penalty lifted by hand is in force again"
 	case ByHand:
 		return "please power-cycle " + what + " by hand"
 	case Penalty:
@@ -220,50 +226,6 @@ func count(n int, what string) string {
 
 func allOfType(items []Item, kind string) bool {
 	return !slices.ContainsFunc(items, func(i Item) bool { return i.Type != kind })
-}
-
-// state is the word for what is wrong with a target of an issue type.
-func state(kind string) string {
-	switch kind {
-	case "site":
-		return "short of working nodes"
-	case "pcudown":
-		return "out of order"
-	case "failboot":
-		return "stuck in debug mode"
-	case "firewall":
-		return "behind a firewall"
-	case "filesystem":
-		return "unable to write its disk"
-	case "badhardware", "minimalhardware", "noblockdevice":
-		return "short of working hardware"
-	case "dnserror":
-		return "unable to resolve names"
-	case "nodeconfig":
-		return "wrongly configured"
-	case "oldbootcd":
-		return "running an old boot CD"
-	}
-	return "down"
-}
-
-// fix is what people can do about an issue, unless the issue brings its own advice.
-func fix(item Item) string {
-	if item.Fix != "" {
-		return item.Fix
-	}
-	switch item.Type {
-	case "pcudown":
-		return "Please check that the power control unit has power and network, and that a browser or a telnet client " +
-			"reaches it with the user name and password that are registered at PlanetLab Central. Correct them there if they " +
-			"have changed, along with the model and the outlet of each node."
-	case "site":
-		return "Please bring back the nodes of the site that we have written about."
-	case "nodedown":
-		return "Please look at the machine itself. If it is off, switch it on. If it hangs, reset it. If it does not start, " +
-			"note what its screen says, check its network cable, and start it from its boot medium."
-	}
-	return "Please look at the machine itself, and tell us what you find by answering this message."
 }
 
 // site names the site the way its people know it.

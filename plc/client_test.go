@@ -73,16 +73,32 @@ func TestWrites(t *testing.T) {
 	if err := c.SetSiteEnabled(ctx, "princeton", false); err != nil || db.Get("Sites", "site_id", 1)["enabled"] != false || db.Get("Sites", "site_id", 2)["enabled"] != true {
 		t.Errorf("enabled: %v", err)
 	}
+	list, err := c.SlicesOfSite(ctx, "princeton")
+	if err != nil || len(list) != 2 || list[0].Suspended || list[1].Suspended {
+		t.Fatalf("slices %+v, %v", list, err)
+	}
+	names := []string{list[0].Name, list[1].Name, "a slice that is gone"}
+	if err := c.SuspendSlices(ctx, "princeton", nil); err != nil || db.Get("SliceTags", "value", "0") != nil {
+		t.Errorf("no names suspend something: %v", err)
+	}
 	for range 2 { // the second time there is nothing to do
-		if _, err := c.SuspendSlices(ctx, "princeton"); err != nil {
+		if err := c.SuspendSlices(ctx, "princeton", names); err != nil {
 			t.Fatal(err)
 		}
 	}
 	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "enabled", "value": "0"}) // as two callers at once leave it
-	if names, err := c.SuspendedSlices(ctx, "princeton"); err != nil || len(names) != 2 {
-		t.Errorf("suspended %v, %v", names, err)
+	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "exempt_slice_until", "value": "20261231"})
+	list, err = c.SlicesOfSite(ctx, "princeton")
+	if err != nil || !list[0].Suspended || !list[1].Suspended || list[0].ExemptUntil.IsZero() == list[1].ExemptUntil.IsZero() {
+		t.Errorf("slices %+v, %v", list, err)
 	}
-	if err := c.RestoreSlices(ctx, "princeton"); err != nil || db.Get("SliceTags", "value", "0") != nil {
+	if err := c.RestoreSlices(ctx, "princeton", names[:1]); err != nil {
+		t.Errorf("restore: %v", err)
+	}
+	if list, err = c.SlicesOfSite(ctx, "princeton"); err != nil || list[0].Suspended || !list[1].Suspended {
+		t.Errorf("restoring one leaves %+v, %v", list, err)
+	}
+	if err := c.RestoreSlices(ctx, "princeton", names[1:]); err != nil || db.Get("SliceTags", "value", "0") != nil {
 		t.Errorf("restore: %v", err)
 	}
 }

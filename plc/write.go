@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/policy"
 )
@@ -63,41 +66,56 @@ func (c *Client) SetSiteEnabled(ctx context.Context, loginBase string, enabled b
 	return nil
 }
 
-// SuspendSlices suspends every slice of a site that is not, by the tag enabled=0, and names those it suspended.
-func (c *Client) SuspendSlices(ctx context.Context, loginBase string) ([]string, error) {
-	slices, err := c.slicesOf(ctx, loginBase)
+// SliceState is a slice as far as its suspension goes.
+type SliceState struct {
+	Name        string
+	Suspended   bool
+	ExemptUntil time.Time
+}
+
+// SlicesOfSite reads the slices of a site, by name.
+func (c *Client) SlicesOfSite(ctx context.Context, loginBase string) ([]SliceState, error) {
+	ids, err := c.slicesOf(ctx, loginBase)
 	if err != nil {
 		return nil, err
 	}
-	var done []string
-	for id, name := range slices {
+	exempt, _, err := c.exemptions(ctx, "slice")
+	if err != nil {
+		return nil, err
+	}
+	var out []SliceState
+	for name, id := range ids {
 		tags, err := c.suspensions(ctx, id)
 		if err != nil {
-			return done, err
+			return nil, err
 		}
-		if len(tags) > 0 {
-			continue
-		}
-		if _, err := c.call(ctx, "AddSliceTag", id, "enabled", "0"); err != nil {
-			return done, err
-		}
-		if tags, err = c.suspensions(ctx, id); err != nil {
-			return done, err
-		} else if len(tags) == 0 {
-			return done, fmt.Errorf("plc: suspend %s: %w", name, ErrNotWritten)
-		}
-		done = append(done, name)
+		out = append(out, SliceState{Name: name, Suspended: len(tags) > 0, ExemptUntil: exempt[id]})
 	}
-	return done, nil
+	slices.SortFunc(out, func(a, b SliceState) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
 }
 
-// RestoreSlices lifts the suspension of every slice of a site: it deletes each of their enabled=0 tags, of which there may be several.
-func (c *Client) RestoreSlices(ctx context.Context, loginBase string) error {
-	slices, err := c.slicesOf(ctx, loginBase)
-	if err != nil {
+// SuspendSlices suspends those of a site's slices that are named and are not suspended yet, by the tag enabled=0.
+func (c *Client) SuspendSlices(ctx context.Context, loginBase string, names []string) error {
+	return c.eachSlice(ctx, loginBase, names, func(id int, name string) error {
+		tags, err := c.suspensions(ctx, id)
+		if err != nil || len(tags) > 0 {
+			return err
+		}
+		if _, err := c.call(ctx, "AddSliceTag", id, "enabled", "0"); err != nil {
+			return err
+		}
+		if tags, err = c.suspensions(ctx, id); err == nil && len(tags) == 0 {
+			err = fmt.Errorf("plc: suspend %s: %w", name, ErrNotWritten)
+		}
 		return err
-	}
-	for id, name := range slices {
+	})
+}
+
+// RestoreSlices lifts the suspension of those of a site's slices that are named: it deletes each of their enabled=0 tags, of which
+// there may be several. Slices that somebody else had suspended are not ours to name.
+func (c *Client) RestoreSlices(ctx context.Context, loginBase string, names []string) error {
+	return c.eachSlice(ctx, loginBase, names, func(id int, name string) error {
 		tags, err := c.suspensions(ctx, id)
 		if err != nil {
 			return err
@@ -107,35 +125,34 @@ func (c *Client) RestoreSlices(ctx context.Context, loginBase string) error {
 				return err
 			}
 		}
-		if tags, err = c.suspensions(ctx, id); err != nil {
-			return err
-		} else if len(tags) > 0 {
-			return fmt.Errorf("plc: restore %s: %w", name, ErrNotWritten)
+		if tags, err = c.suspensions(ctx, id); err == nil && len(tags) > 0 {
+			err = fmt.Errorf("plc: restore %s: %w", name, ErrNotWritten)
+		}
+		return err
+	})
+}
+
+// eachSlice does something to the slices that are named and that PLC still has. No names: nothing.
+func (c *Client) eachSlice(ctx context.Context, loginBase string, names []string, do func(id int, name string) error) error {
+	if len(names) == 0 {
+		return nil
+	}
+	ids, err := c.slicesOf(ctx, loginBase)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if id, there := ids[name]; there {
+			if err := do(id, name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// SuspendedSlices names the slices of a site that are suspended.
-func (c *Client) SuspendedSlices(ctx context.Context, loginBase string) ([]string, error) {
-	slices, err := c.slicesOf(ctx, loginBase)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for id, name := range slices {
-		tags, err := c.suspensions(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if len(tags) > 0 {
-			out = append(out, name)
-		}
-	}
-	return out, nil
-}
-
-func (c *Client) slicesOf(ctx context.Context, loginBase string) (map[int]string, error) {
+// slicesOf gives the ids of a site's slices by their names.
+func (c *Client) slicesOf(ctx context.Context, loginBase string) (map[string]int, error) {
 	site, err := c.one(ctx, "GetSites", "site_id", loginBase, "site_id")
 	if err != nil {
 		return nil, err
@@ -145,9 +162,9 @@ func (c *Client) slicesOf(ctx context.Context, loginBase string) (map[int]string
 		return nil, err
 	}
 	rows, err := rowsOf("GetSlices", v, "slice_id")
-	out := map[int]string{}
+	out := map[string]int{}
 	for _, r := range rows {
-		out[r.int("slice_id")] = r.str("name")
+		out[r.str("name")] = r.int("slice_id")
 	}
 	return out, err
 }

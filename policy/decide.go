@@ -18,33 +18,6 @@ func no(until time.Time, format string, a ...any) Decision {
 	return Decision{Until: until, Reason: fmt.Sprintf(format, a...)}
 }
 
-// Verdict is a problem that has passed its threshold.
-type Verdict struct {
-	Type   string
-	Target string
-	Node   string
-	Site   string
-	PCU    string
-	Reason string
-}
-
-// NodeVerdict says whether nodedown may open for a node that a sweep just saw.
-func NodeVerdict(n Numbers, host, site string, r NodeRecord, f Finding, now time.Time) (Verdict, bool) {
-	age := now.Sub(r.Changed)
-	if !r.Status.Bad() || f.Firewall || age < n.NodeDownAfter {
-		return Verdict{}, false
-	}
-	return Verdict{Type: "nodedown", Target: host, Node: host, Site: site, Reason: fmt.Sprintf("%s for %s: %s", r.Status, n.Days(age), f.Reason)}, true
-}
-
-// PCUVerdict says whether pcudown may open for a PCU whose dry run a sweep just tried.
-func PCUVerdict(n Numbers, name, site string, r PCURecord, why string, now time.Time) (Verdict, bool) {
-	if r.Status != IsDown {
-		return Verdict{}, false
-	}
-	return Verdict{Type: "pcudown", Target: name, PCU: name, Site: site, Reason: fmt.Sprintf("%s for %s: %s", r.Status, n.Days(now.Sub(r.Changed)), why)}, true
-}
-
 // MayActFacts are what forbids Monitor to act on a target.
 type MayActFacts struct {
 	NodeExemptUntil, SiteExemptUntil time.Time
@@ -103,15 +76,20 @@ func MayReinstall(n Numbers, recent []time.Time, spent Spent, now time.Time) Dec
 	return yes("within the budget")
 }
 
-func tooOften(n Numbers, recent []time.Time, now time.Time) (Decision, bool) {
+// LikelyHardware says whether a node was power-cycled as often as may be and needs it again: no reboot will mend it.
+func LikelyHardware(n Numbers, recent []time.Time, now time.Time) (bool, string) {
 	count := 0
 	for _, t := range recent {
 		if now.Sub(t) < n.RebootWindow {
 			count++
 		}
 	}
-	if count >= n.MaxReboots {
-		return no(time.Time{}, "power-cycled %d times within %s: likely hardware, not another reboot", count, n.Days(n.RebootWindow)), false
+	return count >= n.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, n.Days(n.RebootWindow))
+}
+
+func tooOften(n Numbers, recent []time.Time, now time.Time) (Decision, bool) {
+	if hardware, why := LikelyHardware(n, recent, now); hardware {
+		return no(time.Time{}, "%s", why), false
 	}
 	return Decision{}, true
 }
@@ -127,23 +105,22 @@ func MayNotify(n Numbers, kind string, last, now time.Time) Decision {
 
 // SiteFacts are what a penalty is decided on.
 type SiteFacts struct {
-	Up                           int
-	Record                       SiteRecord
-	Pending, Exempt, Blacklisted bool
-	ExemptUntil                  time.Time
-	Created, LastRaise           time.Time
+	MayActFacts
+	Up                 int // nodes that are not down; blacklisted ones count as up
+	Record             SiteRecord
+	Pending            bool
+	Created, LastRaise time.Time
 }
 
 // MayPenalize says whether a site's penalty level may be raised by one step.
 func MayPenalize(n Numbers, s SiteFacts, spent Spent, now time.Time) Decision {
+	if may := MayAct(s.MayActFacts, now); !may.Do {
+		return may
+	}
 	down := now.Sub(s.Record.Changed)
 	switch {
 	case s.Pending:
 		return no(time.Time{}, "a pending site is never penalised")
-	case s.Exempt:
-		return no(s.ExemptUntil, "the site is exempt in PLC")
-	case s.Blacklisted:
-		return no(time.Time{}, "the site is blacklisted")
 	case s.Record.Status == New:
 		return no(s.Created.Add(n.SiteNew), "the site is new")
 	case s.Up >= n.SiteMinUp:
@@ -159,17 +136,6 @@ func MayPenalize(n Numbers, s SiteFacts, spent Spent, now time.Time) Decision {
 		return d
 	}
 	return yes(fmt.Sprintf("the site is down for %s with %d nodes up", n.Days(down), s.Up))
-}
-
-// FleetGuard doubts the observer first: when too much of the fleet is newly down, or PLC does not answer, nothing is done.
-func FleetGuard(n Numbers, newlyDown, fleet int, plcAnswers bool) Decision {
-	switch {
-	case !plcAnswers:
-		return no(time.Time{}, "PLC does not answer")
-	case newlyDown >= n.Guard.AtLeast && float64(newlyDown) > n.Guard.Share*float64(fleet):
-		return no(time.Time{}, "%d of %d nodes went down at once: the fault may be ours", newlyDown, fleet)
-	}
-	return yes("the fleet looks as it may")
 }
 
 // Top is the highest penalty level: slices suspended.

@@ -37,7 +37,18 @@ type NodeLook struct {
 	BootCD      string // id of the boot CD
 	Ports       map[int]string
 	Uptime      time.Duration
+	Name        string // what became of its name: NameMissing, NameMismatch, or anything else for nothing amiss
+	Resolves    string // ResolvesNot when it cannot resolve its boot server
+	BootServer  string
+	ReadOnly    []string // mount points of disks that are read-only
 }
+
+// What a look may say of names.
+const (
+	NameMissing  = "no entry"
+	NameMismatch = "mismatch"
+	ResolvesNot  = "fails"
+)
 
 // Finding is what policy makes of a look.
 type Finding struct {
@@ -106,12 +117,4 @@ func release(kernel string) string {
 		return words[2]
 	}
 	return kernel
-}
-
-// NodeUp says whether a node may be left alone: a fresh look found it running with its ports open.
-func NodeUp(_ NodeRecord, f Finding) (bool, string) {
-	if f.State == Boot {
-		return true, "up: " + f.Reason
-	}
-	return false, f.Reason
 }

@@ -4,7 +4,9 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,8 @@ type Numbers struct {
 	// Thresholds.
 	NodeDownAfter         time.Duration
 	FailbootAfter         time.Duration
+	TroubleAfter          time.Duration // firewall, filesystem and dnserror open when they are seen for this long
+	SiteOutageNodes       int           // so many nodes of a site that go down together, and no other up, are one story
 	SiteDownBeforePenalty time.Duration
 	PenaltyStep           time.Duration // between two penalty steps of one site
 
@@ -88,41 +92,60 @@ func Defaults(day time.Duration) Numbers {
 		DisabledRecent: d(60), GoodUptime: d(1),
 		PCUOnlineToGood: d(0.5), PCUOfflineToDown: d(2),
 		SiteMinUp: 2, SiteOnlineToGood: d(0.5), SiteOfflineToDown: d(0.5), SiteNew: d(30),
-		NodeDownAfter: d(1), FailbootAfter: d(0.25), SiteDownBeforePenalty: d(7), PenaltyStep: d(7),
-		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1), ReplyPause: d(30), TicketLook: d(0.5), GroupWait: d(5.0 / 1440),
+		NodeDownAfter: d(1), FailbootAfter: d(0.25), TroubleAfter: d(1), SiteOutageNodes: 3, SiteDownBeforePenalty: d(7), PenaltyStep: d(7),
+		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1),
+		ReplyPause: d(30), TicketLook: d(0.5), GroupWait: d(5.0 / 1440),
 		NoticeEvery: map[string]time.Duration{
 			"down": d(3.5), "badhardware": d(7), "nodeconfig": d(3.5), "oldbootcd": d(3.5), "dnserror": d(1),
 			"minimalhardware": d(7), "noblockdevice": d(3.5), "pcudown": d(3),
+			"sitedown": d(3.5), "failboot": d(3.5), "firewall": d(3.5), "pcumissing": d(7), "filesystem": d(3.5),
 		},
 		RebootWindow: d(7), MaxReboots: 2,
 		Guard:  Guard{Share: 0.2, AtLeast: 10},
 		Budget: Budget{RebootsFleet: 30, RebootsSite: 5, ReinstallsFleet: 10, ReinstallsSite: 2, PenaltiesFleet: 10, PenaltiesSite: 1},
 		Kernels: Kernels{
-			OldBootCD: []string{` 2\.4\.`, ` 2\.6\.8[.-]`},
-			OldProd:   []string{` 2\.6\.1[02]([.-]|$)`},
-			Current:   []string{` (2\.6\.(2[0-9]|3[0-9])|[3-9]\.\d+|\d\d\.\d+)[.-]`},
+			OldBootCD: []string{` 2\.4\.`, ` 2\.6\.8\b`},
+			OldProd:   []string{` 2\.6\.1[02]\b`},
+			Current:   []string{` (2\.6\.(2[0-9]|3[0-9])|[3-9]\.\d+|\d\d\.\d+)\b`},
 		},
 	}
 }
 
 // Validate says which number cannot be, by its name, or nil.
 func (n Numbers) Validate() error {
-	for name, d := range map[string]time.Duration{
-		"day": n.Day, "online_to_good": n.OnlineToGood, "offline_to_down": n.OfflineToDown, "failboot_to_down": n.FailbootToDown,
-		"safeboot_to_failboot": n.SafebootToFailboot, "disabled_to_down": n.DisabledToDown, "disabled_recent": n.DisabledRecent,
-		"good_uptime": n.GoodUptime, "pcu_online_to_good": n.PCUOnlineToGood, "pcu_offline_to_down": n.PCUOfflineToDown,
-		"site_online_to_good": n.SiteOnlineToGood, "site_offline_to_down": n.SiteOfflineToDown, "site_new": n.SiteNew,
-		"node_down_after": n.NodeDownAfter, "failboot_after": n.FailbootAfter, "site_down_before_penalty": n.SiteDownBeforePenalty,
-		"penalty_step": n.PenaltyStep, "machine_step": n.MachineStep, "people_step": n.PeopleStep, "admin_step": n.AdminStep,
-		"reboot_window": n.RebootWindow, "reply_pause": n.ReplyPause, "ticket_look": n.TicketLook,
+	type number struct {
+		name string
+		d    time.Duration
+	}
+	for _, x := range []number{
+		{"day", n.Day}, {"online_to_good", n.OnlineToGood}, {"offline_to_down", n.OfflineToDown}, {"failboot_to_down", n.FailbootToDown},
+		{"safeboot_to_failboot", n.SafebootToFailboot}, {"disabled_to_down", n.DisabledToDown}, {"disabled_recent", n.DisabledRecent},
+		{"good_uptime", n.GoodUptime}, {"pcu_online_to_good", n.PCUOnlineToGood}, {"pcu_offline_to_down", n.PCUOfflineToDown},
+		{"site_online_to_good", n.SiteOnlineToGood}, {"site_offline_to_down", n.SiteOfflineToDown}, {"site_new", n.SiteNew},
+		{"node_down_after", n.NodeDownAfter}, {"failboot_after", n.FailbootAfter}, {"trouble_after", n.TroubleAfter},
+		{"site_down_before_penalty", n.SiteDownBeforePenalty}, {"penalty_step", n.PenaltyStep}, {"machine_step", n.MachineStep},
+		{"people_step", n.PeopleStep}, {"admin_step", n.AdminStep}, {"reboot_window", n.RebootWindow},
+		{"reply_pause", n.ReplyPause}, {"ticket_look", n.TicketLook},
 	} {
-		if d <= 0 {
-			return fmt.Errorf("policy.%s must be above zero, not %s", name, d)
+		if x.d <= 0 {
+			return fmt.Errorf("policy.%s must be above zero, not %s", x.name, x.d)
+		}
+	}
+	for _, x := range []number{{"healthy_delay", n.HealthyDelay}, {"thanks_grace", n.ThanksGrace}, {"group_wait", n.GroupWait}} {
+		if x.d < 0 {
+			return fmt.Errorf("policy.%s must not be negative, as %s is", x.name, x.d)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(n.NoticeEvery)) {
+		if d := n.NoticeEvery[kind]; d < 0 {
+			return fmt.Errorf("policy.notice_every.%s must not be negative, as %s is", kind, d)
 		}
 	}
 	switch {
 	case n.SiteMinUp < 1:
 		return fmt.Errorf("policy.site_min_up must be at least 1, not %d", n.SiteMinUp)
+	case n.SiteOutageNodes < 2:
+		return fmt.Errorf("policy.site_outage_nodes must be at least 2, not %d", n.SiteOutageNodes)
 	case n.MaxReboots < 1:
 		return fmt.Errorf("policy.max_reboots must be at least 1, not %d", n.MaxReboots)
 	case n.Guard.Share <= 0 || n.Guard.Share > 1:
@@ -132,10 +155,17 @@ func (n Numbers) Validate() error {
 	case n.PeopleStep < n.MachineStep:
 		return fmt.Errorf("policy.people_step (%s) must not be shorter than policy.machine_step (%s)", n.PeopleStep, n.MachineStep)
 	}
-	for name, list := range map[string][]string{"old_bootcd": n.Kernels.OldBootCD, "old_prod": n.Kernels.OldProd, "current": n.Kernels.Current} {
-		for _, re := range list {
+	return n.Kernels.validate()
+}
+
+func (k Kernels) validate() error {
+	for _, x := range []struct {
+		name string
+		list []string
+	}{{"old_bootcd", k.OldBootCD}, {"old_prod", k.OldProd}, {"current", k.Current}} {
+		for _, re := range x.list {
 			if _, err := regexp.Compile(re); err != nil {
-				return fmt.Errorf("policy.kernels.%s: %w", name, err)
+				return fmt.Errorf("policy.kernels.%s: %w", x.name, err)
 			}
 		}
 	}

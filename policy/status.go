@@ -113,9 +113,7 @@ func NextNode(n Numbers, was NodeRecord, seen NodeSeen, now time.Time) (NodeReco
 	switch {
 	case r.Status == Online:
 		later(IsGood, n.OnlineToGood, r.Changed)
-	case r.Status == Disabled:
-		later(IsDown, n.DisabledToDown, now)
-	case r.Status == Offline && seen.NeverContacted && age >= n.DisabledToDown:
+	case r.Status == Disabled, r.Status == Offline && seen.NeverContacted: // a node that was never installed is not missed as soon
 		later(IsDown, n.DisabledToDown, now)
 	case r.Status == Offline:
 		later(IsDown, n.OfflineToDown, r.Changed)

@@ -139,27 +139,31 @@ func orderError(id string, err error) error {
 }
 
 func (a *app) issueOpen() *cobra.Command {
-	return &cobra.Command{
+	var known activities.IssueInput
+	cmd := &cobra.Command{
 		Use: "open TYPE TARGET", Short: "Open an issue by hand, as a sweep would", Args: takes("TYPE", "TARGET"), ValidArgsFunction: a.completeTarget(),
-		Long:    "Open an issue by hand, as a sweep would. An issue looks before it acts: one about a healthy target closes by itself.\nWhere one is open already, this says so and changes nothing.",
-		Example: "  monitor issue open nodedown planetlab1.example.edu\n  monitor issue open pcudown pcu1.example.edu",
+		Long: "Open an issue by hand, as a sweep would. An issue looks before it acts: one about a healthy target closes by itself.\nWhere one is open already, this says so and changes nothing.",
+		Example: `  monitor issue open nodedown planetlab1.example.edu
+  monitor issue open pcudown pcu1.example.edu
+  monitor issue open badhardware planetlab1.example.edu --cause "the SMART test failed" --evidence "sda: 212 pending sectors"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkType(args[0]); err != nil {
 				return err
 			}
 			return a.withTemporal(cmd.Context(), func(ctx context.Context, tc client.Client) error {
-				return a.openIssue(ctx, tc, args[0], args[1])
+				return a.openIssue(ctx, tc, args[0], args[1], known)
 			})
 		},
 	}
+	cmd.Flags().StringVar(&known.Cause, "cause", "", "`why` it is open (default what the last sweep saw)")
+	cmd.Flags().StringArrayVar(&known.Evidence, "evidence", nil, "a `line` for the people who are told; may be given again")
+	return cmd
 }
 
-func (a *app) openIssue(ctx context.Context, tc client.Client, typ, target string) error {
+func (a *app) openIssue(ctx context.Context, tc client.Client, typ, target string, known activities.IssueInput) error {
 	v := newView(typ + "/" + target)
-	in := activities.IssueInput{Node: target}
-	if typ == activities.PCUDownType {
-		in = activities.IssueInput{PCU: target}
-	}
+	in := activities.InputFor(typ, target)
+	in.Cause, in.Evidence = known.Cause, known.Evidence
 	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: v.ID, TaskQueue: activities.TaskQueue,
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

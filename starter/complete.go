@@ -63,8 +63,11 @@ func (a *app) completeKind(kinds []string, targets func(kind string) lister) cob
 
 func (a *app) completeTarget() cobra.CompletionFunc {
 	return a.completeKind(issueTypes(), func(typ string) lister {
-		if typ == activities.PCUDownType {
+		switch typ {
+		case activities.PCUDownType:
 			return pcuNames
+		case activities.SiteDownType:
+			return siteNames
 		}
 		return hostNames
 	})

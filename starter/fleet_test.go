@@ -226,7 +226,8 @@ func TestTabCompletes(t *testing.T) {
 		"issue close pcu|":                  "",
 		"issue show pcu|":                   "pcudown/pcu1.princeton.example",
 		"issue show a |":                    "",
-		"issue open |":                      "nodedown pcudown failboot",
+		"issue open |":                      strings.Join(issueTypes(), " "),
+		"issue open sitedown |":             "epfl princeton",
 		"issue open nodedown planet|":       host + " planetlab2.princeton.example planetlab1.epfl.example",
 		"issue open pcudown |":              "pcu1.princeton.example",
 		"issue list --site |":               "epfl princeton",
@@ -235,7 +236,7 @@ func TestTabCompletes(t *testing.T) {
 		"site show pr|":                     "princeton",
 		"blacklist add site |":              "epfl princeton",
 		"blacklist remove node planetlab2|": "planetlab2.princeton.example",
-		"ladders |":                         "nodedown pcudown failboot",
+		"ladders |":                         strings.Join(issueTypes(), " "),
 		"issue list -o |":                   "table json",
 	} {
 		line := strings.TrimSuffix(args, "|")

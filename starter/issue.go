@@ -35,8 +35,9 @@ type issueView struct {
 	Blocked string    `json:"blocked,omitempty"`
 	Outcome string    `json:"outcome,omitempty"`
 
-	Story   []workflows.Happening `json:"story,omitempty"`
-	Actions []store.Action        `json:"actions,omitempty"` // oldest first
+	Evidence []string              `json:"evidence,omitempty"`
+	Story    []workflows.Happening `json:"story,omitempty"`
+	Actions  []store.Action        `json:"actions,omitempty"` // oldest first
 }
 
 func viewOf(i store.Issue) issueView {
@@ -49,6 +50,7 @@ func viewOf(i store.Issue) issueView {
 // answer takes over what the issue's workflow says of itself.
 func (v *issueView) answer(s workflows.Status) {
 	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked, v.Story = s.Status, s.Level, s.Next, s.NextAt.UTC(), s.Blocked, s.Story
+	v.Evidence = s.Evidence
 	for _, t := range []struct {
 		to   *string
 		from string
@@ -213,6 +215,12 @@ func (a *app) drawIssue(v issueView) {
 	a.facts(row{"status", a.state(v.Status)}, row{"site", v.Site}, row{"cause", v.Cause}, row{"penalty", penalty},
 		row{"opened", a.when(v.Opened)}, row{"closed", a.when(v.Closed)}, row{"outcome", v.Outcome},
 		row{"next", v.Next}, row{"at", a.when(v.NextAt)}, row{"waits", v.Blocked})
+	if len(v.Evidence) > 0 {
+		a.heading("Evidence")
+		for _, line := range v.Evidence {
+			a.say("  %s", line)
+		}
+	}
 	if len(v.Story) > 0 {
 		a.heading("Story")
 		var rows []row

@@ -13,6 +13,8 @@ import (
 type ladderView struct {
 	Type  string     `json:"type"`
 	About string     `json:"about"`
+	Opens string     `json:"opens"`
+	Ends  string     `json:"ends"`
 	Rungs []rungView `json:"rungs"`
 }
 
@@ -25,7 +27,8 @@ type rungView struct {
 }
 
 func (a *app) ladders() *cobra.Command {
-	return &cobra.Command{
+	var markdown bool
+	cmd := &cobra.Command{
 		Use: "ladders [TYPE]", Short: "Print the action list of every issue type", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.fixed(issueTypes()...),
 		Long:    "Print the action list of every issue type, or of one, with the waits of the configured policy.\nNeither the database nor Temporal is asked.",
 		Example: "  monitor ladders\n  monitor ladders nodedown\n  monitor --set policy.people_step=3d ladders",
@@ -41,19 +44,26 @@ func (a *app) ladders() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			times := activities.TimesOf(cfg.Policy.Numbers())
+			if markdown {
+				a.say("%s", strings.TrimRight(workflows.Markdown(list, times), "\n"))
+				return nil
+			}
 			var views []ladderView
 			var texts []string
 			for _, l := range list {
 				views = append(views, viewOfLadder(l))
-				texts = append(texts, l.Print(activities.TimesOf(cfg.Policy.Numbers())))
+				texts = append(texts, l.Print(times))
 			}
 			return a.show(views, func() { a.say("%s", strings.TrimRight(strings.Join(texts, "\n"), "\n")) })
 		},
 	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print a page for people, as docs/ladders.md is")
+	return cmd
 }
 
 func viewOfLadder(l workflows.Ladder) ladderView {
-	v := ladderView{Type: l.Type, About: l.About}
+	v := ladderView{Type: l.Type, About: l.About, Opens: l.Opens, Ends: l.Ends}
 	for _, r := range l.Rungs {
 		v.Rungs = append(v.Rungs, rungView{r.String(), r.When, string(r.Do), r.Level, string(r.Yield)})
 	}

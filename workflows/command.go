@@ -46,6 +46,7 @@ var descriptions = map[string]string{
 	CommandClose:             "Close the issue now and release its hold on the site: {\"reason\",\"by\"}",
 	CommandSkip:              "Pass over the next rung; the wait before it stays: {\"reason\",\"by\"}",
 	activities.SignalCleared: "Sent by the sweep when the target is good again",
+	activities.SignalPCUBack: "Sent by the issue of a PCU that works again: what had to do without it is due now: {\"reason\"}",
 }
 
 func (is *issue) check(name string, c Command, now time.Time) error {
@@ -91,7 +92,7 @@ func (is *issue) resume(now time.Time) {
 		return
 	}
 	if !is.deadline.IsZero() {
-		is.deadline = is.deadline.Add(now.Sub(is.pausedAt))
+		is.deadline, is.resumeAt = is.deadline.Add(now.Sub(is.pausedAt)), is.resumeAt.Add(now.Sub(is.pausedAt))
 	}
 	is.status, is.pausedUntil, is.pauseReason = StatusOpen, time.Time{}, ""
 }
@@ -141,6 +142,13 @@ func (is *issue) listen(ctx workflow.Context) error {
 		if is.clearedAt.IsZero() {
 			is.clear(ctx, "the sweep saw it good again")
 		}
+		is.wake.SendAsync(struct{}{})
+	})
+	back := workflow.GetSignalChannelWithOptions(ctx, activities.SignalPCUBack, workflow.SignalChannelOptions{Description: descriptions[activities.SignalPCUBack]})
+	signals.AddReceive(back, func(ch workflow.ReceiveChannel, _ bool) {
+		var c Command
+		ch.Receive(ctx, &c)
+		is.pcuBack = c.String()
 		is.wake.SendAsync(struct{}{})
 	})
 	is.signals = signals

@@ -13,6 +13,8 @@ func Failboot() Ladder {
 	return Ladder{
 		Type:  activities.FailbootType,
 		About: "a node is stuck in debug mode",
+		Opens: "the node has been in debug mode for policy.failboot_after, 0.25 d by default, and not from an old boot CD",
+		Ends:  "a look finds the node running, all its ports open",
 		Rungs: []Rung{
 			{Do: Bootman, Yield: HalfStep},
 			{Do: Bootman, Yield: HalfStep},

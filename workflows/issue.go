@@ -82,11 +82,16 @@ type issue struct {
 	clearedAt             time.Time
 	closing               string // why the issue ends without a look
 
-	rebooted bool
-	told     bool
-	level    int
-	tried    []string
-	story    []Happening
+	rounds    int       // how often the machine rungs were gone back to
+	pcuBack   string    // why the machine rungs are due again
+	back      int       // where to go on after them; 0: nowhere
+	resumeAt  time.Time // and when
+	rebooted  bool
+	bootState string // what PLC had before a rung set the node disabled
+	told      bool
+	level     int
+	tried     []string
+	story     []Happening
 
 	wake    workflow.Channel
 	signals workflow.Selector
@@ -104,6 +109,9 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 		return Result{}, err
 	}
 	for {
+		if is.pcuBack != "" {
+			is.goBack(ctx)
+		}
 		if err := is.publish(ctx); err != nil {
 			return Result{}, err
 		}
@@ -142,11 +150,49 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 	}
 }
 
+// key names the effect of the next rung in the ledger. A rung that is done once more on purpose has another one.
+func (is *issue) key() string {
+	key := fmt.Sprintf("%s/%s/%d.%d", is.ref.ID, is.ref.Run, is.rung, is.tries)
+	if is.rounds > 0 {
+		key += fmt.Sprintf(".%d", is.rounds)
+	}
+	return key
+}
+
 func (is *issue) next() Rung { return is.ladder.Rungs[is.rung] }
 
 func (is *issue) advance() {
 	is.tries = 0
 	is.rung = min(is.rung+1, len(is.ladder.Rungs)-1)
+	if is.back > 0 && is.rung >= is.ladder.machineRungs() {
+		is.rung, is.back, is.deadline = is.back, 0, later(is.deadline, is.resumeAt)
+		is.changed, is.stale = true, true
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// goBack returns to the machine rungs of an issue that had to pass them for want of its PCU. What it had reached with people
+// goes on after them, and not sooner than it was due.
+func (is *issue) goBack(ctx workflow.Context) {
+	why := is.pcuBack
+	is.pcuBack = ""
+	if n := is.ladder.machineRungs(); n == 0 || is.rung < n || is.rebooted {
+		return
+	}
+	is.tell(ctx, "back to "+is.ladder.Rungs[0].String()+": "+why)
+	is.back, is.resumeAt, is.rung, is.tries = is.rung, is.deadline, 0, 0
+	is.rounds++
+	is.deadline, is.blocked = workflow.Now(ctx), ""
+	if is.status == StatusPaused { // a resume moves what is due by the length of the pause
+		is.deadline = is.pausedAt
+	}
+	is.changed, is.stale = true, true
 }
 
 func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
@@ -171,7 +217,7 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	rung, index := is.next(), is.rung
 	in := activities.RungInput{
 		Ref: is.ref, When: rung.When, Rebooted: is.rebooted, Level: rung.Level, Since: is.opened, Tried: is.tried, Evidence: is.evidence,
-		Key:      fmt.Sprintf("%s/%s/%d.%d", is.ref.ID, is.ref.Run, is.rung, is.tries),
+		Key:      is.key(),
 		Forecast: is.forecast(ctx),
 		Rung:     rung.String(), Then: is.ladder.after(is.rung).String(), Yield: rung.Yield.of(is.times), Held: is.level, Cause: is.cause,
 	}
@@ -191,10 +237,13 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	case activities.Acted:
 		is.tried = append(is.tried, rung.String()+": "+res.Reason)
 		is.rebooted = is.rebooted || rung.Do == Reboot && !res.Asked
+		if res.BootState != "" {
+			is.bootState = res.BootState
+		}
 		if is.rung == index { // an operator's skip may have moved on meanwhile
 			is.advance()
 		}
-		is.deadline = now.Add(rung.Yield.of(is.times))
+		is.deadline = later(is.deadline, now.Add(rung.Yield.of(is.times)))
 	case activities.Passed:
 		if is.rung == index {
 			is.advance()
@@ -244,7 +293,7 @@ func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result
 	var a *activities.Activities
 	var res activities.RungResult
 	err := workflow.ExecuteActivity(quick(ctx, "let go: "+outcome), a.LetGo, activities.LetGoInput{
-		Ref: is.ref, Told: is.told, Force: force, Outcome: outcome, Since: is.opened,
+		Ref: is.ref, Told: is.told, Force: force, Outcome: outcome, Since: is.opened, BootState: is.bootState,
 		Key: fmt.Sprintf("%s/%s/let-go.%d", is.ref.ID, is.ref.Run, len(is.story)),
 	}).Get(ctx, &res)
 	if err != nil {
@@ -256,6 +305,9 @@ func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result
 		return Result{}, nil
 	}
 	is.status, is.level, is.changed, is.stale = StatusClosed, 0, true, true
+	if is.bootState != "" {
+		is.tell(ctx, res.Reason)
+	}
 	is.tell(ctx, "closed: "+outcome)
 	is.closing = outcome
 	if err := is.publish(ctx); err != nil {

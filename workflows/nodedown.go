@@ -11,6 +11,8 @@ func NodeDown() Ladder {
 	return Ladder{
 		Type:  activities.NodeDownType,
 		About: "a node has stopped answering",
+		Opens: "the node has been offline or down for policy.node_down_after, 1 d by default, and not for a firewall",
+		Ends:  "a look finds the node running, all its ports open",
 		Rungs: []Rung{
 			{When: []string{activities.PCUOK}, Do: Reboot, Yield: MachineStep},
 			{When: []string{activities.PCUOK, activities.RebootFailed}, Do: Reinstall, Yield: MachineStep},

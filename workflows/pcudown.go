@@ -11,6 +11,8 @@ func PCUDown() Ladder {
 	return Ladder{
 		Type:  activities.PCUDownType,
 		About: "a power control unit fails its dry run",
+		Opens: "the dry run of the PCU has failed for policy.pcu_offline_to_down, 2 d by default, or nodedown finds that it fails",
+		Ends:  "a dry run passes",
 		Rungs: []Rung{
 			{Do: Email, Yield: PeopleStep},
 			{Do: Email, Level: 1, Yield: PeopleStep},

@@ -24,6 +24,7 @@ type SiteState struct {
 	Applied   activities.Applied `json:"applied"`
 	NextTry   time.Time          `json:"next_try,omitzero"`   // a refused raise is asked for again then
 	NextLower time.Time          `json:"next_lower,omitzero"` // and so is a refused fall
+	NextCheck time.Time          `json:"next_check,omitzero"` // the level that holds is read back from PLC then
 	Reason    string             `json:"reason"`              // why the level is what it is
 	Steps     int                `json:"steps"`               // numbers the site's own effects
 
@@ -44,7 +45,8 @@ type SiteState struct {
 
 type site struct {
 	SiteState
-	wake workflow.Channel
+	checks bool // whether this run reads its level back; runs that began before it could do not
+	wake   workflow.Channel
 }
 
 // Site is the entity site/<login_base>: it owns the penalty level, the ticket and the mail. It starts with the first issue that
@@ -71,6 +73,8 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 			} else {
 				err = s.step(ctx, s.Level+1)
 			}
+		case due(s.checkAt(), now):
+			err = s.readBack(ctx)
 		case due(s.mailAt(), now):
 			err = s.mail(ctx, now)
 		case due(s.lookAt(), now):
@@ -103,6 +107,7 @@ func (s *site) setup(ctx workflow.Context) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
+	s.checks = workflow.GetVersion(ctx, "read penalties back", workflow.DefaultVersion, 1) >= 1
 	var a *activities.Activities
 	if s.Times.Day == 0 {
 		if err := workflow.ExecuteActivity(quick(ctx, "read policy"), a.SitePolicy).Get(ctx, &s.Times); err != nil {
@@ -144,7 +149,7 @@ func sooner(a, b time.Time) time.Time {
 
 // wakeAt is when the site next has something to do by itself.
 func (s *site) wakeAt() time.Time {
-	at := sooner(s.mailAt(), s.lookAt())
+	at := sooner(sooner(s.mailAt(), s.lookAt()), s.checkAt())
 	if s.rises() {
 		at = sooner(at, s.NextTry)
 	}
@@ -168,11 +173,47 @@ func (s *site) step(ctx workflow.Context, to int) error {
 	if err != nil {
 		return err
 	}
+	return s.took(ctx, res, to)
+}
+
+// checkAt is when the level that holds is read back from PLC.
+func (s *site) checkAt() time.Time {
+	if !s.checks || s.Level == 0 {
+		return time.Time{}
+	}
+	return s.NextCheck
+}
+
+// readBack looks once a day at what the level holds in PLC; what somebody lifted by hand is applied again there, and a site that is
+// exempt by now is let go.
+func (s *site) readBack(ctx workflow.Context) error {
+	s.Steps++
+	var a *activities.Activities
+	var res activities.PenaltyResult
+	err := workflow.ExecuteActivity(quick(ctx, fmt.Sprintf("read penalty %d back", s.Level)), a.CheckPenalty, activities.PenaltyInput{
+		Site: s.Site, Key: s.key(ctx), From: s.Level, To: s.Level, Applied: s.Applied, Reason: s.holders(),
+	}).Get(ctx, &res)
+	if err != nil {
+		return err
+	}
+	s.NextCheck = workflow.Now(ctx).Add(s.Times.Day)
+	if res.Level < s.Level {
+		return s.took(ctx, res, res.Level)
+	}
+	s.Applied = res.Applied
+	if res.Reason != "" {
+		s.Reason = res.Reason
+	}
+	return nil
+}
+
+// took takes over what became of the level, and gathers what there is to say about it.
+func (s *site) took(ctx workflow.Context, res activities.PenaltyResult, to int) error {
 	now, was := workflow.Now(ctx), s.Level
 	s.Level, s.Applied, s.Reason = res.Level, res.Applied, res.Reason
 	switch {
 	case s.Level > was:
-		s.LastRaise, s.NextTry = now, now.Add(s.Times.PenaltyStep)
+		s.LastRaise, s.NextTry, s.NextCheck = now, now.Add(s.Times.PenaltyStep), now.Add(s.Times.Day)
 		s.gather(now, activities.Lean{Kind: "penalty", Level: s.Level, Evidence: []string{res.Reason}, Since: now})
 	case s.Level < was && s.Level == 0:
 		s.gather(now, activities.Lean{Kind: "cleared", Level: was, Evidence: []string{res.Reason}, Since: now})

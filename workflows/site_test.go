@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
@@ -28,6 +29,10 @@ type siteplay struct {
 	tries  []activities.MailInput
 	may    func(activities.PenaltyInput) (bool, time.Time)
 
+	checks []string // "<day> level <n>" of every look at what holds
+	// check, if set, answers instead of "all as it should be".
+	check func(activities.PenaltyInput) activities.PenaltyResult
+
 	tracker   bool            // there is a Request Tracker
 	away      [2]float64      // days between which it, or the mail server, does not answer
 	out       map[string]bool // keys of messages that got out
@@ -42,6 +47,7 @@ func newSite(t *testing.T) *siteplay {
 	var suite testsuite.WorkflowTestSuite
 	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{}}
 	p.SetTestTimeout(time.Minute)
+	p.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	p.RegisterWorkflowWithOptions(workflows.Site, workflow.RegisterOptions{Name: activities.SiteType})
 	p.RegisterActivity(&activities.Activities{})
 	p.SetStartWorkflowOptions(startOptions("site/huji"))
@@ -56,6 +62,13 @@ func newSite(t *testing.T) *siteplay {
 		applied := in.Applied
 		applied.Disabled = in.To > 0
 		return activities.PenaltyResult{Level: in.To, Applied: applied, Reason: in.Reason}, nil
+	})
+	p.OnActivity("CheckPenalty", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
+		p.checks = append(p.checks, fmt.Sprintf("%.2f level %d", p.day(), in.From))
+		if p.check != nil {
+			return p.check(in), nil
+		}
+		return activities.PenaltyResult{Level: in.From, Applied: in.Applied}, nil
 	})
 	p.OnActivity("SendNotices", mock.Anything, mock.Anything).Return(p.send)
 	p.OnActivity("FollowTicket", mock.Anything, mock.Anything).Return(p.follow)
@@ -282,5 +295,46 @@ func TestALongLifeGoesOnInANewRunWithEverythingItKnew(t *testing.T) {
 	}
 	if state.Level != 1 || state.Holds[node(1).ID] != 1 || !state.Applied.Disabled || state.Site != "huji" {
 		t.Errorf("carried over %+v", state)
+	}
+}
+
+func TestAPenaltyIsReadBackEveryDayThatItHolds(t *testing.T) {
+	p := newSite(t)
+	p.lean(0, 1, 1)
+	p.check = func(in activities.PenaltyInput) activities.PenaltyResult {
+		res := activities.PenaltyResult{Level: in.From, Applied: in.Applied}
+		if len(p.checks) == 2 {
+			res.Applied.Slices, res.Reason = []string{"huji_new"}, "somebody lifted it by hand"
+		}
+		return res
+	}
+	p.release(3.5, 1)
+	s := p.run()
+	if want := []string{"1.00 level 1", "2.00 level 1", "3.00 level 1"}; !slices.Equal(p.checks, want) {
+		t.Errorf("read back %q, want %q", p.checks, want)
+	}
+	if want := []string{"0.00 0->1", "3.50 1->0"}; !slices.Equal(p.levels, want) || !slices.Equal(s.Applied.Slices, []string{"huji_new"}) {
+		t.Errorf("levels %q, and what was repaired is forgotten: %+v", p.levels, s.Applied)
+	}
+}
+
+func TestASiteThatBecomesExemptIsLetGoAndAskedForAgainLater(t *testing.T) {
+	p := newSite(t)
+	p.lean(0, 1, 1)
+	exempt := func() bool { return p.day() > 1.5 && p.day() < 20 }
+	p.check = func(in activities.PenaltyInput) activities.PenaltyResult {
+		if exempt() {
+			return activities.PenaltyResult{Reason: "the site is exempt in PLC", Until: p.start.Add(20 * day)}
+		}
+		return activities.PenaltyResult{Level: in.From, Applied: in.Applied}
+	}
+	p.may = func(activities.PenaltyInput) (bool, time.Time) { return !exempt(), p.start.Add(20 * day) }
+	p.release(22, 1)
+	p.run()
+	if want := []string{"0.00 0->1", "7.00 0->1", "20.00 0->1", "22.00 1->0"}; !slices.Equal(p.levels, want) {
+		t.Errorf("levels %q, want %q", p.levels, want)
+	}
+	if len(p.mails) < 2 || p.mails[1] != "2.00 level 1: cleared" {
+		t.Errorf("mails %q", p.mails)
 	}
 }

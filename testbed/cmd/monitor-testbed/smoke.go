@@ -45,7 +45,7 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return []scenario{
+	return append([]scenario{
 		{"a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
 		{"a reboot does not help, the reinstall does", reinstallHelps},
 		{"a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
@@ -56,13 +56,13 @@ func scenarios() []scenario {
 		{"a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
 		{"the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
 		{"a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
-	}
+	}, typeScenarios()...)
 }
 
 func smoke(ctx context.Context, out io.Writer, histories string) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
-	r, err := rig.Start(ctx, rig.Options{Log: out})
+	r, err := rig.Start(ctx, rig.Options{Log: out, Sites: smokeSites()})
 	if err != nil {
 		return err
 	}

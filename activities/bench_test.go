@@ -1,0 +1,216 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/pglocal"
+)
+
+// bench is the activities on a small world: real Postgres, nodes that listen, PCUs that switch, PLC and a mailbox. Only Temporal is
+// a fake, which notes what it is asked.
+type bench struct {
+	*testing.T
+	*Activities
+	w  *testbed.World
+	tc *fakeTemporal
+}
+
+// fakeTemporal notes what is started, signalled and leant on.
+type fakeTemporal struct {
+	client.Client
+	started []string // "<id> <cause>"
+	signals []string // "<id> <name>"
+	updates []any
+}
+
+func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(IssueInput).Cause))
+	return nil, nil
+}
+
+func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ any) error {
+	f.signals = append(f.signals, id+" "+name)
+	return nil
+}
+
+func (f *fakeTemporal) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any, ...any) client.WithStartWorkflowOperation {
+	return nil
+}
+
+func (f *fakeTemporal) UpdateWithStartWorkflow(_ context.Context, o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	f.updates = append(f.updates, o.UpdateOptions.Args[0])
+	return answered{}, nil
+}
+
+type answered struct{ client.WorkflowUpdateHandle }
+
+func (answered) Get(context.Context, any) error { return nil }
+
+const (
+	site = "huji"
+	sick = "planetlab1.huji.example"
+	pcu  = "pcu.huji.example"
+)
+
+func newBench(t *testing.T, sites ...testbed.Site) *bench {
+	t.Helper()
+	t.Parallel() // they wait for machines most of the time
+	if sites == nil {
+		sites = []testbed.Site{{Login: site, Nodes: 2}}
+	}
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := testbed.Start(testbed.Options{Sites: sites, BootTime: 300 * time.Millisecond, Root: key.PublicKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, w.PLCCA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api, err := plc.New(plc.Options{URL: w.PLC, Username: testbed.PLCUser, Password: testbed.PLCPassword, CAFile: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Options{URL: pglocal.ForTest(t), Key: bytes.Repeat([]byte{7}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mail, err := notify.NewSender(notify.Options{Addr: w.Mail.Addr(), From: "monitor@plc.example", TLS: "none", Mode: "live", Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcus, err := pcucontrol.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{T: t, w: w, tc: &fakeTemporal{}}
+	b.Activities = &Activities{
+		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),
+		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
+	}
+	b.sync()
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// sync takes PLC over into the store.
+func (b *bench) sync() {
+	b.Helper()
+	snap, err := b.PLC.Snapshot(b.Context())
+	b.must(err)
+	b.must(b.Store.SaveSnapshot(b.Context(), snap))
+}
+
+// was makes a node, PCU or site have been something for so many days.
+func (b *bench) was(kind, target string, status policy.Status, days float64) {
+	b.Helper()
+	r := policy.Record{Status: status, Changed: time.Now().Add(-time.Duration(days * 24 * float64(time.Hour)))}
+	b.must(b.Store.SaveChanges(b.Context(), []store.Change{{Kind: kind, Target: target, Record: r, Reason: "as the test has it"}}, time.Now()))
+}
+
+// open puts an issue into the store, as if its workflow were running.
+func (b *bench) open(id, typ, node string) {
+	b.Helper()
+	_, target, _ := strings.Cut(id, "/")
+	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: id, RunID: "r", Type: typ, Target: target, Node: node, Site: site, PCU: b.pcuID(), Status: "open", Opened: time.Now()}))
+}
+
+func (b *bench) closed(id string) {
+	b.Helper()
+	i, err := b.Store.Issue(b.Context(), id)
+	b.must(err)
+	i.Status, i.Closed = "closed", time.Now()
+	b.must(b.Store.UpdateIssue(b.Context(), i))
+}
+
+func (b *bench) pcuID() int {
+	p, err := b.Store.PCUByName(b.Context(), pcu)
+	b.must(err)
+	return p.PCUID
+}
+
+// ask is a rung's input about the sick node.
+func (b *bench) ask(typ, key string, when ...string) RungInput {
+	ref := Ref{ID: typ + "/" + sick, Run: "run", Type: typ, Node: sick, Site: site, PCU: pcu, PCUID: b.pcuID()}
+	return RungInput{Ref: ref, Key: ref.ID + "/run/" + key, When: when, Since: time.Now().Add(-72 * time.Hour), Rung: "a rung", Then: "the next"}
+}
+
+// ledger lists "<kind> <outcome>" of an issue's actions, oldest first.
+func (b *bench) ledger(issue string) []string {
+	b.Helper()
+	list, err := b.Store.Actions(b.Context(), store.ActionFilter{Issue: issue})
+	b.must(err)
+	var out []string
+	for _, a := range list {
+		out = append(out, strings.TrimSpace(a.Kind+" "+a.Outcome))
+	}
+	slices.Reverse(out)
+	return out
+}
+
+func (b *bench) wantLedger(issue string, want ...string) {
+	b.Helper()
+	if got := b.ledger(issue); !slices.Equal(got, want) {
+		b.Errorf("the ledger of %s says %q, want %q", issue, got, want)
+	}
+}
+
+func (b *bench) want(res RungResult, err error, outcome, says string) {
+	b.Helper()
+	if err != nil || res.Outcome != outcome || !strings.Contains(res.Reason, says) {
+		b.Errorf("answered %+v, %v; want %s because of %q", res, err, outcome, says)
+	}
+}
+
+func (b *bench) wantCuts(n int) {
+	b.Helper()
+	if got := b.w.PowerCuts(sick); got != n {
+		b.Errorf("its power was cut %d times, want %d", got, n)
+	}
+}
+
+func (b *bench) subjects() []string {
+	var out []string
+	for _, m := range b.w.Mail.Messages() {
+		out = append(out, m.Subject)
+	}
+	return out
+}

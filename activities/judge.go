@@ -1,0 +1,265 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// judgement is what one sweep makes of what it saw.
+type judgement struct {
+	changes  []store.Change
+	verdicts []policy.Verdict
+	nodes    map[string]policy.NodeFacts
+	pcus     map[string]bool // name -> its dry run passes
+	sites    map[string]*policy.SiteSeen
+	up       map[string]int // nodes of a site that are not down, for its status
+	running  map[string]int // nodes of a site that run
+}
+
+// Judge turns what a sweep saw into statuses, asks the fleet guard, then opens and clears issues.
+func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
+	now := a.now()
+	var res SweepResult
+	j := judgement{
+		nodes: map[string]policy.NodeFacts{}, pcus: map[string]bool{}, sites: map[string]*policy.SiteSeen{},
+		up: map[string]int{}, running: map[string]int{},
+	}
+	if err := a.judgeNodes(ctx, plan, now, &j, &res); err != nil {
+		return res, err
+	}
+	if err := a.judgePCUs(ctx, plan, now, &j, &res); err != nil {
+		return res, err
+	}
+	var seen []policy.SiteSeen
+	for _, s := range j.sites {
+		seen = append(seen, *s)
+	}
+	if guard := policy.FleetGuard(a.Numbers, seen, plan.PLC == "ok"); !guard.Do {
+		// Nothing of this sweep is believed, not even the statuses: the next sweep looks again.
+		res.Held = guard.Reason
+		return res, a.hold(ctx, plan, guard.Reason)
+	}
+	sites, err := a.Store.Sites(ctx)
+	if err != nil {
+		return res, err
+	}
+	for _, s := range sites {
+		record, reason := policy.NextSite(a.Numbers, s.Record, j.up[s.LoginBase], s.Created, now)
+		if record != s.Record {
+			j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
+		}
+	}
+	if err := a.Store.SaveChanges(ctx, j.changes, now); err != nil {
+		return res, err
+	}
+	return res, a.openAndClear(ctx, j, now, &res)
+}
+
+func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j *judgement, res *SweepResult) error {
+	nodes, err := a.Store.Nodes(ctx, 0, 1<<30)
+	if err != nil {
+		return err
+	}
+	listed, err := a.blacklistedNodes(ctx, now)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.SeenAt.Before(plan.Started) {
+			continue // not looked at in this sweep, as a node that PLC has just gained
+		}
+		seen := policy.NodeSeen{State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero()}
+		record, reason := policy.NextNode(a.Numbers, n.Record, seen, now)
+		if record != n.Record {
+			j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Reason: reason})
+		}
+		facts := policy.NodeFacts{
+			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Troubles: troublesOf(n),
+			Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
+		}
+		j.nodes[n.Hostname] = facts
+		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Numbers, facts, now)...)
+		if record.Status.Fine() {
+			res.Up++
+		}
+		if listed[n.Hostname] || record.Status != policy.IsDown {
+			j.up[n.Site]++
+		}
+		if n.State == policy.Boot {
+			j.running[n.Site]++
+		}
+		if !listed[n.Hostname] && record.Status != policy.Disabled {
+			j.miss(n, record)
+		}
+		res.Nodes++
+	}
+	return nil
+}
+
+// miss counts a node that should run into what the sweep saw of its site.
+func (j *judgement) miss(n store.Node, now policy.Record) {
+	s := j.sites[n.Site]
+	if s == nil {
+		s = &policy.SiteSeen{Site: n.Site}
+		j.sites[n.Site] = s
+	}
+	s.Nodes++
+	if now.Status.Bad() && n.State == policy.Down && !n.Firewall {
+		s.Missed = append(s.Missed, now.Changed)
+	}
+	if n.Record.Status.Fine() && now.Status == policy.Offline {
+		s.NewlyDown++
+	}
+}
+
+func (a *Activities) judgePCUs(ctx context.Context, plan Plan, now time.Time, j *judgement, res *SweepResult) error {
+	pcus, err := a.Store.PCUs(ctx, 0, 1<<30)
+	if err != nil {
+		return err
+	}
+	for _, p := range pcus {
+		if p.SeenAt.Before(plan.Started) {
+			continue
+		}
+		record, reason := policy.NextPCU(a.Numbers, p.Record, p.OK, now)
+		if record != p.Record {
+			j.changes = append(j.changes, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record, Record: record, Reason: reason})
+		}
+		j.pcus[p.Name] = record.Status.Fine()
+		if v, open := policy.PCUVerdict(a.Numbers, p.Name, p.Site, record, p.Reason, now); open {
+			j.verdicts = append(j.verdicts, v)
+		}
+		res.PCUs++
+	}
+	return nil
+}
+
+// hold writes down that the fleet guard believes nothing of a sweep, and tells the admins when it begins to.
+func (a *Activities) hold(ctx context.Context, plan Plan, reason string) error {
+	earlier, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
+	if err != nil {
+		return err
+	}
+	key := "guard/" + plan.Started.UTC().Format(time.RFC3339Nano)
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "guard", Reason: reason}); err != nil {
+		return err
+	}
+	a.Log.Warn("the fleet guard holds everything back", "reason", reason)
+	if len(a.Admins) > 0 && (len(earlier) == 0 || earlier[0].Key == key) {
+		_, err := a.send(ctx, notify.Notice{
+			Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
+			Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{reason}}},
+		}, nil)
+		if err != nil {
+			a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
+		}
+	}
+	return a.Store.Outcome(ctx, key, store.Skipped, reason)
+}
+
+// openAndClear starts what is not open yet and tells open issues whose target has become good.
+func (a *Activities) openAndClear(ctx context.Context, j judgement, now time.Time, res *SweepResult) error {
+	open, err := a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30})
+	if err != nil {
+		return err
+	}
+	isOpen := map[string]bool{}
+	for _, i := range open {
+		isOpen[i.ID] = true
+		if !j.mended(i) || i.Next == Recovering {
+			continue
+		}
+		if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalCleared, nil); err != nil {
+			a.Log.Warn("an issue could not be told that its target is good", "issue", i.ID, "error", err)
+			continue
+		}
+		res.Cleared++
+	}
+	fresh := map[string][]policy.Verdict{}
+	var types []string
+	for _, v := range a.oneStory(j, isOpen, now) {
+		if isOpen[v.Type+"/"+v.Target] {
+			continue
+		}
+		if fresh[v.Type] == nil {
+			types = append(types, v.Type)
+		}
+		fresh[v.Type] = append(fresh[v.Type], v)
+	}
+	for _, typ := range types {
+		if d := policy.MayOpenMany(a.Numbers, typ, len(fresh[typ]), res.Nodes); !d.Do {
+			a.Log.Warn("issues of one type are held back", "reason", d.Reason)
+			if err := a.skipToday(ctx, typ, Ref{}, d.Reason, now); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, v := range fresh[typ] {
+			if err := a.openOne(ctx, v, now, res); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mended says whether the sweep saw the target of an issue good.
+func (j judgement) mended(i store.Issue) bool {
+	switch i.Type {
+	case PCUDownType:
+		return j.pcus[i.Target]
+	case SiteDownType:
+		return j.running[i.Target] > 0
+	}
+	facts, seen := j.nodes[i.Node]
+	if !seen {
+		return false
+	}
+	good, _ := policy.Mended(i.Type, facts)
+	return good
+}
+
+// oneStory replaces what is wrong at a site that went down as a whole by that one story, and holds the rest of it back.
+func (a *Activities) oneStory(j judgement, isOpen map[string]bool, now time.Time) []policy.Verdict {
+	dark := map[string]bool{}
+	var out []policy.Verdict
+	for name, s := range j.sites {
+		v, outage, open := policy.SiteOutage(a.Numbers, *s, now)
+		if dark[name] = outage || isOpen[SiteDownType+"/"+name]; open {
+			out = append(out, v)
+		}
+	}
+	for _, v := range j.verdicts {
+		if !dark[v.Site] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (a *Activities) openOne(ctx context.Context, v policy.Verdict, now time.Time, res *SweepResult) error {
+	ref := Ref{ID: v.Type + "/" + v.Target, Type: v.Type, Node: v.Node, Site: v.Site, PCU: v.PCU}
+	decision, err := a.mayAct(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if !decision.Do {
+		return a.skipToday(ctx, ref.ID, ref, "not opened: "+decision.Reason, now)
+	}
+	if err := a.openIssue(ctx, v.Type, ref, v.Reason, nil); err != nil {
+		return err
+	}
+	res.Opened++
+	return nil
+}
+
+// skipToday says once a policy day why something is not done.
+func (a *Activities) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
+	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Numbers.Day).UTC().Format(time.RFC3339)), ref, reason)
+}

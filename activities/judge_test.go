@@ -1,0 +1,154 @@
+package activities
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+)
+
+// looks writes into the store what a sweep would have seen of every node: silent ones, and those that run.
+func (b *bench) looks(silent func(host string) bool) Plan {
+	b.Helper()
+	plan := Plan{Started: time.Now().Add(-time.Second), PLC: "ok"}
+	nodes, err := b.Store.Nodes(b.Context(), 0, 1000)
+	b.must(err)
+	var looks []store.NodeLook
+	for _, n := range nodes {
+		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.Boot, Category: policy.CategoryProd, Reason: "boot", Detail: []byte(`{}`)}
+		if silent(n.Hostname) {
+			l.State, l.Category, l.Reason = policy.Down, policy.CategoryError, "no ssh: timeout"
+		}
+		looks = append(looks, l)
+	}
+	b.must(b.Store.SaveNodeLooks(b.Context(), looks))
+	pcus, err := b.Store.PCUs(b.Context(), 0, 1000)
+	b.must(err)
+	var tests []store.PCULook
+	for _, p := range pcus {
+		tests = append(tests, store.PCULook{PCUID: p.PCUID, At: time.Now(), OK: !silent(p.Name), Reason: "as the test has it"})
+	}
+	b.must(b.Store.SavePCULooks(b.Context(), tests))
+	return plan
+}
+
+func (b *bench) judge(silent func(host string) bool) SweepResult {
+	b.Helper()
+	res, err := b.Judge(b.Context(), b.looks(silent))
+	b.must(err)
+	return res
+}
+
+func at(sites ...string) func(string) bool {
+	return func(host string) bool {
+		return slices.ContainsFunc(sites, func(s string) bool { return strings.HasSuffix(host, "."+s+".example") })
+	}
+}
+
+func TestASweepJudgesTheFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	sites := []testbed.Site{{Login: "chennai", Nodes: 40}, {Login: "huji", Nodes: 4}, {Login: "oslo", Nodes: 4}, {Login: "quito", Nodes: 4}, {Login: "uba", Nodes: 4, NoPCU: true}}
+	b := newBench(t, sites...)
+	ctx := b.Context()
+	all := func(login string, n int, status policy.Status, days float64) {
+		for i := 1; i <= n; i++ {
+			b.was("node", fmt.Sprintf("planetlab%d.%s.example", i, login), status, days)
+		}
+	}
+	for _, s := range sites {
+		all(s.Login, s.Nodes, policy.IsGood, 30)
+	}
+	status := func(host string) policy.Status {
+		n, err := b.Store.Node(ctx, host)
+		b.must(err)
+		return n.Record.Status
+	}
+
+	t.Run("an observer that sees every site dark believes nothing, and says so once", func(t *testing.T) {
+		for range 2 {
+			res := b.judge(func(string) bool { return true })
+			if res.Held == "" || res.Opened > 0 || status("planetlab1.chennai.example") != policy.IsGood {
+				t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
+			}
+		}
+		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "holds everything back") {
+			t.Errorf("the admins got %q", got)
+		}
+	})
+	b.SweepEvery = 0 // the hold is over
+
+	t.Run("a power cut at one large site is believed", func(t *testing.T) {
+		res := b.judge(at("chennai"))
+		if res.Held != "" || status("planetlab1.chennai.example") != policy.Offline || res.Opened != 0 {
+			t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
+		}
+	})
+	t.Run("it opens one story, not forty, and none for its PCU", func(t *testing.T) {
+		all("chennai", 40, policy.IsDown, 2.5)
+		b.was("pcu", "1001", policy.IsDown, 2.5)
+		b.judge(at("chennai"))
+		if len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], "sitedown/chennai none of its 40 nodes answers for 2.5 d") {
+			t.Errorf("started %q", b.tc.started)
+		}
+	})
+	t.Run("it stays one story while that is open", func(t *testing.T) {
+		b.tc.started = nil
+		b.open("sitedown/chennai", SiteDownType, "")
+		b.judge(func(host string) bool { return at("chennai")(host) && host != "planetlab7.chennai.example" })
+		if len(b.tc.started) > 0 || !slices.Equal(b.tc.signals, []string{"sitedown/chennai cleared"}) {
+			t.Errorf("started %q, told %q", b.tc.started, b.tc.signals)
+		}
+	})
+	t.Run("nodes that stay silent get issues of their own when it is closed", func(t *testing.T) {
+		b.closed("sitedown/chennai")
+		b.judge(func(host string) bool {
+			return host == "planetlab1.chennai.example" || host == "planetlab2.chennai.example"
+		})
+		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/planetlab1.chennai.example") {
+			t.Errorf("started %q", b.tc.started)
+		}
+		b.tc.started = nil
+	})
+	t.Run("what is exempt is not opened, and the ledger says why, once a day", func(t *testing.T) {
+		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
+		b.was("node", "planetlab1.oslo.example", policy.IsDown, 5)
+		for range 2 {
+			b.judge(func(host string) bool { return host == "planetlab1.oslo.example" })
+		}
+		b.wantLedger("nodedown/planetlab1.oslo.example", "skip skipped")
+		if len(b.tc.started) > 0 {
+			t.Errorf("started %q", b.tc.started)
+		}
+	})
+	t.Run("a node without a PCU is missed as well as its PCU", func(t *testing.T) {
+		b.was("node", "planetlab1.uba.example", policy.IsDown, 5)
+		b.judge(func(host string) bool { return host == "planetlab1.uba.example" })
+		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/") || !strings.HasPrefix(b.tc.started[1], "pcumissing/planetlab1.uba.example") {
+			t.Errorf("started %q", b.tc.started)
+		}
+		b.tc.started = nil
+	})
+	t.Run("when our name server fails, no site hears of it", func(t *testing.T) {
+		plan := b.looks(func(string) bool { return false })
+		nodes, err := b.Store.Nodes(ctx, 0, 1000)
+		b.must(err)
+		var looks []store.NodeLook
+		for _, n := range nodes {
+			looks = append(looks, store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.Boot, Category: policy.CategoryProd, Reason: "boot",
+				Detail: fmt.Appendf(nil, `{"troubles":{"dnserror":{"since":%q,"reason":"its name does not resolve"}}}`, time.Now().Add(-48*time.Hour).Format(time.RFC3339))})
+		}
+		b.must(b.Store.SaveNodeLooks(ctx, looks))
+		_, err = b.Judge(ctx, plan)
+		b.must(err)
+		if len(b.tc.started) > 0 {
+			t.Errorf("started %q", b.tc.started)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package activities
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+// hung makes the sick node hang, as the last sweeps saw it, with a PCU that works.
+func (b *bench) hung() {
+	b.Helper()
+	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
+	b.was("node", sick, policy.IsDown, 3)
+	b.pcuIs(policy.IsGood)
+}
+
+func (b *bench) pcuIs(s policy.Status) {
+	b.Helper()
+	b.was("pcu", strconv.Itoa(b.pcuID()), s, 3)
+}
+
+func TestANodeIsPowerCycledOnceAndOnlyForGoodReason(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	ctx := b.Context()
+	issue := NodeDownType + "/" + sick
+	b.pcuIs(policy.IsGood)
+
+	res, err := b.Reboot(ctx, b.ask(NodeDownType, "0", PCUOK))
+	b.want(res, err, Good, "up")
+	b.wantCuts(0)
+	b.wantLedger(issue)
+
+	b.hung()
+	b.open(SiteDownType+"/"+site, SiteDownType, "")
+	res, err = b.Reboot(ctx, b.ask(NodeDownType, "site", PCUOK))
+	b.want(res, err, Wait, "sitedown/huji speaks for it")
+	b.closed(SiteDownType + "/" + site)
+	b.open(PCUDownType+"/"+pcu, PCUDownType, "")
+	res, err = b.Reboot(ctx, b.ask(NodeDownType, "1", PCUOK))
+	b.want(res, err, Passed, "pcudown/pcu.huji.example is open")
+	b.closed(PCUDownType + "/" + pcu)
+	b.open(FirewallType+"/"+sick, FirewallType, sick)
+	res, err = b.Reboot(ctx, b.ask(NodeDownType, "2", PCUOK))
+	b.want(res, err, Passed, "no reboot mends a firewall")
+	b.closed(FirewallType + "/" + sick)
+	b.pcuIs(policy.Offline)
+	res, err = b.Reboot(ctx, b.ask(NodeDownType, "3", PCUOK))
+	b.want(res, err, Passed, "is offline")
+	b.pcuIs(policy.IsGood)
+	b.wantCuts(0)
+
+	in := b.ask(NodeDownType, "4", PCUOK)
+	for range 3 { // the first, and two retries that lost the answer
+		res, err = b.Reboot(ctx, in)
+		b.want(res, err, Acted, "read back on")
+	}
+	b.wantCuts(1)
+	time.Sleep(500 * time.Millisecond)
+	res, err = b.Reinstall(ctx, b.ask(NodeDownType, "5", PCUOK))
+	b.want(res, err, Acted, "read back on")
+	if state := b.w.DB.Get("Nodes", "hostname", sick)["boot_state"]; state != "reinstall" && state != "boot" {
+		t.Errorf("PLC has it at %v", state)
+	}
+	b.wantCuts(2)
+	for _, key := range []string{"6", "7"} { // no third in a week, and the admins hear of it once
+		res, err = b.Reboot(ctx, b.ask(NodeDownType, key, PCUOK))
+		b.want(res, err, Passed, "power-cycled 2 times within 7 d: likely hardware")
+	}
+	b.wantCuts(2)
+	b.wantLedger(issue, "reboot done", "reinstall done", "flag done", "skip skipped", "skip skipped")
+	if got := b.subjects(); len(got) != 1 {
+		t.Errorf("mail is %q, want one to the admins", got)
+	}
+}
+
+func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	intend := func(in RungInput) {
+		_, _, err := b.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "reboot", Issue: in.Ref.ID, Node: sick, Site: site})
+		b.must(err)
+	}
+
+	in := b.ask(NodeDownType, "0", PCUOK) // a worker died after it gave the command, and the outlet is on
+	intend(in)
+	res, err := b.Reboot(ctx, in)
+	b.want(res, err, Acted, "not repeated")
+	b.wantCuts(0)
+	b.wantLedger(in.Ref.ID, "reboot ambiguous")
+
+	in = b.ask(NodeDownType, "1", PCUOK) // another died between off and on
+	intend(in)
+	p, err := b.Store.PCU(ctx, b.pcuID())
+	b.must(err)
+	outlet, err := b.drive(ctx, p, 1)
+	b.must(err)
+	_, err = outlet.do(ctx, b.PCUs.TurnOff)
+	b.must(err)
+	res, err = b.Reboot(ctx, in)
+	b.want(res, err, Acted, "found off after a lost answer and turned on")
+	b.wantCuts(1)
+	if status, err := outlet.do(ctx, b.PCUs.Status); err != nil || status.After != pcucontrol.On {
+		t.Errorf("the outlet is left %+v, %v", status, err)
+	}
+	b.wantLedger(in.Ref.ID, "reboot ambiguous", "reboot done")
+}
+
+func TestAFirewallIsNotMendedByPower(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Firewalled, Healer: testbed.Nobody}))
+	b.was("node", sick, policy.IsDown, 3)
+	b.pcuIs(policy.IsGood)
+	res, err := b.Reboot(b.Context(), b.ask(NodeDownType, "0", PCUOK))
+	b.want(res, err, Passed, "behind a firewall")
+	b.wantCuts(0)
+}
+
+func TestWhatForbidsActingIsLookedAtBeforeEveryRung(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	rungs := map[string]func(RungInput) (RungResult, error){
+		"reboot":    func(in RungInput) (RungResult, error) { return b.Reboot(ctx, in) },
+		"reinstall": func(in RungInput) (RungResult, error) { return b.Reinstall(ctx, in) },
+		"email":     func(in RungInput) (RungResult, error) { return b.Email(ctx, in) },
+		"flag":      func(in RungInput) (RungResult, error) { return b.Flag(ctx, in) },
+		"pcudown":   func(in RungInput) (RungResult, error) { return b.OpenPCUDown(ctx, in) },
+	}
+	forbidden := func(because, says string) {
+		for name, rung := range rungs {
+			res, err := rung(b.ask(NodeDownType, because+" "+name, PCUOK))
+			b.want(res, err, Wait, says)
+		}
+	}
+	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "new board"}))
+	forbidden("listed node", "blacklisted: new board")
+	b.must(b.Store.RemoveBlacklist(ctx, "node", sick))
+	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
+	forbidden("downtime", "in a downtime: moving")
+	b.must(b.Store.RemoveBlacklist(ctx, "site", site))
+	_, _, err := b.Store.Intent(ctx, store.Action{Key: "guard/1", Kind: "guard", Reason: "half the fleet is gone"})
+	b.must(err)
+	forbidden("guard", "half the fleet is gone")
+	b.SweepEvery = 0 // the hold is over
+	b.w.Exempt(site, time.Now().AddDate(0, 1, 0))
+	b.sync()
+	forbidden("exempt", "the site is exempt in PLC")
+	b.wantCuts(0)
+	if got := b.subjects(); len(got) > 0 || len(b.tc.started) > 0 || len(b.tc.updates) > 0 {
+		t.Errorf("mailed %q, started %q, leant %v", got, b.tc.started, b.tc.updates)
+	}
+}

@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheDefaultsAreTheNumbersOfTheOriginalPolicy(t *testing.T) {
+	n := Defaults(day)
+	if err := n.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		d    time.Duration
+		days float64
+	}{
+		"online is good after": {n.OnlineToGood, 0.5}, "offline is down after": {n.OfflineToDown, 2}, "failboot is down after": {n.FailbootToDown, 30},
+		"safeboot is failboot after": {n.SafebootToFailboot, 60}, "disabled is down after": {n.DisabledToDown, 60}, "an uptime is good over": {n.GoodUptime, 1},
+		"a PCU is good after": {n.PCUOnlineToGood, 0.5}, "a PCU is down after": {n.PCUOfflineToDown, 2},
+		"a site is good after": {n.SiteOnlineToGood, 0.5}, "a site is down after": {n.SiteOfflineToDown, 0.5}, "a site is new for": {n.SiteNew, 30},
+		"nodedown opens after": {n.NodeDownAfter, 1}, "failboot opens after": {n.FailbootAfter, 0.25},
+		"a site is penalised after": {n.SiteDownBeforePenalty, 7}, "a step follows after": {n.PenaltyStep, 7},
+		"a machine is given": {n.MachineStep, 1}, "people are given": {n.PeopleStep, 7}, "thanks go out after": {n.ThanksGrace, 1},
+	} {
+		if got := c.d.Hours() / 24; got != c.days {
+			t.Errorf("%s %g d, want %g d", name, got, c.days)
+		}
+	}
+	if n.SiteMinUp != 2 || n.Guard != (Guard{0.2, 10}) || n.Hour() != time.Hour {
+		t.Errorf("a site needs %d nodes, the guard is %+v, an hour %s", n.SiteMinUp, n.Guard, n.Hour())
+	}
+	if short := Defaults(3 * time.Second); short.OfflineToDown != 6*time.Second || short.Hour() != 125*time.Millisecond {
+		t.Errorf("in a demo offline is down after %s, an hour is %s", short.OfflineToDown, short.Hour())
+	}
+}
+
+func TestANumberThatCannotBeIsNamed(t *testing.T) {
+	for want, spoil := range map[string]func(*Numbers){
+		"policy.day must be above zero, not 0s":                          func(n *Numbers) { n.Day = 0 },
+		"policy.offline_to_down must be above zero, not -1s":             func(n *Numbers) { n.OfflineToDown = -time.Second },
+		"policy.trouble_after must be above zero":                        func(n *Numbers) { n.TroubleAfter = 0 },
+		"policy.reboot_window must be above zero":                        func(n *Numbers) { n.RebootWindow = 0 },
+		"policy.healthy_delay must not be negative":                      func(n *Numbers) { n.HealthyDelay = -1 },
+		"policy.group_wait must not be negative":                         func(n *Numbers) { n.GroupWait = -1 },
+		"policy.notice_every.down must not be negative":                  func(n *Numbers) { n.NoticeEvery = map[string]time.Duration{"down": -1} },
+		"policy.site_min_up must be at least 1, not 0":                   func(n *Numbers) { n.SiteMinUp = 0 },
+		"policy.site_outage_nodes must be at least 2, not 1":             func(n *Numbers) { n.SiteOutageNodes = 1 },
+		"policy.max_reboots must be at least 1, not 0":                   func(n *Numbers) { n.MaxReboots = 0 },
+		"policy.guard.share must lie above 0 and be at most 1, not 0":    func(n *Numbers) { n.Guard.Share = 0 },
+		"policy.guard.share must lie above 0 and be at most 1, not 1.01": func(n *Numbers) { n.Guard.Share = 1.01 },
+		"policy.guard.at_least must be at least 1, not 0":                func(n *Numbers) { n.Guard.AtLeast = 0 },
+		"policy.people_step (1h0m0s) must not be shorter":                func(n *Numbers) { n.PeopleStep = time.Hour },
+		"policy.kernels.old_bootcd: error parsing regexp":                func(n *Numbers) { n.Kernels.OldBootCD = []string{"("} },
+		"policy.kernels.old_prod: error parsing regexp":                  func(n *Numbers) { n.Kernels.OldProd = []string{"a", "["} },
+		"policy.kernels.current: error parsing regexp":                   func(n *Numbers) { n.Kernels.Current = []string{"*"} },
+	} {
+		n := Defaults(day)
+		spoil(&n)
+		if err := n.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("says %v, want %s", err, want)
+		}
+	}
+	n := Defaults(day)
+	n.HealthyDelay, n.ThanksGrace, n.GroupWait, n.Guard.Share, n.MachineStep, n.PeopleStep = 0, 0, 0, 1, time.Hour, time.Hour
+	if err := n.Validate(); err != nil {
+		t.Errorf("numbers at their bounds are refused: %v", err)
+	}
+}
+
+func TestDaysAreWrittenAsPeopleSayThem(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0 d", 6 * time.Hour: "0.25 d", day: "1 d", 10 * day: "10 d", 100 * day: "100 d", 36 * time.Hour: "1.5 d", time.Minute: "0 d"} {
+		if got := numbers.Days(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
