@@ -62,6 +62,10 @@ func (a *Activities) enable(ctx context.Context, in LetGoInput) (string, error) 
 		return "", err
 	}
 	key, reason := in.Key+"/enable", "set back to "+in.BootState+" in PLC"
+	if a.observes() {
+		reason = "observe mode: it would be " + reason
+		return reason, a.skip(ctx, key, in.Ref, reason)
+	}
 	_, existed, err := a.Store.Intent(ctx, store.Action{
 		Key: key, Kind: "enable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: reason + ": " + in.Outcome,
 	})
