@@ -20,7 +20,7 @@ func TestFailbootAsksBootmanForTwoDaysBeforeItAsksPeople(t *testing.T) {
 		"2.00 send email",
 		"9.00 send email, apply penalty",
 		"16.00 send email, apply second penalty",
-		"23.00 send email, apply second penalty",
+		"23.00 send email",
 		"30.00 flag for admin",
 		"31.00 flag for admin",
 	)

@@ -17,7 +17,7 @@ func Filesystem() Ladder {
 			{Do: Email, Yield: PeopleStep},
 			{Do: Email, Level: 1, Yield: PeopleStep},
 			{Do: Email, Level: 2, Yield: PeopleStep},
-			{Do: Email, Level: 2, Yield: PeopleStep},
+			{Do: Email, Yield: PeopleStep},
 			{Do: Flag, Yield: AdminStep},
 		},
 	}

@@ -21,7 +21,7 @@ func ladder(typ string) workflows.Ladder {
 
 // climbs are the lists as people are written to about them: mail, mail and a penalty, mail and the second, mail, and the admins.
 var (
-	leans = []string{"0.00 send email", "7.00 send email, apply penalty", "14.00 send email, apply second penalty", "21.00 send email, apply second penalty", "28.00 flag for admin", "29.00 flag for admin"}
+	leans = []string{"0.00 send email", "7.00 send email, apply penalty", "14.00 send email, apply second penalty", "21.00 send email", "28.00 flag for admin", "29.00 flag for admin"}
 	asks  = []string{"0.00 send email", "7.00 send email", "14.00 flag for admin", "15.00 flag for admin"}
 )
 
@@ -34,7 +34,7 @@ func TestEveryTypeClimbsItsList(t *testing.T) {
 		"unknownsequence": {"0.00 flag for admin", "1.00 flag for admin"},
 		"nodedown": {
 			"0.00 if pcu ok: reboot", "1.00 if pcu ok and reboot failed: set rins, reboot", "2.00 create_issue pcudown", "2.00 send email",
-			"9.00 send email, apply penalty", "16.00 send email, apply second penalty", "23.00 send email, apply second penalty",
+			"9.00 send email, apply penalty", "16.00 send email, apply second penalty", "23.00 send email",
 			"30.00 flag for admin", "31.00 flag for admin",
 		},
 	} {
@@ -90,7 +90,7 @@ func TestLaddersPrintAsTheNoteHasThem(t *testing.T) {
         yield 7 d (people step)
     send email, apply second penalty
         yield 7 d (people step)
-    send email, apply second penalty
+    send email
         yield 7 d (people step)
     flag for admin
         yield 1 d (admin step)

@@ -18,7 +18,7 @@ func SiteDown() Ladder {
 			{Do: Email, Yield: PeopleStep},
 			{Do: Email, Level: 1, Yield: PeopleStep},
 			{Do: Email, Level: 2, Yield: PeopleStep},
-			{Do: Email, Level: 2, Yield: PeopleStep},
+			{Do: Email, Yield: PeopleStep},
 			{Do: Flag, Yield: AdminStep},
 		},
 	}

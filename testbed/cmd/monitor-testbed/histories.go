@@ -69,7 +69,7 @@ func export(ctx context.Context, r *rig.Rig, id, run, file string) error {
 		}
 		h.Events = append(h.Events, e)
 	}
-	text, err := temporalproto.CustomJSONMarshalOptions{Indent: " "}.Marshal(&h)
+	text, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(&h)
 	if err != nil {
 		return err
 	}
