@@ -151,4 +151,20 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 			t.Errorf("started %q", b.tc.started)
 		}
 	})
+	t.Run("what an operator vouches for is believed, and the ledger says who says so", func(t *testing.T) {
+		plan := b.looks(func(string) bool { return true })
+		plan.Believe = "the fibre to the east is cut"
+		res, err := b.Judge(ctx, plan)
+		b.must(err)
+		acts, err := b.Store.Actions(ctx, store.ActionFilter{Kind: "believe"})
+		b.must(err)
+		if res.Held != "" || status("planetlab3.quito.example") != policy.Offline || len(acts) != 1 || acts[0].Reason != plan.Believe {
+			t.Errorf("held %q, the node is %s, the ledger says %+v", res.Held, status("planetlab3.quito.example"), acts)
+		}
+		plan = b.looks(func(string) bool { return true })
+		plan.PLC, plan.Believe = "no answer", "it was rebooted"
+		if res, err := b.Judge(ctx, plan); err != nil || res.Held != "PLC does not answer" {
+			t.Errorf("with PLC away: held %q, %v", res.Held, err)
+		}
+	})
 }

@@ -294,8 +294,15 @@ type Batch struct {
 	Limit int   `json:"limit"`
 }
 
+// SweepInput starts a sweep; the schedule gives none.
+type SweepInput struct {
+	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the sweep's news pass.
+	Believe string `json:"believe,omitempty"`
+}
+
 // Plan is what a sweep will look at.
 type Plan struct {
+	Believe string    `json:"believe,omitempty"`
 	Started time.Time `json:"started"`
 	Nodes   []Batch   `json:"nodes"`
 	PCUs    []Batch   `json:"pcus"`

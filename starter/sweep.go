@@ -27,18 +27,23 @@ type sweepView struct {
 }
 
 func (a *app) sweep() *cobra.Command {
-	return &cobra.Command{
+	var believe string
+	cmd := &cobra.Command{
 		Use: "sweep", Short: "Look at the whole fleet now, and wait for what comes of it", Args: takes(),
 		Long: "Start a sweep now by the schedule that the worker keeps, show how far it is, and print its result.\n" +
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
-		Example: "  monitor sweep\n  monitor sweep -o json",
+		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tc, err := a.openTemporal(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer tc.Close()
-			w, err := a.trigger(cmd.Context(), tc)
+			start := a.trigger
+			if cmd.Flags().Changed("believe") {
+				start = believed(believe)
+			}
+			w, err := start(cmd.Context(), tc)
 			if err != nil {
 				return err
 			}
@@ -48,6 +53,24 @@ func (a *app) sweep() *cobra.Command {
 			}
 			return a.show(v, func() { a.drawSweep(v) })
 		},
+	}
+	cmd.Flags().StringVar(&believe, "believe", "", "take for true what the fleet guard doubts; the `reason` goes into the ledger")
+	return cmd
+}
+
+// believed starts a sweep beside the schedule, on an operator's word.
+func believed(reason string) func(context.Context, client.Client) (client.ScheduleWorkflowExecution, error) {
+	return func(ctx context.Context, tc client.Client) (none client.ScheduleWorkflowExecution, err error) {
+		if strings.TrimSpace(reason) == "" {
+			return none, badInput("--believe needs a reason: the ledger keeps it")
+		}
+		run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: activities.SweepType + "-believed", TaskQueue: activities.TaskQueue, StaticSummary: "look at the whole fleet, and believe it: " + reason,
+		}, activities.SweepType, activities.SweepInput{Believe: reason})
+		if err != nil {
+			return none, fmt.Errorf("start a sweep: %w", err)
+		}
+		return client.ScheduleWorkflowExecution{WorkflowID: run.GetID(), FirstExecutionRunID: run.GetRunID()}, nil
 	}
 }
 

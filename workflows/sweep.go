@@ -15,7 +15,7 @@ const batchesAtOnce = 8
 
 // Sweep looks at the whole fleet once. Its history grows with batches, not with nodes, and no observation passes
 // through it: activities write what they see straight into the store.
-func Sweep(ctx workflow.Context) (activities.SweepResult, error) {
+func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResult, error) {
 	var a *activities.Activities
 	var plan activities.Plan
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -27,6 +27,7 @@ func Sweep(ctx workflow.Context) (activities.SweepResult, error) {
 	if err := workflow.ExecuteActivity(ctx, a.SyncPLC).Get(ctx, &plan); err != nil {
 		return activities.SweepResult{}, err
 	}
+	plan.Believe = in.Believe
 	type look struct {
 		activity any
 		batch    activities.Batch
