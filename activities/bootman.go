@@ -70,17 +70,23 @@ func (a *Activities) bootman(ctx context.Context, in RungInput) (RungResult, err
 }
 
 // inDebugMode says whether a node that was down is worked on in debug mode by now. Its power is not cut under a repair, and
-// nobody is told twice.
-func (a *Activities) inDebugMode(ctx context.Context, ref Ref) (string, error) {
-	if ref.Type != NodeDownType {
+// nobody is told twice. One that has fallen silent since, and was not just repaired, is down again: bootman cannot enter it.
+func (a *Activities) inDebugMode(ctx context.Context, in RungInput) (string, error) {
+	if in.Ref.Type != NodeDownType {
 		return "", nil
 	}
-	id := FailbootType + "/" + ref.Node
-	issue, err := a.Store.Issue(ctx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && issue.Status == "closed" {
-		return "", nil
+	id := FailbootType + "/" + in.Ref.Node
+	open, err := a.isOpen(ctx, id)
+	if err != nil || !open {
+		return "", err
 	}
-	return "it is in debug mode: " + id + " speaks for it", err
+	if !in.seen.facts.Finding.Alive() {
+		repairs, err := a.Store.BootRepairs(ctx, in.Ref.Node, a.now().Add(-a.Numbers.MachineStep))
+		if err != nil || len(repairs) == 0 {
+			return "", err
+		}
+	}
+	return "it is in debug mode: " + id + " speaks for it", nil
 }
 
 // visit is a node that was entered for a rung and read to its end.

@@ -19,16 +19,15 @@ type judgement struct {
 	pcus     map[string]bool // name -> its dry run passes
 	sites    map[string]*policy.SiteSeen
 	up       map[string]int // nodes of a site that are not down, for its status
-	running  map[string]int // nodes of a site that run
 }
 
 // Judge turns what a sweep saw into statuses, asks the fleet guard, then opens and clears issues.
 func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
+	defer beat(ctx)()
 	now := a.now()
 	var res SweepResult
 	j := judgement{
-		nodes: map[string]policy.NodeFacts{}, pcus: map[string]bool{}, sites: map[string]*policy.SiteSeen{},
-		up: map[string]int{}, running: map[string]int{},
+		nodes: map[string]policy.NodeFacts{}, pcus: map[string]bool{}, sites: map[string]*policy.SiteSeen{}, up: map[string]int{},
 	}
 	if err := a.judgeNodes(ctx, plan, now, &j, &res); err != nil {
 		return res, err
@@ -38,7 +37,9 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 	}
 	var seen []policy.SiteSeen
 	for _, s := range j.sites {
-		seen = append(seen, *s)
+		if s.Nodes > 0 {
+			seen = append(seen, *s)
+		}
 	}
 	if plan.Believe != "" {
 		seen = nil
@@ -98,6 +99,7 @@ func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j
 			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Troubles: troublesOf(n),
 			Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
 		}
+		_, facts.Finding.Locked = facts.Troubles[NodeConfigType]
 		j.nodes[n.Hostname] = facts
 		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Numbers, facts, now)...)
 		if record.Status.Fine() {
@@ -106,29 +108,30 @@ func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j
 		if listed[n.Hostname] || record.Status != policy.IsDown {
 			j.up[n.Site]++
 		}
-		if n.State == policy.Boot {
-			j.running[n.Site]++
-		}
-		if !listed[n.Hostname] && record.Status != policy.Disabled {
-			j.miss(n, record)
-		}
+		j.see(n, facts, !listed[n.Hostname] && record.Status != policy.Disabled)
 		res.Nodes++
 	}
 	return nil
 }
 
-// miss counts a node that should run into what the sweep saw of its site.
-func (j *judgement) miss(n store.Node, now policy.Record) {
+// see counts a node into what the sweep saw of its site; one that should run, among those that may be missed.
+func (j *judgement) see(n store.Node, now policy.NodeFacts, should bool) {
 	s := j.sites[n.Site]
 	if s == nil {
 		s = &policy.SiteSeen{Site: n.Site}
 		j.sites[n.Site] = s
 	}
-	s.Nodes++
-	if now.Status.Bad() && n.State == policy.Down && !n.Firewall {
-		s.Missed = append(s.Missed, now.Changed)
+	if now.Finding.Alive() {
+		s.Alive++
 	}
-	if n.Record.Status.Fine() && now.Status == policy.Offline {
+	if !should {
+		return
+	}
+	s.Nodes++
+	if now.Record.Status.Bad() && !now.Finding.Alive() {
+		s.Missed = append(s.Missed, now.Record.Changed)
+	}
+	if n.Record.Status.Fine() && now.Record.Status == policy.Offline {
 		s.NewlyDown++
 	}
 }
@@ -230,7 +233,8 @@ func (j judgement) mended(i store.Issue) bool {
 	case PCUDownType:
 		return j.pcus[i.Target]
 	case SiteDownType:
-		return j.running[i.Target] > 0
+		s := j.sites[i.Target]
+		return s != nil && s.Alive > 0
 	}
 	facts, seen := j.nodes[i.Node]
 	if !seen {

@@ -49,7 +49,8 @@ func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
 	return s, nil
 }
 
-// sightOfSite looks at all nodes of a site. One that runs ends the story of a dark site.
+// sightOfSite looks at all nodes of a site. One that answers in any way ends the story of a dark site, and so does it when none
+// is missed any more.
 func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error) {
 	nodes, err := a.Store.NodesOfSite(ctx, site)
 	if err != nil {
@@ -69,16 +70,20 @@ func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error
 			s.record.Status = n.Record.Status
 		}
 	}
-	up := 0
+	alive := 0
 	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
-		if f := a.infer(r); f.State == policy.Boot {
-			up++
+		f := a.infer(r)
+		if f.Alive() {
+			alive++
 		} else {
 			s.silent = append(s.silent, r.Host+": "+f.Reason)
 		}
 	})
 	slices.Sort(s.silent)
-	s.good, s.reason = up > 0, fmt.Sprintf("%d of its %d nodes run", up, len(targets))
+	s.good, s.reason = alive > 0, fmt.Sprintf("%d of its %d nodes answer", alive, len(targets))
+	if len(targets) == 0 {
+		s.good, s.reason = true, "PLC has all its nodes disabled: none is missed"
+	}
 	return s, ctx.Err()
 }
 
@@ -158,7 +163,10 @@ func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, err
 	if reason, err := a.spokenFor(ctx, in.Ref); err != nil || reason != "" {
 		return RungResult{Outcome: Wait, Reason: reason}, err
 	}
-	if reason, err := a.inDebugMode(ctx, in.Ref); err != nil || reason != "" {
+	if (in.Ref.Type == NodeDownType || in.Ref.Type == PCUMissingType) && in.seen.facts.Finding.Locked {
+		return RungResult{Outcome: Wait, Reason: "it is alive and lets nobody in, which no power command mends: " + in.seen.reason}, nil
+	}
+	if reason, err := a.inDebugMode(ctx, *in); err != nil || reason != "" {
 		return RungResult{Outcome: Wait, Reason: reason}, err
 	}
 	decision, err := a.mayAct(ctx, in.Ref)

@@ -1,12 +1,20 @@
 package activities
 
 import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/simnode"
@@ -23,6 +31,97 @@ func (b *bench) hung() {
 func (b *bench) pcuIs(s policy.Status) {
 	b.Helper()
 	b.was("pcu", strconv.Itoa(b.pcuID()), s, 3)
+}
+
+// locked makes every node deny Monitor's key.
+func (b *bench) locked() {
+	b.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	b.must(err)
+	key, err := ssh.NewSignerFromKey(private)
+	b.must(err)
+	b.Prober = probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: b.w.Resolver})
+}
+
+func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	for _, failure := range []string{probe.NoRoute, probe.Refused, probe.Timeout, probe.KeyDenied, probe.HostKeyChanged, probe.Hang, probe.Broken} {
+		f := policy.InferNode(policy.Kernels{}, nodeLook(probe.NodeResult{SSH: probe.SSHResult{Failure: failure}}))
+		if down := slices.Contains([]string{probe.NoRoute, probe.Refused, probe.Timeout}, failure); f.Locked == down {
+			t.Errorf("%s: %+v", failure, f)
+		}
+	}
+	b := newBench(t, testbed.Site{Login: site, Nodes: 3}, testbed.Site{Login: "uba", Nodes: 1, NoPCU: true})
+	ctx := b.Context()
+	b.locked()
+	b.pcuIs(policy.IsGood)
+	for n := range 3 {
+		b.was("node", fmt.Sprintf("planetlab%d.huji.example", n+1), policy.IsDown, 3)
+	}
+	for name, rung := range map[string]func(context.Context, RungInput) (RungResult, error){"reboot": b.Reboot, "reinstall": b.Reinstall, "email": b.Email} {
+		in := b.ask(NodeDownType, name)
+		in.Rebooted = true
+		res, err := rung(ctx, in)
+		b.want(res, err, Wait, "lets nobody in, which no power command mends: no ssh: key denied")
+	}
+	b.was("node", "planetlab1.uba.example", policy.IsDown, 3)
+	res, err := b.Email(ctx, RungInput{Ref: Ref{ID: "pcumissing/planetlab1.uba.example", Run: "run", Type: PCUMissingType, Node: "planetlab1.uba.example", Site: "uba"}, Key: "p"})
+	b.want(res, err, Wait, "lets nobody in")
+	b.wantCuts(0)
+	if len(b.tc.updates) > 0 {
+		t.Errorf("the site is leant on: %v", b.tc.updates)
+	}
+	dark := Ref{ID: "sitedown/huji", Run: "run", Type: SiteDownType, Site: site}
+	res, err = b.Email(ctx, RungInput{Ref: dark, Key: "sitedown/huji/run/0"})
+	b.want(res, err, Good, "3 of its 3 nodes answer")
+
+	b.Numbers.Guard.AtLeast = 2 // or one site is too small to doubt
+	plan, err := b.SyncPLC(ctx)
+	b.must(err)
+	_, err = b.ProbeNodes(ctx, Batch{Limit: 100})
+	b.must(err)
+	swept, err := b.Judge(ctx, plan)
+	b.must(err)
+	if len(b.tc.started) > 0 || swept.Held != "" {
+		t.Errorf("started %q, held %q", b.tc.started, swept.Held)
+	}
+	b.Numbers.TroubleAfter = 0
+	_, err = b.Judge(ctx, plan)
+	b.must(err)
+	if len(b.tc.started) != 0 {
+		t.Errorf("all nodes of the fleet are locked, and %q open: the fault may be ours", b.tc.started)
+	}
+	b.Numbers.Guard.AtLeast = 10
+	_, err = b.Judge(ctx, plan)
+	b.must(err)
+	if len(b.tc.started) != 4 || !strings.HasPrefix(b.tc.started[0], "nodeconfig/planetlab1.huji.example for 0 d: no ssh: key denied") {
+		t.Errorf("started %q", b.tc.started)
+	}
+	res, err = b.Email(ctx, b.ask(NodeConfigType, "email"))
+	b.want(res, err, Acted, "handed to site huji")
+	if l := b.tc.updates[0].(Lean); l.Evidence[0] != "no ssh: key denied" || l.Fix != unlock {
+		t.Errorf("leant %+v", l)
+	}
+}
+
+func TestANodeThatFallsSilentInDebugModeIsDownAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.open(FailbootType+"/"+sick, FailbootType, sick)
+	b.must(b.Store.AddBootRepair(ctx, store.BootRepair{Key: "r", Node: sick, Sequence: "s", Action: "RestartNodeRins", At: time.Now().Add(-time.Hour)}))
+	res, err := b.Reboot(ctx, b.ask(NodeDownType, "0", PCUOK))
+	b.want(res, err, Wait, "speaks for it") // it may be installing itself
+	b.wantCuts(0)
+	b.Numbers.MachineStep = time.Minute
+	res, err = b.Reboot(ctx, b.ask(NodeDownType, "1", PCUOK))
+	b.want(res, err, Acted, "outlet cycled")
+	b.wantCuts(1)
 }
 
 func TestANodeIsPowerCycledOnceAndOnlyForGoodReason(t *testing.T) {

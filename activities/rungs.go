@@ -10,6 +10,10 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
+// unlock is what people can do about a node that lets nobody in.
+const unlock = "The node runs, but Monitor cannot log in as root. Please restart it from its boot medium, which brings its keys up to date. " +
+	"If its system was changed or put on another machine, or if something else answers at its address, please say so."
+
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
 func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error) {
 	return a.rung(ctx, in, a.email)
@@ -22,6 +26,9 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 	lean := Lean{
 		Key: in.Key, Ref: in.Ref, Level: in.Level, Kind: in.Ref.Type, Since: in.Since,
 		Evidence: in.evidence(), Tried: in.Tried, Forecast: in.Forecast,
+	}
+	if in.seen.facts.Finding.Locked && in.Ref.Type == NodeConfigType {
+		lean.Fix = unlock
 	}
 	if in.Ref.Type == NodeDownType {
 		lean.Kind = string(notify.Down)

@@ -6,17 +6,19 @@ import (
 	"time"
 )
 
-// SiteSeen is how a sweep found the nodes of one site. Blacklisted and disabled ones are not missed and not counted.
+// SiteSeen is how a sweep found the nodes of one site. Blacklisted and disabled ones are not missed and not counted, but one
+// that is alive shows that the site is not dark.
 type SiteSeen struct {
 	Site      string
 	Nodes     int
+	Alive     int
 	Missed    []time.Time // since when each silent node is offline or down
 	NewlyDown int         // those that were fine until this sweep
 }
 
 // dark says whether no node of a site answers, and whether the site is large enough for that to be one story.
 func (s SiteSeen) dark(n Numbers) bool {
-	return s.Nodes >= n.SiteOutageNodes && len(s.Missed) == s.Nodes
+	return s.Alive == 0 && s.Nodes >= n.SiteOutageNodes && len(s.Missed) == s.Nodes
 }
 
 // FleetGuard doubts the observer first: when too much of the fleet is newly down, or PLC does not answer, nothing is done.

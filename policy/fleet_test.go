@@ -99,6 +99,7 @@ func TestASiteThatGoesDownAsAWholeTellsOneStory(t *testing.T) {
 		"three of three, just before a day":                  {SiteSeen{Nodes: 3, Missed: at(0.99, 0.98, 0.97)}, true, false},
 		"the first a day ago, the others since":              {SiteSeen{Nodes: 3, Missed: at(1, 0.5, 0.1)}, true, true},
 		"three of four: one is up":                           {SiteSeen{Nodes: 4, Missed: at(1, 1, 1)}, false, false},
+		"three of three, and a blacklisted one runs":         {SiteSeen{Nodes: 3, Alive: 1, Missed: at(1, 1, 1)}, false, false},
 		"two of two: too small":                              {SiteSeen{Nodes: 2, Missed: at(1, 1)}, false, false},
 		"three and one that was down long before":            {SiteSeen{Nodes: 4, Missed: at(1, 40, 1, 1)}, true, true},
 		"two and one that was down long before":              {SiteSeen{Nodes: 3, Missed: at(1, 40, 1)}, false, false},

@@ -53,7 +53,7 @@ type NodeFacts struct {
 // writable are the mount points that a node must be able to write: its root, and where slices live.
 var writable = []string{"/", "/vservers"}
 
-// Troubles names what a look shows besides whether the node runs: its firewall, its disks, its name. Since is the time of
+// Troubles names what a look shows besides whether the node runs: its firewall, its locks, its disks, its name. Since is the time of
 // the look, unless the trouble was there at the look before.
 func Troubles(l NodeLook, f Finding, before map[string]Trouble, at time.Time) map[string]Trouble {
 	now := map[string]Trouble{}
@@ -66,6 +66,9 @@ func Troubles(l NodeLook, f Finding, before map[string]Trouble, at time.Time) ma
 	}
 	if f.Firewall {
 		see(Firewall, "%s", f.Reason)
+	}
+	if f.Locked {
+		see(NodeConfig, "%s", f.Reason)
 	}
 	stuck := slices.DeleteFunc(slices.Clone(l.ReadOnly), func(m string) bool { return !slices.Contains(writable, m) })
 	if len(stuck) > 0 {
@@ -90,7 +93,7 @@ func NodeVerdicts(n Numbers, f NodeFacts, now time.Time) []Verdict {
 	open := func(typ, format string, a ...any) {
 		out = append(out, Verdict{Type: typ, Target: f.Host, Node: f.Host, Site: f.Site, Reason: fmt.Sprintf(format, a...)})
 	}
-	silent := f.Record.Status.Bad() && f.Finding.State == Down && !f.Finding.Firewall
+	silent := f.Record.Status.Bad() && !f.Finding.Alive()
 	if silent && age >= n.NodeDownAfter {
 		open(NodeDown, "%s for %s: %s", f.Record.Status, n.Days(age), f.Finding.Reason)
 	}
@@ -107,7 +110,7 @@ func NodeVerdicts(n Numbers, f NodeFacts, now time.Time) []Verdict {
 	if f.Record.Status == Disabled || f.Record.Status == Safeboot {
 		return out
 	}
-	for _, typ := range []string{Firewall, Filesystem, DNSError} {
+	for _, typ := range []string{Firewall, NodeConfig, Filesystem, DNSError} {
 		if t, seen := f.Troubles[typ]; seen && now.Sub(t.Since) >= n.TroubleAfter {
 			open(typ, "for %s: %s", n.Days(now.Sub(t.Since)), t.Reason)
 		}

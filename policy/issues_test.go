@@ -22,6 +22,7 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 	up := Finding{Category: CategoryProd, State: Boot, Reason: "boot"}
 	walled := Finding{Category: CategoryProd, State: Down, Firewall: true, Reason: "runs, but port 80 is filtered"}
 	oldCD := Finding{Category: CategoryOldBootCD, State: Debug, Reason: "debug, kernel 2.4"}
+	locked := Finding{Category: CategoryError, State: Down, Locked: true, Reason: "no ssh: key denied"}
 	seen := func(typ string, since time.Time) map[string]Trouble { return map[string]Trouble{typ: {since, "seen"}} }
 	for name, c := range map[string]struct {
 		f    NodeFacts
@@ -37,6 +38,9 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 		"behind a firewall: no nodedown":                {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(3))}, "firewall"},
 		"behind a firewall just before a day: none":     {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(1).Add(just))}, ""},
 		"behind a firewall for a day: firewall":         {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(1))}, "firewall"},
+		"locked for a day: nodeconfig alone":            {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: locked, Troubles: seen(NodeConfig, ago(1))}, "nodeconfig"},
+		"locked just before a day: none":                {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: locked, Troubles: seen(NodeConfig, ago(1).Add(just))}, ""},
+		"locked and disabled: none":                     {NodeFacts{Record: Record{Disabled, ago(9)}, Finding: locked, Troubles: seen(NodeConfig, ago(9))}, ""},
 		"in debug just before a quarter of a day: none": {NodeFacts{Record: Record{Failboot, ago(0.25).Add(just)}, Finding: debug}, ""},
 		"in debug for a quarter of a day: failboot":     {NodeFacts{Record: Record{Failboot, ago(0.25)}, Finding: debug}, "failboot"},
 		"on an old boot CD: oldbootcd, not failboot":    {NodeFacts{Record: Record{Failboot, ago(0.25)}, Finding: oldCD}, "oldbootcd"},
@@ -80,6 +84,7 @@ func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
 	debug := NodeFacts{Finding: Finding{Category: CategoryProd, State: Debug, Reason: "debug"}}
 	oldCD := NodeFacts{Finding: Finding{Category: CategoryOldBootCD, State: Debug, Reason: "kernel 2.4"}}
 	walled := NodeFacts{Finding: Finding{Category: CategoryProd, State: Down, Firewall: true, Reason: "port 80 is filtered"}}
+	locked := NodeFacts{Finding: Finding{Category: CategoryError, State: Down, Locked: true, Reason: "no ssh: key denied"}}
 	with := func(f NodeFacts, typ string) NodeFacts {
 		f.Troubles = map[string]Trouble{typ: {ago(1), "still " + typ}}
 		return f
@@ -90,7 +95,7 @@ func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
 		for name, c := range map[string]struct {
 			f    NodeFacts
 			want bool
-		}{"up": {up, true}, "silent": {dead, false}, "in debug mode": {debug, false}, "behind a firewall": {walled, false}, "on an old boot CD": {oldCD, false}} {
+		}{"up": {up, true}, "silent": {dead, false}, "in debug mode": {debug, false}, "behind a firewall": {walled, false}, "on an old boot CD": {oldCD, false}, "locked": {locked, false}} {
 			if ok, why := Mended(typ, c.f); ok != c.want || why == "" {
 				t.Errorf("%s of a node that is %s: good %v (%q)", typ, name, ok, why)
 			}

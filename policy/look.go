@@ -55,9 +55,17 @@ type Finding struct {
 	Category string
 	State    string
 	Firewall bool // it runs, but a port that must be open is not
+	Locked   bool // it is alive, for its ssh answers, but lets nobody in
 	Uptime   time.Duration
 	Reason   string
 }
+
+// Alive says whether anything answers for a node, whatever is wrong with it. Only a node that is not alive is dark: no power
+// command helps one that is.
+func (f Finding) Alive() bool { return f.State != Down || f.Firewall || f.Locked }
+
+// dead are the failures of ssh by which a node may be down. All others come from something that runs there.
+var dead = []string{"", "no route", "refused", "timeout"}
 
 // mustBeOpen are the ports of a node in production: ssh, web, and the node's second ssh.
 var mustBeOpen = [...]int{22, 80, 806}
@@ -70,7 +78,7 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		if why == "" {
 			why = "no answer"
 		}
-		f.Category, f.State, f.Reason = CategoryError, Down, "no ssh: "+why
+		f.Category, f.State, f.Reason, f.Locked = CategoryError, Down, "no ssh: "+why, !slices.Contains(dead, l.SSHFailure)
 		return f
 	}
 	f.State = Boot

@@ -56,6 +56,26 @@ func TestALookIsACategoryAndAState(t *testing.T) {
 	}
 }
 
+func TestOnlyANodeThatNothingAnswersForIsDark(t *testing.T) {
+	for failure, locked := range map[string]bool{
+		"": false, "no route": false, "refused": false, "timeout": false,
+		"key denied": true, "host key changed": true, "protocol error": true, "hang after authentication": true,
+	} {
+		f := InferNode(numbers.Kernels, NodeLook{SSHFailure: failure})
+		if f.State != Down || f.Category != CategoryError || f.Locked != locked || f.Alive() != locked {
+			t.Errorf("%q is %+v", failure, f)
+		}
+		if _, seen := Troubles(NodeLook{SSHFailure: failure}, f, nil, now)[NodeConfig]; seen != locked {
+			t.Errorf("%q is a trouble: %v", failure, seen)
+		}
+	}
+	for name, f := range map[string]Finding{"in debug mode": {State: Debug}, "that runs": {State: Boot}, "behind a firewall": {State: Down, Firewall: true}} {
+		if !f.Alive() {
+			t.Errorf("a node %s is dark", name)
+		}
+	}
+}
+
 func TestAnExpressionThatDoesNotCompileMatchesNothing(t *testing.T) {
 	f := InferNode(Kernels{OldBootCD: []string{"("}, Current: []string{"x"}}, NodeLook{SSH: true, Kernel: "x (", Ports: map[int]string{22: PortOpen, 80: PortOpen, 806: PortOpen}})
 	if f.Category != CategoryProd {

@@ -36,7 +36,7 @@ type Numbers struct {
 	// Thresholds.
 	NodeDownAfter         time.Duration
 	FailbootAfter         time.Duration
-	TroubleAfter          time.Duration // firewall, filesystem and dnserror open when they are seen for this long
+	TroubleAfter          time.Duration // firewall, filesystem, dnserror and locked nodes open when they are seen for this long
 	SiteOutageNodes       int           // so many nodes of a site that go down together, and no other up, are one story
 	SiteDownBeforePenalty time.Duration
 	PenaltyStep           time.Duration // between two penalty steps of one site

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -107,6 +108,11 @@ type SSHResult struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
+// alive says whether the failure comes from something that runs on the node.
+func (r SSHResult) alive() bool {
+	return slices.Contains([]string{KeyDenied, HostKeyChanged, Hang, Broken}, r.Failure)
+}
+
 // Nodes looks at many nodes, Parallel of them at once, and hands each result to f, one call at a time.
 // No targets: no looks.
 func (p *Prober) Nodes(ctx context.Context, targets []Target, f func(NodeResult)) {
@@ -166,10 +172,12 @@ func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
 			continue
 		}
 		inside, res := p.inside(ctx, t.Host, ip, port)
-		r.SSH = res
 		if res.OK {
-			r.Inside = inside
+			r.SSH, r.Inside = res, inside
 			break
+		}
+		if !r.SSH.alive() { // what one port shows of life, the silence of another does not take back
+			r.SSH = res
 		}
 	}
 	return r

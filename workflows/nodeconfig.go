@@ -10,9 +10,10 @@ import (
 func NodeConfig() Ladder {
 	return Ladder{
 		Type:  activities.NodeConfigType,
-		About: "a node cannot boot with the network settings or the key it has",
-		Opens: "bootman reads so in the log of the BootManager, or an operator says so",
-		Ends:  "a look finds the node running, all its ports open",
+		About: "a node cannot boot with the network settings or the key it has, or lets Monitor not in",
+		Opens: "bootman reads so in the log of the BootManager, or its ssh answers and lets Monitor not in for policy.trouble_after, 1 d by default, " +
+			"or an operator says so",
+		Ends: "a look finds the node running, all its ports open",
 		Rungs: []Rung{
 			{Do: Email, Yield: PeopleStep},
 			{Do: Email, Level: 1, Yield: PeopleStep},

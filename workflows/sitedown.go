@@ -13,7 +13,7 @@ func SiteDown() Ladder {
 		About: "a site has gone dark as a whole",
 		Opens: "no node of the site answers, at least policy.site_outage_nodes of them, 3 by default, went silent together, " +
 			"and all that for policy.node_down_after, 1 d by default",
-		Ends: "a look finds one node of the site running; what stays down then gets an issue of its own",
+		Ends: "a look finds one node of the site that answers, in debug mode or locked as it may be; what is wrong then gets an issue of its own",
 		Rungs: []Rung{
 			{Do: Email, Yield: PeopleStep},
 			{Do: Email, Level: 1, Yield: PeopleStep},
