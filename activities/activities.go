@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -119,7 +120,17 @@ func (a *Activities) askSite(ctx context.Context, site, update, key string, arg 
 	return answer, nil
 }
 
-// skip writes down, once for each key, that something was looked at and not acted on, and why.
+// begun says whether an earlier try, or a worker that died, has begun on an effect.
+func (a *Activities) begun(ctx context.Context, key string) (bool, error) {
+	_, err := a.Store.Action(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// skip writes down, once for each key, that something was looked at and not acted on, and why. The key is never that of
+// the effect itself: what was once skipped would seem begun.
 func (a *Activities) skip(ctx context.Context, key string, ref Ref, reason string) error {
 	_, existed, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "skip", Issue: ref.ID, Node: ref.Node, Site: ref.Site, PCU: ref.PCUID, Reason: reason})
 	if err != nil || existed {

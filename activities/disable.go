@@ -34,7 +34,7 @@ func (a *Activities) disable(ctx context.Context, in RungInput) (RungResult, err
 	}
 	if a.observes() {
 		reason := "observe mode: it would be set disabled in PLC"
-		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key, in.Ref, reason)
+		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
 	}
 	action, _, err := a.Store.Intent(ctx, store.Action{
 		Key: in.Key, Kind: "disable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: fmt.Sprintf(disabling, node.BootState),
@@ -64,7 +64,7 @@ func (a *Activities) enable(ctx context.Context, in LetGoInput) (string, error) 
 	key, reason := in.Key+"/enable", "set back to "+in.BootState+" in PLC"
 	if a.observes() {
 		reason = "observe mode: it would be " + reason
-		return reason, a.skip(ctx, key, in.Ref, reason)
+		return reason, a.skip(ctx, key+"/observe", in.Ref, reason)
 	}
 	_, existed, err := a.Store.Intent(ctx, store.Action{
 		Key: key, Kind: "enable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: reason + ": " + in.Outcome,

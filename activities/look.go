@@ -175,7 +175,7 @@ func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, err
 	}
 	if !decision.Do {
 		res := RungResult{Outcome: Wait, Reason: decision.Reason, Until: decision.Until}
-		return res, a.skip(ctx, in.Key, in.Ref, decision.Reason)
+		return res, a.skip(ctx, in.Key+"/look", in.Ref, decision.Reason)
 	}
 	return RungResult{}, nil
 }

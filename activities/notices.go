@@ -33,14 +33,14 @@ func (a *Activities) SendNotices(ctx context.Context, in MailInput) (MailResult,
 	}
 	if len(to) == 0 {
 		none.Reason = fmt.Sprintf("nobody to write to: the site has no %v in PLC who is not exempt", policy.Audience(in.Level))
-		return none, a.skip(ctx, in.Key, ref, none.Reason)
+		return none, a.skip(ctx, in.Key+"/nobody", ref, none.Reason)
 	}
 	for _, c := range to {
 		notice.To = append(notice.To, c.Email)
 	}
 	if a.observes() {
 		none.Reason = fmt.Sprintf("observe mode: %s would be written to about %s", strings.Join(notice.To, ", "), about(said))
-		return none, a.skip(ctx, in.Key, ref, none.Reason)
+		return none, a.skip(ctx, in.Key+"/observe", ref, none.Reason)
 	}
 	_, _, err = a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "notice", Issue: said[0].Ref.ID, Node: said[0].Ref.Node, Site: in.Site, Reason: about(said)})
 	if err != nil {

@@ -11,31 +11,37 @@ import (
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
 // SetPenalty moves a site's penalty level by what policy allows: at most one step up, any number down. What it will change is
 // written to the ledger first, then to PLC, and read back; a repeated call finds the work done. Only what Monitor changed is undone.
+// A step that was begun is not decided again but brought to its end, or nobody would know what of it PLC has already.
 func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyResult, error) {
 	res := PenaltyResult{Level: in.From, Applied: in.Applied}
 	ref := siteRef(in.Site)
 	reason := in.Reason
-	if in.To > in.From {
+	begun, err := a.begun(ctx, in.Key)
+	if err != nil {
+		return res, err
+	}
+	if in.To > in.From && !begun {
 		decision, err := a.mayRaise(ctx, in)
 		if err != nil {
 			return res, err
 		}
 		if !decision.Do {
 			res.Reason, res.Until = decision.Reason, decision.Until
-			return res, a.skip(ctx, in.Key, ref, decision.Reason)
+			return res, a.skip(ctx, in.Key+"/may", ref, decision.Reason)
 		}
 		reason = decision.Reason + "; " + in.Reason
 	}
-	if a.observes() {
+	if a.observes() && !begun {
 		res.Reason = fmt.Sprintf("observe mode: the penalty level would go from %d to %d: %s", in.From, in.To, reason)
-		return res, a.skip(ctx, in.Key, ref, res.Reason)
+		return res, a.skip(ctx, in.Key+"/observe", ref, res.Reason)
 	}
-	_, _, err := a.Store.Intent(ctx, store.Action{
+	_, _, err = a.Store.Intent(ctx, store.Action{
 		Key: in.Key, Kind: "penalty", Issue: ref.ID, Site: in.Site, Reason: fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason),
 	})
 	if err != nil {
@@ -124,7 +130,7 @@ func (a *Activities) mayRaise(ctx context.Context, in PenaltyInput) (policy.Deci
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	up, err := a.nodesUp(ctx, in.Site)
+	up, down, err := a.nodesUp(ctx, in.Site)
 	if err != nil {
 		return policy.Decision{}, err
 	}
@@ -133,7 +139,35 @@ func (a *Activities) mayRaise(ctx context.Context, in PenaltyInput) (policy.Deci
 		return policy.Decision{}, err
 	}
 	facts := policy.SiteFacts{MayActFacts: may, Up: up, Record: site.Record, Pending: site.Pending, Created: site.Created, LastRaise: in.LastRaise}
-	return policy.MayPenalize(a.Numbers, facts, spent, a.now()), nil
+	if site.LastRaise.After(facts.LastRaise) { // by an earlier life of the site's workflow
+		facts.LastRaise = site.LastRaise
+	}
+	if decision := policy.MayPenalize(a.Numbers, facts, spent, a.now()); !decision.Do {
+		return decision, nil
+	}
+	back := a.runningNow(ctx, down)
+	facts.Up += len(back)
+	decision := policy.MayPenalize(a.Numbers, facts, spent, a.now())
+	if len(back) > 0 {
+		decision.Reason += "; back since the last sweep: " + strings.Join(back, ", ")
+	}
+	return decision, ctx.Err()
+}
+
+// runningNow looks at nodes and names those that run.
+func (a *Activities) runningNow(ctx context.Context, nodes []store.Node) []string {
+	var targets []probe.Target
+	for _, n := range nodes {
+		targets = append(targets, probeTarget(n))
+	}
+	var running []string
+	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
+		if a.infer(r).State == policy.Boot {
+			running = append(running, r.Host)
+		}
+	})
+	slices.Sort(running)
+	return running
 }
 
 func (p Applied) empty() bool { return !p.Disabled && len(p.Slices) == 0 }
@@ -251,23 +285,24 @@ func (a *Activities) tellRepaired(ctx context.Context, in PenaltyInput, reason s
 	return err
 }
 
-// nodesUp counts the nodes of a site that are not down; blacklisted ones count as up.
-func (a *Activities) nodesUp(ctx context.Context, site string) (int, error) {
+// nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.
+func (a *Activities) nodesUp(ctx context.Context, site string) (up int, down []store.Node, err error) {
 	nodes, err := a.Store.NodesOfSite(ctx, site)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	listed, err := a.blacklistedNodes(ctx, a.now())
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	up := 0
 	for _, n := range nodes {
 		if listed[n.Hostname] || n.Record.Status != policy.IsDown {
 			up++
+		} else {
+			down = append(down, n)
 		}
 	}
-	return up, nil
+	return up, down, nil
 }
 
 // blacklistedNodes are the nodes on the blacklist now, not those of blacklisted sites.

@@ -11,13 +11,16 @@ import (
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/simnode"
 )
 
-// ailing makes a site ripe for a penalty.
+// ailing makes a site ripe for a penalty: its two nodes hang, and have for long.
 func (b *bench) ailing(login string) {
 	b.Helper()
 	for n := 1; n <= 2; n++ {
-		b.was("node", fmt.Sprintf("planetlab%d.%s.example", n, login), policy.IsDown, 12)
+		host := fmt.Sprintf("planetlab%d.%s.example", n, login)
+		b.must(b.w.Break(host, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
+		b.was("node", host, policy.IsDown, 12)
 	}
 	b.was("site", login, policy.IsDown, 10)
 }
@@ -53,7 +56,7 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		sites = append(sites, testbed.Site{Login: login, Nodes: 2})
 	}
 	b := newBench(t, sites...)
-	b.Numbers.Budget.PenaltiesSite, b.Numbers.Budget.PenaltiesFleet = 9, 99
+	b.Numbers.Budget.PenaltiesSite, b.Numbers.Budget.PenaltiesFleet, b.Numbers.PenaltyStep = 9, 99, 0
 	for _, s := range sites {
 		b.ailing(s.Login)
 	}
@@ -159,5 +162,59 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		if res := b.set("huji", "4", 0, 1, Applied{}); res.Level != 0 || !b.enabled("huji") {
 			t.Errorf("it is: %+v", res)
 		}
+	})
+}
+
+func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2}, testbed.Site{Login: "pisa", Nodes: 2})
+	for _, login := range []string{"huji", "oslo", "pisa"} {
+		b.ailing(login)
+	}
+
+	t.Run("a step that was begun comes to its end, whatever has changed, and is undone one day", func(t *testing.T) {
+		// A worker wrote down that it would, changed PLC, and died. Its own step fills the site's budget.
+		_, _, err := b.Store.Intent(b.Context(), store.Action{Key: "site/oslo/run/1", Kind: "penalty", Issue: "site/oslo", Site: "oslo", Reason: "level 0 to 1"})
+		b.must(err)
+		_, _, err = b.Store.Intent(b.Context(), store.Action{Key: "site/oslo/run/1/plan", Kind: "plan", Site: "oslo", Reason: `{"disabled":true}`})
+		b.must(err)
+		b.must(b.PLC.SetSiteEnabled(b.Context(), "oslo", false))
+		one := b.set("oslo", "1", 0, 1, Applied{})
+		if one.Level != 1 || !one.Applied.Disabled {
+			t.Errorf("it answers %+v: nobody would enable the site again", one)
+		}
+		if again := b.set("oslo", "1", 0, 1, Applied{}); again.Level != 1 || !again.Applied.Disabled {
+			t.Errorf("once more it answers %+v", again)
+		}
+		if b.set("oslo", "2", 1, 0, one.Applied); !b.enabled("oslo") {
+			t.Error("the site is not enabled again")
+		}
+	})
+	t.Run("a site that began anew is not raised again within the time between two steps", func(t *testing.T) {
+		b.Numbers.Budget.PenaltiesSite = 9
+		if res := b.set("oslo", "new/1", 0, 1, Applied{}); res.Level != 0 || !strings.Contains(res.Reason, "the last step was less than 7 d ago") || res.Until.Before(time.Now().AddDate(0, 0, 6)) {
+			t.Errorf("it answers %+v", res)
+		}
+	})
+	t.Run("nodes that came back since the last sweep count", func(t *testing.T) {
+		b.must(b.w.Heal("planetlab1.huji.example"))
+		b.must(b.w.Heal("planetlab2.huji.example"))
+		res := b.set("huji", "1", 0, 1, Applied{})
+		if res.Level != 0 || !b.enabled("huji") || res.Reason != "2 nodes are up and 2 are enough; back since the last sweep: planetlab1.huji.example, planetlab2.huji.example" {
+			t.Errorf("it answers %+v", res)
+		}
+	})
+	t.Run("a step that was refused once may be taken by a retry", func(t *testing.T) {
+		b.must(b.Store.AddBlacklist(b.Context(), store.Entry{Kind: "site", Target: "pisa", Reason: "move"}))
+		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 0 {
+			t.Errorf("it answers %+v", res)
+		}
+		b.must(b.Store.RemoveBlacklist(b.Context(), "site", "pisa"))
+		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 1 || b.enabled("pisa") {
+			t.Errorf("it answers %+v", res)
+		}
+		b.wantLedger("site/pisa", "skip skipped", "penalty done", "plan done")
 	})
 }
