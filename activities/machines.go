@@ -13,13 +13,30 @@ import (
 
 // Reboot power-cycles the node of an issue through its PCU.
 func (a *Activities) Reboot(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.rung(ctx, in, func(ctx context.Context, in RungInput) (RungResult, error) { return a.power(ctx, in, "reboot") })
+	return a.machine(ctx, in, "reboot")
 }
 
 // Reinstall sets the node to reinstall in PLC, then power-cycles it. A power cycle that surely did not happen takes the
 // boot state back, so that no later reboot by hand wipes the node by surprise.
 func (a *Activities) Reinstall(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.rung(ctx, in, func(ctx context.Context, in RungInput) (RungResult, error) { return a.power(ctx, in, "reinstall") })
+	return a.machine(ctx, in, "reinstall")
+}
+
+// machine ends what an earlier try has begun before it asks anything: the outlet may be off, whatever the look, the guard or the
+// blacklist say by now.
+func (a *Activities) machine(ctx context.Context, in RungInput, kind string) (RungResult, error) {
+	begun, err := a.begun(ctx, in.Key)
+	if err != nil {
+		return RungResult{}, err
+	}
+	if !begun {
+		return a.rung(ctx, in, func(ctx context.Context, in RungInput) (RungResult, error) { return a.power(ctx, in, kind) })
+	}
+	res, err := a.resume(ctx, in, kind)
+	if err != nil {
+		return res, err
+	}
+	return res, a.Record(ctx, in.progress(res, a.now()))
 }
 
 func (a *Activities) power(ctx context.Context, in RungInput, kind string) (RungResult, error) {
@@ -27,17 +44,11 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 	if err != nil {
 		return RungResult{}, err
 	}
-	_, err = a.Store.Action(ctx, in.Key)
-	begun := err == nil
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return RungResult{}, err
-	}
-	if reason, err := a.firewalled(ctx, in); !begun && (err != nil || reason != "") {
+	if reason, err := a.firewalled(ctx, in); err != nil || reason != "" {
 		return RungResult{Outcome: Passed, Reason: reason}, err
 	}
 	for _, condition := range in.When {
-		ok, reason, err := a.holds(ctx, condition, in, node)
-		if !begun && (err != nil || !ok) {
+		if ok, reason, err := a.holds(ctx, condition, in, node); err != nil || !ok {
 			return RungResult{Outcome: Passed, Reason: reason}, err
 		}
 	}
@@ -50,22 +61,20 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return RungResult{}, err
 	}
 	defer release()
-	if !begun { // what is begun must not count against itself: the outlet may be off
-		decision, err := a.mayPower(ctx, kind, node)
-		if err != nil {
+	decision, err := a.mayPower(ctx, kind, node)
+	if err != nil {
+		return RungResult{}, err
+	}
+	if !decision.Do {
+		res := RungResult{Outcome: Passed, Reason: decision.Reason}
+		if !decision.Until.IsZero() {
+			res.Outcome, res.Until = Wait, decision.Until
+		} else if _, err := a.flagOnce(ctx, in, "hardware", decision.Reason, "Somebody has to look at the machine: "+decision.Reason+"."); err != nil {
 			return RungResult{}, err
 		}
-		if !decision.Do {
-			res := RungResult{Outcome: Passed, Reason: decision.Reason}
-			if !decision.Until.IsZero() {
-				res.Outcome, res.Until = Wait, decision.Until
-			} else if _, err := a.flagOnce(ctx, in, "hardware", decision.Reason, "Somebody has to look at the machine: "+decision.Reason+"."); err != nil {
-				return RungResult{}, err
-			}
-			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
-		}
+		return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 	}
-	if a.observes() && !begun {
+	if a.observes() {
 		reason := "observe mode: " + kind + " through " + pcu.Name + " would be done"
 		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
 	}
@@ -89,7 +98,7 @@ func (a *Activities) give(ctx context.Context, in RungInput, kind string, node s
 		return RungResult{}, err
 	}
 	if existed {
-		return a.resume(ctx, action, drive)
+		return a.settle(ctx, action, drive)
 	}
 	if kind == "reinstall" {
 		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
@@ -152,8 +161,40 @@ func (a *Activities) again(ctx context.Context, in RungInput, kind string, why e
 	return RungResult{Outcome: Wait, Reason: why.Error()}, nil
 }
 
-// resume is what a retry does that finds its own intent: it never gives the command again.
-func (a *Activities) resume(ctx context.Context, action store.Action, pcu *drive) (RungResult, error) {
+// resume is what a retry does that finds its own intent. It never gives the command again.
+func (a *Activities) resume(ctx context.Context, in RungInput, kind string) (RungResult, error) {
+	node, err := a.Store.Node(ctx, in.Ref.Node)
+	if err != nil {
+		return RungResult{}, err
+	}
+	action, err := a.Store.Action(ctx, in.Key)
+	if err != nil {
+		return RungResult{}, err
+	}
+	pcu, err := a.Store.PCU(ctx, action.PCU)
+	if err != nil {
+		return RungResult{}, err
+	}
+	release, err := a.Store.LockPCU(ctx, pcu.PCUID)
+	if err != nil {
+		return RungResult{}, err
+	}
+	defer release()
+	if a.manual(pcu) {
+		return a.ask(ctx, in, kind, node, pcu)
+	}
+	drive, err := a.drive(ctx, pcu, node.Outlet)
+	if err != nil {
+		return RungResult{}, err
+	}
+	if action, err = a.Store.Action(ctx, in.Key); err != nil { // the try before may have come to its end while this one waited for the PCU
+		return RungResult{}, err
+	}
+	return a.settle(ctx, action, drive)
+}
+
+// settle answers what became of a command that was intended, by the ledger or else by the outlet.
+func (a *Activities) settle(ctx context.Context, action store.Action, pcu *drive) (RungResult, error) {
 	switch action.Outcome {
 	case store.Done, store.Sent:
 		return RungResult{Outcome: Acted, Reason: action.Detail}, nil
@@ -161,8 +202,6 @@ func (a *Activities) resume(ctx context.Context, action store.Action, pcu *drive
 		return RungResult{Outcome: Acted, Asked: true, Reason: action.Detail}, nil
 	case store.Failed:
 		return RungResult{Outcome: Passed, Reason: action.Detail}, nil
-	case store.Skipped:
-		return RungResult{Outcome: Wait, Reason: action.Detail}, nil
 	}
 	return a.afterAmbiguity(ctx, action.Key, pcu)
 }

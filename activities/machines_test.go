@@ -189,7 +189,7 @@ func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	ctx := b.Context()
 	b.hung()
 	intend := func(in RungInput) {
-		_, _, err := b.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "reboot", Issue: in.Ref.ID, Node: sick, Site: site})
+		_, _, err := b.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "reboot", Issue: in.Ref.ID, Node: sick, Site: site, PCU: b.pcuID()})
 		b.must(err)
 	}
 
@@ -208,6 +208,7 @@ func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	b.must(err)
 	_, err = outlet.do(ctx, b.PCUs.TurnOff)
 	b.must(err)
+	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "meanwhile"})) // which must not leave it off
 	res, err = b.Reboot(ctx, in)
 	b.want(res, err, Acted, "found off after a lost answer and turned on")
 	b.wantCuts(1)

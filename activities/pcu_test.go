@@ -230,17 +230,17 @@ func TestARetryNeverGivesThePowerCommandAgain(t *testing.T) {
 	if res, err := h.power(t.Context(), in, "reboot"); err != nil || res.Outcome != Acted || r.count() != 2 {
 		t.Fatalf("got %+v, %v and %d switchings", res, err, r.count())
 	}
-	if res, err := h.power(t.Context(), in, "reboot"); err != nil || res.Outcome != Acted || r.count() != 2 {
+	if res, err := h.resume(t.Context(), in, "reboot"); err != nil || res.Outcome != Acted || r.count() != 2 {
 		t.Errorf("a retry gives %+v, %v and %d switchings", res, err, r.count())
 	}
 	// A worker that died after its intent: the outlet is off, and is turned on.
 	dead := rung("rung 2")
-	if _, _, err := h.Store.Intent(context.Background(), store.Action{Key: dead.Key, Kind: "reboot", Node: node}); err != nil {
+	if _, _, err := h.Store.Intent(context.Background(), store.Action{Key: dead.Key, Kind: "reboot", Node: node, PCU: 5}); err != nil {
 		t.Fatal(err)
 	}
 	_ = r.Set(3, false)
 	before := r.count()
-	res, err := h.power(t.Context(), dead, "reboot")
+	res, err := h.resume(t.Context(), dead, "reboot")
 	if on, _ := r.State(3); err != nil || res.Outcome != Acted || !on || r.count() != before+1 {
 		t.Errorf("a dead worker's command gives %+v, %v and %d switchings", res, err, r.count()-before)
 	}
