@@ -89,8 +89,8 @@ func (a *Activities) LetGo(ctx context.Context, in LetGoInput) (RungResult, erro
 		}
 		res.Reason = said
 	}
-	if in.Told {
-		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: !in.Force, Since: in.Since}); err != nil {
+	if in.Told || in.Leaned {
+		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: in.Told && !in.Force, Since: in.Since}); err != nil {
 			return RungResult{}, err
 		}
 	}

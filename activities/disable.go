@@ -28,9 +28,10 @@ func (a *Activities) disable(ctx context.Context, in RungInput) (RungResult, err
 		if err != nil {
 			return RungResult{}, err
 		}
-		if len(intended) == 0 || intended[0].Key != in.Key { // somebody else did it, and will undo it
+		if len(intended) == 0 { // somebody else did it, and will undo it
 			return RungResult{Outcome: Passed, Reason: "it is disabled in PLC already"}, nil
 		}
+		in.Key = intended[0].Key // an earlier try of this issue did it, and its answer was lost
 	}
 	if a.observes() {
 		reason := "observe mode: it would be set disabled in PLC"

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -16,7 +18,9 @@ const unlock = "The node runs, but Monitor cannot log in as root. Please restart
 
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
 func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.rung(ctx, in, a.email)
+	res, err := a.rung(ctx, in, a.email)
+	res.Leaned = !res.Told && activity.IsActivity(ctx) && activity.GetInfo(ctx).Attempt > 1
+	return res, err
 }
 
 func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error) {

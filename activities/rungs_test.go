@@ -45,6 +45,17 @@ func TestRungsThatWriteToPeople(t *testing.T) {
 			t.Errorf("answered %+v", res)
 		}
 	})
+	t.Run("what an earlier try may have leant is let go, without thanks", func(t *testing.T) {
+		b.tc.updates = nil
+		for _, in := range []LetGoInput{{Force: true}, {Force: true, Leaned: true}} {
+			in.Ref, in.Key, in.Outcome = b.ask(NodeDownType, "1").Ref, "let-go", "gone"
+			res, err := b.LetGo(ctx, in)
+			b.want(res, err, Acted, "gone")
+		}
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(Release).Thanks {
+			t.Errorf("asked of the site: %+v", b.tc.updates)
+		}
+	})
 	t.Run("the admins are told once an issue, whatever the tries", func(t *testing.T) {
 		for _, key := range []string{"2", "2", "3"} {
 			res, err := b.Flag(ctx, b.ask(UnknownSequenceType, key))
@@ -85,7 +96,14 @@ func TestANodeOnAnOldBootCDIsDisabledAndGetsItsBootStateBack(t *testing.T) {
 			t.Errorf("it would get %q back; PLC has it at %v", res.BootState, state())
 		}
 	}
-	res, err := b.Disable(ctx, b.ask(OldBootCDType, "1"))
+	res, err := b.Disable(ctx, b.ask(OldBootCDType, "1")) // the answer was lost, and then the rung had to wait
+	b.want(res, err, Acted, "it was reinstall in PLC before")
+	if res.BootState != "reinstall" {
+		t.Errorf("it would get %q back", res.BootState)
+	}
+	anew := b.ask(OldBootCDType, "2")
+	anew.Since = time.Now()
+	res, err = b.Disable(ctx, anew)
 	b.want(res, err, Passed, "disabled in PLC already")
 
 	letGo := LetGoInput{Ref: in.Ref, Key: in.Ref.ID + "/run/let-go.1", BootState: "reinstall", Outcome: "good again"}

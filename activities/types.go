@@ -122,6 +122,8 @@ type RungResult struct {
 	Asked bool `json:"asked,omitempty"`
 	// Told says that the site's people were, or are about to be, written to.
 	Told bool `json:"told,omitempty"`
+	// Leaned says that an earlier try, whose answer was lost, may have leant on the site.
+	Leaned bool `json:"leaned,omitempty"`
 	// Level is the penalty level that the site holds for this issue from now on.
 	Level int `json:"level,omitempty"`
 	// BootState is what PLC had before the rung set the node disabled, and what it gets back when the issue ends.
@@ -133,6 +135,8 @@ type LetGoInput struct {
 	Ref  Ref    `json:"ref"`
 	Key  string `json:"key"`
 	Told bool   `json:"told,omitempty"`
+	// Leaned: the site may hold something for the issue though nobody was told.
+	Leaned bool `json:"leaned,omitempty"`
 	// Force releases without a look: an operator closed the issue, or its target is gone.
 	Force   bool      `json:"force,omitempty"`
 	Outcome string    `json:"outcome"`

@@ -101,7 +101,7 @@ func (is *issue) resume(now time.Time) {
 func (is *issue) pledgePassed(ctx workflow.Context, now time.Time) {
 	waited := fmt.Sprintf("waited until %s, as was asked: %s", is.pausedUntil.UTC().Format("2 Jan 2006 15:04 MST"), is.pauseReason)
 	is.resume(now)
-	is.tried = append(is.tried, waited)
+	is.try(waited)
 	is.tell(ctx, "the pause is over: "+waited)
 	is.changed, is.stale = true, true
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -89,6 +90,7 @@ type issue struct {
 	rebooted  bool
 	bootState string // what PLC had before a rung set the node disabled
 	told      bool
+	leaned    bool // the site may hold something for it that nobody was told of
 	level     int
 	tried     []string
 	story     []Happening
@@ -212,6 +214,19 @@ func (is *issue) open(ctx workflow.Context, in activities.IssueInput) error {
 		AttrNode.ValueSet(is.ref.Node), AttrPCU.ValueSet(is.ref.PCU), AttrPenalty.ValueSet(0), AttrRung.ValueSet(is.next().String()))
 }
 
+const (
+	patience  = 28 // looks in quarters of a day; a rung that still waits then looks once a day, since it may do so for years
+	mostTried = 20 // what people are told of all that was done
+)
+
+// try keeps what was done for the people who are told, the first and the latest of it.
+func (is *issue) try(what string) {
+	is.tried = append(is.tried, what)
+	if len(is.tried) > mostTried {
+		is.tried = slices.Delete(is.tried, mostTried/2, mostTried/2+1)
+	}
+}
+
 // climbOne does the rung that is due: one activity, which looks, decides and acts.
 func (is *issue) climbOne(ctx workflow.Context) error {
 	rung, index := is.next(), is.rung
@@ -228,14 +243,16 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 	}
 	now := workflow.Now(ctx)
 	is.tell(ctx, rung.String()+": "+res.Outcome+": "+res.Reason)
-	is.told = is.told || res.Told
+	is.told, is.leaned = is.told || res.Told, is.leaned || res.Leaned
 	if rung.Level > 0 && res.Outcome == activities.Acted {
 		is.level = res.Level
 	}
 	is.changed, is.blocked = true, ""
 	switch res.Outcome {
 	case activities.Acted:
-		is.tried = append(is.tried, rung.String()+": "+res.Reason)
+		if rung.Do != Flag { // which people are not told of, and which is there again every day
+			is.try(rung.String() + ": " + res.Reason)
+		}
 		is.rebooted = is.rebooted || rung.Do == Reboot && !res.Asked
 		if res.BootState != "" {
 			is.bootState = res.BootState
@@ -254,6 +271,9 @@ func (is *issue) climbOne(ctx workflow.Context) error {
 		is.deadline = res.Until
 		if !is.deadline.After(now) {
 			is.deadline = now.Add(is.times.Day / 4)
+			if is.tries > patience {
+				is.deadline = now.Add(is.times.Day)
+			}
 		}
 	case activities.Good:
 		is.clear(ctx, res.Reason)
@@ -293,7 +313,7 @@ func (is *issue) close(ctx workflow.Context, force bool, outcome string) (Result
 	var a *activities.Activities
 	var res activities.RungResult
 	err := workflow.ExecuteActivity(quick(ctx, "let go: "+outcome), a.LetGo, activities.LetGoInput{
-		Ref: is.ref, Told: is.told, Force: force, Outcome: outcome, Since: is.opened, BootState: is.bootState,
+		Ref: is.ref, Told: is.told, Leaned: is.leaned, Force: force, Outcome: outcome, Since: is.opened, BootState: is.bootState,
 		Key: fmt.Sprintf("%s/%s/let-go.%d", is.ref.ID, is.ref.Run, len(is.story)),
 	}).Get(ctx, &res)
 	if err != nil {

@@ -47,6 +47,7 @@ type site struct {
 	SiteState
 	checks bool // whether this run reads its level back; runs that began before it could do not
 	wake   workflow.Channel
+	orders workflow.Selector
 }
 
 // Site is the entity site/<login_base>: it owns the penalty level, the ticket and the mail. It starts with the first issue that
@@ -81,6 +82,7 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 			err = s.follow(ctx)
 		case s.idle() && s.Ticket.ID != 0:
 			err = s.resolve(ctx, now)
+		case s.hear(ctx):
 		case s.idle() && !s.ordered() && workflow.AllHandlersFinished(ctx):
 			return s.SiteState, nil
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx):

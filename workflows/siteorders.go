@@ -38,11 +38,17 @@ func (s *site) listen(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	s.orders = workflow.NewSelector(ctx)
 	for _, name := range []string{CommandPause, CommandResume} {
 		if err := s.obey(ctx, name); err != nil {
 			return err
 		}
 	}
+	workflow.GoNamed(ctx, "orders", func(ctx workflow.Context) {
+		for ctx.Err() == nil {
+			s.orders.Select(ctx)
+		}
+	})
 	return nil
 }
 
@@ -80,20 +86,25 @@ func (s *site) obey(ctx workflow.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ch := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about})
-	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
-		for ctx.Err() == nil {
-			var c Command
-			if !ch.Receive(ctx, &c) {
-				return
-			}
-			if s.check(name, c, workflow.Now(ctx)) == nil {
-				s.apply(name, c)
-			}
-			s.rouse()
+	s.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about}), func(ch workflow.ReceiveChannel, _ bool) {
+		var c Command
+		ch.Receive(ctx, &c)
+		if s.check(name, c, workflow.Now(ctx)) == nil {
+			s.apply(name, c)
 		}
+		s.rouse()
 	})
 	return nil
+}
+
+// hear takes the orders that have come and says whether there were any: none may be lost where a run ends or begins anew.
+func (s *site) hear(ctx workflow.Context) bool {
+	heard := false
+	for s.orders.HasPending() {
+		s.orders.Select(ctx)
+		heard = true
+	}
+	return heard
 }
 
 func (s *site) check(name string, c Command, now time.Time) error {
