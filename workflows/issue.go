@@ -110,6 +110,16 @@ func climb(ctx workflow.Context, ladder Ladder, in activities.IssueInput) (Resul
 	if err := is.open(ctx, in); err != nil {
 		return Result{}, err
 	}
+	res, err := is.work(ctx)
+	if err != nil && ctx.Err() != nil { // an issue that is cancelled lets go of its site like one that is closed
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		return is.close(ctx, true, "cancelled by an operator")
+	}
+	return res, err
+}
+
+// work does what is due, until the issue has ended.
+func (is *issue) work(ctx workflow.Context) (Result, error) {
 	for {
 		if is.pcuBack != "" {
 			is.goBack(ctx)

@@ -440,6 +440,46 @@ func TestAYearOfLooksDoesNotGrowTheStory(t *testing.T) {
 	if len(res.Story) > 202 || !strings.HasPrefix(res.Story[0].What, "opened: ") || len(p.did) < 370 {
 		t.Errorf("%d lines after %d rungs, the first %q", len(res.Story), len(p.did), res.Story[0].What)
 	}
+	if tried := p.inputs[len(p.inputs)-1].Tried; len(tried) > 20 || strings.Contains(strings.Join(tried, "\n"), "flag for admin") {
+		t.Errorf("after a year it says that it tried %q", tried)
+	}
+}
+
+func TestARungThatWaitsForMonthsLooksOnceADay(t *testing.T) {
+	p := newPlay(t, workflows.NodeDown())
+	p.answer = func(int, activities.RungInput) activities.RungResult {
+		return activities.RungResult{Outcome: activities.Wait, Reason: "it lets nobody in"}
+	}
+	p.signal(107, workflows.CommandClose, workflows.Command{Reason: "given up"})
+	p.run()
+	if len(p.did) != 29+100 { // a week in quarters of a day, then the days
+		t.Errorf("it looked %d times, last at %s", len(p.did), p.did[len(p.did)-1])
+	}
+}
+
+func TestACancelledIssueLetsGo(t *testing.T) {
+	for when, day := range map[string]float64{"in a yield": 20, "before it did anything": 0.5} {
+		p := newPlay(t, workflows.PCUDown())
+		p.on(day, p.CancelWorkflow)
+		res := p.run()
+		if len(p.letGo) != 1 || !p.letGo[0].Force || !p.letGo[0].Told || res.Outcome != "cancelled by an operator" {
+			t.Errorf("%s: %+v, let go %+v", when, res, p.letGo)
+		}
+		if last := p.record[len(p.record)-1]; last.Status != workflows.StatusClosed {
+			t.Errorf("%s: the store says %+v", when, last)
+		}
+	}
+}
+
+func TestWhatALostAnswerMayHaveLeantIsLetGo(t *testing.T) {
+	p := newPlay(t, workflows.PCUDown())
+	p.answer = func(int, activities.RungInput) activities.RungResult {
+		return activities.RungResult{Outcome: activities.Good, Reason: "up", Leaned: true}
+	}
+	p.run()
+	if len(p.letGo) != 1 || p.letGo[0].Told || !p.letGo[0].Leaned {
+		t.Errorf("let go %+v", p.letGo)
+	}
 }
 
 func TestTheForecastNamesWhatPeopleWillSee(t *testing.T) {

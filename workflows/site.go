@@ -59,6 +59,17 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 	if err := s.setup(ctx); err != nil {
 		return s.SiteState, err
 	}
+	err := s.work(ctx)
+	if err != nil && ctx.Err() != nil && s.Level > 0 { // a site that is cancelled must not be denied for ever what nobody remembers
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+		clear(s.Holds)
+		err = s.step(ctx, 0)
+	}
+	return s.SiteState, err
+}
+
+// work does what is due, until nothing is left to do.
+func (s *site) work(ctx workflow.Context) error {
 	for {
 		s.describe(ctx)
 		now := workflow.Now(ctx)
@@ -84,14 +95,14 @@ func Site(ctx workflow.Context, state SiteState) (SiteState, error) {
 			err = s.resolve(ctx, now)
 		case s.hear(ctx):
 		case s.idle() && !s.ordered() && workflow.AllHandlersFinished(ctx):
-			return s.SiteState, nil
+			return nil
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx):
-			return s.SiteState, workflow.NewContinueAsNewError(ctx, Site, s.SiteState)
+			return workflow.NewContinueAsNewError(ctx, Site, s.SiteState)
 		default:
 			err = s.sleep(ctx, s.wakeAt())
 		}
 		if err != nil {
-			return s.SiteState, err
+			return err
 		}
 	}
 }

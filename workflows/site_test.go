@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -295,6 +296,25 @@ func TestALongLifeGoesOnInANewRunWithEverythingItKnew(t *testing.T) {
 	}
 	if state.Level != 1 || state.Holds[node(1).ID] != 1 || !state.Applied.Disabled || state.Site != "huji" {
 		t.Errorf("carried over %+v", state)
+	}
+	v, err := p.QueryWorkflow(workflows.QueryStatus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var knew workflows.SiteState
+	if err := v.Get(&knew); err != nil || !reflect.DeepEqual(state, knew) {
+		t.Errorf("it knew\n%+v, and carried over\n%+v (%v)", knew, state, err)
+	}
+}
+
+func TestACancelledSiteIsDeniedNothing(t *testing.T) {
+	p := newSite(t)
+	p.lean(0, 1, 1)
+	p.RegisterDelayedCallback(p.CancelWorkflow, 2*day)
+	p.start = p.Now()
+	p.ExecuteWorkflow(activities.SiteType, workflows.SiteState{})
+	if want := []string{"0.00 0->1", "2.00 1->0"}; !slices.Equal(p.levels, want) {
+		t.Errorf("levels %q, want %q", p.levels, want)
 	}
 }
 
