@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/crypto/ssh"
 
@@ -40,6 +41,7 @@ type fakeTemporal struct {
 	started []string // "<id> <cause>"
 	signals []string // "<id> <name>"
 	updates []any
+	gone    []string // workflows that were terminated
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
@@ -48,6 +50,9 @@ func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflow
 }
 
 func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ any) error {
+	if slices.Contains(f.gone, id) {
+		return serviceerror.NewNotFound("workflow execution already completed")
+	}
 	f.signals = append(f.signals, id+" "+name)
 	return nil
 }

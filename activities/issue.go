@@ -38,7 +38,7 @@ const (
 // knows more than a sweep, as bootman, an alert or an operator does, says so in the cause and in the evidence.
 type IssueInput struct {
 	Node     string   `json:"node,omitempty"` // hostname as in PLC
-	PCU      string   `json:"pcu,omitempty"`  // PCU name: its hostname, else its ip, else pcu-<id>
+	PCU      string   `json:"pcu,omitempty"`  // PCU name: its hostname, else its ip, else, or where several share that, pcu-<id>
 	Site     string   `json:"site,omitempty"` // login_base
 	Cause    string   `json:"cause,omitempty"`
 	Evidence []string `json:"evidence,omitempty"` // one fact a line, for the people who are told

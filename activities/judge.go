@@ -2,9 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
+
+	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
@@ -187,22 +190,28 @@ func (a *Activities) openAndClear(ctx context.Context, plan Plan, j judgement, n
 	if err != nil {
 		return err
 	}
-	isOpen := map[string]bool{}
+	isOpen, overdue := map[string]bool{}, map[string]bool{}
 	for _, i := range open {
-		isOpen[i.ID] = true
-		if !j.mended(i) || i.Next == Recovering {
+		isOpen[i.ID], overdue[i.ID] = true, a.overdue(i, now)
+		if !j.mended(i) || i.Next == Recovering && !overdue[i.ID] {
 			continue
 		}
-		if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalCleared, nil); err != nil {
+		var none *serviceerror.NotFound
+		switch err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalCleared, nil); {
+		case errors.As(err, &none):
+			if err := a.bury(ctx, i); err != nil {
+				return err
+			}
+		case err != nil:
 			a.Log.Warn("an issue could not be told that its target is good", "issue", i.ID, "error", err)
-			continue
+		default:
+			res.Cleared++
 		}
-		res.Cleared++
 	}
 	fresh := map[string][]policy.Verdict{}
 	var types []string
 	for _, v := range a.oneStory(j, isOpen, now) {
-		if isOpen[v.Type+"/"+v.Target] {
+		if id := v.Type + "/" + v.Target; isOpen[id] && !overdue[id] {
 			continue
 		}
 		if fresh[v.Type] == nil {
@@ -225,6 +234,27 @@ func (a *Activities) openAndClear(ctx context.Context, plan Plan, j judgement, n
 		}
 	}
 	return nil
+}
+
+// leastLate is how late an issue may be where days are short.
+const leastLate = 10 * time.Minute
+
+// overdue says whether an issue should have done something a day ago. Its workflow may be gone, as one that somebody terminated: it is
+// opened again if there is reason to, which changes nothing where it lives.
+func (a *Activities) overdue(i store.Issue, now time.Time) bool {
+	return i.Status == "open" && !i.NextAt.IsZero() && now.Sub(i.NextAt) > max(a.Numbers.Day, leastLate)
+}
+
+// bury ends an issue in the store whose workflow is gone, and what it holds of its site.
+func (a *Activities) bury(ctx context.Context, i store.Issue) error {
+	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCU}
+	key := i.ID + "/" + i.RunID + "/gone"
+	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
+		return err
+	}
+	i.Status, i.Closed, i.Level, i.Next, i.NextAt = "closed", a.now(), 0, "", time.Time{}
+	i.Outcome = "its workflow was terminated, and its target is good"
+	return a.Store.UpdateIssue(ctx, i)
 }
 
 // mended says whether the sweep saw the target of an issue good.

@@ -135,6 +135,53 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 		b.tc.started = nil
 	})
+	t.Run("an issue whose workflow was terminated is opened again while there is reason to, and ends in the store when there is none", func(t *testing.T) {
+		id := "nodedown/planetlab3.quito.example"
+		gone := store.Issue{ID: id, RunID: "r", Type: NodeDownType, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
+			Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
+		b.must(b.Store.UpdateIssue(ctx, gone))
+		b.was("node", "planetlab3.quito.example", policy.IsDown, 5)
+		third := func(host string) bool { return host == "planetlab3.quito.example" }
+		if b.judge(third); len(b.tc.started) > 0 {
+			t.Errorf("it may be late, and is opened: %q", b.tc.started)
+		}
+		gone.NextAt = time.Now().Add(-25 * time.Hour)
+		b.must(b.Store.UpdateIssue(ctx, gone))
+		if b.judge(third); len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], id) {
+			t.Errorf("started %q", b.tc.started)
+		}
+		b.tc.started, b.tc.updates, b.tc.gone = nil, nil, []string{id}
+		b.judge(func(string) bool { return false })
+		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 {
+			t.Errorf("the store says %+v, %v", i, err)
+		}
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(Release).Ref.ID != id {
+			t.Errorf("asked of the site: %+v", b.tc.updates)
+		}
+	})
+	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark", func(t *testing.T) {
+		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
+		all("huji", 4, policy.IsDown, 5)
+		b.tc.started = nil
+		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
+		for _, s := range b.tc.started {
+			if strings.HasPrefix(s, SiteDownType) {
+				t.Errorf("started %q, which the next sweep would end", s)
+			}
+		}
+		b.open("sitedown/huji", SiteDownType, "")
+		b.tc.signals = nil
+		plan := b.looks(at("huji"))
+		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.Debug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
+		_, err := b.Judge(ctx, plan)
+		b.must(err)
+		if !slices.Contains(b.tc.signals, "sitedown/huji cleared") {
+			t.Errorf("told %q: bootman would never come", b.tc.signals)
+		}
+		b.closed("sitedown/huji")
+		b.tc.started = nil
+		all("huji", 4, policy.IsGood, 5)
+	})
 	t.Run("when our name server fails, no site hears of it", func(t *testing.T) {
 		plan := b.looks(func(string) bool { return false })
 		nodes, err := b.Store.Nodes(ctx, 0, 1000)

@@ -51,9 +51,10 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot) error {
 			on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7, pcu_id=$8, outlet=$9, exempt_until=$10, gone=false`,
 			n.NodeID, n.Hostname, login[n.SiteID], ips[n.NodeID], n.BootState, n.Model, orNull(n.LastContact), pcu, outlet, orNull(snap.NodeExempt[n.NodeID]))
 	}
+	names := pcuNames(snap.PCUs)
 	for _, p := range snap.PCUs {
 		pcus = append(pcus, p.PCUID)
-		name := cmp.Or(p.Hostname, p.IP, fmt.Sprintf("pcu-%d", p.PCUID))
+		name := names[p.PCUID]
 		b.Queue(`insert into pcu (pcu_id, name, site, hostname, ip, username, password, model) values ($1,$2,$3,$4,$5,$6,$7,$8)
 			on conflict (pcu_id) do update set name=$2, site=$3, hostname=$4, ip=$5, username=$6, password=$7, model=$8, gone=false`,
 			p.PCUID, name, login[p.SiteID], p.Hostname, p.IP, p.Username, s.seal.seal(p.PCUID, p.Password.Reveal()), p.Model)
@@ -90,6 +91,22 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot) error {
 		}
 		return nil
 	})
+}
+
+// pcuNames gives each PCU the name of its issues: its hostname, else its ip. Where several would share one, as behind one address
+// with several ports, each is named by its id, or the trouble of one would be looked for at another.
+func pcuNames(list []plc.PCU) map[int]string {
+	names, shared := map[int]string{}, map[string]int{}
+	for _, p := range list {
+		names[p.PCUID] = cmp.Or(p.Hostname, p.IP)
+		shared[names[p.PCUID]]++
+	}
+	for id, name := range names {
+		if name == "" || shared[name] > 1 {
+			names[id] = fmt.Sprintf("pcu-%d", id)
+		}
+	}
+	return names
 }
 
 // SnapshotTaken says when PLC was last read; the zero time: never.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -202,4 +203,13 @@ func TestStore(t *testing.T) {
 			t.Error("it never ends")
 		}
 	})
+}
+
+func TestPCUsThatShareAnAddressAreToldApart(t *testing.T) {
+	got := pcuNames([]plc.PCU{{PCUID: 1, Hostname: "a", IP: "10.0.0.1"}, {PCUID: 2, Hostname: "b", IP: "10.0.0.1"}, {PCUID: 3, IP: "10.0.0.2"}, {PCUID: 4},
+		{PCUID: 5, Hostname: "gate", IP: "10.0.0.3:2301"}, {PCUID: 6, Hostname: "gate", IP: "10.0.0.3:2302"}, {PCUID: 7}})
+	want := map[int]string{1: "a", 2: "b", 3: "10.0.0.2", 4: "pcu-4", 5: "pcu-5", 6: "pcu-6", 7: "pcu-7"}
+	if !maps.Equal(got, want) {
+		t.Errorf("named %v, want %v", got, want)
+	}
 }
