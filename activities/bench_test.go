@@ -31,8 +31,9 @@ import (
 type bench struct {
 	*testing.T
 	*Activities
-	w  *testbed.World
-	tc *fakeTemporal
+	w   *testbed.World
+	tc  *fakeTemporal
+	url string // of Postgres
 }
 
 // fakeTemporal notes what is started, signalled and leant on.
@@ -103,7 +104,8 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), store.Options{URL: pglocal.ForTest(t), Key: bytes.Repeat([]byte{7}, 32)})
+	url := pglocal.ForTest(t)
+	db, err := store.Open(t.Context(), store.Options{URL: url, Key: bytes.Repeat([]byte{7}, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,7 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, w: w, tc: &fakeTemporal{}}
+	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
 	b.Activities = &Activities{
 		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),

@@ -34,8 +34,8 @@ func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
 		if err != nil {
 			return sight{}, err
 		}
-		ok, reason := a.testPCU(ctx, p)
-		return sight{good: ok, reason: reason, record: p.Record}, nil
+		ok, reason, err := a.testPCU(ctx, p)
+		return sight{good: ok, reason: reason, record: p.Record}, err
 	case SiteDownType:
 		return a.sightOfSite(ctx, ref.Site)
 	}
@@ -209,16 +209,21 @@ func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 
 // mayAct looks at the fleet guard, exemptions, the blacklist and downtimes.
 func (a *Activities) mayAct(ctx context.Context, ref Ref) (policy.Decision, error) {
-	now := a.now()
-	held, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: now.Add(-2 * a.SweepEvery), Limit: 1})
-	if err != nil {
-		return policy.Decision{}, err
-	}
-	if len(held) > 0 {
-		return policy.Decision{Until: now.Add(2 * a.SweepEvery), Reason: "the fleet guard holds everything: " + held[0].Reason}, nil
+	if d, err := a.guarded(ctx); err != nil || !d.Do {
+		return d, err
 	}
 	may, err := a.forbids(ctx, ref)
-	return policy.MayAct(may, now), err
+	return policy.MayAct(may, a.now()), err
+}
+
+// guarded says whether the fleet guard lets anything be done: it holds until two sweeps have believed what they saw.
+func (a *Activities) guarded(ctx context.Context) (policy.Decision, error) {
+	now := a.now()
+	held, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: now.Add(-2 * a.SweepEvery), Limit: 1})
+	if err != nil || len(held) == 0 {
+		return policy.Decision{Do: err == nil}, err
+	}
+	return policy.Decision{Until: now.Add(2 * a.SweepEvery), Reason: "the fleet guard holds everything: " + held[0].Reason}, nil
 }
 
 // forbids gathers what PLC and the blacklist say against acting on a target.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -267,5 +268,24 @@ func TestWhatForbidsActingIsLookedAtBeforeEveryRung(t *testing.T) {
 	b.wantCuts(0)
 	if got := b.subjects(); len(got) > 0 || len(b.tc.started) > 0 || len(b.tc.updates) > 0 {
 		t.Errorf("mailed %q, started %q, leant %v", got, b.tc.started, b.tc.updates)
+	}
+}
+
+func TestAFaultOfOursIsNotBlamedOnAPCU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	ctx := b.Context()
+	other, err := store.Open(ctx, store.Options{URL: b.url, Key: bytes.Repeat([]byte{8}, 32)}) // a worker with another key
+	b.must(err)
+	t.Cleanup(other.Close)
+	b.Activities.Store = other
+	b.pcuIs(policy.IsGood)
+	n, err := b.ProbePCUs(ctx, Batch{Limit: 100})
+	p, stored := other.PCU(ctx, b.pcuID())
+	b.must(stored)
+	if err != nil || n != 0 || !p.SeenAt.IsZero() {
+		t.Errorf("%d looks, %v, and the store says %+v", n, err, p)
 	}
 }

@@ -21,7 +21,10 @@ func (a *Activities) SendNotices(ctx context.Context, in MailInput) (MailResult,
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return none, err
 	}
-	repeat := before.Outcome == store.Sent // by a worker that died before it could tell
+	repeat := before.Outcome == store.Sent                                // by a worker that died before it could tell
+	if guard, err := a.guarded(ctx); err != nil || !guard.Do && !repeat { // what is held back for an hour is not unsaid for ever
+		return MailResult{Outcome: MailWait, Reason: guard.Reason, Until: guard.Until, Unsent: before.Key == "", Ticket: in.Ticket}, err
+	}
 	notice, said, err := a.compose(ctx, in, repeat)
 	if err != nil || len(notice.Items) == 0 {
 		return none, err
@@ -47,6 +50,7 @@ func (a *Activities) SendNotices(ctx context.Context, in MailInput) (MailResult,
 		return none, err
 	}
 	res, detail := a.deliver(ctx, in, notice, exempt, repeat)
+	ctx = context.WithoutCancel(ctx) // what was sent is written down even if the activity is being cancelled
 	switch res.Outcome {
 	case MailWait:
 		a.Log.Warn("a message waits", "site", in.Site, "reason", res.Reason)
@@ -227,7 +231,7 @@ func (a *Activities) mail(ctx context.Context, n notify.Notice, only []string) (
 		message.Only = left
 		select {
 		case <-ctx.Done():
-			return "", errors.Join(err, ctx.Err())
+			return receipt.String() + ": " + err.Error(), nil
 		case <-time.After(time.Duration(try+1) * time.Second):
 		}
 	}

@@ -2,15 +2,20 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/store"
 )
+
+// errEntry says that PLC's entry of a PCU cannot be right.
+var errEntry = errors.New("its PLC entry is wrong")
 
 // drive is one outlet of a PCU, ready to be driven. Its secret goes no further than the driver.
 type drive struct {
@@ -44,7 +49,7 @@ func (a *Activities) drive(ctx context.Context, p store.PCU, outlet int) (*drive
 	if host, port, err := net.SplitHostPort(d.target.Host); err == nil {
 		d.target.Host = host
 		if d.target.Port, err = strconv.Atoi(port); err != nil {
-			return nil, fmt.Errorf("pcu %s: %q is no port", p.Name, port)
+			return nil, fmt.Errorf("pcu %s: %w: %q is no port", p.Name, errEntry, port)
 		}
 	}
 	return d, nil
@@ -70,28 +75,40 @@ func (d *drive) do(ctx context.Context, operation func(context.Context, pcucontr
 	return result, err
 }
 
-// testPCU is the dry run: log in, find an outlet, switch nothing. A manual PCU has nothing to log in to.
-func (a *Activities) testPCU(ctx context.Context, p store.PCU) (bool, string) {
+// testTime bounds a dry run, which is a login and a look.
+const testTime = 90 * time.Second
+
+// testPCU is the dry run: log in, find an outlet, switch nothing. A manual PCU has nothing to log in to. An error is a fault of ours,
+// as of Postgres, and says nothing about the PCU.
+func (a *Activities) testPCU(ctx context.Context, p store.PCU) (bool, string, error) {
 	if a.manual(p) {
-		return true, "manual: people switch it when they are asked"
+		return true, "manual: people switch it when they are asked", nil
 	}
 	if p.Hostname == "" && p.IP == "" {
-		return false, "its PLC entry has neither hostname nor ip"
+		return false, "its PLC entry has neither hostname nor ip", nil
 	}
 	d, err := a.drive(ctx, p, 0)
+	if errors.Is(err, errEntry) {
+		return false, err.Error(), nil
+	}
 	if err != nil {
-		return false, err.Error()
+		return false, "", err
 	}
 	release, err := a.Store.LockPCU(ctx, p.PCUID)
 	if err != nil {
-		return false, err.Error()
+		return false, "", err
 	}
 	defer release()
-	result, err := d.do(ctx, a.PCUs.Test)
-	if err != nil {
-		return false, err.Error()
+	within, cancel := context.WithTimeout(ctx, testTime)
+	defer cancel()
+	result, err := d.do(within, a.PCUs.Test)
+	if ctx.Err() != nil {
+		return false, "", ctx.Err()
 	}
-	return true, result.Note
+	if err != nil {
+		return false, err.Error(), nil
+	}
+	return true, result.Note, nil
 }
 
 func (a *Activities) manual(p store.PCU) bool {

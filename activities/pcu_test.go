@@ -137,7 +137,7 @@ func TestAManualPCUIsAskedForOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok, reason := h.testPCU(t.Context(), p); !ok {
+		if ok, reason, err := h.testPCU(t.Context(), p); !ok || err != nil {
 			t.Errorf("its dry run fails: %s", reason)
 		}
 		for range 2 { // the second is a retry of the same rung
@@ -184,7 +184,7 @@ func TestAPCUThatShowsAnotherKeyIsNotDriven(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if ok, reason := h.testPCU(t.Context(), p); !ok {
+		if ok, reason, err := h.testPCU(t.Context(), p); !ok || err != nil {
 			t.Fatal(reason)
 		}
 	}
@@ -284,7 +284,7 @@ func TestACertificateNobodyVouchesForIsPinnedWhereItIsPermitted(t *testing.T) {
 	}
 	try := func(what string, want bool, says string) {
 		t.Helper()
-		if ok, reason := h.testPCU(t.Context(), p); ok != want || !strings.Contains(reason, says) {
+		if ok, reason, err := h.testPCU(t.Context(), p); err != nil || ok != want || !strings.Contains(reason, says) {
 			t.Fatalf("%s: %v, %s", what, ok, reason)
 		}
 	}

@@ -112,7 +112,10 @@ func (a *Activities) openPCUDown(ctx context.Context, in RungInput) (RungResult,
 	if err != nil {
 		return RungResult{}, err
 	}
-	ok, reason := a.testPCU(ctx, p)
+	ok, reason, err := a.testPCU(ctx, p)
+	if err != nil {
+		return RungResult{}, err
+	}
 	if ok {
 		return RungResult{Outcome: Passed, Reason: "its PCU works: " + reason}, nil
 	}

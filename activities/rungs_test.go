@@ -190,3 +190,22 @@ func TestIssuesKnowEachOther(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	_, _, err := b.Store.Intent(b.Context(), store.Action{Key: "guard/1", Kind: "guard", Reason: "half the fleet is gone"})
+	b.must(err)
+	in := MailInput{Site: site, Key: "site/huji/run/1", Notices: []Lean{{Key: "k", Ref: b.ask(NodeDownType, "0").Ref, Kind: "down"}}}
+	res, err := b.SendNotices(b.Context(), in)
+	if err != nil || res.Outcome != MailWait || !res.Unsent || !strings.Contains(res.Reason, "half the fleet is gone") || res.Until.Before(time.Now()) {
+		t.Errorf("answered %+v, %v", res, err)
+	}
+	b.SweepEvery = 0 // the hold is over
+	res, err = b.SendNotices(b.Context(), in)
+	if err != nil || res.Outcome != MailSent || len(b.subjects()) != 1 {
+		t.Errorf("answered %+v, %v, and mailed %q", res, err, b.subjects())
+	}
+}

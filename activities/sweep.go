@@ -119,22 +119,29 @@ func firstError(a, b error) error {
 const pcusAtOnce = 32
 
 // ProbePCUs tries the dry run of a batch of PCUs and writes how it went. An entry that lacks what a login needs fails
-// without a try.
+// without a try; where we could not try, nothing is written, so that no PCU is blamed.
 func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
 	defer beat(ctx)()
 	pcus, err := a.Store.PCUs(ctx, b.After, b.Limit)
 	if err != nil {
 		return 0, err
 	}
-	looks := make([]store.PCULook, len(pcus))
+	var looks []store.PCULook
+	var mu sync.Mutex
 	slots := make(chan struct{}, pcusAtOnce)
 	var wg sync.WaitGroup
-	for i, p := range pcus {
+	for _, p := range pcus {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			ok, reason := a.testPCU(ctx, p)
-			looks[i] = store.PCULook{PCUID: p.PCUID, At: a.now(), OK: ok, Reason: reason}
+			ok, reason, err := a.testPCU(ctx, p)
+			if err != nil {
+				a.Log.Warn("a PCU could not be tried", "pcu", p.Name, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			looks = append(looks, store.PCULook{PCUID: p.PCUID, At: a.now(), OK: ok, Reason: reason})
 		})
 	}
 	wg.Wait()

@@ -233,14 +233,26 @@ var ErrBusy = errors.New("another operation on this PCU is under way")
 // pcuLocks is the class of the advisory locks of PCUs.
 const pcuLocks = 0x504355
 
+// mostLocks bounds the PCUs that one process holds at once. Each takes a connection, of which Postgres has 100 by default.
+const mostLocks = 40
+
 // LockPCU waits until no other worker operates the PCU, at most as long as the context allows. The lock dies with the
 // connection, so a worker that dies leaves none behind.
 func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error) {
+	select {
+	case s.locks <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
+	}
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
+		<-s.locks
 		return nil, err
 	}
-	end := func() { _ = conn.Close(context.WithoutCancel(ctx)) }
+	end := func() {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		<-s.locks
+	}
 	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id); err != nil {
 		end()
 		if ctx.Err() != nil {

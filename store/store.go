@@ -31,8 +31,9 @@ type Options struct {
 
 // Store is a pool of connections. It is safe for use by many goroutines.
 type Store struct {
-	pool *pgxpool.Pool
-	seal *sealer
+	pool  *pgxpool.Pool
+	seal  *sealer
+	locks chan struct{} // one for each PCU that is locked from here
 }
 
 // Open connects and checks that Postgres answers.
@@ -52,7 +53,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, cfg.ConnConfig.Database, err)
 	}
-	return &Store{pool: pool, seal: seal}, nil
+	return &Store{pool: pool, seal: seal, locks: make(chan struct{}, mostLocks)}, nil
 }
 
 // Close ends all connections.

@@ -213,3 +213,24 @@ func TestPCUsThatShareAnAddressAreToldApart(t *testing.T) {
 		t.Errorf("named %v, want %v", got, want)
 	}
 }
+
+func TestLocksOfPCUsDoNotEatTheConnections(t *testing.T) {
+	s := open(t)
+	release, err := s.LockPCU(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range mostLocks - 1 {
+		s.locks <- struct{}{}
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.LockPCU(short, 2); !errors.Is(err, ErrBusy) {
+		t.Errorf("one too many: %v", err)
+	}
+	release()
+	if release, err = s.LockPCU(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	release()
+}

@@ -440,7 +440,7 @@ func (is *issue) forecast(ctx workflow.Context) []activities.Step {
 func quick(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           activities.TaskQueue,
-		StartToCloseTimeout: 2 * time.Minute,
+		StartToCloseTimeout: 5 * time.Minute, // the dry run of a PCU that hangs, after a power command to it that hangs
 		Summary:             summary,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute,
 			NonRetryableErrorTypes: []string{activities.ErrNoSuchTarget, activities.ErrBadInput}},
