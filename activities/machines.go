@@ -52,11 +52,7 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 			return RungResult{Outcome: Passed, Reason: reason}, err
 		}
 	}
-	pcu, err := a.Store.PCU(ctx, node.PCUID)
-	if err != nil {
-		return RungResult{}, err
-	}
-	release, err := a.Store.LockPCU(ctx, pcu.PCUID)
+	pcu, release, err := a.holdPCU(ctx, node.PCUID)
 	if err != nil {
 		return RungResult{}, err
 	}
@@ -82,6 +78,14 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return a.ask(ctx, in, kind, node, pcu)
 	}
 	return a.give(ctx, in, kind, node, pcu)
+}
+
+// holdPCU reads a PCU and keeps everybody else from operating it until it is released.
+func (a *Activities) holdPCU(ctx context.Context, id int) (pcu store.PCU, release func(), err error) {
+	if pcu, err = a.Store.PCU(ctx, id); err == nil {
+		release, err = a.Store.LockPCU(ctx, id)
+	}
+	return pcu, release, err
 }
 
 // give writes down what is intended and does it; what was intended before is not done again.
@@ -171,11 +175,7 @@ func (a *Activities) resume(ctx context.Context, in RungInput, kind string) (Run
 	if err != nil {
 		return RungResult{}, err
 	}
-	pcu, err := a.Store.PCU(ctx, action.PCU)
-	if err != nil {
-		return RungResult{}, err
-	}
-	release, err := a.Store.LockPCU(ctx, pcu.PCUID)
+	pcu, release, err := a.holdPCU(ctx, action.PCU)
 	if err != nil {
 		return RungResult{}, err
 	}

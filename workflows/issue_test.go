@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/mock"
+	sdk "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -515,4 +517,35 @@ func TestAnOpenThatFailsForGoodFailsTheIssue(t *testing.T) {
 
 func startOptions(id string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{ID: id, TaskQueue: activities.TaskQueue}
+}
+
+func TestEveryTypeSaysInTheWebUIWhatGoesOn(t *testing.T) {
+	for _, l := range workflows.Ladders() {
+		p := newPlay(t, l)
+		shown := map[string]any{}
+		p.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Run(func(args mock.Arguments) {
+			for k, v := range args.Get(0).(temporal.SearchAttributes).GetUntypedValues() {
+				shown[k.GetName()] = v
+			}
+		})
+		p.on(0.1, func() {
+			v, err := p.QueryWorkflow("__temporal_workflow_metadata")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			var m sdk.WorkflowMetadata
+			if err := v.Get(&m); err != nil || !strings.Contains(m.CurrentDetails, "**"+l.Type+"** of "+targetOf(l.Type)+" at princeton: open") || !strings.Contains(m.CurrentDetails, "Next: ") {
+				t.Errorf("%s shows %q, %v", l.Type, m.CurrentDetails, err)
+			}
+			if shown["IssueType"] != l.Type || shown["IssueStatus"] != "open" || shown["Site"] != "princeton" || shown["Rung"] == "" || shown["PenaltyLevel"] != int64(0) {
+				t.Errorf("%s is found by %v", l.Type, shown)
+			}
+		})
+		p.signal(0.2, workflows.CommandClose, workflows.Command{Reason: "enough"})
+		p.run()
+		if shown["IssueStatus"] != "closed" {
+			t.Errorf("%s ends as %v", l.Type, shown)
+		}
+	}
 }
