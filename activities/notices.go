@@ -117,7 +117,7 @@ func (a *Activities) compose(ctx context.Context, in MailInput, repeat bool) (no
 			continue
 		}
 		said = append(said, l)
-		notice.Items = append(notice.Items, notify.Item{Kind: notify.Kind(l.Kind), Issue: l.Ref.ID, Type: l.Ref.Type, Target: target, Since: l.Since.UTC(), Evidence: l.Evidence, Tried: l.Tried, Fix: l.Fix})
+		notice.Items = append(notice.Items, notify.Item{Kind: notify.Kind(l.Kind), Issue: l.Ref.ID, Type: l.Ref.Type, Target: l.Ref.Target(), Since: l.Since.UTC(), Evidence: l.Evidence, Tried: deeds(l.Tried), Fix: l.Fix})
 	}
 	notice.Forecast = forecast(in.Forecast, now)
 	return notice, said, nil
@@ -128,6 +128,21 @@ func targetOf(l Lean, site string) string {
 		return t
 	}
 	return site
+}
+
+// deeds are what was done about a target in words for its people: without the conditions of rungs, and without the messages
+// that they have themselves.
+func deeds(tried []string) []string {
+	var list []string
+	for _, deed := range tried {
+		if rung, done, found := strings.Cut(deed, ": "); found && (strings.HasPrefix(rung, "if ") || strings.HasPrefix(rung, "create_issue ")) {
+			deed = done
+		}
+		if !strings.HasPrefix(deed, "send email") {
+			list = append(list, deed)
+		}
+	}
+	return list
 }
 
 // about lists what a message says, for the ledger.
@@ -155,9 +170,9 @@ func forecast(steps []Step, now time.Time) []notify.Forecast {
 		what := s.What
 		switch {
 		case strings.Contains(what, "second penalty"):
-			what = "another message, also to the users of the slices, and the slices of the site are suspended"
+			what = "another message, also to the users of the slices, and the slices of the site are suspended if they are not yet"
 		case strings.Contains(what, "penalty"):
-			what = "another message, also to the principal investigators, and the site cannot create new slices"
+			what = "another message, also to the principal investigators, and the site cannot create new slices if it still can"
 		case strings.Contains(what, "send email"):
 			what = "another message like this one"
 		case strings.Contains(what, "flag for admin"):

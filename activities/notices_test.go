@@ -151,6 +151,26 @@ func TestMailWidensWithTheLevelAndNeverReachesTheExempt(t *testing.T) {
 	}
 }
 
+func TestAPenaltyIsStoppedForTheSiteAsAWhole(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.write(activities.MailInput{Key: "k", Level: 1, Notices: []activities.Lean{{Kind: "penalty", Level: 1, Since: time.Now(), Evidence: []string{"the site is down"}}}})
+	list := p.box.Messages()
+	if len(list) != 1 || list[0].Subject != "[huji] no new slices while huji is short of working nodes" || !strings.Contains(list[0].Body, "monitor site pause huji --until DATE") {
+		t.Errorf("mail: %+v", list)
+	}
+}
+
+func TestPeopleReadWhatWasDoneWithoutTheWordsOfALadder(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	n := down(1)
+	n.Tried = []string{"if pcu ok: reboot: outlet cycled", "create_issue pcudown: opened pcudown/pcu.huji.example", "send email, apply penalty: handed to site huji", "waited for a new disk"}
+	p.write(activities.MailInput{Key: "k", Notices: []activities.Lean{n}})
+	list := p.box.Messages()
+	if want := "What Monitor did:\n  - reboot: outlet cycled\n  - opened pcudown/pcu.huji.example\n  - waited for a new disk\n\n"; len(list) != 1 || !strings.Contains(list[0].Body, want) {
+		t.Errorf("mail: %+v", list)
+	}
+}
+
 func TestWhoBecomesExemptIsTakenFromTheTicket(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(activities.MailInput{Key: "k1", Level: 1})

@@ -70,7 +70,7 @@ func mark(key string) string {
 }
 
 func receipt(id int, kind string, t rt.Ticket, to []string) string {
-	text := fmt.Sprintf("in %sticket %d, to %d people", kind, id, len(to))
+	text := fmt.Sprintf("in %sticket %d, to %d of the site's people", kind, id, len(to))
 	if missing := t.Missing(to); len(missing) > 0 {
 		text += "; Request Tracker does not name as watchers: " + strings.Join(missing, ", ")
 	}

@@ -54,17 +54,16 @@ func (l *loader) setPath(all []leaf, path, text string) error {
 	return errors.New("unknown key")
 }
 
-// Check is what --check-config does: it loads the configuration, tries the files that it names, reports to w, and
-// returns what is wrong. Sections are those that the program needs, as for [Config.Require].
+// Check is what --check-config does: it loads the configuration, tries the files that it names, and tells w that
+// all is good or returns what is wrong. Sections are those that the program needs, as for [Config.Require].
 func Check(w io.Writer, o Options, sections ...string) error {
 	cfg, err := Load(o)
 	if err == nil {
 		err = errors.Join(cfg.Require(sections...), cfg.files())
 	}
 	if err != nil {
-		fmt.Fprintf(w, "the configuration has mistakes:\n%v\n", err)
-		return err
+		return fmt.Errorf("the configuration has mistakes:\n%w", err)
 	}
-	fmt.Fprintf(w, "the configuration is good: mail mode %s, a policy day lasts %s\n", cfg.Mail.Mode, cfg.Policy.Day)
-	return nil
+	_, err = fmt.Fprintf(w, "the configuration is good: mail mode %s, a policy day lasts %s\n", cfg.Mail.Mode, cfg.Policy.Day)
+	return err
 }

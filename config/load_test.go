@@ -258,7 +258,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("got %v, %s", err, out.String())
 	}
 	out.Reset()
-	if err := Check(&out, Options{Env: []string{}}, "plc"); err == nil || !strings.Contains(out.String(), "plc.url: must be set") {
+	if err := Check(&out, Options{Env: []string{}}, "plc"); err == nil || !strings.Contains(err.Error(), "plc.url: must be set") || out.Len() > 0 {
 		t.Errorf("got %v, %s", err, out.String())
 	}
 }

@@ -31,7 +31,7 @@ func Render(n Notice) (Message, error) {
 		}
 		// How to stop is said once, and of everything.
 		whole := n
-		whole.Kind = part.Kind
+		whole.Kind, whole.Level = part.Kind, part.Level
 		texts := map[string]string{}
 		for name, data := range map[string]Notice{"section": part, "closing": whole, "next": n, "footer": n} {
 			if texts[name], err = say(name, data); err != nil {
@@ -88,6 +88,9 @@ func (n Notice) parts() []Notice {
 	}
 	slices.SortStableFunc(kinds, func(a, b Kind) int { return weight[a] - weight[b] })
 	var parts []Notice
+	if byKind[Online] != nil && byKind[Cleared] != nil { // the level is the one that has just been lifted
+		byKind[Online].Level = 0
+	}
 	for _, k := range kinds {
 		parts = append(parts, *byKind[k])
 	}

@@ -54,9 +54,13 @@ func golden() map[string]Notice {
 	pcuDown.HowToStop = "Answer this message before Tue 1 Dec 2026 and say how long you need."
 	penalty1 := notice(Penalty, node("planetlab1.princeton.edu"))
 	penalty1.Level, penalty1.Forecast = 1, steps[:1]
-	penalty2 := notice(Penalty, Item{Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
+	penalty2 := notice(Penalty, Item{Since: now, Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
 	penalty2.Level = 2
 	online := notice(Online, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: days(-1)})
+	partly := notice(Online, online.Items...)
+	partly.Level, partly.Forecast = 1, steps[:1]
+	lifted := notice(Cleared, Item{Since: now}, online.Items[0])
+	lifted.Items[1].Kind, lifted.Level = Online, 2
 	cleared := notice(Cleared, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: now.Add(-10 * time.Second)})
 	flagged := notice(Flagged, node("planetlab1.princeton.edu"))
 	flagged.Level = 2
@@ -76,7 +80,7 @@ func golden() map[string]Notice {
 		Evidence: []string{"no answer on ports 22, 80 and 806"}, Fix: "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again."})
 	return map[string]Notice{
 		"mixed": mixed, "resumed": resumed, "down": down, "down-several": group, "pcudown": pcuDown, "penalty-1": penalty1, "penalty-2-site": penalty2,
-		"online": online, "cleared": cleared, "flagged": flagged, "by-hand": byHand,
+		"online": online, "online-partly": partly, "cleared-and-online": lifted, "cleared": cleared, "flagged": flagged, "by-hand": byHand,
 	}
 }
 

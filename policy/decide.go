@@ -135,7 +135,7 @@ func MayPenalize(n Numbers, s SiteFacts, spent Spent, now time.Time) Decision {
 	if d, ok := spent.within(n.Budget.PenaltiesFleet, n.Budget.PenaltiesSite, "penalty steps", now.Add(n.Hour())); !ok {
 		return d
 	}
-	return yes(fmt.Sprintf("the site is down for %s with %d nodes up", n.Days(down), s.Up))
+	return yes(fmt.Sprintf("the site is down for %s with %s up", n.Days(down), nodes(s.Up)))
 }
 
 // Top is the highest penalty level: slices suspended.

@@ -140,7 +140,7 @@ func NextSite(n Numbers, was SiteRecord, up int, created, now time.Time) (SiteRe
 		return was, "a new site that was never online"
 	}
 	return next(was, enough, n.SiteOnlineToGood, n.SiteOfflineToDown, now,
-		fmt.Sprintf("%d nodes up", up), fmt.Sprintf("%d nodes up, %d needed", up, n.SiteMinUp), n)
+		nodes(up)+" up", fmt.Sprintf("%s up, %d needed", nodes(up), n.SiteMinUp), n)
 }
 
 // next moves a two-sided status: online ages to good, offline to down, both keeping their time.
@@ -160,4 +160,11 @@ func next(was Record, ok bool, toGood, toDown time.Duration, now time.Time, yes,
 		r, reason = Record{IsDown, r.Changed}, "offline for "+n.Days(age)
 	}
 	return r, reason
+}
+
+func nodes(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
 }

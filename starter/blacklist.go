@@ -42,9 +42,9 @@ func (a *app) blacklistList() *cobra.Command {
 func (a *app) blacklistTable(list []store.Entry) {
 	var rows []row
 	for _, e := range list {
-		until := "for ever"
+		var until any = "for ever"
 		if !e.Until.IsZero() {
-			until = a.when(e.Until)
+			until = e.Until
 		}
 		now, what := "in force", "blacklist"
 		switch {
@@ -56,7 +56,7 @@ func (a *app) blacklistTable(list []store.Entry) {
 		if e.Downtime {
 			what = "downtime"
 		}
-		rows = append(rows, row{e.Kind, e.Target, what, now, a.when(e.Starts), until, orDash(e.Owner), orDash(e.Reason)})
+		rows = append(rows, row{e.Kind, e.Target, what, now, e.Starts, until, orDash(e.Owner), orDash(e.Reason)})
 	}
 	a.table("the blacklist is empty", row{"KIND", "TARGET", "WHAT", "NOW", "FROM", "UNTIL", "BY", "REASON"}, rows)
 }
@@ -66,9 +66,14 @@ func (a *app) entryLine(e *store.Entry) string {
 	if e == nil {
 		return ""
 	}
-	s := e.Kind + " " + e.Target + ", for ever"
-	if !e.Until.IsZero() {
-		s = e.Kind + " " + e.Target + ", until " + a.when(e.Until)
+	s := e.Kind + " " + e.Target
+	if e.Starts.After(a.now()) {
+		s += ", from " + a.when(e.Starts)
+	}
+	if e.Until.IsZero() {
+		s += ", for ever"
+	} else {
+		s += ", until " + a.when(e.Until)
 	}
 	if e.Reason != "" {
 		s += ": " + e.Reason
@@ -129,7 +134,7 @@ func (a *app) period(e *store.Entry, from, until string) (err error) {
 	case e.Downtime && until == "":
 		return badInput("a downtime has an end: give --until")
 	case until != "" && !e.Until.After(e.Starts):
-		return badInput("it would end (%s) before it starts (%s)", a.when(e.Until), a.when(e.Starts))
+		return badInput("it would end before it starts: from %s until %s", stamp(e.Starts), stamp(e.Until))
 	}
 	return checkKind(e.Kind)
 }

@@ -185,7 +185,10 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 
 func (a *app) drawBoot(v bootView) {
 	action := v.Action
-	if v.Sequence != "" && !v.Known {
+	switch {
+	case v.Sequence == "done":
+		action = "no step of a BootManager is in it"
+	case v.Sequence != "" && !v.Known:
 		action = "nobody has met this sequence: `monitor bootman sequences set` teaches it"
 	}
 	running := ""

@@ -122,11 +122,18 @@ func (a *app) node() *cobra.Command {
 
 func (a *app) nodeList() *cobra.Command {
 	var site, status string
+	statuses := []string{"online", "good", "offline", "down", "failboot", "safeboot", "disabled"}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List nodes", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor node list\n  monitor node list --site princeton\n  monitor node list --status down -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("--status", status, statuses); err != nil {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				if err := knownSite(ctx, db, site); err != nil {
+					return err
+				}
 				list, err := db.Nodes(ctx, 0, everything)
 				if err != nil {
 					return err
@@ -145,14 +152,26 @@ func (a *app) nodeList() *cobra.Command {
 	cmd.Flags().StringVar(&site, "site", "", "only of the site with this `login_base`")
 	cmd.Flags().StringVar(&status, "status", "", "only with this `status`: online, good, offline, down, failboot, safeboot or disabled")
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
-	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed("online", "good", "offline", "down", "failboot", "safeboot", "disabled"))
+	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(statuses...))
 	return cmd
+}
+
+// knownSite refuses a site that nobody knows: a misspelt name would look like one without trouble.
+func knownSite(ctx context.Context, db *store.Store, loginBase string) error {
+	if loginBase == "" {
+		return nil
+	}
+	_, err := db.Site(ctx, loginBase)
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("no site %s is known: see `monitor site list`", loginBase)
+	}
+	return err
 }
 
 func (a *app) nodeTable(none string, views []nodeView) {
 	var rows []row
 	for _, v := range views {
-		rows = append(rows, row{v.Hostname, v.Site, a.state(string(v.Status)), a.when(v.Since), orDash(v.BootState), orDash(v.State), orDash(v.Reason)})
+		rows = append(rows, row{v.Hostname, v.Site, a.state(string(v.Status)), v.Since, orDash(v.BootState), orDash(v.State), orDash(v.Reason)})
 	}
 	a.table(none, row{"NODE", "SITE", "STATUS", "SINCE", "BOOT STATE", "SEEN", "WHY"}, rows)
 }
@@ -300,7 +319,7 @@ func (a *app) site() *cobra.Command {
 func (a *app) siteTable(views []siteView) {
 	var rows []row
 	for _, v := range views {
-		rows = append(rows, row{v.LoginBase, v.Name, a.state(string(v.Status)), a.when(v.Since), v.Penalty, yes(v.Enabled)})
+		rows = append(rows, row{v.LoginBase, v.Name, a.state(string(v.Status)), v.Since, v.Penalty, yes(v.Enabled)})
 	}
 	a.table("no sites", row{"SITE", "NAME", "STATUS", "SINCE", "PENALTY", "ENABLED"}, rows)
 }

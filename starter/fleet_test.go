@@ -175,6 +175,8 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		"site show nowhere":                        "no site nowhere is known: see `monitor site list`",
 		"blacklist add node nobody.example":        "no node nobody.example is known: see `monitor node list`",
 		"blacklist add site nowhere --until 3d":    "no site nowhere is known: see `monitor site list`",
+		"issue list --site nowhere":                "no site nowhere is known: see `monitor site list`",
+		"node list --site nowhere":                 "no site nowhere is known: see `monitor site list`",
 		"blacklist remove node planetlab9.example": "node planetlab9.example is not on the blacklist: see `monitor blacklist list`",
 	} {
 		got := call(t.Context(), strings.Fields(args)...)
@@ -196,7 +198,9 @@ func TestTheBlacklistIsKept(t *testing.T) {
 	}
 
 	downtime := []string{"blacklist", "add", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--by", "bob"}
-	wantCode(t, call(ctx, downtime...), exitOK)
+	got = call(ctx, downtime...)
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "site epfl, from 2026-12-24 00:00 UTC (4 weeks from now), until 2026-12-27 00:00 UTC")
 	got = call(ctx, downtime...)
 	wantCode(t, got, exitFailure)
 	wantIn(t, got.err, "site epfl has an entry from that moment on already")

@@ -81,6 +81,7 @@ func (a *app) issue() *cobra.Command {
 func (a *app) issueList() *cobra.Command {
 	var f store.IssueFilter
 	var all bool
+	statuses := []string{workflows.StatusOpen, workflows.StatusPaused, workflows.StatusClosed}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the open issues, or all", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor issue list\n  monitor issue list --type pcudown --all\n  monitor issue list --status paused -o json",
@@ -88,8 +89,19 @@ func (a *app) issueList() *cobra.Command {
 			if f.Limit < 1 {
 				return badInput("--limit must be above zero")
 			}
+			if err := oneOf("--status", f.Status, statuses); err != nil {
+				return err
+			}
+			if f.Type != "" {
+				if err := checkType(f.Type); err != nil {
+					return err
+				}
+			}
 			f.Open = !all && f.Status == ""
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				if err := knownSite(ctx, db, f.Site); err != nil {
+					return err
+				}
 				list, err := db.Issues(ctx, f)
 				if err != nil {
 					return err
@@ -108,7 +120,7 @@ func (a *app) issueList() *cobra.Command {
 	cmd.Flags().IntVar(&f.Limit, "limit", 1000, "show at most this `number`, open ones and the latest first")
 	_ = cmd.RegisterFlagCompletionFunc("type", a.fixed(issueTypes()...))
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
-	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(workflows.StatusOpen, workflows.StatusPaused, workflows.StatusClosed))
+	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(statuses...))
 	return cmd
 }
 
@@ -127,7 +139,7 @@ func (a *app) issueTable(none string, views []issueView) {
 		if v.Status == workflows.StatusClosed {
 			next, at = v.Outcome, v.Closed
 		}
-		rows = append(rows, row{v.ID, v.Site, a.state(v.Status), v.Penalty, a.when(v.Opened), orDash(next), a.when(at)})
+		rows = append(rows, row{v.ID, v.Site, a.state(v.Status), v.Penalty, v.Opened, orDash(next), at})
 	}
 	a.table(none, row{"ISSUE", "SITE", "STATUS", "PENALTY", "OPENED", "NEXT OR OUTCOME", "AT"}, rows)
 }
@@ -299,7 +311,7 @@ const momentHelp = "2026-12-24, 2026-12-24T15:00:00Z (UTC where no zone is given
 func (a *app) moment(s string) (time.Time, error) {
 	at, err := a.readMoment(s)
 	if err == nil && !at.After(a.now()) {
-		err = badInput("%q lies in the past (%s)", s, a.when(at))
+		err = badInput("%q lies in the past: it is %s", s, a.when(at))
 	}
 	return at, err
 }
@@ -319,6 +331,14 @@ func (a *app) readMoment(s string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return a.now().Add(d.On(cfg.Policy.Day)).UTC(), nil
+}
+
+// oneOf checks the value of a flag that knows only some; without one, the flag asks for nothing.
+func oneOf(flag, value string, known []string) error {
+	if value != "" && !slices.Contains(known, value) {
+		return badInput("%s must be one of %s, not %q", flag, strings.Join(known, ", "), value)
+	}
+	return nil
 }
 
 func issueTypes() []string {

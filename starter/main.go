@@ -39,6 +39,7 @@ type app struct {
 	format  string        // table or json
 	timeout time.Duration // 0: the command's own
 	ready   bool          // the command line was good and the command began
+	lost    error         // why output was lost
 
 	modelDirs []string // folders of model files
 }
@@ -50,6 +51,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = a.lost
+	}
 	if err == nil {
 		return exitOK
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -46,12 +44,10 @@ func (a *app) config(sections ...string) (*config.Config, error) {
 }
 
 func (a *app) checkConfig() error {
-	var report bytes.Buffer
-	if err := config.Check(&report, a.configOptions(), "database", "temporal"); err != nil {
-		return badInput("the configuration has mistakes:\n%w", err)
+	if err := config.Check(a.out, a.configOptions(), "database", "temporal"); err != nil {
+		return badInput("%w", err)
 	}
-	_, err := io.Copy(a.out, &report)
-	return err
+	return nil
 }
 
 // openStore opens Postgres as it is. The tables are the worker's to make, and so is the key for PCU passwords, which no

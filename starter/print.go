@@ -27,7 +27,12 @@ func (a *app) show(v any, draw func()) error {
 	return e.Encode(v)
 }
 
-func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", args...) }
+// say prints a line. The first that could not be written is remembered, so that a full disk does not pass for success.
+func (a *app) say(format string, args ...any) {
+	if _, err := fmt.Fprintf(a.out, format+"\n", args...); err != nil && a.lost == nil {
+		a.lost = err
+	}
+}
 
 func (a *app) warn(format string, args ...any) {
 	fmt.Fprintf(a.err, "monitor: warning: %s\n", clean(fmt.Sprintf(format, args...)))
@@ -82,7 +87,20 @@ func (a *app) when(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02 15:04 UTC") + " (" + humanize.RelTime(t, a.now(), "ago", "from now") + ")"
+	return stamp(t) + " (" + a.distance(t) + ")"
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+func (a *app) distance(t time.Time) string { return humanize.RelTime(t, a.now(), "ago", "from now") }
+
+// width is that of the terminal in columns, and 0 where none is.
+func (a *app) width() int {
+	if !isTerminal(a.out) {
+		return 0
+	}
+	columns, _, _ := term.GetSize(int(a.out.(*os.File).Fd()))
+	return columns
 }
 
 type row []any
@@ -112,7 +130,18 @@ func (a *app) facts(rows ...row) {
 
 func (a *app) heading(s string) { a.say("\n%s", a.paint(s, color.Bold)) }
 
-func (a *app) grid(rows []row) {
+func (a *app) grid(rows []row) { a.say("%s", a.columns(rows)) }
+
+// columns lays rows out. Where the terminal is too narrow for them, moments are told by their distance alone.
+func (a *app) columns(rows []row) string {
+	lines := layout(rows, a.when)
+	if w := a.width(); w > 0 && text.LongestLineLen(lines) > w {
+		return layout(rows, a.distance)
+	}
+	return lines
+}
+
+func layout(rows []row, when func(time.Time) string) string {
 	t := table.NewWriter()
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
@@ -122,16 +151,22 @@ func (a *app) grid(rows []row) {
 	for _, r := range rows {
 		cells := make(table.Row, len(r))
 		for i, c := range r {
-			if s, ok := c.(coloured); ok {
-				cells[i] = string(s)
-			} else {
+			switch c := c.(type) {
+			case coloured:
+				cells[i] = string(c)
+			case time.Time:
+				cells[i] = "-"
+				if !c.IsZero() {
+					cells[i] = when(c)
+				}
+			default:
 				cells[i] = clean(fmt.Sprint(c))
 			}
 		}
 		t.AppendRow(cells)
 	}
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignLeft}})
-	a.say("%s", t.Render())
+	return t.Render()
 }
 
 // orDash is for cells that would look forgotten when empty.

@@ -34,20 +34,11 @@ func (a *app) sweep() *cobra.Command {
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
 		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tc, err := a.openTemporal(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer tc.Close()
-			start := a.trigger
+			start := starter(a.trigger)
 			if cmd.Flags().Changed("believe") {
 				start = believed(believe)
 			}
-			w, err := start(cmd.Context(), tc)
-			if err != nil {
-				return err
-			}
-			v, err := a.watch(cmd.Context(), tc, w)
+			v, err := a.follow(cmd.Context(), start)
 			if err != nil {
 				return err
 			}
@@ -58,8 +49,11 @@ func (a *app) sweep() *cobra.Command {
 	return cmd
 }
 
+// starter is a way to start a sweep.
+type starter func(context.Context, client.Client) (client.ScheduleWorkflowExecution, error)
+
 // believed starts a sweep beside the schedule, on an operator's word.
-func believed(reason string) func(context.Context, client.Client) (client.ScheduleWorkflowExecution, error) {
+func believed(reason string) starter {
 	return func(ctx context.Context, tc client.Client) (none client.ScheduleWorkflowExecution, err error) {
 		if strings.TrimSpace(reason) == "" {
 			return none, badInput("--believe needs a reason: the ledger keeps it")
@@ -72,6 +66,30 @@ func believed(reason string) func(context.Context, client.Client) (client.Schedu
 		}
 		return client.ScheduleWorkflowExecution{WorkflowID: run.GetID(), FirstExecutionRunID: run.GetRunID()}, nil
 	}
+}
+
+// follow starts a sweep and sees it to its end, which may be long in coming: only --timeout bounds it.
+func (a *app) follow(ctx context.Context, start starter) (sweepView, error) {
+	tc, err := a.openTemporal(ctx)
+	if err != nil {
+		return sweepView{}, err
+	}
+	defer tc.Close()
+	bounded := ctx
+	if a.timeout > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+	}
+	var v sweepView
+	w, err := start(bounded, tc)
+	if err == nil {
+		v, err = a.watch(bounded, tc, w)
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return v, fmt.Errorf("no sweep has ended within %s: is monitor-worker running? The one that was asked for is not called off", a.timeout)
+	}
+	return v, err
 }
 
 func (a *app) progress(format string, args ...any) {
@@ -158,6 +176,9 @@ func (a *app) watch(ctx context.Context, tc client.Client, w client.ScheduleWork
 			v.Seconds = info.CloseTime.AsTime().Sub(info.StartTime.AsTime()).Round(time.Millisecond).Seconds()
 			return true, nil
 		}
+		if t := d.PendingWorkflowTask; unattended(t.GetState(), time.Since(t.GetScheduledTime().AsTime())) {
+			return false, fmt.Errorf("nobody has taken up %s for %s: is monitor-worker running? One that starts goes on with it", v.ID, patience)
+		}
 		under := map[string]bool{}
 		for _, p := range d.PendingActivities {
 			under[step(p.ActivityType.Name, p.Attempt, p.LastFailure.GetMessage())] = true
@@ -175,6 +196,11 @@ func (a *app) watch(ctx context.Context, tc client.Client, w client.ScheduleWork
 		return v, fmt.Errorf("%s failed: %s", v.ID, reasonOf(err))
 	}
 	return v, nil
+}
+
+// unattended says whether no worker has taken a task for longer than one that runs would let it wait.
+func unattended(state enums.PendingWorkflowTaskState, waits time.Duration) bool {
+	return state == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && waits > patience
 }
 
 // step is an activity of a sweep in an operator's words.

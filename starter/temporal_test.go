@@ -362,6 +362,21 @@ func TestASweepIsFollowedToItsEnd(t *testing.T) {
 		wantCode(t, got, exitFailure)
 		wantIn(t, got.err, "failed: PLC is away")
 	})
+	t.Run("--timeout stops the watching and not the sweep", func(t *testing.T) {
+		turn := make(chan struct{})
+		held <- turn
+		got := run(ctx, nil, "--timeout", "2s")
+		wantCode(t, got, exitFailure)
+		wantIn(t, got.err, "no sweep has ended within 2s: is monitor-worker running?")
+		finish(turn, false)()
+		await(t, func() error {
+			d, err := schedule.Describe(ctx)
+			if err == nil && len(d.Info.RunningWorkflows) > 0 {
+				err = errors.New("it runs")
+			}
+			return err
+		})
+	})
 	t.Run("Ctrl-C stops the watching and not the sweep", func(t *testing.T) {
 		ctx, interrupt := context.WithCancel(ctx)
 		turn := make(chan struct{})
@@ -379,6 +394,16 @@ func TestASweepIsFollowedToItsEnd(t *testing.T) {
 			t.Errorf("the sweep ended with %v", err)
 		}
 	})
+}
+
+func TestATaskThatNobodyTakesTellsThatNoWorkerRuns(t *testing.T) {
+	const waiting, taken, none = enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED, enums.PENDING_WORKFLOW_TASK_STATE_STARTED, enums.PENDING_WORKFLOW_TASK_STATE_UNSPECIFIED
+	if unattended(waiting, time.Second) || unattended(taken, time.Hour) || unattended(none, time.Hour) {
+		t.Error("a worker is missed that is there")
+	}
+	if !unattended(waiting, patience+time.Second) {
+		t.Error("nobody misses the worker")
+	}
 }
 
 func TestTheSDKIsSilent(t *testing.T) {

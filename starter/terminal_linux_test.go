@@ -58,6 +58,36 @@ func TestColoursAreForTerminals(t *testing.T) {
 	}
 }
 
+func TestANarrowTerminalIsToldTheDistanceOfMomentsAlone(t *testing.T) {
+	alone(t)
+	_, screen := terminal(t)
+	rows := []row{{"nodedown/planetlab1.example.edu", noon().Add(-time.Hour)}}
+	for columns, want := range map[uint16]string{120: "2026-11-24 13:03 UTC (1 hour ago)", 60: "edu  1 hour ago"} {
+		if err := unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}); err != nil {
+			t.Fatal(err)
+		}
+		a := &app{out: screen, now: noon}
+		if a.width() != int(columns) {
+			t.Errorf("the terminal of %d columns has %d", columns, a.width())
+		}
+		wantIn(t, a.columns(rows), want)
+	}
+}
+
+func TestOutputThatIsLostIsAFailure(t *testing.T) {
+	alone(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here:", err)
+	}
+	defer full.Close()
+	var errs bytes.Buffer
+	if code := run(t.Context(), []string{"ladders"}, nil, full, &errs); code != exitFailure {
+		t.Errorf("exit code %d", code)
+	}
+	wantIn(t, errs.String(), "no space left on device")
+}
+
 func TestAPasswordIsAskedForOnATerminalWithoutEcho(t *testing.T) {
 	d := raise(t)
 	keyboard, screen := terminal(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,10 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error
 	}
 	if s.Day < 2500*time.Millisecond {
 		return fmt.Errorf("--day %s is too short: Temporal's schedules and timers need a day of 2.5s or more", s.Day)
+	}
+	dir, err := filepath.Abs(dir) // the configuration names its files, and is read from anywhere
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
