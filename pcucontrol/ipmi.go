@@ -105,11 +105,14 @@ func (d ipmi) switchTo(ctx context.Context, s *rmcp, r *Result, want State) erro
 	if want == On {
 		word, code = "power on", powerUp
 	}
+	if ctx.Err() != nil {
+		return s.fail(Timeout, word, "the time was over before the command")
+	}
 	_, err := s.command(ctx, word, 0, chassisControl, code)
 	switch KindOf(err) {
 	case "":
 	case Timeout, Unreachable, Unexpected:
-		return s.fail(Ambiguous, word, "the command went out; "+err.Error())
+		return ambiguous(s.t, word, err)
 	default:
 		return err
 	}
