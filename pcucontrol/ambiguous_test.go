@@ -110,3 +110,28 @@ func TestAnIPALThatAnswersACommandWithNoiseIsAmbiguous(t *testing.T) {
 		t.Errorf("it gives %v", err)
 	}
 }
+
+func TestWhatWasReadBeforeACommandDoesNotVerifyIt(t *testing.T) {
+	c := conversation{
+		Prompt: "> ", Login: []step{{}}, Status: []step{{Say: says{"status"}, Read: `is (\w+)`}}, Cycle: []step{{Say: says{"cycle"}, Commit: true}},
+	}
+	for name, last := range map[string]string{"it hangs up": "", "it talks nonsense and hangs up": "is"} {
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				for _, text := range []string{"> ", "is on\n> ", "> "} { // to the login, the status, the cycle
+					_, _ = io.WriteString(theirs, text)
+					_, _ = theirs.Read(make([]byte, 64))
+				}
+				_, _ = io.WriteString(theirs, last) // to the status
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			r, err := text{c, "tcp"}.set(ctx, Target{Host: "pdu", Outlet: 3, met: &meeting{conn: ours}}, opCycle)
+			if KindOf(err) != Ambiguous || r.Verified || r.After == On {
+				t.Errorf("it gives %+v, %v", r, err)
+			}
+		})
+	}
+}

@@ -135,10 +135,10 @@ func poll(ctx context.Context, read func() (State, error), want State) (State, e
 	last := Unknown
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
 		state, err := read()
-		if state != Unknown {
+		if err == nil && state != Unknown {
 			last = state
 		}
-		if state == want {
+		if err == nil && state == want {
 			return state, nil
 		}
 		if err != nil && KindOf(err) != Timeout || ctx.Err() != nil {

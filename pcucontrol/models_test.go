@@ -248,10 +248,9 @@ func TestWhatGoesWrong(t *testing.T) {
 					limit = 2 * time.Second
 				}
 				var err error
-				for ; ; limit *= 2 {
+				for ; ; limit *= 2 { // a busy machine may not come as far as the command
 					inTime(t, limit, func() { _, err = pcucontrol.Cycle(within(t, limit), target) })
-					late := pcucontrol.KindOf(err) == pcucontrol.Timeout && r.events() == "" // a busy machine came not as far as the command
-					if !late || slices.Contains(c.kinds, pcucontrol.Timeout) || limit > time.Minute {
+					if r.events() == c.log || limit >= time.Minute {
 						break
 					}
 				}

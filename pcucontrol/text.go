@@ -143,6 +143,7 @@ func (k *talk) switches() switches {
 	}
 	steps := k.c.Status
 	s.read = func(ctx context.Context) (State, error) {
+		k.state = Unknown // where reading fails, what was read before the command says nothing
 		err := k.run(ctx, "status", steps)
 		if steps = k.c.Recheck; len(steps) == 0 {
 			steps = k.c.Status
