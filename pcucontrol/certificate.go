@@ -73,7 +73,10 @@ func dialTLS(ctx context.Context, t Target) (net.Conn, error) {
 	conn := tls.Client(raw, tlsConfig(t))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, lost(ctx, t, "connect", err)
+		if kind, detail, ok := tlsTrouble(t, err); ok {
+			return nil, &Error{kind, t.Host, connecting, mask(detail, t.Password)}
+		}
+		return nil, lost(ctx, t, connecting, err)
 	}
 	return conn, nil
 }
@@ -85,7 +88,7 @@ func tlsTrouble(t Target, err error) (kind Kind, detail string, ok bool) {
 	switch {
 	case errors.As(err, &untrusted):
 		return Refused, untrusted.Error(), true
-	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+	case errors.As(err, &record):
 		return Unexpected, "this port does not speak TLS", true
 	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "remote error: tls:"):
 		detail = "no TLS in common: " + err.Error()

@@ -33,25 +33,25 @@ func TestTheModelFileOfThePageDrivesADevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	target.Model, target.Port, target.Transport = "CellarRPC", 0, ""
-	if res, err := c.Test(short(t), target); err != nil || r.events() != "" {
+	if res, err := c.Test(enough(t), target); err != nil || r.events() != "" {
 		t.Fatalf("a dry run gives %+v, %v and switched %q", res, err, r.events())
 	}
-	if res, err := c.Cycle(short(t), target); err != nil || !res.Verified || res.After != pcucontrol.On || r.events() != "off on" {
+	if res, err := c.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On || r.events() != "off on" {
 		t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
-	if res, err := c.TurnOff(short(t), target); err != nil || !res.Verified || r.events() != "off on off" {
+	if res, err := c.TurnOff(enough(t), target); err != nil || !res.Verified || r.events() != "off on off" {
 		t.Fatalf("off gives %+v, %v and switched %q", res, err, r.events())
 	}
 	target.Outlet = 9
-	if _, err := c.TurnOn(short(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+	if _, err := c.TurnOn(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 		t.Errorf("outlet nine gives %v", err)
 	}
 	target.Outlet, target.Password = 3, "guess-me"
-	if _, err := c.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
+	if _, err := c.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
 		t.Errorf("a wrong password gives %v", err)
 	}
 	d.Break(pcudev.Busy)
-	if _, err := c.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy {
+	if _, err := c.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy {
 		t.Errorf("another session gives %v", err)
 	}
 }

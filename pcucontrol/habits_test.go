@@ -13,6 +13,7 @@ import (
 )
 
 func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, model, transport, habit string
 		driver                        string // if not the device's own
@@ -49,12 +50,11 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 			if c.driver != "" {
 				target.Model = c.driver
 			}
-			ctx := within(t, 30*time.Second)
-			if res, err := pcucontrol.Cycle(ctx, target); err != nil || res.After != pcucontrol.On {
+			if res, err := pcucontrol.Cycle(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 			}
 			await(t, "a cycle", r, "off on")
-			if res, err := pcucontrol.TurnOff(ctx, target); err != nil || res.After != pcucontrol.Off || r.events() != "off on off" {
+			if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off || r.events() != "off on off" {
 				t.Fatalf("off gives %+v, %v and switched %q", res, err, r.events())
 			}
 		})
@@ -64,25 +64,26 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 func TestACableErrorIsNoState(t *testing.T) {
 	d, r, target := raise(t, "IPAL", "tcp")
 	d.Break(pcudev.CableError)
-	if res, err := pcucontrol.Cycle(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "cable error") || r.events() != "" {
+	if res, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "cable error") || r.events() != "" {
 		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
 }
 
 func TestLongListsOfAPCsComeInPages(t *testing.T) {
+	t.Parallel()
 	for _, model := range []string{"APCControl12p3", "APCControl1p4", "APCControl121p3", "APCControl121p1", "APCControl13p13"} {
 		t.Run(model, func(t *testing.T) {
 			t.Parallel()
 			target, rack := tall(t, model, 40)
 			for _, n := range []int{3, 40} {
 				target.Outlet = n
-				if res, err := pcucontrol.TurnOff(short(t), target); err != nil || res.After != pcucontrol.Off {
+				if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
 					t.Fatalf("off of outlet %d gives %+v, %v", n, res, err)
 				}
 			}
 			// The choice behind the last outlet would switch them all.
 			target.Outlet = 41
-			if _, err := pcucontrol.Cycle(short(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+			if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 				t.Errorf("a cycle of outlet 41 of 40 gives %v", err)
 			}
 			if e := rack.Events(); len(e) != 2 || e[0].Outlet != 3 || e[1].Outlet != 40 {

@@ -105,11 +105,14 @@ func (d ipmi) switchTo(ctx context.Context, s *rmcp, r *Result, want State) erro
 	if want == On {
 		word, code = "power on", powerUp
 	}
+	if ctx.Err() != nil {
+		return s.fail(Timeout, word, "the time was over before the command")
+	}
 	_, err := s.command(ctx, word, 0, chassisControl, code)
 	switch KindOf(err) {
 	case "":
 	case Timeout, Unreachable, Unexpected:
-		return s.fail(Ambiguous, word, "the command went out; "+err.Error())
+		return ambiguous(s.t, word, err)
 	default:
 		return err
 	}
@@ -132,10 +135,10 @@ func poll(ctx context.Context, read func() (State, error), want State) (State, e
 	last := Unknown
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
 		state, err := read()
-		if state != Unknown {
+		if err == nil && state != Unknown {
 			last = state
 		}
-		if state == want {
+		if err == nil && state == want {
 			return state, nil
 		}
 		if err != nil && KindOf(err) != Timeout || ctx.Err() != nil {

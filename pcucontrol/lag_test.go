@@ -7,6 +7,7 @@ import (
 )
 
 func TestAStateThatLagsIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		told     []State // by each reading after the command; the last one from then on
@@ -21,7 +22,7 @@ func TestAStateThatLagsIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			n := -1
 			can := switches{lag: 400 * time.Millisecond, cycle: func(context.Context) error { return nil }, read: func(context.Context) (State, error) {

@@ -79,14 +79,16 @@ func (c conversation) checkPages() error {
 func (d pages) run(ctx context.Context, w *web, doing string, list []page) (State, error) {
 	state, committed := Unknown, false
 	for _, p := range list {
-		committed = committed || p.Commit
 		s, meant, err := d.ask(ctx, w, doing, p)
-		if err != nil && committed && !meant {
+		switch {
+		case err != nil && committed && !meant:
+			return state, ambiguous(w.t, doing, err)
+		case err != nil && p.Commit && !meant:
 			return state, unsure(w.t, doing, err)
-		}
-		if err != nil {
+		case err != nil:
 			return state, err
 		}
+		committed = committed || p.Commit
 		if p.Read != "" {
 			state = s
 		}
@@ -110,8 +112,13 @@ func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state Sta
 		w.header.Set(name, d.c.fill(value, w.t, asItIs))
 	}
 	a, err := w.call(ctx, doing, method, path, kind, body)
-	if err == nil && method != "GET" && p.Status == 0 {
-		a, err = w.onward(ctx, doing, path, a)
+	if err != nil {
+		return Unknown, false, err
+	}
+	if method != "GET" && p.Status == 0 {
+		if a, err = w.onward(ctx, doing, path, a); err != nil && p.Commit {
+			return Unknown, true, ambiguous(w.t, doing, err)
+		}
 	}
 	if err != nil {
 		return Unknown, false, err

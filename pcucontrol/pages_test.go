@@ -69,26 +69,26 @@ func TestAnOperatorAddsAModelByAFile(t *testing.T) {
 	at := plugs(t, r)
 	port, _ := strconv.Atoi(at.Port())
 	target := pcucontrol.Target{Model: "RoomPlugs", Transport: "http", Host: at.Hostname(), Port: port, User: "admin", Password: password, Outlet: 3}
-	if res, err := catalog.Test(short(t), target); err != nil || r.events() != "" {
+	if res, err := catalog.Test(enough(t), target); err != nil || r.events() != "" {
 		t.Errorf("a dry run gives %+v, %v and switched %q", res, err, r.events())
 	}
-	if res, err := catalog.Cycle(short(t), target); err != nil || !res.Verified || res.Before != pcucontrol.On || res.After != pcucontrol.On || r.events() != "off on" {
+	if res, err := catalog.Cycle(enough(t), target); err != nil || !res.Verified || res.Before != pcucontrol.On || res.After != pcucontrol.On || r.events() != "off on" {
 		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
 	target.Outlet = 9
-	if _, err := catalog.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+	if _, err := catalog.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 		t.Errorf("outlet nine of eight gives %v", err)
 	}
 	target.Model, target.Outlet = "RoomPlugsByForm", 2
-	if res, err := catalog.Cycle(short(t), target); err != nil || res.Verified || res.Note != "sent, not verified" || r.events() != "off on off on" {
+	if res, err := catalog.Cycle(enough(t), target); err != nil || res.Verified || res.Note != "sent, not verified" || r.events() != "off on off on" {
 		t.Errorf("a cycle by form gives %+v, %v and switched %q", res, err, r.events())
 	}
 	target.Outlet = 4
-	if _, err := catalog.Cycle(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy || r.events() != "off on off on" {
+	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy || r.events() != "off on off on" {
 		t.Errorf("a locked plug gives %v", err)
 	}
 	target.Password = "guess-me"
-	if _, err := catalog.Cycle(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth || strings.Contains(err.Error(), "guess-me") {
+	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth || strings.Contains(err.Error(), "guess-me") {
 		t.Errorf("a wrong password gives %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestACommandWithoutAnAnswerIsSentOnceAndAmbiguous(t *testing.T) {
 		}))
 		at, _ := url.Parse(s.URL)
 		port, _ := strconv.Atoi(at.Port())
-		_, err := catalog.Cycle(short(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
+		_, err := catalog.Cycle(enough(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
 		if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || len(cycles) != 1 {
 			t.Errorf("%s gives %v after %d commands", name, err, len(cycles))
 		}
@@ -206,7 +206,7 @@ func TestAFormMayLeadToAPageOfTheSameDevice(t *testing.T) {
 		}))
 		at, _ := url.Parse(s.URL)
 		port, _ := strconv.Atoi(at.Port())
-		_, err := catalog.Cycle(short(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
+		_, err := catalog.Cycle(enough(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
 		if pcucontrol.KindOf(err) != c.kind || forms != 1 {
 			t.Errorf("%s gives %v after %d forms", name, err, forms)
 		}
@@ -233,10 +233,10 @@ func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
 	at, _ := url.Parse(s.URL)
 	port, _ := strconv.Atoi(at.Port())
 	target := pcucontrol.Target{Model: "ePowerSwitchNew", Host: at.Hostname(), Port: port, User: "admin", Password: password, Outlet: 3}
-	if r, err := pcucontrol.Test(short(t), target); err != nil || len(did) > 0 {
+	if r, err := pcucontrol.Test(enough(t), target); err != nil || len(did) > 0 {
 		t.Errorf("a dry run gives %+v, %v and did %v", r, err, did)
 	}
-	if r, err := pcucontrol.Cycle(short(t), target); err != nil || r.Verified || r.Note != "sent, not verified" || strings.Join(did, " ") != "P3=r" {
+	if r, err := pcucontrol.Cycle(enough(t), target); err != nil || r.Verified || r.Note != "sent, not verified" || strings.Join(did, " ") != "P3=r" {
 		t.Errorf("a cycle gives %+v, %v and did %v", r, err, did)
 	}
 }
@@ -269,7 +269,7 @@ func TestAPasswordIsWrittenAsTheBodyNeedsIt(t *testing.T) {
 	port, _ := strconv.Atoi(at.Port())
 	var trace strings.Builder
 	target := pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: secret, Trace: func(s string) { trace.WriteString(s) }}
-	if _, err := catalog.Test(short(t), target); err != nil {
+	if _, err := catalog.Test(enough(t), target); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{`/json {"pw":"a\"b\u0026c\u003cd"}`, `/xml <pw>a&quot;b&amp;c&lt;d</pw>`, `/form pw=a%22b%26c%3Cd`, `/query pw=a%22b%26c%3Cd`, `/path?pw=a%22b%26c%3Cd `}

@@ -80,8 +80,8 @@ func (s *redfishSession) open(ctx context.Context) error {
 }
 
 func (s *redfishSession) root(ctx context.Context) (root serviceRoot, err error) {
-	if err = s.get(ctx, "connect", "/redfish/v1/", &root); KindOf(err) == Unexpected {
-		err = s.get(ctx, "connect", "/redfish/v1", &root) // some have it only so
+	if err = s.get(ctx, "find the service", "/redfish/v1/", &root); KindOf(err) == Unexpected {
+		err = s.get(ctx, "find the service", "/redfish/v1", &root) // some have it only so
 	}
 	return root, err
 }

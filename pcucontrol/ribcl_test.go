@@ -134,7 +134,7 @@ func TestAnILOThatIsSoAlreadyIsNoError(t *testing.T) {
 		server := httptest.NewTLSServer(i)
 		at := server.Listener.Addr().(*net.TCPAddr)
 		s := &iloSession{t: Target{Host: "127.0.0.1", Port: at.Port, Transport: "https", User: "u", Password: "s3cret", Legacy: true}}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if _, err := s.state(ctx); err != nil {
 			t.Error(err)
 		}

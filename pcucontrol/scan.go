@@ -241,12 +241,12 @@ func (p *Port) knock(ctx context.Context, t Target) error {
 			return nil
 		case errors.Is(err, syscall.ECONNREFUSED):
 			p.State = PortClosed
-			return &Error{Unreachable, t.Host, "connect", fmt.Sprintf("port %d is closed", t.Port)}
+			return &Error{Unreachable, t.Host, connecting, fmt.Sprintf("port %d is closed", t.Port)}
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return dialError(t, err)
 		}
 	}
-	return &Error{Timeout, t.Host, "connect", fmt.Sprintf("port %d is silent", t.Port)}
+	return &Error{Timeout, t.Host, connecting, fmt.Sprintf("port %d is silent", t.Port)}
 }
 
 // Scan knocks at each port that a built-in model uses.

@@ -48,7 +48,7 @@ func at(ports []pcucontrol.Port, n int) pcucontrol.Port {
 func TestAScanTellsWhichModelsWouldFit(t *testing.T) {
 	d, r, target := raise(t, "APCControl12p3", "telnet")
 	c := elsewhere(t, map[string]int{"apc.yaml": target.Port, "apc-cli.yaml": target.Port, "baytech.yaml": target.Port, "wti.yaml": target.Port, "ipal.yaml": target.Port})
-	ports, err := c.Scan(short(t), "127.0.0.1")
+	ports, err := c.Scan(enough(t), "127.0.0.1")
 	p := at(ports, target.Port)
 	if err != nil || p.State != pcucontrol.PortOpen || !strings.HasPrefix(p.Says, "User Name :") {
 		t.Fatalf("the scan finds %+v, %v", ports, err)
@@ -61,12 +61,12 @@ func TestAScanTellsWhichModelsWouldFit(t *testing.T) {
 	}
 	// What it does not say cannot rule models out.
 	d.Break(pcudev.Mute)
-	ports, err = c.Scan(short(t), "127.0.0.1")
+	ports, err = c.Scan(enough(t), "127.0.0.1")
 	if p := at(ports, target.Port); err != nil || p.Says != "" || !slices.Contains(p.Models, "BayTechRPC3NC") || !slices.Contains(p.Models, "APCControl12p3") {
 		t.Errorf("a mute device is %+v, %v", p, err)
 	}
 	d.Break("")
-	if _, err := c.Status(short(t), target); err != nil || r.events() != "" {
+	if _, err := c.Status(enough(t), target); err != nil || r.events() != "" {
 		t.Errorf("after the scans the status gives %v, and they switched %q", err, r.events())
 	}
 }
@@ -76,11 +76,13 @@ func TestAScanEndsInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d, _, target := raise(t, "BayTechRPC3NC", "telnet")
 			d.Break(fault)
-			start := time.Now()
-			ports, err := elsewhere(t, map[string]int{"baytech.yaml": target.Port}).Scan(short(t), "127.0.0.1")
-			if took := time.Since(start); took > 4*time.Second || err != nil {
-				t.Errorf("it took %v and gives %v", took, err)
-			}
+			var ports []pcucontrol.Port
+			inTime(t, 3500*time.Millisecond, func() {
+				var err error
+				if ports, err = elsewhere(t, map[string]int{"baytech.yaml": target.Port}).Scan(enough(t), "127.0.0.1"); err != nil {
+					t.Errorf("it gives %v", err)
+				}
+			})
 			if p := at(ports, target.Port); p.State != pcucontrol.PortOpen || len(p.Says) > 200 {
 				t.Errorf("it finds %+v", p)
 			}
@@ -89,14 +91,14 @@ func TestAScanEndsInTime(t *testing.T) {
 }
 
 func TestAScanOfNobodySaysWhy(t *testing.T) {
-	_, err := pcucontrol.Scan(short(t), "127.0.0.78")
+	_, err := pcucontrol.Scan(enough(t), "127.0.0.78")
 	if pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "127.0.0.78") {
 		t.Errorf("a host without open ports gives %v", err)
 	}
-	if _, err := pcucontrol.Scan(short(t), "nowhere.invalid"); pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "no such host") {
+	if _, err := pcucontrol.Scan(enough(t), "nowhere.invalid"); pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("a name that nobody has gives %v", err)
 	}
-	if _, err := pcucontrol.Scan(short(t), ""); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+	if _, err := pcucontrol.Scan(enough(t), ""); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 		t.Errorf("no host gives %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -121,7 +123,7 @@ func TestAScanGreetsWhatSpeaksDatagrams(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	go func() { _ = d.ServePacket(c) }()
-	ports, err := pcucontrol.Scan(short(t), "127.0.0.79")
+	ports, err := pcucontrol.Scan(enough(t), "127.0.0.79")
 	if p := at(ports, 623); err != nil || p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "OpenIPMI") {
 		t.Errorf("the scan finds %+v, %v", ports, err)
 	}
@@ -139,8 +141,8 @@ func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
 		}
 		runs(t, snmpd, "-f", "-Lo", "-C", "-c", file, "-p", filepath.Join(t.TempDir(), "pid"), "udp:"+name+":161")
 		var ports []pcucontrol.Port
-		for end := time.Now().Add(6 * time.Second); at(ports, 161).State != pcucontrol.PortOpen && time.Now().Before(end); {
-			ports, _ = pcucontrol.Scan(short(t), name)
+		for end := time.Now().Add(time.Minute); at(ports, 161).State != pcucontrol.PortOpen && time.Now().Before(end); {
+			ports, _ = pcucontrol.Scan(enough(t), name)
 		}
 		if p := at(ports, 161); p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "APCSNMP") {
 			t.Errorf("the scan finds %+v", ports)

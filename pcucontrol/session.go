@@ -40,6 +40,8 @@ const (
 	maxRead   = 1 << 20 // bytes one session reads, whatever the device sends
 	maxHeard  = 16 << 10
 	nudgeTime = 500 * time.Millisecond
+
+	connecting = "connect" // what an error says that came before anything could be sent
 )
 
 // newSession starts reading, until Close or the end of ctx closes the connection.
@@ -132,7 +134,7 @@ func dialError(t Target, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		detail += " is closed"
 	}
-	return &Error{kind, t.Host, "connect", detail}
+	return &Error{kind, t.Host, connecting, detail}
 }
 
 // shell logs in over ssh, by password or keyboard-interactive, and opens a shell.
@@ -263,7 +265,7 @@ func (s *session) await(ctx context.Context, doing, nudge string, patterns []*re
 				last = s.total
 				continue
 			}
-			_ = s.send(ctx, doing, nudge) // where it has hung up, its last words come before the end of them
+			_, _ = s.send(ctx, doing, nudge) // where it has hung up, its last words come before the end of them
 		case <-ctx.Done():
 		}
 	}
@@ -284,16 +286,18 @@ func earliest(patterns []*regexp.Regexp, text []byte) (which, end int) {
 	return which, end
 }
 
-func (s *session) send(ctx context.Context, doing, keys string) error {
+// send sends keys; sent is whether any of them may have gone out.
+func (s *session) send(ctx context.Context, doing, keys string) (sent bool, err error) {
 	s.trace(">", keys)
-	if _, err := io.WriteString(s.w, keys); err != nil {
-		if ctx.Err() != nil {
-			return s.fail(Timeout, doing, "no answer in time")
-		}
-		s.hungUp = true
-		return s.fail(Unexpected, doing, "the device hung up")
+	n, err := io.WriteString(s.w, keys)
+	switch {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil:
+		return n > 0, s.fail(Timeout, doing, "no answer in time")
 	}
-	return nil
+	s.hungUp = true
+	return n > 0, s.fail(Unexpected, doing, "the device hung up")
 }
 
 // settle gives slow devices their time between two looks, and ends early with the context.

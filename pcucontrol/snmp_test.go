@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/debian"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -31,6 +32,7 @@ func raiseSNMP(t *testing.T, d *pcudev.SNMPRack, user, password string) (*rack, 
 }
 
 func TestSNMPVersions(t *testing.T) {
+	t.Parallel()
 	const two = "password-one password-two"
 	for _, c := range []struct {
 		name           string
@@ -50,12 +52,12 @@ func TestSNMPVersions(t *testing.T) {
 			t.Parallel()
 			c.d.Password = c.password
 			r, target := raiseSNMP(t, c.d, c.user, c.password)
-			if res, err := pcucontrol.Cycle(short(t), target); err != nil || !res.Verified || res.After != pcucontrol.On {
+			if res, err := pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On {
 				t.Fatalf("a cycle gives %+v, %v", res, err)
 			}
 			await(t, "a cycle", r, "off on")
 			target.Outlet = 9
-			if _, err := pcucontrol.Status(short(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+			if _, err := pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 				t.Errorf("outlet nine of eight gives %v", err)
 			}
 			target.Outlet, target.Password = 3, "wrong-wrong wrong-wrong"
@@ -63,7 +65,7 @@ func TestSNMPVersions(t *testing.T) {
 			if c.d.User != "" {
 				want = pcucontrol.Auth
 			}
-			if _, err := pcucontrol.Cycle(within(t, time.Second), target); pcucontrol.KindOf(err) != want || r.events() != "off on" {
+			if _, err := pcucontrol.Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != want || r.events() != "off on" {
 				t.Errorf("a wrong password gives %v", err)
 			}
 		})
@@ -130,7 +132,8 @@ func TestSNMPSendsACommandOnce(t *testing.T) {
 }
 
 func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
-	get, set, walk := tool(t, "snmpget", "snmp"), tool(t, "snmpset", "snmp"), tool(t, "snmpwalk", "snmp")
+	get, set, walk := debian.Need(t, "snmpget", "snmp"), debian.Need(t, "snmpset", "snmp"), debian.Need(t, "snmpwalk", "snmp")
+	t.Parallel()
 	const outlet3 = ".1.3.6.1.4.1.318.1.1.4.4.2.1.3.3"
 	for name, c := range map[string]struct {
 		d    *pcudev.SNMPRack
@@ -148,8 +151,8 @@ func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
 			c.d.Password = c.pass
 			r, target := raiseSNMP(t, c.d, "", "")
 			run := func(program string, args ...string) (string, error) {
-				all := append(append([]string{"-On", "-t", "2", "-r", "0"}, c.args...), fmt.Sprintf("%s:%d", target.Host, target.Port))
-				out, err := exec.CommandContext(within(t, 20*time.Second), program, append(all, args...)...).CombinedOutput()
+				all := append(append([]string{"-On", "-t", "5", "-r", "0"}, c.args...), fmt.Sprintf("%s:%d", target.Host, target.Port))
+				out, err := exec.CommandContext(enough(t), program, append(all, args...)...).CombinedOutput()
 				return string(out), err
 			}
 			if out, err := run(get, outlet3); err != nil || !strings.Contains(out, outlet3+" = INTEGER: 1") {
@@ -174,15 +177,15 @@ func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
 }
 
 func TestDebiansFenceAgentDrivesOurRack(t *testing.T) {
+	agent := debian.Need(t, "fence_apc_snmp", "fence-agents")
+	debian.Need(t, "snmpset", "snmp")
 	t.Parallel()
-	agent := tool(t, "fence_apc_snmp", "fence-agents")
-	tool(t, "snmpset", "snmp")
 	for version, d := range map[string]*pcudev.SNMPRack{"1": {}, "2c": {}} {
 		d.Password = "private"
 		r, target := raiseSNMP(t, d, "", "")
 		run := func(action string) {
 			args := []string{"-a", target.Host, "-u", strconv.Itoa(target.Port), "-d", version, "-c", "private", "-n", "3", "-o", action}
-			if out, err := exec.CommandContext(within(t, 60*time.Second), agent, args...).CombinedOutput(); err != nil {
+			if out, err := exec.CommandContext(enough(t), agent, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s by v%s: %v: %s", action, version, err, out)
 			}
 		}
@@ -196,8 +199,8 @@ func TestDebiansFenceAgentDrivesOurRack(t *testing.T) {
 
 // TestSNMPDrivesDebiansSnmpd drives an agent that is not ours: net-snmp's, with a script for the outlets.
 func TestSNMPDrivesDebiansSnmpd(t *testing.T) {
+	snmpd := debian.Need(t, "snmpd", "snmpd")
 	t.Parallel()
-	snmpd := tool(t, "snmpd", "snmpd")
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -240,8 +243,8 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 		}
 	})
 	target := pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: port, User: "v2c", Password: "private", Outlet: 3, Trace: func(s string) { t.Log(s) }}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		_, err := pcucontrol.Status(short(t), target)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		_, err := pcucontrol.Status(within(t, 5*time.Second), target)
 		if err == nil {
 			break
 		} else if time.Now().After(end) {
@@ -251,10 +254,10 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 	written := ""
 	for _, login := range [][2]string{{"v1", "private"}, {"v2c", "private"}, {"apc", "private"}, {"v3 monitor", password}} {
 		target.User, target.Password = login[0], login[1]
-		if res, err := pcucontrol.Test(short(t), target); err != nil {
+		if res, err := pcucontrol.Test(enough(t), target); err != nil {
 			t.Fatalf("%s: a dry run gives %+v, %v", login[0], res, err)
 		}
-		if res, err := pcucontrol.Cycle(short(t), target); err != nil || !res.Verified {
+		if res, err := pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified {
 			t.Fatalf("%s: a cycle gives %+v, %v", login[0], res, err)
 		}
 		written += "3\n"

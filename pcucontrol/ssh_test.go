@@ -131,13 +131,13 @@ func TestDRACShells(t *testing.T) {
 				t.Parallel()
 				d := &drac{prompt: prompt, bare: bare, config: ssh.ServerConfig{PasswordCallback: byPassword}}
 				target := d.serve(t)
-				if res, err := pcucontrol.Test(short(t), target); err != nil || !res.Verified {
+				if res, err := pcucontrol.Test(enough(t), target); err != nil || !res.Verified {
 					t.Errorf("a dry run gives %+v, %v", res, err)
 				}
 				if said := d.heard(); !strings.Contains(said, "getsysinfo") || strings.Contains(said, "serveraction") {
 					t.Errorf("a dry run said %q", said)
 				}
-				if res, err := pcucontrol.Status(short(t), target); err != nil || res.After != pcucontrol.On {
+				if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 					t.Errorf("status is %+v, %v", res, err)
 				}
 			})
@@ -184,7 +184,7 @@ func TestSSHLogins(t *testing.T) {
 			d := &drac{prompt: "$ ", config: c.config}
 			target := d.serve(t)
 			target.Password, target.Legacy = c.password, c.legacy
-			_, err := pcucontrol.Status(short(t), target)
+			_, err := pcucontrol.Status(enough(t), target)
 			if pcucontrol.KindOf(err) != c.kind || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.password)) {
 				t.Errorf("got %v", err)
 			}
@@ -197,17 +197,17 @@ func TestSSHHostKeysAreShownAndInsistedOn(t *testing.T) {
 	target := d.serve(t)
 	var shown string
 	target.SeenHostKey = func(key string) { shown = key }
-	if _, err := pcucontrol.Status(short(t), target); err != nil || !strings.HasPrefix(shown, "ssh-ed25519 ") {
+	if _, err := pcucontrol.Status(enough(t), target); err != nil || !strings.HasPrefix(shown, "ssh-ed25519 ") {
 		t.Fatalf("shown was %q, %v", shown, err)
 	}
 	target.KnownHostKey = shown
-	if _, err := pcucontrol.Status(short(t), target); err != nil {
+	if _, err := pcucontrol.Status(enough(t), target); err != nil {
 		t.Errorf("the known key gives %v", err)
 	}
 	other, _ := newSigner(t)
 	target.KnownHostKey = string(ssh.MarshalAuthorizedKey(other.PublicKey()))
 	before := d.heard()
-	if _, err := pcucontrol.Cycle(short(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || d.heard() != before {
+	if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || d.heard() != before {
 		t.Errorf("another key gives %v, and %q was said", err, d.heard())
 	}
 }

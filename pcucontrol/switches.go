@@ -83,6 +83,9 @@ func (s switches) set(ctx context.Context, t Target, op operation) (Result, erro
 }
 
 func (s switches) power(ctx context.Context, t Target, r *Result, doing string, command func(context.Context) error, want State) error {
+	if ctx.Err() != nil {
+		return &Error{Timeout, t.Host, doing, "the time was over before the command"}
+	}
 	if err := command(ctx); err != nil {
 		return err
 	}

@@ -108,10 +108,10 @@ func (c *telnetConn) negotiate(command, option byte) {
 	c.pending = append(c.pending, telnetIAC, reply, option)
 }
 
-// Write sends text; a byte 255 is doubled.
+// Write sends text; a byte 255 is doubled. Of a text that was cut off, what went out with it counts too.
 func (c *telnetConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, err := c.Conn.Write(bytes.ReplaceAll(p, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC}))
-	return len(p), err
+	n, err := c.Conn.Write(bytes.ReplaceAll(p, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC}))
+	return min(n, len(p)), err
 }

@@ -143,6 +143,7 @@ func (k *talk) switches() switches {
 	}
 	steps := k.c.Status
 	s.read = func(ctx context.Context) (State, error) {
+		k.state = Unknown // where reading fails, what was read before the command says nothing
 		err := k.run(ctx, "status", steps)
 		if steps = k.c.Recheck; len(steps) == 0 {
 			steps = k.c.Status
@@ -160,7 +161,7 @@ func (k *talk) run(ctx context.Context, doing string, steps []step) error {
 		}
 		meant, err := k.step(ctx, doing, s)
 		if err != nil && k.committed && !meant {
-			return k.fail(Ambiguous, doing, "the command went out; "+err.Error())
+			return ambiguous(k.t, doing, err)
 		}
 		if err != nil {
 			return err
@@ -174,21 +175,22 @@ func (k *talk) step(ctx context.Context, doing string, s step) (meant bool, err 
 	var heard strings.Builder
 	hear := "{prompt}"
 	for i := range max(1, len(s.Say)) {
-		if last := i+1 >= len(s.Say); last {
-			if s.Hear != "" {
-				hear = s.Hear
-			}
-			k.committed = k.committed || s.Commit
+		last := i+1 >= len(s.Say)
+		if last && s.Hear != "" {
+			hear = s.Hear
 		}
 		line := ""
 		if i < len(s.Say) {
 			line = k.c.fill(s.Say[i], k.t, asItIs) + k.nl
 		}
 		if keys := k.c.fill(s.Press, k.t, asItIs) + line; keys != "" {
-			if err := k.send(ctx, doing, keys); err != nil {
+			sent, err := k.send(ctx, doing, keys)
+			if err != nil {
+				k.committed = k.committed || last && s.Commit && sent
 				return false, err
 			}
 		}
+		k.committed = k.committed || last && s.Commit
 		heardNow, meant, err := k.hear(ctx, doing, s, hear)
 		if err != nil {
 			return meant, err
@@ -239,7 +241,7 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		if a.Press == "" {
 			keys = k.c.fill(a.Say, k.t, asItIs) + k.nl
 		}
-		if err := k.send(ctx, doing, keys); err != nil {
+		if _, err := k.send(ctx, doing, keys); err != nil {
 			return "", false, err
 		}
 	}

@@ -118,7 +118,7 @@ func TestWaysAreTriedOpenPortsFirst(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			helloCalls.Store(0)
 			catalog := &Catalog{models: []ModelInfo{model("two", "", false, everything("telnet", c.ports[0], greeted{}), everything("ssh", c.ports[1], greeted{}))}}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			r, err := catalog.Test(ctx, Target{Model: "two", Host: "127.0.0.1"})
 			if KindOf(err) != c.kind || r.Note != c.by {
@@ -175,6 +175,7 @@ func TestErrorsShowTheEndOfWhatWasHeardWithoutThePassword(t *testing.T) {
 }
 
 func TestTheLastWordsOfADeviceThatHungUpAreHeard(t *testing.T) {
+	t.Parallel()
 	ours, theirs := net.Pipe()
 	s := newSession(t.Context(), Target{Host: "pdu"}, ours, theirsLater{ours, 2 * nudgeTime}, deaf{}, "\r\n")
 	defer s.Close()

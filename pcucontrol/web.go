@@ -185,9 +185,6 @@ func lost(ctx context.Context, t Target, doing string, err error) error {
 	if errors.As(err, &told) { // by dial
 		return told
 	}
-	if kind, detail, ok := tlsTrouble(t, err); ok {
-		return fail(kind, "connect", detail)
-	}
 	switch {
 	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout():
 		return fail(Timeout, doing, "no answer in time")
@@ -234,11 +231,20 @@ func loggedIn(err error) (Result, error) {
 	return r, err
 }
 
-// unsure turns an error after a power command into an ambiguous one, unless the device itself refused.
+// unsure turns an error of a power command into an ambiguous one, unless the device itself refused, or no connection came about to send
+// it by.
 func unsure(t Target, doing string, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Doing == connecting {
+		return err
+	}
 	switch KindOf(err) {
 	case Timeout, Unexpected:
-		return &Error{Ambiguous, t.Host, doing, "the command went out; " + err.Error()}
+		return ambiguous(t, doing, err)
 	}
 	return err
+}
+
+func ambiguous(t Target, doing string, err error) error {
+	return &Error{Ambiguous, t.Host, doing, "the command went out; " + err.Error()}
 }

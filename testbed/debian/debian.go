@@ -2,15 +2,23 @@
 package debian
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
+// patience bounds one run of apt-get, whose mirror may be out of reach.
+const patience = 5 * time.Minute
+
 // Need finds a program. Where Debian's package is missing and may be installed, it is, once; else the test is skipped and
-// says what to install. No test needs it under -short.
+// says why and what to install. No test installs anything under -short.
 func Need(t *testing.T, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -18,13 +26,13 @@ func Need(t *testing.T, program, pkg string) string {
 		return path
 	}
 	if testing.Short() {
-		t.Skipf("no %s, and -short installs nothing", program)
+		t.Skipf("no %s here, and -short installs nothing: run `apt-get install %s`", program, pkg)
 	}
 	if err := install(pkg); err != nil {
 		t.Skipf("no %s here (%v): run `apt-get install %s`", program, err, pkg)
 	}
 	if path, err = exec.LookPath(program); err != nil {
-		t.Skipf("Debian's %s has no %s here: run `apt-get install %s`", pkg, program, pkg)
+		t.Skipf("Debian's %s has no %s here: %v", pkg, program, err)
 	}
 	return path
 }
@@ -39,39 +47,68 @@ func Unpack(t *testing.T, pkg, file string) string {
 	if err := os.Chmod(dir, 0o777); err != nil { // apt fetches as a user of its own
 		t.Fatal(err)
 	}
-	fetch := exec.Command("sh", "-c", `apt-get download -q "$0" && dpkg -x "$0"_*.deb .`, pkg)
-	fetch.Dir = dir
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	fetch := exec.CommandContext(ctx, "sh", "-c", `apt-get download -q "$0" && dpkg -x "$0"_*.deb .`, pkg)
+	fetch.Dir, fetch.WaitDelay = dir, time.Second
 	if out, err := fetch.CombinedOutput(); err != nil {
-		t.Skipf("`apt-get download %s` and `dpkg -x` do not work here: %v %s", pkg, err, out)
+		t.Skipf("`apt-get download %s` and `dpkg -x` do not work here: %v: %s", pkg, err, lastLine(out))
 	}
 	return filepath.Join(dir, file)
 }
 
-var apt sync.Mutex
+var apt struct {
+	sync.Mutex
+	failed map[string]error // by package: what did not work once is not tried for every test again
+}
 
 func install(pkg string) error {
 	apt.Lock()
 	defer apt.Unlock()
-	if _, err := exec.LookPath("apt-get"); err != nil {
+	if err := apt.failed[pkg]; err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 {
-		return os.ErrPermission
-	}
-	_, _ = os.Stderr.WriteString("installing Debian's " + pkg + " for a test ...\n")
-	var err error
-	for range 2 { // the second time with fresh lists
-		cmd := exec.Command("apt-get", "install", "-qy", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", pkg)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.Stdout = os.Stderr
-		if err = cmd.Run(); err == nil {
-			return nil
+	err := installs(pkg)
+	if err != nil {
+		if apt.failed == nil {
+			apt.failed = map[string]error{}
 		}
-		update := exec.Command("apt-get", "update", "-qq")
-		update.Stdout = os.Stderr
-		if err := update.Run(); err != nil {
-			return err
-		}
+		apt.failed[pkg] = err
 	}
 	return err
+}
+
+func installs(pkg string) error {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return errors.New("and no apt-get to install it")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("and installing it needs root")
+	}
+	_, _ = os.Stderr.WriteString("installing Debian's " + pkg + " for a test ...\n")
+	words := []string{"install", "-qy", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", pkg}
+	if run(words...) == nil {
+		return nil
+	}
+	if err := run("update", "-qq"); err != nil { // the second time with fresh lists
+		return err
+	}
+	return run(words...)
+}
+
+// run is apt-get with these words; its error has the last line that it wrote.
+func run(words ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "apt-get", words...)
+	cmd.Env, cmd.WaitDelay = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive"), time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("apt-get %s: %w: %s", words[0], err, lastLine(out))
+	}
+	return nil
+}
+
+func lastLine(out []byte) string {
+	out = bytes.TrimSpace(out)
+	return string(out[bytes.LastIndexByte(out, '\n')+1:])
 }

@@ -1,0 +1,79 @@
+package debian
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// only makes this folder, with or without an apt-get in it, all that there is on this machine.
+func only(t *testing.T, aptGet string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if aptGet != "" {
+		if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte("#!/bin/sh\necho \"$1\" >> "+dir+"/log\n"+aptGet), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+	return dir
+}
+
+func TestAMachineWithoutAptSaysSo(t *testing.T) {
+	only(t, "")
+	if err := install("no-apt"); err == nil || !strings.Contains(err.Error(), "no apt-get") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestInstallingNeedsRoot(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("this is root")
+	}
+	only(t, "exit 0")
+	if err := install("no-root"); err == nil || !strings.Contains(err.Error(), "root") {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestAFailureIsToldWithItsReasonAndNotRepeated(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("installing needs root")
+	}
+	dir := only(t, "echo E: no network >&2\nexit 100\n")
+	for range 3 {
+		if err := install("far-away"); err == nil || !strings.Contains(err.Error(), "no network") {
+			t.Errorf("it gives %v", err)
+		}
+	}
+	if log, _ := os.ReadFile(filepath.Join(dir, "log")); string(log) != "install\nupdate\n" {
+		t.Errorf("it ran apt-get %q", log)
+	}
+}
+
+func TestWhatIsMissingIsInstalled(t *testing.T) {
+	if os.Geteuid() != 0 || testing.Short() {
+		t.Skip("installing needs root, and time")
+	}
+	dir := only(t, "")
+	script := "#!/bin/sh\necho '#!/bin/sh' > " + dir + "/gadget\n/bin/chmod 700 " + dir + "/gadget\n"
+	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if path := Need(t, "gadget", "gadget-tools"); path != filepath.Join(dir, "gadget") {
+		t.Errorf("it is at %q", path)
+	}
+}
+
+func TestAMissingProgramSkipsATest(t *testing.T) {
+	only(t, "exit 100")
+	skipped := false
+	t.Run("that needs it", func(t *testing.T) {
+		defer func() { skipped = t.Skipped() }()
+		Need(t, "gadget", "gadget-that-nobody-has")
+	})
+	if !skipped {
+		t.Error("the test went on without its program")
+	}
+}
