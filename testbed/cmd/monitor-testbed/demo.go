@@ -174,7 +174,9 @@ func (t *teller) tell(ctx context.Context) error {
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, l := range lines {
 		day := l.at.Sub(t.started).Seconds() / t.Day.Seconds()
-		fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), day, l.hue.Sprintf("%-9s", l.what), l.text)
+		if _, err := fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), day, l.hue.Sprintf("%-9s", l.what), l.text); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -13,8 +13,10 @@ import (
 )
 
 func main() {
-	// A terminal or a pipe that closes ends it as Ctrl-C does, so that nothing is left behind then either.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	// A terminal that closes ends it as Ctrl-C does; a pipe that closes is an error of the next line written. Nothing is left behind then
+	// either. SIGPIPE itself says nothing: any connection of the testbed's may break.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	root := &cobra.Command{
 		Use:           "monitor-testbed",
