@@ -3,6 +3,7 @@ package probe_test
 import (
 	"context"
 	"crypto/ed25519"
+	"net"
 	"os/exec"
 	"strings"
 	"sync"
@@ -128,5 +129,19 @@ func TestTriesShareOneTimeoutAndCallersShareTheSlots(t *testing.T) {
 	wg.Wait()
 	if took := time.Since(start); took < 800*time.Millisecond || took > 2*time.Second {
 		t.Errorf("two looks, one at a time and 400 ms each, took %s", took)
+	}
+}
+
+func TestTheSilenceOfOnePortDoesNotTakeBackTheLifeOfAnother(t *testing.T) {
+	n := node(t, "127.9.1.3", key(t).PublicKey(), simnode.Up)
+	silent, err := net.Listen("tcp", "127.9.1.3:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	mixed := map[int]int{22: ports[22], 80: ports[80], 806: silent.Addr().(*net.TCPAddr).Port}
+	p := probe.New(probe.Options{SSHKey: key(t), PortMap: mixed, Timeout: 700 * time.Millisecond, Tries: 1, Resolver: "127.0.0.1:1"})
+	if r := p.Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); r.SSH.Failure != probe.KeyDenied || r.SSH.Port != 22 {
+		t.Errorf("a node that denies the key on one port and says nothing on the other gives %+v", r.SSH)
 	}
 }
