@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +68,35 @@ func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
+	}
+}
+
+// slowOnce takes its time over the first of the messages that begin the proof of the password (RAKP 1), and then answers all that came.
+type slowOnce struct {
+	net.PacketConn
+	once sync.Once
+}
+
+func (s *slowOnce) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err == nil && n > 5 && b[5] == 0x12 {
+		s.once.Do(func() { time.Sleep(700 * time.Millisecond) })
+	}
+	return n, from, err
+}
+
+func TestASlowBMCIsNotOneWithAnotherPassword(t *testing.T) {
+	t.Parallel()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
+	go func() { _ = d.ServePacket(&slowOnce{PacketConn: c}) }()
+	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+	if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 
