@@ -71,9 +71,9 @@ func TestAPageThatDoesNotComeAfterTheCommandIsAmbiguous(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s *httptest.Server
-			s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				_ = s.Listener.Close()
-				http.Redirect(w, &http.Request{}, "/after", http.StatusFound)
+				http.Redirect(w, q, "/after", http.StatusFound)
 			}))
 			defer s.Close()
 			target := Target{Host: "127.0.0.1", Port: s.Listener.Addr().(*net.TCPAddr).Port, Transport: "http"}

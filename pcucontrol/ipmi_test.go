@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,22 +52,50 @@ func (d deafTo) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
-func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
-	t.Parallel()
+// behind is a BMC that hears through a connection of a test's own.
+func behind(t *testing.T, wrap func(net.PacketConn) net.PacketConn) pcucontrol.Target {
+	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { _ = c.Close() })
 	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
-	go func() { _ = d.ServePacket(deafTo{c, 3}) }() // of suite 17
-	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+	go func() { _ = d.ServePacket(wrap(c)) }()
+	return pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+}
+
+func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
+	t.Parallel()
+	target := behind(t, func(c net.PacketConn) net.PacketConn { return deafTo{c, 3} }) // of suite 17
 	for _, limit := range []time.Duration{3500 * time.Millisecond, 500 * time.Millisecond} {
 		inTime(t, limit, func() {
 			if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
+	}
+}
+
+// slowOnce takes its time over the first of the messages that begin the proof of the password (RAKP 1), and then answers all that came.
+type slowOnce struct {
+	net.PacketConn
+	once sync.Once
+}
+
+func (s *slowOnce) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err == nil && n > 5 && b[5] == 0x12 {
+		s.once.Do(func() { time.Sleep(700 * time.Millisecond) })
+	}
+	return n, from, err
+}
+
+func TestASlowBMCIsNotOneWithAnotherPassword(t *testing.T) {
+	t.Parallel()
+	target := behind(t, func(c net.PacketConn) net.PacketConn { return &slowOnce{PacketConn: c} })
+	if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 

@@ -34,6 +34,7 @@ type rmcp struct {
 	read      int // bytes so far
 	privilege byte
 	waits     []time.Duration // for an answer to one message
+	repeated  bool            // some message was said again, for the answer took too long
 }
 
 // Privileges, payload types and status codes.
@@ -68,7 +69,8 @@ func openRMCP(ctx context.Context, t Target, privilege byte, memory *suiteMemory
 	var err error
 	address := net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
 	suites := memory.order(address)
-	for i, c := range suites {
+	for i, again := 0, false; i < len(suites); i++ {
+		c := suites[i]
 		var conn net.Conn
 		if conn, err = new(net.Dialer).DialContext(ctx, "udp", address); err != nil {
 			return nil, dialError(t, err)
@@ -77,12 +79,20 @@ func openRMCP(ctx context.Context, t Target, privilege byte, memory *suiteMemory
 		if i < len(suites)-1 {
 			s.waits = s.waits[:2] // another suite may be what it waits for
 		}
+		if again {
+			s.waits = []time.Duration{2 * time.Second, 2 * time.Second}
+		}
 		if err = s.open(ctx); err == nil {
 			s.waits = answerWaits()
 			memory.keep(address, c.id)
 			return s, nil
 		}
 		s.close()
+		if KindOf(err) == Auth && s.repeated && !again { // a slow BMC answers both, and takes the proof of the last answer only
+			again = true
+			i--
+			continue
+		}
 		if k := KindOf(err); k != Refused && k != Timeout || s.bmc != 0 || ctx.Err() != nil {
 			return nil, err
 		}
@@ -267,7 +277,8 @@ func answerWaits() []time.Duration {
 func (s *rmcp) exchange(ctx context.Context, doing string, packet func() []byte, accept func([]byte) []byte) ([]byte, error) {
 	s.trace("> %s", doing)
 	buf := make([]byte, 2048)
-	for _, wait := range s.waits {
+	for i, wait := range s.waits {
+		s.repeated = s.repeated || i > 0
 		deadline := time.Now().Add(wait)
 		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 			deadline = d

@@ -82,7 +82,7 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 			}
 			t.Password = password
 			if trace {
-				t.Trace = func(line string) { fmt.Fprintf(a.err, "%q\n", line) }
+				t.Trace = func(line string) { fmt.Fprintln(a.err, clean(line)) }
 			}
 			v := powerView{Operation: name, DryRun: dry, Model: t.Model, Host: t.Host, Outlet: t.Outlet}
 			if dry {

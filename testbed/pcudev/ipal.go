@@ -84,7 +84,8 @@ func (d *ipal) command(data string, command byte) string {
 	return states
 }
 
-// newIPALTelnet is an iPAL's telnet face: it says nothing until it has heard ENTER, and cannot tell states.
+// newIPALTelnet is an iPAL's telnet face: it says nothing until it has heard ENTER, takes an ENTER too many for no password, and cannot tell
+// states.
 func newIPALTelnet(o Options) *unit {
 	return &unit{Options: o, busy: "\r\nAnother session is already open\r\n", login: func(u *unit, c *console) bool {
 		for range 2 {
@@ -92,11 +93,15 @@ func newIPALTelnet(o Options) *unit {
 				return false
 			}
 		}
-		for range 4 {
-			if password, ok := c.ask("\r\nPassword > ", false); !ok {
+		for wrong := 0; wrong < 4; {
+			password, ok := c.ask("\r\nPassword > ", false)
+			switch {
+			case !ok:
 				return false
-			} else if u.knows(u.User, password) {
+			case u.knows(u.User, password):
 				return true
+			case password != "":
+				wrong++
 			}
 		}
 		return false
