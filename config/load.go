@@ -36,7 +36,7 @@ func Load(o Options) (*Config, error) {
 	if path := firstOf(o.Path, o.Flags.Path, lookup(o.Env, "MONITOR_CONFIG")); path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("configuration: %w", err)
+			return nil, err // it names the file
 		}
 		l.begin()
 		l.readYAML(filepath.Base(path), data)

@@ -183,6 +183,7 @@ func TestBadUsageSaysWhatIsWrong(t *testing.T) {
 		{"pcu test --model APCControl12p3 --host a", []string{"no password: give --password-file or set MONITOR_PCU_PASSWORD"}},
 		{"pcu test --model APCControl12p3 --host a --password-file /nowhere/pw", []string{"--password-file: open /nowhere/pw"}},
 		{"ladders --set policy.nonsense=1", []string{"--set policy.nonsense: unknown key"}},
+		{"issue list --config /nowhere/m.yaml", []string{"monitor: configuration: open /nowhere/m.yaml: no such file"}},
 		{"--check-config", []string{"the configuration has mistakes", "database.url"}},
 	} {
 		got := call(t.Context(), strings.Fields(c.args)...)
