@@ -128,7 +128,10 @@ func (is *issue) listen(ctx workflow.Context) error {
 		ch := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: descriptions[name]})
 		signals.AddReceive(ch, func(ch workflow.ReceiveChannel, _ bool) {
 			var c Command
-			ch.Receive(ctx, &c)
+			if !ch.ReceiveAsync(&c) { // the SDK drops what it cannot decode; a Receive would then block, here on the wrong coroutine
+				is.tell(ctx, "refused "+name+": its input cannot be read")
+				return
+			}
 			if err := is.check(name, c, workflow.Now(ctx)); err != nil {
 				is.tell(ctx, "refused "+err.Error())
 				return
@@ -138,7 +141,7 @@ func (is *issue) listen(ctx workflow.Context) error {
 	}
 	cleared := workflow.GetSignalChannelWithOptions(ctx, activities.SignalCleared, workflow.SignalChannelOptions{Description: descriptions[activities.SignalCleared]})
 	signals.AddReceive(cleared, func(ch workflow.ReceiveChannel, _ bool) {
-		ch.Receive(ctx, nil)
+		ch.ReceiveAsync(nil)
 		if is.clearedAt.IsZero() {
 			is.clear(ctx, "the sweep saw it good again")
 		}
@@ -147,7 +150,7 @@ func (is *issue) listen(ctx workflow.Context) error {
 	back := workflow.GetSignalChannelWithOptions(ctx, activities.SignalPCUBack, workflow.SignalChannelOptions{Description: descriptions[activities.SignalPCUBack]})
 	signals.AddReceive(back, func(ch workflow.ReceiveChannel, _ bool) {
 		var c Command
-		ch.Receive(ctx, &c)
+		ch.ReceiveAsync(&c)
 		is.pcuBack = c.String()
 		is.wake.SendAsync(struct{}{})
 	})

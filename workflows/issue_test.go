@@ -435,6 +435,16 @@ func TestARefusedSignalIsToldInTheStory(t *testing.T) {
 	}
 }
 
+func TestASignalThatCannotBeReadIsToldInTheStoryAndStopsNothing(t *testing.T) {
+	p := newPlay(t, workflows.NodeDown())
+	p.on(0.1, func() { p.SignalWorkflow(workflows.CommandPause, "until Friday") })
+	p.signal(0.2, workflows.CommandClose, workflows.Command{Reason: "scrapped", By: "ada"})
+	res := p.run()
+	if text := fmt.Sprint(res.Story); res.Outcome != "closed by an operator: scrapped (ada)" || !strings.Contains(text, "refused pause: its input cannot be read") {
+		t.Errorf("ended as %q with the story %s", res.Outcome, text)
+	}
+}
+
 func TestAYearOfLooksDoesNotGrowTheStory(t *testing.T) {
 	p := newPlay(t, workflows.NodeDown())
 	p.signal(400, workflows.CommandClose, workflows.Command{Reason: "given up"})

@@ -268,6 +268,17 @@ func TestAPauseOfASiteEndsByItself(t *testing.T) {
 	}
 }
 
+func TestASignalThatCannotBeReadStopsNothingAtASite(t *testing.T) {
+	p := newSite(t)
+	p.lean(0, 1, 2)
+	p.RegisterDelayedCallback(func() { p.SignalWorkflow(workflows.CommandPause, "until Friday") }, day)
+	p.release(30, 1)
+	p.run()
+	if want := []string{"0.00 0->1", "7.00 1->2", "30.00 2->0"}; !slices.Equal(p.levels, want) {
+		t.Errorf("levels %q, want %q", p.levels, want)
+	}
+}
+
 func TestWhatIsOverBeforeItIsSaidIsNotSaid(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 0)

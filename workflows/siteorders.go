@@ -88,8 +88,7 @@ func (s *site) obey(ctx workflow.Context, name string) error {
 	}
 	s.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about}), func(ch workflow.ReceiveChannel, _ bool) {
 		var c Command
-		ch.Receive(ctx, &c)
-		if s.check(name, c, workflow.Now(ctx)) == nil {
+		if ch.ReceiveAsync(&c) && s.check(name, c, workflow.Now(ctx)) == nil { // the SDK drops what it cannot decode
 			s.apply(name, c)
 		}
 		s.rouse()
