@@ -141,7 +141,7 @@ func (c *Catalog) look(ctx context.Context, host string, p *Port) error {
 func banner(ctx context.Context, conn net.Conn) string {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	tn := &telnetConn{Conn: conn}
+	tn := newTelnet(conn)
 	var clean cleaner
 	var text []byte
 	_ = conn.SetReadDeadline(time.Now().Add(bannerTime))

@@ -104,7 +104,7 @@ func dialText(ctx context.Context, t Target, transport string) (*session, error)
 	case "ssh":
 		return shell(ctx, t, conn)
 	case "telnet":
-		tn := &telnetConn{Conn: conn}
+		tn := newTelnet(conn)
 		return newSession(ctx, t, conn, tn, tn, "\r\n"), nil
 	}
 	return newSession(ctx, t, conn, conn, conn, "\r\n"), nil

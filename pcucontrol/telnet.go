@@ -3,115 +3,131 @@ package pcucontrol
 import (
 	"bytes"
 	"net"
-	"sync"
+
+	"github.com/ziutek/telnet"
 )
 
-// telnetConn is a telnet client's side of a connection (RFC 854, 1143): it lets the device echo and suppress go-ahead, refuses every
-// other option, and passes over all other commands. A library was tried first: it ends the session on a NOP.
+// telnetConn is a telnet client's side of a connection: the library reads text and answers options, letting the device echo and suppress
+// go-ahead and refusing every other one.
 type telnetConn struct {
-	net.Conn
-	mu      sync.Mutex // replies and lines are written by two goroutines
-	state   byte       // 0: text; else the command that is under way
-	agreed  map[[2]byte]bool
-	pending []byte
+	*telnet.Conn
+	wire *telnetWire
 }
 
+func newTelnet(conn net.Conn) *telnetConn {
+	wire := &telnetWire{Conn: conn, seen: map[[2]byte]bool{}}
+	c, _ := telnet.NewConn(wire) // it has no error to give
+	return &telnetConn{c, wire}
+}
+
+// Write sends text; a byte 255 is doubled. Of a text that was cut off, what went out with it counts too. The library's own Write loses
+// bytes that are no UTF-8, as a password may have.
+func (c *telnetConn) Write(p []byte) (int, error) {
+	n, err := c.wire.Conn.Write(bytes.ReplaceAll(p, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC}))
+	return min(n, len(p)), err
+}
+
+// The commands and options of RFC 854, 857, 858 and 1073 that need a word.
 const (
 	telnetSE   = 240
 	telnetSB   = 250
 	telnetWill = 251
-	telnetWont = 252
 	telnetDo   = 253
-	telnetDont = 254
+	telnetWont = 252
 	telnetIAC  = 255
-	inSub      = 1 // within a subnegotiation
-	inSubIAC   = 2
 
-	optionEcho      = 1
-	optionNoGoAhead = 3
+	optionEcho       = 1
+	optionNoGoAhead  = 3
+	optionWindowSize = 31
 )
 
-// Read reads text.
-func (c *telnetConn) Read(p []byte) (int, error) {
+// telnetWire stands between the library and the network, and keeps from the library what it cannot bear: commands such as NOP, at which
+// it ends the session; a wish for the window's size, which it answers with bytes that are not escaped; and the same refusable option
+// again, which it would refuse for ever.
+type telnetWire struct {
+	net.Conn
+	state telnetState
+	verb  byte             // of the option that is under way
+	seen  map[[2]byte]bool // options refused, by verb
+}
+
+type telnetState int
+
+const (
+	inText telnetState = iota
+	inCommand
+	inOption
+	inSub    // within a subnegotiation
+	inSubIAC // and perhaps at its end
+)
+
+// Read reads the stream without what the library must not see.
+func (w *telnetWire) Read(p []byte) (int, error) {
 	for {
-		buf := make([]byte, len(p))
-		n, err := c.Conn.Read(buf)
-		text := p[:0]
+		buf := make([]byte, max(1, len(p)-2)) // two bytes of a command may have been held back
+		n, err := w.Conn.Read(buf)
+		out := p[:0]
 		for _, b := range buf[:n] {
-			if c.take(b) {
-				text = append(text, b)
-			}
+			out = append(out, w.take(b)...)
 		}
-		if len(c.pending) > 0 {
-			c.mu.Lock()
-			_, _ = c.Conn.Write(c.pending)
-			c.mu.Unlock()
-			c.pending = c.pending[:0]
-		}
-		if len(text) > 0 || err != nil {
-			return len(text), err
+		if len(out) > 0 || err != nil {
+			return len(out), err
 		}
 	}
 }
 
-// take says whether a byte is text.
-func (c *telnetConn) take(b byte) bool {
-	switch c.state {
-	case 0:
-		if b != telnetIAC {
-			return true
+// Write sends the library's answers. Where the device has hung up they are lost, and its last words are still read.
+func (w *telnetWire) Write(p []byte) (int, error) {
+	_, _ = w.Conn.Write(p)
+	return len(p), nil
+}
+
+// take is what the library sees now that a byte has come.
+func (w *telnetWire) take(b byte) []byte {
+	switch w.state {
+	case inText:
+		if b == telnetIAC {
+			w.state = inCommand
+			return nil
 		}
-		c.state = telnetIAC
-	case telnetIAC:
+	case inCommand:
+		w.state = inText
 		switch {
-		case b == telnetIAC:
-			c.state = 0
-			return true
 		case b == telnetSB:
-			c.state = inSub
+			w.state = inSub
+			return []byte{telnetIAC, b}
+		case b == telnetIAC:
+			return []byte{telnetIAC, b}
 		case b >= telnetWill:
-			c.state = b
-		default:
-			c.state = 0
+			w.state, w.verb = inOption, b
 		}
+		return nil
+	case inOption:
+		w.state = inText
+		return w.option(b)
 	case inSub:
 		if b == telnetIAC {
-			c.state = inSubIAC
+			w.state = inSubIAC
 		}
 	case inSubIAC:
-		c.state = inSub
-		if b == telnetSE {
-			c.state = 0
+		if w.state = inSub; b == telnetSE {
+			w.state = inText
 		}
-	default:
-		c.negotiate(c.state, b)
-		c.state = 0
 	}
-	return false
+	return []byte{b}
 }
 
-// negotiate answers an offer or a wish, each option once: otherwise two polite sides would thank each other for ever.
-func (c *telnetConn) negotiate(command, option byte) {
-	if c.agreed == nil {
-		c.agreed = map[[2]byte]bool{}
+func (w *telnetWire) option(option byte) []byte {
+	key := [2]byte{w.verb, option}
+	switch {
+	case option == optionEcho || option == optionNoGoAhead:
+	case w.seen[key]:
+		return nil
+	case w.verb == telnetDo && option == optionWindowSize:
+		w.seen[key] = true
+		_, _ = w.Write([]byte{telnetIAC, telnetWont, option})
+		return nil
 	}
-	welcome := option == optionNoGoAhead || option == optionEcho && command == telnetWill
-	reply := map[byte]byte{telnetWill: telnetDont, telnetDo: telnetWont}[command]
-	if welcome {
-		reply = map[byte]byte{telnetWill: telnetDo, telnetDo: telnetWill}[command]
-	}
-	key := [2]byte{option, reply}
-	if reply == 0 || c.agreed[key] {
-		return
-	}
-	c.agreed[key] = true
-	c.pending = append(c.pending, telnetIAC, reply, option)
-}
-
-// Write sends text; a byte 255 is doubled. Of a text that was cut off, what went out with it counts too.
-func (c *telnetConn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n, err := c.Conn.Write(bytes.ReplaceAll(p, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC}))
-	return min(n, len(p)), err
+	w.seen[key] = true
+	return []byte{telnetIAC, w.verb, option}
 }
