@@ -237,19 +237,19 @@ func (a *Activities) apply(ctx context.Context, in PenaltyInput, missing Applied
 	if err != nil {
 		return in.Applied, err
 	}
-	var todo Applied
-	if err := json.Unmarshal([]byte(plan.Reason), &todo); err != nil {
+	var wanted Applied
+	if err := json.Unmarshal([]byte(plan.Reason), &wanted); err != nil {
 		return in.Applied, fmt.Errorf("ledger %s: %w", key, err)
 	}
-	if todo.Disabled {
+	if wanted.Disabled {
 		if err := a.PLC.SetSiteEnabled(ctx, in.Site, false); err != nil {
 			return in.Applied, err
 		}
 	}
-	if err := a.PLC.SuspendSlices(ctx, in.Site, todo.Slices); err != nil {
+	if err := a.PLC.SuspendSlices(ctx, in.Site, wanted.Slices); err != nil {
 		return in.Applied, err
 	}
-	applied := Applied{Disabled: in.Applied.Disabled || todo.Disabled, Slices: slices.Concat(in.Applied.Slices, todo.Slices)}
+	applied := Applied{Disabled: in.Applied.Disabled || wanted.Disabled, Slices: slices.Concat(in.Applied.Slices, wanted.Slices)}
 	slices.Sort(applied.Slices)
 	applied.Slices = slices.Compact(applied.Slices)
 	return applied, a.Store.Outcome(ctx, key, store.Done, "in force in PLC")
