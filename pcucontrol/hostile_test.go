@@ -12,7 +12,7 @@ import (
 	"github.com/planetlab/monitor/pcucontrol"
 )
 
-// The same as for devices with web pages, for those with a prompt; what they send counts for little, since a prompt is waited for.
+// What TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind asks of devices with web pages, of those with a prompt.
 func TestAHostileConsoleEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 	endless := func(c net.Conn, piece string) {
 		for err := error(nil); err == nil; {
