@@ -133,6 +133,11 @@ func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
 	if i := slices.IndexFunc(pcucontrol.Models(), func(m pcucontrol.ModelInfo) bool { return m.Name == "APCSNMP" }); i < 0 {
 		t.Skip("no model speaks SNMP")
 	}
+	c, err := net.ListenPacket("udp", "127.0.0.80:161")
+	if err != nil {
+		t.Skipf("the port of SNMP is not for everybody here: %v", err)
+	}
+	_ = c.Close()
 	snmpd := debian.Need(t, "snmpd", "snmpd")
 	for name, config := range map[string]string{"127.0.0.80": "rocommunity public\n", "127.0.0.81": "rouser nobody\n"} {
 		file := filepath.Join(t.TempDir(), "snmpd.conf")

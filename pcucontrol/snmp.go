@@ -100,7 +100,7 @@ func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) e
 	if err != nil {
 		return err
 	}
-	patience := time.Second
+	patience := 2 * time.Second // for one of three tries
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline)/time.Duration(3*len(logins)))
 	}
@@ -231,9 +231,10 @@ func (a *agent) command(ctx context.Context, op operation) error {
 	value := map[operation]int{opOn: 1, opOff: 2, opCycle: 3}[op]
 	oid := a.table.command + strconv.Itoa(a.t.Outlet)
 	a.trace("> set %s = %d", oid, value)
+	patience := a.Timeout
 	a.Retries, a.Timeout = 0, 10*time.Second
 	packet, err := a.Set([]gosnmp.SnmpPDU{{Name: oid, Type: gosnmp.Integer, Value: value}})
-	a.Retries, a.Timeout = 2, time.Second
+	a.Retries, a.Timeout = 2, patience
 	if err != nil {
 		if err = a.lost(ctx, string(op), err); KindOf(err) == Auth { // the password was right a moment ago: the answer is somebody else's
 			err = a.fail(Unexpected, string(op), "an answer that is not signed")
