@@ -18,14 +18,14 @@ func TestAStateThatLagsIsNotBelieved(t *testing.T) {
 		{"on that turns to off and on", []State{On, On, Off, On}, "", true, 0},
 		{"off at once, then on", []State{Off, On}, "", true, 0},
 		{"on that turns to off and stays so", []State{On, Off}, Ambiguous, false, 0},
-		{"on for longer than the lag", []State{On}, "", true, 400 * time.Millisecond},
+		{"on for longer than half of the time that is left", []State{On}, "", true, 1400 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			n := -1
-			can := switches{lag: 400 * time.Millisecond, cycle: func(context.Context) error { return nil }, read: func(context.Context) (State, error) {
+			can := switches{cycle: func(context.Context) error { return nil }, read: func(context.Context) (State, error) {
 				if n++; n == 0 {
 					return On, nil
 				}

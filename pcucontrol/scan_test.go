@@ -130,9 +130,6 @@ func TestAScanGreetsWhatSpeaksDatagrams(t *testing.T) {
 }
 
 func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
-	if i := slices.IndexFunc(pcucontrol.Models(), func(m pcucontrol.ModelInfo) bool { return m.Name == "APCSNMP" }); i < 0 {
-		t.Skip("no model speaks SNMP")
-	}
 	c, err := net.ListenPacket("udp", "127.0.0.80:161")
 	if err != nil {
 		t.Skipf("the port of SNMP is not for everybody here: %v", err)

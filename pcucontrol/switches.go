@@ -12,8 +12,11 @@ import (
 type switches struct {
 	read           func(context.Context) (State, error)
 	on, off, cycle func(context.Context) error
-	lag            time.Duration // how long on may be the state of before a cycle, unless off was seen
+	lag            time.Duration // how long on may be the state of before a cycle, unless off was seen; at least leastLag
 }
+
+// leastLag is how long any device may take from the command to off: many answer at once and switch a moment later.
+const leastLag = 3 * time.Second
 
 // knowing is the same where the state was read already, and need not be read again before switching.
 func (s switches) knowing(state State) switches {
@@ -76,7 +79,8 @@ func (s switches) set(ctx context.Context, t Target, op operation) (Result, erro
 			return r, &Error{Ambiguous, t.Host, "on", "the outlet was turned off; " + err.Error()}
 		}
 		return r, nil
-	case op == opCycle && s.read != nil && s.lag > 0:
+	case op == opCycle && s.read != nil:
+		s.lag = max(s.lag, leastLag)
 		s = s.lagging(ctx)
 	}
 	return r, s.power(ctx, t, &r, string(op), command, want)
