@@ -123,7 +123,7 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
 	b.Activities = &Activities{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}

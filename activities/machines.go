@@ -234,7 +234,7 @@ func (a *Activities) holds(ctx context.Context, condition string, in RungInput, 
 		if err != nil {
 			return false, "", err
 		}
-		if !pcu.Record.Status.Fine() {
+		if !pcu.Record.Status.Healthy() {
 			return false, fmt.Sprintf("its PCU %s is %s: %s", pcu.Name, pcu.Record.Status, pcu.Reason), nil
 		}
 		reason, err := a.broken(ctx, pcu)
@@ -255,16 +255,16 @@ func (a *Activities) mayPower(ctx context.Context, kind string, node store.Node)
 		return policy.Decision{}, err
 	}
 	if kind == "reinstall" {
-		return policy.MayReinstall(a.Numbers, recent, spent, a.now()), nil
+		return policy.MayReinstall(a.Policy, recent, spent, a.now()), nil
 	}
-	return policy.MayReboot(a.Numbers, recent, spent, a.now()), nil
+	return policy.MayReboot(a.Policy, recent, spent, a.now()), nil
 }
 
 // powerCycles are the times at which a node was, or may have been, power-cycled lately.
 func (a *Activities) powerCycles(ctx context.Context, node string) ([]time.Time, error) {
 	var recent []time.Time
 	for _, k := range []string{"reboot", "reinstall"} {
-		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node, Since: a.now().Add(-a.Numbers.RebootWindow)})
+		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node, Since: a.now().Add(-a.Policy.RebootWindow)})
 		if err != nil {
 			return nil, err
 		}
@@ -282,12 +282,12 @@ func (a *Activities) likelyHardware(ctx context.Context, node string) (bool, str
 	if err != nil {
 		return false, "", err
 	}
-	hardware, why := policy.LikelyHardware(a.Numbers, recent, a.now())
+	hardware, why := policy.LikelyHardware(a.Policy, recent, a.now())
 	return hardware, why, nil
 }
 
 func (a *Activities) spent(ctx context.Context, kind, site string) (policy.Spent, error) {
-	since := a.now().Add(-a.Numbers.Hour())
+	since := a.now().Add(-a.Policy.Hour())
 	fleet, err := a.Store.CountActions(ctx, kind, "", since)
 	if err != nil {
 		return policy.Spent{}, err

@@ -56,9 +56,9 @@ func fill(t *testing.T, db *store.Store, url string) {
 		{Host: "planetlab2.princeton.example", State: "BOOT", Category: "PROD", Uptime: 26 * time.Hour, At: noon().Add(-5 * time.Minute)},
 	}))
 	must(db.SaveChanges(ctx, []store.Change{
-		{Kind: "node", Target: host, Record: policy.Record{Status: policy.IsDown, Changed: noon().AddDate(0, 0, -3)}, Reason: "offline for two days"},
-		{Kind: "node", Target: "planetlab2.princeton.example", Record: policy.Record{Status: policy.IsGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "online"},
-		{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.IsGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "a node is up"},
+		{Kind: "node", Target: host, Record: policy.Record{Status: policy.StatusDown, Changed: noon().AddDate(0, 0, -3)}, Reason: "offline for two days"},
+		{Kind: "node", Target: "planetlab2.princeton.example", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "online"},
+		{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "a node is up"},
 	}, noon().AddDate(0, 0, -3)))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
 	must(db.UpdateIssue(ctx, store.Issue{

@@ -128,7 +128,7 @@ func TestStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.Online, Changed: time.Now()}, Reason: "answers again"}
+		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.StatusOnline, Changed: time.Now()}, Reason: "answers again"}
 		if err := s.SaveChanges(ctx, []Change{change}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestStore(t *testing.T) {
 		if err != nil || len(h) != 2 || h[0].Became != "online" || h[0].Reason != "answers again" {
 			t.Errorf("history is %+v, %v", h, err)
 		}
-		if n, _ := s.Node(ctx, host); n.Record.Status != policy.Online {
+		if n, _ := s.Node(ctx, host); n.Record.Status != policy.StatusOnline {
 			t.Errorf("status is %+v", n.Record)
 		}
 	})

@@ -310,7 +310,7 @@ func recoversAlone(ctx context.Context, s *stage) error {
 	seen := func(want bool) func() (bool, error) {
 		return func() (bool, error) {
 			n, err := s.Store.Node(ctx, node)
-			return n.Record.Status.Fine() == want, err
+			return n.Record.Status.Healthy() == want, err
 		}
 	}
 	if err := s.until(ctx, node+" is seen offline", 3, seen(false)); err != nil {
@@ -404,7 +404,7 @@ func leftAlone(ctx context.Context, s *stage) error {
 	var all []error
 	for _, h := range []string{node, exempt} {
 		n, err := s.Store.Node(ctx, h)
-		if err == nil && n.Record.Status.Fine() {
+		if err == nil && n.Record.Status.Healthy() {
 			err = fmt.Errorf("%s was not looked at: it is %s", h, n.Record.Status)
 		}
 		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))
