@@ -33,7 +33,7 @@ type Activities struct {
 	Hook     *notify.Hook
 	Temporal client.Client
 	PCUs     *pcucontrol.Catalog
-	Policy  policy.Policy
+	Policy   policy.Policy
 	Log      *slog.Logger
 
 	Mode       string        // of package notify: live, test or observe

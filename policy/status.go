@@ -15,8 +15,8 @@ type NodeStatus = Status
 const (
 	StatusOffline  Status = "offline"
 	StatusOnline   Status = "online"
-	StatusDown   Status = "down"
-	StatusGood   Status = "good"
+	StatusDown     Status = "down"
+	StatusGood     Status = "good"
 	StatusFailboot Status = "failboot"
 	StatusSafeboot Status = "safeboot"
 	StatusDisabled Status = "disabled"
