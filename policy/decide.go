@@ -13,10 +13,16 @@ type Decision struct {
 	Reason string
 }
 
-func yes(reason string) Decision { return Decision{Do: true, Reason: reason} }
-func no(until time.Time, format string, a ...any) Decision {
+// Yes is a decision to do something, and why.
+func Yes(reason string) Decision { return Decision{Do: true, Reason: reason} }
+
+// No is a decision not to do something, until when, and why.
+func No(until time.Time, format string, a ...any) Decision {
 	return Decision{Until: until, Reason: fmt.Sprintf(format, a...)}
 }
+
+func yes(reason string) Decision                           { return Yes(reason) }
+func no(until time.Time, format string, a ...any) Decision { return No(until, format, a...) }
 
 // MayActFacts are what forbids Monitor to act on a target.
 type MayActFacts struct {

@@ -44,6 +44,7 @@ type Symptom struct {
 // NodeFacts are what is known of a node after a look.
 type NodeFacts struct {
 	Host, Site string
+	BootState  string // in PLC
 	Record     NodeRecord
 	Finding    Finding
 	HasPCU     bool
