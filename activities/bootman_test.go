@@ -168,7 +168,7 @@ func (f *fleet) ledger(t *testing.T, host string, want ...string) {
 	}
 	var got []string
 	for _, a := range slices.Backward(list) {
-		got = append(got, a.Kind+" "+a.Outcome)
+		got = append(got, string(a.Kind)+" "+a.Outcome)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the ledger of %s says %q, want %q", host, got, want)

@@ -15,7 +15,7 @@ import (
 // remedy is how a repair is done, and under which kind the ledger and the budgets know it: what restarts or wipes a node counts
 // among all reboots and reinstalls.
 type remedy struct {
-	kind string
+	kind store.ActionKind
 	do   func(context.Context, visit) (string, error)
 }
 

@@ -247,7 +247,7 @@ func (a *Activities) overdue(i store.Issue, now time.Time) bool {
 
 // bury ends an issue in the store whose workflow is gone, and what it holds of its site.
 func (a *Activities) bury(ctx context.Context, i store.Issue) error {
-	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCU}
+	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
 	key := i.ID + "/" + i.RunID + "/gone"
 	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
 		return err

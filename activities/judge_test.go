@@ -117,7 +117,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.tc.started = nil
 	})
 	t.Run("what is exempt is not opened, and the ledger says why, once a day", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
+		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
 		b.was("node", "planetlab1.oslo.example", policy.StatusDown, 5)
 		for range 2 {
 			b.judge(func(host string) bool { return host == "planetlab1.oslo.example" })
@@ -160,7 +160,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 	})
 	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
+		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
 		all("huji", 4, policy.StatusDown, 5)
 		b.tc.started = nil
 		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })

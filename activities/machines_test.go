@@ -209,7 +209,7 @@ func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	b.must(err)
 	_, err = outlet.do(ctx, b.PCUs.TurnOff)
 	b.must(err)
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "meanwhile"})) // which must not leave it off
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "meanwhile"})) // which must not leave it off
 	res, err = b.Reboot(ctx, in)
 	b.want(res, err, Acted, "found off after a lost answer and turned on")
 	b.wantCuts(1)
@@ -252,10 +252,10 @@ func TestWhatForbidsActingIsLookedAtBeforeEveryRung(t *testing.T) {
 			b.want(res, err, Wait, says)
 		}
 	}
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "new board"}))
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
 	forbidden("listed node", "blacklisted: new board")
 	b.must(b.Store.RemoveBlacklist(ctx, "node", sick))
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
 	forbidden("downtime", "in a downtime: moving")
 	b.must(b.Store.RemoveBlacklist(ctx, "site", site))
 	_, _, err := b.Store.Intent(ctx, store.Action{Key: "guard/1", Kind: "guard", Reason: "half the fleet is gone"})

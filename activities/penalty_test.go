@@ -207,7 +207,7 @@ func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
 		}
 	})
 	t.Run("a step that was refused once may be taken by a retry", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(b.Context(), store.Entry{Kind: "site", Target: "pisa", Reason: "move"}))
+		b.must(b.Store.AddBlacklist(b.Context(), store.BlacklistEntry{Kind: "site", Target: "pisa", Reason: "move"}))
 		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 0 {
 			t.Errorf("it answers %+v", res)
 		}

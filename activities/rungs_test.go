@@ -140,7 +140,7 @@ func TestIssuesKnowEachOther(t *testing.T) {
 
 	t.Run("a PCU whose issue closes is given back to the nodes it feeds", func(t *testing.T) {
 		b.open("nodedown/"+sick, NodeDownType, sick)
-		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/other", RunID: "r", Type: NodeDownType, Target: "other", Node: "other", Site: site, PCU: 77, Status: "open", Opened: time.Now()}))
+		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/other", RunID: "r", Type: NodeDownType, Target: "other", Node: "other", Site: site, PCUID: 77, Status: "open", Opened: time.Now()}))
 		ref := Ref{ID: "pcudown/" + pcu, Run: "r", Type: PCUDownType, PCU: pcu, PCUID: b.pcuID(), Site: site}
 		b.must(b.Record(ctx, Progress{Ref: ref, Status: "open", Opened: time.Now()}))
 		if len(b.tc.signals) > 0 {

@@ -62,7 +62,7 @@ func (a *Activities) giveBack(ctx context.Context, pcu Ref) error {
 		return err
 	}
 	for _, i := range open {
-		if i.PCU != pcu.PCUID {
+		if i.PCUID != pcu.PCUID {
 			continue
 		}
 		if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack, map[string]string{"reason": PCUDownType + "/" + pcu.PCU + " is closed"}); err != nil {

@@ -193,7 +193,7 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("a blacklist entry ends by itself", func(t *testing.T) {
 		now := time.Now()
-		if err := s.AddBlacklist(ctx, Entry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
+		if err := s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
 			t.Fatal(err)
 		}
 		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {
