@@ -1,6 +1,7 @@
 package pcucontrol
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -29,28 +30,45 @@ func whileOwed(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), graceTime)
 }
 
-// bringBack turns on an outlet that a cycle left off, or in a state that nobody knows: by sessions of their own, as often as there is time
-// for. To turn on what is on does no harm. A cycle of which off was seen is then done; of any other it stays unknown whether it was.
+// bringBack turns on an outlet that a cycle left off, or in a state that nobody knows. A cycle of which off was seen is then done; of any
+// other it stays unknown whether it was.
 func (c *Catalog) bringBack(ctx context.Context, t Target, r Result, why error) (Result, error) {
 	ctx, cancel := whileOwed(ctx)
 	defer cancel()
 	wasOff := r.After == Off
-	for ctx.Err() == nil {
-		on, err := c.set(ctx, t, opOn)
-		wasOff = wasOff || on.Before == Off
-		switch k := KindOf(err); {
-		case err == nil && wasOff:
-			r.After, r.Verified, r.Note = on.After, on.Verified, "an answer was lost, and the outlet was turned on afterwards"
-			return r, nil
-		case err == nil:
-			r.After, r.Note = on.After, "it is on; whether it was off meanwhile is not known"
-			return r, why
-		case k != Ambiguous && !passing(err):
-			return r, why
-		case on.Before == Off || on.After == Off:
-			r.After = Off
+	on, err := c.turnOnAtLast(ctx, t)
+	wasOff = wasOff || on.Before == Off
+	switch {
+	case err == nil && wasOff:
+		r.After, r.Verified, r.Note = on.After, on.Verified, "an answer was lost, and the outlet was turned on afterwards"
+		return r, nil
+	case err == nil:
+		r.After, r.Note = on.After, "it is on; whether it was off meanwhile is not known"
+	case on.Before == Off || on.After == Off:
+		r.After = Off
+	}
+	return r, why
+}
+
+// turnOnAtLast turns an outlet on, in as many sessions as there is time for: it does no harm to what is on. Before is off where any of them
+// found it so.
+func (c *Catalog) turnOnAtLast(ctx context.Context, t Target) (Result, error) {
+	last := Result{Before: Unknown, After: Unknown}
+	var why error
+	for {
+		if ctx.Err() != nil {
+			return last, cmp.Or(why, error(&Error{Timeout, t.Host, "on", "the time was over before the command"}))
+		}
+		r, err := c.set(ctx, t, opOn)
+		if last.Before == Off {
+			r.Before = Off
+		}
+		if KindOf(why) == Ambiguous && err != nil && KindOf(err) != Ambiguous {
+			r.After, err = last.After, why // what may have been sent before stays so
+		}
+		if last, why = r, err; err == nil || KindOf(err) != Ambiguous && !passing(err) {
+			return last, why
 		}
 		settle(ctx, againTime)
 	}
-	return r, why
 }

@@ -63,6 +63,8 @@ type Result struct {
 	After    State    `json:"after"`
 	Tried    []string `json:"tried"` // transports and their ports, in order
 	Note     string   `json:"note,omitempty"`
+
+	Feeds []FeedResult `json:"feeds,omitempty"` // of CycleAll, in the order of the targets
 }
 
 // Kind sorts errors by what a caller would do about them.
@@ -189,6 +191,11 @@ func TurnOff(ctx context.Context, t Target) (Result, error) { return builtin().T
 
 // Cycle turns the outlet off and on again, by the built-in models; one found off is turned on.
 func Cycle(ctx context.Context, t Target) (Result, error) { return builtin().Cycle(ctx, t) }
+
+// CycleAll power-cycles a node that has several power feeds, by the built-in models.
+func CycleAll(ctx context.Context, feeds []Target) (Result, error) {
+	return builtin().CycleAll(ctx, feeds)
+}
 
 // Models lists the built-in models, by name.
 func Models() []ModelInfo { return builtin().Models() }
