@@ -96,7 +96,7 @@ func (d ipal) set(ctx context.Context, t Target, op operation) (Result, error) {
 	do := func(command byte) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := d.call(ctx, t, string(op), strconv.Itoa(t.Outlet), command)
-			if KindOf(err) == Auth { // the password was right a moment ago: this answer says nothing
+			if k := KindOf(err); k == Auth || k == Busy { // the password was right, and the session free, a moment ago: this answer says nothing
 				err = &Error{Unexpected, t.Host, string(op), err.Error()}
 			}
 			return unsure(t, string(op), err)

@@ -81,7 +81,7 @@ func (d pages) run(ctx context.Context, w *web, doing string, list []page) (Stat
 	for _, p := range list {
 		s, meant, err := d.ask(ctx, w, doing, p)
 		switch {
-		case err != nil && committed && !meant:
+		case err != nil && committed:
 			return state, ambiguous(w.t, doing, err)
 		case err != nil && p.Commit && !meant:
 			return state, unsure(w.t, doing, err)
@@ -167,13 +167,16 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
 		return Unknown, KindOf(err) != Unexpected, err
 	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
+		if p.Commit { // it says neither that it did nor that it did not
+			return Unknown, false, w.fail(Unexpected, doing, "heard: "+tail(mask(a.body, w.t.Password)))
+		}
 		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(mask(a.body, w.t.Password)))
 	case p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(a.body):
 		return Unknown, false, nil
 	}
 	m := d.pattern(p.Read, w.t).FindStringSubmatch(a.body)
 	if m == nil {
-		return Unknown, true, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
+		return Unknown, !p.Commit, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
 	}
 	return d.c.States.of(m[1]), false, nil
 }

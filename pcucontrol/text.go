@@ -137,7 +137,7 @@ func (k *talk) switches() switches {
 			return k.run(ctx, doing, steps)
 		}
 	}
-	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle)}
+	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle), dead: func() bool { return k.hungUp }}
 	if len(k.c.Status) == 0 {
 		return s
 	}
@@ -153,17 +153,19 @@ func (k *talk) switches() switches {
 	return s
 }
 
-// run goes through steps. An error after the commit that is not the device's own refusal is ambiguous.
+// run goes through steps. An error after the commit is ambiguous, unless it is the device's own refusal of that very step.
 func (k *talk) run(ctx context.Context, doing string, steps []step) error {
 	for _, s := range steps {
 		if len(s.Only) > 0 && !slices.Contains(s.Only, k.transport) {
 			continue
 		}
+		before := k.committed
 		meant, err := k.step(ctx, doing, s)
-		if err != nil && k.committed && !meant {
+		switch {
+		case err == nil:
+		case before || k.committed && !meant:
 			return ambiguous(k.t, doing, err)
-		}
-		if err != nil {
+		default:
 			return err
 		}
 	}
@@ -235,7 +237,7 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		}
 		a := s.Answers[n]
 		if asked[n]++; asked[n] > max(1, a.Times) {
-			return "", true, k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
+			return "", a.Again != "", k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
 		}
 		keys := k.c.fill(a.Press, k.t, asItIs)
 		if a.Press == "" {
@@ -256,7 +258,7 @@ func lastLine(s string) string {
 func (k *talk) understand(doing string, s step, heard string) (meant bool, err error) {
 	if s.Expect != "" {
 		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
-			return true, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
+			return !s.Commit, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
 		}
 	}
 	if s.Read == "" {

@@ -31,11 +31,8 @@ func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.
 	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
 		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	ways := m.waysTo(t)
 	switch len(ways) {
 	case 0:

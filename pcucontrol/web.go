@@ -232,14 +232,14 @@ func loggedIn(err error) (Result, error) {
 }
 
 // unsure turns an error of a power command into an ambiguous one, unless the device itself refused, or no connection came about to send
-// it by.
+// it by. A port that is closed after the command was sent was open before it.
 func unsure(t Target, doing string, err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Doing == connecting {
 		return err
 	}
 	switch KindOf(err) {
-	case Timeout, Unexpected:
+	case Timeout, Unexpected, Unreachable, NoOutlet:
 		return ambiguous(t, doing, err)
 	}
 	return err

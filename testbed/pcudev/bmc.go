@@ -107,7 +107,7 @@ func (c chassis) SetPower(_ context.Context, on bool) error {
 	if on && c.b.has(StaysOff) {
 		return nil
 	}
-	return c.b.Outlets.Set(1, on)
+	return c.b.set(c.b.Outlets, 1, on)
 }
 
 // PowerCycle is ignored while the power is off, as some boards have it.

@@ -149,5 +149,6 @@ func (f *faults) set(o Outlets, n int, on bool) error {
 		_, err := o.State(n)
 		return err
 	}
+	f.order(n)
 	return o.Set(n, on)
 }

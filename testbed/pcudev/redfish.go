@@ -222,9 +222,9 @@ func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case ask.ResetType == "On" && d.s.has(StaysOff):
 	case ask.ResetType == "On":
-		_ = d.s.Outlets.Set(n, true)
+		_ = d.s.set(d.s.Outlets, n, true)
 	case strings.HasSuffix(ask.ResetType, "Off") || ask.ResetType == "GracefulShutdown":
-		_ = d.s.Outlets.Set(n, false)
+		_ = d.s.set(d.s.Outlets, n, false)
 	case !on:
 		refuse(w, 400, "InvalidOperationForSystemState", "The operation was not successful due to the current power state.")
 		return
