@@ -291,7 +291,7 @@ func TestAnOlderPLCIsAskedOnceWhatItHas(t *testing.T) {
 }
 
 func TestARowThatIsNoXMLCostsThatRow(t *testing.T) {
-	db, c := fleet(t)
+	db, _ := fleet(t)
 	db.Set("Nodes", 4, "model", "rack\x01server") // PLC writes control characters as they are
 	raw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
@@ -299,7 +299,7 @@ func TestARowThatIsNoXMLCostsThatRow(t *testing.T) {
 		fmt.Fprint(w, strings.ReplaceAll(rec.Body.String(), "\uFFFD", "\x01")) // as our own encoder would not
 	}))
 	defer raw.Close()
-	c, _ = plc.New(plc.Options{URL: raw.URL, Username: "monitor@example", Password: "s3cret"})
+	c, _ := plc.New(plc.Options{URL: raw.URL, Username: "monitor@example", Password: "s3cret"})
 	s, err := c.Snapshot(t.Context())
 	if err != nil || len(s.Nodes) != 6 || !slices.Equal(s.Unreadable, []string{"nodes 4"}) {
 		t.Errorf("%d nodes, unreadable %q, %v", len(s.Nodes), s.Unreadable, err)
