@@ -33,7 +33,7 @@ type Activities struct {
 	Hook     *notify.Hook
 	Temporal client.Client
 	PCUs     *pcucontrol.Catalog
-	Numbers  policy.Numbers
+	Policy   policy.Policy
 	Log      *slog.Logger
 
 	Mode       string        // of package notify: live, test or observe
@@ -59,7 +59,7 @@ func (a *Activities) Record(ctx context.Context, p Progress) error {
 		a.announce(notify.EventPaused, fmt.Sprintf("%s/%s/%s/%d", p.Ref.ID, p.Ref.Run, p.Next, p.NextAt.Unix()), p.Ref, p.Level, p.Next)
 	}
 	err := a.Store.UpdateIssue(ctx, store.Issue{
-		ID: p.Ref.ID, RunID: p.Ref.Run, Type: p.Ref.Type, Target: p.Ref.Target(), Node: p.Ref.Node, Site: p.Ref.Site, PCU: p.Ref.PCUID,
+		ID: p.Ref.ID, RunID: p.Ref.Run, Type: p.Ref.Type, Target: p.Ref.Target(), Node: p.Ref.Node, Site: p.Ref.Site, PCUID: p.Ref.PCUID,
 		Status: p.Status, Rung: p.Rung, Level: p.Level, Opened: p.Opened, Closed: p.Closed,
 		Next: p.Next, NextAt: p.NextAt, Outcome: p.Result, Cause: p.Cause,
 	})

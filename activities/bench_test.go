@@ -123,7 +123,7 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
 	b.Activities = &Activities{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
@@ -157,7 +157,7 @@ func (b *bench) was(kind, target string, status policy.Status, days float64) {
 func (b *bench) open(id, typ, node string) {
 	b.Helper()
 	_, target, _ := strings.Cut(id, "/")
-	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: id, RunID: "r", Type: typ, Target: target, Node: node, Site: site, PCU: b.pcuID(), Status: "open", Opened: time.Now()}))
+	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: id, RunID: "r", Type: typ, Target: target, Node: node, Site: site, PCUID: b.pcuID(), Status: "open", Opened: time.Now()}))
 }
 
 func (b *bench) closed(id string) {
@@ -187,7 +187,7 @@ func (b *bench) ledger(issue string) []string {
 	b.must(err)
 	var out []string
 	for _, a := range list {
-		out = append(out, strings.TrimSpace(a.Kind+" "+a.Outcome))
+		out = append(out, strings.TrimSpace(string(a.Kind)+" "+a.Outcome))
 	}
 	slices.Reverse(out)
 	return out

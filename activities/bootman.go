@@ -27,13 +27,13 @@ func (a *Activities) bootman(ctx context.Context, in RungInput) (RungResult, err
 		return RungResult{}, err
 	}
 	if state := policy.CleanBootState(node.BootState); state == "safeboot" || state == "disabled" {
-		return a.later(ctx, in, a.Numbers.Day/4, "PLC has it at "+state+": it is in somebody's hands")
+		return a.later(ctx, in, a.Policy.Day/4, "PLC has it at "+state+": it is in somebody's hands")
 	}
 	target := a.Enter(node.Hostname, node.IP)
 	target.HostKey = func(key ssh.PublicKey) error { return a.HostKeys.Check(ctx, node.Hostname, key) }
 	conn, err := bootman.Dial(ctx, target)
 	if err != nil && !bootman.Denied(err) {
-		return a.later(ctx, in, a.Numbers.Day/4, "it lets nobody in: "+err.Error())
+		return a.later(ctx, in, a.Policy.Day/4, "it lets nobody in: "+err.Error())
 	}
 	if err != nil {
 		return a.fruitless(ctx, in, err.Error())
@@ -46,13 +46,13 @@ func (a *Activities) bootman(ctx context.Context, in RungInput) (RungResult, err
 	v := visit{in, node, conn, r}
 	switch {
 	case r.State == bootman.Up:
-		return a.later(ctx, in, a.Numbers.Day/4, "it is up and was left alone")
+		return a.later(ctx, in, a.Policy.Day/4, "it is up and was left alone")
 	case r.State != bootman.Debug:
 		return a.fruitless(ctx, in, "it is neither in debug mode nor up")
-	case r.Running && r.Since >= a.Numbers.MachineStep:
+	case r.Running && r.Since >= a.Policy.MachineStep:
 		return a.fruitless(ctx, in, fmt.Sprintf("a BootManager has been running on it for %s and was left alone", r.Since))
 	case r.Running:
-		return a.later(ctx, in, a.Numbers.Hour(), "a BootManager is running on it")
+		return a.later(ctx, in, a.Policy.Hour(), "a BootManager is running on it")
 	case r.Failing != nil:
 		return a.handOver(ctx, v, BadHardwareType, "its kernel reports failing media", r.Failing)
 	}
@@ -81,7 +81,7 @@ func (a *Activities) inDebugMode(ctx context.Context, in RungInput) (string, err
 		return "", err
 	}
 	if !in.seen.facts.Finding.Alive() {
-		repairs, err := a.Store.BootRepairs(ctx, in.Ref.Node, a.now().Add(-a.Numbers.MachineStep))
+		repairs, err := a.Store.BootRepairs(ctx, in.Ref.Node, a.now().Add(-a.Policy.MachineStep))
 		if err != nil || len(repairs) == 0 {
 			return "", err
 		}
@@ -154,7 +154,7 @@ func (a *Activities) handOver(ctx context.Context, v visit, typ, cause string, e
 	if err := a.openIssue(ctx, typ, v.in.Ref, cause, evidence); err != nil {
 		return RungResult{}, err
 	}
-	return RungResult{Outcome: Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Numbers.MachineStep / 2)}, nil
+	return RungResult{Outcome: Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Policy.MachineStep / 2)}, nil
 }
 
 // later is a visit that changed nothing and is made again.
@@ -216,7 +216,7 @@ func networkLine(n plc.Network) string {
 // tried says when a repair was already tried for the sequence that is there again: by this issue, or within the time in which a
 // node that fails once more is not started over and over.
 func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) (time.Time, error) {
-	since := a.now().Add(-a.Numbers.RebootWindow)
+	since := a.now().Add(-a.Policy.RebootWindow)
 	if v.in.Since.Before(since) {
 		since = v.in.Since
 	}

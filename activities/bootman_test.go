@@ -92,7 +92,7 @@ func newFleet(t *testing.T) *fleet {
 	numbers.Budget = policy.Budget{RebootsFleet: 100, RebootsSite: 100, ReinstallsFleet: 100, ReinstallsSite: 100}
 	f := &fleet{World: world, desk: &desk{opened: map[string]activities.IssueInput{}}}
 	f.Activities = &activities.Activities{
-		Store: db, PLC: api, Temporal: f.desk, Numbers: numbers, Log: slog.New(slog.DiscardHandler), SweepEvery: time.Hour,
+		Store: db, PLC: api, Temporal: f.desk, Policy: numbers, Log: slog.New(slog.DiscardHandler), SweepEvery: time.Hour,
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 2 * time.Second, Tries: 1, Resolver: world.Resolver}),
 		Boot:   boot, HostKeys: activities.HostKeys{Store: db, PLC: api},
 		Enter: connect.Entrance(config.Probe{SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: testbed.PortMap(), Timeout: 500 * time.Millisecond}, key),
@@ -168,7 +168,7 @@ func (f *fleet) ledger(t *testing.T, host string, want ...string) {
 	}
 	var got []string
 	for _, a := range slices.Backward(list) {
-		got = append(got, a.Kind+" "+a.Outcome)
+		got = append(got, string(a.Kind)+" "+a.Outcome)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the ledger of %s says %q, want %q", host, got, want)
@@ -416,9 +416,9 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		}
 	})
 	t.Run("a node that would be wiped beyond the budget", func(t *testing.T) {
-		budget := f.Numbers.Budget
-		defer func() { f.Numbers.Budget = budget }()
-		f.Numbers.Budget.ReinstallsSite = 0
+		budget := f.Policy.Budget
+		defer func() { f.Policy.Budget = budget }()
+		f.Policy.Budget.ReinstallsSite = 0
 		host := f.stuck(t, simnode.DebugMode{Log: logOf("bminit-cfg-auth-getplc-installinit-validate-exception-noinstall-update-debug-done")})
 		if res := f.visit(t, host, 0); res.Outcome != activities.Wait || !strings.Contains(res.Reason, "budget") {
 			t.Errorf("it answers %+v", res)

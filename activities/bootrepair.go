@@ -15,7 +15,7 @@ import (
 // remedy is how a repair is done, and under which kind the ledger and the budgets know it: what restarts or wipes a node counts
 // among all reboots and reinstalls.
 type remedy struct {
-	kind string
+	kind store.ActionKind
 	do   func(context.Context, visit) (string, error)
 }
 
@@ -92,7 +92,7 @@ func (a *Activities) afterRepair(ctx context.Context, v visit, action bootman.Ac
 	}
 	switch {
 	case errors.Is(err, bootman.ErrRunning):
-		return RungResult{Outcome: Wait, Reason: err.Error(), Until: a.now().Add(a.Numbers.Hour())}, nil
+		return RungResult{Outcome: Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, nil
 	case errors.Is(err, bootman.ErrNoKey):
 		return a.handOver(ctx, v, NodeConfigType, err.Error(), append(a.networks(ctx, v.node), v.logTail()...))
 	}
@@ -143,7 +143,7 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 
 // restarted says whether bootman restarted the node within the last day.
 func (a *Activities) restarted(ctx context.Context, v visit) (bool, error) {
-	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, a.now().Add(-a.Numbers.Day))
+	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, a.now().Add(-a.Policy.Day))
 	for _, r := range list {
 		if r.Key != v.in.Key && (r.Action == string(bootman.RestartNodeBoot) || r.Action == string(bootman.RestartNodeRins)) {
 			return true, err

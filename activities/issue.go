@@ -138,7 +138,7 @@ func (a *Activities) Open(ctx context.Context, in Opening) (Opened, error) {
 	if err == nil {
 		a.announce(notify.EventOpened, ref.ID+"/"+ref.Run+"/opened", ref, 0, cause)
 	}
-	return Opened{Ref: ref, Times: TimesOf(a.Numbers), Cause: cause, Evidence: bounded(slices.Concat(in.Evidence, before))}, err
+	return Opened{Ref: ref, Times: TimesOf(a.Policy), Cause: cause, Evidence: bounded(slices.Concat(in.Evidence, before))}, err
 }
 
 // find completes a ref from the store, with the status of its target and the reason for it.

@@ -50,7 +50,7 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 			return res, err
 		}
 	}
-	if guard := policy.FleetGuard(a.Numbers, seen, plan.PLC == "ok"); !guard.Do {
+	if guard := policy.FleetGuard(a.Policy, seen, plan.PLC == "ok"); !guard.Do {
 		// Nothing of this sweep is believed, not even the statuses: the next sweep looks again.
 		res.Held = guard.Reason
 		return res, a.hold(ctx, plan, guard.Reason)
@@ -60,7 +60,7 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 		return res, err
 	}
 	for _, s := range sites {
-		record, reason := policy.NextSite(a.Numbers, s.Record, j.up[s.LoginBase], s.Created, now)
+		record, reason := policy.NextSite(a.Policy, s.Record, j.up[s.LoginBase], s.Created, now)
 		if record != s.Record {
 			j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
 		}
@@ -94,24 +94,24 @@ func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j
 			continue // not looked at in this sweep, as a node that PLC has just gained
 		}
 		seen := policy.NodeSeen{State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero()}
-		record, reason := policy.NextNode(a.Numbers, n.Record, seen, now)
+		record, reason := policy.NextNode(a.Policy, n.Record, seen, now)
 		if record != n.Record {
 			j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Reason: reason})
 		}
 		facts := policy.NodeFacts{
-			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Troubles: troublesOf(n),
+			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
 			Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
 		}
-		_, facts.Finding.Locked = facts.Troubles[NodeConfigType]
+		_, facts.Finding.Locked = facts.Symptoms[NodeConfigType]
 		j.nodes[n.Hostname] = facts
-		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Numbers, facts, now)...)
-		if record.Status.Fine() {
+		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Policy, facts, now)...)
+		if record.Status.Healthy() {
 			res.Up++
 		}
-		if listed[n.Hostname] || record.Status != policy.IsDown {
+		if listed[n.Hostname] || record.Status != policy.StatusDown {
 			j.up[n.Site]++
 		}
-		j.see(n, facts, !listed[n.Hostname] && record.Status != policy.Disabled)
+		j.see(n, facts, !listed[n.Hostname] && record.Status != policy.StatusDisabled)
 		res.Nodes++
 	}
 	return nil
@@ -131,10 +131,10 @@ func (j *judgement) see(n store.Node, now policy.NodeFacts, should bool) {
 		return
 	}
 	s.Nodes++
-	if now.Record.Status.Bad() && !now.Finding.Alive() {
+	if now.Record.Status.Unhealthy() && !now.Finding.Alive() {
 		s.Missed = append(s.Missed, now.Record.Changed)
 	}
-	if n.Record.Status.Fine() && now.Record.Status == policy.Offline {
+	if n.Record.Status.Healthy() && now.Record.Status == policy.StatusOffline {
 		s.NewlyDown++
 	}
 }
@@ -148,12 +148,12 @@ func (a *Activities) judgePCUs(ctx context.Context, plan Plan, now time.Time, j 
 		if p.SeenAt.Before(plan.Started) {
 			continue
 		}
-		record, reason := policy.NextPCU(a.Numbers, p.Record, p.OK, now)
+		record, reason := policy.NextPCU(a.Policy, p.Record, p.OK, now)
 		if record != p.Record {
 			j.changes = append(j.changes, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record, Record: record, Reason: reason})
 		}
-		j.pcus[p.Name] = record.Status.Fine()
-		if v, open := policy.PCUVerdict(a.Numbers, p.Name, p.Site, record, p.Reason, now); open {
+		j.pcus[p.Name] = record.Status.Healthy()
+		if v, open := policy.PCUVerdict(a.Policy, p.Name, p.Site, record, p.Reason, now); open {
 			j.verdicts = append(j.verdicts, v)
 		}
 		res.PCUs++
@@ -220,7 +220,7 @@ func (a *Activities) openAndClear(ctx context.Context, plan Plan, j judgement, n
 		fresh[v.Type] = append(fresh[v.Type], v)
 	}
 	for _, typ := range types {
-		if d := policy.MayOpenMany(a.Numbers, typ, len(fresh[typ]), res.Nodes); !d.Do && plan.Believe == "" {
+		if d := policy.MayOpenMany(a.Policy, typ, len(fresh[typ]), res.Nodes); !d.Do && plan.Believe == "" {
 			a.Log.Warn("issues of one type are held back", "reason", d.Reason)
 			if err := a.skipToday(ctx, typ, Ref{}, d.Reason, now); err != nil {
 				return err
@@ -242,12 +242,12 @@ const leastLate = 10 * time.Minute
 // overdue says whether an issue should have done something a day ago. Its workflow may be gone, as one that somebody terminated: it is
 // opened again if there is reason to, which changes nothing where it lives.
 func (a *Activities) overdue(i store.Issue, now time.Time) bool {
-	return i.Status == "open" && !i.NextAt.IsZero() && now.Sub(i.NextAt) > max(a.Numbers.Day, leastLate)
+	return i.Status == "open" && !i.NextAt.IsZero() && now.Sub(i.NextAt) > max(a.Policy.Day, leastLate)
 }
 
 // bury ends an issue in the store whose workflow is gone, and what it holds of its site.
 func (a *Activities) bury(ctx context.Context, i store.Issue) error {
-	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCU}
+	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
 	key := i.ID + "/" + i.RunID + "/gone"
 	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
 		return err
@@ -270,7 +270,7 @@ func (j judgement) mended(i store.Issue) bool {
 	if !seen {
 		return false
 	}
-	good, _ := policy.Mended(i.Type, facts)
+	good, _ := policy.Recovered(i.Type, facts)
 	return good
 }
 
@@ -279,7 +279,7 @@ func (a *Activities) oneStory(j judgement, isOpen map[string]bool, now time.Time
 	dark := map[string]bool{}
 	var out []policy.Verdict
 	for name, s := range j.sites {
-		v, outage, open := policy.SiteOutage(a.Numbers, *s, now)
+		v, outage, open := policy.SiteOutage(a.Policy, *s, now)
 		if dark[name] = outage || isOpen[SiteDownType+"/"+name]; open {
 			out = append(out, v)
 		}
@@ -310,5 +310,5 @@ func (a *Activities) openOne(ctx context.Context, v policy.Verdict, now time.Tim
 
 // skipToday says once a policy day why something is not done.
 func (a *Activities) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
-	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Numbers.Day).UTC().Format(time.RFC3339)), ref, reason)
+	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Policy.Day).UTC().Format(time.RFC3339)), ref, reason)
 }

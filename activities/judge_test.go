@@ -20,9 +20,9 @@ func (b *bench) looks(silent func(host string) bool) Plan {
 	b.must(err)
 	var looks []store.NodeLook
 	for _, n := range nodes {
-		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.Boot, Category: policy.CategoryProd, Reason: "boot", Detail: []byte(`{}`)}
+		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot", Detail: []byte(`{}`)}
 		if silent(n.Hostname) {
-			l.State, l.Category, l.Reason = policy.Down, policy.CategoryError, "no ssh: timeout"
+			l.State, l.Category, l.Reason = policy.StateDown, policy.CategoryError, "no ssh: timeout"
 		}
 		looks = append(looks, l)
 	}
@@ -63,7 +63,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 	}
 	for _, s := range sites {
-		all(s.Login, s.Nodes, policy.IsGood, 30)
+		all(s.Login, s.Nodes, policy.StatusGood, 30)
 	}
 	status := func(host string) policy.Status {
 		n, err := b.Store.Node(ctx, host)
@@ -74,7 +74,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	t.Run("an observer that sees every site dark believes nothing, and says so once", func(t *testing.T) {
 		for range 2 {
 			res := b.judge(func(string) bool { return true })
-			if res.Held == "" || res.Opened > 0 || status("planetlab1.chennai.example") != policy.IsGood {
+			if res.Held == "" || res.Opened > 0 || status("planetlab1.chennai.example") != policy.StatusGood {
 				t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
 			}
 		}
@@ -86,13 +86,13 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 
 	t.Run("a power cut at one large site is believed", func(t *testing.T) {
 		res := b.judge(at("chennai"))
-		if res.Held != "" || status("planetlab1.chennai.example") != policy.Offline || res.Opened != 0 {
+		if res.Held != "" || status("planetlab1.chennai.example") != policy.StatusOffline || res.Opened != 0 {
 			t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
 		}
 	})
 	t.Run("it opens one story, not forty, and none for its PCU", func(t *testing.T) {
-		all("chennai", 40, policy.IsDown, 2.5)
-		b.was("pcu", "1001", policy.IsDown, 2.5)
+		all("chennai", 40, policy.StatusDown, 2.5)
+		b.was("pcu", "1001", policy.StatusDown, 2.5)
 		b.judge(at("chennai"))
 		if len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], "sitedown/chennai none of its 40 nodes answers for 2.5 d") {
 			t.Errorf("started %q", b.tc.started)
@@ -117,8 +117,8 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.tc.started = nil
 	})
 	t.Run("what is exempt is not opened, and the ledger says why, once a day", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
-		b.was("node", "planetlab1.oslo.example", policy.IsDown, 5)
+		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
+		b.was("node", "planetlab1.oslo.example", policy.StatusDown, 5)
 		for range 2 {
 			b.judge(func(host string) bool { return host == "planetlab1.oslo.example" })
 		}
@@ -128,7 +128,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 	})
 	t.Run("a node without a PCU is missed as well as its PCU", func(t *testing.T) {
-		b.was("node", "planetlab1.uba.example", policy.IsDown, 5)
+		b.was("node", "planetlab1.uba.example", policy.StatusDown, 5)
 		b.judge(func(host string) bool { return host == "planetlab1.uba.example" })
 		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/") || !strings.HasPrefix(b.tc.started[1], "pcumissing/planetlab1.uba.example") {
 			t.Errorf("started %q", b.tc.started)
@@ -140,7 +140,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		gone := store.Issue{ID: id, RunID: "r", Type: NodeDownType, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
 			Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
 		b.must(b.Store.UpdateIssue(ctx, gone))
-		b.was("node", "planetlab3.quito.example", policy.IsDown, 5)
+		b.was("node", "planetlab3.quito.example", policy.StatusDown, 5)
 		third := func(host string) bool { return host == "planetlab3.quito.example" }
 		if b.judge(third); len(b.tc.started) > 0 {
 			t.Errorf("it may be late, and is opened: %q", b.tc.started)
@@ -160,8 +160,8 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 	})
 	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
-		all("huji", 4, policy.IsDown, 5)
+		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
+		all("huji", 4, policy.StatusDown, 5)
 		b.tc.started = nil
 		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
 		for _, s := range b.tc.started {
@@ -172,7 +172,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.open("sitedown/huji", SiteDownType, "")
 		b.tc.signals = nil
 		plan := b.looks(at("huji"))
-		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.Debug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
+		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.StateDebug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
 		_, err := b.Judge(ctx, plan)
 		b.must(err)
 		if !slices.Contains(b.tc.signals, "sitedown/huji cleared") {
@@ -180,7 +180,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 		b.closed("sitedown/huji")
 		b.tc.started = nil
-		all("huji", 4, policy.IsGood, 5)
+		all("huji", 4, policy.StatusGood, 5)
 	})
 	t.Run("when our name server fails, no site hears of it", func(t *testing.T) {
 		plan := b.looks(func(string) bool { return false })
@@ -188,7 +188,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.must(err)
 		var looks []store.NodeLook
 		for _, n := range nodes {
-			looks = append(looks, store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.Boot, Category: policy.CategoryProd, Reason: "boot",
+			looks = append(looks, store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot",
 				Detail: fmt.Appendf(nil, `{"troubles":{"dnserror":{"since":%q,"reason":"its name does not resolve"}}}`, time.Now().Add(-48*time.Hour).Format(time.RFC3339))})
 		}
 		b.must(b.Store.SaveNodeLooks(ctx, looks))
@@ -205,7 +205,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.must(err)
 		acts, err := b.Store.Actions(ctx, store.ActionFilter{Kind: "believe"})
 		b.must(err)
-		if res.Held != "" || status("planetlab3.quito.example") != policy.Offline || len(acts) != 1 || acts[0].Reason != plan.Believe {
+		if res.Held != "" || status("planetlab3.quito.example") != policy.StatusOffline || len(acts) != 1 || acts[0].Reason != plan.Believe {
 			t.Errorf("held %q, the node is %s, the ledger says %+v", res.Held, status("planetlab3.quito.example"), acts)
 		}
 		plan = b.looks(func(string) bool { return true })

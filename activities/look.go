@@ -45,7 +45,7 @@ func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
 	}
 	r := a.Prober.Node(ctx, probeTarget(n))
 	s := sight{record: n.Record, facts: a.facts(n, r)}
-	s.good, s.reason = policy.Mended(ref.Type, s.facts)
+	s.good, s.reason = policy.Recovered(ref.Type, s.facts)
 	return s, nil
 }
 
@@ -57,16 +57,16 @@ func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error
 		return sight{}, err
 	}
 	var targets []probe.Target
-	s := sight{record: policy.Record{Status: policy.IsDown}}
+	s := sight{record: policy.Record{Status: policy.StatusDown}}
 	for _, n := range nodes {
-		if n.Record.Status == policy.Disabled {
+		if n.Record.Status == policy.StatusDisabled {
 			continue
 		}
 		targets = append(targets, probeTarget(n))
 		if n.Record.Changed.After(s.record.Changed) {
 			s.record.Changed = n.Record.Changed
 		}
-		if n.Record.Status != policy.IsDown {
+		if n.Record.Status != policy.StatusDown {
 			s.record.Status = n.Record.Status
 		}
 	}
@@ -92,7 +92,7 @@ func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
 	f := a.infer(r)
 	return policy.NodeFacts{
 		Host: n.Hostname, Site: n.Site, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
-		Troubles: policy.Troubles(nodeLook(r), f, troublesOf(n), r.At),
+		Symptoms: policy.Symptoms(nodeLook(r), f, symptomsOf(n), r.At),
 	}
 }
 
@@ -100,7 +100,7 @@ func probeTarget(n store.Node) probe.Target { return probe.Target{Host: n.Hostna
 
 // infer turns what a probe saw into what policy makes of it.
 func (a *Activities) infer(r probe.NodeResult) policy.Finding {
-	return policy.InferNode(a.Numbers.Kernels, nodeLook(r))
+	return policy.InferNode(a.Policy.Kernels, nodeLook(r))
 }
 
 func nodeLook(r probe.NodeResult) policy.NodeLook {
@@ -114,22 +114,22 @@ func nodeLook(r probe.NodeResult) policy.NodeLook {
 // detail is what the store keeps of a look: all that the probe saw, and since when each trouble is there.
 type detail struct {
 	probe.NodeResult
-	Troubles map[string]policy.Trouble `json:"troubles,omitempty"`
+	Symptoms map[string]policy.Symptom `json:"troubles,omitempty"`
 }
 
-// troublesOf reads the troubles of the last look. A detail that does not read, as one of another release, has none.
-func troublesOf(n store.Node) map[string]policy.Trouble {
+// symptomsOf reads the troubles of the last look. A detail that does not read, as one of another release, has none.
+func symptomsOf(n store.Node) map[string]policy.Symptom {
 	var d detail
 	if json.Unmarshal(n.Detail, &d) != nil {
 		return nil
 	}
-	return d.Troubles
+	return d.Symptoms
 }
 
 func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLook, error) {
 	facts := a.facts(n, r)
 	f := facts.Finding
-	text, err := json.Marshal(detail{r, facts.Troubles})
+	text, err := json.Marshal(detail{r, facts.Symptoms})
 	return store.NodeLook{
 		Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Reason: f.Reason, Uptime: f.Uptime, Detail: text,
 	}, err

@@ -24,7 +24,7 @@ func (a *Activities) Reinstall(ctx context.Context, in RungInput) (RungResult, e
 
 // machine ends what an earlier try has begun before it asks anything: the outlet may be off, whatever the look, the guard or the
 // blacklist say by now.
-func (a *Activities) machine(ctx context.Context, in RungInput, kind string) (RungResult, error) {
+func (a *Activities) machine(ctx context.Context, in RungInput, kind store.ActionKind) (RungResult, error) {
 	begun, err := a.begun(ctx, in.Key)
 	if err != nil {
 		return RungResult{}, err
@@ -39,7 +39,7 @@ func (a *Activities) machine(ctx context.Context, in RungInput, kind string) (Ru
 	return res, a.Record(ctx, in.progress(res, a.now()))
 }
 
-func (a *Activities) power(ctx context.Context, in RungInput, kind string) (RungResult, error) {
+func (a *Activities) power(ctx context.Context, in RungInput, kind store.ActionKind) (RungResult, error) {
 	node, err := a.Store.Node(ctx, in.Ref.Node)
 	if err != nil {
 		return RungResult{}, err
@@ -71,7 +71,7 @@ func (a *Activities) power(ctx context.Context, in RungInput, kind string) (Rung
 		return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
 	}
 	if a.observes() {
-		reason := "observe mode: " + kind + " through " + pcu.Name + " would be done"
+		reason := "observe mode: " + string(kind) + " through " + pcu.Name + " would be done"
 		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
 	}
 	if a.manual(pcu) {
@@ -89,7 +89,7 @@ func (a *Activities) holdPCU(ctx context.Context, id int) (pcu store.PCU, releas
 }
 
 // give writes down what is intended and does it; what was intended before is not done again.
-func (a *Activities) give(ctx context.Context, in RungInput, kind string, node store.Node, pcu store.PCU) (RungResult, error) {
+func (a *Activities) give(ctx context.Context, in RungInput, kind store.ActionKind, node store.Node, pcu store.PCU) (RungResult, error) {
 	drive, err := a.drive(ctx, pcu, node.Outlet)
 	if err != nil {
 		return RungResult{}, err
@@ -120,7 +120,7 @@ func (a *Activities) give(ctx context.Context, in RungInput, kind string, node s
 }
 
 // cycle gives the power command once and writes down how it ended.
-func (a *Activities) cycle(ctx context.Context, in RungInput, kind string, pcu *drive) (RungResult, error) {
+func (a *Activities) cycle(ctx context.Context, in RungInput, kind store.ActionKind, pcu *drive) (RungResult, error) {
 	result, err := pcu.do(ctx, a.PCUs.Cycle)
 	// The answer is written down even if the activity is being cancelled.
 	ctx = context.WithoutCancel(ctx)
@@ -148,7 +148,7 @@ func (a *Activities) cycle(ctx context.Context, in RungInput, kind string, pcu *
 const powerTries = 3
 
 // again lets a rung whose command surely did nothing wait for a better moment, a few times.
-func (a *Activities) again(ctx context.Context, in RungInput, kind string, why error) (RungResult, error) {
+func (a *Activities) again(ctx context.Context, in RungInput, kind store.ActionKind, why error) (RungResult, error) {
 	done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: in.Ref.ID, Since: in.Since})
 	if err != nil {
 		return RungResult{}, err
@@ -166,7 +166,7 @@ func (a *Activities) again(ctx context.Context, in RungInput, kind string, why e
 }
 
 // resume is what a retry does that finds its own intent. It never gives the command again.
-func (a *Activities) resume(ctx context.Context, in RungInput, kind string) (RungResult, error) {
+func (a *Activities) resume(ctx context.Context, in RungInput, kind store.ActionKind) (RungResult, error) {
 	node, err := a.Store.Node(ctx, in.Ref.Node)
 	if err != nil {
 		return RungResult{}, err
@@ -234,7 +234,7 @@ func (a *Activities) holds(ctx context.Context, condition string, in RungInput, 
 		if err != nil {
 			return false, "", err
 		}
-		if !pcu.Record.Status.Fine() {
+		if !pcu.Record.Status.Healthy() {
 			return false, fmt.Sprintf("its PCU %s is %s: %s", pcu.Name, pcu.Record.Status, pcu.Reason), nil
 		}
 		reason, err := a.broken(ctx, pcu)
@@ -245,7 +245,7 @@ func (a *Activities) holds(ctx context.Context, condition string, in RungInput, 
 	return false, "", fmt.Errorf("no condition is called %q", condition)
 }
 
-func (a *Activities) mayPower(ctx context.Context, kind string, node store.Node) (policy.Decision, error) {
+func (a *Activities) mayPower(ctx context.Context, kind store.ActionKind, node store.Node) (policy.Decision, error) {
 	recent, err := a.powerCycles(ctx, node.Hostname)
 	if err != nil {
 		return policy.Decision{}, err
@@ -255,16 +255,16 @@ func (a *Activities) mayPower(ctx context.Context, kind string, node store.Node)
 		return policy.Decision{}, err
 	}
 	if kind == "reinstall" {
-		return policy.MayReinstall(a.Numbers, recent, spent, a.now()), nil
+		return policy.MayReinstall(a.Policy, recent, spent, a.now()), nil
 	}
-	return policy.MayReboot(a.Numbers, recent, spent, a.now()), nil
+	return policy.MayReboot(a.Policy, recent, spent, a.now()), nil
 }
 
 // powerCycles are the times at which a node was, or may have been, power-cycled lately.
 func (a *Activities) powerCycles(ctx context.Context, node string) ([]time.Time, error) {
 	var recent []time.Time
-	for _, k := range []string{"reboot", "reinstall"} {
-		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node, Since: a.now().Add(-a.Numbers.RebootWindow)})
+	for _, k := range []store.ActionKind{store.KindReboot, store.KindReinstall} {
+		done, err := a.Store.Actions(ctx, store.ActionFilter{Kind: k, Node: node, Since: a.now().Add(-a.Policy.RebootWindow)})
 		if err != nil {
 			return nil, err
 		}
@@ -282,12 +282,12 @@ func (a *Activities) likelyHardware(ctx context.Context, node string) (bool, str
 	if err != nil {
 		return false, "", err
 	}
-	hardware, why := policy.LikelyHardware(a.Numbers, recent, a.now())
+	hardware, why := policy.LikelyHardware(a.Policy, recent, a.now())
 	return hardware, why, nil
 }
 
-func (a *Activities) spent(ctx context.Context, kind, site string) (policy.Spent, error) {
-	since := a.now().Add(-a.Numbers.Hour())
+func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (policy.Spent, error) {
+	since := a.now().Add(-a.Policy.Hour())
 	fleet, err := a.Store.CountActions(ctx, kind, "", since)
 	if err != nil {
 		return policy.Spent{}, err

@@ -25,8 +25,8 @@ import (
 func (b *bench) hung() {
 	b.Helper()
 	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
-	b.was("node", sick, policy.IsDown, 3)
-	b.pcuIs(policy.IsGood)
+	b.was("node", sick, policy.StatusDown, 3)
+	b.pcuIs(policy.StatusGood)
 }
 
 func (b *bench) pcuIs(s policy.Status) {
@@ -57,9 +57,9 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	b := newBench(t, testbed.Site{Login: site, Nodes: 3}, testbed.Site{Login: "uba", Nodes: 1, NoPCU: true})
 	ctx := b.Context()
 	b.locked()
-	b.pcuIs(policy.IsGood)
+	b.pcuIs(policy.StatusGood)
 	for n := range 3 {
-		b.was("node", fmt.Sprintf("planetlab%d.huji.example", n+1), policy.IsDown, 3)
+		b.was("node", fmt.Sprintf("planetlab%d.huji.example", n+1), policy.StatusDown, 3)
 	}
 	for name, rung := range map[string]func(context.Context, RungInput) (RungResult, error){"reboot": b.Reboot, "reinstall": b.Reinstall, "email": b.Email} {
 		in := b.ask(NodeDownType, name)
@@ -67,7 +67,7 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 		res, err := rung(ctx, in)
 		b.want(res, err, Wait, "lets nobody in, which no power command mends: no ssh: key denied")
 	}
-	b.was("node", "planetlab1.uba.example", policy.IsDown, 3)
+	b.was("node", "planetlab1.uba.example", policy.StatusDown, 3)
 	res, err := b.Email(ctx, RungInput{Ref: Ref{ID: "pcumissing/planetlab1.uba.example", Run: "run", Type: PCUMissingType, Node: "planetlab1.uba.example", Site: "uba"}, Key: "p"})
 	b.want(res, err, Wait, "lets nobody in")
 	b.wantCuts(0)
@@ -78,7 +78,7 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	res, err = b.Email(ctx, RungInput{Ref: dark, Key: "sitedown/huji/run/0"})
 	b.want(res, err, Good, "3 of its 3 nodes answer")
 
-	b.Numbers.Guard.AtLeast = 2 // or one site is too small to doubt
+	b.Policy.Guard.AtLeast = 2 // or one site is too small to doubt
 	plan, err := b.SyncPLC(ctx)
 	b.must(err)
 	_, err = b.ProbeNodes(ctx, Batch{Limit: 100})
@@ -88,13 +88,13 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	if len(b.tc.started) > 0 || swept.Held != "" {
 		t.Errorf("started %q, held %q", b.tc.started, swept.Held)
 	}
-	b.Numbers.TroubleAfter = 0
+	b.Policy.TroubleAfter = 0
 	_, err = b.Judge(ctx, plan)
 	b.must(err)
 	if len(b.tc.started) != 0 {
 		t.Errorf("all nodes of the fleet are locked, and %q open: the fault may be ours", b.tc.started)
 	}
-	b.Numbers.Guard.AtLeast = 10
+	b.Policy.Guard.AtLeast = 10
 	_, err = b.Judge(ctx, plan)
 	b.must(err)
 	if len(b.tc.started) != 4 || !strings.HasPrefix(b.tc.started[0], "nodeconfig/planetlab1.huji.example for 0 d: no ssh: key denied") {
@@ -119,7 +119,7 @@ func TestANodeThatFallsSilentInDebugModeIsDownAgain(t *testing.T) {
 	res, err := b.Reboot(ctx, b.ask(NodeDownType, "0", PCUOK))
 	b.want(res, err, Wait, "speaks for it") // it may be installing itself
 	b.wantCuts(0)
-	b.Numbers.MachineStep = time.Minute
+	b.Policy.MachineStep = time.Minute
 	res, err = b.Reboot(ctx, b.ask(NodeDownType, "1", PCUOK))
 	b.want(res, err, Acted, "outlet cycled")
 	b.wantCuts(1)
@@ -132,7 +132,7 @@ func TestANodeIsPowerCycledOnceAndOnlyForGoodReason(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	issue := NodeDownType + "/" + sick
-	b.pcuIs(policy.IsGood)
+	b.pcuIs(policy.StatusGood)
 
 	res, err := b.Reboot(ctx, b.ask(NodeDownType, "0", PCUOK))
 	b.want(res, err, Good, "up")
@@ -152,10 +152,10 @@ func TestANodeIsPowerCycledOnceAndOnlyForGoodReason(t *testing.T) {
 	res, err = b.Reboot(ctx, b.ask(NodeDownType, "2", PCUOK))
 	b.want(res, err, Passed, "no reboot mends a firewall")
 	b.closed(FirewallType + "/" + sick)
-	b.pcuIs(policy.Offline)
+	b.pcuIs(policy.StatusOffline)
 	res, err = b.Reboot(ctx, b.ask(NodeDownType, "3", PCUOK))
 	b.want(res, err, Passed, "is offline")
-	b.pcuIs(policy.IsGood)
+	b.pcuIs(policy.StatusGood)
 	b.wantCuts(0)
 
 	in := b.ask(NodeDownType, "4", PCUOK)
@@ -209,7 +209,7 @@ func TestAPowerCommandWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	b.must(err)
 	_, err = outlet.do(ctx, b.PCUs.TurnOff)
 	b.must(err)
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "meanwhile"})) // which must not leave it off
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "meanwhile"})) // which must not leave it off
 	res, err = b.Reboot(ctx, in)
 	b.want(res, err, Acted, "found off after a lost answer and turned on")
 	b.wantCuts(1)
@@ -225,8 +225,8 @@ func TestAFirewallIsNotMendedByPower(t *testing.T) {
 	}
 	b := newBench(t)
 	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Firewalled, Healer: testbed.Nobody}))
-	b.was("node", sick, policy.IsDown, 3)
-	b.pcuIs(policy.IsGood)
+	b.was("node", sick, policy.StatusDown, 3)
+	b.pcuIs(policy.StatusGood)
 	res, err := b.Reboot(b.Context(), b.ask(NodeDownType, "0", PCUOK))
 	b.want(res, err, Passed, "behind a firewall")
 	b.wantCuts(0)
@@ -252,10 +252,10 @@ func TestWhatForbidsActingIsLookedAtBeforeEveryRung(t *testing.T) {
 			b.want(res, err, Wait, says)
 		}
 	}
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: sick, Reason: "new board"}))
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
 	forbidden("listed node", "blacklisted: new board")
 	b.must(b.Store.RemoveBlacklist(ctx, "node", sick))
-	b.must(b.Store.AddBlacklist(ctx, store.Entry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
 	forbidden("downtime", "in a downtime: moving")
 	b.must(b.Store.RemoveBlacklist(ctx, "site", site))
 	_, _, err := b.Store.Intent(ctx, store.Action{Key: "guard/1", Kind: "guard", Reason: "half the fleet is gone"})
@@ -281,7 +281,7 @@ func TestAFaultOfOursIsNotBlamedOnAPCU(t *testing.T) {
 	b.must(err)
 	t.Cleanup(other.Close)
 	b.Activities.Store = other
-	b.pcuIs(policy.IsGood)
+	b.pcuIs(policy.StatusGood)
 	n, err := b.ProbePCUs(ctx, Batch{Limit: 100})
 	p, stored := other.PCU(ctx, b.pcuID())
 	b.must(stored)

@@ -108,7 +108,7 @@ func (a *Activities) compose(ctx context.Context, in MailInput, repeat bool) (no
 			if err != nil {
 				return notice, nil, err
 			}
-			decision = policy.MayNotify(a.Numbers, l.Kind, last, now)
+			decision = policy.NoticeDue(a.Policy, l.Kind, last, now)
 		}
 		if !decision.Do {
 			if err := a.skip(ctx, in.Key+"/"+l.Kind+"/"+target, l.Ref, decision.Reason); err != nil {
@@ -207,7 +207,7 @@ func (a *Activities) deliver(ctx context.Context, in MailInput, n notify.Notice,
 		}
 	}
 	if err != nil {
-		return MailResult{Outcome: MailWait, Reason: err.Error(), Until: a.now().Add(a.Numbers.Hour()), Unsent: unsent, Ticket: res.Ticket}, ""
+		return MailResult{Outcome: MailWait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour()), Unsent: unsent, Ticket: res.Ticket}, ""
 	}
 	return res, detail
 }

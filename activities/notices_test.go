@@ -56,7 +56,7 @@ func newPeople(t *testing.T, mode string) *people {
 		t.Fatal(err)
 	}
 	p := &people{t: t, box: box, Activities: &activities.Activities{
-		Store: db, Mail: sender, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
+		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	}}
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
 	return p

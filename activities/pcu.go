@@ -118,11 +118,11 @@ func (a *Activities) manual(p store.PCU) bool {
 
 // ask writes to the admins that they switch a manual PCU, once a rung. Nothing is done until they do: a reboot that was asked for is no
 // reboot, and nobody is asked to power a node into its reinstallation.
-func (a *Activities) ask(ctx context.Context, in RungInput, kind string, node store.Node, p store.PCU) (RungResult, error) {
+func (a *Activities) ask(ctx context.Context, in RungInput, kind store.ActionKind, node store.Node, p store.PCU) (RungResult, error) {
 	if kind != "reboot" || len(a.Admins) == 0 {
 		reason := "its PCU " + p.Name + " is switched by people, and "
 		if kind != "reboot" {
-			reason += "only Monitor itself reboots into a " + kind
+			reason += "only Monitor itself reboots into a " + string(kind)
 		} else {
 			reason += "mail.admins names nobody to ask"
 		}

@@ -90,7 +90,7 @@ func newHouse(t *testing.T, model, address string) house {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return house{&Activities{Store: db, Mail: sender, PCUs: catalog, Numbers: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+	return house{&Activities{Store: db, Mail: sender, PCUs: catalog, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
 		Domain: "planet-lab.example", Admins: []string{"admin@planet-lab.example"}, PCUTimeout: 5 * time.Second, PCUConnect: time.Second}, box}
 }
 

@@ -143,12 +143,12 @@ func (a *Activities) mayRaise(ctx context.Context, in PenaltyInput) (policy.Deci
 	if site.LastRaise.After(facts.LastRaise) { // by an earlier life of the site's workflow
 		facts.LastRaise = site.LastRaise
 	}
-	if decision := policy.MayPenalize(a.Numbers, facts, spent, a.now()); !decision.Do {
+	if decision := policy.MayPenalize(a.Policy, facts, spent, a.now()); !decision.Do {
 		return decision, nil
 	}
 	back := a.runningNow(ctx, down)
 	facts.Up += len(back)
-	decision := policy.MayPenalize(a.Numbers, facts, spent, a.now())
+	decision := policy.MayPenalize(a.Policy, facts, spent, a.now())
 	if len(back) > 0 {
 		decision.Reason += "; back since the last sweep: " + strings.Join(back, ", ")
 	}
@@ -163,7 +163,7 @@ func (a *Activities) runningNow(ctx context.Context, nodes []store.Node) []strin
 	}
 	var running []string
 	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
-		if a.infer(r).State == policy.Boot {
+		if a.infer(r).State == policy.StateBoot {
 			running = append(running, r.Host)
 		}
 	})
@@ -297,7 +297,7 @@ func (a *Activities) nodesUp(ctx context.Context, site string) (up int, down []s
 		return 0, nil, err
 	}
 	for _, n := range nodes {
-		if listed[n.Hostname] || n.Record.Status != policy.IsDown {
+		if listed[n.Hostname] || n.Record.Status != policy.StatusDown {
 			up++
 		} else {
 			down = append(down, n)

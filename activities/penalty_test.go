@@ -21,9 +21,9 @@ func (b *bench) ailing(login string) {
 	for n := 1; n <= 2; n++ {
 		host := fmt.Sprintf("planetlab%d.%s.example", n, login)
 		b.must(b.w.Break(host, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
-		b.was("node", host, policy.IsDown, 12)
+		b.was("node", host, policy.StatusDown, 12)
 	}
-	b.was("site", login, policy.IsDown, 10)
+	b.was("site", login, policy.StatusDown, 10)
 }
 
 func (b *bench) enabled(login string) bool {
@@ -57,7 +57,7 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		sites = append(sites, testbed.Site{Login: login, Nodes: 2})
 	}
 	b := newBench(t, sites...)
-	b.Numbers.Budget.PenaltiesSite, b.Numbers.Budget.PenaltiesFleet, b.Numbers.PenaltyStep = 9, 99, 0
+	b.Policy.Budget.PenaltiesSite, b.Policy.Budget.PenaltiesFleet, b.Policy.PenaltyStep = 9, 99, 0
 	for _, s := range sites {
 		b.ailing(s.Login)
 	}
@@ -158,8 +158,8 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		}
 	})
 	t.Run("a site with enough nodes is not penalised", func(t *testing.T) {
-		b.was("node", "planetlab1.huji.example", policy.IsGood, 1)
-		b.was("node", "planetlab2.huji.example", policy.Online, 0)
+		b.was("node", "planetlab1.huji.example", policy.StatusGood, 1)
+		b.was("node", "planetlab2.huji.example", policy.StatusOnline, 0)
 		if res := b.set("huji", "4", 0, 1, Applied{}); res.Level != 0 || !b.enabled("huji") {
 			t.Errorf("it is: %+v", res)
 		}
@@ -194,7 +194,7 @@ func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
 		}
 	})
 	t.Run("a site that began anew is not raised again within the time between two steps", func(t *testing.T) {
-		b.Numbers.Budget.PenaltiesSite = 9
+		b.Policy.Budget.PenaltiesSite = 9
 		if res := b.set("oslo", "new/1", 0, 1, Applied{}); res.Level != 0 || !strings.Contains(res.Reason, "the last step was less than 7 d ago") || res.Until.Before(time.Now().AddDate(0, 0, 6)) {
 			t.Errorf("it answers %+v", res)
 		}
@@ -208,7 +208,7 @@ func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
 		}
 	})
 	t.Run("a step that was refused once may be taken by a retry", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(b.Context(), store.Entry{Kind: "site", Target: "pisa", Reason: "move"}))
+		b.must(b.Store.AddBlacklist(b.Context(), store.BlacklistEntry{Kind: "site", Target: "pisa", Reason: "move"}))
 		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 0 {
 			t.Errorf("it answers %+v", res)
 		}

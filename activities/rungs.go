@@ -24,7 +24,7 @@ func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error
 }
 
 func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error) {
-	if may := policy.MayTell(a.Numbers, in.Ref.Type, in.seen.record, in.Since, a.now()); !may.Do {
+	if may := policy.MayNotifySite(a.Policy, in.Ref.Type, in.seen.record, in.Since, a.now()); !may.Do {
 		return RungResult{Outcome: Wait, Reason: may.Reason, Until: may.Until}, nil
 	}
 	lean := Lean{
@@ -37,7 +37,7 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 	if in.Ref.Type == NodeDownType {
 		lean.Kind = string(notify.Down)
 	}
-	if r := in.seen.record; !r.Status.Fine() && r.Changed.Before(in.Since) {
+	if r := in.seen.record; !r.Status.Healthy() && r.Changed.Before(in.Since) {
 		lean.Since = r.Changed
 	}
 	answer, err := a.askSite(ctx, in.Ref.Site, UpdateLean, in.Key, lean)
@@ -51,7 +51,7 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 // evidence is what people are shown: what was just seen, then what the issue was opened with.
 func (in RungInput) evidence() []string {
 	lines := []string{in.seen.reason}
-	if t, seen := in.seen.facts.Troubles[in.Ref.Type]; seen && t.Reason != in.seen.reason {
+	if t, seen := in.seen.facts.Symptoms[in.Ref.Type]; seen && t.Reason != in.seen.reason {
 		lines = append(lines, t.Reason)
 	}
 	lines = append(lines, in.seen.silent...)

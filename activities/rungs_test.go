@@ -21,7 +21,7 @@ func TestRungsThatWriteToPeople(t *testing.T) {
 	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
 
 	t.Run("a site is not written to before its node is down", func(t *testing.T) {
-		b.was("node", sick, policy.Offline, 1.5)
+		b.was("node", sick, policy.StatusOffline, 1.5)
 		res, err := b.Email(ctx, b.ask(NodeDownType, "0"))
 		b.want(res, err, Wait, "nobody is written to before it is down")
 		if in := time.Until(res.Until); in < 11*time.Hour || in > 13*time.Hour || len(b.tc.updates) > 0 {
@@ -29,7 +29,7 @@ func TestRungsThatWriteToPeople(t *testing.T) {
 		}
 	})
 	t.Run("what was seen and what the issue was opened with is its evidence", func(t *testing.T) {
-		b.was("node", sick, policy.IsDown, 3)
+		b.was("node", sick, policy.StatusDown, 3)
 		in := b.ask(NodeDownType, "1")
 		in.Level, in.Evidence = 1, []string{"the switch port is dark"}
 		res, err := b.Email(ctx, in)
@@ -83,8 +83,8 @@ func TestANodeOnAnOldBootCDIsDisabledAndGetsItsBootStateBack(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Debug, Healer: testbed.Nobody}))
-	b.was("node", sick, policy.Failboot, 1)
-	b.Numbers.Kernels.OldBootCD = []string{` 4\.19\.`} // what the testbed's nodes run
+	b.was("node", sick, policy.StatusFailboot, 1)
+	b.Policy.Kernels.OldBootCD = []string{` 4\.19\.`} // what the testbed's nodes run
 	state := func() any { return b.w.DB.Get("Nodes", "hostname", sick)["boot_state"] }
 	b.must(b.PLC.SetBootState(ctx, sick, "reinstall"))
 
@@ -112,7 +112,7 @@ func TestANodeOnAnOldBootCDIsDisabledAndGetsItsBootStateBack(t *testing.T) {
 	if state() != "disabled" {
 		t.Error("it is let go though the old CD is still in it")
 	}
-	b.Numbers.Kernels.OldBootCD = nil
+	b.Policy.Kernels.OldBootCD = nil
 	for range 2 {
 		res, err = b.LetGo(ctx, letGo)
 		b.want(res, err, Acted, "set back to reinstall in PLC")
@@ -136,11 +136,11 @@ func TestIssuesKnowEachOther(t *testing.T) {
 	}
 	b := newBench(t)
 	ctx := b.Context()
-	b.was("node", sick, policy.IsDown, 3)
+	b.was("node", sick, policy.StatusDown, 3)
 
 	t.Run("a PCU whose issue closes is given back to the nodes it feeds", func(t *testing.T) {
 		b.open("nodedown/"+sick, NodeDownType, sick)
-		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/other", RunID: "r", Type: NodeDownType, Target: "other", Node: "other", Site: site, PCU: 77, Status: "open", Opened: time.Now()}))
+		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/other", RunID: "r", Type: NodeDownType, Target: "other", Node: "other", Site: site, PCUID: 77, Status: "open", Opened: time.Now()}))
 		ref := Ref{ID: "pcudown/" + pcu, Run: "r", Type: PCUDownType, PCU: pcu, PCUID: b.pcuID(), Site: site}
 		b.must(b.Record(ctx, Progress{Ref: ref, Status: "open", Opened: time.Now()}))
 		if len(b.tc.signals) > 0 {

@@ -62,7 +62,7 @@ func (a *Activities) giveBack(ctx context.Context, pcu Ref) error {
 		return err
 	}
 	for _, i := range open {
-		if i.PCU != pcu.PCUID {
+		if i.PCUID != pcu.PCUID {
 			continue
 		}
 		if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack, map[string]string{"reason": PCUDownType + "/" + pcu.PCU + " is closed"}); err != nil {
@@ -81,9 +81,9 @@ func (a *Activities) pastOf(ctx context.Context, ref Ref) ([]string, error) {
 	switch {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, err
-	case err == nil && last.RunID != ref.Run && !last.Closed.IsZero() && now.Sub(last.Closed) < a.Numbers.RebootWindow:
+	case err == nil && last.RunID != ref.Run && !last.Closed.IsZero() && now.Sub(last.Closed) < a.Policy.RebootWindow:
 		lines = append(lines, fmt.Sprintf("it was here before: the last issue was open for %s and closed %s ago (%s)",
-			a.Numbers.Days(last.Closed.Sub(last.Opened)), a.Numbers.Days(now.Sub(last.Closed)), last.Outcome))
+			a.Policy.Days(last.Closed.Sub(last.Opened)), a.Policy.Days(now.Sub(last.Closed)), last.Outcome))
 	}
 	if ref.Type != NodeDownType {
 		return lines, nil

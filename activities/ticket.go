@@ -117,7 +117,7 @@ func (a *Activities) ResolveTicket(ctx context.Context, in ResolveInput) (MailRe
 		return res, a.Store.Outcome(ctx, in.Key, store.Refused, err.Error())
 	}
 	a.Log.Warn("a ticket is not resolved yet", "site", in.Site, "ticket", in.Ticket.ID, "error", err)
-	return MailResult{Outcome: MailWait, Reason: err.Error(), Until: a.now().Add(a.Numbers.Hour())}, nil
+	return MailResult{Outcome: MailWait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, nil
 }
 
 // NoteTicket leaves a note for the operators in a site's ticket. It is a courtesy: when it fails, the ledger and the site's

@@ -43,7 +43,7 @@ type Times struct {
 }
 
 // TimesOf takes from policy what a ladder needs.
-func TimesOf(n policy.Numbers) Times {
+func TimesOf(n policy.Policy) Times {
 	return Times{Day: n.Day, MachineStep: n.MachineStep, PeopleStep: n.PeopleStep, AdminStep: n.AdminStep, HealthyDelay: n.HealthyDelay}
 }
 

@@ -45,8 +45,8 @@ func defaultPolicy() Policy {
 }
 
 // Numbers are the policy's numbers in real time, scaled to the length of a policy day.
-func (p Policy) Numbers() policy.Numbers {
-	n := policy.Numbers{
+func (p Policy) Numbers() policy.Policy {
+	n := policy.Policy{
 		Day: p.Day, SiteMinUp: p.SiteMinUp, SiteOutageNodes: p.SiteOutageNodes, MaxReboots: p.MaxReboots,
 		NoticeEvery: map[string]time.Duration{},
 		Guard:       policy.Guard(p.Guard), Budget: policy.Budget(p.Budget), Kernels: policy.Kernels(p.Kernels),
@@ -59,7 +59,7 @@ func (p Policy) Numbers() policy.Numbers {
 }
 
 // eachTime visits every policy time together with the number of the same name.
-func eachTime(p *Policy, n *policy.Numbers, visit func(*PolicyTime, *time.Duration)) {
+func eachTime(p *Policy, n *policy.Policy, visit func(*PolicyTime, *time.Duration)) {
 	from, to := reflect.ValueOf(p).Elem(), reflect.ValueOf(n).Elem()
 	for i := range from.NumField() {
 		if t, ok := from.Field(i).Addr().Interface().(*PolicyTime); ok {

@@ -13,10 +13,16 @@ type Decision struct {
 	Reason string
 }
 
-func yes(reason string) Decision { return Decision{Do: true, Reason: reason} }
-func no(until time.Time, format string, a ...any) Decision {
+// Yes is a decision to do something, and why.
+func Yes(reason string) Decision { return Decision{Do: true, Reason: reason} }
+
+// No is a decision not to do something, until when, and why.
+func No(until time.Time, format string, a ...any) Decision {
 	return Decision{Until: until, Reason: fmt.Sprintf(format, a...)}
 }
+
+func yes(reason string) Decision                           { return Yes(reason) }
+func no(until time.Time, format string, a ...any) Decision { return No(until, format, a...) }
 
 // MayActFacts are what forbids Monitor to act on a target.
 type MayActFacts struct {
@@ -55,7 +61,7 @@ func (s Spent) within(fleet, site int, what string, until time.Time) (Decision, 
 }
 
 // MayReboot says whether a node may be power-cycled once more. Recent are its power cycles, any order.
-func MayReboot(n Numbers, recent []time.Time, spent Spent, now time.Time) Decision {
+func MayReboot(n Policy, recent []time.Time, spent Spent, now time.Time) Decision {
 	if d, ok := tooOften(n, recent, now); !ok {
 		return d
 	}
@@ -66,7 +72,7 @@ func MayReboot(n Numbers, recent []time.Time, spent Spent, now time.Time) Decisi
 }
 
 // MayReinstall is MayReboot for a reinstall, which also counts as a reboot.
-func MayReinstall(n Numbers, recent []time.Time, spent Spent, now time.Time) Decision {
+func MayReinstall(n Policy, recent []time.Time, spent Spent, now time.Time) Decision {
 	if d, ok := tooOften(n, recent, now); !ok {
 		return d
 	}
@@ -77,7 +83,7 @@ func MayReinstall(n Numbers, recent []time.Time, spent Spent, now time.Time) Dec
 }
 
 // LikelyHardware says whether a node was power-cycled as often as may be and needs it again: no reboot will mend it.
-func LikelyHardware(n Numbers, recent []time.Time, now time.Time) (bool, string) {
+func LikelyHardware(n Policy, recent []time.Time, now time.Time) (bool, string) {
 	count := 0
 	for _, t := range recent {
 		if now.Sub(t) < n.RebootWindow {
@@ -87,7 +93,7 @@ func LikelyHardware(n Numbers, recent []time.Time, now time.Time) (bool, string)
 	return count >= n.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, n.Days(n.RebootWindow))
 }
 
-func tooOften(n Numbers, recent []time.Time, now time.Time) (Decision, bool) {
+func tooOften(n Policy, recent []time.Time, now time.Time) (Decision, bool) {
 	if hardware, why := LikelyHardware(n, recent, now); hardware {
 		return no(time.Time{}, "%s", why), false
 	}
@@ -95,7 +101,7 @@ func tooOften(n Numbers, recent []time.Time, now time.Time) (Decision, bool) {
 }
 
 // MayNotify keeps the same notice about the same target from going out twice within its time.
-func MayNotify(n Numbers, kind string, last, now time.Time) Decision {
+func NoticeDue(n Policy, kind string, last, now time.Time) Decision {
 	every := n.NoticeEvery[kind]
 	if next := last.Add(every); !last.IsZero() && now.Before(next) {
 		return no(next, "the same notice went out less than %s ago", n.Days(every))
@@ -113,7 +119,7 @@ type SiteFacts struct {
 }
 
 // MayPenalize says whether a site's penalty level may be raised by one step.
-func MayPenalize(n Numbers, s SiteFacts, spent Spent, now time.Time) Decision {
+func MayPenalize(n Policy, s SiteFacts, spent Spent, now time.Time) Decision {
 	if may := MayAct(s.MayActFacts, now); !may.Do {
 		return may
 	}
@@ -121,11 +127,11 @@ func MayPenalize(n Numbers, s SiteFacts, spent Spent, now time.Time) Decision {
 	switch {
 	case s.Pending:
 		return no(time.Time{}, "a pending site is never penalised")
-	case s.Record.Status == New:
+	case s.Record.Status == StatusNew:
 		return no(s.Created.Add(n.SiteNew), "the site is new")
 	case s.Up >= n.SiteMinUp:
 		return no(time.Time{}, "%d nodes are up and %d are enough", s.Up, n.SiteMinUp)
-	case s.Record.Status != IsDown:
+	case s.Record.Status != StatusDown:
 		return no(now.Add(n.SiteOfflineToDown), "the site is %s, not down", s.Record.Status)
 	case down < n.SiteDownBeforePenalty:
 		return no(s.Record.Changed.Add(n.SiteDownBeforePenalty), "the site is down for %s, less than %s", n.Days(down), n.Days(n.SiteDownBeforePenalty))

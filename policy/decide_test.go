@@ -35,7 +35,7 @@ func TestWhenANodeMayBePowerCycled(t *testing.T) {
 	small.Budget = Budget{RebootsFleet: 3, RebootsSite: 2, ReinstallsFleet: 2, ReinstallsSite: 1, PenaltiesFleet: 1, PenaltiesSite: 1}
 	hour := now.Add(time.Hour)
 	for name, c := range map[string]struct {
-		may    func(Numbers, []time.Time, Spent, time.Time) Decision
+		may    func(Policy, []time.Time, Spent, time.Time) Decision
 		recent []time.Time
 		spent  Spent
 		do     bool
@@ -67,7 +67,7 @@ func TestWhenANodeMayBePowerCycled(t *testing.T) {
 }
 
 func TestWhenASiteMayBePenalized(t *testing.T) {
-	bad := SiteFacts{Up: 1, Record: Record{IsDown, ago(8)}, Created: ago(900)}
+	bad := SiteFacts{Up: 1, Record: Record{StatusDown, ago(8)}, Created: ago(900)}
 	for name, c := range map[string]struct {
 		change func(*SiteFacts)
 		spent  Spent
@@ -79,10 +79,10 @@ func TestWhenASiteMayBePenalized(t *testing.T) {
 		"exempt":                               {func(s *SiteFacts) { s.SiteExemptUntil = ago(-3) }, Spent{}, false, ago(-3)},
 		"an exemption that is over":            {func(s *SiteFacts) { s.SiteExemptUntil = ago(3) }, Spent{}, true, time.Time{}},
 		"blacklisted":                          {func(s *SiteFacts) { s.Blacklisted = true }, Spent{}, false, time.Time{}},
-		"new":                                  {func(s *SiteFacts) { s.Record = Record{New, ago(8)}; s.Created = ago(8) }, Spent{}, false, ago(-22)},
+		"new":                                  {func(s *SiteFacts) { s.Record = Record{StatusNew, ago(8)}; s.Created = ago(8) }, Spent{}, false, ago(-22)},
 		"as many nodes up as it needs":         {func(s *SiteFacts) { s.Up = 2 }, Spent{}, false, time.Time{}},
 		"no node up":                           {func(s *SiteFacts) { s.Up = 0 }, Spent{}, true, time.Time{}},
-		"offline, not down":                    {func(s *SiteFacts) { s.Record.Status = Offline }, Spent{}, false, ago(-0.5)},
+		"offline, not down":                    {func(s *SiteFacts) { s.Record.Status = StatusOffline }, Spent{}, false, ago(-0.5)},
 		"down just before 7 d":                 {func(s *SiteFacts) { s.Record.Changed = ago(7).Add(just) }, Spent{}, false, now.Add(just)},
 		"down for 7 d":                         {func(s *SiteFacts) { s.Record.Changed = ago(7) }, Spent{}, true, time.Time{}},
 		"a step just less than 7 d ago":        {func(s *SiteFacts) { s.LastRaise = ago(7).Add(just) }, Spent{}, false, now.Add(just)},

@@ -17,14 +17,14 @@ type SiteSeen struct {
 }
 
 // dark says whether no node of a site answers, and whether the site is large enough for that to be one story.
-func (s SiteSeen) dark(n Numbers) bool {
+func (s SiteSeen) dark(n Policy) bool {
 	return s.Alive == 0 && s.Nodes >= n.SiteOutageNodes && len(s.Missed) == s.Nodes
 }
 
 // FleetGuard doubts the observer first: when too much of the fleet is newly down, or PLC does not answer, nothing is done.
 // A site that is wholly dark counts once, since a power cut takes all of it; an observer that sees every site dark, or too
 // large a share of them, still holds.
-func FleetGuard(n Numbers, sites []SiteSeen, plcAnswers bool) Decision {
+func FleetGuard(n Policy, sites []SiteSeen, plcAnswers bool) Decision {
 	nodes, parts, fell, dark := 0, 0, 0, 0
 	for _, s := range sites {
 		nodes += s.NewlyDown
@@ -52,7 +52,7 @@ func FleetGuard(n Numbers, sites []SiteSeen, plcAnswers bool) Decision {
 // MayOpenMany doubts the observer, too, when one type of issue would open for a large share of the fleet at once: a name server of
 // ours that fails, or a wrong expression for old kernels, must not reach every site. What a site may lack for years, as PCUs, or what
 // the fleet guard has seen already, is believed.
-func MayOpenMany(n Numbers, typ string, fresh, fleet int) Decision {
+func MayOpenMany(n Policy, typ string, fresh, fleet int) Decision {
 	switch typ {
 	case NodeDown, PCUDown, SiteDown, PCUMissing:
 		return yes("believed")
@@ -65,7 +65,7 @@ func MayOpenMany(n Numbers, typ string, fresh, fleet int) Decision {
 
 // SiteOutage says whether a whole site went down together, so that its nodes tell one story, and whether that story may open. Nodes
 // that were down before do not hinder it.
-func SiteOutage(n Numbers, s SiteSeen, now time.Time) (v Verdict, outage, open bool) {
+func SiteOutage(n Policy, s SiteSeen, now time.Time) (v Verdict, outage, open bool) {
 	if !s.dark(n) {
 		return v, false, false
 	}

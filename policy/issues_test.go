@@ -17,42 +17,42 @@ func types(list []Verdict) string {
 }
 
 func TestWhichIssuesMayOpenForANode(t *testing.T) {
-	down := Finding{Category: CategoryError, State: Down, Reason: "no ssh: timeout"}
-	debug := Finding{Category: CategoryProd, State: Debug, Reason: "debug"}
-	up := Finding{Category: CategoryProd, State: Boot, Reason: "boot"}
-	walled := Finding{Category: CategoryProd, State: Down, Firewall: true, Reason: "runs, but port 80 is filtered"}
-	oldCD := Finding{Category: CategoryOldBootCD, State: Debug, Reason: "debug, kernel 2.4"}
-	locked := Finding{Category: CategoryError, State: Down, Locked: true, Reason: "no ssh: key denied"}
-	seen := func(typ string, since time.Time) map[string]Trouble { return map[string]Trouble{typ: {since, "seen"}} }
+	down := Finding{Category: CategoryError, State: StateDown, Reason: "no ssh: timeout"}
+	debug := Finding{Category: CategoryProd, State: StateDebug, Reason: "debug"}
+	up := Finding{Category: CategoryProd, State: StateBoot, Reason: "boot"}
+	walled := Finding{Category: CategoryProd, State: StateDown, Firewall: true, Reason: "runs, but port 80 is filtered"}
+	oldCD := Finding{Category: CategoryOldBootCD, State: StateDebug, Reason: "debug, kernel 2.4"}
+	locked := Finding{Category: CategoryError, State: StateDown, Locked: true, Reason: "no ssh: key denied"}
+	seen := func(typ string, since time.Time) map[string]Symptom { return map[string]Symptom{typ: {since, "seen"}} }
 	for name, c := range map[string]struct {
 		f    NodeFacts
 		want string
 	}{
-		"good: none":                                    {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up, HasPCU: true}, ""},
-		"offline just before a day: none":               {NodeFacts{Record: Record{Offline, ago(1).Add(just)}, Finding: down, HasPCU: true}, ""},
-		"offline for a day: nodedown":                   {NodeFacts{Record: Record{Offline, ago(1)}, Finding: down, HasPCU: true}, "nodedown"},
-		"down: nodedown":                                {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: down, HasPCU: true}, "nodedown"},
-		"offline without a PCU: nodedown alone":         {NodeFacts{Record: Record{Offline, ago(1.5)}, Finding: down}, "nodedown"},
-		"down without a PCU: pcumissing, too":           {NodeFacts{Record: Record{IsDown, ago(2)}, Finding: down}, "nodedown pcumissing"},
-		"up without a PCU: none":                        {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up}, ""},
-		"behind a firewall: no nodedown":                {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(3))}, "firewall"},
-		"behind a firewall just before a day: none":     {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(1).Add(just))}, ""},
-		"behind a firewall for a day: firewall":         {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: walled, Troubles: seen(Firewall, ago(1))}, "firewall"},
-		"locked for a day: nodeconfig alone":            {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: locked, Troubles: seen(NodeConfig, ago(1))}, "nodeconfig"},
-		"locked just before a day: none":                {NodeFacts{Record: Record{IsDown, ago(3)}, Finding: locked, Troubles: seen(NodeConfig, ago(1).Add(just))}, ""},
-		"locked and disabled: none":                     {NodeFacts{Record: Record{Disabled, ago(9)}, Finding: locked, Troubles: seen(NodeConfig, ago(9))}, ""},
-		"in debug just before a quarter of a day: none": {NodeFacts{Record: Record{Failboot, ago(0.25).Add(just)}, Finding: debug}, ""},
-		"in debug for a quarter of a day: failboot":     {NodeFacts{Record: Record{Failboot, ago(0.25)}, Finding: debug}, "failboot"},
-		"on an old boot CD: oldbootcd, not failboot":    {NodeFacts{Record: Record{Failboot, ago(0.25)}, Finding: oldCD}, "oldbootcd"},
-		"on an old boot CD a moment ago: none":          {NodeFacts{Record: Record{Failboot, ago(0.25).Add(just)}, Finding: oldCD}, ""},
-		"on an old boot CD, disabled: none":             {NodeFacts{Record: Record{Disabled, ago(9)}, Finding: oldCD}, ""},
-		"down by age and in debug mode: no nodedown":    {NodeFacts{Record: Record{IsDown, ago(30)}, Finding: debug}, ""},
-		"a read-only root for a day: filesystem":        {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up, Troubles: seen(Filesystem, ago(1))}, "filesystem"},
-		"a read-only root a moment ago: none":           {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up, Troubles: seen(Filesystem, ago(1).Add(just))}, ""},
-		"a name that is wrong for a day: dnserror":      {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up, Troubles: seen(DNSError, ago(1))}, "dnserror"},
-		"a name that is wrong since just now: none":     {NodeFacts{Record: Record{IsGood, ago(9)}, Finding: up, Troubles: seen(DNSError, now)}, ""},
-		"troubles of a disabled node: none":             {NodeFacts{Record: Record{Disabled, ago(9)}, Finding: down, Troubles: seen(DNSError, ago(8))}, ""},
-		"troubles of a node in safeboot: none":          {NodeFacts{Record: Record{Safeboot, ago(9)}, Finding: debug, Troubles: seen(DNSError, ago(8))}, ""},
+		"good: none":                                    {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up, HasPCU: true}, ""},
+		"offline just before a day: none":               {NodeFacts{Record: Record{StatusOffline, ago(1).Add(just)}, Finding: down, HasPCU: true}, ""},
+		"offline for a day: nodedown":                   {NodeFacts{Record: Record{StatusOffline, ago(1)}, Finding: down, HasPCU: true}, "nodedown"},
+		"down: nodedown":                                {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: down, HasPCU: true}, "nodedown"},
+		"offline without a PCU: nodedown alone":         {NodeFacts{Record: Record{StatusOffline, ago(1.5)}, Finding: down}, "nodedown"},
+		"down without a PCU: pcumissing, too":           {NodeFacts{Record: Record{StatusDown, ago(2)}, Finding: down}, "nodedown pcumissing"},
+		"up without a PCU: none":                        {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up}, ""},
+		"behind a firewall: no nodedown":                {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: walled, Symptoms: seen(Firewall, ago(3))}, "firewall"},
+		"behind a firewall just before a day: none":     {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: walled, Symptoms: seen(Firewall, ago(1).Add(just))}, ""},
+		"behind a firewall for a day: firewall":         {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: walled, Symptoms: seen(Firewall, ago(1))}, "firewall"},
+		"locked for a day: nodeconfig alone":            {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: locked, Symptoms: seen(NodeConfig, ago(1))}, "nodeconfig"},
+		"locked just before a day: none":                {NodeFacts{Record: Record{StatusDown, ago(3)}, Finding: locked, Symptoms: seen(NodeConfig, ago(1).Add(just))}, ""},
+		"locked and disabled: none":                     {NodeFacts{Record: Record{StatusDisabled, ago(9)}, Finding: locked, Symptoms: seen(NodeConfig, ago(9))}, ""},
+		"in debug just before a quarter of a day: none": {NodeFacts{Record: Record{StatusFailboot, ago(0.25).Add(just)}, Finding: debug}, ""},
+		"in debug for a quarter of a day: failboot":     {NodeFacts{Record: Record{StatusFailboot, ago(0.25)}, Finding: debug}, "failboot"},
+		"on an old boot CD: oldbootcd, not failboot":    {NodeFacts{Record: Record{StatusFailboot, ago(0.25)}, Finding: oldCD}, "oldbootcd"},
+		"on an old boot CD a moment ago: none":          {NodeFacts{Record: Record{StatusFailboot, ago(0.25).Add(just)}, Finding: oldCD}, ""},
+		"on an old boot CD, disabled: none":             {NodeFacts{Record: Record{StatusDisabled, ago(9)}, Finding: oldCD}, ""},
+		"down by age and in debug mode: no nodedown":    {NodeFacts{Record: Record{StatusDown, ago(30)}, Finding: debug}, ""},
+		"a read-only root for a day: filesystem":        {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up, Symptoms: seen(Filesystem, ago(1))}, "filesystem"},
+		"a read-only root a moment ago: none":           {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up, Symptoms: seen(Filesystem, ago(1).Add(just))}, ""},
+		"a name that is wrong for a day: dnserror":      {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up, Symptoms: seen(DNSError, ago(1))}, "dnserror"},
+		"a name that is wrong since just now: none":     {NodeFacts{Record: Record{StatusGood, ago(9)}, Finding: up, Symptoms: seen(DNSError, now)}, ""},
+		"troubles of a disabled node: none":             {NodeFacts{Record: Record{StatusDisabled, ago(9)}, Finding: down, Symptoms: seen(DNSError, ago(8))}, ""},
+		"troubles of a node in safeboot: none":          {NodeFacts{Record: Record{StatusSafeboot, ago(9)}, Finding: debug, Symptoms: seen(DNSError, ago(8))}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.f.Host, c.f.Site = "planetlab1.huji.example", "huji"
@@ -70,7 +70,7 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 }
 
 func TestPCUDownOpensForAPCUThatIsDown(t *testing.T) {
-	for status, want := range map[Status]bool{Online: false, IsGood: false, Offline: false, IsDown: true} {
+	for status, want := range map[Status]bool{StatusOnline: false, StatusGood: false, StatusOffline: false, StatusDown: true} {
 		v, open := PCUVerdict(numbers, "pcu1", "huji", Record{status, ago(4)}, "wrong password", now)
 		if open != want || open && (v.Type != PCUDown || v.PCU != "pcu1" || v.Reason != "down for 4 d: wrong password") {
 			t.Errorf("%s: open %v, %+v", status, open, v)
@@ -79,14 +79,14 @@ func TestPCUDownOpensForAPCUThatIsDown(t *testing.T) {
 }
 
 func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
-	up := NodeFacts{Finding: Finding{Category: CategoryProd, State: Boot, Reason: "boot"}}
-	dead := NodeFacts{Finding: Finding{Category: CategoryError, State: Down, Reason: "no ssh"}}
-	debug := NodeFacts{Finding: Finding{Category: CategoryProd, State: Debug, Reason: "debug"}}
-	oldCD := NodeFacts{Finding: Finding{Category: CategoryOldBootCD, State: Debug, Reason: "kernel 2.4"}}
-	walled := NodeFacts{Finding: Finding{Category: CategoryProd, State: Down, Firewall: true, Reason: "port 80 is filtered"}}
-	locked := NodeFacts{Finding: Finding{Category: CategoryError, State: Down, Locked: true, Reason: "no ssh: key denied"}}
+	up := NodeFacts{Finding: Finding{Category: CategoryProd, State: StateBoot, Reason: "boot"}}
+	dead := NodeFacts{Finding: Finding{Category: CategoryError, State: StateDown, Reason: "no ssh"}}
+	debug := NodeFacts{Finding: Finding{Category: CategoryProd, State: StateDebug, Reason: "debug"}}
+	oldCD := NodeFacts{Finding: Finding{Category: CategoryOldBootCD, State: StateDebug, Reason: "kernel 2.4"}}
+	walled := NodeFacts{Finding: Finding{Category: CategoryProd, State: StateDown, Firewall: true, Reason: "port 80 is filtered"}}
+	locked := NodeFacts{Finding: Finding{Category: CategoryError, State: StateDown, Locked: true, Reason: "no ssh: key denied"}}
 	with := func(f NodeFacts, typ string) NodeFacts {
-		f.Troubles = map[string]Trouble{typ: {ago(1), "still " + typ}}
+		f.Symptoms = map[string]Symptom{typ: {ago(1), "still " + typ}}
 		return f
 	}
 	fed := dead
@@ -96,7 +96,7 @@ func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
 			f    NodeFacts
 			want bool
 		}{"up": {up, true}, "silent": {dead, false}, "in debug mode": {debug, false}, "behind a firewall": {walled, false}, "on an old boot CD": {oldCD, false}, "locked": {locked, false}} {
-			if ok, why := Mended(typ, c.f); ok != c.want || why == "" {
+			if ok, why := Recovered(typ, c.f); ok != c.want || why == "" {
 				t.Errorf("%s of a node that is %s: good %v (%q)", typ, name, ok, why)
 			}
 		}
@@ -123,7 +123,7 @@ func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
 		"dnserror of a silent node":                         {DNSError, dead, false},
 		"dnserror beside another trouble":                   {DNSError, with(up, Filesystem), true},
 	} {
-		if ok, why := Mended(c.typ, c.f); ok != c.want || why == "" {
+		if ok, why := Recovered(c.typ, c.f); ok != c.want || why == "" {
 			t.Errorf("%s: good %v (%q)", name, ok, why)
 		}
 	}
@@ -137,22 +137,22 @@ func TestWhenASiteMayBeTold(t *testing.T) {
 		want   bool
 		until  time.Time
 	}{
-		"nodedown while it is offline":                    {NodeDown, Record{Offline, ago(1)}, ago(0), false, ago(-1)},
-		"nodedown once it is down":                        {NodeDown, Record{IsDown, ago(2)}, ago(1), true, time.Time{}},
-		"firewall while it is offline":                    {Firewall, Record{Offline, ago(1.5)}, ago(0), false, ago(-0.5)},
-		"pcumissing once it is down":                      {PCUMissing, Record{IsDown, ago(2)}, ago(0), true, time.Time{}},
-		"pcudown while it is offline":                     {PCUDown, Record{Offline, ago(1)}, ago(0), false, ago(-1)},
-		"pcudown once it is down":                         {PCUDown, Record{IsDown, ago(2)}, ago(0), true, time.Time{}},
-		"sitedown while its nodes are offline":            {SiteDown, Record{Offline, ago(1)}, ago(0), false, ago(-1)},
-		"badhardware of a node a day in debug mode":       {BadHardware, Record{Failboot, ago(1)}, ago(0.5), false, ago(-1)},
-		"badhardware of a node 2 d in debug mode":         {BadHardware, Record{Failboot, ago(2)}, ago(0.5), true, time.Time{}},
-		"filesystem of a good node, opened now":           {Filesystem, Record{IsGood, ago(90)}, ago(0), false, ago(-2)},
-		"filesystem just before 2 d":                      {Filesystem, Record{IsGood, ago(90)}, ago(2).Add(just), false, now.Add(just)},
-		"filesystem at 2 d":                               {Filesystem, Record{IsGood, ago(90)}, ago(2), true, time.Time{}},
-		"oldbootcd of a node that was disabled meanwhile": {OldBootCD, Record{Disabled, ago(1)}, ago(2), true, time.Time{}},
+		"nodedown while it is offline":                    {NodeDown, Record{StatusOffline, ago(1)}, ago(0), false, ago(-1)},
+		"nodedown once it is down":                        {NodeDown, Record{StatusDown, ago(2)}, ago(1), true, time.Time{}},
+		"firewall while it is offline":                    {Firewall, Record{StatusOffline, ago(1.5)}, ago(0), false, ago(-0.5)},
+		"pcumissing once it is down":                      {PCUMissing, Record{StatusDown, ago(2)}, ago(0), true, time.Time{}},
+		"pcudown while it is offline":                     {PCUDown, Record{StatusOffline, ago(1)}, ago(0), false, ago(-1)},
+		"pcudown once it is down":                         {PCUDown, Record{StatusDown, ago(2)}, ago(0), true, time.Time{}},
+		"sitedown while its nodes are offline":            {SiteDown, Record{StatusOffline, ago(1)}, ago(0), false, ago(-1)},
+		"badhardware of a node a day in debug mode":       {BadHardware, Record{StatusFailboot, ago(1)}, ago(0.5), false, ago(-1)},
+		"badhardware of a node 2 d in debug mode":         {BadHardware, Record{StatusFailboot, ago(2)}, ago(0.5), true, time.Time{}},
+		"filesystem of a good node, opened now":           {Filesystem, Record{StatusGood, ago(90)}, ago(0), false, ago(-2)},
+		"filesystem just before 2 d":                      {Filesystem, Record{StatusGood, ago(90)}, ago(2).Add(just), false, now.Add(just)},
+		"filesystem at 2 d":                               {Filesystem, Record{StatusGood, ago(90)}, ago(2), true, time.Time{}},
+		"oldbootcd of a node that was disabled meanwhile": {OldBootCD, Record{StatusDisabled, ago(1)}, ago(2), true, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := MayTell(numbers, c.typ, c.r, c.opened, now)
+			d := MayNotifySite(numbers, c.typ, c.r, c.opened, now)
 			if d.Do != c.want || !d.Until.Equal(c.until) || d.Reason == "" {
 				t.Errorf("is %+v, want %v until %s", d, c.want, c.until)
 			}
@@ -165,17 +165,17 @@ func TestANoticeGoesOutOnlyOnceInItsTime(t *testing.T) {
 		"down": 3.5, "badhardware": 7, "nodeconfig": 3.5, "oldbootcd": 3.5, "dnserror": 1, "minimalhardware": 7, "noblockdevice": 3.5, "pcudown": 3,
 		"sitedown": 3.5, "failboot": 3.5, "firewall": 3.5, "pcumissing": 7, "filesystem": 3.5,
 	} {
-		if d := MayNotify(numbers, kind, time.Time{}, now); !d.Do {
+		if d := NoticeDue(numbers, kind, time.Time{}, now); !d.Do {
 			t.Errorf("the first %s is held: %s", kind, d.Reason)
 		}
-		if d := MayNotify(numbers, kind, ago(days).Add(just), now); d.Do || !d.Until.Equal(now.Add(just)) || !strings.Contains(d.Reason, fmt.Sprintf("%g d", days)) {
+		if d := NoticeDue(numbers, kind, ago(days).Add(just), now); d.Do || !d.Until.Equal(now.Add(just)) || !strings.Contains(d.Reason, fmt.Sprintf("%g d", days)) {
 			t.Errorf("%s just before %g d: %+v", kind, days, d)
 		}
-		if d := MayNotify(numbers, kind, ago(days), now); !d.Do {
+		if d := NoticeDue(numbers, kind, ago(days), now); !d.Do {
 			t.Errorf("%s at %g d is held: %s", kind, days, d.Reason)
 		}
 	}
-	if d := MayNotify(numbers, "penalty", now, now); !d.Do {
+	if d := NoticeDue(numbers, "penalty", now, now); !d.Do {
 		t.Error("a kind without a time is held")
 	}
 }

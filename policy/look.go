@@ -10,9 +10,9 @@ import (
 
 // What a look at a node amounts to.
 const (
-	Down  = "DOWN"
-	Debug = "DEBUG"
-	Boot  = "BOOT"
+	StateDown  = "DOWN"
+	StateDebug = "DEBUG"
+	StateBoot  = "BOOT"
 
 	CategoryError     = "ERROR"
 	CategoryOldBootCD = "OLDBOOTCD"
@@ -62,7 +62,7 @@ type Finding struct {
 
 // Alive says whether anything answers for a node, whatever is wrong with it. Only a node that is not alive is dark: no power
 // command helps one that is.
-func (f Finding) Alive() bool { return f.State != Down || f.Firewall || f.Locked }
+func (f Finding) Alive() bool { return f.State != StateDown || f.Firewall || f.Locked }
 
 // dead are the failures of ssh by which a node may be down. All others come from something that runs there.
 var dead = []string{"", "no route", "refused", "timeout"}
@@ -78,16 +78,16 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		if why == "" {
 			why = "no answer"
 		}
-		f.Category, f.State, f.Reason, f.Locked = CategoryError, Down, "no ssh: "+why, !slices.Contains(dead, l.SSHFailure)
+		f.Category, f.State, f.Reason, f.Locked = CategoryError, StateDown, "no ssh: "+why, !slices.Contains(dead, l.SSHFailure)
 		return f
 	}
-	f.State = Boot
+	f.State = StateBoot
 	if l.BootManager {
-		f.State = Debug
+		f.State = StateDebug
 	}
 	switch {
 	case matches(k.OldBootCD, l.Kernel) || strings.Contains(l.BootCD, "v2"):
-		f.Category, f.State = CategoryOldBootCD, Debug
+		f.Category, f.State = CategoryOldBootCD, StateDebug
 	case matches(k.OldProd, l.Kernel):
 		f.Category = CategoryOldProd
 	case matches(k.Current, l.Kernel):
@@ -96,7 +96,7 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		f.Category = CategoryUnknown
 	}
 	f.Reason = fmt.Sprintf("%s, kernel %q", strings.ToLower(f.State), release(l.Kernel))
-	if f.State != Boot {
+	if f.State != StateBoot {
 		return f
 	}
 	for _, port := range mustBeOpen {
@@ -104,7 +104,7 @@ func InferNode(k Kernels, l NodeLook) Finding {
 			if state == "" {
 				state = "not looked at"
 			}
-			f.State, f.Firewall = Down, true
+			f.State, f.Firewall = StateDown, true
 			f.Reason = fmt.Sprintf("runs, but port %d is %s", port, state)
 			return f
 		}

@@ -21,28 +21,28 @@ func TestALookIsACategoryAndAState(t *testing.T) {
 		state    string
 		firewall bool
 	}{
-		"no ssh is down": {NodeLook{SSHFailure: "refused", Ports: open}, CategoryError, Down, false},
-		"no ssh is down, though debug mode was seen": {NodeLook{BootManager: true}, CategoryError, Down, false},
-		"a 2.4 kernel is an old boot CD":             {NodeLook{SSH: true, Kernel: uname("2.4.29"), Ports: open}, CategoryOldBootCD, Debug, false},
-		"a 2.6.8 kernel is an old boot CD":           {NodeLook{SSH: true, Kernel: uname("2.6.8-1.521"), Ports: open}, CategoryOldBootCD, Debug, false},
-		"a bare 2.6.8 kernel is one, too":            {NodeLook{SSH: true, Kernel: uname("2.6.8"), Ports: open}, CategoryOldBootCD, Debug, false},
-		"2.6.80 is another kernel":                   {NodeLook{SSH: true, Kernel: uname("2.6.80"), Ports: open}, CategoryUnknown, Boot, false},
-		"a boot CD of v2 is old whatever the kernel": {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootCD: "PlanetLab BootCD v2.0.3", Ports: open}, CategoryOldBootCD, Debug, false},
-		"a boot CD of v3 is not":                     {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootCD: "PlanetLab BootCD v3.3", Ports: open}, CategoryProd, Boot, false},
-		"an old boot CD wins over an old kernel":     {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), BootCD: "v2", Ports: open}, CategoryOldBootCD, Debug, false},
-		"2.6.10 is too old for the release":          {NodeLook{SSH: true, Kernel: uname("2.6.10"), Ports: open}, CategoryOldProd, Boot, false},
-		"2.6.12 is too old for the release":          {NodeLook{SSH: true, Kernel: uname("2.6.12-1.1398_FC4.5.planetlab"), Ports: open}, CategoryOldProd, Boot, false},
-		"2.6.12 with the BootManager is in debug":    {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), BootManager: true}, CategoryOldProd, Debug, false},
-		"a current kernel runs":                      {NodeLook{SSH: true, Kernel: uname("2.6.22.19-vs2.3.0.34"), Ports: open}, CategoryProd, Boot, false},
-		"a kernel of today runs":                     {NodeLook{SSH: true, Kernel: uname("6.1.0-13-amd64"), Ports: open}, CategoryProd, Boot, false},
-		"a current kernel with the BootManager":      {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootManager: true}, CategoryProd, Debug, false},
-		"debug mode needs no port but ssh":           {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootManager: true, Ports: ports(80, PortFiltered)}, CategoryProd, Debug, false},
-		"any other kernel is unknown and runs":       {NodeLook{SSH: true, Kernel: uname("2.6.16"), Ports: open}, CategoryUnknown, Boot, false},
-		"any other kernel with the BootManager":      {NodeLook{SSH: true, Kernel: "", BootManager: true}, CategoryUnknown, Debug, false},
-		"port 22 closed, in by 806: a firewall":      {NodeLook{SSH: true, Kernel: uname("4.19.110"), Ports: ports(22, PortClosed)}, CategoryProd, Down, true},
-		"port 80 filtered: a firewall":               {NodeLook{SSH: true, Kernel: uname("4.19.110"), Ports: ports(80, PortFiltered)}, CategoryProd, Down, true},
-		"port 806 filtered: a firewall":              {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), Ports: ports(806, PortFiltered)}, CategoryOldProd, Down, true},
-		"a port not looked at is not open":           {NodeLook{SSH: true, Kernel: uname("2.6.16"), Ports: map[int]string{22: PortOpen, 80: PortOpen}}, CategoryUnknown, Down, true},
+		"no ssh is down": {NodeLook{SSHFailure: "refused", Ports: open}, CategoryError, StateDown, false},
+		"no ssh is down, though debug mode was seen": {NodeLook{BootManager: true}, CategoryError, StateDown, false},
+		"a 2.4 kernel is an old boot CD":             {NodeLook{SSH: true, Kernel: uname("2.4.29"), Ports: open}, CategoryOldBootCD, StateDebug, false},
+		"a 2.6.8 kernel is an old boot CD":           {NodeLook{SSH: true, Kernel: uname("2.6.8-1.521"), Ports: open}, CategoryOldBootCD, StateDebug, false},
+		"a bare 2.6.8 kernel is one, too":            {NodeLook{SSH: true, Kernel: uname("2.6.8"), Ports: open}, CategoryOldBootCD, StateDebug, false},
+		"2.6.80 is another kernel":                   {NodeLook{SSH: true, Kernel: uname("2.6.80"), Ports: open}, CategoryUnknown, StateBoot, false},
+		"a boot CD of v2 is old whatever the kernel": {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootCD: "PlanetLab BootCD v2.0.3", Ports: open}, CategoryOldBootCD, StateDebug, false},
+		"a boot CD of v3 is not":                     {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootCD: "PlanetLab BootCD v3.3", Ports: open}, CategoryProd, StateBoot, false},
+		"an old boot CD wins over an old kernel":     {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), BootCD: "v2", Ports: open}, CategoryOldBootCD, StateDebug, false},
+		"2.6.10 is too old for the release":          {NodeLook{SSH: true, Kernel: uname("2.6.10"), Ports: open}, CategoryOldProd, StateBoot, false},
+		"2.6.12 is too old for the release":          {NodeLook{SSH: true, Kernel: uname("2.6.12-1.1398_FC4.5.planetlab"), Ports: open}, CategoryOldProd, StateBoot, false},
+		"2.6.12 with the BootManager is in debug":    {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), BootManager: true}, CategoryOldProd, StateDebug, false},
+		"a current kernel runs":                      {NodeLook{SSH: true, Kernel: uname("2.6.22.19-vs2.3.0.34"), Ports: open}, CategoryProd, StateBoot, false},
+		"a kernel of today runs":                     {NodeLook{SSH: true, Kernel: uname("6.1.0-13-amd64"), Ports: open}, CategoryProd, StateBoot, false},
+		"a current kernel with the BootManager":      {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootManager: true}, CategoryProd, StateDebug, false},
+		"debug mode needs no port but ssh":           {NodeLook{SSH: true, Kernel: uname("4.19.110"), BootManager: true, Ports: ports(80, PortFiltered)}, CategoryProd, StateDebug, false},
+		"any other kernel is unknown and runs":       {NodeLook{SSH: true, Kernel: uname("2.6.16"), Ports: open}, CategoryUnknown, StateBoot, false},
+		"any other kernel with the BootManager":      {NodeLook{SSH: true, Kernel: "", BootManager: true}, CategoryUnknown, StateDebug, false},
+		"port 22 closed, in by 806: a firewall":      {NodeLook{SSH: true, Kernel: uname("4.19.110"), Ports: ports(22, PortClosed)}, CategoryProd, StateDown, true},
+		"port 80 filtered: a firewall":               {NodeLook{SSH: true, Kernel: uname("4.19.110"), Ports: ports(80, PortFiltered)}, CategoryProd, StateDown, true},
+		"port 806 filtered: a firewall":              {NodeLook{SSH: true, Kernel: uname("2.6.12-1"), Ports: ports(806, PortFiltered)}, CategoryOldProd, StateDown, true},
+		"a port not looked at is not open":           {NodeLook{SSH: true, Kernel: uname("2.6.16"), Ports: map[int]string{22: PortOpen, 80: PortOpen}}, CategoryUnknown, StateDown, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := InferNode(numbers.Kernels, c.look)
@@ -62,14 +62,14 @@ func TestOnlyANodeThatNothingAnswersForIsDark(t *testing.T) {
 		"key denied": true, "host key changed": true, "protocol error": true, "hang after authentication": true,
 	} {
 		f := InferNode(numbers.Kernels, NodeLook{SSHFailure: failure})
-		if f.State != Down || f.Category != CategoryError || f.Locked != locked || f.Alive() != locked {
+		if f.State != StateDown || f.Category != CategoryError || f.Locked != locked || f.Alive() != locked {
 			t.Errorf("%q is %+v", failure, f)
 		}
-		if _, seen := Troubles(NodeLook{SSHFailure: failure}, f, nil, now)[NodeConfig]; seen != locked {
+		if _, seen := Symptoms(NodeLook{SSHFailure: failure}, f, nil, now)[NodeConfig]; seen != locked {
 			t.Errorf("%q is a trouble: %v", failure, seen)
 		}
 	}
-	for name, f := range map[string]Finding{"in debug mode": {State: Debug}, "that runs": {State: Boot}, "behind a firewall": {State: Down, Firewall: true}} {
+	for name, f := range map[string]Finding{"in debug mode": {State: StateDebug}, "that runs": {State: StateBoot}, "behind a firewall": {State: StateDown, Firewall: true}} {
 		if !f.Alive() {
 			t.Errorf("a node %s is dark", name)
 		}
@@ -100,7 +100,7 @@ func TestTheReasonSaysWhatWasSeen(t *testing.T) {
 
 func TestTroublesKeepTheirTimeWhileTheyLast(t *testing.T) {
 	look := NodeLook{SSH: true, ReadOnly: []string{"/boot", "/"}, Name: NameMismatch}
-	first := Troubles(look, Finding{State: Boot}, nil, ago(3))
+	first := Symptoms(look, Finding{State: StateBoot}, nil, ago(3))
 	if len(first) != 2 || !first[Filesystem].Since.Equal(ago(3)) || !first[DNSError].Since.Equal(ago(3)) {
 		t.Fatalf("the first look sees %+v", first)
 	}
@@ -108,12 +108,12 @@ func TestTroublesKeepTheirTimeWhileTheyLast(t *testing.T) {
 		t.Errorf("a boot partition that is read-only on purpose is told of: %q", r)
 	}
 	look.Name = "ok"
-	second := Troubles(look, Finding{State: Boot}, first, ago(1))
+	second := Symptoms(look, Finding{State: StateBoot}, first, ago(1))
 	if len(second) != 1 || !second[Filesystem].Since.Equal(ago(3)) {
 		t.Errorf("the second look sees %+v", second)
 	}
 	look.Name = NameMissing
-	if third := Troubles(look, Finding{State: Boot}, second, now); !third[DNSError].Since.Equal(now) {
+	if third := Symptoms(look, Finding{State: StateBoot}, second, now); !third[DNSError].Since.Equal(now) {
 		t.Errorf("a trouble that was gone in between is as old as %s", third[DNSError].Since)
 	}
 }
@@ -125,11 +125,11 @@ func TestWhatIsNoTrouble(t *testing.T) {
 		"a read-only boot partition":                               {SSH: true, ReadOnly: []string{"/boot", "/mnt/data"}},
 		"what a node that let nobody in would say of its resolver": {Resolves: ResolvesNot},
 	} {
-		if got := Troubles(l, Finding{State: Boot}, nil, now); len(got) != 0 {
+		if got := Symptoms(l, Finding{State: StateBoot}, nil, now); len(got) != 0 {
 			t.Errorf("%s is %+v", name, got)
 		}
 	}
-	if got := Troubles(NodeLook{SSH: true, Resolves: ResolvesNot, BootServer: "boot.example"}, Finding{}, nil, now)[DNSError].Reason; !strings.Contains(got, "boot.example") {
+	if got := Symptoms(NodeLook{SSH: true, Resolves: ResolvesNot, BootServer: "boot.example"}, Finding{}, nil, now)[DNSError].Reason; !strings.Contains(got, "boot.example") {
 		t.Errorf("a node that cannot resolve its boot server is %q", got)
 	}
 }

@@ -13,14 +13,14 @@ type NodeStatus = Status
 
 // The statuses. Failboot, safeboot and disabled are for nodes, new is for sites.
 const (
-	Offline  Status = "offline"
-	Online   Status = "online"
-	IsDown   Status = "down"
-	IsGood   Status = "good"
-	Failboot Status = "failboot"
-	Safeboot Status = "safeboot"
-	Disabled Status = "disabled"
-	New      Status = "new"
+	StatusOffline  Status = "offline"
+	StatusOnline   Status = "online"
+	StatusDown     Status = "down"
+	StatusGood     Status = "good"
+	StatusFailboot Status = "failboot"
+	StatusSafeboot Status = "safeboot"
+	StatusDisabled Status = "disabled"
+	StatusNew      Status = "new"
 )
 
 // Record is a status and since when it holds.
@@ -37,10 +37,10 @@ type (
 )
 
 // Bad says whether something is missed: offline or down.
-func (s Status) Bad() bool { return s == Offline || s == IsDown }
+func (s Status) Unhealthy() bool { return s == StatusOffline || s == StatusDown }
 
 // Fine says whether something works: online or good.
-func (s Status) Fine() bool { return s == Online || s == IsGood }
+func (s Status) Healthy() bool { return s == StatusOnline || s == StatusGood }
 
 // NodeSeen is what the status machine of a node looks at.
 type NodeSeen struct {
@@ -66,9 +66,9 @@ func CleanBootState(s string) string {
 }
 
 // NextNode is the status of a node after a look, and why. First what was seen moves it, then its age.
-func NextNode(n Numbers, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecord, string) {
+func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecord, string) {
 	if was.Status == "" {
-		was = NodeRecord{Offline, now}
+		was = NodeRecord{StatusOffline, now}
 	}
 	r, reason := was, "as before"
 	become := func(s Status, at time.Time, why string) {
@@ -78,29 +78,29 @@ func NextNode(n Numbers, was NodeRecord, seen NodeSeen, now time.Time) (NodeReco
 	}
 	bootState := CleanBootState(seen.BootState)
 	switch seen.State {
-	case Down:
+	case StateDown:
 		disabled := bootState == "disabled" && now.Sub(was.Changed) < n.DisabledRecent
 		switch {
-		case disabled && was.Status != Disabled:
-			become(Disabled, now, "down, and disabled in PLC")
-		case !disabled && was.Status != Offline && was.Status != IsDown && was.Status != Disabled:
-			become(Offline, now, "stopped answering")
+		case disabled && was.Status != StatusDisabled:
+			become(StatusDisabled, now, "down, and disabled in PLC")
+		case !disabled && was.Status != StatusOffline && was.Status != StatusDown && was.Status != StatusDisabled:
+			become(StatusOffline, now, "stopped answering")
 		}
-	case Debug:
+	case StateDebug:
 		switch bootState {
 		case "disabled":
-			become(Disabled, now, "in debug mode, and disabled in PLC")
+			become(StatusDisabled, now, "in debug mode, and disabled in PLC")
 		case "safeboot":
-			become(Safeboot, now, "in debug mode, as PLC asks")
+			become(StatusSafeboot, now, "in debug mode, as PLC asks")
 		default:
-			become(Failboot, now, "in debug mode")
+			become(StatusFailboot, now, "in debug mode")
 		}
-	case Boot:
-		if was.Status != Online && was.Status != IsGood {
+	case StateBoot:
+		if was.Status != StatusOnline && was.Status != StatusGood {
 			if seen.Uptime > n.GoodUptime {
-				become(IsGood, now.Add(-seen.Uptime), "up for "+n.Days(seen.Uptime))
+				become(StatusGood, now.Add(-seen.Uptime), "up for "+n.Days(seen.Uptime))
 			} else {
-				become(Online, now, "answers again")
+				become(StatusOnline, now, "answers again")
 			}
 		}
 	}
@@ -111,31 +111,31 @@ func NextNode(n Numbers, was NodeRecord, seen NodeSeen, now time.Time) (NodeReco
 		}
 	}
 	switch {
-	case r.Status == Online:
-		later(IsGood, n.OnlineToGood, r.Changed)
-	case r.Status == Disabled, r.Status == Offline && seen.NeverContacted: // a node that was never installed is not missed as soon
-		later(IsDown, n.DisabledToDown, now)
-	case r.Status == Offline:
-		later(IsDown, n.OfflineToDown, r.Changed)
-	case r.Status == Failboot:
-		later(IsDown, n.FailbootToDown, r.Changed)
-	case r.Status == Safeboot:
-		later(Failboot, n.SafebootToFailboot, now)
+	case r.Status == StatusOnline:
+		later(StatusGood, n.OnlineToGood, r.Changed)
+	case r.Status == StatusDisabled, r.Status == StatusOffline && seen.NeverContacted: // a node that was never installed is not missed as soon
+		later(StatusDown, n.DisabledToDown, now)
+	case r.Status == StatusOffline:
+		later(StatusDown, n.OfflineToDown, r.Changed)
+	case r.Status == StatusFailboot:
+		later(StatusDown, n.FailbootToDown, r.Changed)
+	case r.Status == StatusSafeboot:
+		later(StatusFailboot, n.SafebootToFailboot, now)
 	}
 	return r, reason
 }
 
 // NextPCU is the status of a PCU after a dry run, and why.
-func NextPCU(n Numbers, was PCURecord, ok bool, now time.Time) (PCURecord, string) {
+func NextPCU(n Policy, was PCURecord, ok bool, now time.Time) (PCURecord, string) {
 	return next(was, ok, n.PCUOnlineToGood, n.PCUOfflineToDown, now, "dry run passes", "dry run fails", n)
 }
 
 // NextSite is the status of a site with so many nodes up, and why. A blacklisted node counts as up.
-func NextSite(n Numbers, was SiteRecord, up int, created, now time.Time) (SiteRecord, string) {
+func NextSite(n Policy, was SiteRecord, up int, created, now time.Time) (SiteRecord, string) {
 	enough := up >= n.SiteMinUp
-	if !enough && (was.Status == "" || was.Status == New) && now.Sub(created) < n.SiteNew {
+	if !enough && (was.Status == "" || was.Status == StatusNew) && now.Sub(created) < n.SiteNew {
 		if was.Status == "" {
-			was = SiteRecord{New, now}
+			was = SiteRecord{StatusNew, now}
 		}
 		return was, "a new site that was never online"
 	}
@@ -144,20 +144,20 @@ func NextSite(n Numbers, was SiteRecord, up int, created, now time.Time) (SiteRe
 }
 
 // next moves a two-sided status: online ages to good, offline to down, both keeping their time.
-func next(was Record, ok bool, toGood, toDown time.Duration, now time.Time, yes, no string, n Numbers) (Record, string) {
+func next(was Record, ok bool, toGood, toDown time.Duration, now time.Time, yes, no string, n Policy) (Record, string) {
 	r, reason := was, "as before"
 	switch {
-	case ok && !was.Status.Fine():
-		r, reason = Record{Online, now}, yes
-	case !ok && !was.Status.Bad():
-		r, reason = Record{Offline, now}, no
+	case ok && !was.Status.Healthy():
+		r, reason = Record{StatusOnline, now}, yes
+	case !ok && !was.Status.Unhealthy():
+		r, reason = Record{StatusOffline, now}, no
 	}
 	age := now.Sub(r.Changed)
 	switch {
-	case r.Status == Online && age >= toGood:
-		r, reason = Record{IsGood, r.Changed}, "online for "+n.Days(age)
-	case r.Status == Offline && age >= toDown:
-		r, reason = Record{IsDown, r.Changed}, "offline for "+n.Days(age)
+	case r.Status == StatusOnline && age >= toGood:
+		r, reason = Record{StatusGood, r.Changed}, "online for "+n.Days(age)
+	case r.Status == StatusOffline && age >= toDown:
+		r, reason = Record{StatusDown, r.Changed}, "offline for "+n.Days(age)
 	}
 	return r, reason
 }

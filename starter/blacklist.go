@@ -39,7 +39,7 @@ func (a *app) blacklistList() *cobra.Command {
 	}
 }
 
-func (a *app) blacklistTable(list []store.Entry) {
+func (a *app) blacklistTable(list []store.BlacklistEntry) {
 	var rows []row
 	for _, e := range list {
 		var until any = "for ever"
@@ -62,7 +62,7 @@ func (a *app) blacklistTable(list []store.Entry) {
 }
 
 // entryLine is an entry in a few words; none is empty.
-func (a *app) entryLine(e *store.Entry) string {
+func (a *app) entryLine(e *store.BlacklistEntry) string {
 	if e == nil {
 		return ""
 	}
@@ -85,7 +85,7 @@ func (a *app) entryLine(e *store.Entry) string {
 }
 
 func (a *app) blacklistAdd() *cobra.Command {
-	var e store.Entry
+	var e store.BlacklistEntry
 	var from, until string
 	cmd := &cobra.Command{
 		Use: "add node|site TARGET", Short: "Put a node or a site on the blacklist, or announce a downtime", Args: takes("node or site", "TARGET"),
@@ -118,7 +118,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 }
 
 // period sets when an entry starts and ends.
-func (a *app) period(e *store.Entry, from, until string) (err error) {
+func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 	e.Starts = a.now().UTC().Truncate(time.Millisecond)
 	if from != "" {
 		if e.Starts, err = a.readMoment(from); err != nil {
@@ -147,7 +147,7 @@ func checkKind(kind string) error {
 }
 
 // addEntry refuses a target that nobody knows: a misspelt name would protect nothing.
-func addEntry(ctx context.Context, db *store.Store, e store.Entry) error {
+func addEntry(ctx context.Context, db *store.Store, e store.BlacklistEntry) error {
 	var err error
 	if e.Kind == kindNode {
 		_, err = db.Node(ctx, e.Target)

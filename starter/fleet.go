@@ -19,30 +19,30 @@ import (
 
 // nodeView is a node as this command shows it; the lists are filled by show alone.
 type nodeView struct {
-	Hostname    string          `json:"hostname"`
-	NodeID      int             `json:"node_id"`
-	Site        string          `json:"site"`
-	IP          string          `json:"ip"`
-	Model       string          `json:"model"`
-	BootState   string          `json:"boot_state"`
-	Status      policy.Status   `json:"status"`
-	Since       time.Time       `json:"since,omitzero"`
-	State       string          `json:"state"`
-	Category    string          `json:"category"`
-	Reason      string          `json:"reason"`
-	Firewall    bool            `json:"firewall"`
-	Uptime      float64         `json:"uptime_seconds"`
-	Seen        time.Time       `json:"seen_at,omitzero"`
-	LastContact time.Time       `json:"last_contact,omitzero"`
-	PCU         *pcuView        `json:"pcu,omitempty"`
-	Outlet      int             `json:"outlet,omitempty"`
-	ExemptUntil time.Time       `json:"exempt_until,omitzero"`
-	Gone        bool            `json:"gone"`
-	Blacklisted *store.Entry    `json:"blacklisted,omitempty"`
-	Issues      []issueView     `json:"issues,omitempty"`
-	History     []passage       `json:"history,omitempty"`
-	Actions     []store.Action  `json:"actions,omitempty"`
-	Detail      json.RawMessage `json:"detail,omitempty"`
+	Hostname    string                `json:"hostname"`
+	NodeID      int                   `json:"node_id"`
+	Site        string                `json:"site"`
+	IP          string                `json:"ip"`
+	Model       string                `json:"model"`
+	BootState   string                `json:"boot_state"`
+	Status      policy.Status         `json:"status"`
+	Since       time.Time             `json:"since,omitzero"`
+	State       string                `json:"state"`
+	Category    string                `json:"category"`
+	Reason      string                `json:"reason"`
+	Firewall    bool                  `json:"firewall"`
+	Uptime      float64               `json:"uptime_seconds"`
+	Seen        time.Time             `json:"seen_at,omitzero"`
+	LastContact time.Time             `json:"last_contact,omitzero"`
+	PCU         *pcuView              `json:"pcu,omitempty"`
+	Outlet      int                   `json:"outlet,omitempty"`
+	ExemptUntil time.Time             `json:"exempt_until,omitzero"`
+	Gone        bool                  `json:"gone"`
+	Blacklisted *store.BlacklistEntry `json:"blacklisted,omitempty"`
+	Issues      []issueView           `json:"issues,omitempty"`
+	History     []passage             `json:"history,omitempty"`
+	Actions     []store.Action        `json:"actions,omitempty"`
+	Detail      json.RawMessage       `json:"detail,omitempty"`
 }
 
 type pcuView struct {
@@ -57,23 +57,23 @@ type pcuView struct {
 }
 
 type siteView struct {
-	LoginBase   string         `json:"login_base"`
-	Name        string         `json:"name"`
-	Enabled     bool           `json:"enabled"`
-	Pending     bool           `json:"pending"`
-	Gone        bool           `json:"gone"`
-	Status      policy.Status  `json:"status"`
-	Since       time.Time      `json:"since,omitzero"`
-	Penalty     int            `json:"penalty_level"`
-	LastRaise   time.Time      `json:"last_raise,omitzero"`
-	Created     time.Time      `json:"created,omitzero"`
-	ExemptUntil time.Time      `json:"exempt_until,omitzero"`
-	Blacklisted *store.Entry   `json:"blacklisted,omitempty"`
-	Nodes       []nodeView     `json:"nodes,omitempty"`
-	Issues      []issueView    `json:"issues,omitempty"`
-	History     []passage      `json:"history,omitempty"`
-	Actions     []store.Action `json:"actions,omitempty"`
-	People      *peopleView    `json:"people,omitempty"`
+	LoginBase   string                `json:"login_base"`
+	Name        string                `json:"name"`
+	Enabled     bool                  `json:"enabled"`
+	Pending     bool                  `json:"pending"`
+	Gone        bool                  `json:"gone"`
+	Status      policy.Status         `json:"status"`
+	Since       time.Time             `json:"since,omitzero"`
+	Penalty     int                   `json:"penalty_level"`
+	LastRaise   time.Time             `json:"last_raise,omitzero"`
+	Created     time.Time             `json:"created,omitzero"`
+	ExemptUntil time.Time             `json:"exempt_until,omitzero"`
+	Blacklisted *store.BlacklistEntry `json:"blacklisted,omitempty"`
+	Nodes       []nodeView            `json:"nodes,omitempty"`
+	Issues      []issueView           `json:"issues,omitempty"`
+	History     []passage             `json:"history,omitempty"`
+	Actions     []store.Action        `json:"actions,omitempty"`
+	People      *peopleView           `json:"people,omitempty"`
 }
 
 type passage struct {
@@ -205,7 +205,7 @@ func (a *app) wholeNode(ctx context.Context, db *store.Store, host string) (node
 	return v, err
 }
 
-func (a *app) blacklisted(ctx context.Context, db *store.Store, node, site string) (*store.Entry, error) {
+func (a *app) blacklisted(ctx context.Context, db *store.Store, node, site string) (*store.BlacklistEntry, error) {
 	e, yes, err := db.Blacklisted(ctx, node, site, a.now())
 	if err != nil || !yes {
 		return nil, err

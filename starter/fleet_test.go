@@ -56,13 +56,13 @@ func fill(t *testing.T, db *store.Store, url string) {
 		{Host: "planetlab2.princeton.example", State: "BOOT", Category: "PROD", Uptime: 26 * time.Hour, At: noon().Add(-5 * time.Minute)},
 	}))
 	must(db.SaveChanges(ctx, []store.Change{
-		{Kind: "node", Target: host, Record: policy.Record{Status: policy.IsDown, Changed: noon().AddDate(0, 0, -3)}, Reason: "offline for two days"},
-		{Kind: "node", Target: "planetlab2.princeton.example", Record: policy.Record{Status: policy.IsGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "online"},
-		{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.IsGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "a node is up"},
+		{Kind: "node", Target: host, Record: policy.Record{Status: policy.StatusDown, Changed: noon().AddDate(0, 0, -3)}, Reason: "offline for two days"},
+		{Kind: "node", Target: "planetlab2.princeton.example", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "online"},
+		{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "a node is up"},
 	}, noon().AddDate(0, 0, -3)))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
 	must(db.UpdateIssue(ctx, store.Issue{
-		ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", PCU: 5, Status: "open",
+		ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", PCUID: 5, Status: "open",
 		Rung: "send email", Level: 1, Opened: noon().AddDate(0, 0, -3), Next: "send email", NextAt: noon().AddDate(0, 0, 4), Cause: "down since Saturday",
 	}))
 	must(db.UpdateIssue(ctx, store.Issue{
@@ -90,7 +90,7 @@ func fill(t *testing.T, db *store.Store, url string) {
 func TestWhatTheStoreKnowsReadsAsItsGoldenFiles(t *testing.T) {
 	db, url := fleet(t)
 	fill(t, db, url)
-	if err := db.AddBlacklist(t.Context(), store.Entry{Kind: "node", Target: host, Starts: noon().AddDate(0, 0, -1), Until: noon().AddDate(0, 0, 2), Owner: "bob", Reason: "being moved"}); err != nil {
+	if err := db.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node", Target: host, Starts: noon().AddDate(0, 0, -1), Until: noon().AddDate(0, 0, 2), Owner: "bob", Reason: "being moved"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, args := range map[string]string{

@@ -2,11 +2,33 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+)
+
+// ActionKind names what is done to the world.
+type ActionKind string
+
+// The kinds of actions.
+const (
+	KindReboot    ActionKind = "reboot"
+	KindReinstall ActionKind = "reinstall"
+	KindRepair    ActionKind = "bootman"
+	KindDisable   ActionKind = "disable" // a node in PLC
+	KindEnable    ActionKind = "enable"  // a node in PLC gets its boot state back
+	KindPenalty   ActionKind = "penalty"
+	KindNotice    ActionKind = "notice"
+	KindTicket    ActionKind = "ticket"
+	KindFlag      ActionKind = "flag"
+	KindGuard     ActionKind = "guard"
+	KindBelieve   ActionKind = "believe"
+	KindOrder     ActionKind = "order"     // of an operator to the whole fleet
+	KindReconcile ActionKind = "reconcile" // what was left over is put right
+	KindSkip      ActionKind = "skip"      // looked at, and not acted on
 )
 
 // Outcomes of an action.
@@ -15,40 +37,162 @@ const (
 	Sent      = "sent"  // given to the device or the mail server, not verified
 	Asked     = "asked" // people were asked to do it
 	Refused   = "refused"
-	Failed    = "failed"
+	Failed    = "failed"    // surely not done
 	Ambiguous = "ambiguous" // it may have happened; never blindly repeated
 	Skipped   = "skipped"   // looked at, and not acted on
 )
 
 // Action is one line of the ledger: something Monitor did to the world, or chose not to do.
 type Action struct {
-	Key      string    `json:"key"` // <workflow id>/<run>/<rung>: one effect, once
-	Kind     string    `json:"kind"`
-	Issue    string    `json:"issue"`
-	Node     string    `json:"node"`
-	Site     string    `json:"site"`
-	PCU      int       `json:"pcu"`
-	Reason   string    `json:"reason"`
-	At       time.Time `json:"at"`
-	Outcome  string    `json:"outcome"` // empty: intended, and not known to have happened
-	Detail   string    `json:"detail"`
-	Finished time.Time `json:"finished,omitzero"`
+	Key       string          `json:"key"` // <workflow id>/<run>/<rung>: one effect, once
+	Kind      ActionKind      `json:"kind"`
+	Issue     string          `json:"issue"`
+	RunID     string          `json:"run_id,omitempty"`
+	Node      string          `json:"node"`
+	Site      string          `json:"site"`
+	PCU       int             `json:"pcu"`
+	Reason    string          `json:"reason"`
+	Data      json.RawMessage `json:"data,omitempty"` // what the effect needs to be finished or undone, by kind
+	At        time.Time       `json:"at"`
+	Committed time.Time       `json:"committed,omitzero"` // from here on it may have happened; zero: surely not yet
+	Outcome   string          `json:"outcome"`            // empty: intended, and not known to have ended
+	Detail    string          `json:"detail"`
+	Finished  time.Time       `json:"finished,omitzero"`
+	Times     int             `json:"times"` // a skip that repeats is one line
 }
 
-const actionSQL = `select key, kind, issue, node, site, pcu, reason, at, outcome, detail, coalesce(finished,` + epoch + `) finished from action `
+// Begun reports whether the effect may have happened, or did.
+func (a Action) Begun() bool { return !a.Committed.IsZero() }
 
-// Intent writes down what is about to be done. When the key is there already it changes nothing and returns what stands there.
-func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
-	if a.Key == "" {
-		return a, false, errors.New("ledger: an action needs a key")
+const actionSQL = `select key, kind, issue, run_id, node, site, pcu, reason, data, at, coalesce(committed,` + epoch + `) committed, outcome, detail,
+	coalesce(finished,` + epoch + `) finished, times from action `
+
+// Budget is how often a kind of action may be done since a time. It is counted and reserved in one transaction with the intent.
+type Budget struct {
+	Kind        ActionKind
+	Since       time.Time
+	Fleet, Site int // most of them; 0: none
+}
+
+// Over says that a budget is spent.
+type Over struct {
+	Kind  ActionKind
+	Where string // "fleet" or "site"
+	Limit int
+	Free  time.Time // when the oldest of them leaves the time that is counted
+}
+
+// reserved is how long an intent that was neither committed nor ended counts: its worker may still be about to act.
+const reserved = `'15 minutes'::interval`
+
+// spent is what counts against a budget or a window: what may have happened, and what is about to.
+const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped') or outcome = '' and committed is null and at > now() - ` + reserved + `)`
+
+// Plan is an intent with what it takes: all of it is written, or nothing.
+type Plan struct {
+	Action
+	Claims []Claim
+	Budget *Budget
+}
+
+// Begin writes down what is about to be done, what it will hold, and its share of the budget, in one transaction. When the key is
+// there already it changes nothing and returns what stands there; when the budget is spent it writes nothing and says so.
+func (s *Store) Begin(ctx context.Context, p Plan) (a Action, existed bool, over *Over, err error) {
+	if p.Key == "" {
+		return a, false, nil, errors.New("ledger: an action needs a key")
 	}
-	tag, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason) values ($1,$2,$3,$4,$5,$6,$7) on conflict (key) do nothing`,
-		a.Key, a.Kind, a.Issue, a.Node, a.Site, a.PCU, a.Reason)
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if p.Budget != nil {
+			if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, budgetLock); err != nil {
+				return err
+			}
+		}
+		tag, err := tx.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data) values ($1,$2,$3,$4,$5,$6,$7,$8,$9) on conflict (key) do nothing`,
+			p.Key, p.Kind, p.Issue, p.RunID, p.Node, p.Site, p.PCU, p.Reason, p.Data)
+		if err != nil {
+			return err
+		}
+		if existed = tag.RowsAffected() == 0; existed {
+			return nil
+		}
+		if over, err = overBudget(ctx, tx, p); err != nil {
+			return err
+		}
+		if over != nil {
+			return errOver
+		}
+		for _, c := range p.Claims {
+			if err := takeClaim(ctx, tx, c, p.Action); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errOver) {
+		return a, false, over, nil
+	}
 	if err != nil {
-		return a, false, fmt.Errorf("ledger: %w", err)
+		return a, false, nil, fmt.Errorf("ledger %s: %w", p.Key, err)
 	}
-	stored, err := s.Action(ctx, a.Key)
-	return stored, tag.RowsAffected() == 0, err
+	a, err = s.Action(ctx, p.Key)
+	return a, existed, nil, err
+}
+
+// budgetLock is the advisory lock under which budgets are counted and reserved.
+const budgetLock = 0x4d4f4e00
+
+var errOver = errors.New("over budget")
+
+// overBudget counts with the intent that was just written, so that what is over is more than the limit.
+func overBudget(ctx context.Context, tx pgx.Tx, p Plan) (*Over, error) {
+	if p.Budget == nil {
+		return nil, nil
+	}
+	for _, b := range []struct {
+		where, site string
+		limit       int
+	}{{"fleet", "", p.Budget.Fleet}, {"site", p.Site, p.Budget.Site}} {
+		var count int
+		var oldest *time.Time
+		err := tx.QueryRow(ctx, `select count(*), min(at) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3 and `+spent,
+			p.Budget.Kind, b.site, p.Budget.Since).Scan(&count, &oldest)
+		if err != nil {
+			return nil, err
+		}
+		if count > b.limit {
+			return &Over{Kind: p.Budget.Kind, Where: b.where, Limit: b.limit, Free: *oldest}, nil
+		}
+	}
+	return nil, nil
+}
+
+// Commit marks the point of no return, directly before the effect. Only the one to whom it answers true may go on: an action is
+// committed once, and one that has ended never.
+func (s *Store) Commit(ctx context.Context, key string) (bool, error) {
+	tag, err := s.pool.Exec(ctx, `update action set committed = now() where key = $1 and committed is null and outcome = ''`, key)
+	if err != nil {
+		return false, fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Intent is Begin for an effect that takes no claim and no budget.
+func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
+	stored, existed, _, err := s.Begin(ctx, Plan{Action: a})
+	return stored, existed, err
+}
+
+// Skip writes down that something was looked at and not acted on, and why. The key names the occasion; when it comes again with the same
+// reason the line only counts up.
+func (s *Store) Skip(ctx context.Context, a Action) error {
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome, detail, finished)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,'skipped',$8,now())
+		on conflict (key) do update set times = action.times + 1, finished = now(), reason = excluded.reason, detail = excluded.detail
+		where action.outcome = 'skipped'`, a.Key, KindSkip, a.Issue, a.RunID, a.Node, a.Site, a.PCU, a.Reason, a.Data)
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", a.Key, err)
+	}
+	return nil
 }
 
 // Action reads one line of the ledger.
@@ -58,29 +202,52 @@ func (s *Store) Action(ctx context.Context, key string) (Action, error) {
 
 // Outcome writes down how an intended action ended. Only an ambiguous outcome may be replaced by a later, better one.
 func (s *Store) Outcome(ctx context.Context, key, outcome, detail string) error {
-	tag, err := s.pool.Exec(ctx, `update action set outcome = $2, finished = now(),
-		detail = case when outcome = 'ambiguous' then detail || '; then ' || $3 else $3 end
-		where key = $1 and outcome in ('', 'ambiguous')`, key, outcome, detail)
-	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
-	}
-	if tag.RowsAffected() == 0 {
-		stored, err := s.Action(ctx, key)
+	return s.Settle(ctx, key, outcome, detail, nil)
+}
+
+// Settle is Outcome, and in the same transaction releases claims that the action has taken: all of the kinds given.
+func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release []ClaimKind) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update action set outcome = $2, finished = now(),
+			committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed, now()) else committed end,
+			detail = case when outcome = 'ambiguous' and detail <> $3 then detail || '; then ' || $3 else $3 end
+			where key = $1 and outcome in ('', 'ambiguous')`, key, outcome, detail)
 		if err != nil {
 			return err
 		}
-		if stored.Outcome != outcome {
-			return fmt.Errorf("ledger: %s already ended as %s, it cannot become %s", key, stored.Outcome, outcome)
+		if tag.RowsAffected() == 0 {
+			var stored string
+			if err := tx.QueryRow(ctx, `select outcome from action where key = $1`, key).Scan(&stored); err != nil {
+				if errors.Is(err, pgx.ErrNoRows) {
+					err = ErrNotFound
+				}
+				return err
+			}
+			if stored != outcome {
+				return fmt.Errorf("it already ended as %s, it cannot become %s", stored, outcome)
+			}
 		}
+		for _, kind := range release {
+			if _, err := tx.Exec(ctx, `update claim set released = now(), how = $3 where key = $1 and kind = $2 and released is null`, key, kind, detail); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", key, err)
 	}
 	return nil
 }
 
 // ActionFilter chooses actions; empty fields choose all.
 type ActionFilter struct {
-	Kind, Issue, Node, Site string
-	Since                   time.Time
-	Limit                   int // 0: 100
+	Kind                ActionKind
+	Issue, Run          string
+	Node, Site, Outcome string
+	Since               time.Time
+	Unfinished          bool // intended and not known to have ended
+	Limit               int  // 0: 100
 }
 
 // Actions reads the ledger, newest first.
@@ -89,176 +256,22 @@ func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
 		f.Limit = 100
 	}
 	return many[Action](ctx, s, "ledger", actionSQL+`where ($1 = '' or kind = $1) and ($2 = '' or issue = $2) and ($3 = '' or node = $3) and ($4 = '' or site = $4)
-		and at >= $5 order by id desc limit $6`, f.Kind, f.Issue, f.Node, f.Site, f.Since, f.Limit)
+		and at >= $5 and ($7 = '' or run_id = $7) and ($8 = '' or outcome = $8) and (not $9 or outcome = '') order by id desc limit $6`,
+		f.Kind, f.Issue, f.Node, f.Site, f.Since, f.Limit, f.Run, f.Outcome, f.Unfinished)
 }
 
-// CountActions counts what was really done of a kind since a time, at one site or (site empty) in the fleet.
-func (s *Store) CountActions(ctx context.Context, kind, site string, since time.Time) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `select count(*) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3 and outcome in ('', 'done', 'sent', 'ambiguous')`, kind, site, since).Scan(&n)
+// CountActions counts what was, or may have been, done of a kind since a time, at one site or (site empty) in the fleet.
+func (s *Store) CountActions(ctx context.Context, kind ActionKind, site string, since time.Time) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `select count(*) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3 and `+spent, kind, site, since).Scan(&n)
 	return n, err
 }
 
-// Issue is what the command line and the pages show of an issue.
-type Issue struct {
-	ID      string    `json:"id"`
-	RunID   string    `json:"run_id"`
-	Type    string    `json:"type"`
-	Target  string    `json:"target"`
-	Node    string    `json:"node"`
-	Site    string    `json:"site"`
-	PCU     int       `json:"pcu"`
-	Status  string    `json:"status"`
-	Rung    string    `json:"rung"`
-	Level   int       `json:"level"`
-	Opened  time.Time `json:"opened"`
-	Closed  time.Time `json:"closed,omitzero"`
-	Next    string    `json:"next"`
-	NextAt  time.Time `json:"next_at,omitzero"`
-	Outcome string    `json:"outcome"`
-	Cause   string    `json:"cause"`
-}
-
-const issueSQL = `select id, run_id, type, target, node, site, pcu, status, rung, level, opened, coalesce(closed,` + epoch + `) closed, next,
-	coalesce(next_at,` + epoch + `) next_at, outcome, cause from issue `
-
-// UpdateIssue writes where an issue stands.
-func (s *Store) UpdateIssue(ctx context.Context, i Issue) error {
-	_, err := s.pool.Exec(ctx, `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, closed, next, next_at, outcome, cause)
-		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
-		on conflict (id) do update set run_id=$2, status=$8, rung=$9, level=$10, opened=$11, closed=$12, next=$13, next_at=$14, outcome=$15, cause=$16, site=$6, pcu=$7`,
-		i.ID, i.RunID, i.Type, i.Target, i.Node, i.Site, i.PCU, i.Status, i.Rung, i.Level, i.Opened, orNull(i.Closed), i.Next, orNull(i.NextAt), i.Outcome, i.Cause)
+// PowerCycles are the times at which a node was, or may have been, power-cycled since a time.
+func (s *Store) PowerCycles(ctx context.Context, node string, since time.Time) ([]time.Time, error) {
+	rows, err := s.pool.Query(ctx, `select committed from action where node = $1 and kind in ('reboot', 'reinstall') and committed >= $2
+		and outcome not in ('failed', 'refused', 'skipped') order by committed`, node, since)
 	if err != nil {
-		return fmt.Errorf("issue %s: %w", i.ID, err)
+		return nil, fmt.Errorf("power cycles of %s: %w", node, err)
 	}
-	return nil
-}
-
-// Issue reads one issue.
-func (s *Store) Issue(ctx context.Context, id string) (Issue, error) {
-	return one[Issue](ctx, s, "issue "+id, issueSQL+`where id = $1`, id)
-}
-
-// IssueFilter chooses issues; empty fields choose all.
-type IssueFilter struct {
-	Status, Type, Site, Node string
-	Open                     bool // not closed
-	Limit                    int  // 0: 1,000
-}
-
-// Issues reads issues, the open ones and the latest first.
-func (s *Store) Issues(ctx context.Context, f IssueFilter) ([]Issue, error) {
-	if f.Limit == 0 {
-		f.Limit = 1000
-	}
-	return many[Issue](ctx, s, "issues", issueSQL+`where ($1 = '' or status = $1) and ($2 = '' or type = $2) and ($3 = '' or site = $3) and ($4 = '' or node = $4)
-		and (not $5 or status <> 'closed') order by (status = 'closed'), opened desc limit $6`, f.Status, f.Type, f.Site, f.Node, f.Open, f.Limit)
-}
-
-// Entry is a line of the blacklist; a downtime is one with a start and an end.
-type Entry struct {
-	Kind     string    `json:"kind"` // node or site
-	Target   string    `json:"target"`
-	Starts   time.Time `json:"starts"`
-	Until    time.Time `json:"until,omitzero"` // zero: never ends
-	Owner    string    `json:"owner"`
-	Reason   string    `json:"reason"`
-	Downtime bool      `json:"downtime"`
-}
-
-const entrySQL = `select kind, target, starts, coalesce(until,` + epoch + `) until, owner, reason, downtime from blacklist `
-
-// Blacklisted says whether a node or its site is on the blacklist now.
-func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Time) (Entry, bool, error) {
-	list, err := many[Entry](ctx, s, "blacklist", entrySQL+`where ((kind = 'node' and target = $1) or (kind = 'site' and target = $2))
-		and starts <= $3 and (until is null or until > $3) order by until desc nulls first limit 1`, node, site, now)
-	if err != nil || len(list) == 0 {
-		return Entry{}, false, err
-	}
-	return list[0], true, nil
-}
-
-// AddBlacklist adds an entry.
-func (s *Store) AddBlacklist(ctx context.Context, e Entry) error {
-	if (e.Kind != "node" && e.Kind != "site") || e.Target == "" {
-		return fmt.Errorf("blacklist: name a node or a site, not %s %q", e.Kind, e.Target)
-	}
-	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime) values ($1,$2,$3,$4,$5,$6,$7)`,
-		e.Kind, e.Target, e.Starts, orNull(e.Until), e.Owner, e.Reason, e.Downtime)
-	return err
-}
-
-// RemoveBlacklist removes all entries of one target.
-func (s *Store) RemoveBlacklist(ctx context.Context, kind, target string) error {
-	tag, err := s.pool.Exec(ctx, `delete from blacklist where kind = $1 and target = $2`, kind, target)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = fmt.Errorf("blacklist %s %s: %w", kind, target, ErrNotFound)
-	}
-	return err
-}
-
-// Blacklist reads all entries.
-func (s *Store) Blacklist(ctx context.Context) ([]Entry, error) {
-	return many[Entry](ctx, s, "blacklist", entrySQL+`order by kind, target, starts`)
-}
-
-// LastNotice says when a notice of a kind about a target last went out; the zero time: never.
-func (s *Store) LastNotice(ctx context.Context, kind, target string) (time.Time, error) {
-	var t *time.Time
-	if err := s.pool.QueryRow(ctx, `select max(at) from notice where kind = $1 and target = $2`, kind, target).Scan(&t); err != nil || t == nil {
-		return time.Time{}, err
-	}
-	return *t, nil
-}
-
-// Notice is a message that went out about a target.
-type Notice struct {
-	Kind, Target, Site, MessageID string
-	Recipients                    []string
-	At                            time.Time
-}
-
-// RecordNotice keeps a notice, once for each message and target.
-func (s *Store) RecordNotice(ctx context.Context, n Notice) error {
-	if n.Recipients == nil {
-		n.Recipients = []string{}
-	}
-	_, err := s.pool.Exec(ctx, `insert into notice (kind, target, site, message_id, recipients, at) values ($1,$2,$3,$4,$5,$6) on conflict do nothing`,
-		n.Kind, n.Target, n.Site, n.MessageID, n.Recipients, n.At)
-	return err
-}
-
-// ErrBusy says that another worker holds the PCU.
-var ErrBusy = errors.New("another operation on this PCU is under way")
-
-// pcuLocks is the class of the advisory locks of PCUs.
-const pcuLocks = 0x504355
-
-// mostLocks bounds the PCUs that one process holds at once. Each takes a connection, of which Postgres has 100 by default.
-const mostLocks = 40
-
-// LockPCU waits until no other worker operates the PCU, at most as long as the context allows. The lock dies with the
-// connection, so a worker that dies leaves none behind.
-func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error) {
-	select {
-	case s.locks <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
-	}
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
-	if err != nil {
-		<-s.locks
-		return nil, err
-	}
-	end := func() {
-		_ = conn.Close(context.WithoutCancel(ctx))
-		<-s.locks
-	}
-	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id); err != nil {
-		end()
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
-		}
-		return nil, err
-	}
-	return end, nil
+	return pgx.CollectRows(rows, pgx.RowTo[time.Time])
 }

@@ -128,7 +128,7 @@ func TestStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.Online, Changed: time.Now()}, Reason: "answers again"}
+		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.StatusOnline, Changed: time.Now()}, Reason: "answers again"}
 		if err := s.SaveChanges(ctx, []Change{change}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestStore(t *testing.T) {
 		if err != nil || len(h) != 2 || h[0].Became != "online" || h[0].Reason != "answers again" {
 			t.Errorf("history is %+v, %v", h, err)
 		}
-		if n, _ := s.Node(ctx, host); n.Record.Status != policy.Online {
+		if n, _ := s.Node(ctx, host); n.Record.Status != policy.StatusOnline {
 			t.Errorf("status is %+v", n.Record)
 		}
 	})
@@ -193,7 +193,7 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("a blacklist entry ends by itself", func(t *testing.T) {
 		now := time.Now()
-		if err := s.AddBlacklist(ctx, Entry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
+		if err := s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
 			t.Fatal(err)
 		}
 		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {

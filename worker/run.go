@@ -87,7 +87,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	return err
 }
 
-func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, tc client.Client, log *slog.Logger) (*activities.Activities, error) {
+func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, tc client.Client, log *slog.Logger) (*activities.Activities, error) {
 	api, err := connect.PLC(cfg.PLC)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func newActivities(cfg *config.Config, numbers policy.Numbers, db *store.Store, 
 	p := cfg.Probe
 	known := activities.HostKeys{Store: db, PLC: api}
 	return &activities.Activities{
-		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Numbers: numbers, Log: log,
+		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Policy: numbers, Log: log,
 		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
 			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping,
 			HostKeys: &probe.HostKeys{MayChange: func(ctx context.Context, host string, key ssh.PublicKey) bool {

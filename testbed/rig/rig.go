@@ -244,7 +244,7 @@ func (r *Rig) firstSweep(ctx context.Context) error {
 			return err
 		}
 		for _, n := range nodes {
-			if !n.Record.Status.Fine() {
+			if !n.Record.Status.Healthy() {
 				return fmt.Errorf("%s is %q", n.Hostname, n.Record.Status)
 			}
 		}

@@ -254,7 +254,7 @@ func (t *teller) ledger(ctx context.Context) ([]line, error) {
 		if a.Kind == "penalty" && a.Reason != "" {
 			text = a.Site + ": " + a.Reason
 		}
-		lines = append(lines, line{a.Finished, a.Kind, text, hue})
+		lines = append(lines, line{a.Finished, string(a.Kind), text, hue})
 	}
 	t.seen = newest
 	return lines, nil

@@ -189,7 +189,7 @@ func (s *stage) actsAre(ctx context.Context, node string, want ...string) error 
 	list, err := s.acts(ctx, node)
 	var got []string
 	for _, a := range list {
-		got = append([]string{a.Kind + " " + a.Outcome}, got...) // the ledger gives the newest first
+		got = append([]string{string(a.Kind) + " " + a.Outcome}, got...) // the ledger gives the newest first
 	}
 	if err == nil && strings.Join(got, ", ") != strings.Join(want, ", ") {
 		err = fmt.Errorf("the ledger of %s says %q, want %q", node, got, want)
@@ -310,7 +310,7 @@ func recoversAlone(ctx context.Context, s *stage) error {
 	seen := func(want bool) func() (bool, error) {
 		return func() (bool, error) {
 			n, err := s.Store.Node(ctx, node)
-			return n.Record.Status.Fine() == want, err
+			return n.Record.Status.Healthy() == want, err
 		}
 	}
 	if err := s.until(ctx, node+" is seen offline", 3, seen(false)); err != nil {
@@ -379,7 +379,7 @@ func (s *stage) command(ctx context.Context, id, name, reason string) error {
 
 func leftAlone(ctx context.Context, s *stage) error {
 	node, exempt := host("warsaw", 1), host("cornell", 1)
-	err := s.Store.AddBlacklist(ctx, store.Entry{Kind: "node", Target: node, Reason: "waits for a new board", Owner: "smoke"})
+	err := s.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: node, Reason: "waits for a new board", Owner: "smoke"})
 	if err != nil {
 		return err
 	}
@@ -404,7 +404,7 @@ func leftAlone(ctx context.Context, s *stage) error {
 	var all []error
 	for _, h := range []string{node, exempt} {
 		n, err := s.Store.Node(ctx, h)
-		if err == nil && n.Record.Status.Fine() {
+		if err == nil && n.Record.Status.Healthy() {
 			err = fmt.Errorf("%s was not looked at: it is %s", h, n.Record.Status)
 		}
 		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))

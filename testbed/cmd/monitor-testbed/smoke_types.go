@@ -44,7 +44,7 @@ func (s *stage) believed(ctx context.Context, nodes ...string) error {
 	for _, node := range nodes {
 		err := s.until(ctx, node+" is seen down", 20, func() (bool, error) {
 			n, err := s.Store.Node(ctx, node)
-			return !n.Record.Status.Fine(), err
+			return !n.Record.Status.Healthy(), err
 		})
 		if err != nil {
 			return err

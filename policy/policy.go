@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Numbers are every threshold of Monitor. Durations are real time, already scaled by the length of a policy day.
-type Numbers struct {
+// Policy are every threshold of Monitor. Durations are real time, already scaled by the length of a policy day.
+type Policy struct {
 	Day time.Duration // a policy day: 24 h in life, seconds in a demo
 
 	// Hysteresis of nodes.
@@ -81,12 +81,12 @@ type Kernels struct {
 }
 
 // Hour is a policy hour.
-func (n Numbers) Hour() time.Duration { return n.Day / 24 }
+func (n Policy) Hour() time.Duration { return n.Day / 24 }
 
 // Defaults are the numbers of the original PlanetLab policy, for a policy day of the given length.
-func Defaults(day time.Duration) Numbers {
+func Defaults(day time.Duration) Policy {
 	d := func(days float64) time.Duration { return time.Duration(days * float64(day)) }
-	return Numbers{
+	return Policy{
 		Day:          day,
 		OnlineToGood: d(0.5), OfflineToDown: d(2), FailbootToDown: d(30), SafebootToFailboot: d(60), DisabledToDown: d(60),
 		DisabledRecent: d(60), GoodUptime: d(1),
@@ -112,7 +112,7 @@ func Defaults(day time.Duration) Numbers {
 }
 
 // Validate says which number cannot be, by its name, or nil.
-func (n Numbers) Validate() error {
+func (n Policy) Validate() error {
 	type number struct {
 		name string
 		d    time.Duration
@@ -173,7 +173,7 @@ func (k Kernels) validate() error {
 }
 
 // Days writes a duration in policy days, as "2 d" or "0.25 d".
-func (n Numbers) Days(d time.Duration) string {
+func (n Policy) Days(d time.Duration) string {
 	s := strconv.FormatFloat(float64(d)/float64(n.Day), 'f', 2, 64)
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".") + " d"
 }

@@ -36,24 +36,24 @@ func TestTheDefaultsAreTheNumbersOfTheOriginalPolicy(t *testing.T) {
 }
 
 func TestANumberThatCannotBeIsNamed(t *testing.T) {
-	for want, spoil := range map[string]func(*Numbers){
-		"policy.day must be above zero, not 0s":                          func(n *Numbers) { n.Day = 0 },
-		"policy.offline_to_down must be above zero, not -1s":             func(n *Numbers) { n.OfflineToDown = -time.Second },
-		"policy.trouble_after must be above zero":                        func(n *Numbers) { n.TroubleAfter = 0 },
-		"policy.reboot_window must be above zero":                        func(n *Numbers) { n.RebootWindow = 0 },
-		"policy.healthy_delay must not be negative":                      func(n *Numbers) { n.HealthyDelay = -1 },
-		"policy.group_wait must not be negative":                         func(n *Numbers) { n.GroupWait = -1 },
-		"policy.notice_every.down must not be negative":                  func(n *Numbers) { n.NoticeEvery = map[string]time.Duration{"down": -1} },
-		"policy.site_min_up must be at least 1, not 0":                   func(n *Numbers) { n.SiteMinUp = 0 },
-		"policy.site_outage_nodes must be at least 2, not 1":             func(n *Numbers) { n.SiteOutageNodes = 1 },
-		"policy.max_reboots must be at least 1, not 0":                   func(n *Numbers) { n.MaxReboots = 0 },
-		"policy.guard.share must lie above 0 and be at most 1, not 0":    func(n *Numbers) { n.Guard.Share = 0 },
-		"policy.guard.share must lie above 0 and be at most 1, not 1.01": func(n *Numbers) { n.Guard.Share = 1.01 },
-		"policy.guard.at_least must be at least 1, not 0":                func(n *Numbers) { n.Guard.AtLeast = 0 },
-		"policy.people_step (1h0m0s) must not be shorter":                func(n *Numbers) { n.PeopleStep = time.Hour },
-		"policy.kernels.old_bootcd: error parsing regexp":                func(n *Numbers) { n.Kernels.OldBootCD = []string{"("} },
-		"policy.kernels.old_prod: error parsing regexp":                  func(n *Numbers) { n.Kernels.OldProd = []string{"a", "["} },
-		"policy.kernels.current: error parsing regexp":                   func(n *Numbers) { n.Kernels.Current = []string{"*"} },
+	for want, spoil := range map[string]func(*Policy){
+		"policy.day must be above zero, not 0s":                          func(n *Policy) { n.Day = 0 },
+		"policy.offline_to_down must be above zero, not -1s":             func(n *Policy) { n.OfflineToDown = -time.Second },
+		"policy.trouble_after must be above zero":                        func(n *Policy) { n.TroubleAfter = 0 },
+		"policy.reboot_window must be above zero":                        func(n *Policy) { n.RebootWindow = 0 },
+		"policy.healthy_delay must not be negative":                      func(n *Policy) { n.HealthyDelay = -1 },
+		"policy.group_wait must not be negative":                         func(n *Policy) { n.GroupWait = -1 },
+		"policy.notice_every.down must not be negative":                  func(n *Policy) { n.NoticeEvery = map[string]time.Duration{"down": -1} },
+		"policy.site_min_up must be at least 1, not 0":                   func(n *Policy) { n.SiteMinUp = 0 },
+		"policy.site_outage_nodes must be at least 2, not 1":             func(n *Policy) { n.SiteOutageNodes = 1 },
+		"policy.max_reboots must be at least 1, not 0":                   func(n *Policy) { n.MaxReboots = 0 },
+		"policy.guard.share must lie above 0 and be at most 1, not 0":    func(n *Policy) { n.Guard.Share = 0 },
+		"policy.guard.share must lie above 0 and be at most 1, not 1.01": func(n *Policy) { n.Guard.Share = 1.01 },
+		"policy.guard.at_least must be at least 1, not 0":                func(n *Policy) { n.Guard.AtLeast = 0 },
+		"policy.people_step (1h0m0s) must not be shorter":                func(n *Policy) { n.PeopleStep = time.Hour },
+		"policy.kernels.old_bootcd: error parsing regexp":                func(n *Policy) { n.Kernels.OldBootCD = []string{"("} },
+		"policy.kernels.old_prod: error parsing regexp":                  func(n *Policy) { n.Kernels.OldProd = []string{"a", "["} },
+		"policy.kernels.current: error parsing regexp":                   func(n *Policy) { n.Kernels.Current = []string{"*"} },
 	} {
 		n := Defaults(day)
 		spoil(&n)

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// BlacklistEntry is a line of the blacklist; a downtime is one with a start and an end.
+type BlacklistEntry struct {
+	Kind     string    `json:"kind"` // node or site
+	Target   string    `json:"target"`
+	Starts   time.Time `json:"starts"`
+	Until    time.Time `json:"until,omitzero"` // zero: never ends
+	Owner    string    `json:"owner"`
+	Reason   string    `json:"reason"`
+	Downtime bool      `json:"downtime"`
+}
+
+const blacklistSQL = `select kind, target, starts, coalesce(until,` + epoch + `) until, owner, reason, downtime from blacklist `
+
+// Blacklisted says whether a node or its site is on the blacklist now.
+func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Time) (BlacklistEntry, bool, error) {
+	list, err := many[BlacklistEntry](ctx, s, "blacklist", blacklistSQL+`where ((kind = 'node' and target = $1) or (kind = 'site' and target = $2))
+		and starts <= $3 and (until is null or until > $3) order by until desc nulls first limit 1`, node, site, now)
+	if err != nil || len(list) == 0 {
+		return BlacklistEntry{}, false, err
+	}
+	return list[0], true, nil
+}
+
+// AddBlacklist adds an entry.
+func (s *Store) AddBlacklist(ctx context.Context, e BlacklistEntry) error {
+	if (e.Kind != "node" && e.Kind != "site") || e.Target == "" {
+		return fmt.Errorf("blacklist: name a node or a site, not %s %q", e.Kind, e.Target)
+	}
+	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime) values ($1,$2,$3,$4,$5,$6,$7)`,
+		e.Kind, e.Target, e.Starts, orNull(e.Until), e.Owner, e.Reason, e.Downtime)
+	return err
+}
+
+// RemoveBlacklist removes all entries of one target.
+func (s *Store) RemoveBlacklist(ctx context.Context, kind, target string) error {
+	tag, err := s.pool.Exec(ctx, `delete from blacklist where kind = $1 and target = $2`, kind, target)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = fmt.Errorf("blacklist %s %s: %w", kind, target, ErrNotFound)
+	}
+	return err
+}
+
+// Blacklist reads all entries.
+func (s *Store) Blacklist(ctx context.Context) ([]BlacklistEntry, error) {
+	return many[BlacklistEntry](ctx, s, "blacklist", blacklistSQL+`order by kind, target, starts`)
+}
