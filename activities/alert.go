@@ -6,6 +6,8 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/planetlab/monitor/issue"
 )
 
 // Alert is what somebody else's watch says of a target: Firing opens an issue as a sweep would, else it is cleared.
@@ -34,7 +36,8 @@ func ignored(why string) AlertAnswer { return AlertAnswer{AlertIgnored, why} }
 // TakeAlert opens or clears the issue of an alert and says why if it does neither. An issue looks for itself before it acts,
 // so that a false alarm costs one look. An error is worth another try.
 func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, error) {
-	input := InputFor(in.Type, in.Target)
+	typ, _ := issue.Lookup(in.Type)
+	input := typ.Input(in.Target)
 	ref, _, _, err := a.find(ctx, Ref{ID: in.Type + "/" + in.Target, Type: in.Type, Node: input.Node, PCU: input.PCU, Site: input.Site})
 	var unknown *temporal.ApplicationError
 	if errors.As(err, &unknown) && unknown.Type() == ErrNoSuchTarget {
@@ -44,7 +47,7 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 		return AlertAnswer{}, err
 	}
 	if !in.Firing {
-		err := a.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalCleared, nil)
+		err := a.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalRecovered, nil)
 		var none *serviceerror.NotFound
 		if errors.As(err, &none) {
 			return ignored(ref.ID + " is not open"), nil

@@ -97,6 +97,16 @@ func (a *Activities) gateLease(ctx context.Context, _ Ref, _ sight, f *policy.Ga
 	return err
 }
 
+// lease is how fresh what was seen is.
+func (a *Activities) lease(ctx context.Context) (policy.Lease, error) {
+	l := policy.Lease{Believed: a.now(), Every: a.SweepEvery}
+	held, err := a.guarded(ctx)
+	if err == nil && !held.Do {
+		l.Doubt = held.Reason
+	}
+	return l, err
+}
+
 func (a *Activities) gateCover(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) (err error) {
 	f.CoveredBy, err = a.coveredBy(ctx, ref)
 	return err
@@ -135,7 +145,7 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 	}
 	f.NodeExemptUntil = n.ExemptUntil
 	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: n.Record.Changed}
-	if f.Act != policy.ActReboot && f.Act != policy.ActReinstall && f.Act != policy.ActRepair {
+	if f.Act == policy.ActOpen || f.Act == policy.ActNotify || f.Act == policy.ActPenalize {
 		return nil
 	}
 	if f.Node.FirewallIssue, err = a.openID(ctx, issue.Firewall, ref.Node); err != nil {
@@ -149,7 +159,7 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 		a.Log.Warn("PLC cannot be asked about a node", "node", ref.Node, "error", err)
 	default:
 		f.Node.AskedPLC, f.Node.BootState, f.Node.LastContact = true, fresh.BootState, fresh.LastContact
-		f.Node.LastBoot = lastBoot(fresh)
+		f.Node.LastBoot, f.Node.Pressed = later(fresh.LastBoot, fresh.LastDownload), fresh.LastPCUReboot
 	}
 	return nil
 }
@@ -196,11 +206,7 @@ func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy
 		if f.Cycles, err = a.Store.PowerCycles(ctx, ref.Node, a.now().Add(-a.Policy.RebootWindow)); err != nil {
 			return err
 		}
-		fresh, err := a.Store.Node(ctx, ref.Node)
-		if err != nil {
-			return err
-		}
-		if pressed := pressedButton(fresh); !pressed.IsZero() && !near(pressed, f.Cycles, a.Policy.BootGrace) { // by somebody, at PLC
+		if pressed := f.Node.Pressed; !pressed.IsZero() && !near(pressed, f.Cycles, a.Policy.BootGrace) {
 			f.Cycles = append(f.Cycles, pressed)
 		}
 	}
@@ -210,6 +216,13 @@ func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy
 	}
 	f.Spent.Site, err = a.Store.CountActions(ctx, kind, ref.Site, since)
 	return err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func near(t time.Time, list []time.Time, within time.Duration) bool {
@@ -223,9 +236,9 @@ func near(t time.Time, list []time.Time, within time.Duration) bool {
 
 func budgetKind(act policy.Act) (store.ActionKind, bool) {
 	switch act {
-	case policy.ActReboot:
+	case policy.ActReboot, policy.ActRestart:
 		return store.KindReboot, true
-	case policy.ActReinstall:
+	case policy.ActReinstall, policy.ActWipe:
 		return store.KindReinstall, true
 	case policy.ActPenalize:
 		return store.KindPenalty, true

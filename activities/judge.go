@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -26,7 +27,7 @@ type judgement struct {
 
 // Judge turns what a sweep saw into statuses, asks the fleet guard, then opens and clears issues.
 func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
-	defer beat(ctx)()
+	defer heartbeat(ctx)()
 	now := a.now()
 	var res SweepResult
 	j := judgement{
@@ -102,7 +103,7 @@ func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j
 			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
 			Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
 		}
-		_, facts.Finding.Locked = facts.Symptoms[NodeConfigType]
+		_, facts.Finding.Locked = facts.Symptoms[issue.NodeConfig]
 		j.nodes[n.Hostname] = facts
 		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Policy, facts, now)...)
 		if record.Status.Healthy() {
@@ -193,13 +194,13 @@ func (a *Activities) openAndClear(ctx context.Context, plan Plan, j judgement, n
 	isOpen, overdue := map[string]bool{}, map[string]bool{}
 	for _, i := range open {
 		isOpen[i.ID], overdue[i.ID] = true, a.overdue(i, now)
-		if !j.mended(i) || i.Next == Recovering && !overdue[i.ID] {
+		if !j.mended(i) || i.Next == issue.Recovering && !overdue[i.ID] {
 			continue
 		}
 		var none *serviceerror.NotFound
-		switch err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalCleared, nil); {
+		switch err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalRecovered, nil); {
 		case errors.As(err, &none):
-			if err := a.bury(ctx, i); err != nil {
+			if err := a.closeOrphan(ctx, i); err != nil {
 				return err
 			}
 		case err != nil:
@@ -245,24 +246,25 @@ func (a *Activities) overdue(i store.Issue, now time.Time) bool {
 	return i.Status == "open" && !i.NextAt.IsZero() && now.Sub(i.NextAt) > max(a.Policy.Day, leastLate)
 }
 
-// bury ends an issue in the store whose workflow is gone, and what it holds of its site.
-func (a *Activities) bury(ctx context.Context, i store.Issue) error {
+// closeOrphan ends an issue in the store whose workflow is gone, with all that it holds.
+func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) error {
 	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
-	key := i.ID + "/" + i.RunID + "/gone"
-	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
+	const why = "its workflow is gone"
+	if _, err := a.releaseAll(ctx, ref, why); err != nil {
 		return err
 	}
-	i.Status, i.Closed, i.Level, i.Next, i.NextAt = "closed", a.now(), 0, "", time.Time{}
-	i.Outcome = "its workflow was terminated, and its target is good"
-	return a.Store.UpdateIssue(ctx, i)
+	if err := a.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
+		return err
+	}
+	return a.Store.CloseLost(ctx, i, why, a.now())
 }
 
 // mended says whether the sweep saw the target of an issue good.
 func (j judgement) mended(i store.Issue) bool {
 	switch i.Type {
-	case PCUDownType:
+	case issue.PCUDown:
 		return j.pcus[i.Target]
-	case SiteDownType:
+	case issue.SiteDown:
 		s := j.sites[i.Target]
 		return s != nil && s.Alive > 0
 	}
@@ -270,7 +272,8 @@ func (j judgement) mended(i store.Issue) bool {
 	if !seen {
 		return false
 	}
-	good, _ := policy.Recovered(i.Type, facts)
+	typ, _ := issue.Lookup(i.Type)
+	good, _ := typ.Recovered(issue.Facts{Node: facts})
 	return good
 }
 
@@ -280,7 +283,7 @@ func (a *Activities) oneStory(j judgement, isOpen map[string]bool, now time.Time
 	var out []policy.Verdict
 	for name, s := range j.sites {
 		v, outage, open := policy.SiteOutage(a.Policy, *s, now)
-		if dark[name] = outage || isOpen[SiteDownType+"/"+name]; open {
+		if dark[name] = outage || isOpen[issue.SiteDown+"/"+name]; open {
 			out = append(out, v)
 		}
 	}

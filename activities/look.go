@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -14,6 +15,7 @@ import (
 
 // sight is what a fresh look at the target of an issue found.
 type sight struct {
+	looked bool // the look was taken
 	good   bool
 	reason string
 	record policy.Record // as the last sweep left it
@@ -21,22 +23,17 @@ type sight struct {
 	silent []string // the nodes of a site that do not answer, and why
 }
 
-// lookAgain answers whether the target of an issue is good right now, by a fresh look.
-func (a *Activities) lookAgain(ctx context.Context, ref Ref) (good bool, reason string, err error) {
-	s, err := a.sight(ctx, ref)
-	return s.good, s.reason, err
-}
-
-func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
+// observe takes a fresh look at the target of an issue.
+func (a *Activities) observe(ctx context.Context, ref Ref) (sight, error) {
 	switch ref.Type {
-	case PCUDownType:
+	case issue.PCUDown:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if err != nil {
 			return sight{}, err
 		}
 		ok, reason, err := a.testPCU(ctx, p)
 		return sight{good: ok, reason: reason, record: p.Record}, err
-	case SiteDownType:
+	case issue.SiteDown:
 		return a.sightOfSite(ctx, ref.Site)
 	}
 	n, err := a.Store.Node(ctx, ref.Node)
@@ -45,7 +42,9 @@ func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
 	}
 	r := a.Prober.Node(ctx, probeTarget(n))
 	s := sight{record: n.Record, facts: a.facts(n, r)}
-	s.good, s.reason = policy.Recovered(ref.Type, s.facts)
+	typ, _ := issue.Lookup(ref.Type)
+	s.good, s.reason = typ.Recovered(issue.Facts{Node: s.facts})
+	s.looked = true
 	return s, nil
 }
 
@@ -91,7 +90,7 @@ func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error
 func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
 	f := a.infer(r)
 	return policy.NodeFacts{
-		Host: n.Hostname, Site: n.Site, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
+		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
 		Symptoms: policy.Symptoms(nodeLook(r), f, symptomsOf(n), r.At),
 	}
 }
@@ -135,60 +134,16 @@ func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLoo
 	}, err
 }
 
-// rung does one rung of a ladder: it looks, asks whether it may, does it, and records where the issue stands then.
-func (a *Activities) rung(ctx context.Context, in RungInput, do func(context.Context, RungInput) (RungResult, error)) (RungResult, error) {
-	res, err := a.before(ctx, &in)
-	if err == nil && res.Outcome == "" {
-		res, err = do(ctx, in)
-	}
-	if err != nil || res.Outcome == Good || res.Outcome == Gone { // the workflow has more to say about these
-		return res, err
-	}
-	return res, a.Record(ctx, in.progress(res, a.now()))
-}
-
-// before is what every rung asks first: does the target exist, is it good by now, does another issue speak for it, and may
-// it be acted on. A result with an outcome ends the rung; else the input holds what was seen.
-func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, error) {
-	if gone, err := a.gone(ctx, in.Ref); err != nil || gone {
-		return RungResult{Outcome: Gone, Reason: in.Ref.Target() + " is no longer in PLC"}, err
-	}
-	var err error
-	if in.seen, err = a.sight(ctx, in.Ref); err != nil {
-		return RungResult{}, err
-	}
-	if in.seen.good {
-		return RungResult{Outcome: Good, Reason: in.seen.reason}, nil
-	}
-	if reason, err := a.spokenFor(ctx, in.Ref); err != nil || reason != "" {
-		return RungResult{Outcome: Wait, Reason: reason}, err
-	}
-	if (in.Ref.Type == NodeDownType || in.Ref.Type == PCUMissingType) && in.seen.facts.Finding.Locked {
-		return RungResult{Outcome: Wait, Reason: "it is alive and lets nobody in, which no power command mends: " + in.seen.reason}, nil
-	}
-	if reason, err := a.inDebugMode(ctx, *in); err != nil || reason != "" {
-		return RungResult{Outcome: Wait, Reason: reason}, err
-	}
-	decision, err := a.mayAct(ctx, in.Ref)
-	if err != nil {
-		return RungResult{}, err
-	}
-	if !decision.Do {
-		res := RungResult{Outcome: Wait, Reason: decision.Reason, Until: decision.Until}
-		return res, a.skip(ctx, in.Key+"/look", in.Ref, decision.Reason)
-	}
-	return RungResult{}, nil
-}
-
+// gone reports whether PLC has the target no more.
 func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 	var gone bool
 	var err error
 	switch ref.Type {
-	case PCUDownType:
+	case issue.PCUDown:
 		var p store.PCU
 		p, err = a.Store.PCU(ctx, ref.PCUID)
 		gone = p.Gone
-	case SiteDownType:
+	case issue.SiteDown:
 		var s store.Site
 		if s, err = a.Store.Site(ctx, ref.Site); err == nil && !s.Gone {
 			var nodes []store.Node

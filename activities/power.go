@@ -112,8 +112,13 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 		Reason: fmt.Sprintf("%s since %s: %s", node.Record.Status, node.Record.Changed.UTC().Format(time.RFC3339), t.seen.reason),
 	}}
 	for _, f := range feeds {
-		data.Feeds = append(data.Feeds, store.Feed{PCUID: f.pcu.PCUID, Outlet: f.outlet})
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimOutlet, Target: outletName(f.pcu.PCUID, f.outlet), Was: "on", SetTo: "cycling"})
+		one := store.Feed{PCUID: f.pcu.PCUID, Outlet: f.outlet}
+		data.Feeds = append(data.Feeds, one)
+		text, err := json.Marshal(one)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimOutlet, Target: outletName(one.PCUID, one.Outlet), Was: "on", SetTo: "on", Data: text})
 	}
 	var err error
 	if plan.Data, err = json.Marshal(data); err != nil {
@@ -236,7 +241,9 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 	if action.Kind == store.KindReinstall {
 		act = policy.ActReinstall
 	}
-	deeds := func(p issue.Power) []issue.Deed { return []issue.Deed{{At: action.At, What: deedOf(act), How: string(p)}} }
+	deeds := func(p issue.Power) []issue.Deed {
+		return []issue.Deed{{At: action.At, What: deedOf(act), How: string(p)}}
+	}
 	switch action.Outcome {
 	case store.Done, store.Sent:
 		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Cycled, Deeds: deeds(issue.Cycled)}, nil

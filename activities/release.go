@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/planetlab/monitor/store"
@@ -50,9 +52,9 @@ func (a *Activities) releaseClaim(ctx context.Context, c store.Claim, why string
 
 // payOutlet turns an outlet on that Monitor may have left off, and ends the claim when it is read on.
 func (a *Activities) payOutlet(ctx context.Context, c store.Claim) (string, error) {
-	owed, err := parseOutlet(c.Target)
-	if err != nil {
-		return "", err
+	var owed store.Feed
+	if err := json.Unmarshal(c.Data, &owed); err != nil {
+		return "", fmt.Errorf("claim %d: %w", c.ID, err)
 	}
 	feeds, release, err := a.lockFeeds(ctx, []store.Feed{owed})
 	if errors.Is(err, store.ErrNotFound) {
@@ -65,6 +67,13 @@ func (a *Activities) payOutlet(ctx context.Context, c store.Claim) (string, erro
 	held, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: c.Kind, Target: c.Target, Issue: c.Issue, Key: c.Key})
 	if err != nil || len(held) == 0 { // it was settled while this waited for the PCU
 		return "", err
+	}
+	action, err := a.Store.Action(ctx, c.Key)
+	if err != nil {
+		return "", err
+	}
+	if !action.Begun() { // an outlet that was off before is not ours to turn on
+		return "", a.Store.Release(ctx, c.ID, "the command was never given")
 	}
 	set, err := a.outlets(ctx, feeds)
 	if err != nil {

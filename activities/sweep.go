@@ -4,40 +4,15 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
-// beat tells the server, until it is stopped, that a long activity is alive. PLC or a PCU that keeps one waiting is not the end of
-// a worker, of which the server hears by the silence.
-func beat(ctx context.Context) (stop func()) {
-	if !activity.IsActivity(ctx) {
-		return func() {}
-	}
-	ctx, stop = context.WithCancel(ctx)
-	tick := time.NewTicker(10 * time.Second)
-	go func() {
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
-			}
-		}
-	}()
-	return stop
-}
-
 // SyncPLC refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into batches. When PLC does
 // not answer the sweep goes on with the last snapshot, and says so, for the guard.
 func (a *Activities) SyncPLC(ctx context.Context) (Plan, error) {
-	defer beat(ctx)()
+	defer heartbeat(ctx)()
 	plan := Plan{Started: a.now(), PLC: "ok"}
 	taken, err := a.Store.SnapshotTaken(ctx)
 	if err != nil {
@@ -83,7 +58,7 @@ func (a *Activities) SyncPLC(ctx context.Context) (Plan, error) {
 
 // ProbeNodes looks at a batch of nodes at once and writes what it saw.
 func (a *Activities) ProbeNodes(ctx context.Context, b Batch) (int, error) {
-	defer beat(ctx)()
+	defer heartbeat(ctx)()
 	nodes, err := a.Store.Nodes(ctx, b.After, b.Limit)
 	if err != nil {
 		return 0, err
@@ -121,7 +96,7 @@ const pcusAtOnce = 32
 // ProbePCUs tries the dry run of a batch of PCUs and writes how it went. An entry that lacks what a login needs fails
 // without a try; where we could not try, nothing is written, so that no PCU is blamed.
 func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
-	defer beat(ctx)()
+	defer heartbeat(ctx)()
 	pcus, err := a.Store.PCUs(ctx, b.After, b.Limit)
 	if err != nil {
 		return 0, err

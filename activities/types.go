@@ -23,8 +23,8 @@ const (
 	SignalRecovered = "cleared"
 	SignalPCUBack   = "pcuback"
 	SignalRetry     = "retry"
-	UpdateLean    = "lean"
-	UpdateRelease = "release"
+	UpdateLean      = "lean"
+	UpdateRelease   = "release"
 )
 
 // Failures that no retry can mend; the names stand in workflow histories.
@@ -56,15 +56,15 @@ type Step struct {
 
 // Lean asks a site's workflow to write to its people and to hold a penalty level for an issue.
 type Lean struct {
-	Key      string    `json:"key"`
-	Ref      Ref       `json:"ref"`
-	Level    int       `json:"level"`
-	Kind     string    `json:"kind"`
-	Since    time.Time `json:"since"`
-	Evidence []string  `json:"evidence,omitempty"`
-	Tried    []string  `json:"tried,omitempty"`
-	Fix      string    `json:"fix,omitempty"`
-	Forecast []Step    `json:"forecast,omitempty"`
+	Key      string         `json:"key"`
+	Ref      Ref            `json:"ref"`
+	Level    int            `json:"level"`
+	Kind     string         `json:"kind"`
+	Since    time.Time      `json:"since"`
+	Evidence []string       `json:"evidence,omitempty"`
+	Tried    []string       `json:"tried,omitempty"`
+	Fix      string         `json:"fix,omitempty"`
+	Forecast []Step         `json:"forecast,omitempty"`
 	Deeds    []issue.Deed   `json:"deeds,omitempty"`
 	Coming   []issue.Coming `json:"coming,omitempty"`
 	// NotBefore holds a notice back, as the thank-you that waits for a day's grace.

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -34,7 +35,7 @@ func everyType(t *testing.T, tc client.Client) {
 		return activities.RungResult{Outcome: activities.Wait, Reason: "the test has it wait", Until: time.Now().Add(time.Hour)}, nil
 	}
 	seen := map[string]bool{}
-	for _, l := range workflows.Ladders() {
+	for _, l := range issue.Types() {
 		for _, r := range l.Rungs {
 			if name := string(r.Do); !seen[name] {
 				seen[name] = true
@@ -72,7 +73,7 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 	tc := temporalServer(t)
 	addSearchAttributes(t, tc)
 	everyType(t, tc)
-	for _, l := range workflows.Ladders() {
+	for _, l := range issue.Types() {
 		t.Run(l.Type, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

@@ -7,8 +7,8 @@ import (
 	"github.com/planetlab/monitor/notify"
 )
 
-// announce tells the webhook, if there is one. The key makes a repeated event known as the same.
-func (a *Activities) announce(event, key string, ref Ref, level int, text string) {
+// postEvent tells the webhook, if there is one. The key makes a repeated event known as the same.
+func (a *Activities) postEvent(event, key string, ref Ref, level int, text string) {
 	sum := sha256.Sum256([]byte(event + "/" + key))
 	a.Hook.Tell(notify.Event{
 		ID: hex.EncodeToString(sum[:16]), Event: event, Site: ref.Site, Issue: ref.ID, Type: ref.Type, Target: ref.Target(), Level: level, Text: text,
