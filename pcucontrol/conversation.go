@@ -40,7 +40,7 @@ type conversation struct {
 	States     states            `json:"states"`
 
 	// A device with web pages has these instead of a prompt and steps.
-	Auth  login             `json:"auth"`  // none, basic, or challenge: as the device asks
+	Auth  login             `json:"auth"`  // none, basic, challenge or locked
 	Pages map[string][]page `json:"pages"` // by what they do: test, status, on, off, cycle
 }
 

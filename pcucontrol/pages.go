@@ -41,13 +41,16 @@ func (p page) request() (method, path string) {
 	return method, path
 }
 
+// loggingIn is what the pages of a dry run are for.
+const loggingIn = "log in"
+
 // pages drives a device by its web pages.
 type pages struct{ c conversation }
 
 // checkPages finds what would only fail in the middle of a call.
 func (c conversation) checkPages() error {
-	if !slices.Contains([]login{"", loginNone, loginBasic, loginChallenge}, c.Auth) {
-		return fmt.Errorf("auth: %q is not none, basic or challenge", c.Auth)
+	if !slices.Contains([]login{"", loginNone, loginBasic, loginChallenge, loginLocked}, c.Auth) {
+		return fmt.Errorf("auth: %q is not none, basic, challenge or locked", c.Auth)
 	}
 	if len(c.Pages["test"]) == 0 || len(c.Pages["cycle"]) == 0 && (len(c.Pages["on"]) == 0 || len(c.Pages["off"]) == 0) {
 		return fmt.Errorf("pages: test is needed, and cycle or on and off")
@@ -167,6 +170,9 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
 		return Unknown, KindOf(err) != Unexpected, err
 	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
+		if doing == loggingIn {
+			return Unknown, true, w.fail(Unexpected, doing, "this is not a page of such a device; heard: "+tail(mask(a.body, w.t.Password)))
+		}
 		if p.Commit { // it says neither that it did nor that it did not
 			return Unknown, false, w.fail(Unexpected, doing, "heard: "+tail(mask(a.body, w.t.Password)))
 		}
@@ -184,7 +190,7 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 func (d pages) test(ctx context.Context, t Target) (Result, error) {
 	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
-	_, err := d.run(ctx, w, "log in", d.c.Pages["test"])
+	_, err := d.run(ctx, w, loggingIn, d.c.Pages["test"])
 	return loggedIn(err)
 }
 
@@ -205,9 +211,12 @@ func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) 
 	defer w.close()
 	look, doing := d.c.Pages["status"], "status"
 	if len(look) == 0 {
-		look, doing = d.c.Pages["test"], "log in"
+		look, doing = d.c.Pages["test"], loggingIn
 	}
 	before, err := d.run(ctx, w, doing, look)
+	if err == nil && before == Unknown && doing != loggingIn { // it may be something else's page
+		_, err = d.run(ctx, w, loggingIn, d.c.Pages["test"])
+	}
 	if err != nil {
 		return Result{Before: Unknown, After: Unknown}, err
 	}

@@ -227,6 +227,8 @@ func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
 			did = append(did, "P3="+q.PostFormValue("P3"))
 		case q.URL.Path != "/":
 			http.NotFound(w, q)
+		default:
+			fmt.Fprint(w, "<title>ePowerSwitch 4</title>")
 		}
 	}))
 	defer s.Close()

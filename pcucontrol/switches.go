@@ -219,7 +219,7 @@ func (w *watch) read(ctx context.Context) (State, error) {
 }
 
 // poll reads the state until it is the wanted one or the time is over. The state of many devices lags by seconds, and one answer of them
-// may be lost. An outlet that was on when it was last heard of may be off by now: it is unknown.
+// may be lost, or that of the command come late and hide it. An outlet that was on when it was last heard of may be off by now: it is unknown.
 func (s switches) poll(ctx context.Context, read func(context.Context) (State, error), want State) (State, error) {
 	last := Unknown
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
@@ -232,7 +232,7 @@ func (s switches) poll(ctx context.Context, read func(context.Context) (State, e
 		case last == On:
 			last = Unknown
 		}
-		if err != nil && !passing(err) || ctx.Err() != nil || s.dead != nil && s.dead() {
+		if err != nil && !passing(err) && KindOf(err) != NoOutlet || ctx.Err() != nil || s.dead != nil && s.dead() {
 			return last, err
 		}
 		settle(ctx, pause)

@@ -222,14 +222,31 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 	}
 	var all strings.Builder
 	asked := make([]int, len(s.Answers))
+	listen, waiting := ctx, false
 	for {
-		i, heard, err := k.await(ctx, doing, s.Nudge, patterns)
-		if err != nil {
+		i, heard, err := k.await(listen, doing, s.Nudge, patterns)
+		switch {
+		case err != nil && waiting && ctx.Err() == nil && !k.hungUp && len(k.heard) > 0: // it has begun to answer
+			listen = ctx
+			continue
+		case err != nil && waiting && ctx.Err() == nil && !k.hungUp && k.total <= maxRead:
+			return all.String(), false, nil
+		case err != nil:
 			return "", false, err
 		}
 		all.WriteString(heard)
 		n := i - 1
-		if i == 0 {
+		switch {
+		case i == 0 && s.answered() && hear == "{prompt}" && promptsOnly(patterns[0], all.String()):
+			if waiting {
+				continue
+			}
+			var cancel context.CancelFunc
+			listen, cancel = context.WithTimeout(ctx, s.patience())
+			defer cancel()
+			waiting = true
+			continue
+		case i == 0:
 			return all.String(), false, nil
 		}
 		if n >= len(s.Answers) {
@@ -247,6 +264,33 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 			return "", false, err
 		}
 	}
+}
+
+// answered says whether a step's line has more of an answer than the next prompt, at least its echo.
+func (s step) answered() bool { return s.Commit || s.Read != "" || s.Expect != "" }
+
+// patience is how long a prompt that came alone may belong to what was said before: a shell behind a terminal that takes CR LF for two lines
+// prompts twice.
+func (s step) patience() time.Duration {
+	if s.Read != "" || s.Expect != "" {
+		return 5 * time.Second
+	}
+	return time.Second
+}
+
+// promptsOnly says whether a text is prompts and nothing else.
+func promptsOnly(prompt *regexp.Regexp, text string) bool {
+	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
+		at := prompt.FindStringIndex(text)
+		if at == nil {
+			at = prompt.FindStringIndex(text + " ") // one that ends in a space
+		}
+		if at == nil || at[0] >= len(text) {
+			return false
+		}
+		text = text[:at[0]]
+	}
+	return true
 }
 
 func lastLine(s string) string {

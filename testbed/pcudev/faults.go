@@ -17,12 +17,13 @@ const (
 	AsksAgain    = "asks the user name again"   // after logging in
 	AsksPassword = "asks a password only"
 	AsksNothing  = "asks for no login"
-	OldCLI       = "is of the first AOS 5" // its commands have no ol before them
-	OldRPC       = "is an old RPC-3"       // asks a password, then for a selection; lists outlets in columns
-	HangsCtrlC   = "hangs until Ctrl-C"    // after the password
-	Alternates   = "alternates prompts"    // RPC-28> and RPC-28A>
-	NoRacadm     = "wants no racadm"       // commands come without that word
-	OtherPrompt  = "has another prompt"    // /admin1-> instead of $
+	OldCLI       = "is of the first AOS 5"    // its commands have no ol before them
+	OldRPC       = "is an old RPC-3"          // asks a password, then for a selection; lists outlets in columns
+	HangsCtrlC   = "hangs until Ctrl-C"       // after the password
+	Alternates   = "alternates prompts"       // RPC-28> and RPC-28A>
+	NoRacadm     = "wants no racadm"          // commands come without that word
+	TwoLines     = "reads CR LF as two lines" // as a terminal with ICRNL
+	OtherPrompt  = "has another prompt"       // /admin1-> instead of $
 )
 
 func commonFaults() []Fault {
@@ -82,7 +83,7 @@ func apcCLIFaults() []Fault {
 }
 
 func dracFaults() []Fault {
-	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"},
+	return []Fault{{TwoLines, "DRAC: prompts twice for a line that ends in CR LF"}, {NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"},
 		{Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}
 }
 

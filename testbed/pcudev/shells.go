@@ -26,6 +26,7 @@ func (d *drac) shell(u *unit, c *console) {
 			prompt = "/admin1-> "
 		}
 		in, ok := c.ask(prompt, true)
+		c.afterCR = c.afterCR && !u.has(TwoLines)
 		if !ok || in == "exit" {
 			c.say("Bye\r\n")
 			return
