@@ -179,9 +179,9 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	if err := s.status(ctx, id, issue.Paused, 1); err != nil {
 		return err
 	}
-	issue, err := s.Store.Issue(ctx, id)
-	if err != nil || !strings.Contains(issue.Next, "fixed by Friday") || issue.NextAt.Sub(until).Abs() > time.Second {
-		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", issue.Next, issue.NextAt, err)
+	row, err := s.Store.Issue(ctx, id)
+	if err != nil || !strings.Contains(row.Next, "fixed by Friday") || row.NextAt.Sub(until).Abs() > time.Second {
+		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", row.Next, row.NextAt, err)
 	}
 	if err := s.status(ctx, id, issue.Open, 6); err != nil {
 		return err

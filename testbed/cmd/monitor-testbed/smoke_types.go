@@ -312,16 +312,16 @@ func everyType(ctx context.Context, s *stage) error {
 	const site = "dakar"
 	node := host(site, 1)
 	var runs []client.WorkflowRun
-	for _, l := range issue.Types() {
+	for _, t := range issue.Types() {
 		field, target := "node", node
-		switch l.Type {
+		switch t.Name {
 		case issue.PCUDown:
 			field, target = "pcu", "pcu."+site+".example"
 		case issue.SiteDown:
 			field, target = "site", site
 		}
-		start := client.StartWorkflowOptions{ID: l.Type + "/" + target, TaskQueue: activities.TaskQueue}
-		run, err := s.Temporal.ExecuteWorkflow(ctx, start, l.Type, map[string]string{field: target})
+		start := client.StartWorkflowOptions{ID: t.Name + "/" + target, TaskQueue: activities.TaskQueue}
+		run, err := s.Temporal.ExecuteWorkflow(ctx, start, t.Name, map[string]string{field: target})
 		if err != nil {
 			return err
 		}
