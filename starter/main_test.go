@@ -219,7 +219,7 @@ func TestLaddersNeedNeitherDatabaseNorTemporal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range issue.Types() {
-		wantIn(t, got.out, strings.TrimSpace(l.Print(activities.TimesOf(cfg.Policy.InRealTime()))))
+		wantIn(t, got.out, strings.TrimSpace(l.Print(issue.TimesOf(cfg.Policy.InRealTime()))))
 	}
 	wantIn(t, got.out, "yield 3 d (people step)")
 

@@ -135,15 +135,15 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 	if in.Node == "nobody.example" {
 		return workflows.Result{}, temporal.NewNonRetryableApplicationError("PLC has no node nobody.example", activities.ErrNoSuchTarget, nil)
 	}
-	s.Story = append(s.Story, issue.Event{At: opened, What: "opened: the workflow says so"})
+	s.Story = append(s.Story, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
 	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip)} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c issue.Command) (workflows.Status, error) {
-			s.Story = append(s.Story, issue.Event{At: workflow.Now(ctx), What: name + ": " + c.String()})
+			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {
 			case string(issue.OrderPause):
-				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, "paused: "+c.String()
+				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, &issue.Block{Reason: "paused: " + c.Reason}
 			case string(issue.OrderResume):
-				s.Status, s.Blocked = issue.Open, ""
+				s.Status, s.Blocked = issue.Open, nil
 			case string(issue.OrderClose):
 				closed = true
 			}
