@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -36,6 +37,10 @@ type conversation struct {
 	On         []step            `json:"on"`
 	Off        []step            `json:"off"`
 	Cycle      []step            `json:"cycle"`
+	Reset      []step            `json:"reset"`    // resets a machine whose power stays on
+	Shutdown   []step            `json:"shutdown"` // asks its operating system to end
+	List       []step            `json:"list"`     // reads all outlets
+	Pause      pause             `json:"pause"`    // between off and on of a cycle without a command of its own
 	Leave      []step            `json:"leave"`
 	States     states            `json:"states"`
 
@@ -50,6 +55,7 @@ type step struct {
 	Press   string    `json:"press"`  // keys without an end of line
 	Hear    string    `json:"hear"`   // by default the prompt
 	Read    string    `json:"read"`   // finds the state in what was heard; nothing found: no such outlet
+	Each    string    `json:"each"`   // finds each outlet in what was heard, by groups outlet, name and state
 	Expect  string    `json:"expect"` // must be in what was heard; otherwise the device refused
 	Answers []answer  `json:"answers"`
 	Errors  []meaning `json:"errors"`
@@ -77,6 +83,23 @@ type meaning struct {
 type states struct {
 	On  []string `json:"on"`
 	Off []string `json:"off"`
+}
+
+// pause is a time, written as "5s".
+type pause time.Duration
+
+// UnmarshalJSON reads a time of up to a minute.
+func (p *pause) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("a pause is a time such as 5s, not %s", b)
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > time.Minute {
+		return fmt.Errorf("a pause is a time of up to a minute such as 5s, not %q", text)
+	}
+	*p = pause(d)
+	return nil
 }
 
 // says is a list of lines; one line may be written without the list.
@@ -156,21 +179,26 @@ func (c conversation) check() error {
 	if len(c.Cycle) == 0 && (len(c.On) == 0 || len(c.Off) == 0) {
 		return fmt.Errorf("cycle is needed, or on and off")
 	}
-	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "leave": c.Leave} {
+	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "reset": c.Reset, "shutdown": c.Shutdown, "list": c.List, "leave": c.Leave} {
 		for i, s := range steps {
 			if err := c.checkStep(s); err != nil {
 				return fmt.Errorf("%s, step %d: %w", name, i+1, err)
 			}
 		}
-		if power := name == "on" || name == "off" || name == "cycle"; len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
-			return fmt.Errorf("%s: on, off and cycle need a step with commit, and no others may have one", name)
+		if power := isPower(name); len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
+			return fmt.Errorf("%s: on, off, cycle, reset and shutdown need a step with commit, and no others may have one", name)
 		}
 	}
 	return c.checkStep(step{Errors: c.Errors})
 }
 
+// isPower says whether steps or pages of this name switch.
+func isPower(name string) bool {
+	return slices.Contains([]string{"on", "off", "cycle", "reset", "shutdown"}, name)
+}
+
 func (c conversation) checkStep(s step) error {
-	patterns := []string{s.Hear, s.Read, s.Expect}
+	patterns := []string{s.Hear, s.Read, s.Expect, s.Each}
 	for _, a := range s.Answers {
 		patterns = append(patterns, a.Hear)
 	}
@@ -252,12 +280,12 @@ func (c conversation) capabilities() []string {
 	for _, w := range []struct {
 		word  string
 		steps []step
-	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}} {
-		if len(w.steps)+len(c.Pages[w.word]) > 0 {
+	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}, {"cycle", nil}, {"reset", c.Reset}, {"shutdown", c.Shutdown}, {"list", c.List}} {
+		if len(w.steps)+len(c.Pages[w.word]) > 0 || w.word == "cycle" {
 			list = append(list, w.word)
 		}
 	}
-	return append(list, "cycle")
+	return list
 }
 
 // readDir reads all model files of a folder.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // page is one request to a device with web pages, as data. In its texts {outlet} is the outlet, {index} the same counted from 0, {user} and
@@ -27,6 +28,7 @@ type page struct {
 	Expect  string            `json:"expect"` // must be in the answer; otherwise the device refused
 	Lists   string            `json:"lists"`  // is in pages that tell states: one without it, or that there is not, leaves the state unknown
 	Read    string            `json:"read"`   // finds the state; nothing found: no such outlet
+	Each    string            `json:"each"`   // finds each outlet, as in a step
 	Errors  []meaning         `json:"errors"`
 	Commit  bool              `json:"commit"` // from here on the power may be switched
 }
@@ -56,12 +58,12 @@ func (c conversation) checkPages() error {
 		return fmt.Errorf("pages: test is needed, and cycle or on and off")
 	}
 	for name, list := range c.Pages {
-		power := slices.Contains([]string{"on", "off", "cycle"}, name)
-		if !power && name != "test" && name != "status" {
-			return fmt.Errorf("pages: %q is not test, status, on, off or cycle", name)
+		power := isPower(name)
+		if !power && !slices.Contains([]string{"test", "status", "list"}, name) {
+			return fmt.Errorf("pages: %q is not test, status, list, on, off, cycle, reset or shutdown", name)
 		}
 		if power != slices.ContainsFunc(list, func(p page) bool { return p.Commit }) {
-			return fmt.Errorf("pages: %s: on, off and cycle need a page with commit, and no others may have one", name)
+			return fmt.Errorf("pages: %s: on, off, cycle, reset and shutdown need a page with commit, and no others may have one", name)
 		}
 		for _, p := range list {
 			if _, path := p.request(); !strings.HasPrefix(path, "/") || path != p.Get+p.Post+p.Put+p.Patch {
@@ -70,7 +72,7 @@ func (c conversation) checkPages() error {
 			if len(p.Form) > 0 && p.Body != "" {
 				return fmt.Errorf("pages: %s: a form is a body; there cannot be both", name)
 			}
-			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Expect: p.Expect, Errors: p.Errors}); err != nil {
+			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Each: p.Each, Expect: p.Expect, Errors: p.Errors}); err != nil {
 				return fmt.Errorf("pages: %s: %w", name, err)
 			}
 		}
@@ -194,6 +196,29 @@ func (d pages) test(ctx context.Context, t Target) (Result, error) {
 	return loggedIn(err)
 }
 
+func (d pages) list(ctx context.Context, t Target) ([]OutletState, error) {
+	w := newWeb(t, d.c.Auth, false)
+	defer w.close()
+	var found []OutletState
+	for _, p := range d.c.Pages["list"] {
+		method, path := p.request()
+		a, err := w.call(ctx, "list", method, d.c.fill(path, t, url.QueryEscape), "", "")
+		if err == nil {
+			_, _, err = d.understand(w, "list", p, a)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p.Each != "" {
+			found = append(found, d.c.outlets(d.pattern(p.Each, t), a.body)...)
+		}
+	}
+	if found == nil {
+		return nil, unsupported(t, "list")
+	}
+	return found, nil
+}
+
 func (d pages) status(ctx context.Context, t Target) (Result, error) {
 	r := Result{Before: Unknown, After: Unknown}
 	if len(d.c.Pages["status"]) == 0 {
@@ -235,5 +260,6 @@ func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) 
 		}
 	}
 	can.on, can.off, can.cycle = do(opOn), do(opOff), do(opCycle)
+	can.reset, can.shutdown, can.pause = do(opReset), do(opShutdown), time.Duration(d.c.Pause)
 	return can.knowing(before).set(ctx, t, op)
 }
