@@ -2,9 +2,9 @@ package pcucontrol
 
 import (
 	"bytes"
-	"cmp"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -132,13 +132,14 @@ func readConversations(name string, text []byte) (map[string]conversation, error
 	}
 	delete(file, "models")
 	found := map[string]conversation{}
-	for model, own := range models {
+	for _, model := range slices.Sorted(maps.Keys(models)) {
+		own := models[model]
 		c, err := merged(file, own)
 		if err == nil {
 			err = c.check()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", name, model, err)
+			return nil, linesOf(text).told(name, model, err)
 		}
 		found[model] = c
 	}
@@ -152,6 +153,13 @@ func merged(family map[string]any, own any) (conversation, error) {
 		return conversation{}, fmt.Errorf("is %v, not a map of keys", own)
 	}
 	maps.Copy(all, keys)
+	if vars, ok := family["vars"].(map[string]any); ok { // those of a model add to its family's
+		both := maps.Clone(vars)
+		if more, ok := keys["vars"].(map[string]any); ok {
+			maps.Copy(both, more)
+		}
+		all["vars"] = both
+	}
 	// By way of JSON, which keeps control characters as they are and refuses unknown keys.
 	b, err := json.Marshal(all)
 	if err != nil {
@@ -182,48 +190,22 @@ func (c conversation) check() error {
 	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "reset": c.Reset, "shutdown": c.Shutdown, "list": c.List, "leave": c.Leave} {
 		for i, s := range steps {
 			if err := c.checkStep(s); err != nil {
-				return fmt.Errorf("%s, step %d: %w", name, i+1, err)
+				return below(err, name, i)
 			}
 		}
 		if power := isPower(name); len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
-			return fmt.Errorf("%s: on, off, cycle, reset and shutdown need a step with commit, and no others may have one", name)
+			return mistake(errors.New("on, off, cycle, reset and shutdown need a step with commit, and no others may have one"), name)
 		}
 	}
-	return c.checkStep(step{Errors: c.Errors})
+	if err := c.checkPattern(c.Prompt); err != nil {
+		return mistake(err, "prompt")
+	}
+	return c.checkMeanings(c.Errors)
 }
 
 // isPower says whether steps or pages of this name switch.
 func isPower(name string) bool {
 	return slices.Contains([]string{"on", "off", "cycle", "reset", "shutdown"}, name)
-}
-
-func (c conversation) checkStep(s step) error {
-	patterns := []string{s.Hear, s.Read, s.Expect, s.Each}
-	for _, a := range s.Answers {
-		patterns = append(patterns, a.Hear)
-	}
-	kinds := []Kind{}
-	for _, a := range s.Answers {
-		kinds = append(kinds, cmp.Or(a.Again, Unexpected))
-	}
-	for _, e := range s.Errors {
-		patterns = append(patterns, e.Hear)
-		kinds = append(kinds, e.Kind)
-	}
-	for _, k := range kinds {
-		if !slices.Contains([]Kind{Auth, NoOutlet, Busy, Refused, Timeout, Unexpected}, k) {
-			return fmt.Errorf("%q is no kind of error that a device can mean", k)
-		}
-	}
-	for _, p := range patterns {
-		if _, err := c.pattern(p, Target{Outlet: 1}); err != nil {
-			return err
-		}
-	}
-	if s.Read != "" && strings.Count(s.Read, "(")-strings.Count(s.Read, `\(`)-strings.Count(s.Read, "(?") != 1 {
-		return fmt.Errorf("read: %q needs one group, around the state", s.Read)
-	}
-	return nil
 }
 
 // transports are the ways of a conversation.
@@ -233,15 +215,15 @@ func (c conversation) transports() ([]Transport, error) {
 		name, number, _ := strings.Cut(text, " ")
 		port, err := strconv.Atoi(number)
 		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp", "http", "https"}, name) {
-			return nil, fmt.Errorf("transports: %q is not telnet, ssh, tcp, http or https and a port", text)
+			return nil, mistake(fmt.Errorf("%q is not telnet, ssh, tcp, http or https and a port", text), "transports")
 		}
 		if strings.HasPrefix(name, "http") != c.isWeb() {
-			return nil, fmt.Errorf("transports: http and https need pages, and pages need them")
+			return nil, mistake(errors.New("http and https need pages, and pages need them"), "transports")
 		}
 		list = append(list, Transport{Name: name, Port: port})
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("transports: at least one is needed")
+		return nil, mistake(errors.New("at least one is needed"), "transports")
 	}
 	return list, nil
 }

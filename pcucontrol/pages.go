@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,28 +53,50 @@ type pages struct{ c conversation }
 // checkPages finds what would only fail in the middle of a call.
 func (c conversation) checkPages() error {
 	if !slices.Contains([]login{"", loginNone, loginBasic, loginChallenge, loginLocked}, c.Auth) {
-		return fmt.Errorf("auth: %q is not none, basic, challenge or locked", c.Auth)
+		return mistake(fmt.Errorf("%q is not none, basic, challenge or locked", c.Auth), "auth")
 	}
 	if len(c.Pages["test"]) == 0 || len(c.Pages["cycle"]) == 0 && (len(c.Pages["on"]) == 0 || len(c.Pages["off"]) == 0) {
-		return fmt.Errorf("pages: test is needed, and cycle or on and off")
+		return mistake(errors.New("test is needed, and cycle or on and off"), "pages")
 	}
 	for name, list := range c.Pages {
 		power := isPower(name)
 		if !power && !slices.Contains([]string{"test", "status", "list"}, name) {
-			return fmt.Errorf("pages: %q is not test, status, list, on, off, cycle, reset or shutdown", name)
+			return mistake(fmt.Errorf("%q is not test, status, list, on, off, cycle, reset or shutdown", name), "pages", name)
 		}
 		if power != slices.ContainsFunc(list, func(p page) bool { return p.Commit }) {
-			return fmt.Errorf("pages: %s: on, off, cycle, reset and shutdown need a page with commit, and no others may have one", name)
+			return mistake(errors.New("on, off, cycle, reset and shutdown need a page with commit, and no others may have one"), "pages", name)
 		}
-		for _, p := range list {
+		for i, p := range list {
 			if _, path := p.request(); !strings.HasPrefix(path, "/") || path != p.Get+p.Post+p.Put+p.Patch {
-				return fmt.Errorf("pages: %s: each needs one of get, post, put and patch, with a path", name)
+				return mistake(errors.New("each needs one of get, post, put and patch, with a path"), "pages", name, i)
 			}
 			if len(p.Form) > 0 && p.Body != "" {
-				return fmt.Errorf("pages: %s: a form is a body; there cannot be both", name)
+				return mistake(errors.New("a form is a body; there cannot be both"), "pages", name, i)
+			}
+			if err := c.checkPageTexts(p); err != nil {
+				return below(err, "pages", name, i)
 			}
 			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Each: p.Each, Expect: p.Expect, Errors: p.Errors}); err != nil {
-				return fmt.Errorf("pages: %s: %w", name, err)
+				return below(err, "pages", name, i)
+			}
+		}
+	}
+	return nil
+}
+
+// checkPageTexts finds placeholders that nothing fills.
+func (c conversation) checkPageTexts(p page) error {
+	texts := map[string][]string{"get": {p.Get}, "post": {p.Post}, "put": {p.Put}, "patch": {p.Patch}, "body": {p.Body}}
+	for name, value := range p.Form {
+		texts["form"] = append(texts["form"], name, value)
+	}
+	for _, value := range p.Headers {
+		texts["headers"] = append(texts["headers"], value)
+	}
+	for key, list := range texts {
+		for _, text := range list {
+			if err := c.checkText(text); err != nil {
+				return mistake(err, key)
 			}
 		}
 	}
