@@ -37,7 +37,7 @@ func (ipal) call(ctx context.Context, t Target, doing, data string, command byte
 				return "", s.fail(Unexpected, doing, "too long an answer: "+tail(mask(string(heard), t.Password)))
 			}
 			switch {
-			case len(ipalAnswer.Find(heard)) >= max(1, t.Outlet):
+			case t.Outlet > 0 && len(ipalAnswer.Find(heard)) >= t.Outlet:
 				return digits(s, doing, heard)
 			case ok:
 				silence = time.After(300 * time.Millisecond)
@@ -89,6 +89,19 @@ func (d ipal) test(ctx context.Context, t Target) (Result, error) { return d.sta
 func (d ipal) status(ctx context.Context, t Target) (Result, error) {
 	state, err := d.state(ctx, t, "status", "", 'O')
 	return Result{Before: state, After: state, Verified: err == nil}, err
+}
+
+// list is what a status tells.
+func (d ipal) list(ctx context.Context, t Target) ([]OutletState, error) {
+	states, err := d.call(ctx, t, "list", "", 'O')
+	var found []OutletState
+	for i, s := range states {
+		found = append(found, OutletState{Outlet: i + 1, State: map[rune]State{'1': On, '0': Off}[s]})
+		if found[i].State == "" {
+			found[i].State = Unknown
+		}
+	}
+	return found, err
 }
 
 // set uses E on, D off, P pulse (off and on again). A pulse is not for an outlet that is off.

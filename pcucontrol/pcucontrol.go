@@ -32,6 +32,9 @@ type Target struct {
 	Password string // where ssh is spoken, it may be a private key, as PEM
 	Outlet   int    // as printed on the device, from 1; 0 where there is but one machine
 
+	// OutletName names the outlet where Outlet is 0, as the device does; of Redfish, the id or the name of a system.
+	OutletName string
+
 	// OffTime is how long a cycle leaves the outlet off; 0 leaves that to the device or, where it is turned off and on by two commands, is
 	// the model's own pause. A device that only has a command of its own for both takes no other.
 	OffTime time.Duration

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,7 +22,8 @@ type talk struct {
 	text
 	*session
 	state     State // as last read
-	committed bool  // the power may have been switched
+	listed    []OutletState
+	committed bool // the power may have been switched
 }
 
 func (d text) open(ctx context.Context, t Target) (*talk, error) {
@@ -33,7 +35,7 @@ func (d text) open(ctx context.Context, t Target) (*talk, error) {
 		if err != nil {
 			return nil, err
 		}
-		k := &talk{d, s, Unknown, false}
+		k := &talk{text: d, session: s, state: Unknown}
 		steps := d.c.Login
 		if d.transport == "ssh" {
 			if steps = d.c.Welcome; len(steps) == 0 {
@@ -114,6 +116,39 @@ func (d text) status(ctx context.Context, t Target) (Result, error) {
 	return r, err
 }
 
+func (d text) list(ctx context.Context, t Target) ([]OutletState, error) {
+	if len(d.c.List) == 0 {
+		return nil, unsupported(t, "list")
+	}
+	var found []OutletState
+	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		err := k.run(ctx, "list", d.c.List)
+		found = k.listed
+		return err
+	})
+	return found, err
+}
+
+// outlets finds the outlets that a text lists.
+func (c conversation) outlets(each *regexp.Regexp, heard string) []OutletState {
+	var found []OutletState
+	for _, m := range each.FindAllStringSubmatch(heard, -1) {
+		o := OutletState{State: Unknown}
+		for i, group := range each.SubexpNames() {
+			switch group {
+			case "outlet":
+				o.Outlet, _ = strconv.Atoi(m[i])
+			case "name":
+				o.Name = strings.TrimSpace(m[i])
+			case "state":
+				o.State = c.States.of(m[i])
+			}
+		}
+		found = append(found, o)
+	}
+	return found
+}
+
 func unsupported(t Target, what string) error {
 	return &Error{Unsupported, t.Host, what, "the device has no word for it"}
 }
@@ -137,7 +172,7 @@ func (k *talk) switches() switches {
 			return k.run(ctx, doing, steps)
 		}
 	}
-	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle), dead: func() bool { return k.hungUp }}
+	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle), reset: do("reset", k.c.Reset), shutdown: do("shutdown", k.c.Shutdown), pause: time.Duration(k.c.Pause), dead: func() bool { return k.hungUp }}
 	if len(k.c.Status) == 0 {
 		return s
 	}
@@ -304,6 +339,13 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
 			return !s.Commit, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
 		}
+	}
+	if s.Each != "" {
+		p, err := k.c.pattern(s.Each, k.t)
+		if err != nil {
+			return false, k.fail(Unexpected, doing, err.Error())
+		}
+		k.listed = append(k.listed, k.c.outlets(p, heard)...)
 	}
 	if s.Read == "" {
 		return false, nil

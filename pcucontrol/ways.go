@@ -28,7 +28,7 @@ func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.
 	if m.Name == Manual {
 		return Result{}, &Error{Unsupported, t.Host, "find a driver", "a manual PCU is switched by people"}
 	}
-	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
+	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 && t.OutletName == "" {
 		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
 	}
 	ctx, cancel := bounded(ctx)
@@ -122,6 +122,10 @@ func (w way) do(ctx context.Context, left int, t Target, f func(context.Context,
 		defer cancel()
 	}
 	t.Transport, t.Port = w.Name, cmp.Or(t.Port, w.Port)
+	t, err := numbered(ctx, w.driver, t)
+	if err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
 	return f(ctx, w.driver, t)
 }
 

@@ -165,7 +165,7 @@ func TestACycleInTwoThatEndsHalfwayIsAmbiguous(t *testing.T) {
 
 func TestErrorsShowTheEndOfWhatWasHeardWithoutThePassword(t *testing.T) {
 	const secret = `pass"word`
-	k := &talk{text{}, &session{t: Target{Host: "pdu", Password: secret}}, Unknown, false}
+	k := &talk{session: &session{t: Target{Host: "pdu", Password: secret}}, state: Unknown}
 	heard := "the beginning " + secret[:4] + strings.Repeat("x", 300) + secret + strings.Repeat("y", 150) + " the end"
 	for name, s := range map[string]step{"a refusal": {Expect: "success"}, "no state": {Read: "state: (on|off)"}} {
 		_, err := k.understand("status", s, heard)

@@ -99,7 +99,7 @@ func twoTongues() []Fault {
 
 func redfishFaults() []Fault {
 	return []Fault{{Lags, ""}, {NoPowerCycle, "Redfish: has no PowerCycle among the reset types"}, {NoSessions, "Redfish: Basic only"},
-		{Several, "Redfish: one system for each outlet"}, {ActionInfo, "Redfish: the reset types are in a resource of their own"}}
+		{Several, "Redfish: one system for each outlet"}, {UUIDs, "Redfish: one system for each outlet, their ids being UUIDs"}, {ActionInfo, "Redfish: the reset types are in a resource of their own"}}
 }
 
 func epowerswitchFaults() []Fault {
