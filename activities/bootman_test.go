@@ -105,7 +105,7 @@ func (f *fleet) sync(t *testing.T) {
 	t.Helper()
 	snapshot, err := f.Activities.PLC.Snapshot(t.Context())
 	if err == nil {
-		err = f.Store.SaveSnapshot(t.Context(), snapshot)
+		_, err = f.Store.SaveSnapshot(t.Context(), snapshot, true)
 	}
 	if err != nil {
 		t.Fatal(err)

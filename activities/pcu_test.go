@@ -82,12 +82,12 @@ func newHouse(t *testing.T, model, address string) house {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.SaveSnapshot(t.Context(), plc.Snapshot{
+	if _, err := db.SaveSnapshot(t.Context(), plc.Snapshot{
 		Taken: time.Now(),
 		Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Name: "Princeton", Enabled: true}},
 		Nodes: []plc.Node{{NodeID: 10, Hostname: node, SiteID: 1, BootState: "boot", PCUIDs: []int{5}, Ports: []int{3}}},
 		PCUs:  []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.princeton.example", IP: address, Username: "admin", Password: secret, Model: model}},
-	}); err != nil {
+	}, true); err != nil {
 		t.Fatal(err)
 	}
 	return house{&Activities{Store: db, Mail: sender, PCUs: catalog, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
