@@ -62,8 +62,33 @@ func (s *Store) node(t *testing.T, host string) Node {
 	return n
 }
 
-func TestASnapshotThatLostTooMuchIsDoubted(t *testing.T) {
+// TestSnapshots runs on one Postgres, emptied before each.
+func TestSnapshots(t *testing.T) {
 	s := open(t)
+	for name, test := range map[string]func(*testing.T, *Store){
+		"a snapshot that lost too much is doubted":               aSnapshotThatLostTooMuchIsDoubted,
+		"a first snapshot must have something":                   aFirstSnapshotMustHaveSomething,
+		"a row is gone after three snapshots in a row lacked it": aRowIsGoneAfterThreeSnapshotsInARowLackedIt,
+		"a renamed site is the same site":                        aRenamedSiteIsTheSameSite,
+		"a node that is renamed or moves is the same node":       aNodeThatIsRenamedOrMovesIsTheSameNode,
+		"what was deleted and made anew is another":              whatWasDeletedAndMadeAnewIsAnother,
+		"an odd row costs itself alone":                          anOddRowCostsItselfAlone,
+		"what PLC saw of a node is kept":                         whatPLCSawOfANodeIsKept,
+		"a quiet fleet writes nothing":                           aQuietFleetWritesNothing,
+		"snapshots at once":                                      snapshotsAtOnce,
+		"a late snapshot does not undo a newer one":              aLateSnapshotDoesNotUndoANewerOne,
+		"an address that could not be sent stays":                anAddressThatCouldNotBeSentStays,
+		"passwords are sealed anew only when they change":        passwordsAreSealedAnewOnlyWhenTheyChange,
+		"people who left are not written to":                     peopleWhoLeftAreNotWrittenTo,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.exec(t, `truncate site, node, pcu, person, snapshot, history, claim, blacklist`)
+			test(t, s)
+		})
+	}
+}
+
+func aSnapshotThatLostTooMuchIsDoubted(t *testing.T, s *Store) {
 	whole := fleetOf(10) // 10 sites and PCUs, 50 nodes, 20 people
 	s.save(t, whole)
 	for name, c := range map[string]struct {
@@ -130,15 +155,13 @@ func renumber(nodes []plc.Node) {
 	}
 }
 
-func TestAFirstSnapshotMustHaveSomething(t *testing.T) {
-	s := open(t)
+func aFirstSnapshotMustHaveSomething(t *testing.T, s *Store) {
 	if _, err := s.SaveSnapshot(t.Context(), plc.Snapshot{}, false); err == nil {
 		t.Error("nothing at all was taken")
 	}
 }
 
-func TestARowIsGoneAfterThreeSnapshotsInARowLackedIt(t *testing.T) {
-	s := open(t)
+func aRowIsGoneAfterThreeSnapshotsInARowLackedIt(t *testing.T, s *Store) {
 	whole := fleetOf(1)
 	s.save(t, whole)
 	less := whole
@@ -168,8 +191,7 @@ func TestARowIsGoneAfterThreeSnapshotsInARowLackedIt(t *testing.T) {
 	}
 }
 
-func TestARenamedSiteIsTheSameSite(t *testing.T) {
-	s := open(t)
+func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 	ctx := t.Context()
 	snap := fleetOf(2)
 	s.save(t, snap)
@@ -230,8 +252,7 @@ func TestARenamedSiteIsTheSameSite(t *testing.T) {
 	}
 }
 
-func TestANodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T) {
-	s := open(t)
+func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 	ctx := t.Context()
 	snap := fleetOf(2)
 	s.save(t, snap)
@@ -262,8 +283,7 @@ func TestANodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T) {
 	}
 }
 
-func TestWhatWasDeletedAndMadeAnewIsAnother(t *testing.T) {
-	s := open(t)
+func whatWasDeletedAndMadeAnewIsAnother(t *testing.T, s *Store) {
 	snap := fleetOf(2)
 	s.save(t, snap)
 	if err := s.SetPenaltyLevel(t.Context(), "site1", 2, noon); err != nil {
@@ -284,8 +304,7 @@ func TestWhatWasDeletedAndMadeAnewIsAnother(t *testing.T) {
 	}
 }
 
-func TestAnOddRowCostsItselfAlone(t *testing.T) {
-	s := open(t)
+func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 	s.exec(t, `alter table node add constraint nocurse check (model <> 'cursed')`)
 	long := strings.Repeat("x", 5000)
 	for name, c := range map[string]struct {
@@ -333,8 +352,7 @@ func TestAnOddRowCostsItselfAlone(t *testing.T) {
 	}
 }
 
-func TestWhatPLCSawOfANodeIsKept(t *testing.T) {
-	s := open(t)
+func whatPLCSawOfANodeIsKept(t *testing.T, s *Store) {
 	snap := fleetOf(1)
 	snap.Nodes[0].PCUIDs, snap.Nodes[0].Ports = []int{1, 7, 8}, []int{3, 2} // a third PCU without a port
 	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
@@ -358,8 +376,7 @@ func TestWhatPLCSawOfANodeIsKept(t *testing.T) {
 	}
 }
 
-func TestAQuietFleetWritesNothing(t *testing.T) {
-	s := open(t)
+func aQuietFleetWritesNothing(t *testing.T, s *Store) {
 	snap := fleetOf(2000) // 10,000 nodes
 	for i := range snap.Nodes {
 		snap.Nodes[i].NodeID += 100000
@@ -402,8 +419,7 @@ func TestAQuietFleetWritesNothing(t *testing.T) {
 	}
 }
 
-func TestSnapshotsAtOnce(t *testing.T) {
-	s := open(t)
+func snapshotsAtOnce(t *testing.T, s *Store) {
 	whole := fleetOf(20)
 	s.save(t, whole)
 	var wg sync.WaitGroup
@@ -427,8 +443,7 @@ func TestSnapshotsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestALateSnapshotDoesNotUndoANewerOne(t *testing.T) {
-	s := open(t)
+func aLateSnapshotDoesNotUndoANewerOne(t *testing.T, s *Store) {
 	old, now := fleetOf(1), fleetOf(1)
 	now.Taken = noon.Add(time.Minute)
 	now.Nodes[0].BootState = "disabled"
@@ -441,8 +456,7 @@ func TestALateSnapshotDoesNotUndoANewerOne(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatCouldNotBeSentStays(t *testing.T) {
-	s := open(t)
+func anAddressThatCouldNotBeSentStays(t *testing.T, s *Store) {
 	snap := fleetOf(1)
 	s.save(t, snap)
 	snap.Interfaces, snap.Unsent = snap.Interfaces[1:], map[string][]int{"interfaces": {1}}
@@ -455,8 +469,7 @@ func TestAnAddressThatCouldNotBeSentStays(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreSealedAnewOnlyWhenTheyChange(t *testing.T) {
-	s := open(t)
+func passwordsAreSealedAnewOnlyWhenTheyChange(t *testing.T, s *Store) {
 	snap := fleetOf(1)
 	s.save(t, snap)
 	sealed := func() (raw []byte) {
@@ -481,8 +494,7 @@ func TestPasswordsAreSealedAnewOnlyWhenTheyChange(t *testing.T) {
 	}
 }
 
-func TestPeopleWhoLeftAreNotWrittenTo(t *testing.T) {
-	s := open(t)
+func peopleWhoLeftAreNotWrittenTo(t *testing.T, s *Store) {
 	snap := fleetOf(1)
 	s.save(t, snap)
 	snap.Persons = snap.Persons[1:]
