@@ -144,7 +144,8 @@ func (b *bench) sync() {
 	b.Helper()
 	snap, err := b.PLC.Snapshot(b.Context())
 	b.must(err)
-	b.must(b.Store.SaveSnapshot(b.Context(), snap))
+	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
+	b.must(err)
 }
 
 // was makes a node, PCU or site have been something for so many days.

@@ -21,7 +21,9 @@ func (a *Activities) SyncPLC(ctx context.Context) (Plan, error) {
 	if a.now().Sub(taken) >= a.PLCCache {
 		snap, err := a.PLC.Snapshot(ctx)
 		if err == nil {
-			err = a.Store.SaveSnapshot(ctx, snap)
+			var saved store.Saved
+			saved, err = a.Store.SaveSnapshot(ctx, snap, false)
+			snap.Unreadable = append(snap.Unreadable, saved.Odd...)
 		}
 		if err != nil {
 			plan.PLC = err.Error()
