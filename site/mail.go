@@ -250,10 +250,7 @@ func (s *State) sent(now time.Time, r MailResult) {
 			}
 		}
 		if r.Threatened && l.Threat != nil && s.stands(*l.Threat) {
-			s.Warned = &Warning{Level: l.Threat.Level, NotBefore: l.Threat.NotBefore, At: now, Issues: l.Threat.Issues}
-			if !s.LastRaise.IsZero() {
-				s.Warned.NotBefore = latest(s.Warned.NotBefore, s.LastRaise.Add(s.Times.PenaltyStep))
-			}
+			s.warn(now, *l)
 		}
 	}
 	if to := r.Deferred; len(to) > 0 {
@@ -262,6 +259,19 @@ func (s *State) sent(now time.Time, r MailResult) {
 			s.Late = slices.Delete(s.Late, 0, 1)
 		}
 	}
+}
+
+// warn keeps what a message has said of the next step. What it repeats from an earlier one holds if that still does; else people have their
+// time from this one.
+func (s *State) warn(now time.Time, l Letter) {
+	w := Warning{Level: l.Threat.Level, NotBefore: l.Threat.NotBefore, At: now, Issues: l.Threat.Issues}
+	if s.Warned == nil {
+		w.NotBefore = latest(w.NotBefore, l.At.Add(s.Times.PeopleStep))
+	}
+	if !s.LastRaise.IsZero() {
+		w.NotBefore = latest(w.NotBefore, s.LastRaise.Add(s.Times.PenaltyStep))
+	}
+	s.Warned = &w
 }
 
 // late is the first message that is due for those who have not got it; -1: none.

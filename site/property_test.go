@@ -105,6 +105,9 @@ func (l *life) step() Do {
 		l.s = Start("huji", fmt.Sprint("life", l.seq))
 		l.seq++
 	default:
+		if m := l.s.Letter; step.Do == Mail && m.At.Equal(l.now) && m.Threat != nil && l.s.Warned == nil {
+			l.must(!m.Threat.NotBefore.Before(l.now.Add(l.s.Times.PeopleStep)), "people have only until %s", m.Threat.NotBefore)
+		}
 		l.perform(step)
 	}
 	l.invariants()
@@ -241,9 +244,6 @@ func (l *life) mail(step Step) {
 		seen[key] = true
 	}
 	threat := l.s.Letter.Threat
-	if threat != nil && l.s.Warned == nil {
-		l.must(!threat.NotBefore.Before(l.s.Letter.At.Add(l.s.Times.PeopleStep)), "people have only until %s", threat.NotBefore)
-	}
 	outcomes := []MailOutcome{MailSent, MailSent, MailSent, MailSent, MailNothing, MailRefused, MailNobody, MailWait, MailLost}
 	if l.s.Letter.Sealed {
 		outcomes = []MailOutcome{MailSent, MailLost}
@@ -266,7 +266,12 @@ func (l *life) mail(step Step) {
 			r.Ticket = Ticket{ID: 7, Robot: "monitor"}
 		}
 		if r.Reached && r.Threatened {
-			if _, ok := l.told[threat.Level]; !ok || threat.NotBefore.Before(l.told[threat.Level].NotBefore) {
+			if _, ok := l.told[threat.Level]; !ok {
+				l.told[threat.Level] = Threat{Level: threat.Level, Issues: threat.Issues, NotBefore: latest(threat.NotBefore, l.s.Letter.At.Add(l.s.Times.PeopleStep))}
+				if l.s.Warned != nil {
+					l.told[threat.Level] = *threat
+				}
+			} else if threat.NotBefore.Before(l.told[threat.Level].NotBefore) {
 				l.told[threat.Level] = *threat
 			} else {
 				t := l.told[threat.Level]
