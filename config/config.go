@@ -2,25 +2,42 @@
 // environment, then flags. What it hands out is checked and complete, so no other room tests a setting for nonsense.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/planetlab/monitor/policy"
+)
 
 // Config is everything an operator may set. The file monitor.sample.yaml documents every key.
 type Config struct {
-	PLC      PLC      `yaml:"plc"`
-	Database Database `yaml:"database"`
-	Secrets  Secrets  `yaml:"secrets"`
-	Temporal Temporal `yaml:"temporal"`
-	Probe    Probe    `yaml:"probe"`
-	PCU      PCU      `yaml:"pcu"`
-	Mail     Mail     `yaml:"mail"`
-	RT       RT       `yaml:"rt"`
-	Webhook  Webhook  `yaml:"webhook"`
-	Alerts   Alerts   `yaml:"alertmanager"`
-	Policy   Policy   `yaml:"policy"`
-	Sweep    Sweep    `yaml:"sweep"`
-	HTTP     HTTP     `yaml:"http"`
-	Log      Log      `yaml:"log"`
+	Mode     Mode          `yaml:"mode"`
+	PLC      PLC           `yaml:"plc"`
+	Database Database      `yaml:"database"`
+	Secrets  Secrets       `yaml:"secrets"`
+	Temporal Temporal      `yaml:"temporal"`
+	Probe    Probe         `yaml:"probe"`
+	PCU      PCU           `yaml:"pcu"`
+	Mail     Mail          `yaml:"mail"`
+	RT       RT            `yaml:"rt"`
+	Webhook  Webhook       `yaml:"webhook"`
+	Alerts   Alerts        `yaml:"alertmanager"`
+	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
+	Sweep    Sweep         `yaml:"sweep"`
+	HTTP     HTTP          `yaml:"http"`
+	Log      Log           `yaml:"log"`
+
+	// Warnings are what [Load] accepted, though it should be written otherwise; each names its place.
+	Warnings []string `yaml:"-"`
 }
+
+// Mode is how much of the world Monitor may touch.
+type Mode string
+
+// The modes.
+const (
+	ModeObserve Mode = "observe" // nothing leaves: Monitor looks, decides, and writes down what it would do
+	ModeAct     Mode = "act"     // it works; mail.mode says who gets its mail
+)
 
 // PLC says where the PlanetLab Central API is and who Monitor is there.
 type PLC struct {
@@ -86,7 +103,7 @@ type PCU struct {
 	Legacy []string `yaml:"legacy"`
 }
 
-// Mail says how notices leave, and whether they leave at all.
+// Mail says how notices leave, and whom they reach.
 type Mail struct {
 	SMTP         string `yaml:"smtp"`
 	From         string `yaml:"from"`
@@ -97,7 +114,7 @@ type Mail struct {
 	// TLS is none, starttls or tls.
 	TLS    string `yaml:"tls"`
 	CAFile string `yaml:"ca_file"`
-	// Mode is live, test or observe.
+	// Mode is live or test. It counts when Monitor acts: see [Config.MailMode].
 	Mode        string        `yaml:"mode"`
 	TestAddress string        `yaml:"test_address"`
 	Admins      []string      `yaml:"admins"`
@@ -130,75 +147,10 @@ type Alerts struct {
 	TokenFile string   `yaml:"token_file"`
 }
 
-// Policy holds the numbers that decide when Monitor acts. Its times are policy times: see [PolicyTime].
-type Policy struct {
-	// Day is how long one policy day lasts in real time: 24h, unless a demo shortens it.
-	Day time.Duration `yaml:"day"`
-
-	OnlineToGood          PolicyTime `yaml:"online_to_good"`
-	OfflineToDown         PolicyTime `yaml:"offline_to_down"`
-	FailbootToDown        PolicyTime `yaml:"failboot_to_down"`
-	SafebootToFailboot    PolicyTime `yaml:"safeboot_to_failboot"`
-	DisabledToDown        PolicyTime `yaml:"disabled_to_down"`
-	DisabledRecent        PolicyTime `yaml:"disabled_recent"`
-	GoodUptime            PolicyTime `yaml:"good_uptime"`
-	PCUOnlineToGood       PolicyTime `yaml:"pcu_online_to_good"`
-	PCUOfflineToDown      PolicyTime `yaml:"pcu_offline_to_down"`
-	SiteMinUp             int        `yaml:"site_min_up"`
-	SiteOnlineToGood      PolicyTime `yaml:"site_online_to_good"`
-	SiteOfflineToDown     PolicyTime `yaml:"site_offline_to_down"`
-	SiteNew               PolicyTime `yaml:"site_new"`
-	NodeDownAfter         PolicyTime `yaml:"node_down_after"`
-	FailbootAfter         PolicyTime `yaml:"failboot_after"`
-	TroubleAfter          PolicyTime `yaml:"trouble_after"`
-	SiteOutageNodes       int        `yaml:"site_outage_nodes"`
-	SiteDownBeforePenalty PolicyTime `yaml:"site_down_before_penalty"`
-	PenaltyStep           PolicyTime `yaml:"penalty_step"`
-	HealthyDelay          PolicyTime `yaml:"healthy_delay"`
-	ThanksGrace           PolicyTime `yaml:"thanks_grace"`
-	MachineStep           PolicyTime `yaml:"machine_step"`
-	PeopleStep            PolicyTime `yaml:"people_step"`
-	AdminStep             PolicyTime `yaml:"admin_step"`
-	ReplyPause            PolicyTime `yaml:"reply_pause"`
-	TicketLook            PolicyTime `yaml:"ticket_look"`
-	GroupWait             PolicyTime `yaml:"group_wait"`
-	// NoticeEvery is the least time between two notices of one kind about one target.
-	NoticeEvery  map[string]PolicyTime `yaml:"notice_every"`
-	RebootWindow PolicyTime            `yaml:"reboot_window"`
-	MaxReboots   int                   `yaml:"max_reboots"`
-	Guard        Guard                 `yaml:"guard"`
-	Budget       Budget                `yaml:"budget"`
-	Kernels      Kernels               `yaml:"kernels"`
-}
-
-// Guard is the fleet guard: when this share of the fleet, and at least so many nodes, go down in one sweep,
-// Monitor suspects itself and opens nothing.
-type Guard struct {
-	Share   float64 `yaml:"share"`
-	AtLeast int     `yaml:"at_least"`
-}
-
-// Budget holds how many acts of each kind one policy hour allows.
-type Budget struct {
-	RebootsFleet    int `yaml:"reboots_fleet"`
-	RebootsSite     int `yaml:"reboots_site"`
-	ReinstallsFleet int `yaml:"reinstalls_fleet"`
-	ReinstallsSite  int `yaml:"reinstalls_site"`
-	PenaltiesFleet  int `yaml:"penalties_fleet"`
-	PenaltiesSite   int `yaml:"penalties_site"`
-}
-
-// Kernels holds regular expressions that tell old kernels and boot CDs from current ones.
-type Kernels struct {
-	OldBootCD []string `yaml:"old_bootcd"`
-	OldProd   []string `yaml:"old_prod"`
-	Current   []string `yaml:"current"`
-}
-
-// Sweep says how often the whole fleet is looked at. Both times are policy times.
+// Sweep says how often the whole fleet is looked at. Both times count policy days, as those of the policy do.
 type Sweep struct {
-	Every  PolicyTime `yaml:"every"`
-	Jitter PolicyTime `yaml:"jitter"`
+	Every  time.Duration `yaml:"every"`
+	Jitter time.Duration `yaml:"jitter"`
 }
 
 // HTTP is where the worker serves its pages, /healthz and /metrics.

@@ -62,16 +62,18 @@ func (l *loader) readMapping(name string, node ast.Node, prefix string, v reflec
 			continue
 		}
 		place := position(name, entry.Key)
-		if err := l.setNode(field, entry.Value); err != nil {
+		setting := leaf{path, field}
+		if err := setting.setNode(entry.Value); err != nil {
 			l.fail(at(name, entry.Value, path, err))
 		} else {
-			l.placed(leaf{path, field}, place)
+			l.placed(setting, place)
 		}
 	}
 }
 
-// setNode sets a leaf from the syntax tree: a scalar, a list or a map of scalars.
-func (l *loader) setNode(v reflect.Value, node ast.Node) error {
+// setNode sets the leaf from the syntax tree: a scalar, a list or a map of scalars.
+func (l leaf) setNode(node ast.Node) error {
+	v := l.value
 	switch v.Kind() {
 	case reflect.Slice:
 		seq, ok := node.(*ast.SequenceNode)
@@ -81,7 +83,7 @@ func (l *loader) setNode(v reflect.Value, node ast.Node) error {
 		list := reflect.MakeSlice(v.Type(), 0, len(seq.Values))
 		for _, n := range seq.Values {
 			item := reflect.New(v.Type().Elem()).Elem()
-			if err := setFromScalarNode(item, n); err != nil {
+			if err := l.setFromScalarNode(item, n); err != nil {
 				return err
 			}
 			list = reflect.Append(list, item)
@@ -98,23 +100,23 @@ func (l *loader) setNode(v reflect.Value, node ast.Node) error {
 			if !ok {
 				return errNotScalar
 			}
-			if err := setEntry(v, entry.Key.GetToken().Value, text); err != nil {
+			if err := l.setEntry(entry.Key.GetToken().Value, text); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return setFromScalarNode(v, node)
+	return l.setFromScalarNode(v, node)
 }
 
 var errNotScalar = errors.New("want one plain value, without anchor, alias or tag")
 
-func setFromScalarNode(v reflect.Value, node ast.Node) error {
+func (l leaf) setFromScalarNode(v reflect.Value, node ast.Node) error {
 	text, ok := scalar(node)
 	if !ok {
 		return errNotScalar
 	}
-	return setScalar(v, text)
+	return l.setScalar(v, text)
 }
 
 // scalar returns the text of a scalar as it was written, without quotes.
@@ -145,7 +147,7 @@ func mapping(node ast.Node) ([]*ast.MappingValueNode, bool) {
 
 func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == key {
+		if tag := v.Type().Field(i).Tag.Get("yaml"); tag == key && tag != "-" {
 			return v.Field(i), true
 		}
 	}

@@ -22,7 +22,7 @@ func AddFlags(fs *pflag.FlagSet) *Flags {
 	f := &Flags{}
 	fs.StringVarP(&f.Path, "config", "c", "", "configuration `file` (YAML); MONITOR_CONFIG names it too")
 	fs.BoolVar(&f.Check, "check-config", false, "check the configuration, say what is wrong with it, and exit")
-	fs.StringArrayVar(&f.Set, "set", nil, "override one setting, such as mail.mode=observe (`key=value`, repeatable)")
+	fs.StringArrayVar(&f.Set, "set", nil, "override one setting, such as mode=observe (`key=value`, repeatable)")
 	return f
 }
 
@@ -31,7 +31,7 @@ func (l *loader) readFlags(f *Flags) {
 	for _, pair := range f.Set {
 		path, text, ok := strings.Cut(pair, "=")
 		if !ok {
-			l.fail(errors.New("--set: want section.key=value"))
+			l.fail(errors.New("--set: want section.key=value or mode=value"))
 			continue
 		}
 		if err := l.setPath(all, path, text); err != nil {
@@ -64,6 +64,15 @@ func Check(w io.Writer, o Options, sections ...string) error {
 	if err != nil {
 		return fmt.Errorf("the configuration has mistakes:\n%w", err)
 	}
-	_, err = fmt.Fprintf(w, "the configuration is good: mail mode %s, a policy day lasts %s\n", cfg.Mail.Mode, cfg.Policy.Day)
+	for _, warning := range cfg.Warnings {
+		if _, err := fmt.Fprintln(w, "warning:", warning); err != nil {
+			return err
+		}
+	}
+	mode := string(cfg.Mode)
+	if cfg.Mode == ModeAct {
+		mode += ", mail " + cfg.Mail.Mode
+	}
+	_, err = fmt.Fprintf(w, "the configuration is good: mode %s, a policy day lasts %s\n", mode, cfg.Policy.Day)
 	return err
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
@@ -26,6 +25,9 @@ func leaves(prefix string, v reflect.Value) []leaf {
 	var all []leaf
 	for i := range v.NumField() {
 		path := v.Type().Field(i).Tag.Get("yaml")
+		if path == "-" {
+			continue
+		}
 		if prefix != "" {
 			path = prefix + "." + path
 		}
@@ -38,15 +40,16 @@ func leaves(prefix string, v reflect.Value) []leaf {
 	return all
 }
 
-// setText sets v from text as the environment and flags write it: a list is separated by commas, a map is
+// setText sets the leaf from text as the environment and flags write it: a list is separated by commas, a map is
 // name=value pairs separated by commas.
-func setText(v reflect.Value, text string) error {
+func (l leaf) setText(text string) error {
+	v := l.value
 	switch v.Kind() {
 	case reflect.Slice:
 		list := reflect.MakeSlice(v.Type(), 0, 0)
 		for _, part := range fields(text) {
 			item := reflect.New(v.Type().Elem()).Elem()
-			if err := setScalar(item, part); err != nil {
+			if err := l.setScalar(item, part); err != nil {
 				return err
 			}
 			list = reflect.Append(list, item)
@@ -59,13 +62,13 @@ func setText(v reflect.Value, text string) error {
 			if !ok {
 				return fmt.Errorf("%q is not name=value", part)
 			}
-			if err := setEntry(v, name, value); err != nil {
+			if err := l.setEntry(name, value); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return setScalar(v, text)
+	return l.setScalar(v, text)
 }
 
 func fields(text string) []string {
@@ -76,14 +79,15 @@ func fields(text string) []string {
 	return slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 }
 
-// setEntry adds one entry to the map v, beside the entries it already has.
-func setEntry(v reflect.Value, name, text string) error {
+// setEntry adds one entry to the leaf's map, beside the entries it already has.
+func (l leaf) setEntry(name, text string) error {
+	v := l.value
 	key := reflect.New(v.Type().Key()).Elem()
-	if err := setScalar(key, name); err != nil {
+	if err := l.setScalar(key, name); err != nil {
 		return err
 	}
 	value := reflect.New(v.Type().Elem()).Elem()
-	if err := setScalar(value, text); err != nil {
+	if err := l.setScalar(value, text); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if v.IsNil() {
@@ -93,19 +97,20 @@ func setEntry(v reflect.Value, name, text string) error {
 	return nil
 }
 
-// setScalar reads one value. The type of the field decides how text is read, so that a password of digits stays
-// the digits that were written.
-func setScalar(v reflect.Value, text string) error {
+// setScalar reads one value, the leaf's own or an item of it. The type of v decides how text is read, so that a password of
+// digits stays the digits that were written.
+func (l leaf) setScalar(v reflect.Value, text string) error {
 	if _, ok := v.Interface().(time.Duration); ok {
-		d, err := time.ParseDuration(text)
+		parse := parseRealTime
+		if countsPolicyDays(l.path) {
+			parse = ParsePolicyTime
+		}
+		d, err := parse(text)
 		if err != nil {
-			return fmt.Errorf("%q is not a duration such as 30s, 5m or 24h", text)
+			return err
 		}
 		v.SetInt(int64(d))
 		return nil
-	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(text))
 	}
 	switch v.Kind() {
 	case reflect.String:

@@ -46,6 +46,7 @@ func Load(o Options) (*Config, error) {
 	l.begin()
 	l.readFlags(o.Flags)
 	l.readSecretFiles()
+	l.readOldModes()
 	if len(l.errs) == 0 {
 		for _, p := range l.cfg.problems() {
 			l.fail(p.at(l.where[p.path]))
@@ -136,7 +137,7 @@ func ofSection(name string, all []leaf) bool {
 }
 
 func (l *loader) setText(leaf leaf, place, text string) {
-	if err := setText(leaf.value, text); err != nil {
+	if err := leaf.setText(text); err != nil {
 		l.fail(fmt.Errorf("%s: %w", place, err))
 		return
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
-	"github.com/planetlab/monitor/policy"
 	"github.com/spf13/pflag"
 )
 
@@ -91,9 +90,18 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"broken quote", "plc:\n  password: \"hunter2\n", "monitor.yaml:2:13: could not find end character"},
 		{"two documents", "plc:\n  url: http://x/\n---\nmail:\n  mode: live\n", "holds 2 YAML documents"},
 		{"a whole text", "hunter2\n", "monitor.yaml:1: want a section"},
-		{"value that cannot be", "log:\n  level: info\nmail:\n  mode: loud\n", `monitor.yaml:4: mail.mode: must be live, test, observe, not "loud"`},
+		{"value that cannot be", "log:\n  level: info\nmail:\n  mode: loud\n", `monitor.yaml:4: mail.mode: must be live, test, not "loud"`},
+		{"mode that cannot be", "mode: loud\n", `monitor.yaml:1: mode: must be observe, act, not "loud"`},
+		{"mode as a section", "mode: {a: b}\n", "monitor.yaml:1: mode: want one plain value"},
+		{"acts, and its mail goes nowhere", "mode: act\n", "mail.test_address: must be set when mail.mode is test"},
+		{"acts and observes", "mail: {mode: observe}\nmode: act\n", "monitor.yaml:1: mail.mode: observe is the old spelling of mode: observe, but monitor.yaml:2 sets mode: act"},
 		{"number that cannot be", "policy:\n  max_reboots: 0\n", "monitor.yaml:2: policy.max_reboots: must be at least 1"},
-		{"negative budget", "policy:\n  budget:\n    reboots_site: -1\n", "monitor.yaml:3: policy.budget.reboots_site: must not be negative"},
+		{"negative budget", "policy:\n  budget:\n    reboots_site: -1\n", "monitor.yaml:3: policy.budget.reboots_site: must be at least 0, not -1"},
+		{"share of a fleet", "policy:\n  guard:\n    snapshot_share: 2\n", "monitor.yaml:3: policy.guard.snapshot_share: must lie above 0 and be at most 1, not 2"},
+		{"no heartbeat is fresh", "policy:\n  heartbeat_fresh: 0d\n", "monitor.yaml:2: policy.heartbeat_fresh: must be above zero, not 0s"},
+		{"real time in days", "probe:\n  timeout: 1d\n", `monitor.yaml:2: probe.timeout: "1d" is not a duration`},
+		{"length of a day in days", "policy:\n  day: 1d\n", `monitor.yaml:2: policy.day: "1d" is not a duration`},
+		{"key of no setting", "\"-\": a\n", "monitor.yaml:1: -: unknown key"},
 		{"bad expression", "policy:\n  kernels:\n    current: ['(']\n", "monitor.yaml:3: policy.kernels.current: error parsing regexp"},
 		{"secret and its file", "plc:\n  password: hunter2\n  password_file: /dev/null\n", "set either plc.password or plc.password_file, not both"},
 		{"no secret file", "plc:\n  password_file: /nowhere/x\n", "monitor.yaml:2: plc.password_file: open /nowhere/x"},
@@ -156,8 +164,9 @@ func TestFlagsRefuseSecretsAndUnknownKeys(t *testing.T) {
 	for set, want := range map[string]string{
 		"plc.password=hunter2": "--set plc.password: a secret does not belong on a command line",
 		"plc.nothing=hunter2":  "--set plc.nothing: unknown key",
-		"hunter2":              "--set: want section.key=value",
-		"mail.mode=loud":       `--set mail.mode: must be live, test, observe, not "loud"`,
+		"hunter2":              "--set: want section.key=value or mode=value",
+		"mail.mode=loud":       `--set mail.mode: must be live, test, not "loud"`,
+		"mode=loud":            `--set mode: must be observe, act, not "loud"`,
 	} {
 		_, err := Load(Options{Env: []string{}, Flags: &Flags{Set: []string{set}}})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
@@ -188,29 +197,36 @@ func TestSecretsHideFromEveryPrinter(t *testing.T) {
 	}
 }
 
-func TestNumbersAreThoseOfThePolicyRoomOnAnyDay(t *testing.T) {
-	for _, day := range []time.Duration{24 * time.Hour, 24 * time.Minute} {
-		p := Default().Policy
-		p.Day = day
-		if diff := cmp.Diff(policy.Defaults(day), p.Numbers()); diff != "" {
-			t.Errorf("a day of %s:\n%s", day, diff)
-		}
+func TestPolicyTimesCountPolicyDays(t *testing.T) {
+	cfg := mustLoad(t, "policy: {day: 10s, machine_step: 1d12h, heartbeat_fresh: 30m, notice_every: {down: 2d}, guard: {window: 2d}}\n"+
+		"sweep: {every: 0.5d}\n")
+	p := cfg.Policy
+	if p.MachineStep != 36*time.Hour || p.HeartbeatFresh != 30*time.Minute || p.Guard.Window != 48*time.Hour || cfg.Sweep.Every != 12*time.Hour {
+		t.Errorf("configured: %s, %s, %s, %s", p.MachineStep, p.HeartbeatFresh, p.Guard.Window, cfg.Sweep.Every)
 	}
-	cfg := mustLoad(t, "policy: {day: 10s, machine_step: 1d12h, notice_every: {down: 2d}}\n")
-	n := cfg.Policy.Numbers()
-	if n.MachineStep != 15*time.Second || n.NoticeEvery["down"] != 20*time.Second || n.NoticeEvery["pcudown"] != 30*time.Second {
-		t.Errorf("got %s %v", n.MachineStep, n.NoticeEvery)
+	n := p.InRealTime()
+	if n.MachineStep != 15*time.Second || n.NoticeEvery["down"] != 20*time.Second || n.NoticeEvery["pcudown"] != 30*time.Second || n.Guard.Window != 20*time.Second {
+		t.Errorf("real: %s %v %s", n.MachineStep, n.NoticeEvery, n.Guard.Window)
+	}
+	env := mustLoad(t, "", "MONITOR_POLICY_BOOT_GRACE=0.5d", "MONITOR_POLICY_NOTICE_EVERY=down=1d")
+	if env.Policy.BootGrace != 12*time.Hour || env.Policy.NoticeEvery["down"] != 24*time.Hour || env.Policy.NoticeEvery["pcudown"] != 72*time.Hour {
+		t.Errorf("from the environment: %s, %v", env.Policy.BootGrace, env.Policy.NoticeEvery)
 	}
 }
 
-func TestPolicyTimesReadAsTheyPrint(t *testing.T) {
-	for _, text := range []string{"0s", "5m", "2d", "0.5d", "0.25d", "3.5d", "1h30m", "30m", "90s", "1h"} {
-		v, err := ParsePolicyTime(text)
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		if again, err := ParsePolicyTime(v.String()); err != nil || again != v {
-			t.Errorf("%s prints as %s, which reads as %v, %v", text, v, again, err)
+func TestALoadedPolicyIsNobodyElses(t *testing.T) {
+	mustLoad(t, "policy: {notice_every: {down: 1d}}\n")
+	if again := mustLoad(t, ""); again.Policy.NoticeEvery["down"] != 84*time.Hour {
+		t.Errorf("the default is now %s", again.Policy.NoticeEvery["down"])
+	}
+}
+
+func TestPolicyTimesAreRead(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0s": 0, "5m": 5 * time.Minute, "2d": 48 * time.Hour, "0.5d": 12 * time.Hour, "3.5d": 84 * time.Hour, "1h30m": 90 * time.Minute, "1d12h": 36 * time.Hour,
+	} {
+		if got, err := ParsePolicyTime(text); err != nil || got != want {
+			t.Errorf("%s is %s, %v, want %s", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "d", "5", "-1d", "1d-12h", "NaNd", "infd", "1e300d", "2 days", "1dd"} {
@@ -220,10 +236,40 @@ func TestPolicyTimesReadAsTheyPrint(t *testing.T) {
 	}
 }
 
+func TestModes(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		mode       Mode
+		mail       string
+		warning    string
+	}{
+		{"nothing is set", "", ModeObserve, "observe", ""},
+		{"observe", "mode: observe\nmail: {mode: live}\n", ModeObserve, "observe", ""},
+		{"act with test mail", "mode: act\nmail: {mode: test, test_address: a@b.c}\n", ModeAct, "test", ""},
+		{"act with live mail", "mode: act\nmail: {mode: live}\n", ModeAct, "live", ""},
+		{"the old spelling of observe", "mail: {mode: observe}\n", ModeObserve, "observe", "monitor.yaml:1: mail.mode: observe is an old spelling: write mode: observe"},
+		{"both spellings of observe", "mode: observe\nmail: {mode: observe}\n", ModeObserve, "observe", "monitor.yaml:2: mail.mode: observe is an old spelling"},
+		{"live alone, as it once made Monitor act", "mail: {mode: live}\n", ModeObserve, "observe", "monitor.yaml:1: mail.mode: live counts only with mode: act"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := mustLoad(t, c.text)
+			if cfg.Mode != c.mode || cfg.MailMode() != c.mail || !strings.Contains(strings.Join(cfg.Warnings, "\n"), c.warning) || (c.warning == "") != (cfg.Warnings == nil) {
+				t.Errorf("mode %s, mail %s, warnings %q", cfg.Mode, cfg.MailMode(), cfg.Warnings)
+			}
+		})
+	}
+}
+
 func TestRequireNamesWhatIsMissing(t *testing.T) {
-	cfg := mustLoad(t, "mail: {mode: live, from: a@b.c}\n")
+	cfg := mustLoad(t, "mode: act\nmail: {mode: live, from: a@b.c}\n")
 	if err := cfg.Require("temporal", "mail"); err != nil {
 		t.Error(err)
+	}
+	if err := mustLoad(t, "mode: act\nmail: {mode: live}\n").Require("mail"); err == nil || !strings.Contains(err.Error(), "mail.from: must be set") {
+		t.Errorf("acts without a sender: %v", err)
+	}
+	if err := mustLoad(t, "").Require("mail"); err != nil {
+		t.Errorf("observes, and still wants a sender: %v", err)
 	}
 	err := cfg.Require("plc", "nonsense")
 	if err == nil {
@@ -254,7 +300,16 @@ func TestTheKeyIs32Bytes(t *testing.T) {
 
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	var out bytes.Buffer
-	if err := Check(&out, Options{Env: []string{}}, "temporal"); err != nil || !strings.Contains(out.String(), "mail mode observe") {
+	if err := Check(&out, Options{Env: []string{}}, "temporal"); err != nil || !strings.Contains(out.String(), "mode observe, a policy day lasts 24h0m0s") {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+	out.Reset()
+	acts := []string{"MONITOR_MODE=act", "MONITOR_MAIL_MODE=live"}
+	if err := Check(&out, Options{Env: acts}); err != nil || !strings.Contains(out.String(), "mode act, mail live") {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+	out.Reset()
+	if err := Check(&out, Options{Env: []string{"MONITOR_MAIL_MODE=observe"}}); err != nil || !strings.HasPrefix(out.String(), "warning: MONITOR_MAIL_MODE: mail.mode: observe") {
 		t.Errorf("got %v, %s", err, out.String())
 	}
 	out.Reset()

@@ -8,20 +8,17 @@ import (
 	"time"
 )
 
-// PolicyTime is a length of policy time, held as if a policy day lasted 24 hours. It is written as Go writes
-// durations, with "d" for days besides: "2d", "0.5d", "1d12h", "5m".
-type PolicyTime time.Duration
+// policyDay is the length of a policy day in policy time. How long it really lasts is policy.day.
+const policyDay = 24 * time.Hour
 
-// PolicyDay is one policy day in policy time.
-const PolicyDay = PolicyTime(24 * time.Hour)
-
-// On returns the real time that t lasts when a policy day lasts day.
-func (t PolicyTime) On(day time.Duration) time.Duration {
-	return time.Duration(math.Round(float64(t) / float64(PolicyDay) * float64(day)))
+// countsPolicyDays reports whether the times of a setting are policy times, which know days.
+func countsPolicyDays(path string) bool {
+	return path != "policy.day" && (strings.HasPrefix(path, "policy.") || strings.HasPrefix(path, "sweep."))
 }
 
-// ParsePolicyTime reads a policy time. It refuses a negative one and a number without a unit.
-func ParsePolicyTime(s string) (PolicyTime, error) {
+// ParsePolicyTime reads a length of policy time, as if a policy day lasted 24 hours: Go's form of durations, with "d" for days
+// before the rest, such as "2d", "0.5d", "1d12h" or "5m". It refuses a negative one and a number without a unit.
+func ParsePolicyTime(s string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a policy time such as 2d, 0.5d, 1d12h or 5m", s)
 	days, rest, hasDays := strings.Cut(s, "d")
 	if !hasDays {
@@ -33,7 +30,7 @@ func ParsePolicyTime(s string) (PolicyTime, error) {
 		if err != nil || math.IsNaN(n) {
 			return 0, bad
 		}
-		total = n * float64(PolicyDay)
+		total = n * float64(policyDay)
 	}
 	if rest != "" || !hasDays {
 		d, err := time.ParseDuration(rest)
@@ -51,36 +48,14 @@ func ParsePolicyTime(s string) (PolicyTime, error) {
 	if total >= math.MaxInt64 {
 		return 0, fmt.Errorf("%q is too long", s)
 	}
-	return PolicyTime(math.Round(total)), nil
+	return time.Duration(math.Round(total)), nil
 }
 
-// String writes t in the form that [ParsePolicyTime] reads.
-func (t PolicyTime) String() string {
-	if t == 0 {
-		return "0s"
-	}
-	if days := float64(t) / float64(PolicyDay); t%(PolicyDay/100) == 0 {
-		return strconv.FormatFloat(days, 'f', -1, 64) + "d"
-	}
-	s := time.Duration(t).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// UnmarshalText reads t for the YAML and environment readers.
-func (t *PolicyTime) UnmarshalText(text []byte) error {
-	v, err := ParsePolicyTime(string(text))
+// parseRealTime reads a duration of real time.
+func parseRealTime(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("%q is not a duration such as 30s, 5m or 24h", s)
 	}
-	*t = v
-	return nil
+	return d, nil
 }
-
-// MarshalText writes t for the YAML writer.
-func (t PolicyTime) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

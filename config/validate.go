@@ -14,15 +14,11 @@ import (
 	"time"
 )
 
-// The values of mail.tls and mail.mode.
+// The values of mail.tls.
 const (
 	TLSNone     = "none"
 	TLSStartTLS = "starttls"
 	TLSWrapped  = "tls"
-
-	ModeLive    = "live"    // mail goes to the people
-	ModeTest    = "test"    // all mail goes to mail.test_address and names those who would have got it
-	ModeObserve = "observe" // nothing leaves: Monitor looks, decides, and writes down what it would do
 )
 
 // problem is one thing wrong with one setting. Its text never holds the value of a secret.
@@ -67,6 +63,7 @@ func (c *Config) problems() []problem {
 		check(value == "" || isMail(value), path, "%q is not a mail address", value)
 	}
 
+	oneOf("mode", string(c.Mode), string(ModeObserve), string(ModeAct))
 	check(c.PLC.URL == "" || isHTTP(c.PLC.URL), "plc.url", "must be an http or https URL without user and password")
 	positive("plc.timeout", c.PLC.Timeout)
 	check(c.PLC.Cache >= 0, "plc.cache", "must not be negative")
@@ -105,8 +102,8 @@ func (c *Config) problems() []problem {
 		person("mail.admins", a)
 	}
 	oneOf("mail.tls", c.Mail.TLS, TLSNone, TLSStartTLS, TLSWrapped)
-	oneOf("mail.mode", c.Mail.Mode, ModeLive, ModeTest, ModeObserve)
-	check(c.Mail.Mode != ModeTest || c.Mail.TestAddress != "", "mail.test_address", "must be set when mail.mode is test")
+	oneOf("mail.mode", c.Mail.Mode, MailLive, MailTest)
+	check(c.MailMode() != MailTest || c.Mail.TestAddress != "", "mail.test_address", "must be set when mail.mode is test")
 	check((c.Mail.Username == "") == (c.Mail.Password == ""), "mail.username", "goes together with mail.password")
 	check(c.Mail.TLS != TLSNone || c.Mail.Password == "" || isLoopback(c.Mail.SMTP), "mail.tls",
 		"must not be none when there is a password, unless the mail server is on this machine")
@@ -126,34 +123,14 @@ func (c *Config) problems() []problem {
 	}
 	check(len(c.Alerts.Rules) == 0 || c.HTTP.Listen != "", "alertmanager.rules", "need http.listen")
 
-	found = append(found, c.Policy.problems()...)
+	for _, p := range c.Policy.Problems() {
+		found = append(found, problem{p.Key, p.Text})
+	}
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
-	return found
-}
-
-// problems leaves the judgement of the numbers to the policy room, and adds what it takes for granted.
-func (p Policy) problems() []problem {
-	var found []problem
-	if err := p.Numbers().Validate(); err != nil {
-		path, text, _ := strings.Cut(err.Error(), " ")
-		found = append(found, problem{strings.TrimSuffix(path, ":"), text})
-	}
-	b := p.Budget
-	for _, n := range []struct {
-		key   string
-		value int
-	}{
-		{"reboots_fleet", b.RebootsFleet}, {"reboots_site", b.RebootsSite}, {"reinstalls_fleet", b.ReinstallsFleet},
-		{"reinstalls_site", b.ReinstallsSite}, {"penalties_fleet", b.PenaltiesFleet}, {"penalties_site", b.PenaltiesSite},
-	} {
-		if n.value < 0 {
-			found = append(found, problem{"policy.budget." + n.key, fmt.Sprintf("must not be negative, but is %d", n.value)})
-		}
-	}
 	return found
 }
 
@@ -170,7 +147,7 @@ func (c *Config) Require(sections ...string) error {
 		"http":     {{"http.listen", c.HTTP.Listen}},
 		"mail":     nil,
 	}
-	if c.Mail.Mode != ModeObserve {
+	if c.Mode != ModeObserve {
 		needs["mail"] = append(needs["mail"], []struct{ path, value string }{{"mail.smtp", c.Mail.SMTP}, {"mail.from", c.Mail.From}}...)
 	}
 	var errs []error

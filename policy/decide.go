@@ -47,9 +47,6 @@ func MayAct(f MayActFacts, now time.Time) Decision {
 	return yes("nothing forbids it")
 }
 
-// Spent is what was already done in the last policy hour.
-type Spent struct{ Fleet, Site int }
-
 func (s Spent) within(fleet, site int, what string, until time.Time) (Decision, bool) {
 	switch {
 	case s.Fleet >= fleet:
@@ -80,17 +77,6 @@ func MayReinstall(n Policy, recent []time.Time, spent Spent, now time.Time) Deci
 		return d
 	}
 	return yes("within the budget")
-}
-
-// LikelyHardware says whether a node was power-cycled as often as may be and needs it again: no reboot will mend it.
-func LikelyHardware(n Policy, recent []time.Time, now time.Time) (bool, string) {
-	count := 0
-	for _, t := range recent {
-		if now.Sub(t) < n.RebootWindow {
-			count++
-		}
-	}
-	return count >= n.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, n.Days(n.RebootWindow))
 }
 
 func tooOften(n Policy, recent []time.Time, now time.Time) (Decision, bool) {

@@ -3,81 +3,90 @@
 package policy
 
 import (
-	"fmt"
-	"maps"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Policy are every threshold of Monitor. Durations are real time, already scaled by the length of a policy day.
+// Policy is every threshold of Monitor, and its tags are the keys of the configuration's section policy.
+//
+// A configuration counts times in policy days of 24 hours: its offline_to_down of 2d is 48 hours, however short the Day on
+// which a demo runs. [Policy.InRealTime] makes the policy that programs decide by, whose times are real.
 type Policy struct {
-	Day time.Duration // a policy day: 24 h in life, seconds in a demo
+	Day time.Duration `yaml:"day"` // the real length of a policy day: 24 h in life, seconds in a demo
 
 	// Hysteresis of nodes.
-	OnlineToGood       time.Duration
-	OfflineToDown      time.Duration
-	FailbootToDown     time.Duration
-	SafebootToFailboot time.Duration
-	DisabledToDown     time.Duration // also for nodes that never made contact
-	DisabledRecent     time.Duration // a node disabled in PLC stays disabled this long after its last change
-	GoodUptime         time.Duration // an uptime above this makes a node good at once
+	OnlineToGood       time.Duration `yaml:"online_to_good"`
+	OfflineToDown      time.Duration `yaml:"offline_to_down"`
+	FailbootToDown     time.Duration `yaml:"failboot_to_down"`
+	SafebootToFailboot time.Duration `yaml:"safeboot_to_failboot"`
+	DisabledToDown     time.Duration `yaml:"disabled_to_down"` // also for nodes that never made contact
+	DisabledRecent     time.Duration `yaml:"disabled_recent"`  // disabled in PLC counts for this long after its last change
+	GoodUptime         time.Duration `yaml:"good_uptime"`      // an uptime above this makes a node good at once
+	HeartbeatFresh     time.Duration `yaml:"heartbeat_fresh"`  // PLC heard a silent node within this: unreachable, not down
+	BootGrace          time.Duration `yaml:"boot_grace"`       // a node that began to boot within this is booting, not down
 
 	// Hysteresis of PCUs and sites.
-	PCUOnlineToGood   time.Duration
-	PCUOfflineToDown  time.Duration
-	SiteMinUp         int // nodes a site needs
-	SiteOnlineToGood  time.Duration
-	SiteOfflineToDown time.Duration
-	SiteNew           time.Duration // a site younger than this that was never online is new
+	PCUOnlineToGood   time.Duration `yaml:"pcu_online_to_good"`
+	PCUOfflineToDown  time.Duration `yaml:"pcu_offline_to_down"`
+	SiteMinUp         int           `yaml:"site_min_up"` // nodes a site needs
+	SiteOnlineToGood  time.Duration `yaml:"site_online_to_good"`
+	SiteOfflineToDown time.Duration `yaml:"site_offline_to_down"`
+	SiteNew           time.Duration `yaml:"site_new"` // a site younger than this that was never online is new
 
 	// Thresholds.
-	NodeDownAfter         time.Duration
-	FailbootAfter         time.Duration
-	TroubleAfter          time.Duration // firewall, filesystem, dnserror and locked nodes open when they are seen for this long
-	SiteOutageNodes       int           // so many nodes of a site that go down together, and no other up, are one story
-	SiteDownBeforePenalty time.Duration
-	PenaltyStep           time.Duration // between two penalty steps of one site
+	NodeDownAfter         time.Duration `yaml:"node_down_after"`
+	FailbootAfter         time.Duration `yaml:"failboot_after"`
+	TroubleAfter          time.Duration `yaml:"trouble_after"`     // how long firewall, filesystem, dnserror must be seen
+	SiteOutageNodes       int           `yaml:"site_outage_nodes"` // as many that go down together are one outage
+	SiteDownBeforePenalty time.Duration `yaml:"site_down_before_penalty"`
+	PenaltyStep           time.Duration `yaml:"penalty_step"` // between two penalty steps of one site
 
 	// Steps of the ladders.
-	HealthyDelay time.Duration // a target must be good this long before its issue closes
-	ThanksGrace  time.Duration // and this long before the site is thanked
-	MachineStep  time.Duration
-	PeopleStep   time.Duration
-	AdminStep    time.Duration
-	ReplyPause   time.Duration            // a site's answer holds its penalties for at most this long
-	TicketLook   time.Duration            // between two looks at whether a site has answered its ticket
-	GroupWait    time.Duration            // notices of one site inside this become one message
-	NoticeEvery  map[string]time.Duration // least time between two notices of a kind about one target
+	HealthyDelay time.Duration            `yaml:"healthy_delay"` // a target must be good this long before its issue closes
+	ThanksGrace  time.Duration            `yaml:"thanks_grace"`  // and this long before the site is thanked
+	MachineStep  time.Duration            `yaml:"machine_step"`
+	PeopleStep   time.Duration            `yaml:"people_step"`
+	AdminStep    time.Duration            `yaml:"admin_step"`
+	ReplyPause   time.Duration            `yaml:"reply_pause"`  // a site's answer holds its penalties for at most this long
+	TicketLook   time.Duration            `yaml:"ticket_look"`  // between two looks at whether a site has answered its ticket
+	GroupWait    time.Duration            `yaml:"group_wait"`   // notices of one site inside this become one message
+	NoticeEvery  map[string]time.Duration `yaml:"notice_every"` // least time between two of a kind about one target
 
-	RebootWindow time.Duration
-	MaxReboots   int // power cycles of one node inside RebootWindow
+	// Power.
+	RebootWindow time.Duration `yaml:"reboot_window"`
+	MaxReboots   int           `yaml:"max_reboots"` // power cycles of one node inside RebootWindow
+	OwedAfter    time.Duration `yaml:"owed_after"`  // an outlet owed on is read again after this
 
-	Guard   Guard
-	Budget  Budget
-	Kernels Kernels
+	Guard   Guard   `yaml:"guard"`
+	Budget  Budget  `yaml:"budget"`
+	Kernels Kernels `yaml:"kernels"`
 }
 
-// Guard is when a sweep's bad news is too much to believe.
+// Guard is when bad news is too much to believe.
 type Guard struct {
-	Share   float64 // share of the fleet newly down, 0 to 1
-	AtLeast int     // and at least so many nodes
+	Share   float64       `yaml:"share"`    // share of the fleet newly down inside Window, 0 to 1
+	AtLeast int           `yaml:"at_least"` // and at least so many nodes
+	Window  time.Duration `yaml:"window"`   // counted over this, so that a slow wave trips it too
+	// SnapshotShare is the share of the nodes, sites, PCUs or persons that an answer of PLC may lack against the one before.
+	SnapshotShare float64 `yaml:"snapshot_share"`
 }
 
 // Budget is how much Monitor may do to the world in a policy hour.
 type Budget struct {
-	RebootsFleet, RebootsSite       int
-	ReinstallsFleet, ReinstallsSite int
-	PenaltiesFleet, PenaltiesSite   int
+	RebootsFleet    int `yaml:"reboots_fleet"`
+	RebootsSite     int `yaml:"reboots_site"`
+	ReinstallsFleet int `yaml:"reinstalls_fleet"`
+	ReinstallsSite  int `yaml:"reinstalls_site"`
+	PenaltiesFleet  int `yaml:"penalties_fleet"`
+	PenaltiesSite   int `yaml:"penalties_site"`
 }
 
 // Kernels are regular expressions over `uname -a`; the first list that matches names the category.
 type Kernels struct {
-	OldBootCD []string // nodes so old that only a new boot CD helps
-	OldProd   []string
-	Current   []string
+	OldBootCD []string `yaml:"old_bootcd"` // nodes so old that only a new boot CD helps
+	OldProd   []string `yaml:"old_prod"`
+	Current   []string `yaml:"current"`
 }
 
 // Hour is a policy hour.
@@ -85,23 +94,31 @@ func (n Policy) Hour() time.Duration { return n.Day / 24 }
 
 // Defaults are the numbers of the original PlanetLab policy, for a policy day of the given length.
 func Defaults(day time.Duration) Policy {
-	d := func(days float64) time.Duration { return time.Duration(days * float64(day)) }
+	n := configured()
+	n.Day = day
+	return n.InRealTime()
+}
+
+// configured is the default policy as a configuration holds it.
+func configured() Policy {
+	const day = 24 * time.Hour
 	return Policy{
 		Day:          day,
-		OnlineToGood: d(0.5), OfflineToDown: d(2), FailbootToDown: d(30), SafebootToFailboot: d(60), DisabledToDown: d(60),
-		DisabledRecent: d(60), GoodUptime: d(1),
-		PCUOnlineToGood: d(0.5), PCUOfflineToDown: d(2),
-		SiteMinUp: 2, SiteOnlineToGood: d(0.5), SiteOfflineToDown: d(0.5), SiteNew: d(30),
-		NodeDownAfter: d(1), FailbootAfter: d(0.25), TroubleAfter: d(1), SiteOutageNodes: 3, SiteDownBeforePenalty: d(7), PenaltyStep: d(7),
-		HealthyDelay: d(0.25), ThanksGrace: d(1), MachineStep: d(1), PeopleStep: d(7), AdminStep: d(1),
-		ReplyPause: d(30), TicketLook: d(0.5), GroupWait: d(5.0 / 1440),
+		OnlineToGood: 12 * time.Hour, OfflineToDown: 2 * day, FailbootToDown: 30 * day, SafebootToFailboot: 60 * day, DisabledToDown: 60 * day,
+		DisabledRecent: 60 * day, GoodUptime: day, HeartbeatFresh: 45 * time.Minute, BootGrace: 15 * time.Minute,
+		PCUOnlineToGood: 12 * time.Hour, PCUOfflineToDown: 2 * day,
+		SiteMinUp: 2, SiteOnlineToGood: 12 * time.Hour, SiteOfflineToDown: 12 * time.Hour, SiteNew: 30 * day,
+		NodeDownAfter: day, FailbootAfter: 6 * time.Hour, TroubleAfter: day, SiteOutageNodes: 3,
+		SiteDownBeforePenalty: 7 * day, PenaltyStep: 7 * day,
+		HealthyDelay: 6 * time.Hour, ThanksGrace: day, MachineStep: day, PeopleStep: 7 * day, AdminStep: day,
+		ReplyPause: 30 * day, TicketLook: 12 * time.Hour, GroupWait: 5 * time.Minute,
 		NoticeEvery: map[string]time.Duration{
-			"down": d(3.5), "badhardware": d(7), "nodeconfig": d(3.5), "oldbootcd": d(3.5), "dnserror": d(1),
-			"minimalhardware": d(7), "noblockdevice": d(3.5), "pcudown": d(3),
-			"sitedown": d(3.5), "failboot": d(3.5), "firewall": d(3.5), "pcumissing": d(7), "filesystem": d(3.5),
+			"down": 7 * day / 2, "badhardware": 7 * day, "nodeconfig": 7 * day / 2, "oldbootcd": 7 * day / 2, "dnserror": day,
+			"minimalhardware": 7 * day, "noblockdevice": 7 * day / 2, "pcudown": 3 * day,
+			"sitedown": 7 * day / 2, "failboot": 7 * day / 2, "firewall": 7 * day / 2, "pcumissing": 7 * day, "filesystem": 7 * day / 2,
 		},
-		RebootWindow: d(7), MaxReboots: 2,
-		Guard:  Guard{Share: 0.2, AtLeast: 10},
+		RebootWindow: 7 * day, MaxReboots: 2, OwedAfter: 15 * time.Minute,
+		Guard:  Guard{Share: 0.2, AtLeast: 10, Window: day, SnapshotShare: 0.1},
 		Budget: Budget{RebootsFleet: 30, RebootsSite: 5, ReinstallsFleet: 10, ReinstallsSite: 2, PenaltiesFleet: 10, PenaltiesSite: 1},
 		Kernels: Kernels{
 			OldBootCD: []string{` 2\.4\.`, ` 2\.6\.8\b`},
@@ -109,67 +126,6 @@ func Defaults(day time.Duration) Policy {
 			Current:   []string{` (2\.6\.(2[0-9]|3[0-9])|[3-9]\.\d+|\d\d\.\d+)\b`},
 		},
 	}
-}
-
-// Validate says which number cannot be, by its name, or nil.
-func (n Policy) Validate() error {
-	type number struct {
-		name string
-		d    time.Duration
-	}
-	for _, x := range []number{
-		{"day", n.Day}, {"online_to_good", n.OnlineToGood}, {"offline_to_down", n.OfflineToDown}, {"failboot_to_down", n.FailbootToDown},
-		{"safeboot_to_failboot", n.SafebootToFailboot}, {"disabled_to_down", n.DisabledToDown}, {"disabled_recent", n.DisabledRecent},
-		{"good_uptime", n.GoodUptime}, {"pcu_online_to_good", n.PCUOnlineToGood}, {"pcu_offline_to_down", n.PCUOfflineToDown},
-		{"site_online_to_good", n.SiteOnlineToGood}, {"site_offline_to_down", n.SiteOfflineToDown}, {"site_new", n.SiteNew},
-		{"node_down_after", n.NodeDownAfter}, {"failboot_after", n.FailbootAfter}, {"trouble_after", n.TroubleAfter},
-		{"site_down_before_penalty", n.SiteDownBeforePenalty}, {"penalty_step", n.PenaltyStep}, {"machine_step", n.MachineStep},
-		{"people_step", n.PeopleStep}, {"admin_step", n.AdminStep}, {"reboot_window", n.RebootWindow},
-		{"reply_pause", n.ReplyPause}, {"ticket_look", n.TicketLook},
-	} {
-		if x.d <= 0 {
-			return fmt.Errorf("policy.%s must be above zero, not %s", x.name, x.d)
-		}
-	}
-	for _, x := range []number{{"healthy_delay", n.HealthyDelay}, {"thanks_grace", n.ThanksGrace}, {"group_wait", n.GroupWait}} {
-		if x.d < 0 {
-			return fmt.Errorf("policy.%s must not be negative, as %s is", x.name, x.d)
-		}
-	}
-	for _, kind := range slices.Sorted(maps.Keys(n.NoticeEvery)) {
-		if d := n.NoticeEvery[kind]; d < 0 {
-			return fmt.Errorf("policy.notice_every.%s must not be negative, as %s is", kind, d)
-		}
-	}
-	switch {
-	case n.SiteMinUp < 1:
-		return fmt.Errorf("policy.site_min_up must be at least 1, not %d", n.SiteMinUp)
-	case n.SiteOutageNodes < 2:
-		return fmt.Errorf("policy.site_outage_nodes must be at least 2, not %d", n.SiteOutageNodes)
-	case n.MaxReboots < 1:
-		return fmt.Errorf("policy.max_reboots must be at least 1, not %d", n.MaxReboots)
-	case n.Guard.Share <= 0 || n.Guard.Share > 1:
-		return fmt.Errorf("policy.guard.share must lie above 0 and be at most 1, not %g", n.Guard.Share)
-	case n.Guard.AtLeast < 1:
-		return fmt.Errorf("policy.guard.at_least must be at least 1, not %d", n.Guard.AtLeast)
-	case n.PeopleStep < n.MachineStep:
-		return fmt.Errorf("policy.people_step (%s) must not be shorter than policy.machine_step (%s)", n.PeopleStep, n.MachineStep)
-	}
-	return n.Kernels.validate()
-}
-
-func (k Kernels) validate() error {
-	for _, x := range []struct {
-		name string
-		list []string
-	}{{"old_bootcd", k.OldBootCD}, {"old_prod", k.OldProd}, {"current", k.Current}} {
-		for _, re := range x.list {
-			if _, err := regexp.Compile(re); err != nil {
-				return fmt.Errorf("policy.kernels.%s: %w", x.name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // Days writes a duration in policy days, as "2 d" or "0.25 d".

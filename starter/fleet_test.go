@@ -66,12 +66,12 @@ func fill(t *testing.T, db *store.Store, url string) {
 		Rung: "send email", Level: 1, Opened: noon().AddDate(0, 0, -3), Next: "send email", NextAt: noon().AddDate(0, 0, 4), Cause: "down since Saturday",
 	}))
 	must(db.UpdateIssue(ctx, store.Issue{
-		ID: "pcudown/pcu1.princeton.example", RunID: "run-2", Type: "pcudown", Target: "pcu1.princeton.example", Site: "princeton", PCU: 5, Status: "closed",
+		ID: "pcudown/pcu1.princeton.example", RunID: "run-2", Type: "pcudown", Target: "pcu1.princeton.example", Site: "princeton", PCUID: 5, Status: "closed",
 		Opened: noon().AddDate(0, 0, -9), Closed: noon().AddDate(0, 0, -2), Outcome: "good again", Cause: "its dry run fails",
 	}))
 	for _, x := range []struct{ action, outcome, detail string }{{"reboot", store.Done, "outlet 3 went off and on"}, {"reinstall", store.Skipped, "a reboot was enough"}, {"penalty", "", ""}} {
 		key := "nodedown/" + host + "/run-1/" + x.action
-		_, _, err := db.Intent(ctx, store.Action{Key: key, Kind: x.action, Issue: "nodedown/" + host, Node: host, Site: "princeton", Reason: "down"})
+		_, _, err := db.Intent(ctx, store.Action{Key: key, Kind: store.ActionKind(x.action), Issue: "nodedown/" + host, Node: host, Site: "princeton", Reason: "down"})
 		must(err)
 		if x.outcome != "" {
 			must(db.Outcome(ctx, key, x.outcome, x.detail))
@@ -81,7 +81,7 @@ func fill(t *testing.T, db *store.Store, url string) {
 	conn, err := pgx.Connect(ctx, url)
 	must(err)
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, `update action set at = $1::timestamptz + id * interval '1 hour', finished = case when outcome = '' then null else $1::timestamptz + id * interval '1 hour' end`, noon().AddDate(0, 0, -2))
+	_, err = conn.Exec(ctx, `update action set at = $1::timestamptz + id * interval '1 hour', committed = case when committed is null then null else $1::timestamptz + id * interval '1 hour' end, finished = case when outcome = '' then null else $1::timestamptz + id * interval '1 hour' end`, noon().AddDate(0, 0, -2))
 	must(err)
 	_, err = conn.Exec(ctx, `update history set at = $1 where kind = 'look'`, noon().AddDate(0, 0, -4))
 	must(err)

@@ -330,7 +330,7 @@ func (a *app) readMoment(s string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return a.now().Add(d.On(cfg.Policy.Day)).UTC(), nil
+	return a.now().Add(cfg.Policy.RealTime(d)).UTC(), nil
 }
 
 // oneOf checks the value of a flag that knows only some; without one, the flag asks for nothing.

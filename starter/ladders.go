@@ -44,7 +44,7 @@ func (a *app) ladders() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			times := activities.TimesOf(cfg.Policy.Numbers())
+			times := activities.TimesOf(cfg.Policy.InRealTime())
 			if markdown {
 				a.say("%s", strings.TrimRight(workflows.Markdown(list, times), "\n"))
 				return nil

@@ -219,7 +219,7 @@ func TestLaddersNeedNeitherDatabaseNorTemporal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range workflows.Ladders() {
-		wantIn(t, got.out, strings.TrimSpace(l.Print(activities.TimesOf(cfg.Policy.Numbers()))))
+		wantIn(t, got.out, strings.TrimSpace(l.Print(activities.TimesOf(cfg.Policy.InRealTime()))))
 	}
 	wantIn(t, got.out, "yield 3 d (people step)")
 

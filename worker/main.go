@@ -49,7 +49,11 @@ func command() *cobra.Command {
 		if err := cfg.Require(sections...); err != nil {
 			return err
 		}
-		return run(cmd.Context(), cfg, logger(cfg.Log))
+		log := logger(cfg.Log)
+		for _, warning := range cfg.Warnings {
+			log.Warn("configuration", "warning", warning)
+		}
+		return run(cmd.Context(), cfg, log)
 	}
 	return cmd
 }

@@ -45,7 +45,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer tc.Close()
-	numbers := cfg.Policy.Numbers()
+	numbers := cfg.Policy.InRealTime()
 	acts, err := newActivities(cfg, numbers, db, tc, log)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace); err != nil {
 		return err
 	}
-	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Sweep.Jitter.On(cfg.Policy.Day)); err != nil {
+	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter)); err != nil {
 		return err
 	}
 	mux := pages(registry, db, tc)
@@ -75,7 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	log.Info("watching", "temporal", cfg.Temporal.Address, "namespace", cfg.Temporal.Namespace, "http", cfg.HTTP.Listen, "mail", cfg.Mail.Mode)
+	log.Info("watching", "temporal", cfg.Temporal.Address, "namespace", cfg.Temporal.Namespace, "http", cfg.HTTP.Listen, "mode", string(cfg.Mode), "mail", cfg.MailMode())
 	select {
 	case <-ctx.Done():
 		log.Info("stopping: running activities may finish")
@@ -106,7 +106,7 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 	}
 	sender, err := notify.NewSender(notify.Options{
 		Addr: cfg.Mail.SMTP, From: cfg.Mail.From, ReplyTo: cfg.Mail.ReplyTo, Username: cfg.Mail.Username, Password: cfg.Mail.Password.Reveal(),
-		TLS: cfg.Mail.TLS, TLSConfig: tls, Mode: cfg.Mail.Mode, TestAddress: cfg.Mail.TestAddress, Timeout: cfg.Mail.Timeout,
+		TLS: cfg.Mail.TLS, TLSConfig: tls, Mode: cfg.MailMode(), TestAddress: cfg.Mail.TestAddress, Timeout: cfg.Mail.Timeout,
 	})
 	if err != nil {
 		return nil, err
@@ -130,10 +130,10 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 				return err == nil
 			}}}),
 		Boot: boot, Enter: connect.Entrance(p, signer), HostKeys: known,
-		RT: tracker, Hook: hook, Mode: cfg.Mail.Mode, TestTo: cfg.Mail.TestAddress,
+		RT: tracker, Hook: hook, Mode: cfg.MailMode(), TestTo: cfg.Mail.TestAddress,
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
-		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Sweep.Every.On(cfg.Policy.Day)), // schedules know no less than a second
+		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
 	}, nil
 }
 
@@ -150,7 +150,7 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 			return nil, nil, err
 		}
 	}
-	if c := cfg.Webhook; c.URL != "" && cfg.Mail.Mode != config.ModeObserve {
+	if c := cfg.Webhook; c.URL != "" && cfg.Mode != config.ModeObserve {
 		var err error
 		if hook, err = notify.NewHook(notify.HookOptions{URL: c.URL.Reveal(), Key: c.Key.Reveal(), Timeout: c.Timeout, Log: log}); err != nil {
 			return nil, nil, err

@@ -57,18 +57,19 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	maps.Copy(policy, s.Policy)
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
-	text, err := yaml.Marshal(map[string]section{
-		"plc":      {"url": w.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
-		"database": {"url_file": in("database_url")},
-		"secrets":  {"key_file": in("secret_key")},
-		"temporal": {"address": s.Temporal},
+	text, err := yaml.Marshal(section{
+		"mode":     "act",
+		"plc":      section{"url": w.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
+		"database": section{"url_file": in("database_url")},
+		"secrets":  section{"key_file": in("secret_key")},
+		"temporal": section{"address": s.Temporal},
 		"probe":    probe,
-		"pcu":      {"connect_timeout": "2s", "operation_timeout": "10s"},
-		"mail":     {"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
-		"rt":       {"url": w.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue},
+		"pcu":      section{"connect_timeout": "2s", "operation_timeout": "10s"},
+		"mail":     section{"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
+		"rt":       section{"url": w.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue},
 		"policy":   policy,
-		"sweep":    {"every": "0.4d", "jitter": "0s"},
-		"http":     {"listen": s.Listen},
+		"sweep":    section{"every": "0.4d", "jitter": "0s"},
+		"http":     section{"listen": s.Listen},
 	})
 	if err != nil {
 		return "", nil, err

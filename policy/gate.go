@@ -1,0 +1,421 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Act is what Monitor is about to do to the world.
+type Act string
+
+// The acts. Undoing, recoveries and thanks are no acts: they always pass.
+const (
+	ActOpen      Act = "open an issue"
+	ActReboot    Act = "reboot"
+	ActReinstall Act = "reinstall"
+	ActRepair    Act = "repair the boot"
+	ActDisable   Act = "disable in PLC"
+	ActNotify    Act = "write to the site"
+	ActPenalize  Act = "raise the penalty"
+)
+
+// power are the acts that cut a node's power.
+var power = []Act{ActReboot, ActReinstall}
+
+// GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before the point of no
+// return. A fact that is not known stands as its zero value, and forbids.
+type GateFacts struct {
+	Act    Act
+	Issue  string // id of the issue that asks; empty: none
+	Target string
+
+	Exists    bool   // PLC has the target
+	Ordered   string // an operator's order against it, or the news that the target is good, came meanwhile
+	Recovered string // why the target is good again; empty: it is not
+
+	Stopped string // who stopped Monitor, and why; empty: nobody
+	Mode    Mode
+	Lease   Lease
+
+	CoveredBy string // the open issue that speaks for this one, and why; empty: none
+
+	Node NodeGate
+	PCU  PCUGate
+	Site SiteGate
+
+	NodeExemptUntil, SiteExemptUntil time.Time
+	Listed                           Listing
+
+	Cycles []time.Time // power cycles of the node that did or may have happened, any order
+	Spent  Spent
+}
+
+// Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is fresh.
+type Lease struct {
+	Believed time.Time     // when the last believed sweep ended; zero: never
+	Every    time.Duration // a sweep is due this often
+	Doubt    string        // why a later sweep was not believed; empty: there was none
+}
+
+// NodeGate is what is known of a node by a look just taken, and by PLC just asked.
+type NodeGate struct {
+	Looked     bool // the look below was taken
+	Finding    Finding
+	SilentFrom time.Time // since when it does not answer
+
+	AskedPLC      bool // PLC answered
+	BootState     string
+	LastContact   time.Time // its heartbeat to PLC
+	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
+	BootIssue     string    // the open issue that repairs its boot, if a repair is under way
+	FirewallIssue string    // the open issue that says it is behind a firewall
+}
+
+// PCUGate is what is known of the PCUs that feed a node.
+type PCUGate struct {
+	Feeds  int // outlets that feed the node
+	Manual bool
+	Broken string    // the PCU that is down or has an open issue, and why; empty: none
+	Shaky  string    // the PCU whose last dry run failed, and why; empty: none
+	Again  time.Time // when a shaky one is known to be down
+}
+
+// SiteGate is what is known of a site that may be penalised.
+type SiteGate struct {
+	Up        int // nodes that are not down; blacklisted ones count as up
+	Record    Record
+	Pending   bool
+	Created   time.Time
+	LastRaise time.Time
+	Level     int
+	To        int       // the level asked for
+	Told      time.Time // when people were last told of what the step is about; zero: never
+	NotBefore time.Time // the earliest time that they were told
+}
+
+// Listing is an entry of the blacklist, or a downtime.
+type Listing struct {
+	Listed, Downtime bool
+	Until            time.Time // zero: never ends
+	Reason           string
+}
+
+// Spent is what was already done in the last policy hour.
+type Spent struct{ Fleet, Site int }
+
+// Check is one question of the gate.
+type Check struct {
+	Name string
+	Asks string // what must hold, for the documentation
+	For  []Act  // the acts it is asked for; empty: all
+	Ask  func(Policy, GateFacts, time.Time) Decision
+}
+
+func (c Check) concerns(a Act) bool { return len(c.For) == 0 || slices.Contains(c.For, a) }
+
+// Gate is the one list of checks that every act passes, in order.
+func Gate() []Check {
+	return []Check{
+		{"target", "PLC still has the target", nil, askTarget},
+		{"order", "no operator ordered otherwise meanwhile", nil, askOrder},
+		{"recovered", "the target is not good again", nil, askRecovered},
+		{"switch", "nobody has stopped Monitor", nil, askSwitch},
+		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do", []Act{ActReboot, ActReinstall, ActRepair, ActDisable, ActNotify, ActPenalize}, askMode},
+		{"lease", "the last believed sweep is younger than two intervals", nil, askLease},
+		{"covered", "no other open issue speaks for this one", nil, askCovered},
+		{"firewall", "the node is not behind a firewall, which no reboot mends", power, askFirewall},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power, askAnswers},
+		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power, askHeartbeat},
+		{"booting", "the node did not just begin to boot", power, askBooting},
+		{"boot state", "PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands", []Act{ActReboot, ActReinstall, ActRepair}, askBootState},
+		{"exempt", "neither the node nor its site is exempt in PLC", nil, askExempt},
+		{"blacklist", "the target is on no blacklist and in no downtime", nil, askBlacklist},
+		{"pcu", "a PCU feeds the node, and works", power, askPCU},
+		{"attempts", "the node was not power-cycled too often lately", power, askAttempts},
+		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough", []Act{ActPenalize}, askSite},
+		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, askTold},
+		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, askStep},
+		{"budget", "the fleet's and the site's budgets of this hour are not spent", []Act{ActReboot, ActReinstall, ActPenalize}, askBudget},
+	}
+}
+
+// Answer is what the gate says of an act.
+type Answer struct {
+	Decision
+	Check string // the first check that said no; empty: none did
+}
+
+// Ask passes an act through the gate: the first check that says no answers.
+func Ask(p Policy, f GateFacts, now time.Time) Answer {
+	for _, c := range Gate() {
+		if !c.concerns(f.Act) {
+			continue
+		}
+		if d := c.Ask(p, f, now); !d.Do {
+			return Answer{Decision: d, Check: c.Name}
+		}
+	}
+	return Answer{Decision: Yes("every check of the gate passes")}
+}
+
+// Verdict of one check, for those who ask why or why not.
+type CheckAnswer struct {
+	Name string `json:"name"`
+	Decision
+}
+
+// AskAll asks every check that concerns the act, whatever the others say.
+func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
+	var all []CheckAnswer
+	for _, c := range Gate() {
+		if c.concerns(f.Act) {
+			all = append(all, CheckAnswer{c.Name, c.Ask(p, f, now)})
+		}
+	}
+	return all
+}
+
+// GateMarkdown is a page about the gate.
+func GateMarkdown() string {
+	var b strings.Builder
+	b.WriteString("# The gate\n\nWritten by `make docs` from policy/gate.go; do not edit.\n\nEvery act on the world passes these checks in this order, on facts gathered afresh, under the lock of what is acted on, directly\n" +
+		"before the point of no return. The first that says no gives the reason, and the time when to ask again. A fact that is not known forbids.\n" +
+		"Recoveries, thanks, and undoing what Monitor changed always pass.\n\n| check | what must hold | asked before |\n|---|---|---|\n")
+	for _, c := range Gate() {
+		acts := "every act"
+		if len(c.For) > 0 {
+			var names []string
+			for _, a := range c.For {
+				names = append(names, string(a))
+			}
+			acts = strings.Join(names, ", ")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Name, c.Asks, acts)
+	}
+	return b.String()
+}
+
+func askTarget(_ Policy, f GateFacts, _ time.Time) Decision {
+	if !f.Exists {
+		return No(time.Time{}, "PLC does not have %s any more", f.Target)
+	}
+	return Yes("it is in PLC")
+}
+
+func askOrder(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.Ordered != "" {
+		return No(time.Time{}, "%s", f.Ordered)
+	}
+	return Yes("nobody ordered otherwise")
+}
+
+func askRecovered(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.Recovered != "" {
+		return No(time.Time{}, "it is good again: %s", f.Recovered)
+	}
+	return Yes("it is not good")
+}
+
+func askSwitch(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.Stopped != "" {
+		return No(time.Time{}, "Monitor is stopped: %s", f.Stopped)
+	}
+	return Yes("Monitor may act")
+}
+
+func askMode(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.Mode != ModeAct {
+		return No(time.Time{}, "observe mode: would %s", f.Act)
+	}
+	return Yes("the mode is act")
+}
+
+// leaseIntervals is how many intervals a believed sweep lasts: one may be late, two are a fault.
+const leaseIntervals = 2
+
+// Until is when the lease ends.
+func (l Lease) Until() time.Time { return l.Believed.Add(leaseIntervals * l.Every) }
+
+func askLease(_ Policy, f GateFacts, now time.Time) Decision {
+	l := f.Lease
+	switch {
+	case l.Believed.IsZero() && l.Doubt == "":
+		return No(now.Add(l.Every), "no sweep has ended yet")
+	case l.Doubt != "":
+		return No(now.Add(l.Every), "the last sweep is not believed: %s", l.Doubt)
+	case now.After(l.Until()):
+		return No(now.Add(l.Every), "the last believed sweep ended %s ago, and one is due every %s", now.Sub(l.Believed).Round(time.Second), l.Every)
+	}
+	return Yes("the last believed sweep is fresh")
+}
+
+func askCovered(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.CoveredBy != "" {
+		return No(time.Time{}, "%s", f.CoveredBy)
+	}
+	return Yes("no other issue speaks for it")
+}
+
+func askFirewall(_ Policy, f GateFacts, _ time.Time) Decision {
+	switch {
+	case f.Node.Finding.Firewall:
+		return No(time.Time{}, "it is behind a firewall, which no reboot mends: %s", f.Node.Finding.Reason)
+	case f.Node.FirewallIssue != "":
+		return No(time.Time{}, "%s is open, and no reboot mends a firewall", f.Node.FirewallIssue)
+	}
+	return Yes("no firewall is seen")
+}
+
+func askAnswers(_ Policy, f GateFacts, _ time.Time) Decision {
+	n := f.Node
+	switch {
+	case !n.Looked:
+		return No(time.Time{}, "it could not be looked at")
+	case n.Finding.Locked:
+		return No(time.Time{}, "it is alive and lets nobody in, which no power command mends: %s", n.Finding.Reason)
+	case n.Finding.Alive():
+		return No(time.Time{}, "it answers: %s", n.Finding.Reason)
+	case n.BootIssue != "":
+		return No(time.Time{}, "its boot is being repaired: %s is open", n.BootIssue)
+	}
+	return Yes("it is silent: " + n.Finding.Reason)
+}
+
+func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
+	n := f.Node
+	if !n.AskedPLC {
+		return No(time.Time{}, "PLC cannot be asked whether it hears the node")
+	}
+	if age := now.Sub(n.LastContact); age < p.HeartbeatFresh && n.LastContact.After(n.SilentFrom) {
+		return No(n.LastContact.Add(p.HeartbeatFresh), "PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
+	}
+	return Yes("PLC has not heard from it")
+}
+
+func askBooting(p Policy, f GateFacts, now time.Time) Decision {
+	if age := now.Sub(f.Node.LastBoot); age < p.BootGrace {
+		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", age.Round(time.Second))
+	}
+	return Yes("it is not booting")
+}
+
+func askBootState(_ Policy, f GateFacts, _ time.Time) Decision {
+	if !f.Node.AskedPLC {
+		return No(time.Time{}, "PLC cannot be asked for its boot state")
+	}
+	if s := CleanBootState(f.Node.BootState); s == "disabled" || s == "safeboot" {
+		return No(time.Time{}, "PLC has it at %s: it is in somebody's hands", s)
+	}
+	return Yes("PLC has it at " + f.Node.BootState)
+}
+
+func askExempt(_ Policy, f GateFacts, now time.Time) Decision {
+	switch {
+	case f.NodeExemptUntil.After(now):
+		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s", f.NodeExemptUntil.UTC().Format(time.DateOnly))
+	case f.SiteExemptUntil.After(now):
+		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s", f.SiteExemptUntil.UTC().Format(time.DateOnly))
+	}
+	return Yes("not exempt")
+}
+
+func askBlacklist(_ Policy, f GateFacts, _ time.Time) Decision {
+	switch {
+	case f.Listed.Listed && f.Listed.Downtime:
+		return No(f.Listed.Until, "in a downtime: %s", f.Listed.Reason)
+	case f.Listed.Listed:
+		return No(f.Listed.Until, "blacklisted: %s", f.Listed.Reason)
+	}
+	return Yes("not on the blacklist")
+}
+
+func askPCU(_ Policy, f GateFacts, _ time.Time) Decision {
+	switch {
+	case f.PCU.Feeds == 0:
+		return No(time.Time{}, "no PCU feeds it")
+	case f.PCU.Broken != "":
+		return No(time.Time{}, "%s", f.PCU.Broken)
+	case f.PCU.Shaky != "": // one failed dry run does not cost a node its reboot
+		return No(f.PCU.Again, "%s", f.PCU.Shaky)
+	}
+	return Yes("its PCU works")
+}
+
+func askAttempts(p Policy, f GateFacts, now time.Time) Decision {
+	if hardware, why := LikelyHardware(p, f.Cycles, now); hardware {
+		return No(time.Time{}, "%s", why)
+	}
+	return Yes("not power-cycled too often")
+}
+
+// LikelyHardware reports whether a node was power-cycled as often as may be and needs it again: no reboot will mend it.
+func LikelyHardware(p Policy, cycles []time.Time, now time.Time) (bool, string) {
+	count := 0
+	for _, t := range cycles {
+		if now.Sub(t) < p.RebootWindow {
+			count++
+		}
+	}
+	return count >= p.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, p.Days(p.RebootWindow))
+}
+
+func askSite(p Policy, f GateFacts, now time.Time) Decision {
+	s := f.Site
+	down := now.Sub(s.Record.Changed)
+	switch {
+	case s.Pending:
+		return No(time.Time{}, "a pending site is never penalised")
+	case s.Record.Status == StatusNew || now.Sub(s.Created) < p.SiteNew:
+		return No(s.Created.Add(p.SiteNew), "the site is new")
+	case s.Up >= p.SiteMinUp:
+		return No(time.Time{}, "%d nodes are up and %d are enough", s.Up, p.SiteMinUp)
+	case s.Record.Status != StatusDown:
+		return No(now.Add(p.SiteOfflineToDown), "the site is %s, not down", s.Record.Status)
+	case down < p.SiteDownBeforePenalty:
+		return No(s.Record.Changed.Add(p.SiteDownBeforePenalty), "the site is down for %s, less than %s", p.Days(down), p.Days(p.SiteDownBeforePenalty))
+	}
+	return Yes(fmt.Sprintf("the site is down for %s with %s up", p.Days(down), nodes(s.Up)))
+}
+
+func askTold(_ Policy, f GateFacts, now time.Time) Decision {
+	switch {
+	case f.Site.Told.IsZero():
+		return No(time.Time{}, "nobody at the site has been told of it yet")
+	case now.Before(f.Site.NotBefore):
+		return No(f.Site.NotBefore, "its people were told that it comes not before %s", f.Site.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return Yes("its people were told")
+}
+
+func askStep(p Policy, f GateFacts, now time.Time) Decision {
+	if last := f.Site.LastRaise; !last.IsZero() && now.Sub(last) < p.PenaltyStep {
+		return No(last.Add(p.PenaltyStep), "the last step was less than %s ago", p.Days(p.PenaltyStep))
+	}
+	return Yes("the last step is long enough ago")
+}
+
+// BudgetOf is how many of an act a policy hour allows, in the fleet and at one site.
+func (p Policy) BudgetOf(a Act) (fleet, site int) {
+	switch a {
+	case ActReboot:
+		return p.Budget.RebootsFleet, p.Budget.RebootsSite
+	case ActReinstall:
+		return p.Budget.ReinstallsFleet, p.Budget.ReinstallsSite
+	case ActPenalize:
+		return p.Budget.PenaltiesFleet, p.Budget.PenaltiesSite
+	}
+	return 0, 0
+}
+
+func askBudget(p Policy, f GateFacts, now time.Time) Decision {
+	fleet, site := p.BudgetOf(f.Act)
+	switch {
+	case f.Spent.Fleet >= fleet:
+		return No(now.Add(p.Hour()), "the fleet's budget of %d an hour to %s is spent", fleet, f.Act)
+	case f.Spent.Site >= site:
+		return No(now.Add(p.Hour()), "the site's budget of %d an hour to %s is spent", site, f.Act)
+	}
+	return Yes("within the budget")
+}
