@@ -75,7 +75,7 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 	addSearchAttributes(t, tc)
 	everyType(t, tc)
 	for _, l := range issue.Types() {
-		t.Run(l.Type, func(t *testing.T) {
+		t.Run(l.Name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			field, target := "node", "planetlab1.princeton.example"
