@@ -79,9 +79,9 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	b.want(res, err, Good, "3 of its 3 nodes answer")
 
 	b.Policy.Guard.AtLeast = 2 // or one site is too small to doubt
-	plan, err := b.SyncPLC(ctx)
+	plan, err := b.SyncPLC(ctx, SweepInput{})
 	b.must(err)
-	_, err = b.ProbeNodes(ctx, Batch{Limit: 100})
+	_, err = b.ProbeNodes(ctx, plan.Nodes[0])
 	b.must(err)
 	swept, err := b.Judge(ctx, plan)
 	b.must(err)
@@ -277,12 +277,14 @@ func TestAFaultOfOursIsNotBlamedOnAPCU(t *testing.T) {
 	}
 	b := newBench(t)
 	ctx := b.Context()
+	plan, err := b.SyncPLC(ctx, SweepInput{})
+	b.must(err)
 	other, err := store.Open(ctx, store.Options{URL: b.url, Key: bytes.Repeat([]byte{8}, 32)}) // a worker with another key
 	b.must(err)
 	t.Cleanup(other.Close)
 	b.Activities.Store = other
 	b.pcuIs(policy.StatusGood)
-	n, err := b.ProbePCUs(ctx, Batch{Limit: 100})
+	n, err := b.ProbePCUs(ctx, plan.PCUs[0])
 	p, stored := other.PCU(ctx, b.pcuID())
 	b.must(stored)
 	if err != nil || n != 0 || !p.SeenAt.IsZero() {
