@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/crypto/ssh"
 
@@ -66,6 +69,14 @@ func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ a
 	}
 	f.signals = append(f.signals, id+" "+name)
 	return nil
+}
+
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	status := enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if slices.Contains(f.gone, id) {
+		status = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: status}}, nil
 }
 
 func (f *fakeTemporal) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any, ...any) client.WithStartWorkflowOperation {
@@ -156,7 +167,8 @@ func (b *bench) sync() {
 	b.Helper()
 	snap, err := b.PLC.Snapshot(b.Context())
 	b.must(err)
-	b.must(b.Store.SaveSnapshot(b.Context(), snap))
+	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
+	b.must(err)
 }
 
 // was makes a node, PCU or site have been something for so many days.

@@ -98,16 +98,6 @@ func (a *Activities) gateLease(ctx context.Context, _ Ref, _ sight, f *policy.Ga
 	return err
 }
 
-// lease is how fresh what was seen is.
-func (a *Activities) lease(ctx context.Context) (policy.Lease, error) {
-	l := policy.Lease{Believed: a.now(), Every: a.SweepEvery}
-	held, err := a.guarded(ctx)
-	if err == nil && !held.Do {
-		l.Doubt = held.Reason
-	}
-	return l, err
-}
-
 func (a *Activities) gateCover(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) (err error) {
 	f.CoveredBy, err = a.coveredBy(ctx, ref)
 	return err

@@ -66,10 +66,10 @@ func newPeople(t *testing.T, mode string) *people {
 // exempt says who must not be written to, as PLC's tags do.
 func (p *people) exempt(who map[int]time.Time) {
 	p.t.Helper()
-	err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
+	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
 		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1}, {NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
-	})
+	}, true)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -29,12 +29,7 @@ type feed struct {
 func outletName(pcu, outlet int) string { return fmt.Sprintf("%d/%d", pcu, outlet) }
 
 // feedsOf are the outlets that feed a node; none when PLC knows of no PCU.
-func feedsOf(n store.Node) []store.Feed {
-	if n.PCUID == 0 {
-		return nil
-	}
-	return []store.Feed{{PCUID: n.PCUID, Outlet: n.Outlet}}
-}
+func feedsOf(n store.Node) []store.Feed { return n.Feeds }
 
 // lockFeeds reads the PCUs of outlets and keeps everybody else from operating them until they are released. It takes them in the order
 // of their ids, so that two nodes that share PCUs never wait for each other.

@@ -320,7 +320,11 @@ func (a *Activities) blacklistedNodes(ctx context.Context, now time.Time) (map[s
 
 // plcSite names a site to PLC: by its id, which a rename does not change.
 func (a *Activities) plcSite(ctx context.Context, loginBase string) plc.SiteRef {
-	return plc.SiteRef{LoginBase: loginBase}
+	s, err := a.Store.Site(ctx, loginBase)
+	if err != nil {
+		a.Log.Warn("PLC is asked for a site by its name", "site", loginBase, "error", err)
+	}
+	return plc.SiteRef{SiteID: s.SiteID, LoginBase: loginBase}
 }
 
 func slicesDone(results []plc.SliceResult, err error) error {

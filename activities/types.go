@@ -188,35 +188,3 @@ type ResolveInput struct {
 	Key    string `json:"key"`
 	Ticket Ticket `json:"ticket"`
 }
-
-// Batch is a range of targets for one probe activity: ids above After, at most Limit.
-type Batch struct {
-	After int64 `json:"after"`
-	Limit int   `json:"limit"`
-}
-
-// SweepInput starts a sweep; the schedule gives none.
-type SweepInput struct {
-	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the sweep's news pass.
-	Believe string `json:"believe,omitempty"`
-}
-
-// Plan is what a sweep will look at.
-type Plan struct {
-	Believe string    `json:"believe,omitempty"`
-	Started time.Time `json:"started"`
-	Nodes   []Batch   `json:"nodes"`
-	PCUs    []Batch   `json:"pcus"`
-	// PLC says whether PLC answered; when it did not, the sweep looks but nothing is opened.
-	PLC string `json:"plc"`
-}
-
-// SweepResult counts what a sweep saw and did.
-type SweepResult struct {
-	Nodes   int    `json:"nodes"`
-	PCUs    int    `json:"pcus"`
-	Up      int    `json:"up"`
-	Opened  int    `json:"opened"`
-	Cleared int    `json:"cleared"`
-	Held    string `json:"held,omitempty"` // why the fleet guard held everything back
-}

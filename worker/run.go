@@ -62,6 +62,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	go acts.Hook.Run(ctx)
+	go activities.WatchSweeps(ctx, acts)
 	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
