@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -152,7 +153,17 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
 	b.sync()
+	b.swept(store.Sweep{Believed: true})
 	return b
+}
+
+// swept lets a sweep have ended just now.
+func (b *bench) swept(as store.Sweep) {
+	b.Helper()
+	w, err := b.Store.StartSweep(b.Context(), fmt.Sprint("sweep/", time.Now().UnixNano()))
+	b.must(err)
+	as.ID = w.ID
+	b.must(b.Store.EndSweep(b.Context(), as))
 }
 
 func (b *bench) must(err error) {
