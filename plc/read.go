@@ -193,17 +193,25 @@ var undated = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for good, and is named in bad.
 func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]time.Time, bad []string, err error) {
 	method, id, tag := "Get"+strings.ToUpper(kind[:1])+kind[1:]+"Tags", kind+"_id", "exempt_"+kind+"_until"
-	fields := []string{id, "value"}
+	tagID := kind + "_tag_id"
+	fields := []string{tagID, id, "value"}
 	if kind == "slice" {
 		fields = append(fields, "node_id", "nodegroup_id")
 	}
-	v, err := c.read(ctx, method, map[string]any{"tagname": tag}, fields)
+	rows, unsent, err := c.bulk(ctx, method, tagID, map[string]any{"tagname": tag}, fields)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := rowsOf(method, v, id)
-	if err != nil {
-		return nil, nil, err
+	for _, n := range unsent { // its value cannot be sent, but whose it is can
+		v, err := c.read(ctx, method, []int{n}, slices.DeleteFunc(slices.Clone(fields), func(f string) bool { return f == "value" }))
+		if err != nil {
+			return nil, nil, err
+		}
+		more, err := rowsOf(method, v, tagID)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, more...)
 	}
 	until = map[int]time.Time{}
 	for _, r := range rows {

@@ -151,7 +151,7 @@ func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
 		} else if _, twice := in.nodes[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("nodes %d: it came twice", id))
 		} else if !known {
-			in.refuse("nodes", id, "its site %d is not in PLC", x.SiteID)
+			in.refuse("nodes", id, "its site %d is not known", x.SiteID)
 		} else if claimName(in, "nodes", id, x.Hostname, holders, in.nodes, func(id int) bool { return stood.nodes[id] != nil && stood.nodes[id].row.host == x.Hostname }) {
 			n := in.node(x, snap.NodeExempt[id])
 			n.site, n.ip = site, in.text("nodes", id, "ip", ips[id])
@@ -223,7 +223,7 @@ func (in *intake) takePCUs(snap plc.Snapshot, stood *standing) {
 		} else if wrong := identity(cmp.Or(names[id], "-")); wrong != "" {
 			in.refuse("pcus", id, "%s", wrong)
 		} else if !known {
-			in.refuse("pcus", id, "its site %d is not in PLC", x.SiteID)
+			in.refuse("pcus", id, "its site %d is not known", x.SiteID)
 		} else {
 			text := func(field, v string) string { return in.text("pcus", id, field, v) }
 			in.pcus[id] = pcuRow{name: names[id], site: site, host: text("hostname", x.Hostname), ip: text("ip", x.IP), user: text("username", x.Username),

@@ -317,7 +317,7 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 		"somebody else's hostname":             {func(p *plc.Snapshot) { p.Nodes[3].Hostname = p.Nodes[0].Hostname }, "nodes 13: nodes 10 has its name"},
 		"its hostname at another":              {func(p *plc.Snapshot) { p.Nodes[0].Hostname = p.Nodes[3].Hostname }, "nodes 10: nodes 13 has its name"},
 		"a node twice":                         {func(p *plc.Snapshot) { p.Nodes = append(p.Nodes, p.Nodes[3]) }, "nodes 13: it came twice"},
-		"a site that nobody knows":             {func(p *plc.Snapshot) { p.Nodes[3].SiteID = 77 }, "nodes 13: its site 77 is not in PLC"},
+		"a site that nobody knows":             {func(p *plc.Snapshot) { p.Nodes[3].SiteID = 77 }, "nodes 13: its site 77 is not known"},
 		"an id that fits nowhere":              {func(p *plc.Snapshot) { p.Nodes[3].NodeID = 1 << 40 }, "nodes 1099511627776: it has no proper id"},
 		"an outlet that fits nowhere":          {func(p *plc.Snapshot) { p.Nodes[3].Ports = []int{1 << 40} }, "nodes 13: outlet"},
 		"a time that fits nowhere":             {func(p *plc.Snapshot) { p.Nodes[3].LastBoot = time.Unix(1<<60, 0) }, "nodes 13: last_boot is no time"},
@@ -453,6 +453,12 @@ func aLateSnapshotDoesNotUndoANewerOne(t *testing.T, s *Store) {
 	}
 	if taken, err := s.SnapshotTaken(t.Context()); err != nil || !taken.Equal(now.Taken) {
 		t.Errorf("taken %s, %v", taken, err)
+	}
+	wrong := now
+	wrong.Taken = time.Now().AddDate(4, 0, 0) // by a clock that is soon set right
+	s.save(t, wrong)
+	if saved := s.save(t, old); saved.Older {
+		t.Error("nothing is taken any more for four years")
 	}
 }
 

@@ -207,6 +207,13 @@ func (db *DB) OnReboot(do func(host string) error) {
 	db.reboot = do
 }
 
+// InTagGap is called by AddSliceTag after it looked whether the tag is there, and before it writes it.
+func (db *DB) InTagGap(do func()) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.gap = do
+}
+
 // Calls counts how often a method was called.
 func (db *DB) Calls(method string) int {
 	db.mu.Lock()

@@ -211,7 +211,11 @@ func (db *DB) addSliceTag(who caller, args []any) (any, *xmlrpc.Fault) {
 			return nil, fault(102, "Slice attribute already exists")
 		}
 	}
+	gap := db.gap
 	db.mu.Unlock()
+	if gap != nil {
+		gap()
+	}
 	time.Sleep(tagGap)
 	db.mu.Lock()
 	return db.add("SliceTags", row), nil

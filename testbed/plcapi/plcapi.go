@@ -33,6 +33,7 @@ type DB struct {
 	troubles map[string]*trouble
 	calls    map[string]int
 	reboot   func(host string) error
+	gap      func()
 }
 
 // NewDB makes a database with nothing but one account, and the tag types that PLC ships.
