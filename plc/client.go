@@ -111,8 +111,8 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 	return fmt.Errorf("%w; %w", err, ErrRefused)
 }
 
-// call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost means that PLC had
-// the request, as far as one can tell, and did not say what it made of it.
+// call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost
+// means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
 	body, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {

@@ -45,8 +45,8 @@ func newNodeFields() []string {
 	return []string{"run_level", "last_boot", "last_download", "last_pcu_reboot", "last_pcu_confirmation"}
 }
 
-// withNodeFields asks for all fields of nodes. A PLC that lacks one of them faults the whole call: then it is asked once which it has,
-// and that is remembered.
+// withNodeFields asks for all fields of nodes. A PLC that lacks one of them faults the whole call: then it is asked
+// once which it has, and that is remembered.
 func (c *Client) withNodeFields(ctx context.Context, ask func(fields []string) error) error {
 	fields := slices.Concat(oldNodeFields(), newNodeFields())
 	if known := c.nodeFields.Load(); known != nil {

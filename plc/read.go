@@ -20,8 +20,9 @@ func ours(rows []row) []row {
 // callsPerSnapshot bounds a snapshot whose caller set no deadline, in time-outs of one call.
 const callsPerSnapshot = 10
 
-// Snapshot reads what Monitor needs of our own, each kind by its field list, within the deadline of the context. A row that PLC cannot
-// send is named in Unreadable and does not stop the others. Without the role admin, before or after, it is ErrNotAdmin.
+// Snapshot reads what Monitor needs of our own, each kind by its field list, within the deadline of the context. A row
+// that PLC cannot send is named in Unreadable and does not stop the others. Without the role admin, before or after, it
+// is ErrNotAdmin.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
@@ -119,12 +120,12 @@ func (s *reader) exemptions() error {
 	return nil
 }
 
-// poisoned reports whether a call may have died over a single row: an int that does not fit makes a 500 of the whole answer, a control
-// character one that is no XML.
+// poisoned reports whether a call may have died over a single row: an int that does not fit makes a 500 of the whole
+// answer, a control character one that is no XML.
 func poisoned(err error) bool { return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotXMLRPC) }
 
-// bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids alone
-// and then the rows by halves.
+// bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids
+// alone and then the rows by halves.
 func (c *Client) bulk(ctx context.Context, method, id string, filter map[string]any, fields []string) (rows []row, bad []int, err error) {
 	v, err := c.read(ctx, method, filter, fields)
 	if err == nil {
@@ -189,8 +190,9 @@ func (c *Client) halves(ctx context.Context, method, id string, ids []int, field
 // undated is how long an exemption holds whose day cannot be read: until somebody mends it.
 var undated = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// exemptions reads until when things of a kind are exempt, by id. Anybody not allowed to read them gets an error: not knowing who is
-// exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for good, and is named in bad.
+// exemptions reads until when things of a kind are exempt, by id. Anybody not allowed to read them gets an error: not
+// knowing who is exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for
+// good, and is named in bad.
 func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]time.Time, bad []string, err error) {
 	method, id, tag := "Get"+strings.ToUpper(kind[:1])+kind[1:]+"Tags", kind+"_id", "exempt_"+kind+"_until"
 	tagID := kind + "_tag_id"

@@ -12,14 +12,15 @@ import (
 	"github.com/planetlab/monitor/plc"
 )
 
-// Bounds of what is taken from PLC. Its own are lower: 32 for a login_base, 255 for a hostname, 254 for an address of mail.
+// Bounds of what is taken from PLC. Its own are lower: 32 for a login_base, 255 for a hostname, 254 for an address of
+// mail.
 const (
 	longestName = 255
 	longestText = 1000
 )
 
-// intake is a snapshot in the form of rows. What does not fit costs its own row and no other: that one is kept as it stands, and odd says
-// why.
+// intake is a snapshot in the form of rows. What does not fit costs its own row and no other: that one is kept as it
+// stands, and odd says why.
 type intake struct {
 	taken   time.Time
 	sites   map[int]siteRow
@@ -63,7 +64,8 @@ func (in *intake) refuse(kind string, id int, why string, args ...any) {
 	in.odd = append(in.odd, fmt.Sprintf("%s %d: ", kind, id)+fmt.Sprintf(why, args...))
 }
 
-// identity says what is wrong with a name by which things are known. It is refused rather than mended: mended it would be another's.
+// identity says what is wrong with a name by which things are known. It is refused rather than mended: mended it would
+// be another's.
 func identity(name string) string {
 	switch {
 	case name == "":

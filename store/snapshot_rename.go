@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Sites and nodes are rows by id, and everything else knows them by name. A rename in PLC therefore takes with it what was written
-// under the old name: statuses stay in the row, and history, blacklist, notices, ledger and claims follow here. What a running workflow
-// has in its memory is its own to mend.
+// Sites and nodes are rows by id, and everything else knows them by name. A rename in PLC therefore takes with it what
+// was written under the old name: statuses stay in the row, and history, blacklist, notices, ledger and claims follow
+// here. What a running workflow has in its memory is its own to mend.
 func followers(what string) []string {
 	if what == "site" {
 		return []string{
@@ -80,7 +80,8 @@ func (in *intake) followRenames(stood *standing) {
 	stood.persons = persons
 }
 
-// parkSites makes room for names that another row holds: of a site that has another name now, or that was deleted and made anew.
+// parkSites makes room for names that another row holds: of a site that has another name now, or that was deleted and
+// made anew.
 func (in *intake) parkSites(stood *standing) (list []change) {
 	holders := map[string]int{}
 	for id, s := range stood.sites {

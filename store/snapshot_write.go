@@ -178,7 +178,8 @@ func lacking[R any](in *intake, kind, table, column string, limit int, stood map
 	return []change{c}
 }
 
-// runChanges writes all changes at once. When Postgres refuses one for what it holds, each is tried alone, and the one is named.
+// runChanges writes all changes at once. When Postgres refuses one for what it holds, each is tried alone, and the one
+// is named.
 func runChanges(ctx context.Context, tx pgx.Tx, list []change) (rows int, odd []string, err error) {
 	rows, err = runAll(ctx, tx, list)
 	if err == nil || !refusedData(err) {
@@ -224,7 +225,8 @@ func runAll(ctx context.Context, tx pgx.Tx, list []change) (rows int, err error)
 	return rows, err
 }
 
-// refusedData reports whether Postgres refused values: data exceptions (class 22), violated constraints (23), or limits of size (54).
+// refusedData reports whether Postgres refused values: data exceptions (class 22), violated constraints (23), or limits
+// of size (54).
 func refusedData(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && slices.Contains([]string{"22", "23", "54"}, pg.Code[:2])

@@ -176,7 +176,8 @@ func (db *DB) Delay(method string, by time.Duration) {
 	db.troubled(method).delay = by
 }
 
-// Hang keeps calls of a method waiting until release is called. They are done then, whether the caller still waits or not.
+// Hang keeps calls of a method waiting until release is called. They are done then, whether the caller still waits or
+// not.
 func (db *DB) Hang(method string) (release func()) {
 	db.mu.Lock()
 	defer db.mu.Unlock()

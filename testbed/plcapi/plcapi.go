@@ -1,5 +1,6 @@
-// Package plcapi is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners of the
-// real one: faults in HTTP 200, an HTML page for what breaks it, nil for everything and an empty list for nothing.
+// Package plcapi is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners
+// of the real one: faults in HTTP 200, an HTML page for what breaks it, nil for everything and an empty list for
+// nothing.
 package plcapi
 
 import (
@@ -47,8 +48,8 @@ func NewDB(user, password string) *DB {
 	return db
 }
 
-// Add puts a row into a table, gives it an id unless it has one, and returns the id. A tag of a type that PLC does not have makes
-// the type, as its admins would have done first.
+// Add puts a row into a table, gives it an id unless it has one, and returns the id. A tag of a type that PLC does not
+// have makes the type, as its admins would have done first.
 func (db *DB) Add(name string, row Row) int {
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -2,7 +2,8 @@ package plcapi
 
 import "slices"
 
-// kind is the type of a column. PLC checks it wherever a value comes in: the int 1 is no boolean, and the string "3" no id.
+// kind is the type of a column. PLC checks it wherever a value comes in: the int 1 is no boolean, and the string "3" no
+// id.
 type kind int
 
 const (
