@@ -84,7 +84,9 @@ func (c *Client) RestoreSlices(ctx context.Context, site SiteRef, names []string
 }
 
 // eachSlice does something to each slice that is named, and then reads all of them back. No names: nothing.
-func (c *Client) eachSlice(ctx context.Context, site SiteRef, names []string, suspended bool, do func(slice) error) ([]SliceResult, error) {
+func (c *Client) eachSlice(
+	ctx context.Context, site SiteRef, names []string, suspended bool, do func(slice) error,
+) ([]SliceResult, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -146,7 +148,8 @@ func (c *Client) slicesOf(ctx context.Context, site SiteRef) (map[string]slice, 
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.read(ctx, "GetSlices", map[string]any{"site_id": at.int("site_id"), "peer_id": nil}, []string{"slice_id", "name", "peer_id"})
+	filter := map[string]any{"site_id": at.int("site_id"), "peer_id": nil}
+	v, err := c.read(ctx, "GetSlices", filter, []string{"slice_id", "name", "peer_id"})
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +180,8 @@ func (c *Client) readTags(ctx context.Context, byID map[int]slice) error {
 	if len(byID) == 0 {
 		return nil
 	}
-	v, err := c.read(ctx, "GetSliceTags", map[string]any{"slice_id": slices.Sorted(maps.Keys(byID)), "tagname": []string{"enabled", "system"}},
+	filter := map[string]any{"slice_id": slices.Sorted(maps.Keys(byID)), "tagname": []string{"enabled", "system"}}
+	v, err := c.read(ctx, "GetSliceTags", filter,
 		[]string{"slice_tag_id", "slice_id", "tagname", "value", "node_id", "nodegroup_id"})
 	if err != nil {
 		return err

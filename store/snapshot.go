@@ -34,14 +34,14 @@ type SnapshotDoubt struct {
 }
 
 func (d *SnapshotDoubt) Error() string {
-	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; look at PLC, and if it is right, say so with --believe",
-		d.Have, d.Had, d.Kind)
+	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; "+
+		"look at PLC, and if it is right, say so with --believe", d.Have, d.Had, d.Kind)
 }
 
 // Saved says what came of a snapshot.
 type Saved struct {
 	Rows  int      // that were written
-	Odd   []string // what could not be taken over as PLC has it, and why; of a row that is refused the last state stands
+	Odd   []string // what could not be taken over as PLC has it, and why; a refused row stays as it was
 	Older bool     // a later snapshot was saved already, and nothing was written
 }
 
@@ -210,11 +210,14 @@ type Contact struct {
 
 // Contacts are the people of a site with one of the roles. Exempt ones come back by address alone, to be named as
 // skipped.
-func (s *Store) Contacts(ctx context.Context, site string, roles []string, now time.Time) (to []Contact, skipped []string, err error) {
+func (s *Store) Contacts(
+	ctx context.Context, site string, roles []string, now time.Time,
+) (to []Contact, skipped []string, err error) {
 	if len(roles) == 0 {
 		return nil, nil, nil
 	}
-	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) from person where site = $1 and roles && $2 order by email`, site, roles, now)
+	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) from person
+		where site = $1 and roles && $2 order by email`, site, roles, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("contacts of %s: %w", site, err)
 	}

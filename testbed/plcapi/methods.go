@@ -208,7 +208,8 @@ func (db *DB) addSliceTag(who caller, args []any) (any, *xmlrpc.Fault) {
 	}
 	for _, t := range db.rows["SliceTags"] {
 		same := t["slice_id"] == row["slice_id"] && t["tagname"] == row["tagname"] && t["value"] == value
-		if same && t["node_id"] == row["node_id"] && (row["nodegroup_id"] == nil || t["nodegroup_id"] == row["nodegroup_id"]) {
+		group := row["nodegroup_id"] // a tag without one is refused beside a tag of any
+		if same && t["node_id"] == row["node_id"] && (group == nil || t["nodegroup_id"] == group) {
 			return nil, fault(102, "Slice attribute already exists")
 		}
 	}

@@ -39,8 +39,16 @@ type DB struct {
 
 // NewDB makes a database with nothing but one account, and the tag types that PLC ships.
 func NewDB(user, password string) *DB {
-	db := &DB{User: user, Password: password, rows: map[string][]Row{}, next: 1, hidden: map[string]float64{}, lacking: map[string][]string{},
-		troubles: map[string]*trouble{}, calls: map[string]int{}}
+	db := &DB{
+		User:     user,
+		Password: password,
+		rows:     map[string][]Row{},
+		next:     1,
+		hidden:   map[string]float64{},
+		lacking:  map[string][]string{},
+		troubles: map[string]*trouble{},
+		calls:    map[string]int{},
+	}
 	db.Add("Persons", Row{"email": user, "roles": []any{"admin"}})
 	for _, name := range shippedTagTypes {
 		db.Add("TagTypes", Row{"tagname": name})
