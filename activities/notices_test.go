@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
@@ -102,7 +103,7 @@ func (p *people) write(in activities.MailInput) activities.MailResult {
 
 func down(n int) activities.Lean {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Lean{Key: host, Ref: activities.Ref{ID: "nodedown/" + host, Type: activities.NodeDownType, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
+	return activities.Lean{Key: host, Ref: activities.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
 }
 
 // to lists the envelopes of all mail.

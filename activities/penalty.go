@@ -64,7 +64,7 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
 		return res, err
 	}
-	a.announce(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
+	a.postEvent(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
 	return res, a.Store.Outcome(ctx, in.Key, store.Done, fmt.Sprintf("level %d", in.To))
 }
 
@@ -329,4 +329,23 @@ func (a *Activities) plcSite(ctx context.Context, loginBase string) plc.SiteRef 
 
 func slicesDone(results []plc.SliceResult, err error) error {
 	return errors.Join(err, plc.SliceErrors(results))
+}
+
+// begun reports whether an earlier try, or a worker that died, has begun on an effect.
+func (a *Activities) begun(ctx context.Context, key string) (bool, error) {
+	_, err := a.Store.Action(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (policy.Spent, error) {
+	since := a.now().Add(-a.Policy.Hour())
+	fleet, err := a.Store.CountActions(ctx, kind, "", since)
+	if err != nil {
+		return policy.Spent{}, err
+	}
+	local, err := a.Store.CountActions(ctx, kind, site, since)
+	return policy.Spent{Fleet: fleet, Site: local}, err
 }

@@ -162,9 +162,13 @@ func TestStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		defer cancel()
-		if _, err := s.LockPCU(short, 5); !errors.Is(err, ErrBusy) {
+		second, giveUp := context.WithCancel(ctx)
+		defer giveUp()
+		go func() {
+			defer giveUp()
+			awaitLockWaiter(ctx, s)
+		}()
+		if _, err := s.LockPCU(second, 5); !errors.Is(err, ErrBusy) {
 			t.Errorf("a second holder gets %v", err)
 		}
 		release()
@@ -186,6 +190,17 @@ func TestStore(t *testing.T) {
 			t.Error("it never ends")
 		}
 	})
+}
+
+// awaitLockWaiter returns when a connection waits for the lock of a PCU, or nothing can be asked any more.
+func awaitLockWaiter(ctx context.Context, s *Store) {
+	for waits := false; !waits; time.Sleep(5 * time.Millisecond) {
+		const query = `select exists (select from pg_locks join pg_database d on d.oid = database
+			where d.datname = current_database() and locktype = 'advisory' and classid = $1::oid and not granted)`
+		if err := s.pool.QueryRow(ctx, query, uint32(pcuLocks)).Scan(&waits); err != nil {
+			return
+		}
+	}
 }
 
 func TestPCUsThatShareAnAddressAreToldApart(t *testing.T) {
