@@ -74,6 +74,11 @@ type standing struct {
 	persons map[personKey]personRow
 }
 
+// finite reads a time that Go can hold. One that it cannot reads as none, and is written anew from what PLC says.
+func finite(column string) string {
+	return `case when isfinite(` + column + `) then ` + column + ` end`
+}
+
 func (st *standing) hadLogin(id int, login string) bool {
 	was := st.sites[id]
 	return was != nil && was.row.login == login
@@ -107,8 +112,8 @@ func readTaken(ctx context.Context, tx pgx.Tx, st *standing) error {
 }
 
 func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, created, exempt_until, missing, gone
-		from site`)
+	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, `+finite("created")+`, `+
+		finite("exempt_until")+`, missing, gone from site`)
 	if err != nil {
 		return err
 	}
@@ -128,9 +133,9 @@ func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
 }
 
 func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, last_contact,
-		last_boot, last_download, last_pcu_reboot, last_pcu_confirmation, exempt_until, pcu_id, outlet,
-		missing, gone, state from node`)
+	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
+		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+finite("last_pcu_reboot")+`, `+
+		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state from node`)
 	if err != nil {
 		return err
 	}
@@ -194,7 +199,7 @@ func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
 }
 
 func readPersons(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select person_id, site, email, roles, exempt_until from person`)
+	rows, err := tx.Query(ctx, `select person_id, site, email, roles, `+finite("exempt_until")+` from person`)
 	if err != nil {
 		return err
 	}
