@@ -7,16 +7,17 @@ import (
 	"log/slog"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -90,34 +91,11 @@ func (a *Activities) LetGo(ctx context.Context, in LetGoInput) (RungResult, erro
 		res.Reason = said
 	}
 	if in.Told || in.Leaned {
-		if _, err := a.askSite(ctx, in.Ref.Site, UpdateRelease, in.Key, Release{Key: in.Key, Ref: in.Ref, Thanks: in.Told && !in.Force, Since: in.Since}); err != nil {
+		if _, err := a.releaseSite(ctx, sites.Release{Key: in.Key, Ref: issue.Ref(in.Ref), Thanks: in.Told && !in.Force, Since: in.Since}); err != nil {
 			return RungResult{}, err
 		}
 	}
 	return res, nil
-}
-
-// askSite starts the site's workflow if need be and waits for its answer. The key makes a repeated call harmless.
-func (a *Activities) askSite(ctx context.Context, site, update, key string, arg any) (SiteAnswer, error) {
-	start := a.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID: SiteType + "/" + site, TaskQueue: TaskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "what " + site + " is told and denied",
-	}, SiteType, struct{}{})
-	h, err := a.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			UpdateID: update + "/" + key, UpdateName: update, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
-		},
-	})
-	var answer SiteAnswer
-	if err == nil {
-		err = h.Get(ctx, &answer)
-	}
-	if err != nil {
-		return answer, fmt.Errorf("ask site %s to %s: %w", site, update, err)
-	}
-	return answer, nil
 }
 
 // begun says whether an earlier try, or a worker that died, has begun on an effect.

@@ -9,8 +9,10 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -249,7 +251,7 @@ func (a *Activities) overdue(i store.Issue, now time.Time) bool {
 func (a *Activities) bury(ctx context.Context, i store.Issue) error {
 	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
 	key := i.ID + "/" + i.RunID + "/gone"
-	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
+	if _, err := a.releaseSite(ctx, sites.Release{Key: key, Ref: issue.Ref(ref)}); err != nil {
 		return err
 	}
 	i.Status, i.Closed, i.Level, i.Next, i.NextAt = "closed", a.now(), 0, "", time.Time{}

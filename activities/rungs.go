@@ -7,14 +7,12 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
-
-// unlock is what people can do about a node that lets nobody in.
-const unlock = "The node runs, but Monitor cannot log in as root. Please restart it from its boot medium, which brings its keys up to date. " +
-	"If its system was changed or put on another machine, or if something else answers at its address, please say so."
 
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
 func (a *Activities) Email(ctx context.Context, in RungInput) (RungResult, error) {
@@ -27,12 +25,11 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 	if may := policy.MayNotifySite(a.Policy, in.Ref.Type, in.seen.record, in.Since, a.now()); !may.Do {
 		return RungResult{Outcome: Wait, Reason: may.Reason, Until: may.Until}, nil
 	}
-	lean := Lean{
-		Key: in.Key, Ref: in.Ref, Level: in.Level, Kind: in.Ref.Type, Since: in.Since,
-		Evidence: in.evidence(), Tried: in.Tried, Forecast: in.Forecast,
+	lean := sites.HoldRequest{
+		Key: in.Key, Ref: issue.Ref(in.Ref), Level: in.Level, Kind: in.Ref.Type, Since: in.Since, Evidence: in.evidence(),
 	}
 	if in.seen.facts.Finding.Locked && in.Ref.Type == NodeConfigType {
-		lean.Fix = unlock
+		lean.Advice = notify.AdviceLocked
 	}
 	if in.Ref.Type == NodeDownType {
 		lean.Kind = string(notify.Down)
@@ -40,7 +37,7 @@ func (a *Activities) email(ctx context.Context, in RungInput) (RungResult, error
 	if r := in.seen.record; !r.Status.Healthy() && r.Changed.Before(in.Since) {
 		lean.Since = r.Changed
 	}
-	answer, err := a.askSite(ctx, in.Ref.Site, UpdateLean, in.Key, lean)
+	answer, err := a.holdSite(ctx, lean)
 	if err != nil {
 		return RungResult{}, err
 	}
@@ -90,7 +87,7 @@ func (a *Activities) flagOnce(ctx context.Context, in RungInput, mark, reason, f
 	_, err = a.send(ctx, notify.Notice{
 		Kind: notify.Flagged, Site: in.Ref.Site, At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
 		Items: []notify.Item{{
-			Issue: in.Ref.ID, Type: in.Ref.Type, Target: in.Ref.Target(), Since: in.Since, Evidence: in.evidence(), Tried: in.Tried, Fix: fix,
+			Issue: in.Ref.ID, Type: in.Ref.Type, Target: in.Ref.Target(), Since: in.Since, Evidence: in.evidence(), Fix: fix,
 		}},
 	}, nil)
 	if err != nil {
