@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -333,43 +332,6 @@ func TestWhileNothingAnswersASiteWaitsAndTakesOrders(t *testing.T) {
 	p.run()
 	if slices.Contains(p.levels, "8.00 0->1") || p.levels[len(p.levels)-1] != "40.00 2->0" {
 		t.Errorf("levels %q", p.levels)
-	}
-}
-
-func TestAnOrderStopsTheStepUnderWay(t *testing.T) {
-	for name, c := range map[string]struct {
-		late    bool // the step is past its point of no return
-		levels  int
-		tooLate string
-	}{"before its point of no return": {false, 0, ""}, "after it": {true, 1, "raised already"}} {
-		t.Run(name, func(t *testing.T) {
-			p := newSite(t)
-			var answer workflows.SiteAnswer
-			p.OnActivity("MoveSite", mock.Anything, mock.Anything).Unset()
-			p.OnActivity("MoveSite", mock.Anything, mock.Anything).Return(func(_ context.Context, in site.StepRequest) (site.StepResult, error) {
-				if in.To > in.From && !c.late {
-					return site.StepResult{}, temporal.NewCanceledError()
-				}
-				p.level = in.To
-				return site.StepResult{Outcome: site.StepDone, Level: in.To}, nil
-			}).After(time.Hour)
-			p.hold(0, 1, 1)
-			p.at(7.02, func() {
-				p.UpdateWorkflow("pause", "p", &testsuite.TestUpdateCallback{OnAccept: func() {}, OnReject: func(err error) { t.Error(err) }, OnComplete: func(v any, err error) {
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					answer = v.(workflows.SiteAnswer)
-				}}, issues.Command{Reason: "stop"})
-			})
-			p.release(9, 1)
-			p.at(10, func() { p.SignalWorkflow("resume", issues.Command{}) })
-			p.run()
-			if answer.Level != c.levels || !strings.Contains(answer.TooLate, c.tooLate) || (c.tooLate == "") != (answer.TooLate == "") || answer.Running != "" {
-				t.Errorf("the order was answered with level %d, %q, running %q", answer.Level, answer.TooLate, answer.Running)
-			}
-		})
 	}
 }
 
