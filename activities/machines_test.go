@@ -13,9 +13,11 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/simnode"
@@ -102,7 +104,7 @@ func TestANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	}
 	res, err = b.Email(ctx, b.ask(NodeConfigType, "email"))
 	b.want(res, err, Acted, "handed to site huji")
-	if l := b.tc.updates[0].(Lean); l.Evidence[0] != "no ssh: key denied" || l.Fix != unlock {
+	if l := b.tc.updates[0].(sites.HoldRequest); l.Evidence[0] != "no ssh: key denied" || l.Advice != notify.AdviceLocked {
 		t.Errorf("leant %+v", l)
 	}
 }

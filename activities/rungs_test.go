@@ -1,12 +1,15 @@
 package activities
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/simnode"
@@ -37,7 +40,7 @@ func TestRungsThatWriteToPeople(t *testing.T) {
 		if len(b.tc.updates) != 1 {
 			t.Fatalf("leant %v", b.tc.updates)
 		}
-		l := b.tc.updates[0].(Lean)
+		l := b.tc.updates[0].(sites.HoldRequest)
 		if l.Kind != "down" || l.Level != 1 || len(l.Evidence) != 2 || !strings.Contains(l.Evidence[0], "no ssh") || l.Evidence[1] != "the switch port is dark" {
 			t.Errorf("leant %+v", l)
 		}
@@ -52,7 +55,7 @@ func TestRungsThatWriteToPeople(t *testing.T) {
 			res, err := b.LetGo(ctx, in)
 			b.want(res, err, Acted, "gone")
 		}
-		if len(b.tc.updates) != 1 || b.tc.updates[0].(Release).Thanks {
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(sites.Release).Thanks {
 			t.Errorf("asked of the site: %+v", b.tc.updates)
 		}
 	})
@@ -198,14 +201,19 @@ func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
 	b := newBench(t)
 	_, _, err := b.Store.Intent(b.Context(), store.Action{Key: "guard/1", Kind: "guard", Reason: "half the fleet is gone"})
 	b.must(err)
-	in := MailInput{Site: site, Key: "site/huji/run/1", Notices: []Lean{{Key: "k", Ref: b.ask(NodeDownType, "0").Ref, Kind: "down"}}}
-	res, err := b.SendNotices(b.Context(), in)
-	if err != nil || res.Outcome != MailWait || !res.Unsent || !strings.Contains(res.Reason, "half the fleet is gone") || res.Until.Before(time.Now()) {
+	in := sites.MailRequest{Site: site, Key: "site/huji/run/1", Notices: []sites.Notice{{Ref: issue.Ref(b.ask(NodeDownType, "0").Ref), Kind: "down"}}}
+	res, err := b.WriteToSite(b.Context(), in)
+	if err != nil || res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "half the fleet is gone") || res.Until.Before(time.Now()) {
 		t.Errorf("answered %+v, %v", res, err)
 	}
-	b.SweepEvery = 0 // the hold is over
-	res, err = b.SendNotices(b.Context(), in)
-	if err != nil || res.Outcome != MailSent || len(b.subjects()) != 1 {
-		t.Errorf("answered %+v, %v, and mailed %q", res, err, b.subjects())
+	b.SweepEvery = 500 * time.Millisecond // the hold is soon over
+	for n := 0; res.Outcome == sites.MailWait && n < 100; n++ {
+		in.Key = fmt.Sprint("site/huji/run/again/", n)
+		res, err = b.WriteToSite(b.Context(), in)
+		b.must(err)
+		time.Sleep(50 * time.Millisecond)
+	}
+	if res.Outcome != sites.MailSent || len(b.subjects()) != 1 {
+		t.Errorf("answered %+v, and mailed %q", res, b.subjects())
 	}
 }
