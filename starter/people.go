@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )

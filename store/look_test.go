@@ -28,7 +28,7 @@ func manyNodes(t *testing.T, nodes int) *Store {
 		}
 		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: fmt.Sprintf("n%d.example", i+1), SiteID: site, BootState: "boot"})
 	}
-	if err := s.SaveSnapshot(t.Context(), snap); err != nil {
+	if _, err := s.SaveSnapshot(t.Context(), snap, true); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -154,7 +154,7 @@ func (p *siteplay) day() float64 { return p.Now().Sub(p.start).Hours() / 24 }
 
 func node(n int) activities.Ref {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: activities.NodeDownType, Node: host, Site: "huji"}
+	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: issues.NodeDown, Node: host, Site: "huji"}
 }
 
 func (p *siteplay) at(days float64, do func()) {
