@@ -80,7 +80,7 @@ func (s *session) Close() {
 }
 
 func (s *session) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
+	return &Error{kind, s.t.Host, doing, detail}
 }
 
 // tail is the end of a text as errors show it.
@@ -148,7 +148,7 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 	c, channels, requests, err := ssh.NewClientConn(conn, t.Host, config)
 	if err != nil {
 		_ = conn.Close()
-		kind, doing, detail := Unexpected, "ssh", err.Error()
+		kind, doing, detail := Unexpected, "ssh", mask(err.Error(), t.Password)
 		switch {
 		case *changed:
 			kind, detail = Refused, "the host key is not the known one"
@@ -159,7 +159,7 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 		case strings.Contains(detail, "unable to authenticate"):
 			kind, doing, detail = Auth, "log in", "user name or password refused"
 		}
-		return nil, &Error{kind, t.Host, doing, mask(detail, t.Password)}
+		return nil, &Error{kind, t.Host, doing, detail}
 	}
 	_ = conn.SetDeadline(time.Time{})
 	client := ssh.NewClient(c, channels, requests)

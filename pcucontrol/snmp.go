@@ -143,7 +143,7 @@ func (a *agent) find(ctx context.Context) (State, error) {
 }
 
 func (a *agent) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, a.t.Host, doing, mask(detail, a.t.Password)}
+	return &Error{kind, a.t.Host, doing, detail}
 }
 
 func (a *agent) state(ctx context.Context) (State, error) {
