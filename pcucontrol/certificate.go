@@ -19,7 +19,8 @@ type errUntrusted struct {
 }
 
 func (e errUntrusted) Error() string {
-	return fmt.Sprintf("its certificate is not to be trusted: %s; its fingerprint is %s", e.why, e.fingerprint)
+	return fmt.Sprintf("its certificate is not to be trusted: %s; its fingerprint is %s: insist on that one (--certificate), or permit any (--legacy; of the worker, pcu.legacy)",
+		e.why, e.fingerprint)
 }
 
 // tlsConfig trusts the known certificate and no other, if one is known. Else it trusts what the system trusts and, where the record
@@ -93,7 +94,7 @@ func tlsTrouble(t Target, err error) (kind Kind, detail string, ok bool) {
 	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "remote error: tls:"):
 		detail = "no TLS in common: " + mask(err.Error(), t.Password)
 		if !t.Legacy {
-			detail += "; old versions are only for records that permit them"
+			detail += "; old versions are only for records that permit them (--legacy; of the worker, pcu.legacy)"
 		}
 		return Refused, detail, true
 	}

@@ -285,7 +285,8 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 			return all.String(), false, nil
 		}
 		if n >= len(s.Answers) {
-			return "", true, k.fail(meanings[n-len(s.Answers)].Kind, doing, "the device says: "+mask(lastLine(heard), k.t.Password))
+			m := meanings[n-len(s.Answers)]
+			return "", true, k.fail(m.Kind, doing, m.told(mask(lastLine(heard), k.t.Password)))
 		}
 		a := s.Answers[n]
 		if asked[n]++; asked[n] > max(1, a.Times) {
