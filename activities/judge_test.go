@@ -9,6 +9,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	sitepkg "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 )
@@ -155,7 +156,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 || !strings.HasPrefix(i.Outcome, "lost") {
 			t.Errorf("the store says %+v, %v", i, err)
 		}
-		if len(b.tc.updates) != 1 || b.tc.updates[0].(Release).Ref.ID != id {
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(sitepkg.Release).Ref.ID != id {
 			t.Errorf("asked of the site: %+v", b.tc.updates)
 		}
 		gone.RunID, b.tc.started = "r2", nil
