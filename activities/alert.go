@@ -42,7 +42,8 @@ func ignored(why string) AlertAnswer { return AlertAnswer{AlertIgnored, why} }
 // sees: only while a sweep is believed, of few targets at a time, and never against a fresh look of our own. An error is worth another try.
 func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, error) {
 	in.Reason = clean.Line(in.Reason)
-	input := InputFor(in.Type, in.Target)
+	typ, _ := issue.Lookup(in.Type)
+	input := typ.Input(in.Target)
 	ref, record, _, err := a.find(ctx, Ref{ID: in.Type + "/" + in.Target, Type: in.Type, Node: input.Node, PCU: input.PCU, Site: input.Site})
 	var unknown *temporal.ApplicationError
 	if errors.As(err, &unknown) && unknown.Type() == ErrNoSuchTarget {
@@ -52,7 +53,7 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 		return AlertAnswer{}, err
 	}
 	if !in.Firing {
-		err := a.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalCleared, nil)
+		err := a.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalRecovered, nil)
 		var none *serviceerror.NotFound
 		if errors.As(err, &none) {
 			return ignored(ref.ID + " is not open"), nil
@@ -71,9 +72,9 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 
 // againstAlert says why a firing alert opens nothing; empty: it does.
 func (a *Activities) againstAlert(ctx context.Context, ref Ref, record policy.Record) (string, error) {
-	decision, err := a.mayOpen(ctx, ref)
-	if err != nil || !decision.Do {
-		return decision.Reason, err
+	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
+	if err != nil || !answer.Do {
+		return answer.Reason, err
 	}
 	for _, ask := range []func(context.Context, Ref) (string, error){a.doubtsAlert, a.closedByOperator} {
 		if why, err := ask(ctx, ref); err != nil || why != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
@@ -49,7 +51,7 @@ type fakeTemporal struct {
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
-	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(IssueInput).Cause))
+	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(issue.Input).Cause))
 	return nil, nil
 }
 
@@ -139,7 +141,17 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
 	b.sync()
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
 	return b
+}
+
+// sweepEnds has a sweep begin and end so.
+func (b *bench) sweepEnds(w store.Sweep) {
+	b.Helper()
+	begun, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
+	b.must(err)
+	w.ID = begun.ID
+	b.must(b.Store.EndSweep(b.Context(), w))
 }
 
 func (b *bench) must(err error) {
@@ -154,7 +166,8 @@ func (b *bench) sync() {
 	b.Helper()
 	snap, err := b.PLC.Snapshot(b.Context())
 	b.must(err)
-	b.must(b.Store.SaveSnapshot(b.Context(), snap))
+	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
+	b.must(err)
 }
 
 // was makes a node, PCU or site have been something for so many days.
@@ -185,10 +198,16 @@ func (b *bench) pcuID() int {
 	return p.PCUID
 }
 
-// ask is a rung's input about the sick node.
-func (b *bench) ask(typ, key string, when ...string) RungInput {
+// task asks for a rung about the sick node.
+func (b *bench) task(typ, key string, rung issue.Rung) issue.Request {
 	ref := Ref{ID: typ + "/" + sick, Run: "run", Type: typ, Node: sick, Site: site, PCU: pcu, PCUID: b.pcuID()}
-	return RungInput{Ref: ref, Key: ref.ID + "/run/" + key, When: when, Since: time.Now().Add(-72 * time.Hour), Rung: "a rung", Then: "the next"}
+	t, known := issue.Lookup(typ)
+	if !known {
+		b.Fatalf("no type %s", typ)
+	}
+	s := issue.Start(issue.Opening{Ref: ref, Cause: "as the test has it", Times: issue.TimesOf(b.Policy), Ladder: t.Ladder}, time.Now().Add(-72*time.Hour))
+	s.Began()
+	return issue.Request{State: s, Rung: rung, Key: ref.Episode() + "/" + key}
 }
 
 // ledger lists "<kind> <outcome>" of an issue's actions, oldest first.
@@ -211,7 +230,7 @@ func (b *bench) wantLedger(issue string, want ...string) {
 	}
 }
 
-func (b *bench) want(res RungResult, err error, outcome, says string) {
+func (b *bench) want(res issue.Result, err error, outcome issue.Outcome, says string) {
 	b.Helper()
 	if err != nil || res.Outcome != outcome || !strings.Contains(res.Reason, says) {
 		b.Errorf("answered %+v, %v; want %s because of %q", res, err, outcome, says)

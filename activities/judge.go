@@ -71,7 +71,7 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 		}
 		defer stop()
 	} else {
-		defer beat(ctx)()
+		defer heartbeat(ctx)()
 	}
 	release, err := a.Store.LockSweeps(ctx)
 	if err != nil {

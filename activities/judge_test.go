@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -102,7 +103,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	})
 	t.Run("it stays one story while that is open", func(t *testing.T) {
 		b.tc.started = nil
-		b.open("sitedown/chennai", SiteDownType, "")
+		b.open("sitedown/chennai", issue.SiteDown, "")
 		b.judge(func(host string) bool { return at("chennai")(host) && host != "planetlab7.chennai.example" })
 		if len(b.tc.started) > 0 || !slices.Equal(b.tc.signals, []string{"sitedown/chennai cleared"}) {
 			t.Errorf("started %q, told %q", b.tc.started, b.tc.signals)
@@ -139,7 +140,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	})
 	t.Run("an issue whose workflow was terminated is opened again while there is reason to, and ends in the store when there is none", func(t *testing.T) {
 		id := "nodedown/planetlab3.quito.example"
-		gone := store.Issue{ID: id, RunID: "r", Type: NodeDownType, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
+		gone := store.Issue{ID: id, RunID: "r", Type: issue.NodeDown, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
 			Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
 		b.must(b.Store.UpdateIssue(ctx, gone))
 		b.was("node", "planetlab3.quito.example", policy.StatusDown, 5)
@@ -170,11 +171,11 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.tc.started = nil
 		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
 		for _, s := range b.tc.started {
-			if strings.HasPrefix(s, SiteDownType) {
+			if strings.HasPrefix(s, issue.SiteDown) {
 				t.Errorf("started %q, which the next sweep would end", s)
 			}
 		}
-		b.open("sitedown/huji", SiteDownType, "")
+		b.open("sitedown/huji", issue.SiteDown, "")
 		b.tc.signals = nil
 		plan := b.looks(at("huji"))
 		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.StateDebug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))

@@ -16,9 +16,6 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// SignalRetry tells an issue that what its next rung waited for may be over.
-const SignalRetry = "retry"
-
 func (a *Activities) openIssues(ctx context.Context) ([]store.Issue, error) {
 	return a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30})
 }
@@ -38,7 +35,7 @@ func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.
 			defer func() { <-slots }()
 			alive, err := a.running(ctx, i.ID, "")
 			if err == nil && !alive {
-				lost[n], err = a.bury(ctx, i)
+				lost[n], err = a.closeOrphan(ctx, i)
 			}
 			if err != nil {
 				a.Log.Warn("an issue could not be asked for its workflow", "issue", i.ID, "error", err)
@@ -55,19 +52,22 @@ func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.
 	return living
 }
 
-// bury ends an issue in the store whose workflow is gone, and what it holds of its site, unless it came to its end just now.
-func (a *Activities) bury(ctx context.Context, i store.Issue) (bool, error) {
+// closeOrphan ends an issue in the store whose workflow is gone, with all that it holds, unless it came to its end just now.
+func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
 	last, err := a.Store.Issue(ctx, i.ID)
 	if err != nil || last.RunID != i.RunID || last.Status == string(issue.Closed) {
 		return err == nil, err
 	}
 	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
-	key := i.ID + "/" + i.RunID + "/gone"
-	if _, err := a.askSite(ctx, i.Site, UpdateRelease, key, Release{Key: key, Ref: ref}); err != nil {
+	const why = "its workflow is gone"
+	if _, err := a.releaseAll(ctx, ref, why); err != nil {
+		return false, err
+	}
+	if err := a.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
 		return false, err
 	}
 	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason", "issue", i.ID, "run", i.RunID)
-	return true, a.Store.CloseLost(ctx, i, "its workflow was terminated, or lost with its namespace", a.now())
+	return true, a.Store.CloseLost(ctx, i, why, a.now())
 }
 
 // clear tells open issues whose target the sweep saw good. Each looks for itself before it closes.
@@ -76,7 +76,7 @@ func (a *Activities) clear(ctx context.Context, j *judgement, open []store.Issue
 		if !j.recovered(i) || waitsToClose(i) {
 			continue
 		}
-		if err := a.signal(ctx, i, SignalCleared); err == nil {
+		if err := a.signal(ctx, i, SignalRecovered); err == nil {
 			res.Cleared++
 		}
 	}
@@ -87,7 +87,7 @@ func waitsToClose(i store.Issue) bool {
 	if memory, err := i.Memory(); err == nil && !memory.RecoveredAt.IsZero() {
 		return true
 	}
-	return i.Next == Recovering
+	return i.Next == issue.Recovering
 }
 
 func (a *Activities) signal(ctx context.Context, i store.Issue, name string) error {
@@ -145,15 +145,7 @@ var liftable = []string{"switch", "covered", "exempt", "blacklist"}
 
 // lifted says whether a check of the gate that stood in the way passes now.
 func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
-	if !slices.Contains(liftable, check) {
-		return false
-	}
-	for _, c := range policy.Gate() {
-		if c.Name == check {
-			return c.Ask(p, f, now).Do
-		}
-	}
-	return false
+	return slices.Contains(liftable, check) && policy.AskOne(p, check, f, now).Do
 }
 
 // listing finds what the blacklist says of an issue's target.
@@ -269,41 +261,18 @@ func refOf(id string) Ref {
 func (a *Activities) openOne(ctx context.Context, c call, now time.Time, res *SweepResult) error {
 	ref := refOf(c.id())
 	ref.Site = c.site
-	decision, err := a.mayOpen(ctx, ref)
+	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
 	if err != nil {
 		return err
 	}
-	if !decision.Do {
-		return a.skipToday(ctx, ref.ID, ref, "not opened: "+decision.Reason, now)
+	if !answer.Do {
+		return a.skipToday(ctx, ref.ID, ref, "not opened: "+answer.Reason, now)
 	}
 	if err := a.openIssue(ctx, c.typ.Name, ref, c.why, nil); err != nil {
 		return err
 	}
 	res.Opened++
 	return nil
-}
-
-// mayOpen passes the opening of an issue through the gate.
-func (a *Activities) mayOpen(ctx context.Context, ref Ref) (policy.Decision, error) {
-	f := policy.GateFacts{Act: policy.ActOpen, Issue: ref.ID, Target: ref.Target(), Exists: true}
-	var err error
-	if f.Lease, err = a.lease(ctx); err != nil {
-		return policy.Decision{}, err
-	}
-	controls, err := a.Store.Controls(ctx)
-	if err != nil {
-		return policy.Decision{}, err
-	}
-	if c, stopped := controls[store.ControlStop]; stopped {
-		f.Stopped = c.Reason
-	}
-	may, err := a.forbids(ctx, ref)
-	if err != nil {
-		return policy.Decision{}, err
-	}
-	f.NodeExemptUntil, f.SiteExemptUntil = may.NodeExemptUntil, may.SiteExemptUntil
-	f.Listed = policy.Listing{Listed: may.Blacklisted, Downtime: may.Downtime, Until: may.BlacklistUntil, Reason: may.BlacklistReason}
-	return policy.Ask(a.Policy, f, a.now()).Decision, nil
 }
 
 // skipToday says once a policy day why something is not done.

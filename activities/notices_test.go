@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
@@ -59,16 +60,23 @@ func newPeople(t *testing.T, mode string) *people {
 		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	}}
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
+	sweep, err := db.StartSweep(t.Context(), "sweep/1") // it is the lease to act
+	if err == nil {
+		err = db.EndSweep(t.Context(), store.Sweep{ID: sweep.ID, Believed: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
 // exempt says who must not be written to, as PLC's tags do.
 func (p *people) exempt(who map[int]time.Time) {
 	p.t.Helper()
-	err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
+	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
 		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1}, {NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
-	})
+	}, true)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -102,7 +110,7 @@ func (p *people) write(in activities.MailInput) activities.MailResult {
 
 func down(n int) activities.Lean {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Lean{Key: host, Ref: activities.Ref{ID: "nodedown/" + host, Type: activities.NodeDownType, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
+	return activities.Lean{Key: host, Ref: activities.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
 }
 
 // to lists the envelopes of all mail.

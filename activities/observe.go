@@ -23,22 +23,17 @@ type sight struct {
 	silent []string // the nodes of a site that do not answer, and why
 }
 
-// lookAgain answers whether the target of an issue is good right now, by a fresh look.
-func (a *Activities) lookAgain(ctx context.Context, ref Ref) (good bool, reason string, err error) {
-	s, err := a.observe(ctx, ref)
-	return s.good, s.reason, err
-}
-
+// observe takes a fresh look at the target of an issue.
 func (a *Activities) observe(ctx context.Context, ref Ref) (sight, error) {
 	switch ref.Type {
-	case PCUDownType:
+	case issue.PCUDown:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if err != nil {
 			return sight{}, err
 		}
 		ok, reason, err := a.testPCU(ctx, p)
 		return sight{looked: err == nil, good: ok, reason: reason, record: p.Record}, err
-	case SiteDownType:
+	case issue.SiteDown:
 		return a.observeSite(ctx, ref.Site)
 	}
 	n, err := a.Store.Node(ctx, ref.Node)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -63,7 +64,7 @@ func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyRe
 	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
 		return res, err
 	}
-	a.announce(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
+	a.postEvent(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
 	return res, a.Store.Outcome(ctx, in.Key, store.Done, fmt.Sprintf("level %d", in.To))
 }
 
@@ -186,14 +187,14 @@ func (p Applied) String() string {
 // lacks reads from PLC what a level asks for and is not in force, and which slices are exempt: those are left alone.
 func (a *Activities) lacks(ctx context.Context, site string, level int) (missing Applied, exempt []string, err error) {
 	if level >= 1 {
-		if missing.Disabled, err = a.PLC.SiteEnabled(ctx, site); err != nil {
+		if missing.Disabled, err = a.PLC.SiteEnabled(ctx, a.plcSite(ctx, site)); err != nil {
 			return missing, nil, err
 		}
 	}
 	if level < 2 {
 		return missing, nil, nil
 	}
-	list, err := a.PLC.SlicesOfSite(ctx, site)
+	list, err := a.PLC.SlicesOfSite(ctx, a.plcSite(ctx, site))
 	for _, s := range list {
 		switch {
 		case s.ExemptUntil.After(a.now()):
@@ -217,7 +218,7 @@ func (a *Activities) release(ctx context.Context, in PenaltyInput, exempt []stri
 	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "release", Issue: SiteType + "/" + in.Site, Site: in.Site, Reason: reason}); err != nil {
 		return in.Applied, err
 	}
-	if err := a.PLC.RestoreSlices(ctx, in.Site, free); err != nil {
+	if err := slicesDone(a.PLC.RestoreSlices(ctx, a.plcSite(ctx, in.Site), free)); err != nil {
 		return in.Applied, err
 	}
 	left := in.Applied
@@ -242,11 +243,11 @@ func (a *Activities) apply(ctx context.Context, in PenaltyInput, missing Applied
 		return in.Applied, fmt.Errorf("ledger %s: %w", key, err)
 	}
 	if wanted.Disabled {
-		if err := a.PLC.SetSiteEnabled(ctx, in.Site, false); err != nil {
+		if err := a.PLC.SetSiteEnabled(ctx, a.plcSite(ctx, in.Site), false); err != nil {
 			return in.Applied, err
 		}
 	}
-	if err := a.PLC.SuspendSlices(ctx, in.Site, wanted.Slices); err != nil {
+	if err := slicesDone(a.PLC.SuspendSlices(ctx, a.plcSite(ctx, in.Site), wanted.Slices)); err != nil {
 		return in.Applied, err
 	}
 	applied := Applied{Disabled: in.Applied.Disabled || wanted.Disabled, Slices: slices.Concat(in.Applied.Slices, wanted.Slices)}
@@ -259,13 +260,13 @@ func (a *Activities) apply(ctx context.Context, in PenaltyInput, missing Applied
 func (a *Activities) undo(ctx context.Context, in PenaltyInput) (Applied, error) {
 	left := in.Applied
 	if in.To < 2 {
-		if err := a.PLC.RestoreSlices(ctx, in.Site, left.Slices); err != nil {
+		if err := slicesDone(a.PLC.RestoreSlices(ctx, a.plcSite(ctx, in.Site), left.Slices)); err != nil {
 			return in.Applied, err
 		}
 		left.Slices = nil
 	}
 	if in.To < 1 && left.Disabled {
-		if err := a.PLC.SetSiteEnabled(ctx, in.Site, true); err != nil {
+		if err := a.PLC.SetSiteEnabled(ctx, a.plcSite(ctx, in.Site), true); err != nil {
 			return in.Applied, err
 		}
 		left.Disabled = false
@@ -315,4 +316,36 @@ func (a *Activities) blacklistedNodes(ctx context.Context, now time.Time) (map[s
 		}
 	}
 	return listed, err
+}
+
+// plcSite names a site to PLC: by its id, which a rename does not change.
+func (a *Activities) plcSite(ctx context.Context, loginBase string) plc.SiteRef {
+	s, err := a.Store.Site(ctx, loginBase)
+	if err != nil {
+		a.Log.Warn("PLC is asked for a site by its name", "site", loginBase, "error", err)
+	}
+	return plc.SiteRef{SiteID: s.SiteID, LoginBase: loginBase}
+}
+
+func slicesDone(results []plc.SliceResult, err error) error {
+	return errors.Join(err, plc.SliceErrors(results))
+}
+
+// begun reports whether an earlier try, or a worker that died, has begun on an effect.
+func (a *Activities) begun(ctx context.Context, key string) (bool, error) {
+	_, err := a.Store.Action(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (policy.Spent, error) {
+	since := a.now().Add(-a.Policy.Hour())
+	fleet, err := a.Store.CountActions(ctx, kind, "", since)
+	if err != nil {
+		return policy.Spent{}, err
+	}
+	local, err := a.Store.CountActions(ctx, kind, site, since)
+	return policy.Spent{Fleet: fleet, Site: local}, err
 }

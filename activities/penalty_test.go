@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -85,7 +86,7 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		if _, _, err := b.Store.Intent(b.Context(), plan); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.PLC.SetSiteEnabled(b.Context(), "oslo", false); err != nil { // and then the worker died
+		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "oslo"}, false); err != nil { // and then the worker died
 			t.Fatal(err)
 		}
 		if res := b.set("oslo", "1", 0, 1, Applied{}); !res.Applied.Disabled {
@@ -93,7 +94,7 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		}
 	})
 	t.Run("a site that was disabled before Monitor came stays so", func(t *testing.T) {
-		if err := b.PLC.SetSiteEnabled(b.Context(), "pisa", false); err != nil {
+		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false); err != nil {
 			t.Fatal(err)
 		}
 		res := b.set("pisa", "1", 0, 1, Applied{})
@@ -122,10 +123,10 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		if res := b.check("lisbon", "3", 2, two.Applied); res.Reason != "" || res.Level != 2 || len(b.subjects()) != 0 {
 			t.Errorf("all is as it should be, and it says %+v, mail %q", res, b.subjects())
 		}
-		if err := b.PLC.SetSiteEnabled(b.Context(), "lisbon", true); err != nil {
+		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.PLC.RestoreSlices(b.Context(), "lisbon", []string{"lisbon_coral"}); err != nil {
+		if err := slicesDone(b.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // and a retry
@@ -180,7 +181,7 @@ func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
 		b.must(err)
 		_, _, err = b.Store.Intent(b.Context(), store.Action{Key: "site/oslo/run/1/plan", Kind: "plan", Site: "oslo", Reason: `{"disabled":true}`})
 		b.must(err)
-		b.must(b.PLC.SetSiteEnabled(b.Context(), "oslo", false))
+		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "oslo"}, false))
 		one := b.set("oslo", "1", 0, 1, Applied{})
 		if one.Level != 1 || !one.Applied.Disabled {
 			t.Errorf("it answers %+v: nobody would enable the site again", one)

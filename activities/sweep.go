@@ -77,34 +77,12 @@ const (
 	pcuTime   = 2 * time.Minute // for one PCU, its lock included
 )
 
-// beat tells the server, until it is stopped, that a long activity is alive. PLC or a PCU that keeps one waiting is not the end of
-// a worker, of which the server hears by the silence.
-func beat(ctx context.Context) (stop func()) {
-	if !activity.IsActivity(ctx) {
-		return func() {}
-	}
-	ctx, stop = context.WithCancel(ctx)
-	tick := time.NewTicker(10 * time.Second)
-	go func() {
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
-			}
-		}
-	}()
-	return stop
-}
-
-// sweepBeat is beat for a part of a sweep: the context ends when the sweep was ended meanwhile, as one that was thought lost.
+// sweepBeat is heartbeat for a part of a sweep: the context ends when the sweep was ended meanwhile, as one that was thought lost.
 func (a *Activities) sweepBeat(ctx context.Context, sweep int64) (_ context.Context, stop func(), err error) {
 	if err := a.Store.BeatSweep(ctx, sweep); err != nil {
 		return nil, nil, err
 	}
-	stopBeat := beat(ctx)
+	stopBeat := heartbeat(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		tick := time.NewTicker(10 * time.Second)
@@ -126,7 +104,7 @@ func (a *Activities) sweepBeat(ctx context.Context, sweep int64) (_ context.Cont
 // SyncPLC begins a sweep. It refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into batches. When PLC does
 // not answer the sweep goes on with the last snapshot, and says so, for the guard.
 func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
-	defer beat(ctx)()
+	defer heartbeat(ctx)()
 	sweep, err := a.startSweep(ctx)
 	var busy store.UnderWay
 	if errors.As(err, &busy) {
@@ -135,7 +113,7 @@ func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started, PLC: a.readPLC(ctx)}
+	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started, PLC: a.readPLC(ctx, in.Believe != "")}
 	if plan.Nodes, err = a.batches(ctx, "node", sweep.ID, a.BatchSize); err != nil {
 		return plan, err
 	}
@@ -193,16 +171,18 @@ func (a *Activities) running(ctx context.Context, id, run string) (bool, error) 
 }
 
 // readPLC refreshes the snapshot, and answers PLCAnswers, or what is wrong.
-func (a *Activities) readPLC(ctx context.Context) string {
+func (a *Activities) readPLC(ctx context.Context, believe bool) string {
 	taken, err := a.Store.SnapshotTaken(ctx)
-	if err == nil && a.now().Sub(taken) < a.PLCCache {
+	if err == nil && !believe && a.now().Sub(taken) < a.PLCCache {
 		return PLCAnswers
 	}
 	within, cancel := context.WithTimeout(ctx, plcTime)
 	defer cancel()
 	snap, err := a.PLC.Snapshot(within)
 	if err == nil {
-		err = a.Store.SaveSnapshot(ctx, snap)
+		var saved store.Saved
+		saved, err = a.Store.SaveSnapshot(ctx, snap, believe)
+		snap.Unreadable = append(snap.Unreadable, saved.Odd...)
 	}
 	for _, row := range snap.Unreadable {
 		a.Log.Warn("something in PLC cannot be read", "what", clean.Line(row))
@@ -217,7 +197,12 @@ func (a *Activities) readPLC(ctx context.Context) string {
 // plcCause is what is wrong with PLC, in words for the admins, who mend another thing for each.
 func plcCause(err error) string {
 	why := clean.Line(err.Error())
+	var doubt *store.SnapshotDoubt
 	switch {
+	case errors.As(err, &doubt):
+		return doubt.Error()
+	case errors.Is(err, plc.ErrNotAdmin):
+		return "PLC shows us only a part: " + why
 	case errors.Is(err, plc.ErrAuth):
 		return "PLC refused our login: check plc.username and plc.password (" + why + ")"
 	case errors.Is(err, plc.ErrPermission):

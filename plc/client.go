@@ -9,23 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/planetlab/monitor/plc/xmlrpc"
-)
-
-// Fault is an error that PLC answered.
-type Fault = xmlrpc.Fault
-
-// What callers decide on.
-var (
-	ErrUnavailable = errors.New("PLC is not available")                     // it may be later
-	ErrAuth        = errors.New("PLC refused the login or role")            // fault 103
-	ErrPermission  = errors.New("PLC denied permission")                    // fault 108
-	ErrInvalid     = errors.New("PLC found an argument invalid or missing") // fault 102
-	ErrNotXMLRPC   = xmlrpc.ErrNotXMLRPC
 )
 
 // Options say where PLC is and who asks.
@@ -39,10 +29,14 @@ type Options struct {
 
 // Client calls PLCAPI. It is safe for use by many goroutines.
 type Client struct {
-	url  string
-	auth map[string]any
-	http *http.Client
-	wait time.Duration // before the first repetition
+	url     string // without a password
+	user    string
+	auth    map[string]any
+	http    *http.Client
+	timeout time.Duration // of one call
+	wait    time.Duration // before the first repetition
+
+	nodeFields atomic.Pointer[[]string] // those that this PLC has, once it is known
 }
 
 // maxAnswer bounds one answer; 2,000 full nodes are 5 MB.
@@ -52,7 +46,10 @@ const maxAnswer = 256 << 20
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("plc.url %q is no URL: it looks like https://plc.example.org/PLCAPI/", o.URL)
+		return nil, errors.New("plc.url is no URL: it looks like https://plc.example.org/PLCAPI/")
+	}
+	if u.User != nil {
+		return nil, errors.New("plc.url holds a user or password: set them as plc.username and plc.password_file")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if o.CAFile != "" {
@@ -73,10 +70,13 @@ func New(o Options) (*Client, error) {
 	if o.Username != "" {
 		auth = map[string]any{"AuthMethod": "password", "Username": o.Username, "AuthString": o.Password.Reveal()}
 	}
-	return &Client{url: o.URL, auth: auth, http: &http.Client{Transport: transport, Timeout: o.Timeout}, wait: 200 * time.Millisecond}, nil
+	// The password is in the body of every call. It goes where the configuration says, and nowhere else.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{url: o.URL, user: o.Username, auth: auth, timeout: o.Timeout, wait: 200 * time.Millisecond,
+		http: &http.Client{Transport: transport, CheckRedirect: stay}}, nil
 }
 
-// AuthCheck answers nil when PLC accepts the login.
+// AuthCheck answers nil when PLC accepts the login. It does so whatever roles the account has: see Roles.
 func (c *Client) AuthCheck(ctx context.Context) error {
 	_, err := c.read(ctx, "AuthCheck")
 	return err
@@ -86,7 +86,7 @@ func (c *Client) AuthCheck(ctx context.Context) error {
 func (c *Client) read(ctx context.Context, method string, args ...any) (any, error) {
 	wait := c.wait
 	for try := 1; ; try++ {
-		v, err := c.call(ctx, method, args...)
+		v, _, err := c.call(ctx, method, args...)
 		if err == nil || try == 3 || !errors.Is(err, ErrUnavailable) {
 			return v, err
 		}
@@ -99,46 +99,69 @@ func (c *Client) read(ctx context.Context, method string, args ...any) (any, err
 	}
 }
 
-// call sends one request. The auth struct goes first; it never reaches an error.
-func (c *Client) call(ctx context.Context, method string, args ...any) (any, error) {
+// write calls a method that changes something, once. Its error is either ErrRefused or ErrMayBeDone.
+func (c *Client) write(ctx context.Context, method string, args ...any) error {
+	_, lost, err := c.call(ctx, method, args...)
+	switch {
+	case err == nil:
+		return nil
+	case lost:
+		return fmt.Errorf("%w; %w", err, ErrMayBeDone)
+	}
+	return fmt.Errorf("%w; %w", err, ErrRefused)
+}
+
+// call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost means that PLC had
+// the request, as far as one can tell, and did not say what it made of it.
+func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
 	body, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("plc %s: %w", method, err)
+		return nil, false, fmt.Errorf("plc %s: %w", method, err)
 	}
+	parent := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var sent atomic.Bool // a connection was there to write to; whether all was written is known to the other side alone
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	// A bytes.Reader gives the request a Content-Length; PLC answers 411 to a chunked one.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("plc %s: %w", method, err)
+		return nil, false, fmt.Errorf("plc %s: %w", method, err)
 	}
 	req.Header.Set("Content-Type", "text/xml")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("plc %s: %w: %w", method, ErrUnavailable, err)
+		return nil, sent.Load(), c.unreached(parent, method, err)
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode >= 500:
-		return nil, fmt.Errorf("plc %s: %w: HTTP %s", method, ErrUnavailable, resp.Status)
+		return nil, true, fmt.Errorf("plc %s: %w: HTTP %s", method, ErrUnavailable, resp.Status)
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		return nil, false, fmt.Errorf("plc %s: %w: HTTP %s to %.200q; set plc.url to where the API is", method, ErrRedirected, resp.Status, resp.Header.Get("Location"))
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("plc %s: HTTP %s from %s", method, resp.Status, c.url)
+		return nil, false, fmt.Errorf("plc %s: HTTP %s from %s", method, resp.Status, c.url)
 	}
-	v, err := xmlrpc.ParseResponse(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, true, c.unreached(parent, method, err)
+	}
+	v, err = xmlrpc.ParseResponse(bytes.NewReader(answer))
 	if err == nil {
-		return v, nil
+		return v, false, nil
 	}
 	var fault *Fault
 	if !errors.As(err, &fault) {
-		return nil, fmt.Errorf("plc %s: %w; is %s the API?", method, err, c.url)
+		return nil, true, fmt.Errorf("plc %s: %w; is %s the API?", method, err, c.url)
 	}
-	switch fault.Code {
-	case 103:
-		err = fmt.Errorf("%w: %w", ErrAuth, fault)
-	case 108:
-		err = fmt.Errorf("%w: %w", ErrPermission, fault)
-	case 102:
-		err = fmt.Errorf("%w: %w", ErrInvalid, fault)
-	case 106, 111:
-		err = fmt.Errorf("%w: %w", ErrUnavailable, fault)
+	err, lost = meaning(fault)
+	return nil, lost, fmt.Errorf("plc %s: %w", method, err)
+}
+
+// unreached says that no whole answer came. Whoever cancelled the call himself is not told that PLC is away.
+func (c *Client) unreached(ctx context.Context, method string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("plc %s: %w", method, err)
 	}
-	return nil, fmt.Errorf("plc %s: %w", method, err)
+	return fmt.Errorf("plc %s: %w: %w", method, ErrUnavailable, err)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +18,15 @@ func fleet(t *testing.T) (*plcapi.DB, *plc.Client) {
 	t.Helper()
 	db := plcapi.NewDB("monitor@example", "s3cret")
 	db.Add("Sites", plcapi.Row{"site_id": 1, "login_base": "princeton", "name": "Princeton", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 1})
-	db.Add("Sites", plcapi.Row{"site_id": 2, "login_base": "pending", "name": "Pending", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
+	db.Add("Sites", plcapi.Row{"site_id": 2, "login_base": "pending", "name": "Pending", "enabled": false, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
+	db.Add("Sites", plcapi.Row{"site_id": 3, "login_base": "free", "name": "Enabled, of no consortium", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
 	for i := 1; i <= 7; i++ {
 		db.Add("Nodes", plcapi.Row{"node_id": i, "hostname": fmt.Sprintf("n%d.example", i), "site_id": 1, "boot_state": "boot", "last_contact": nil, "pcu_ids": []any{}, "ports": []any{}})
 	}
 	db.Add("Slices", plcapi.Row{"slice_id": 5, "name": "princeton_a", "site_id": 1})
 	db.Add("Slices", plcapi.Row{"slice_id": 6, "name": "princeton_b", "site_id": 1})
 	db.Add("NodeTags", plcapi.Row{"node_id": 3, "tagname": "exempt_node_until", "value": "20300131"})
+	db.Add("NodeTags", plcapi.Row{"node_id": 4, "tagname": "exempt_node_until", "value": "99991231"})
 	server := httptest.NewServer(db)
 	t.Cleanup(server.Close)
 	c, err := plc.New(plc.Options{URL: server.URL + "/PLCAPI/", Username: "monitor@example", Password: "s3cret"})
@@ -33,18 +36,29 @@ func fleet(t *testing.T) (*plcapi.DB, *plc.Client) {
 	return db, c
 }
 
+// princeton is the site of the fleet.
+var princeton = plc.SiteRef{SiteID: 1}
+
+// done is the error of a call that changes slices, as a whole or of any of them.
+func done(results []plc.SliceResult, err error) error {
+	return errors.Join(err, plc.SliceErrors(results))
+}
+
 func TestSnapshot(t *testing.T) {
 	db, c := fleet(t)
 	s, err := c.Snapshot(t.Context())
-	if err != nil || len(s.Nodes) != 7 || len(s.Sites) != 2 || !s.Sites[1].Pending || s.Sites[0].Pending || len(s.Unreadable) != 0 {
+	if err != nil || len(s.Nodes) != 7 || len(s.Sites) != 3 || !s.Sites[1].Pending || s.Sites[0].Pending || s.Sites[2].Pending || len(s.Unreadable) != 0 {
 		t.Fatalf("%+v, %v", s, err)
+	}
+	if until := s.NodeExempt[4]; until.Year() != 9999 {
+		t.Errorf("for ever is until %s", until)
 	}
 	if until := s.NodeExempt[3]; until.Format("20060102") != "20300201" {
 		t.Errorf("exempt until %s", until)
 	}
 	db.Set("Nodes", 4, "last_contact", plcapi.Poison)
 	s, err = c.Snapshot(t.Context())
-	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" {
+	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" || !slices.Equal(s.Unsent["nodes"], []int{4}) {
 		t.Errorf("with a poisoned row: %d nodes, unreadable %v, %v", len(s.Nodes), s.Unreadable, err)
 	}
 	db.Add("SiteTags", plcapi.Row{"site_id": 1, "tagname": "exempt_site_until", "value": "next summer"})
@@ -70,35 +84,35 @@ func TestWrites(t *testing.T) {
 	if err := c.SetBootState(ctx, "", "boot"); err == nil {
 		t.Error("an empty name was taken")
 	}
-	if err := c.SetSiteEnabled(ctx, "princeton", false); err != nil || db.Get("Sites", "site_id", 1)["enabled"] != false || db.Get("Sites", "site_id", 2)["enabled"] != true {
+	if err := c.SetSiteEnabled(ctx, princeton, false); err != nil || db.Get("Sites", "site_id", 1)["enabled"] != false || db.Get("Sites", "site_id", 3)["enabled"] != true {
 		t.Errorf("enabled: %v", err)
 	}
-	list, err := c.SlicesOfSite(ctx, "princeton")
+	list, err := c.SlicesOfSite(ctx, princeton)
 	if err != nil || len(list) != 2 || list[0].Suspended || list[1].Suspended {
 		t.Fatalf("slices %+v, %v", list, err)
 	}
 	names := []string{list[0].Name, list[1].Name, "a slice that is gone"}
-	if err := c.SuspendSlices(ctx, "princeton", nil); err != nil || db.Get("SliceTags", "value", "0") != nil {
+	if _, err := c.SuspendSlices(ctx, princeton, nil); err != nil || db.Get("SliceTags", "value", "0") != nil {
 		t.Errorf("no names suspend something: %v", err)
 	}
 	for range 2 { // the second time there is nothing to do
-		if err := c.SuspendSlices(ctx, "princeton", names); err != nil {
+		if err := done(c.SuspendSlices(ctx, princeton, names)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "enabled", "value": "0"}) // as two callers at once leave it
 	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "exempt_slice_until", "value": "20261231"})
-	list, err = c.SlicesOfSite(ctx, "princeton")
+	list, err = c.SlicesOfSite(ctx, princeton)
 	if err != nil || !list[0].Suspended || !list[1].Suspended || list[0].ExemptUntil.IsZero() == list[1].ExemptUntil.IsZero() {
 		t.Errorf("slices %+v, %v", list, err)
 	}
-	if err := c.RestoreSlices(ctx, "princeton", names[:1]); err != nil {
+	if err := done(c.RestoreSlices(ctx, princeton, names[:1])); err != nil {
 		t.Errorf("restore: %v", err)
 	}
-	if list, err = c.SlicesOfSite(ctx, "princeton"); err != nil || list[0].Suspended || !list[1].Suspended {
+	if list, err = c.SlicesOfSite(ctx, princeton); err != nil || list[0].Suspended || !list[1].Suspended {
 		t.Errorf("restoring one leaves %+v, %v", list, err)
 	}
-	if err := c.RestoreSlices(ctx, "princeton", names[1:]); err != nil || db.Get("SliceTags", "value", "0") != nil {
+	if err := done(c.RestoreSlices(ctx, princeton, names[1:])); err != nil || db.Get("SliceTags", "value", "0") != nil {
 		t.Errorf("restore: %v", err)
 	}
 }

@@ -7,88 +7,134 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/planetlab/monitor/policy"
 )
 
-// Snapshot reads what Monitor needs, each kind by its field list. A row that PLC cannot send is named in Unreadable and
-// does not stop the others.
-func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
-	s := Snapshot{Taken: time.Now()}
-	var failed error // the first failure ends the snapshot; what follows is not asked
-	read := func(kind, method, id string, fields []string, add func(row)) error {
-		if failed != nil {
-			return nil
-		}
-		rows, bad, err := c.bulk(ctx, method, id, fields)
-		if err != nil {
-			failed = err
-			return err
-		}
-		for _, n := range bad {
-			s.Unreadable = append(s.Unreadable, fmt.Sprintf("%s %d", kind, n))
-		}
-		for _, r := range rows {
-			add(r)
-		}
-		return nil
-	}
-	exempt := func(kind string, out *map[int]time.Time) error {
-		if failed != nil {
-			return nil
-		}
-		var bad []string
-		*out, bad, failed = c.exemptions(ctx, kind)
-		s.Unreadable = append(s.Unreadable, bad...)
-		return failed
-	}
-	err := errors.Join(
-		read("sites", "GetSites", "site_id", []string{"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id"}, func(r row) {
-			s.Sites = append(s.Sites, Site{SiteID: r.int("site_id"), LoginBase: r.str("login_base"), Name: r.str("name"), Enabled: r.bool("enabled"),
-				MaxSlices: r.int("max_slices"), DateCreated: r.time("date_created"), Pending: r["ext_consortium_id"] == 0})
-		}),
-		read("nodes", "GetNodes", "node_id", []string{"node_id", "hostname", "site_id", "boot_state", "run_level", "model", "last_contact", "pcu_ids", "ports"}, func(r row) {
-			s.Nodes = append(s.Nodes, nodeOf(r))
-		}),
-		read("pcus", "GetPCUs", "pcu_id", []string{"pcu_id", "site_id", "hostname", "ip", "username", "password", "model", "node_ids", "ports"}, func(r row) {
-			s.PCUs = append(s.PCUs, PCU{PCUID: r.int("pcu_id"), SiteID: r.int("site_id"), Hostname: r.str("hostname"), IP: r.str("ip"), Username: r.str("username"),
-				Password: Secret(r.str("password")), Model: r.str("model"), NodeIDs: r.ints("node_ids"), Ports: r.ints("ports")})
-		}),
-		read("persons", "GetPersons", "person_id", []string{"person_id", "email", "roles", "site_ids"}, func(r row) {
-			s.Persons = append(s.Persons, Person{PersonID: r.int("person_id"), Email: r.str("email"), Roles: r.strs("roles"), SiteIDs: r.ints("site_ids")})
-		}),
-		read("slices", "GetSlices", "slice_id", []string{"slice_id", "name", "site_id"}, func(r row) {
-			s.Slices = append(s.Slices, Slice{SliceID: r.int("slice_id"), Name: r.str("name"), SiteID: r.int("site_id")})
-		}),
-		read("interfaces", "GetInterfaces", "interface_id", []string{"interface_id", "node_id", "ip", "is_primary"}, func(r row) {
-			s.Interfaces = append(s.Interfaces, Interface{NodeID: r.int("node_id"), IP: r.str("ip"), Primary: r.bool("is_primary")})
-		}),
-		exempt("node", &s.NodeExempt),
-		exempt("site", &s.SiteExempt),
-		exempt("person", &s.PersonExempt),
-		exempt("slice", &s.SliceExempt),
-	)
-	return s, err
+// ownOnly is the filter for what is not a peer's. PLC takes nil for this column of nodes, sites, slices and persons.
+func ownOnly() map[string]any { return map[string]any{"peer_id": nil} }
+
+// ours leaves out peers' rows, should PLC have sent any.
+func ours(rows []row) []row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r["peer_id"] != nil })
 }
 
-func nodeOf(r row) Node {
-	return Node{NodeID: r.int("node_id"), Hostname: r.str("hostname"), SiteID: r.int("site_id"), BootState: policy.CleanBootState(r.str("boot_state")),
-		RunLevel: r.str("run_level"), Model: r.str("model"), LastContact: r.time("last_contact"), PCUIDs: r.ints("pcu_ids"), Ports: r.ints("ports"),
-		SSHKey: r.str("ssh_rsa_key")}
+// callsPerSnapshot bounds a snapshot whose caller set no deadline, in time-outs of one call.
+const callsPerSnapshot = 10
+
+// Snapshot reads what Monitor needs of our own, each kind by its field list, within the deadline of the context. A row that PLC cannot
+// send is named in Unreadable and does not stop the others. Without the role admin, before or after, it is ErrNotAdmin.
+func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callsPerSnapshot*c.timeout)
+		defer cancel()
+	}
+	r := reader{Client: c, ctx: ctx, Snapshot: Snapshot{Taken: time.Now(), Unsent: map[string][]int{}}}
+	for _, step := range []func() error{r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.exemptions, r.mayRead} {
+		if err := step(); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	return r.Snapshot, nil
 }
+
+// reader fills a snapshot, kind by kind.
+type reader struct {
+	*Client
+	ctx context.Context
+	Snapshot
+}
+
+func (s *reader) mayRead() error { return s.mustBeAdmin(s.ctx) }
+
+// all reads the rows of a kind; those that PLC cannot send are noted.
+func (s *reader) all(kind, method, id string, filter map[string]any, fields []string, add func(row)) error {
+	rows, bad, err := s.bulk(s.ctx, method, id, filter, fields)
+	if err != nil {
+		return err
+	}
+	for _, n := range bad {
+		s.Unsent[kind] = append(s.Unsent[kind], n)
+		s.Unreadable = append(s.Unreadable, fmt.Sprintf("%s %d", kind, n))
+	}
+	for _, r := range ours(rows) {
+		add(r)
+	}
+	return nil
+}
+
+func (s *reader) sites() error {
+	fields := []string{"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id", "peer_id"}
+	return s.all("sites", "GetSites", "site_id", ownOnly(), fields, func(r row) {
+		s.Sites = append(s.Sites, Site{SiteID: r.int("site_id"), LoginBase: r.str("login_base"), Name: r.str("name"), Enabled: r.bool("enabled"),
+			MaxSlices: r.int("max_slices"), DateCreated: r.time("date_created"), Pending: r["ext_consortium_id"] == 0 && !r.bool("enabled")})
+	})
+}
+
+func (s *reader) nodes() error {
+	return s.withNodeFields(s.ctx, func(fields []string) error {
+		return s.all("nodes", "GetNodes", "node_id", ownOnly(), fields, func(r row) { s.Nodes = append(s.Nodes, nodeOf(r)) })
+	})
+}
+
+func (s *reader) pcus() error {
+	fields := []string{"pcu_id", "site_id", "hostname", "ip", "username", "password", "model", "node_ids", "ports"}
+	return s.all("pcus", "GetPCUs", "pcu_id", map[string]any{}, fields, func(r row) {
+		s.PCUs = append(s.PCUs, PCU{PCUID: r.int("pcu_id"), SiteID: r.int("site_id"), Hostname: r.str("hostname"), IP: r.str("ip"), Username: r.str("username"),
+			Password: Secret(r.str("password")), Model: r.str("model"), NodeIDs: r.ints("node_ids"), Ports: r.ints("ports")})
+	})
+}
+
+// persons reads people whose account is enabled: nobody else is written to.
+func (s *reader) persons() error {
+	filter := ownOnly()
+	filter["enabled"] = true
+	return s.all("persons", "GetPersons", "person_id", filter, []string{"person_id", "email", "roles", "site_ids", "enabled", "peer_id"}, func(r row) {
+		if r.bool("enabled") {
+			s.Persons = append(s.Persons, Person{PersonID: r.int("person_id"), Email: r.str("email"), Roles: r.strs("roles"), SiteIDs: r.ints("site_ids")})
+		}
+	})
+}
+
+func (s *reader) slices() error {
+	return s.all("slices", "GetSlices", "slice_id", ownOnly(), []string{"slice_id", "name", "site_id", "peer_id"}, func(r row) {
+		s.Slices = append(s.Slices, Slice{SliceID: r.int("slice_id"), Name: r.str("name"), SiteID: r.int("site_id")})
+	})
+}
+
+func (s *reader) interfaces() error {
+	return s.all("interfaces", "GetInterfaces", "interface_id", map[string]any{}, []string{"interface_id", "node_id", "ip", "is_primary"}, func(r row) {
+		s.Interfaces = append(s.Interfaces, Interface{NodeID: r.int("node_id"), IP: r.str("ip"), Primary: r.bool("is_primary")})
+	})
+}
+
+func (s *reader) exemptions() error {
+	for kind, out := range map[string]*map[int]time.Time{"node": &s.NodeExempt, "site": &s.SiteExempt, "person": &s.PersonExempt, "slice": &s.SliceExempt} {
+		until, bad, err := s.Client.exemptions(s.ctx, kind)
+		if err != nil {
+			return err
+		}
+		*out = until
+		s.Unreadable = append(s.Unreadable, bad...)
+	}
+	return nil
+}
+
+// poisoned reports whether a call may have died over a single row: an int that does not fit makes a 500 of the whole answer, a control
+// character one that is no XML.
+func poisoned(err error) bool { return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotXMLRPC) }
 
 // bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids alone
 // and then the rows by halves.
-func (c *Client) bulk(ctx context.Context, method, id string, fields []string) (rows []row, bad []int, err error) {
-	v, err := c.read(ctx, method, map[string]any{}, fields)
+func (c *Client) bulk(ctx context.Context, method, id string, filter map[string]any, fields []string) (rows []row, bad []int, err error) {
+	v, err := c.read(ctx, method, filter, fields)
 	if err == nil {
 		rows, err = rowsOf(method, v, id)
 		return rows, nil, err
 	}
-	if !errors.Is(err, ErrUnavailable) {
+	if !poisoned(err) || ctx.Err() != nil {
 		return nil, nil, err
 	}
-	v, idErr := c.read(ctx, method, map[string]any{}, []string{id})
+	v, idErr := c.read(ctx, method, filter, []string{id})
 	if idErr != nil {
 		return nil, nil, err
 	}
@@ -102,22 +148,25 @@ func (c *Client) bulk(ctx context.Context, method, id string, fields []string) (
 	}
 	slices.Sort(ids)
 	rows, bad, err = c.halves(ctx, method, id, ids, fields)
-	if len(bad) == len(ids) && len(ids) > 0 {
+	if err == nil && len(bad) == len(ids) && len(ids) > 0 {
 		return nil, nil, fmt.Errorf("plc %s: %w: no row could be read", method, ErrUnavailable)
 	}
 	return rows, bad, err
 }
 
+// mostPoisoned is how many rows may be unreadable before it is rather PLC that is.
+const mostPoisoned = 100
+
 func (c *Client) halves(ctx context.Context, method, id string, ids []int, fields []string) (rows []row, bad []int, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
-	v, err := c.call(ctx, method, ids, fields)
+	v, _, err := c.call(ctx, method, ids, fields)
 	if err == nil {
 		rows, err = rowsOf(method, v, id)
 		return rows, nil, err
 	}
-	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+	if !poisoned(err) || ctx.Err() != nil {
 		return nil, nil, err
 	}
 	if len(ids) == 1 {
@@ -130,6 +179,9 @@ func (c *Client) halves(ctx context.Context, method, id string, ids []int, field
 			return nil, nil, err
 		}
 		rows, bad = append(rows, r...), append(bad, b...)
+		if len(bad) > mostPoisoned {
+			return nil, nil, fmt.Errorf("plc %s: %w: over %d rows could not be read", method, ErrUnavailable, mostPoisoned)
+		}
 	}
 	return rows, bad, nil
 }
@@ -141,7 +193,11 @@ var undated = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for good, and is named in bad.
 func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]time.Time, bad []string, err error) {
 	method, id, tag := "Get"+strings.ToUpper(kind[:1])+kind[1:]+"Tags", kind+"_id", "exempt_"+kind+"_until"
-	v, err := c.read(ctx, method, map[string]any{"tagname": tag}, []string{id, "value"})
+	fields := []string{id, "value"}
+	if kind == "slice" {
+		fields = append(fields, "node_id", "nodegroup_id")
+	}
+	v, err := c.read(ctx, method, map[string]any{"tagname": tag}, fields)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,12 +207,19 @@ func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]tim
 	}
 	until = map[int]time.Time{}
 	for _, r := range rows {
+		if sliver(r) && kind == "slice" {
+			continue
+		}
 		day, err := time.Parse("20060102", strings.TrimSpace(r.str("value")))
 		if err != nil {
 			bad = append(bad, fmt.Sprintf("tag %s of %s %d: %q is not a day as 20261231", tag, kind, r.int(id), r.str("value")))
 			day = undated
 		}
-		if ends := day.AddDate(0, 0, 1); ends.After(until[r.int(id)]) { // the day itself is still exempt
+		ends := day.AddDate(0, 0, 1) // the day itself is still exempt
+		if ends.After(undated) {     // a year of five digits is no JSON
+			ends = undated
+		}
+		if ends.After(until[r.int(id)]) {
 			until[r.int(id)] = ends
 		}
 	}

@@ -28,20 +28,27 @@ type Site struct {
 	Enabled     bool // may create slices
 	MaxSlices   int
 	DateCreated time.Time
-	Pending     bool // ext_consortium_id is 0
+	Pending     bool // not enabled, and ext_consortium_id is 0: PLC's admins have not let it in yet
 }
 
 // Node is a machine. PCUIDs and Ports go together: Ports[i] is the outlet of PCUIDs[i] that feeds it.
 type Node struct {
-	NodeID      int
-	Hostname    string
-	SiteID      int
-	BootState   string // as CleanBootState of package policy gives it
-	RunLevel    string
-	Model       string
-	LastContact time.Time // zero: never
-	PCUIDs      []int
-	Ports       []int
+	NodeID    int
+	Hostname  string
+	SiteID    int
+	BootState string // as CleanBootState of package policy gives it
+	RunLevel  string
+	Model     string
+	PCUIDs    []int
+	Ports     []int
+
+	// What PLC saw of it; zero: never, or this PLC does not say.
+	LastContact         time.Time // its heartbeat
+	LastBoot            time.Time
+	LastDownload        time.Time // of a boot image or configuration
+	LastPCUReboot       time.Time // by PLC's button
+	LastPCUConfirmation time.Time // a boot that came soon after that
+
 	// SSHKey is the host key that the node last told PLC, as in authorized_keys. Only Client.Node reads it.
 	SSHKey string
 }
@@ -93,7 +100,9 @@ type Snapshot struct {
 
 	NodeExempt, SiteExempt, PersonExempt, SliceExempt map[int]time.Time
 
-	// Unreadable names rows that PLC could not send, as "nodes 42": what is known of them stays as it is. It also names tags that
-	// make no sense.
+	// Unsent are the ids of rows that PLC could not send, by kind ("sites", "nodes", "pcus", "persons", "slices", "interfaces"): what is
+	// known of them stays as it is.
+	Unsent map[string][]int
+	// Unreadable names for people what could not be read: the rows of Unsent, as "nodes 42", and tags that make no sense.
 	Unreadable []string
 }

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -60,7 +61,7 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lean := activities.Lean{Key: "k", Ref: activities.Ref{ID: "nodedown/" + host, Type: activities.NodeDownType, Node: host}, Level: 2, Kind: "down"}
+	lean := activities.Lean{Key: "k", Ref: activities.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host}, Level: 2, Kind: "down"}
 	h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "site/princeton", UpdateName: activities.UpdateLean, Args: []any{lean}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err == nil {
 		err = h.Get(ctx, nil)

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -30,12 +31,12 @@ func everyType(t *testing.T, tc client.Client) {
 		w.RegisterWorkflowWithOptions(k.Func, workflow.RegisterOptions{Name: k.Name})
 	}
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{DisableWorkflowWorker: true})
-	waits := func(context.Context, activities.RungInput) (activities.RungResult, error) {
-		return activities.RungResult{Outcome: activities.Wait, Reason: "the test has it wait", Until: time.Now().Add(time.Hour)}, nil
+	waits := func(context.Context, issue.Request) (issue.Result, error) {
+		return issue.Result{Outcome: issue.Wait, Reason: "the test has it wait", Until: time.Now().Add(time.Hour)}, nil
 	}
 	seen := map[string]bool{}
-	for _, l := range workflows.Ladders() {
-		for _, r := range l.Rungs {
+	for _, l := range issue.Types() {
+		for _, r := range l.Ladder.Rungs {
 			if name := string(r.Do); !seen[name] {
 				seen[name] = true
 				w.RegisterActivityWithOptions(waits, activity.RegisterOptions{Name: name})
@@ -44,14 +45,15 @@ func everyType(t *testing.T, tc client.Client) {
 		}
 	}
 	day := 24 * time.Hour
-	w.RegisterActivityWithOptions(func(_ context.Context, in activities.Opening) (activities.Opened, error) {
-		times := activities.Times{Day: day, MachineStep: day, PeopleStep: 7 * day, AdminStep: day, HealthyDelay: time.Hour}
-		return activities.Opened{Ref: in.Ref, Times: times, Cause: in.Cause, Evidence: in.Evidence}, nil
-	}, activity.RegisterOptions{Name: "Open"})
-	w.RegisterActivityWithOptions(func(context.Context, activities.Progress) error { return nil }, activity.RegisterOptions{Name: "Record"})
-	w.RegisterActivityWithOptions(func(context.Context, activities.LetGoInput) (activities.RungResult, error) {
-		return activities.RungResult{Outcome: activities.Acted}, nil
-	}, activity.RegisterOptions{Name: "LetGo"})
+	w.RegisterActivityWithOptions(func(_ context.Context, in activities.OpenRequest) (issue.State, error) {
+		typ, _ := issue.Lookup(in.Ref.Type)
+		times := issue.Times{Day: day, MachineStep: day, PeopleStep: 7 * day, AdminStep: day, HealthyDelay: time.Hour}
+		return issue.Start(issue.Opening{Ref: in.Ref, Times: times, Ladder: typ.Ladder, Cause: in.Input.Cause, Evidence: in.Input.Evidence}, time.Now()), nil
+	}, activity.RegisterOptions{Name: "OpenIssue"})
+	w.RegisterActivityWithOptions(func(context.Context, issue.State) error { return nil }, activity.RegisterOptions{Name: "SaveIssue"})
+	w.RegisterActivityWithOptions(func(context.Context, activities.CloseRequest) (issue.Result, error) {
+		return issue.Result{Outcome: issue.Acted}, nil
+	}, activity.RegisterOptions{Name: "CloseIssue"})
 	for _, w := range []worker.Worker{w, machines} {
 		if err := w.Start(); err != nil {
 			t.Fatal(err)
@@ -72,7 +74,7 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 	tc := temporalServer(t)
 	addSearchAttributes(t, tc)
 	everyType(t, tc)
-	for _, l := range workflows.Ladders() {
+	for _, l := range issue.Types() {
 		t.Run(l.Type, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

@@ -14,6 +14,7 @@ import (
 
 // Site is a site with its status and what it is denied.
 type Site struct {
+	SiteID       int               `json:"site_id"` // stays when PLC renames the site
 	LoginBase    string            `json:"login_base"`
 	Name         string            `json:"name"`
 	Enabled      bool              `json:"enabled"`
@@ -30,15 +31,24 @@ type Site struct {
 
 // Node is a node with what was last seen of it.
 type Node struct {
-	NodeID      int               `json:"node_id"`
-	Hostname    string            `json:"hostname"`
-	Site        string            `json:"site"`
-	IP          string            `json:"ip"`
-	BootState   string            `json:"boot_state"`
-	Model       string            `json:"model"`
-	LastContact time.Time         `json:"last_contact,omitzero"`
-	PCUID       int               `json:"pcu_id"`
-	Outlet      int               `json:"outlet"`
+	NodeID    int    `json:"node_id"`
+	Hostname  string `json:"hostname"`
+	Site      string `json:"site"`
+	IP        string `json:"ip"`
+	BootState string `json:"boot_state"`
+	Model     string `json:"model"`
+	PCUID     int    `json:"pcu_id"` // of the first feed
+	Outlet    int    `json:"outlet"`
+	Feeds     []Feed `json:"feeds"` // all of them: a node with two runs on either
+
+	// What PLC saw of it. LastContact is exact for a node that was not seen up, else up to contactSlack old.
+	RunLevel            string    `json:"run_level"`
+	LastContact         time.Time `json:"last_contact,omitzero"`
+	LastBoot            time.Time `json:"last_boot,omitzero"`
+	LastDownload        time.Time `json:"last_download,omitzero"`
+	LastPCUReboot       time.Time `json:"last_pcu_reboot,omitzero"`
+	LastPCUConfirmation time.Time `json:"last_pcu_confirmation,omitzero"`
+
 	ExemptUntil time.Time         `json:"exempt_until,omitzero"`
 	Gone        bool              `json:"gone"`
 	Record      policy.NodeRecord `json:"record" db:"-"`
@@ -55,6 +65,12 @@ type Node struct {
 	Judged      string            `json:"-"`                     // what was seen of it when its status was last judged
 	Symptoms    json.RawMessage   `json:"symptoms,omitempty"`
 	Detail      json.RawMessage   `json:"detail,omitempty"`
+}
+
+// Feed is an outlet that gives a node power.
+type Feed struct {
+	PCUID  int `json:"pcu_id"`
+	Outlet int `json:"outlet"`
 }
 
 // PCU is a power control unit with the outcome of its last dry run.
@@ -78,9 +94,12 @@ type PCU struct {
 
 const (
 	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
-	siteSQL = `select login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
+	siteSQL = `select site_id, login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
 		status, coalesce(changed,` + epoch + `) changed, penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
-	nodeColumnsSQL = `node_id, hostname, site, ip, boot_state, model, coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid, outlet,
+	factsSQL = `run_level, coalesce(last_contact,` + epoch + `) last_contact, coalesce(last_boot,` + epoch + `) last_boot,
+		coalesce(last_download,` + epoch + `) last_download, coalesce(last_pcu_reboot,` + epoch + `) last_pcu_reboot,
+		coalesce(last_pcu_confirmation,` + epoch + `) last_pcu_confirmation, feeds`
+	nodeColumnsSQL = `node_id, hostname, site, ip, boot_state, model, ` + factsSQL + `, pcu_id as pcuid, outlet,
 		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason,
 		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms`
 	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,

@@ -12,8 +12,8 @@ import (
 	"github.com/planetlab/monitor/policy"
 )
 
-// fleetOf is a store with so many nodes at sites of ten, and a PCU a site.
-func fleetOf(t *testing.T, nodes int) *Store {
+// fleetOfSize is a store with so many nodes at sites of ten, and a PCU a site.
+func fleetOfSize(t *testing.T, nodes int) *Store {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs Postgres")
@@ -28,7 +28,7 @@ func fleetOf(t *testing.T, nodes int) *Store {
 		}
 		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: fmt.Sprintf("n%d.example", i+1), SiteID: site, BootState: "boot"})
 	}
-	if err := s.SaveSnapshot(t.Context(), snap); err != nil {
+	if _, err := s.SaveSnapshot(t.Context(), snap, false); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -64,7 +64,7 @@ func looks(n int, at time.Time, up time.Duration) []NodeLook {
 
 func TestAQuietFleetIsNotWritten(t *testing.T) {
 	const nodes = 300
-	s, ctx, start := fleetOf(t, nodes), context.Background(), time.Now()
+	s, ctx, start := fleetOfSize(t, nodes), context.Background(), time.Now()
 	save := func(l []NodeLook) {
 		t.Helper()
 		if err := s.SaveNodeLooks(ctx, l); err != nil {
@@ -117,7 +117,7 @@ func TestAQuietFleetIsNotWritten(t *testing.T) {
 }
 
 func TestABadRowCostsThatRow(t *testing.T) {
-	s, ctx := fleetOf(t, 100), context.Background()
+	s, ctx := fleetOfSize(t, 100), context.Background()
 	list := looks(100, time.Now(), time.Hour)
 	list[41].Reason = "a NUL \x00 in it"
 	list[73].Detail = []byte(`{"a": "\u0000"}`)
@@ -151,7 +151,7 @@ func TestABadRowCostsThatRow(t *testing.T) {
 }
 
 func TestOneUnreadableRowIsLeftOut(t *testing.T) {
-	s, ctx := fleetOf(t, 30), context.Background()
+	s, ctx := fleetOfSize(t, 30), context.Background()
 	for _, sql := range []string{`update site set created = 'infinity' where login_base = 's2'`, `update node set changed = '-infinity' where node_id = 5`} {
 		if _, err := s.pool.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestOneUnreadableRowIsLeftOut(t *testing.T) {
 }
 
 func TestWhatASweepSaw(t *testing.T) {
-	s, ctx, start := fleetOf(t, 40), context.Background(), time.Now().Add(-time.Hour)
+	s, ctx, start := fleetOfSize(t, 40), context.Background(), time.Now().Add(-time.Hour)
 	if err := s.SaveNodeLooks(ctx, looks(39, start, time.Hour)); err != nil { // the last was never looked at
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestWhatASweepSaw(t *testing.T) {
 }
 
 func TestSinceWhenSomethingIsBad(t *testing.T) {
-	s, ctx, now := fleetOf(t, 10), context.Background(), time.Now().Truncate(time.Microsecond)
+	s, ctx, now := fleetOfSize(t, 10), context.Background(), time.Now().Truncate(time.Microsecond)
 	became := func(status policy.Status, at time.Time) time.Time {
 		t.Helper()
 		if err := s.SaveChanges(ctx, []Change{{Kind: "node", Target: "n1.example", Record: policy.Record{Status: status, Changed: at}}}, now); err != nil {

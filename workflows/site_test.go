@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -142,7 +143,7 @@ func (p *siteplay) day() float64 { return p.Now().Sub(p.start).Hours() / 24 }
 
 func node(n int) activities.Ref {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: activities.NodeDownType, Node: host, Site: "huji"}
+	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: issue.NodeDown, Node: host, Site: "huji"}
 }
 
 func (p *siteplay) update(at float64, name string, arg any) {
@@ -196,7 +197,7 @@ func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 0)
 	p.lean(0.001, 2, 0)
-	p.update(0.002, activities.UpdateLean, activities.Lean{Key: "pcu", Ref: activities.Ref{ID: "pcudown/pcu", Type: activities.PCUDownType, PCU: "pcu"}, Kind: "pcudown"})
+	p.update(0.002, activities.UpdateLean, activities.Lean{Key: "pcu", Ref: activities.Ref{ID: "pcudown/pcu", Type: issue.PCUDown, PCU: "pcu"}, Kind: "pcudown"})
 	for i, id := range []string{node(1).ID, node(2).ID, "pcudown/pcu"} {
 		p.update(1+float64(i)/100, activities.UpdateRelease, activities.Release{Key: id, Ref: activities.Ref{ID: id}})
 	}
@@ -243,9 +244,9 @@ func TestARefusedRaiseIsAskedForAgainWhenPolicySays(t *testing.T) {
 func TestAPauseHoldsTheLevelAndLetsItFall(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 2)
-	p.update(1, workflows.CommandPause, workflows.Command{Reason: "they answered"})
-	p.RegisterDelayedCallback(func() { p.SignalWorkflow(workflows.CommandResume, workflows.Command{}) }, 12*day)
-	p.update(13, workflows.CommandPause, workflows.Command{Reason: "they answered again", Until: p.Now().Add(19*day + day/2)})
+	p.update(1, string(issue.OrderPause), issue.Command{Reason: "they answered"})
+	p.RegisterDelayedCallback(func() { p.SignalWorkflow(string(issue.OrderResume), issue.Command{}) }, 12*day)
+	p.update(13, string(issue.OrderPause), issue.Command{Reason: "they answered again", Until: p.Now().Add(19*day + day/2)})
 	p.release(14, 1)
 	p.lean(16, 2, 1) // the pause outlives the issue
 	p.release(20, 2)
@@ -259,7 +260,7 @@ func TestAPauseOfASiteEndsByItself(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 2)
 	p.RegisterDelayedCallback(func() {
-		p.SignalWorkflow(workflows.CommandPause, workflows.Command{Until: p.Now().Add(20 * day)})
+		p.SignalWorkflow(string(issue.OrderPause), issue.Command{Until: p.Now().Add(20 * day)})
 	}, day)
 	p.release(30, 1)
 	p.run()
@@ -271,7 +272,7 @@ func TestAPauseOfASiteEndsByItself(t *testing.T) {
 func TestASignalThatCannotBeReadStopsNothingAtASite(t *testing.T) {
 	p := newSite(t)
 	p.lean(0, 1, 2)
-	p.RegisterDelayedCallback(func() { p.SignalWorkflow(workflows.CommandPause, "until Friday") }, day)
+	p.RegisterDelayedCallback(func() { p.SignalWorkflow(string(issue.OrderPause), "until Friday") }, day)
 	p.release(30, 1)
 	p.run()
 	if want := []string{"0.00 0->1", "7.00 1->2", "30.00 2->0"}; !slices.Equal(p.levels, want) {
@@ -294,7 +295,7 @@ func TestALongLifeGoesOnInANewRunWithEverythingItKnew(t *testing.T) {
 	p.lean(0, 1, 1)
 	p.RegisterDelayedCallback(func() {
 		p.SetContinueAsNewSuggested(true)
-		p.SignalWorkflow(workflows.CommandResume, workflows.Command{})
+		p.SignalWorkflow(string(issue.OrderResume), issue.Command{})
 	}, 2*day)
 	p.ExecuteWorkflow(activities.SiteType, workflows.SiteState{})
 	var again *workflow.ContinueAsNewError

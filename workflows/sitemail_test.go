@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -72,13 +73,13 @@ func TestAnOperatorsLongerPauseOutlastsAnAnswer(t *testing.T) {
 	p := newSite(t)
 	p.tracker, p.answers = true, []float64{3}
 	p.lean(0, 1, 2)
-	p.update(2, workflows.CommandPause, workflows.Command{Reason: "new building", By: "bob"})
+	p.update(2, string(issue.OrderPause), issue.Command{Reason: "new building", By: "bob"})
 	p.ask(50, func(s workflows.SiteState) {
 		if !s.Paused || !s.PausedUntil.IsZero() || s.PauseReason != "new building (bob)" {
 			t.Errorf("paused as %+v", s)
 		}
 	})
-	p.update(51, workflows.CommandResume, workflows.Command{})
+	p.update(51, string(issue.OrderResume), issue.Command{})
 	p.release(60, 1)
 	p.run()
 	if want := []string{"0.00 0->1", "51.00 1->2", "60.00 2->0"}; !slices.Equal(p.levels, want) {
@@ -170,8 +171,8 @@ func TestOrdersThatCannotBeMeantAreRefused(t *testing.T) {
 	var refused []string
 	for i, o := range []struct {
 		name string
-		c    workflows.Command
-	}{{workflows.CommandPause, workflows.Command{Until: p.Now().Add(-day)}}, {workflows.CommandResume, workflows.Command{}}} {
+		c    issue.Command
+	}{{string(issue.OrderPause), issue.Command{Until: p.Now().Add(-day)}}, {string(issue.OrderResume), issue.Command{}}} {
 		p.RegisterDelayedCallback(func() {
 			p.UpdateWorkflow(o.name, fmt.Sprint("bad ", i), &testsuite.TestUpdateCallback{
 				OnReject: func(err error) { refused = append(refused, err.Error()) }, OnAccept: func() { t.Errorf("%s was accepted", o.name) }, OnComplete: func(any, error) {},

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 )
 
 // listen sets up what issues and operators may ask of a site.
@@ -39,7 +40,7 @@ func (s *site) listen(ctx workflow.Context) error {
 		return err
 	}
 	s.orders = workflow.NewSelector(ctx)
-	for _, name := range []string{CommandPause, CommandResume} {
+	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume)} {
 		if err := s.obey(ctx, name); err != nil {
 			return err
 		}
@@ -76,18 +77,18 @@ func (s *site) release(now time.Time, r activities.Release) {
 // obey takes an operator's order as a Signal, for plain command lines, and as an Update, which checks and answers.
 func (s *site) obey(ctx workflow.Context, name string) error {
 	const about = "Hold the site's penalty level where it is, or let it rise again: {\"reason\",\"by\",\"until\"}"
-	err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(_ workflow.Context, c Command) (SiteState, error) {
+	err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(_ workflow.Context, c issue.Command) (SiteState, error) {
 		s.apply(name, c)
 		return s.SiteState, nil
 	}, workflow.UpdateHandlerOptions{
 		Description: about,
-		Validator:   func(ctx workflow.Context, c Command) error { return s.check(name, c, workflow.Now(ctx)) },
+		Validator:   func(ctx workflow.Context, c issue.Command) error { return s.check(name, c, workflow.Now(ctx)) },
 	})
 	if err != nil {
 		return err
 	}
 	s.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about}), func(ch workflow.ReceiveChannel, _ bool) {
-		var c Command
+		var c issue.Command
 		if ch.ReceiveAsync(&c) && s.check(name, c, workflow.Now(ctx)) == nil { // the SDK drops what it cannot decode
 			s.apply(name, c)
 		}
@@ -106,20 +107,34 @@ func (s *site) hear(ctx workflow.Context) bool {
 	return heard
 }
 
-func (s *site) check(name string, c Command, now time.Time) error {
+func (s *site) check(name string, c issue.Command, now time.Time) error {
 	switch {
-	case name == CommandPause && !c.Until.IsZero() && !c.Until.After(now):
+	case name == string(issue.OrderPause) && !c.Until.IsZero() && !c.Until.After(now):
 		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
-	case name == CommandResume && !s.Paused:
+	case name == string(issue.OrderResume) && !s.Paused:
 		return errors.New("resume: the site is not paused")
 	}
 	return nil
 }
 
-func (s *site) apply(name string, c Command) {
+func (s *site) apply(name string, c issue.Command) {
 	s.unpause()
-	if name == CommandPause {
-		s.Paused, s.PausedUntil, s.PauseReason = true, c.Until, c.String()
+	if name == string(issue.OrderPause) {
+		s.Paused, s.PausedUntil, s.PauseReason = true, c.Until, orderText(c)
 	}
 	s.rouse()
 }
+
+func orderText(c issue.Command) string {
+	s := c.Reason
+	if s == "" {
+		s = "no reason given"
+	}
+	if c.By != "" {
+		s += " (" + c.By + ")"
+	}
+	return s
+}
+
+// quick is for activities that ask and tell; they are tried until they get through, however long Postgres or PLC is away.
+func quick(ctx workflow.Context, summary string) workflow.Context { return patient(ctx, summary) }

@@ -10,8 +10,8 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/planetlab/monitor/plc/xmlrpc"
 )
@@ -19,49 +19,82 @@ import (
 // Row is one row of a table, by column.
 type Row = map[string]any
 
-// table says which column is a row's id and which its name.
-type table struct{ id, name string }
-
-var tables = map[string]table{
-	"Sites": {"site_id", "login_base"}, "Nodes": {"node_id", "hostname"}, "PCUs": {"pcu_id", "hostname"}, "Persons": {"person_id", "email"},
-	"Slices": {"slice_id", "name"}, "Interfaces": {"interface_id", "ip"}, "SliceTags": {"slice_tag_id", ""}, "NodeTags": {"node_tag_id", ""},
-	"SiteTags": {"site_tag_id", ""}, "PersonTags": {"person_tag_id", ""},
-}
-
-// bootStates are the names of today; old ones are a fault.
-var bootStates = []string{"boot", "safeboot", "failboot", "install", "reinstall", "upgrade", "disabled"}
-
 // DB is what PLC knows. It is safe for use by many goroutines.
 type DB struct {
-	User, Password string
+	User, Password string // the account of Monitor, an admin until SetRoles says otherwise
 
-	mu   sync.Mutex
-	rows map[string][]Row
-	next int
-	down bool
+	mu       sync.Mutex
+	rows     map[string][]Row
+	next     int
+	down     bool
+	hidden   map[string]float64
+	lacking  map[string][]string
+	dropped  []string
+	troubles map[string]*trouble
+	calls    map[string]int
+	reboot   func(host string) error
 }
 
-// NewDB makes an empty database with one login.
+// NewDB makes a database with nothing but one account, and the tag types that PLC ships.
 func NewDB(user, password string) *DB {
-	return &DB{User: user, Password: password, rows: map[string][]Row{}, next: 1}
+	db := &DB{User: user, Password: password, rows: map[string][]Row{}, next: 1, hidden: map[string]float64{}, lacking: map[string][]string{},
+		troubles: map[string]*trouble{}, calls: map[string]int{}}
+	db.Add("Persons", Row{"email": user, "roles": []any{"admin"}})
+	for _, name := range shippedTagTypes {
+		db.Add("TagTypes", Row{"tagname": name})
+	}
+	return db
 }
 
-// Add puts a row into a table, gives it an id unless it has one, and returns the id.
+// Add puts a row into a table, gives it an id unless it has one, and returns the id. A tag of a type that PLC does not have makes
+// the type, as its admins would have done first.
 func (db *DB) Add(name string, row Row) int {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	if tag, ok := row["tagname"].(string); ok && !db.hasTagType(tag) && name != "TagTypes" {
+		db.add("TagTypes", Row{"tagname": tag})
+	}
 	return db.add(name, row)
 }
 
+func (db *DB) hasTagType(tag string) bool {
+	return slices.ContainsFunc(db.rows["TagTypes"], func(r Row) bool { return r["tagname"] == tag })
+}
+
 func (db *DB) add(name string, row Row) int {
-	id, ok := row[tables[name].id].(int)
-	if !ok {
+	t := tables[name]
+	id, ok := row[t.id].(int)
+	for !ok {
 		id = db.next
 		db.next++
-		row[tables[name].id] = id
+		ok = !slices.ContainsFunc(db.rows[name], func(r Row) bool { return r[t.id] == id })
+		row[t.id] = id
+	}
+	for k, c := range t.columns {
+		if _, has := row[k]; !has {
+			row[k] = c.blank()
+		}
+	}
+	if name == "Persons" && row["enabled"] == nil {
+		row["enabled"] = true
+	}
+	if name == "Slices" && row["expires"] == nil {
+		row["expires"] = int(time.Now().AddDate(0, 2, 0).Unix())
 	}
 	db.rows[name] = append(db.rows[name], row)
 	return id
+}
+
+// schema is a table without the columns that this PLC lacks.
+func (db *DB) schema(name string) table {
+	t := tables[name]
+	if len(db.lacking[name]) > 0 {
+		t.columns = maps.Clone(t.columns)
+		for _, k := range db.lacking[name] {
+			delete(t.columns, k)
+		}
+	}
+	return t
 }
 
 // Get returns a copy of the first row whose column has the value, or nil.
@@ -79,7 +112,7 @@ func (db *DB) All(name, column string, value any) []Row {
 	var out []Row
 	for _, r := range db.rows[name] {
 		if r[column] == value {
-			out = append(out, maps.Clone(r))
+			out = append(out, clone(r))
 		}
 	}
 	return out
@@ -127,19 +160,12 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page(http.StatusInternalServerError, "Internal Server Error")
 		return
 	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.down {
-		page(http.StatusInternalServerError, "Internal Server Error")
-		return
+	answer, lost := db.serve(method, args)
+	if lost {
+		panic(http.ErrAbortHandler) // cuts the connection
 	}
-	answer, fault := db.call(method, args)
-	var out any = answer
-	if fault != nil {
-		out = fault
-	}
-	text, err := xmlrpc.Response(out)
-	if err != nil { // an int that does not fit kills the whole answer
+	text, err := xmlrpc.Response(answer)
+	if err != nil || answer == dead { // an int that does not fit kills the whole answer
 		page(http.StatusInternalServerError, "Internal Server Error")
 		return
 	}
@@ -147,142 +173,49 @@ func (db *DB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
+// dead is what a call answers when the database is down.
+const dead = "the database is down"
+
+// serve does a call, after the troubles that its method has. A call whose caller has hung up is done all the same.
+func (db *DB) serve(method string, args []any) (answer any, lost bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.calls[method]++
+	t := *db.troubled(method)
+	db.mu.Unlock()
+	time.Sleep(t.delay)
+	if t.hang != nil {
+		<-t.hang
+	}
+	db.mu.Lock()
+	if db.down {
+		return dead, false
+	}
+	answer, bad := db.call(method, args)
+	if bad != nil {
+		answer = bad
+	}
+	if now := db.troubled(method); now.lose > 0 {
+		now.lose--
+		return nil, true
+	}
+	return detach(answer), false
+}
+
+// detach copies the lists of an answer, which is written after the lock is given back.
+func detach(answer any) any {
+	list, ok := answer.([]any)
+	if !ok {
+		return answer
+	}
+	for i, r := range list {
+		list[i] = clone(r.(Row))
+	}
+	return list
+}
+
 func fault(code int, format string, args ...any) *xmlrpc.Fault {
 	return &xmlrpc.Fault{Code: code, String: fmt.Sprintf(format, args...)}
-}
-
-func (db *DB) call(method string, args []any) (any, *xmlrpc.Fault) {
-	if len(args) == 0 {
-		return nil, fault(101, "%s: too few arguments", method)
-	}
-	auth, _ := args[0].(Row)
-	if auth["AuthMethod"] != "password" || auth["Username"] != db.User || auth["AuthString"] != db.Password {
-		return nil, fault(103, "AuthMethod: Failed to authenticate call")
-	}
-	args = args[1:]
-	if name, ok := strings.CutPrefix(method, "Get"); ok && tables[name].id != "" {
-		return db.get(name, args)
-	}
-	switch method {
-	case "AuthCheck":
-		return 1, nil
-	case "UpdateNode", "UpdateSite":
-		name := strings.TrimPrefix(method, "Update") + "s"
-		return db.update(name, args)
-	case "AddSliceTag":
-		return db.addSliceTag(args)
-	case "DeleteSliceTag":
-		if len(args) != 1 {
-			return nil, fault(101, "DeleteSliceTag: wrong number of arguments")
-		}
-		before := len(db.rows["SliceTags"])
-		db.rows["SliceTags"] = slices.DeleteFunc(db.rows["SliceTags"], func(r Row) bool { return r["slice_tag_id"] == args[0] })
-		if len(db.rows["SliceTags"]) == before {
-			return nil, fault(102, "No such slice attribute")
-		}
-		return 1, nil
-	}
-	return nil, fault(100, "Invalid method %s", method)
-}
-
-func (db *DB) get(name string, args []any) (any, *xmlrpc.Fault) {
-	t := tables[name]
-	var filter any
-	if len(args) > 0 {
-		filter = args[0]
-	}
-	var fields []any
-	if len(args) > 1 {
-		fields, _ = args[1].([]any)
-	}
-	out := []any{}
-	for _, r := range db.rows[name] {
-		ok, f := matches(t, r, filter)
-		if f != nil {
-			return nil, f
-		}
-		if !ok {
-			continue
-		}
-		row := Row{}
-		for k, v := range r {
-			if fields == nil || slices.Contains(fields, any(k)) {
-				row[k] = v
-			}
-		}
-		for _, k := range fields {
-			if _, has := row[k.(string)]; !has {
-				row[k.(string)] = nil
-			}
-		}
-		out = append(out, row)
-	}
-	return out, nil
-}
-
-func matches(t table, r Row, filter any) (bool, *xmlrpc.Fault) {
-	switch f := filter.(type) {
-	case nil:
-		return true, nil
-	case Row:
-		for k, v := range f {
-			if _, known := r[k]; !known {
-				return false, fault(102, "Invalid filter field %s", k)
-			}
-			if r[k] != v {
-				return false, nil
-			}
-		}
-		return true, nil
-	case []any:
-		return slices.ContainsFunc(f, func(v any) bool { return v == r[t.id] || (t.name != "" && v == r[t.name]) }), nil
-	}
-	return filter == r[t.id] || filter == r[t.name], nil
-}
-
-func (db *DB) update(name string, args []any) (any, *xmlrpc.Fault) {
-	if len(args) != 2 {
-		return nil, fault(101, "wrong number of arguments")
-	}
-	fields, ok := args[1].(Row)
-	if !ok {
-		return nil, fault(102, "Invalid argument: fields must be a struct")
-	}
-	if s, has := fields["boot_state"].(string); has && !slices.Contains(bootStates, s) {
-		return nil, fault(102, "Invalid boot state %s", s)
-	}
-	for i, r := range db.rows[name] {
-		if ok, _ := matches(tables[name], r, args[0]); !ok {
-			continue
-		}
-		for _, k := range []string{"boot_state", "enabled", "key"} { // others may not be written and are dropped
-			if v, has := fields[k]; has {
-				r[k] = v
-			}
-		}
-		// An update moves the row to the end.
-		db.rows[name] = append(slices.Delete(db.rows[name], i, i+1), r)
-		return 1, nil
-	}
-	return nil, fault(102, "No such %s", strings.ToLower(name))
-}
-
-func (db *DB) addSliceTag(args []any) (any, *xmlrpc.Fault) {
-	if len(args) != 3 {
-		return nil, fault(101, "AddSliceTag: wrong number of arguments")
-	}
-	for _, s := range db.rows["Slices"] {
-		if ok, _ := matches(tables["Slices"], s, args[0]); !ok {
-			continue
-		}
-		for _, t := range db.rows["SliceTags"] {
-			if t["slice_id"] == s["slice_id"] && t["tagname"] == args[1] {
-				return nil, fault(102, "Sliver already has the tag %s", args[1])
-			}
-		}
-		return db.add("SliceTags", Row{"slice_id": s["slice_id"], "tagname": args[1], "value": args[2]}), nil
-	}
-	return nil, fault(102, "No such slice")
 }
 
 // Poison is a value that no XML-RPC int holds; a row with it turns every call that reads it into an HTTP 500.

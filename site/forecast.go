@@ -1,0 +1,135 @@
+package site
+
+import (
+	"slices"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+)
+
+// Threat is the next step up, as people are told of it. It comes true only if it was.
+type Threat struct {
+	Level     int       `json:"level"`
+	NotBefore time.Time `json:"not_before"`
+	Issues    []string  `json:"issues"`  // which are its reason
+	Targets   []string  `json:"targets"` // what they are about
+}
+
+// ComingKind names what comes.
+type ComingKind string
+
+// What may come.
+const (
+	ComesStep   ComingKind = "step"   // the level rises to Level
+	ComesWord   ComingKind = "word"   // another message
+	ComesAdmins ComingKind = "admins" // the operators are asked to look at it
+	ComesResume ComingKind = "resume" // a pause ends
+)
+
+// Coming is one thing that comes if nothing changes, not before At; zero: the time is open.
+type Coming struct {
+	At      time.Time  `json:"at,omitzero"`
+	What    ComingKind `json:"what"`
+	Level   int        `json:"level,omitempty"`
+	Targets []string   `json:"targets,omitempty"`
+}
+
+// threat is the next step up, if one may come: not in a pause, since another word comes after it, and not where the site is spared. What
+// people were promised once stands.
+func (s State) threat(now time.Time) *Threat {
+	if s.Pause != nil || s.Spared != nil || s.Ending || s.Level >= policy.Top {
+		return nil
+	}
+	t := Threat{Level: s.Level + 1}
+	var at time.Time
+	for _, h := range s.holds() {
+		if from, ok := h.reaches(t.Level); ok {
+			if len(t.Issues) == 0 || from.Before(at) {
+				at = from
+			}
+			t.Issues = append(t.Issues, h.Ref.ID)
+			if !slices.Contains(t.Targets, h.Ref.Target()) {
+				t.Targets = append(t.Targets, h.Ref.Target())
+			}
+		}
+	}
+	if len(t.Issues) == 0 {
+		return nil
+	}
+	if w := s.Warned; w != nil && w.Level == t.Level {
+		t.NotBefore = w.NotBefore
+		return &t
+	}
+	t.NotBefore = latest(at, now.Add(s.Times.PeopleStep))
+	if !s.LastRaise.IsZero() {
+		t.NotBefore = latest(t.NotBefore, s.LastRaise.Add(s.Times.PenaltyStep))
+	}
+	return &t
+}
+
+// Coming is what comes for the site if nothing changes, by time.
+func (s State) Coming(now time.Time) []Coming {
+	var list []Coming
+	if s.Pause != nil {
+		list = append(list, Coming{At: s.Pause.Until, What: ComesResume})
+	}
+	if t := s.threat(now); t != nil {
+		list = append(list, Coming{At: t.NotBefore, What: ComesStep, Level: t.Level, Targets: t.Targets})
+		if next, ok := s.after(*t); ok {
+			list = append(list, next)
+		}
+	}
+	for do, what := range map[issue.Action]ComingKind{issue.Email: ComesWord, issue.Flag: ComesAdmins} {
+		if at := s.first(now, do); !at.IsZero() {
+			list = append(list, Coming{At: at, What: what})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Coming) int {
+		if a.At.IsZero() != b.At.IsZero() {
+			if a.At.IsZero() {
+				return 1
+			}
+			return -1
+		}
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return a.Level - b.Level
+	})
+	return list
+}
+
+// after is the step after the next one.
+func (s State) after(t Threat) (Coming, bool) {
+	next := Coming{What: ComesStep, Level: t.Level + 1}
+	if next.Level > policy.Top {
+		return next, false
+	}
+	var at time.Time
+	for _, h := range s.holds() {
+		if from, ok := h.reaches(next.Level); ok {
+			if len(next.Targets) == 0 || from.Before(at) {
+				at = from
+			}
+			if !slices.Contains(next.Targets, h.Ref.Target()) {
+				next.Targets = append(next.Targets, h.Ref.Target())
+			}
+		}
+	}
+	next.At = latest(at, t.NotBefore.Add(s.Times.PeopleStep), t.NotBefore.Add(s.Times.PenaltyStep))
+	return next, len(next.Targets) > 0
+}
+
+// first is when an issue next does something, by what it said.
+func (s State) first(now time.Time, do issue.Action) time.Time {
+	var at time.Time
+	for _, h := range s.holds() {
+		for _, c := range h.Coming {
+			if c.Do == do && c.At.After(now) {
+				at = sooner(at, c.At)
+			}
+		}
+	}
+	return at
+}
