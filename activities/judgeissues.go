@@ -59,7 +59,7 @@ func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, erro
 		return err == nil, err
 	}
 	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
-	const why = "its workflow is gone"
+	const why = "its workflow was terminated, or lost with its namespace"
 	if _, err := a.releaseAll(ctx, ref, why); err != nil {
 		return false, err
 	}

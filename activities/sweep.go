@@ -197,12 +197,12 @@ func (a *Activities) readPLC(ctx context.Context, believe bool) string {
 // plcCause is what is wrong with PLC, in words for the admins, who mend another thing for each.
 func plcCause(err error) string {
 	why := clean.Line(err.Error())
-	var doubt *store.SnapshotDoubt
+	var shrunk *store.SnapshotDoubt
 	switch {
-	case errors.As(err, &doubt):
-		return doubt.Error()
+	case errors.As(err, &shrunk):
+		return why
 	case errors.Is(err, plc.ErrNotAdmin):
-		return "PLC shows us only a part: " + why
+		return "PLC answers us as somebody who is no admin, and so not all: give plc.username the role admin (" + why + ")"
 	case errors.Is(err, plc.ErrAuth):
 		return "PLC refused our login: check plc.username and plc.password (" + why + ")"
 	case errors.Is(err, plc.ErrPermission):
@@ -360,8 +360,12 @@ func (a *Activities) EndSweep(ctx context.Context, in SweepEnd) error {
 	return a.Store.EndSweep(ctx, store.Sweep{ID: in.Sweep, Reason: clean.Line(in.Reason)})
 }
 
+// leastInterval is the shortest interval between sweeps that a lease counts by: where days are short, as in a demo, a sweep still takes as long as its
+// slowest PCU.
+const leastInterval = 30 * time.Second
+
 // lease is how long ago the fleet was last looked at and what was seen believed.
 func (a *Activities) lease(ctx context.Context) (policy.Lease, error) {
 	at, why, err := a.Store.LastBelieved(ctx)
-	return policy.Lease{Believed: at, Every: a.SweepEvery, Doubt: why}, err
+	return policy.Lease{Believed: at, Every: max(a.SweepEvery, leastInterval), Doubt: why}, err
 }

@@ -50,11 +50,8 @@ func viewOf(i store.Issue) issueView {
 
 // answer takes over what the issue's workflow says of itself.
 func (v *issueView) answer(s workflows.Status) {
-	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked = string(s.Status), s.Level, s.Next, s.NextAt.UTC(), ""
+	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked = string(s.Status), s.Level, s.Next, s.NextAt.UTC(), s.Blocked
 	v.Story = joined(v.Story, s.Story)
-	if s.Blocked != nil {
-		v.Blocked = s.Blocked.Reason
-	}
 	v.Evidence = s.Evidence
 	for _, t := range []struct {
 		to   *string

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
 )

@@ -141,9 +141,9 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {
 			case string(issue.OrderPause):
-				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, &issue.Block{Reason: "paused: " + c.Reason}
+				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, "paused: "+c.Reason
 			case string(issue.OrderResume):
-				s.Status, s.Blocked = issue.Open, nil
+				s.Status, s.Blocked = issue.Open, ""
 			case string(issue.OrderClose):
 				closed = true
 			}

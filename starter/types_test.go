@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -75,18 +74,18 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 	addSearchAttributes(t, tc)
 	everyType(t, tc)
 	for _, l := range issue.Types() {
-		t.Run(l.Type, func(t *testing.T) {
+		t.Run(l.Name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			field, target := "node", "planetlab1.princeton.example"
-			switch l.Type {
+			switch l.Name {
 			case "pcudown":
 				field, target = "pcu", "pcu.princeton.example"
 			case "sitedown":
 				field, target = "site", "princeton"
 			}
-			id := l.Type + "/" + target
-			run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: "monitor"}, l.Type,
+			id := l.Name + "/" + target
+			run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: "monitor"}, l.Name,
 				small{field: target, "cause": "an alert fired", "evidence": []string{"one", "two"}})
 			if err != nil {
 				t.Fatal(err)
@@ -120,11 +119,11 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 					t.Errorf("%s answers %v", name, err)
 				}
 			}
-			until(small{"status": "open", "type": l.Type, "target": target, "cause": "an alert fired", "evidence": []any{"one", "two"}, "blocked": "the test has it wait", "rung": 0.0})
+			until(small{"status": "open", "type": l.Name, "target": target, "cause": "an alert fired", "evidence": []any{"one", "two"}, "blocked": "the test has it wait", "rung": 0.0})
 			order("pause", small{"reason": "we know", "by": "ada"}, small{"status": "paused", "blocked": "paused: we know (ada)"})
 			order("resume", small{}, small{"status": "open"})
-			if len(l.Rungs) > 1 {
-				order("skip", small{"reason": "not this one"}, small{"rung": 1.0, "next": l.Rungs[1].String()})
+			if len(l.Ladder.Rungs) > 1 {
+				order("skip", small{"reason": "not this one"}, small{"rung": 1.0, "next": l.Ladder.Rungs[1].String()})
 			}
 			if err := tc.SignalWorkflow(ctx, id, "", "pause", small{"until": time.Now().Add(time.Hour).Format(time.RFC3339)}); err != nil {
 				t.Fatal(err)
@@ -154,7 +153,7 @@ func differs(got, want small) error {
 func addSearchAttributes(t *testing.T, tc client.Client) {
 	t.Helper()
 	want := map[string]enums.IndexedValueType{}
-	for _, k := range []temporal.SearchAttributeKey{workflows.AttrType, workflows.AttrStatus, workflows.AttrSite, workflows.AttrNode, workflows.AttrPCU, workflows.AttrRung, workflows.AttrPenalty} {
+	for _, k := range workflows.Attributes() {
 		want[k.GetName()] = k.GetValueType()
 	}
 	_, err := tc.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: want})

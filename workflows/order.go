@@ -22,8 +22,9 @@ type Status struct {
 	Rung     int            `json:"rung"`
 	Next     string         `json:"next"`
 	NextAt   time.Time      `json:"next_at,omitzero"`
-	Blocked  *issue.Block   `json:"blocked,omitempty"`
-	Level    int            `json:"penalty_level"` // asked of the site
+	Blocked  string         `json:"blocked,omitempty"` // why the next rung waits
+	Check    string         `json:"check,omitempty"`   // the check of the gate that said so
+	Level    int            `json:"penalty_level"`     // asked of the site
 	Told     bool           `json:"told"`
 	Coming   []issue.Coming `json:"coming,omitempty"`
 	Deeds    []issue.Deed   `json:"deeds,omitempty"`
@@ -33,7 +34,13 @@ type Status struct {
 func (r *run) report() Status {
 	s := Status{
 		ID: r.Ref.ID, Type: r.typ.Name, Target: r.Ref.Target(), Site: r.Ref.Site, Status: r.State.Status, Cause: r.Cause, Evidence: r.Evidence,
-		Rung: r.Rung, Blocked: r.Blocked, Level: r.Level, Told: r.Told, Deeds: r.Deeds, Story: r.Events,
+		Rung: r.Rung, Level: r.Level, Told: r.Told, Deeds: r.Deeds, Story: r.Events,
+	}
+	switch {
+	case r.Pause != nil:
+		s.Blocked = "paused: " + r.Pause.String()
+	case r.State.Blocked != nil:
+		s.Blocked, s.Check = r.State.Blocked.Reason, r.State.Blocked.Check
 	}
 	if r.started {
 		s.Next, s.NextAt = r.NextAt()

@@ -60,6 +60,11 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 		ended, _ := workflow.NewDisconnectedContext(ctx)
 		_ = workflow.ExecuteActivity(ended, a.EndSweep, activities.SweepEnd{Sweep: plan.Sweep, Reason: "it could not be judged: " + err.Error()}).Get(ended, nil)
 	}
+	// What was left over is put right whether or not the sweep is believed.
+	var repaired activities.Reconciled
+	if failed := workflow.ExecuteActivity(ctx, a.Reconcile).Get(ctx, &repaired); failed != nil {
+		workflow.GetLogger(ctx).Warn("claims were not compared with what is open; the next sweep tries again", "error", failed)
+	}
 	return result, err
 }
 
