@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -140,7 +141,17 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
 	b.sync()
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
 	return b
+}
+
+// sweepEnds has a sweep begin and end so.
+func (b *bench) sweepEnds(w store.Sweep) {
+	b.Helper()
+	begun, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
+	b.must(err)
+	w.ID = begun.ID
+	b.must(b.Store.EndSweep(b.Context(), w))
 }
 
 func (b *bench) must(err error) {

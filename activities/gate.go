@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +135,7 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 		return err
 	}
 	f.NodeExemptUntil = n.ExemptUntil
-	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: n.Record.Changed}
+	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: cmp.Or(n.FirstSilent, n.Record.Changed)}
 	if f.Act == policy.ActOpen || f.Act == policy.ActNotify || f.Act == policy.ActPenalize {
 		return nil
 	}

@@ -61,6 +61,13 @@ func newPeople(t *testing.T, mode string) *people {
 		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	}}
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
+	sweep, err := db.StartSweep(t.Context(), "sweep/1") // it is the lease to act
+	if err == nil {
+		err = db.EndSweep(t.Context(), store.Sweep{ID: sweep.ID, Believed: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 

@@ -175,6 +175,16 @@ type CheckAnswer struct {
 	Decision
 }
 
+// AskOne asks one check by its name. One that does not exist forbids.
+func AskOne(p Policy, check string, f GateFacts, now time.Time) Decision {
+	for _, c := range Gate() {
+		if c.Name == check {
+			return c.Ask(p, f, now)
+		}
+	}
+	return No(time.Time{}, "the gate has no check %q", check)
+}
+
 // AskAll asks every check that concerns the act, whatever the others say.
 func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	var all []CheckAnswer
