@@ -153,17 +153,17 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
 	b.sync()
-	b.swept(store.Sweep{Believed: true})
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
 	return b
 }
 
-// swept lets a sweep have ended just now.
-func (b *bench) swept(as store.Sweep) {
+// sweepEnds has a sweep begin and end so.
+func (b *bench) sweepEnds(w store.Sweep) {
 	b.Helper()
-	w, err := b.Store.StartSweep(b.Context(), fmt.Sprint("sweep/", time.Now().UnixNano()))
+	begun, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
 	b.must(err)
-	as.ID = w.ID
-	b.must(b.Store.EndSweep(b.Context(), as))
+	w.ID = begun.ID
+	b.must(b.Store.EndSweep(b.Context(), w))
 }
 
 func (b *bench) must(err error) {

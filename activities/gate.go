@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 		return err
 	}
 	f.NodeExemptUntil = n.ExemptUntil
-	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: n.Record.Changed}
+	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: cmp.Or(n.FirstSilent, n.Record.Changed)}
 	if f.Act == policy.ActOpen || f.Act == policy.ActNotify || f.Act == policy.ActPenalize {
 		return nil
 	}
@@ -213,11 +214,7 @@ func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy
 			f.Cycles = append(f.Cycles, pressed)
 		}
 	}
-	since := a.now().Add(-a.Policy.Hour())
-	if f.Spent.Fleet, err = a.Store.CountActions(ctx, kind, "", since); err != nil {
-		return err
-	}
-	f.Spent.Site, err = a.Store.CountActions(ctx, kind, ref.Site, since)
+	f.Spent, err = a.spent(ctx, kind, ref.Site)
 	return err
 }
 
@@ -286,4 +283,14 @@ func resultOf(no policy.Answer) issue.Result {
 		}
 	}
 	return res
+}
+
+// spent counts what was done of a kind in the last policy hour.
+func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (s policy.Spent, err error) {
+	since := a.now().Add(-a.Policy.Hour())
+	if s.Fleet, err = a.Store.CountActions(ctx, kind, "", since); err != nil {
+		return s, err
+	}
+	s.Site, err = a.Store.CountActions(ctx, kind, site, since)
+	return s, err
 }

@@ -346,7 +346,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 		{"it begins to boot", func() { b.inPLC("last_boot", now()) }, func() { b.inPLC("last_boot", old) }, issue.Wait, "it began to boot"},
 		{"it fetches a boot image", func() { b.inPLC("last_download", now()) }, func() { b.inPLC("last_download", old) }, issue.Wait, "it began to boot"},
 		{"it gets another outlet", func() { b.inPLC("ports", []any{2}) }, func() { b.inPLC("ports", []any{1}) }, issue.Wait, "on other outlets"},
-		{"a sweep is not believed", func() { b.swept(store.Sweep{Reason: "half the fleet is gone"}) }, func() { b.swept(store.Sweep{Believed: true}) }, issue.Wait, "half the fleet is gone"},
+		{"a sweep is not believed", func() { b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"}) }, func() { b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}}) }, issue.Wait, "half the fleet is gone"},
 		{"its whole site goes dark", func() { b.open(issue.SiteDown+"/"+site, issue.SiteDown, "") }, func() { b.closed(issue.SiteDown + "/" + site) }, issue.Wait, "speaks for it"},
 		{"Monitor is stopped", func() {
 			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "a fire"}))
