@@ -12,8 +12,10 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/simnode"
@@ -53,7 +55,7 @@ func TestRung_ANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	b.want(res, err, issue.Recovered, "2 of its 2 nodes answer")
 	res, err = b.Email(ctx, b.task(issue.NodeConfig, "email", emailRung))
 	b.want(res, err, issue.Acted, "handed to site huji")
-	if l := b.tc.updates[0].(Lean); l.Evidence[0] != "no ssh: key denied" || l.Fix != unlock {
+	if l := b.tc.updates[0].(sites.HoldRequest); l.Evidence[0] != "no ssh: key denied" || l.Advice != notify.AdviceLocked {
 		t.Errorf("leant %+v", l)
 	}
 }
@@ -80,7 +82,7 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 		if len(b.tc.updates) != 1 {
 			t.Fatalf("leant %v", b.tc.updates)
 		}
-		l := b.tc.updates[0].(Lean)
+		l := b.tc.updates[0].(sites.HoldRequest)
 		if l.Kind != "down" || l.Level != 1 || len(l.Evidence) != 2 || !strings.Contains(l.Evidence[0], "no ssh") || l.Evidence[1] != "the switch port is dark" {
 			t.Errorf("leant %+v", l)
 		}
@@ -99,7 +101,7 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 			res, err := b.CloseIssue(ctx, CloseRequest{State: s, Force: true})
 			b.want(res, err, issue.Acted, "")
 		}
-		if len(b.tc.updates) != 1 || b.tc.updates[0].(Release).Thanks {
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(sites.Release).Thanks {
 			t.Errorf("asked of the site: %+v", b.tc.updates)
 		}
 		b.wantClaims()
