@@ -483,7 +483,7 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b.wantClaims("boot state") // PLC may do it yet
 	late()                     // and does
 	b.until("PLC has done it", func() bool { return b.w.DB.Get("Nodes", "hostname", sick)["boot_state"] == "reinstall" })
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantState("boot")
 	b.wantCuts(1)
