@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke test check lint bench fuzz histories docs clean
+.PHONY: help build demo smoke test check lint vulncheck bench fuzz histories generate docs clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) >/dev/null && echo -race)
@@ -50,6 +51,12 @@ lint: ## staticcheck, and workflowcheck for what would break determinism
 	@go run $(WORKFLOWCHECK) ./workflows/...
 	@cd dev && go vet ./... && go run $(STATICCHECK) ./...
 
+# No answer of the database is no answer about the code: it is said, and fails nothing.
+vulncheck: ## look for known vulnerabilities in what is compiled in
+	@if found=$$(go run $(GOVULNCHECK) ./... 2>&1); then echo "no known vulnerability is called"; \
+	elif grep -q 'fetching vulnerabilities' <<<"$$found"; then echo "skipped: the vulnerability database cannot be reached"; \
+	else echo "$$found"; exit 1; fi
+
 bench: build ## measure against the old way, in the same run
 	@go test ./pcucontrol -run '^$$' -bench . -benchtime 3x
 	@exec bin/monitor-testbed bench
@@ -66,6 +73,9 @@ fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part 
 histories: build ## record the smoke run's histories for the replay test
 	@rm -rf workflows/testdata/histories
 	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
+
+generate: ## write the generated Go files and their like
+	@go generate ./...
 
 docs: ## write docs/ladders.md from the ladders
 	@go run ./starter ladders --markdown > docs/ladders.md

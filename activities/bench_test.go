@@ -12,10 +12,14 @@ import (
 	"testing"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
@@ -46,7 +50,7 @@ type fakeTemporal struct {
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
-	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(IssueInput).Cause))
+	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(issue.Input).Cause))
 	return nil, nil
 }
 
@@ -56,6 +60,14 @@ func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ a
 	}
 	f.signals = append(f.signals, id+" "+name)
 	return nil
+}
+
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	status := enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if slices.Contains(f.gone, id) {
+		status = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: status}}, nil
 }
 
 func (f *fakeTemporal) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any, ...any) client.WithStartWorkflowOperation {
@@ -143,7 +155,8 @@ func (b *bench) sync() {
 	b.Helper()
 	snap, err := b.PLC.Snapshot(b.Context())
 	b.must(err)
-	b.must(b.Store.SaveSnapshot(b.Context(), snap))
+	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
+	b.must(err)
 }
 
 // was makes a node, PCU or site have been something for so many days.
@@ -174,10 +187,16 @@ func (b *bench) pcuID() int {
 	return p.PCUID
 }
 
-// ask is a rung's input about the sick node.
-func (b *bench) ask(typ, key string, when ...string) RungInput {
+// task asks for a rung about the sick node.
+func (b *bench) task(typ, key string, rung issue.Rung) issue.Request {
 	ref := Ref{ID: typ + "/" + sick, Run: "run", Type: typ, Node: sick, Site: site, PCU: pcu, PCUID: b.pcuID()}
-	return RungInput{Ref: ref, Key: ref.ID + "/run/" + key, When: when, Since: time.Now().Add(-72 * time.Hour), Rung: "a rung", Then: "the next"}
+	t, known := issue.Lookup(typ)
+	if !known {
+		b.Fatalf("no type %s", typ)
+	}
+	s := issue.Start(issue.Opening{Ref: ref, Cause: "as the test has it", Times: issue.TimesOf(b.Policy), Ladder: t.Ladder}, time.Now().Add(-72*time.Hour))
+	s.Began()
+	return issue.Request{State: s, Rung: rung, Key: ref.Episode() + "/" + key}
 }
 
 // ledger lists "<kind> <outcome>" of an issue's actions, oldest first.
@@ -200,7 +219,7 @@ func (b *bench) wantLedger(issue string, want ...string) {
 	}
 }
 
-func (b *bench) want(res RungResult, err error, outcome, says string) {
+func (b *bench) want(res issue.Result, err error, outcome issue.Outcome, says string) {
 	b.Helper()
 	if err != nil || res.Outcome != outcome || !strings.Contains(res.Reason, says) {
 		b.Errorf("answered %+v, %v; want %s because of %q", res, err, outcome, says)

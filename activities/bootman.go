@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -17,155 +18,142 @@ import (
 
 // Bootman reads a node that is stuck in debug mode and does what its boot sequence calls for: one repair, or an issue that
 // says to people what no program can mend.
-func (a *Activities) Bootman(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.rung(ctx, in, a.bootman)
+func (a *Activities) Bootman(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.runRung(ctx, req, a.bootman)
 }
 
-func (a *Activities) bootman(ctx context.Context, in RungInput) (RungResult, error) {
-	node, err := a.Store.Node(ctx, in.Ref.Node)
+func (a *Activities) bootman(ctx context.Context, t task) (issue.Result, error) {
+	node, err := a.Store.Node(ctx, t.ref().Node)
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
-	if state := policy.CleanBootState(node.BootState); state == "safeboot" || state == "disabled" {
-		return a.later(ctx, in, a.Policy.Day/4, "PLC has it at "+state+": it is in somebody's hands")
+	if answer, err := a.ask(ctx, policy.ActRepair, t.ref(), t.seen); err != nil || !answer.Do && answer.Check != "mode" { // looking is no act
+		if err != nil {
+			return issue.Result{}, err
+		}
+		return a.refuse(ctx, t, answer)
 	}
 	target := a.Enter(node.Hostname, node.IP)
 	target.HostKey = func(key ssh.PublicKey) error { return a.HostKeys.Check(ctx, node.Hostname, key) }
 	conn, err := bootman.Dial(ctx, target)
 	if err != nil && !bootman.Denied(err) {
-		return a.later(ctx, in, a.Policy.Day/4, "it lets nobody in: "+err.Error())
+		return a.visitLater(ctx, t, a.Policy.Day/4, "it lets nobody in: "+err.Error())
 	}
 	if err != nil {
-		return a.fruitless(ctx, in, err.Error())
+		return a.fruitless(ctx, t, err.Error())
 	}
 	defer conn.Close()
 	r, err := a.Boot.Read(ctx, conn)
 	if err != nil {
-		return a.fruitless(ctx, in, "it could not be read: "+err.Error())
+		return a.fruitless(ctx, t, "it could not be read: "+err.Error())
 	}
-	v := visit{in, node, conn, r}
+	v := visit{t, node, conn, r}
 	switch {
 	case r.State == bootman.Up:
-		return a.later(ctx, in, a.Policy.Day/4, "it is up and was left alone")
+		return a.visitLater(ctx, t, a.Policy.Day/4, "it is up and was left alone")
 	case r.State != bootman.Debug:
-		return a.fruitless(ctx, in, "it is neither in debug mode nor up")
+		return a.fruitless(ctx, t, "it is neither in debug mode nor up")
 	case r.Running && r.Since >= a.Policy.MachineStep:
-		return a.fruitless(ctx, in, fmt.Sprintf("a BootManager has been running on it for %s and was left alone", r.Since))
+		return a.fruitless(ctx, t, fmt.Sprintf("a BootManager has been running on it for %s and was left alone", r.Since))
 	case r.Running:
-		return a.later(ctx, in, a.Policy.Hour(), "a BootManager is running on it")
+		return a.visitLater(ctx, t, a.Policy.Hour(), "a BootManager is running on it")
 	case r.Failing != nil:
-		return a.handOver(ctx, v, BadHardwareType, "its kernel reports failing media", r.Failing)
+		return a.openFollowUp(ctx, v, issue.BadHardware, "its kernel reports failing media", r.Failing)
 	}
 	if err := a.Store.SaveBootLog(ctx, store.BootLog{Node: node.Hostname, At: a.now(), Sequence: r.Sequence, Cut: r.Cut, Log: r.Log}); err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
 	known, err := a.Store.BootSequence(ctx, r.Sequence)
 	if errors.Is(err, store.ErrNotFound) {
 		return a.unknown(ctx, v)
 	}
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
 	return a.answer(ctx, v, bootman.Action(known.Action))
 }
 
-// inDebugMode says whether a node that was down is worked on in debug mode by now. Its power is not cut under a repair, and
-// nobody is told twice. One that has fallen silent since, and was not just repaired, is down again: bootman cannot enter it.
-func (a *Activities) inDebugMode(ctx context.Context, in RungInput) (string, error) {
-	if in.Ref.Type != NodeDownType {
-		return "", nil
-	}
-	id := FailbootType + "/" + in.Ref.Node
-	open, err := a.isOpen(ctx, id)
-	if err != nil || !open {
-		return "", err
-	}
-	if !in.seen.facts.Finding.Alive() {
-		repairs, err := a.Store.BootRepairs(ctx, in.Ref.Node, a.now().Add(-a.Policy.MachineStep))
-		if err != nil || len(repairs) == 0 {
-			return "", err
-		}
-	}
-	return "it is in debug mode: " + id + " speaks for it", nil
-}
-
 // visit is a node that was entered for a rung and read to its end.
 type visit struct {
-	in      RungInput
+	task
 	node    store.Node
 	conn    *bootman.Conn
 	reading bootman.Reading
 }
 
 // answer does what the table says of a sequence.
-func (a *Activities) answer(ctx context.Context, v visit, action bootman.Action) (RungResult, error) {
+func (a *Activities) answer(ctx context.Context, v visit, action bootman.Action) (issue.Result, error) {
 	if do, isRepair := a.repairs()[action]; isRepair {
 		return a.repair(ctx, v, action, do)
 	}
 	cause := fmt.Sprintf("its boot ends as %s: %s", v.reading.Sequence, action)
 	switch action {
 	case bootman.NodeConfigNotice, bootman.NodeNetworkEmail:
-		return a.handOver(ctx, v, NodeConfigType, cause, append(a.networks(ctx, v.node), v.logTail()...))
+		return a.openFollowUp(ctx, v, issue.NodeConfig, cause, append(a.networks(ctx, v.node), v.logTail()...))
 	case bootman.BadDNSNotice:
-		return a.handOver(ctx, v, DNSErrorType, cause, a.networks(ctx, v.node))
+		return a.openFollowUp(ctx, v, issue.DNSError, cause, a.networks(ctx, v.node))
 	case bootman.BadDiskNotice:
-		return a.handOver(ctx, v, BadHardwareType, cause, v.dmesgTail(ctx))
+		return a.openFollowUp(ctx, v, issue.BadHardware, cause, v.dmesgTail(ctx))
 	case bootman.MinimalHardwareNotice:
-		return a.handOver(ctx, v, MinimalHardwareType, cause, v.logTail())
+		return a.openFollowUp(ctx, v, issue.MinimalHardware, cause, v.logTail())
 	case bootman.NoBlockDeviceNotice:
-		return a.handOver(ctx, v, NoBlockDeviceType, cause, v.logTail())
+		return a.openFollowUp(ctx, v, issue.NoBlockDevice, cause, v.logTail())
 	case bootman.UpdateBootCDEmail:
-		return a.handOver(ctx, v, OldBootCDType, cause, v.logTail())
+		return a.openFollowUp(ctx, v, issue.OldBootCD, cause, v.logTail())
 	case bootman.UnknownSequenceNotice:
-		return a.handOver(ctx, v, UnknownSequenceType, cause, v.logTail())
+		return a.openFollowUp(ctx, v, issue.UnknownSequence, cause, v.logTail())
 	}
-	return RungResult{}, fmt.Errorf("no action is called %q", action)
+	return issue.Result{}, fmt.Errorf("no action is called %q", action)
 }
 
 // unknown shows the admins a sequence that nobody has met, and lets the BootManager try once more.
-func (a *Activities) unknown(ctx context.Context, v visit) (RungResult, error) {
+func (a *Activities) unknown(ctx context.Context, v visit) (issue.Result, error) {
 	const cause = "bootman does not know how its boot ends; `monitor bootman sequences set` teaches it"
 	evidence := append([]string{"sequence: " + v.reading.Sequence}, v.logTail()...)
 	tried, err := a.tried(ctx, v, bootman.UnknownSequenceNotice)
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
 	if !tried.IsZero() {
-		return a.handOver(ctx, v, UnknownSequenceType, cause, evidence)
+		return a.openFollowUp(ctx, v, issue.UnknownSequence, cause, evidence)
 	}
-	if err := a.openIssue(ctx, UnknownSequenceType, v.in.Ref, cause, evidence); err != nil {
-		return RungResult{}, err
+	if err := a.openIssue(ctx, issue.UnknownSequence, v.ref(), cause, evidence); err != nil {
+		return issue.Result{}, err
 	}
-	return a.repair(ctx, v, bootman.UnknownSequenceNotice, remedy{"bootman", a.tryOnceMore})
+	return a.repair(ctx, v, bootman.UnknownSequenceNotice, remedy{policy.ActRepair, a.tryOnceMore})
 }
 
-// handOver opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again meanwhile. An issue
+// openFollowUp opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again meanwhile. An issue
 // that was opened so and has ended, with nothing better, is not opened over and over: this ladder climbs itself.
-func (a *Activities) handOver(ctx context.Context, v visit, typ, cause string, evidence []string) (RungResult, error) {
+func (a *Activities) openFollowUp(ctx context.Context, v visit, typ, cause string, evidence []string) (issue.Result, error) {
 	id := typ + "/" + v.node.Hostname
 	earlier, err := a.Store.Issue(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
-	if !earlier.Closed.IsZero() && earlier.Opened.After(v.in.Since) {
-		reason := fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)
-		return RungResult{Outcome: Passed, Reason: reason}, a.skip(ctx, v.in.Key+"/visit", v.in.Ref, reason)
+	if !earlier.Closed.IsZero() && earlier.Opened.After(v.State.Opened) {
+		return issue.Result{Outcome: issue.Passed, Reason: fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)}, nil
 	}
-	if err := a.openIssue(ctx, typ, v.in.Ref, cause, evidence); err != nil {
-		return RungResult{}, err
+	if err := a.openIssue(ctx, typ, v.ref(), cause, evidence); err != nil {
+		return issue.Result{}, err
 	}
-	return RungResult{Outcome: Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Policy.MachineStep / 2)}, nil
+	return issue.Result{Outcome: issue.Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Policy.MachineStep / 2),
+		Deeds: []issue.Deed{{At: a.now(), What: issue.DeedBootFound, How: id}}}, nil
 }
 
-// later is a visit that changed nothing and is made again.
-func (a *Activities) later(ctx context.Context, in RungInput, after time.Duration, reason string) (RungResult, error) {
-	res := RungResult{Outcome: Wait, Reason: reason, Until: a.now().Add(after)}
-	return res, a.skip(ctx, in.Key+"/visit", in.Ref, reason)
+// visitLater is a visit that changed nothing and is made again.
+func (a *Activities) visitLater(ctx context.Context, t task, after time.Duration, reason string) (issue.Result, error) {
+	return issue.Result{Outcome: issue.Wait, Reason: reason, Until: a.now().Add(after)}, a.noteVisit(ctx, t, reason)
 }
 
 // fruitless is a visit that could do nothing: it counts, so that the ladder climbs.
-func (a *Activities) fruitless(ctx context.Context, in RungInput, reason string) (RungResult, error) {
-	return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/visit", in.Ref, reason)
+func (a *Activities) fruitless(ctx context.Context, t task, reason string) (issue.Result, error) {
+	return issue.Result{Outcome: issue.Acted, Reason: reason}, a.noteVisit(ctx, t, reason)
+}
+
+// noteVisit writes down, one line for each rung, what a visit found.
+func (a *Activities) noteVisit(ctx context.Context, t task, reason string) error {
+	return a.skip(ctx, fmt.Sprintf("%s/%d/visit", t.ref().Episode(), t.State.Rung), t.ref(), reason)
 }
 
 // tailLines is how much of a log goes into the evidence of an issue.
@@ -217,15 +205,15 @@ func networkLine(n plc.Network) string {
 // node that fails once more is not started over and over.
 func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) (time.Time, error) {
 	since := a.now().Add(-a.Policy.RebootWindow)
-	if v.in.Since.Before(since) {
-		since = v.in.Since
+	if v.State.Opened.Before(since) {
+		since = v.State.Opened
 	}
 	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, since)
 	if err != nil {
 		return time.Time{}, err
 	}
 	for _, r := range list {
-		if r.Key != v.in.Key && r.Sequence == v.reading.Sequence && r.Action == string(action) {
+		if r.Key != v.Key && r.Sequence == v.reading.Sequence && r.Action == string(action) {
 			return r.At, nil
 		}
 	}

@@ -7,105 +7,117 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
-// remedy is how a repair is done, and under which kind the ledger and the budgets know it: what restarts or wipes a node counts
+// remedy is how a repair is done, and by which act the gate, the ledger and the budgets know it: what restarts or wipes a node counts
 // among all reboots and reinstalls.
 type remedy struct {
-	kind store.ActionKind
-	do   func(context.Context, visit) (string, error)
+	act policy.Act
+	do  func(context.Context, visit) (string, error)
 }
 
 func (a *Activities) repairs() map[bootman.Action]remedy {
 	return map[bootman.Action]remedy{
-		bootman.RestartBootManagerBoot: {"bootman", restartBootManager("boot")},
-		bootman.RestartBootManagerRins: {"reinstall", restartBootManager("reinstall")},
-		bootman.RestartNodeBoot:        {"reboot", a.restartNode("boot")},
-		bootman.RestartNodeRins:        {"reinstall", a.restartNode("reinstall")},
-		bootman.FsckRepair:             {"bootman", a.fsck},
-		bootman.RepairNodeKeys:         {"bootman", a.repairKeys},
+		bootman.RestartBootManagerBoot: {policy.ActRepair, restartBootManager("boot")},
+		bootman.RestartBootManagerRins: {policy.ActWipe, restartBootManager("reinstall")},
+		bootman.RestartNodeBoot:        {policy.ActRestart, a.restartNode("boot")},
+		bootman.RestartNodeRins:        {policy.ActWipe, a.restartNode("reinstall")},
+		bootman.FsckRepair:             {policy.ActRepair, a.fsck},
+		bootman.RepairNodeKeys:         {policy.ActRepair, a.repairKeys},
 	}
 }
 
 // repair does one repair for one sequence, once: a sequence that is there again after it climbs.
-func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action, r remedy) (RungResult, error) {
-	in, node := v.in, v.node
+func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action, r remedy) (issue.Result, error) {
 	at, err := a.tried(ctx, v, action)
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
 	if !at.IsZero() {
 		reason := fmt.Sprintf("its boot ends as %s again, and %s was tried at %s", v.reading.Sequence, action, at.UTC().Format(time.RFC3339))
 		if action == bootman.RepairNodeKeys {
-			return a.handOver(ctx, v, NodeConfigType, reason, append(a.networks(ctx, node), v.logTail()...))
+			return a.openFollowUp(ctx, v, issue.NodeConfig, reason, append(a.networks(ctx, v.node), v.logTail()...))
 		}
-		return RungResult{Outcome: Passed, Reason: reason}, a.skip(ctx, in.Key+"/visit", in.Ref, reason)
+		return issue.Result{Outcome: issue.Passed, Reason: reason}, nil
 	}
-	if r.kind != "bootman" {
-		decision, err := a.mayPower(ctx, r.kind, node)
-		if err != nil {
-			return RungResult{}, err
-		}
-		if !decision.Do {
-			res := RungResult{Outcome: Passed, Reason: decision.Reason}
-			if !decision.Until.IsZero() {
-				res.Outcome, res.Until = Wait, decision.Until
-			}
-			return res, a.skip(ctx, in.Key+"/may", in.Ref, decision.Reason)
-		}
-	}
-	if a.observes() {
-		reason := fmt.Sprintf("observe mode: its boot ends as %s, and %s would be done", v.reading.Sequence, action)
-		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
-	}
-	intent, existed, err := a.Store.Intent(ctx, store.Action{
-		Key: in.Key, Kind: r.kind, Issue: in.Ref.ID, Node: node.Hostname, Site: node.Site, PCU: node.PCUID,
-		Reason: fmt.Sprintf("%s: its boot ends as %s", action, v.reading.Sequence),
-	})
+	answer, err := a.ask(ctx, r.act, v.ref(), v.seen)
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
-	if existed {
-		return a.resumeRepair(ctx, v, intent)
+	if !answer.Do {
+		return a.refuse(ctx, v.task, answer)
 	}
-	if err := a.Store.AddBootRepair(ctx, store.BootRepair{Key: in.Key, Node: node.Hostname, Sequence: v.reading.Sequence, Action: string(action), At: a.now()}); err != nil {
-		return RungResult{}, err
+	kind, counted := budgetKind(r.act)
+	if !counted {
+		kind = store.KindRepair
 	}
+	intent, existed, over, err := a.Store.Begin(ctx, store.Plan{Budget: a.budget(r.act), Action: store.Action{
+		Key: v.Key, Kind: kind, Issue: v.ref().ID, RunID: v.ref().Run, Node: v.node.Hostname, Site: v.node.Site, PCU: v.node.PCUID,
+		Reason: fmt.Sprintf("%s: its boot ends as %s", action, v.reading.Sequence),
+	}})
+	switch {
+	case err != nil:
+		return issue.Result{}, err
+	case over != nil:
+		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
+			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, r.act)}, nil
+	case existed:
+		return a.finishRepair(ctx, v.task, intent)
+	}
+	if err := a.Store.AddBootRepair(ctx, store.BootRepair{Key: v.Key, Node: v.node.Hostname, Sequence: v.reading.Sequence, Action: string(action), At: a.now()}); err != nil {
+		return issue.Result{}, err
+	}
+	if order := a.ordered(ctx); order != "" {
+		return issue.Result{Outcome: issue.Stopped, Reason: order}, a.Store.Outcome(context.WithoutCancel(ctx), v.Key, store.Failed, order)
+	}
+	if mine, err := a.Store.Commit(ctx, v.Key); err != nil || !mine {
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same repair is under way"}, err
+	}
+	ctx = context.WithoutCancel(ctx) // from here on it is brought to its end, and how it ended is written down
 	detail, err := r.do(ctx, v)
-	return a.afterRepair(context.WithoutCancel(ctx), v, action, detail, err) // how it ended is written down even if the activity is being cancelled
+	return a.afterRepair(ctx, v, action, detail, err)
 }
 
-func (a *Activities) afterRepair(ctx context.Context, v visit, action bootman.Action, detail string, err error) (RungResult, error) {
-	key := v.in.Key
+func (a *Activities) afterRepair(ctx context.Context, v visit, action bootman.Action, detail string, err error) (issue.Result, error) {
+	res := issue.Result{Outcome: issue.Acted, Deeds: []issue.Deed{{At: a.now(), What: issue.DeedRepaired, How: string(action)}}}
 	switch {
 	case err == nil:
-		return RungResult{Outcome: Acted, Reason: fmt.Sprintf("%s: %s", action, detail)}, a.Store.Outcome(ctx, key, store.Sent, detail)
+		res.Reason = fmt.Sprintf("%s: %s", action, detail)
+		return res, a.Store.Outcome(ctx, v.Key, store.Sent, detail)
 	case bootman.Uncertain(err):
-		reason := err.Error() + ": it may have been done, and is not repeated"
-		return RungResult{Outcome: Acted, Reason: reason}, a.Store.Outcome(ctx, key, store.Ambiguous, reason)
+		res.Reason = clean.Line(err.Error()) + ": it may have been done, and is not repeated"
+		return res, a.Store.Outcome(ctx, v.Key, store.Ambiguous, res.Reason)
 	}
-	if err := a.Store.Outcome(ctx, key, store.Failed, err.Error()); err != nil {
-		return RungResult{}, err
+	if err := a.Store.Outcome(ctx, v.Key, store.Failed, clean.Line(err.Error())); err != nil {
+		return res, err
 	}
 	switch {
 	case errors.Is(err, bootman.ErrRunning):
-		return RungResult{Outcome: Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, nil
+		return issue.Result{Outcome: issue.Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, nil
 	case errors.Is(err, bootman.ErrNoKey):
-		return a.handOver(ctx, v, NodeConfigType, err.Error(), append(a.networks(ctx, v.node), v.logTail()...))
+		return a.openFollowUp(ctx, v, issue.NodeConfig, err.Error(), append(a.networks(ctx, v.node), v.logTail()...))
 	}
-	return RungResult{Outcome: Acted, Reason: fmt.Sprintf("%s failed: %s", action, err)}, nil
+	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("%s failed: %s", action, clean.Line(err.Error()))}, nil
 }
 
-// resumeRepair is what a retry does that finds its own intent: it looks, and starts nothing again.
-func (a *Activities) resumeRepair(ctx context.Context, v visit, intent store.Action) (RungResult, error) {
-	if intent.Outcome != "" {
-		return RungResult{Outcome: Acted, Reason: intent.Detail}, nil
+// finishRepair is what a try does that finds its own intent: it starts nothing again.
+func (a *Activities) finishRepair(ctx context.Context, t task, intent store.Action) (issue.Result, error) {
+	switch {
+	case intent.Outcome == store.Failed:
+		return issue.Result{Outcome: issue.Wait, Reason: intent.Detail, Until: a.now().Add(a.Policy.Hour())}, nil
+	case intent.Outcome != "":
+		return issue.Result{Outcome: issue.Acted, Reason: intent.Detail}, nil
+	case !intent.Begun():
+		const detail = "its worker ended before it began"
+		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)}, a.Store.Outcome(ctx, t.Key, store.Failed, detail)
 	}
 	const detail = "the worker ended before it knew whether this was done; it is not repeated"
-	return RungResult{Outcome: Acted, Reason: detail}, a.Store.Outcome(ctx, v.in.Key, store.Ambiguous, detail)
+	return issue.Result{Outcome: issue.Acted, Reason: detail}, a.Store.Outcome(ctx, t.Key, store.Ambiguous, detail)
 }
 
 func restartBootManager(state string) func(context.Context, visit) (string, error) {
@@ -126,12 +138,19 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 		if err != nil {
 			return "", err
 		}
+		if state == "reinstall" { // the claim gives back what PLC had, if the node does not take it up
+			if err := a.Store.Take(ctx, store.Claim{Kind: store.ClaimBootState, Target: v.node.Hostname, Site: v.node.Site, Issue: v.ref().ID, RunID: v.ref().Run,
+				Key: v.Key, Was: was, SetTo: state}); err != nil {
+				return "", err
+			}
+		}
 		if err := a.PLC.SetBootState(ctx, v.node.Hostname, state); err != nil {
 			return "", err
 		}
 		err = bootman.RestartNode(ctx, v.conn, hard)
 		if err != nil && !bootman.Uncertain(err) {
-			return "", errors.Join(err, a.PLC.SetBootState(ctx, v.node.Hostname, was))
+			_, undo := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key}, "the node was not restarted")
+			return "", errors.Join(err, undo)
 		}
 		how := "cleanly"
 		if hard {
@@ -145,7 +164,7 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 func (a *Activities) restarted(ctx context.Context, v visit) (bool, error) {
 	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, a.now().Add(-a.Policy.Day))
 	for _, r := range list {
-		if r.Key != v.in.Key && (r.Action == string(bootman.RestartNodeBoot) || r.Action == string(bootman.RestartNodeRins)) {
+		if r.Key != v.Key && (r.Action == string(bootman.RestartNodeBoot) || r.Action == string(bootman.RestartNodeRins)) {
 			return true, err
 		}
 	}

@@ -2,83 +2,82 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
-// disabling is how the ledger says what is done, and what the node had before; it is read back by a retry.
-const disabling = "it was %s in PLC before"
-
-// Disable sets the node of an issue disabled in PLC, since nothing but a human at the machine helps it. What it had before
-// goes into the ledger first, and back to PLC when the issue ends.
-func (a *Activities) Disable(ctx context.Context, in RungInput) (RungResult, error) {
-	return a.rung(ctx, in, a.disable)
+// Disable sets the node of an issue disabled in PLC, since nothing but a human at the machine helps it. What it had before is a claim,
+// and goes back to PLC when the issue ends.
+func (a *Activities) Disable(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.runRung(ctx, req, a.disable)
 }
 
-func (a *Activities) disable(ctx context.Context, in RungInput) (RungResult, error) {
-	node, err := a.PLC.Node(ctx, in.Ref.Node)
+func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) {
+	ref := t.ref()
+	node, err := a.PLC.Node(ctx, ref.Node)
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 	}
-	if node.BootState == "disabled" {
-		intended, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "disable", Issue: in.Ref.ID, Since: in.Since, Limit: 1})
-		if err != nil {
-			return RungResult{}, err
+	was := policy.CleanBootState(node.BootState)
+	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimNodeDisabled, Target: ref.Node})
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if was == "disabled" {
+		if len(claims) == 0 { // somebody else did it, and will undo it
+			return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in PLC already"}, nil
 		}
-		if len(intended) == 0 { // somebody else did it, and will undo it
-			return RungResult{Outcome: Passed, Reason: "it is disabled in PLC already"}, nil
-		}
-		in.Key = intended[0].Key // an earlier try of this issue did it, and its answer was lost
+		return disabled(a, claims[0].Was), nil // an earlier try did it, and its answer was lost
 	}
-	if a.observes() {
-		reason := "observe mode: it would be set disabled in PLC"
-		return RungResult{Outcome: Acted, Reason: reason}, a.skip(ctx, in.Key+"/observe", in.Ref, reason)
+	answer, err := a.ask(ctx, policy.ActDisable, ref, t.seen)
+	if err != nil {
+		return issue.Result{}, err
 	}
-	action, _, err := a.Store.Intent(ctx, store.Action{
-		Key: in.Key, Kind: "disable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: fmt.Sprintf(disabling, node.BootState),
+	if !answer.Do {
+		return a.refuse(ctx, t, answer)
+	}
+	_, _, _, err = a.Store.Begin(ctx, store.Plan{
+		Action: store.Action{Key: t.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, Reason: t.State.Cause},
+		Claims: []store.Claim{{Kind: store.ClaimNodeDisabled, Target: ref.Node, Was: was, SetTo: "disabled"}},
 	})
 	if err != nil {
-		return RungResult{}, err
+		return issue.Result{}, err
 	}
-	var was string
-	if _, err := fmt.Sscanf(action.Reason, disabling, &was); err != nil {
-		return RungResult{}, fmt.Errorf("ledger %s: %q: %w", in.Key, action.Reason, err)
+	if order := a.ordered(ctx); order != "" {
+		return issue.Result{Outcome: issue.Stopped, Reason: order}, a.Store.Settle(context.WithoutCancel(ctx), t.Key, store.Failed, order, []store.ClaimKind{store.ClaimNodeDisabled})
 	}
-	if err := a.PLC.SetBootState(ctx, in.Ref.Node, "disabled"); err != nil {
-		return RungResult{}, err
+	if _, err := a.Store.Commit(ctx, t.Key); err != nil {
+		return issue.Result{}, err
 	}
-	return RungResult{Outcome: Acted, Reason: action.Reason, BootState: was}, a.Store.Outcome(ctx, in.Key, store.Done, action.Reason)
+	if err := a.PLC.SetBootState(ctx, ref.Node, "disabled"); err != nil { // it may have been done: the claim stays
+		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
+	}
+	return disabled(a, was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done, "it was "+was+" in PLC before")
 }
 
-// enable gives a node the boot state back that it had before Disable, unless somebody has changed it since.
-func (a *Activities) enable(ctx context.Context, in LetGoInput) (string, error) {
-	node, err := a.PLC.Node(ctx, in.Ref.Node)
-	if errors.Is(err, plc.ErrNotFound) {
-		return "", nil
-	}
+func disabled(a *Activities, was string) issue.Result {
+	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("it was %s in PLC before", was), Deeds: []issue.Deed{{At: a.now(), What: issue.DeedDisabled, How: was}}}
+}
+
+// finishDisable finds out whether a write whose answer was lost took effect.
+func (a *Activities) finishDisable(ctx context.Context, t task, action store.Action) (issue.Result, error) {
+	node, err := a.PLC.Node(ctx, t.ref().Node)
 	if err != nil {
-		return "", err
+		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
-	key, reason := in.Key+"/enable", "set back to "+in.BootState+" in PLC"
-	if a.observes() {
-		reason = "observe mode: it would be " + reason
-		return reason, a.skip(ctx, key+"/observe", in.Ref, reason)
-	}
-	_, existed, err := a.Store.Intent(ctx, store.Action{
-		Key: key, Kind: "enable", Issue: in.Ref.ID, Node: in.Ref.Node, Site: in.Ref.Site, Reason: reason + ": " + in.Outcome,
-	})
+	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimNodeDisabled, Key: action.Key})
 	if err != nil {
-		return "", err
+		return issue.Result{}, err
 	}
-	if node.BootState != "disabled" && !(existed && node.BootState == in.BootState) {
-		reason = "left at " + node.BootState + " in PLC, as somebody has set it meanwhile"
-		return reason, a.Store.Outcome(ctx, key, store.Skipped, reason)
+	if policy.CleanBootState(node.BootState) == "disabled" && len(claims) > 0 {
+		return disabled(a, claims[0].Was), a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in PLC before")
 	}
-	if err := a.PLC.SetBootState(ctx, in.Ref.Node, in.BootState); err != nil {
-		return "", err
+	const detail = "PLC did not take it"
+	if action.Outcome == "" {
+		err = a.Store.Settle(ctx, action.Key, store.Failed, detail, []store.ClaimKind{store.ClaimNodeDisabled})
 	}
-	return reason, a.Store.Outcome(ctx, key, store.Done, reason)
+	return issue.Result{Outcome: issue.Wait, Reason: detail}, err
 }

@@ -1,126 +1,274 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
-
-	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
-	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
 // judgement is what one sweep makes of what it saw.
 type judgement struct {
-	changes  []store.Change
-	verdicts []policy.Verdict
-	nodes    map[string]policy.NodeFacts
-	pcus     map[string]bool // name -> its dry run passes
-	sites    map[string]*policy.SiteSeen
-	up       map[string]int // nodes of a site that are not down, for its status
+	now     time.Time
+	vouched time.Time // what was bad when an operator last vouched for the fleet is no news
+	news    time.Time // else it is what became bad after this
+	types   []issue.Type
+	fleet   store.Fleet
+	nodes   map[string]policy.NodeFacts
+	pcus    map[string]issue.PCUFacts // by name
+	sites   map[string]*policy.SiteSeen
+	up      map[string]int       // nodes of a site that count as up
+	since   map[string]time.Time // since when a node, PCU or site is as it is, where that is bad
+	listed  map[string]bool
+
+	changes, pcuChanges []store.Change
+	calls               []call
+	counts              counts
 }
 
-// Judge turns what a sweep saw into statuses, asks the fleet guard, then opens and clears issues.
+// counts are what a sweep found, in numbers.
+type counts struct {
+	nodes, pcus, sites     int // in the fleet
+	up, unseenNodes        int
+	unseenPCUs, newBadPCUs int
+	unreadable             int
+}
+
+// call is an issue that what a sweep saw calls for.
+type call struct {
+	typ    issue.Type
+	target string
+	site   string
+	why    string
+	since  time.Time // since when the target is as it is
+}
+
+func (c call) id() string { return c.typ.Name + "/" + c.target }
+
+// Judge turns what a sweep saw into statuses, asks whether it is to be believed, then opens and clears issues. It may be tried again at any
+// point: a sweep that was ended as believed is taken up where it was left.
 func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
-	defer beat(ctx)()
-	now := a.now()
-	var res SweepResult
-	j := judgement{
-		nodes: map[string]policy.NodeFacts{}, pcus: map[string]bool{}, sites: map[string]*policy.SiteSeen{}, up: map[string]int{},
-	}
-	if err := a.judgeNodes(ctx, plan, now, &j, &res); err != nil {
-		return res, err
-	}
-	if err := a.judgePCUs(ctx, plan, now, &j, &res); err != nil {
-		return res, err
-	}
-	var seen []policy.SiteSeen
-	for _, s := range j.sites {
-		if s.Nodes > 0 {
-			seen = append(seen, *s)
-		}
-	}
-	if plan.Believe != "" {
-		seen = nil
-		if err := a.believe(ctx, plan); err != nil {
-			return res, err
-		}
-	}
-	if guard := policy.FleetGuard(a.Policy, seen, plan.PLC == "ok"); !guard.Do {
-		// Nothing of this sweep is believed, not even the statuses: the next sweep looks again.
-		res.Held = guard.Reason
-		return res, a.hold(ctx, plan, guard.Reason)
-	}
-	sites, err := a.Store.Sites(ctx)
+	sweep, err := a.Store.Sweep(ctx, plan.Sweep)
 	if err != nil {
-		return res, err
+		return SweepResult{}, err
 	}
-	for _, s := range sites {
-		record, reason := policy.NextSite(a.Policy, s.Record, j.up[s.LoginBase], s.Created, now)
-		if record != s.Record {
-			j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
+	if !sweep.Ended.IsZero() && !sweep.Believed {
+		return SweepResult{Held: sweep.Reason}, nil
+	}
+	if sweep.Ended.IsZero() {
+		var stop func()
+		if ctx, stop, err = a.sweepBeat(ctx, plan.Sweep); err != nil {
+			return SweepResult{}, err
+		}
+		defer stop()
+	} else {
+		defer heartbeat(ctx)()
+	}
+	release, err := a.Store.LockSweeps(ctx)
+	if err != nil {
+		return SweepResult{}, err
+	}
+	defer release()
+	j, err := a.judgeFleet(ctx, plan)
+	if err != nil {
+		return SweepResult{}, err
+	}
+	res := SweepResult{Nodes: j.counts.nodes - j.counts.unseenNodes, PCUs: j.counts.pcus - j.counts.unseenPCUs, Up: j.counts.up,
+		Unseen: j.counts.unseenNodes + j.counts.unseenPCUs, Doubts: map[string]string{}}
+	if sweep.Ended.IsZero() {
+		if guard := policy.BelieveSweep(a.Policy, j.seen(plan)); !guard.Do {
+			// Nothing of this sweep is believed, not even the statuses: the next sweep looks again. That something is good passes.
+			res.Held = guard.Reason
+			open, err := a.openIssues(ctx)
+			if err == nil {
+				a.clear(ctx, j, open, &res)
+			}
+			return res, errors.Join(err, a.hold(ctx, plan, res))
 		}
 	}
-	if err := a.Store.SaveChanges(ctx, j.changes, now); err != nil {
-		return res, err
-	}
-	return res, a.openAndClear(ctx, plan, j, now, &res)
+	return res, a.believed(ctx, plan, j, &res)
 }
 
-// believe writes down that an operator takes a sweep's news for true.
-func (a *Activities) believe(ctx context.Context, plan Plan) error {
-	key := "believe/" + plan.Started.UTC().Format(time.RFC3339Nano)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "believe", Reason: plan.Believe}); err != nil {
+// believed writes down what a believed sweep found, which is the lease to act, and acts on it.
+func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res *SweepResult) error {
+	vouched := plan.Believe != ""
+	if vouched {
+		if err := a.vouch(ctx, plan); err != nil {
+			return err
+		}
+	}
+	if d := policy.BelievePCUs(a.Policy, j.counts.newBadPCUs, j.counts.unseenPCUs, j.counts.pcus); !d.Do && !vouched {
+		res.Doubts[issue.PCUDown] = d.Reason
+		j.calls = slices.DeleteFunc(j.calls, func(c call) bool { return c.typ.Target == issue.OfPCU })
+	} else {
+		j.changes = append(j.changes, j.pcuChanges...)
+	}
+	if _, err := a.refusedRows(a.Store.SaveChanges(ctx, j.changes, j.now)); err != nil {
+		return err
+	}
+	open, err := a.openIssues(ctx)
+	if err != nil {
+		return err
+	}
+	open = a.closeLost(ctx, open)
+	fresh, err := a.fresh(ctx, j, open, vouched, res)
+	if err != nil {
+		return err
+	}
+	if err := a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Believed: true, Vouched: vouched, Doubts: res.Doubts, Counts: j.counts.stored()}); err != nil {
+		return err
+	}
+	a.clear(ctx, j, open, res)
+	if err := a.retry(ctx, j, open); err != nil {
+		return err
+	}
+	for _, typ := range slices.Sorted(maps.Keys(res.Doubts)) {
+		a.Log.Warn("issues of one type are held back", "type", typ, "reason", res.Doubts[typ])
+		if err := a.skipToday(ctx, typ, Ref{}, res.Doubts[typ], j.now); err != nil {
+			return err
+		}
+	}
+	for _, c := range fresh {
+		if err := a.openOne(ctx, c, j.now, res); err != nil {
+			a.Log.Warn("an issue could not be opened; the next sweep tries again", "issue", c.id(), "error", err)
+		}
+	}
+	return nil
+}
+
+func (c counts) stored() map[string]int {
+	return map[string]int{"nodes": c.nodes, "pcus": c.pcus, "up": c.up, "unseen": c.unseenNodes, "unseen_pcus": c.unseenPCUs, "unreadable": c.unreadable}
+}
+
+// vouch writes down that an operator takes a sweep's news for true.
+func (a *Activities) vouch(ctx context.Context, plan Plan) error {
+	key := fmt.Sprintf("believe/%d", plan.Sweep)
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindBelieve, Reason: plan.Believe}); err != nil {
 		return err
 	}
 	return a.Store.Outcome(ctx, key, store.Done, "the fleet guard lets the sweep's news pass")
 }
 
-func (a *Activities) judgeNodes(ctx context.Context, plan Plan, now time.Time, j *judgement, res *SweepResult) error {
-	nodes, err := a.Store.Nodes(ctx, 0, 1<<30)
+// seen is what decides whether the sweep is believed.
+func (j *judgement) seen(plan Plan) policy.SweepSeen {
+	s := policy.SweepSeen{Nodes: j.counts.nodes, Unseen: j.counts.unseenNodes, Vouched: plan.Believe != ""}
+	if plan.PLC != PLCAnswers {
+		s.PLC = plan.PLC
+	}
+	for _, site := range j.sites {
+		if site.Nodes > 0 {
+			s.Sites = append(s.Sites, *site)
+		}
+	}
+	return s
+}
+
+// judgeFleet reads the fleet once and judges all of it; nothing is written yet.
+func (a *Activities) judgeFleet(ctx context.Context, plan Plan) (*judgement, error) {
+	now := a.now()
+	fleet, err := a.Store.ReadFleet(ctx, plan.Started)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	listed, err := a.blacklistedNodes(ctx, now)
+	a.warnUnreadable(fleet.Unreadable)
+	vouched, err := a.Store.LastVouched(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, n := range nodes {
-		if n.SeenAt.Before(plan.Started) {
-			continue // not looked at in this sweep, as a node that PLC has just gained
-		}
-		seen := policy.NodeSeen{State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero()}
-		record, reason := policy.NextNode(a.Policy, n.Record, seen, now)
-		if record != n.Record {
-			j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Reason: reason})
-		}
-		facts := policy.NodeFacts{
-			Host: n.Hostname, Site: n.Site, Record: record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
-			Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
-		}
-		_, facts.Finding.Locked = facts.Symptoms[NodeConfigType]
-		j.nodes[n.Hostname] = facts
-		j.verdicts = append(j.verdicts, policy.NodeVerdicts(a.Policy, facts, now)...)
-		if record.Status.Healthy() {
-			res.Up++
-		}
-		if listed[n.Hostname] || record.Status != policy.StatusDown {
-			j.up[n.Site]++
-		}
-		j.see(n, facts, !listed[n.Hostname] && record.Status != policy.StatusDisabled)
-		res.Nodes++
+	j := &judgement{
+		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), fleet: fleet, sites: map[string]*policy.SiteSeen{}, up: map[string]int{},
+		vouched: vouched, since: map[string]time.Time{},
+		nodes: make(map[string]policy.NodeFacts, len(fleet.Nodes)), pcus: make(map[string]issue.PCUFacts, len(fleet.PCUs)),
 	}
-	return nil
+	if vouched.After(j.news) {
+		j.news = vouched
+	}
+	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
+		return nil, err
+	}
+	j.counts = counts{nodes: len(fleet.Nodes), pcus: len(fleet.PCUs), sites: len(fleet.Sites), unreadable: len(fleet.Unreadable)}
+	for _, n := range fleet.Nodes {
+		a.judgeNode(j, n)
+	}
+	for _, p := range fleet.PCUs {
+		a.judgePCU(j, p)
+	}
+	for _, s := range fleet.Sites {
+		a.judgeSite(j, s)
+	}
+	return j, nil
+}
+
+func (a *Activities) judgeNode(j *judgement, n store.Node) {
+	if n.SeenAt.IsZero() {
+		j.counts.unseenNodes++
+		return
+	}
+	saw := n.State + " " + policy.CleanBootState(n.BootState)
+	record, reason := policy.NextNode(a.Policy, n.Record, policy.NodeSeen{
+		State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero(), AsBefore: n.Judged == saw,
+	}, j.now)
+	if record != n.Record || n.Judged != saw {
+		j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Judged: saw, Reason: reason})
+	}
+	facts := policy.NodeFacts{
+		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
+		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
+	}
+	_, facts.Finding.Locked = facts.Symptoms[issue.NodeConfig]
+	j.nodes[n.Hostname] = facts
+	bad := badSince(n.BadSince, record)
+	for _, s := range facts.Symptoms {
+		j.bad(n.Hostname, s.Since)
+	}
+	j.bad(n.Hostname, bad)
+	if record.Status.Healthy() {
+		j.counts.up++
+	}
+	if policy.CountsAsUp(record, facts.Finding, j.listed[n.Hostname]) {
+		j.up[n.Site]++
+	}
+	j.see(n, facts, bad)
+	for _, t := range j.types {
+		if t.Call == nil || t.Target != issue.OfNode {
+			continue
+		}
+		if why, open := t.Call(a.Policy, issue.Facts{Node: facts}, j.now); open {
+			since := cmp.Or(facts.Symptoms[t.Name].Since, bad, record.Changed)
+			j.calls = append(j.calls, call{typ: t, target: n.Hostname, site: n.Site, why: why, since: since})
+		}
+	}
+}
+
+// badSince is since when something is bad with the status it now has; zero: it is not.
+func badSince(was time.Time, record policy.Record) time.Time {
+	switch {
+	case !record.Status.Bad():
+		return time.Time{}
+	case was.IsZero():
+		return record.Changed
+	}
+	return was
+}
+
+// bad keeps the latest time at which something of a target became bad.
+func (j *judgement) bad(target string, since time.Time) {
+	if since.After(j.since[target]) {
+		j.since[target] = since
+	}
 }
 
 // see counts a node into what the sweep saw of its site; one that should run, among those that may be missed.
-func (j *judgement) see(n store.Node, now policy.NodeFacts, should bool) {
+func (j *judgement) see(n store.Node, now policy.NodeFacts, bad time.Time) {
 	s := j.sites[n.Site]
 	if s == nil {
 		s = &policy.SiteSeen{Site: n.Site}
@@ -129,188 +277,95 @@ func (j *judgement) see(n store.Node, now policy.NodeFacts, should bool) {
 	if now.Finding.Alive() {
 		s.Alive++
 	}
-	if !should {
+	if j.listed[n.Hostname] || now.Record.Status == policy.StatusDisabled {
 		return
 	}
 	s.Nodes++
 	if now.Record.Status.Unhealthy() && !now.Finding.Alive() {
 		s.Missed = append(s.Missed, now.Record.Changed)
 	}
-	if n.Record.Status.Healthy() && now.Record.Status == policy.StatusOffline {
-		s.NewlyDown++
+	if bad.After(j.news) {
+		s.NewlyBad++
 	}
 }
 
-func (a *Activities) judgePCUs(ctx context.Context, plan Plan, now time.Time, j *judgement, res *SweepResult) error {
-	pcus, err := a.Store.PCUs(ctx, 0, 1<<30)
+func (a *Activities) judgePCU(j *judgement, p store.PCU) {
+	if p.SeenAt.IsZero() {
+		j.counts.unseenPCUs++
+		return
+	}
+	record, reason := policy.NextPCU(a.Policy, p.Record, p.OK, j.now)
+	if record != p.Record {
+		j.pcuChanges = append(j.pcuChanges, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record, Record: record, Reason: reason})
+	}
+	facts := issue.PCUFacts{Name: p.Name, Site: p.Site, Record: record, Passes: p.OK, Reason: p.Reason}
+	j.pcus[p.Name] = facts
+	bad := badSince(p.BadSince, record)
+	j.bad(p.Name, bad)
+	if bad.After(j.news) {
+		j.counts.newBadPCUs++
+	}
+	for _, t := range j.types {
+		if t.Call == nil || t.Target != issue.OfPCU {
+			continue
+		}
+		if why, open := t.Call(a.Policy, issue.Facts{PCU: facts}, j.now); open {
+			j.calls = append(j.calls, call{typ: t, target: p.Name, site: p.Site, why: why, since: cmp.Or(bad, record.Changed)})
+		}
+	}
+}
+
+func (a *Activities) judgeSite(j *judgement, s store.Site) {
+	record, reason := policy.NextSite(a.Policy, s.Record, j.up[s.LoginBase], s.Created, j.now)
+	if record != s.Record {
+		j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
+	}
+	seen := j.sites[s.LoginBase]
+	if seen == nil {
+		return
+	}
+	for _, t := range j.types {
+		if t.Call == nil || t.Target != issue.OfSite {
+			continue
+		}
+		if why, open := t.Call(a.Policy, issue.Facts{Site: *seen}, j.now); open {
+			since := slices.MaxFunc(seen.Missed, time.Time.Compare)
+			j.bad(s.LoginBase, since)
+			j.calls = append(j.calls, call{typ: t, target: s.LoginBase, site: s.LoginBase, why: why, since: since})
+		}
+	}
+}
+
+// hold writes down why nothing of a sweep is believed, and tells the admins when that begins.
+func (a *Activities) hold(ctx context.Context, plan Plan, res SweepResult) error {
+	earlier, err := a.Store.Actions(ctx, store.ActionFilter{Kind: store.KindGuard, Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
 	if err != nil {
 		return err
 	}
-	for _, p := range pcus {
-		if p.SeenAt.Before(plan.Started) {
-			continue
-		}
-		record, reason := policy.NextPCU(a.Policy, p.Record, p.OK, now)
-		if record != p.Record {
-			j.changes = append(j.changes, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record, Record: record, Reason: reason})
-		}
-		j.pcus[p.Name] = record.Status.Healthy()
-		if v, open := policy.PCUVerdict(a.Policy, p.Name, p.Site, record, p.Reason, now); open {
-			j.verdicts = append(j.verdicts, v)
-		}
-		res.PCUs++
+	key := fmt.Sprintf("guard/%d", plan.Sweep)
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held}); err != nil {
+		return err
 	}
-	return nil
+	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
+	if len(earlier) == 0 || earlier[0].Key == key {
+		a.tellHeld(ctx, key, res.Held)
+	}
+	if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
+		return err
+	}
+	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held, Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})
 }
 
-// hold writes down that the fleet guard believes nothing of a sweep, and tells the admins when it begins to.
-func (a *Activities) hold(ctx context.Context, plan Plan, reason string) error {
-	earlier, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
+// tellHeld writes to the admins that nothing is done, and why.
+func (a *Activities) tellHeld(ctx context.Context, key, why string) {
+	if len(a.Admins) == 0 {
+		return
+	}
+	_, err := a.send(ctx, notify.Notice{
+		Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
+		Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
+	}, nil)
 	if err != nil {
-		return err
+		a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
 	}
-	key := "guard/" + plan.Started.UTC().Format(time.RFC3339Nano)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "guard", Reason: reason}); err != nil {
-		return err
-	}
-	a.Log.Warn("the fleet guard holds everything back", "reason", reason)
-	if len(a.Admins) > 0 && (len(earlier) == 0 || earlier[0].Key == key) {
-		_, err := a.send(ctx, notify.Notice{
-			Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
-			Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{reason}}},
-		}, nil)
-		if err != nil {
-			a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
-		}
-	}
-	return a.Store.Outcome(ctx, key, store.Skipped, reason)
-}
-
-// openAndClear starts what is not open yet and tells open issues whose target has become good.
-func (a *Activities) openAndClear(ctx context.Context, plan Plan, j judgement, now time.Time, res *SweepResult) error {
-	open, err := a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30})
-	if err != nil {
-		return err
-	}
-	isOpen, overdue := map[string]bool{}, map[string]bool{}
-	for _, i := range open {
-		isOpen[i.ID], overdue[i.ID] = true, a.overdue(i, now)
-		if !j.mended(i) || i.Next == Recovering && !overdue[i.ID] {
-			continue
-		}
-		var none *serviceerror.NotFound
-		switch err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalCleared, nil); {
-		case errors.As(err, &none):
-			if err := a.bury(ctx, i); err != nil {
-				return err
-			}
-		case err != nil:
-			a.Log.Warn("an issue could not be told that its target is good", "issue", i.ID, "error", err)
-		default:
-			res.Cleared++
-		}
-	}
-	fresh := map[string][]policy.Verdict{}
-	var types []string
-	for _, v := range a.oneStory(j, isOpen, now) {
-		if id := v.Type + "/" + v.Target; isOpen[id] && !overdue[id] {
-			continue
-		}
-		if fresh[v.Type] == nil {
-			types = append(types, v.Type)
-		}
-		fresh[v.Type] = append(fresh[v.Type], v)
-	}
-	for _, typ := range types {
-		if d := policy.MayOpenMany(a.Policy, typ, len(fresh[typ]), res.Nodes); !d.Do && plan.Believe == "" {
-			a.Log.Warn("issues of one type are held back", "reason", d.Reason)
-			if err := a.skipToday(ctx, typ, Ref{}, d.Reason, now); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, v := range fresh[typ] {
-			if err := a.openOne(ctx, v, now, res); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// leastLate is how late an issue may be where days are short.
-const leastLate = 10 * time.Minute
-
-// overdue says whether an issue should have done something a day ago. Its workflow may be gone, as one that somebody terminated: it is
-// opened again if there is reason to, which changes nothing where it lives.
-func (a *Activities) overdue(i store.Issue, now time.Time) bool {
-	return i.Status == "open" && !i.NextAt.IsZero() && now.Sub(i.NextAt) > max(a.Policy.Day, leastLate)
-}
-
-// bury ends an issue in the store whose workflow is gone, and what it holds of its site.
-func (a *Activities) bury(ctx context.Context, i store.Issue) error {
-	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
-	key := i.ID + "/" + i.RunID + "/gone"
-	if _, err := a.releaseSite(ctx, sites.Release{Key: key, Ref: issue.Ref(ref)}); err != nil {
-		return err
-	}
-	i.Status, i.Closed, i.Level, i.Next, i.NextAt = "closed", a.now(), 0, "", time.Time{}
-	i.Outcome = "its workflow was terminated, and its target is good"
-	return a.Store.UpdateIssue(ctx, i)
-}
-
-// mended says whether the sweep saw the target of an issue good.
-func (j judgement) mended(i store.Issue) bool {
-	switch i.Type {
-	case PCUDownType:
-		return j.pcus[i.Target]
-	case SiteDownType:
-		s := j.sites[i.Target]
-		return s != nil && s.Alive > 0
-	}
-	facts, seen := j.nodes[i.Node]
-	if !seen {
-		return false
-	}
-	good, _ := policy.Recovered(i.Type, facts)
-	return good
-}
-
-// oneStory replaces what is wrong at a site that went down as a whole by that one story, and holds the rest of it back.
-func (a *Activities) oneStory(j judgement, isOpen map[string]bool, now time.Time) []policy.Verdict {
-	dark := map[string]bool{}
-	var out []policy.Verdict
-	for name, s := range j.sites {
-		v, outage, open := policy.SiteOutage(a.Policy, *s, now)
-		if dark[name] = outage || isOpen[SiteDownType+"/"+name]; open {
-			out = append(out, v)
-		}
-	}
-	for _, v := range j.verdicts {
-		if !dark[v.Site] {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-func (a *Activities) openOne(ctx context.Context, v policy.Verdict, now time.Time, res *SweepResult) error {
-	ref := Ref{ID: v.Type + "/" + v.Target, Type: v.Type, Node: v.Node, Site: v.Site, PCU: v.PCU}
-	decision, err := a.mayAct(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if !decision.Do {
-		return a.skipToday(ctx, ref.ID, ref, "not opened: "+decision.Reason, now)
-	}
-	if err := a.openIssue(ctx, v.Type, ref, v.Reason, nil); err != nil {
-		return err
-	}
-	res.Opened++
-	return nil
-}
-
-// skipToday says once a policy day why something is not done.
-func (a *Activities) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
-	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Policy.Day).UTC().Format(time.RFC3339)), ref, reason)
 }

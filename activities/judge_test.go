@@ -7,27 +7,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	sitepkg "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 )
 
-// looks writes into the store what a sweep would have seen of every node: silent ones, and those that run.
+// looks writes into the store what a sweep would have seen of every node and PCU: silent ones, and those that run.
 func (b *bench) looks(silent func(host string) bool) Plan {
 	b.Helper()
-	plan := Plan{Started: time.Now().Add(-time.Second), PLC: "ok"}
+	sweep, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
+	b.must(err)
 	nodes, err := b.Store.Nodes(b.Context(), 0, 1000)
 	b.must(err)
 	var looks []store.NodeLook
 	for _, n := range nodes {
 		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot", Detail: []byte(`{}`)}
 		if silent(n.Hostname) {
-			l.State, l.Category, l.Reason = policy.StateDown, policy.CategoryError, "no ssh: timeout"
+			l.State, l.Category, l.Reason, l.Silent = policy.StateDown, policy.CategoryError, "no ssh: timeout", true
 		}
 		looks = append(looks, l)
 	}
 	b.must(b.Store.SaveNodeLooks(b.Context(), looks))
+	b.must(b.Store.SaveSeen(b.Context(), store.Seen{Kind: "node", Upto: 1 << 30, At: time.Now()}))
 	pcus, err := b.Store.PCUs(b.Context(), 0, 1000)
 	b.must(err)
 	var tests []store.PCULook
@@ -35,7 +38,8 @@ func (b *bench) looks(silent func(host string) bool) Plan {
 		tests = append(tests, store.PCULook{PCUID: p.PCUID, At: time.Now(), OK: !silent(p.Name), Reason: "as the test has it"})
 	}
 	b.must(b.Store.SavePCULooks(b.Context(), tests))
-	return plan
+	b.must(b.Store.SaveSeen(b.Context(), store.Seen{Kind: "pcu", Upto: 1 << 30, At: time.Now()}))
+	return Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: PLCAnswers}
 }
 
 func (b *bench) judge(silent func(host string) bool) SweepResult {
@@ -83,7 +87,6 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 			t.Errorf("the admins got %q", got)
 		}
 	})
-	b.SweepEvery = 0 // the hold is over
 
 	t.Run("a power cut at one large site is believed", func(t *testing.T) {
 		res := b.judge(at("chennai"))
@@ -101,7 +104,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	})
 	t.Run("it stays one story while that is open", func(t *testing.T) {
 		b.tc.started = nil
-		b.open("sitedown/chennai", SiteDownType, "")
+		b.open("sitedown/chennai", issue.SiteDown, "")
 		b.judge(func(host string) bool { return at("chennai")(host) && host != "planetlab7.chennai.example" })
 		if len(b.tc.started) > 0 || !slices.Equal(b.tc.signals, []string{"sitedown/chennai cleared"}) {
 			t.Errorf("started %q, told %q", b.tc.started, b.tc.signals)
@@ -138,27 +141,30 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	})
 	t.Run("an issue whose workflow was terminated is opened again while there is reason to, and ends in the store when there is none", func(t *testing.T) {
 		id := "nodedown/planetlab3.quito.example"
-		gone := store.Issue{ID: id, RunID: "r", Type: NodeDownType, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
+		gone := store.Issue{ID: id, RunID: "r", Type: issue.NodeDown, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
 			Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
 		b.must(b.Store.UpdateIssue(ctx, gone))
 		b.was("node", "planetlab3.quito.example", policy.StatusDown, 5)
 		third := func(host string) bool { return host == "planetlab3.quito.example" }
 		if b.judge(third); len(b.tc.started) > 0 {
-			t.Errorf("it may be late, and is opened: %q", b.tc.started)
+			t.Errorf("it lives, and is opened: %q", b.tc.started)
 		}
-		gone.NextAt = time.Now().Add(-25 * time.Hour)
-		b.must(b.Store.UpdateIssue(ctx, gone))
+		b.tc.started, b.tc.updates, b.tc.gone = nil, nil, []string{id}
 		if b.judge(third); len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], id) {
 			t.Errorf("started %q", b.tc.started)
 		}
-		b.tc.started, b.tc.updates, b.tc.gone = nil, nil, []string{id}
-		b.judge(func(string) bool { return false })
-		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 {
+		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 || !strings.HasPrefix(i.Outcome, "lost") {
 			t.Errorf("the store says %+v, %v", i, err)
 		}
 		if len(b.tc.updates) != 1 || b.tc.updates[0].(sitepkg.Release).Ref.ID != id {
 			t.Errorf("asked of the site: %+v", b.tc.updates)
 		}
+		gone.RunID, b.tc.started = "r2", nil
+		b.must(b.Store.UpdateIssue(ctx, gone))
+		if b.judge(func(string) bool { return false }); len(b.tc.started) > 0 {
+			t.Errorf("its target is good, and it is opened: %q", b.tc.started)
+		}
+		b.tc.gone = nil
 	})
 	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark", func(t *testing.T) {
 		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
@@ -166,11 +172,11 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.tc.started = nil
 		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
 		for _, s := range b.tc.started {
-			if strings.HasPrefix(s, SiteDownType) {
+			if strings.HasPrefix(s, issue.SiteDown) {
 				t.Errorf("started %q, which the next sweep would end", s)
 			}
 		}
-		b.open("sitedown/huji", SiteDownType, "")
+		b.open("sitedown/huji", issue.SiteDown, "")
 		b.tc.signals = nil
 		plan := b.looks(at("huji"))
 		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.StateDebug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
@@ -211,7 +217,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		}
 		plan = b.looks(func(string) bool { return true })
 		plan.PLC, plan.Believe = "no answer", "it was rebooted"
-		if res, err := b.Judge(ctx, plan); err != nil || res.Held != "PLC does not answer" {
+		if res, err := b.Judge(ctx, plan); err != nil || res.Held != "no answer" {
 			t.Errorf("with PLC away: held %q, %v", res.Held, err)
 		}
 	})

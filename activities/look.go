@@ -2,193 +2,24 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
-	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
-// sight is what a fresh look at the target of an issue found.
-type sight struct {
-	good   bool
-	reason string
-	record policy.Record // as the last sweep left it
-	facts  policy.NodeFacts
-	silent []string // the nodes of a site that do not answer, and why
-}
-
-// lookAgain answers whether the target of an issue is good right now, by a fresh look.
-func (a *Activities) lookAgain(ctx context.Context, ref Ref) (good bool, reason string, err error) {
-	s, err := a.sight(ctx, ref)
-	return s.good, s.reason, err
-}
-
-func (a *Activities) sight(ctx context.Context, ref Ref) (sight, error) {
-	switch ref.Type {
-	case PCUDownType:
-		p, err := a.Store.PCU(ctx, ref.PCUID)
-		if err != nil {
-			return sight{}, err
-		}
-		ok, reason, err := a.testPCU(ctx, p)
-		return sight{good: ok, reason: reason, record: p.Record}, err
-	case SiteDownType:
-		return a.sightOfSite(ctx, ref.Site)
-	}
-	n, err := a.Store.Node(ctx, ref.Node)
-	if err != nil {
-		return sight{}, err
-	}
-	r := a.Prober.Node(ctx, probeTarget(n))
-	s := sight{record: n.Record, facts: a.facts(n, r)}
-	s.good, s.reason = policy.Recovered(ref.Type, s.facts)
-	return s, nil
-}
-
-// sightOfSite looks at all nodes of a site. One that answers in any way ends the story of a dark site, and so does it when none
-// is missed any more.
-func (a *Activities) sightOfSite(ctx context.Context, site string) (sight, error) {
-	nodes, err := a.Store.NodesOfSite(ctx, site)
-	if err != nil {
-		return sight{}, err
-	}
-	var targets []probe.Target
-	s := sight{record: policy.Record{Status: policy.StatusDown}}
-	for _, n := range nodes {
-		if n.Record.Status == policy.StatusDisabled {
-			continue
-		}
-		targets = append(targets, probeTarget(n))
-		if n.Record.Changed.After(s.record.Changed) {
-			s.record.Changed = n.Record.Changed
-		}
-		if n.Record.Status != policy.StatusDown {
-			s.record.Status = n.Record.Status
-		}
-	}
-	alive := 0
-	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
-		f := a.infer(r)
-		if f.Alive() {
-			alive++
-		} else {
-			s.silent = append(s.silent, r.Host+": "+f.Reason)
-		}
-	})
-	slices.Sort(s.silent)
-	s.good, s.reason = alive > 0, fmt.Sprintf("%d of its %d nodes answer", alive, len(targets))
-	if len(targets) == 0 {
-		s.good, s.reason = true, "PLC has all its nodes disabled: none is missed"
-	}
-	return s, ctx.Err()
-}
-
-// facts are what policy is told of a node after a look.
-func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
-	f := a.infer(r)
-	return policy.NodeFacts{
-		Host: n.Hostname, Site: n.Site, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
-		Symptoms: policy.Symptoms(nodeLook(r), f, symptomsOf(n), r.At),
-	}
-}
-
-func probeTarget(n store.Node) probe.Target { return probe.Target{Host: n.Hostname, IP: n.IP} }
-
-// infer turns what a probe saw into what policy makes of it.
-func (a *Activities) infer(r probe.NodeResult) policy.Finding {
-	return policy.InferNode(a.Policy.Kernels, nodeLook(r))
-}
-
-func nodeLook(r probe.NodeResult) policy.NodeLook {
-	return policy.NodeLook{
-		SSH: r.SSH.OK, SSHFailure: r.SSH.Failure, Kernel: r.Inside.Kernel, BootManager: r.Inside.BootManager,
-		BootCD: r.Inside.BootCD, Ports: r.Ports, Uptime: r.Inside.Uptime,
-		Name: r.DNS, Resolves: r.Inside.DNS, BootServer: r.Inside.BootServer, ReadOnly: r.Inside.ReadOnly,
-	}
-}
-
-// detail is what the store keeps of a look: all that the probe saw, and since when each trouble is there.
-type detail struct {
-	probe.NodeResult
-	Symptoms map[string]policy.Symptom `json:"troubles,omitempty"`
-}
-
-// symptomsOf reads the troubles of the last look. A detail that does not read, as one of another release, has none.
-func symptomsOf(n store.Node) map[string]policy.Symptom {
-	var d detail
-	if json.Unmarshal(n.Detail, &d) != nil {
-		return nil
-	}
-	return d.Symptoms
-}
-
-func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLook, error) {
-	facts := a.facts(n, r)
-	f := facts.Finding
-	text, err := json.Marshal(detail{r, facts.Symptoms})
-	return store.NodeLook{
-		Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Reason: f.Reason, Uptime: f.Uptime, Detail: text,
-	}, err
-}
-
-// rung does one rung of a ladder: it looks, asks whether it may, does it, and records where the issue stands then.
-func (a *Activities) rung(ctx context.Context, in RungInput, do func(context.Context, RungInput) (RungResult, error)) (RungResult, error) {
-	res, err := a.before(ctx, &in)
-	if err == nil && res.Outcome == "" {
-		res, err = do(ctx, in)
-	}
-	if err != nil || res.Outcome == Good || res.Outcome == Gone { // the workflow has more to say about these
-		return res, err
-	}
-	return res, a.Record(ctx, in.progress(res, a.now()))
-}
-
-// before is what every rung asks first: does the target exist, is it good by now, does another issue speak for it, and may
-// it be acted on. A result with an outcome ends the rung; else the input holds what was seen.
-func (a *Activities) before(ctx context.Context, in *RungInput) (RungResult, error) {
-	if gone, err := a.gone(ctx, in.Ref); err != nil || gone {
-		return RungResult{Outcome: Gone, Reason: in.Ref.Target() + " is no longer in PLC"}, err
-	}
-	var err error
-	if in.seen, err = a.sight(ctx, in.Ref); err != nil {
-		return RungResult{}, err
-	}
-	if in.seen.good {
-		return RungResult{Outcome: Good, Reason: in.seen.reason}, nil
-	}
-	if reason, err := a.spokenFor(ctx, in.Ref); err != nil || reason != "" {
-		return RungResult{Outcome: Wait, Reason: reason}, err
-	}
-	if (in.Ref.Type == NodeDownType || in.Ref.Type == PCUMissingType) && in.seen.facts.Finding.Locked {
-		return RungResult{Outcome: Wait, Reason: "it is alive and lets nobody in, which no power command mends: " + in.seen.reason}, nil
-	}
-	if reason, err := a.inDebugMode(ctx, *in); err != nil || reason != "" {
-		return RungResult{Outcome: Wait, Reason: reason}, err
-	}
-	decision, err := a.mayAct(ctx, in.Ref)
-	if err != nil {
-		return RungResult{}, err
-	}
-	if !decision.Do {
-		res := RungResult{Outcome: Wait, Reason: decision.Reason, Until: decision.Until}
-		return res, a.skip(ctx, in.Key+"/look", in.Ref, decision.Reason)
-	}
-	return RungResult{}, nil
-}
-
+// gone reports whether PLC has the target no more.
 func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 	var gone bool
 	var err error
 	switch ref.Type {
-	case PCUDownType:
+	case issue.PCUDown:
 		var p store.PCU
 		p, err = a.Store.PCU(ctx, ref.PCUID)
 		gone = p.Gone
-	case SiteDownType:
+	case issue.SiteDown:
 		var s store.Site
 		if s, err = a.Store.Site(ctx, ref.Site); err == nil && !s.Gone {
 			var nodes []store.Node
@@ -216,14 +47,13 @@ func (a *Activities) mayAct(ctx context.Context, ref Ref) (policy.Decision, erro
 	return policy.MayAct(may, a.now()), err
 }
 
-// guarded says whether the fleet guard lets anything be done: it holds until two sweeps have believed what they saw.
+// guarded says whether the last believed sweep is fresh enough for anything to be done.
 func (a *Activities) guarded(ctx context.Context) (policy.Decision, error) {
-	now := a.now()
-	held, err := a.Store.Actions(ctx, store.ActionFilter{Kind: "guard", Since: now.Add(-2 * a.SweepEvery), Limit: 1})
-	if err != nil || len(held) == 0 {
+	l, err := a.lease(ctx)
+	if err != nil || l.Doubt == "" && a.now().Before(l.Until()) {
 		return policy.Decision{Do: err == nil}, err
 	}
-	return policy.Decision{Until: now.Add(2 * a.SweepEvery), Reason: "the fleet guard holds everything: " + held[0].Reason}, nil
+	return policy.Decision{Until: a.now().Add(2 * a.SweepEvery), Reason: "the last sweep is not believed: " + l.Doubt}, nil
 }
 
 // forbids gathers what PLC and the blacklist say against acting on a target.

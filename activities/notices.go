@@ -66,7 +66,7 @@ func (a *Activities) WriteToSite(ctx context.Context, in sites.MailRequest) (sit
 		return res, nil
 	}
 	if !before.Begun() {
-		if a.calledOff(ctx) {
+		if a.ordered(ctx) != "" {
 			res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
 			return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
 		}

@@ -61,16 +61,30 @@ func newPeople(t *testing.T, mode string) *people {
 		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	}}
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
+	p.swept(true)
 	return p
+}
+
+// swept ends a sweep that is believed, or is not.
+func (p *people) swept(believed bool) {
+	p.t.Helper()
+	w, err := p.Store.StartSweep(context.Background(), fmt.Sprint("sweep/", time.Now().UnixNano()))
+	if err == nil {
+		w.Believed, w.Reason = believed, "half the fleet is gone"
+		err = p.Store.EndSweep(context.Background(), w)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // exempt says who must not be written to, as PLC's tags do.
 func (p *people) exempt(who map[int]time.Time) {
 	p.t.Helper()
-	err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
+	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
 		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1}, {NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
-	})
+	}, true)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -376,6 +390,18 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 	}
 	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil || action.Outcome != store.Failed {
 		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+}
+
+func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.swept(false)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "half the fleet is gone") || len(p.box.Messages()) != 0 {
+		t.Errorf("held back: %+v", res)
+	}
+	p.swept(true)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailSent || len(p.box.Messages()) != 1 {
+		t.Errorf("then: %+v", res)
 	}
 }
 

@@ -94,12 +94,11 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 	if err != nil {
 		return res, err
 	}
-	fleet, local := a.Policy.BudgetOf(policy.ActPenalize)
 	action, _, over, err := a.Store.Begin(ctx, store.Plan{
 		Action: store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Data: data,
 			Reason: fmt.Sprintf("level %d to %d: %s; %s", in.From, in.To, answer.Reason, in.Reason)},
 		Claims: plan.claims(),
-		Budget: &store.Budget{Kind: store.KindPenalty, Fleet: fleet, Site: local, Since: a.now().Add(-a.Policy.Hour())},
+		Budget: a.budget(policy.ActPenalize),
 	})
 	switch {
 	case err != nil:
@@ -109,7 +108,7 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 		res.Until = over.Free.Add(a.Policy.Hour())
 		return res, nil
 	}
-	if a.calledOff(ctx) {
+	if a.ordered(ctx) != "" {
 		res.Outcome, res.Reason = sites.StepStopped, "an order came before it was done"
 		ctx = context.WithoutCancel(ctx)
 		return res, a.Store.Settle(ctx, in.Key, store.Skipped, res.Reason, penaltyClaims())
@@ -150,7 +149,7 @@ func (a *Activities) carryOut(ctx context.Context, login string, action store.Ac
 			return sites.StepResult{}, err
 		}
 	}
-	a.announce(notify.EventPenalty, action.Key, siteRef(login), plan.To, action.Reason)
+	a.postEvent(notify.EventPenalty, action.Key, siteRef(login), plan.To, action.Reason)
 	return res, a.Store.Outcome(ctx, action.Key, store.Done, detail)
 }
 
@@ -244,7 +243,7 @@ func (a *Activities) lowerSite(ctx context.Context, in sites.StepRequest) (sites
 			return sites.StepResult{}, err
 		}
 	}
-	a.announce(notify.EventPenalty, in.Key, siteRef(in.Site), in.To, reason)
+	a.postEvent(notify.EventPenalty, in.Key, siteRef(in.Site), in.To, reason)
 	return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: reason}, a.Store.Outcome(ctx, in.Key, store.Done, detail)
 }
 
@@ -357,12 +356,12 @@ func siteRef(login string) Ref { return Ref{ID: sites.ID(login), Type: sites.Typ
 // lacks reads from PLC what a level asks for and is not in force. Slices that are exempt are left alone.
 func (a *Activities) lacks(ctx context.Context, login string, from, to int) (move, error) {
 	plan := move{From: from, To: to}
-	id, err := a.Store.SiteID(ctx, login)
+	row, err := a.Store.Site(ctx, login)
 	if err != nil {
 		return plan, err
 	}
-	plan.SiteID = id
-	ref := plc.SiteRef{SiteID: id, LoginBase: login}
+	plan.SiteID = row.SiteID
+	ref := plc.SiteRef{SiteID: row.SiteID, LoginBase: login}
 	if to >= 1 {
 		if plan.Disable, err = a.PLC.SiteEnabled(ctx, ref); err != nil {
 			return plan, err

@@ -2,151 +2,366 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
-// beat tells the server, until it is stopped, that a long activity is alive. PLC or a PCU that keeps one waiting is not the end of
-// a worker, of which the server hears by the silence.
-func beat(ctx context.Context) (stop func()) {
-	if !activity.IsActivity(ctx) {
-		return func() {}
+// SweepInput starts a sweep; the schedule gives none.
+type SweepInput struct {
+	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the sweep's news pass.
+	Believe string `json:"believe,omitempty"`
+}
+
+// Batch is a range of targets for one probe activity: ids above After and up to Upto.
+type Batch struct {
+	Sweep int64 `json:"sweep"`
+	After int64 `json:"after"`
+	Upto  int64 `json:"upto"`
+	// Until is when the batch has to be done: what was not looked at by then was not seen.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Plan is what a sweep will look at.
+type Plan struct {
+	Sweep   int64     `json:"sweep"`
+	Believe string    `json:"believe,omitempty"`
+	Started time.Time `json:"started"`
+	Nodes   []Batch   `json:"nodes"`
+	PCUs    []Batch   `json:"pcus"`
+	// PLC is PLCAnswers, or what is wrong with it: the sweep then looks, but it is not believed.
+	PLC string `json:"plc"`
+	// Busy names the sweep that is under way already; this one looks at nothing.
+	Busy string `json:"busy,omitempty"`
+}
+
+// PLCAnswers is what a plan says of a PLC with which all is well.
+const PLCAnswers = "ok"
+
+// SweepResult counts what a sweep saw and did.
+type SweepResult struct {
+	Nodes   int               `json:"nodes"`
+	PCUs    int               `json:"pcus"`
+	Up      int               `json:"up"`
+	Unseen  int               `json:"unseen,omitempty"` // nodes and PCUs that could not be looked at
+	Opened  int               `json:"opened"`
+	Cleared int               `json:"cleared"`
+	Held    string            `json:"held,omitempty"`   // why nothing that the sweep saw is believed
+	Doubts  map[string]string `json:"doubts,omitempty"` // issue types of which nothing is believed, and why
+}
+
+// SweepEnd is how a sweep ended that did not get to its judgement.
+type SweepEnd struct {
+	Sweep  int64  `json:"sweep"`
+	Reason string `json:"reason"`
+}
+
+// Times of a sweep. PLC has less than the activity that reads it, so that a PLC that hangs is a finding and no failed sweep.
+const (
+	plcTime   = 4 * time.Minute
+	nodesTime = 5 * time.Minute // for one batch of nodes
+	pcusTime  = 6 * time.Minute // for one batch of PCUs
+	pcuTime   = 2 * time.Minute // for one PCU, its lock included
+)
+
+// sweepBeat is heartbeat for a part of a sweep: the context ends when the sweep was ended meanwhile, as one that was thought lost.
+func (a *Activities) sweepBeat(ctx context.Context, sweep int64) (_ context.Context, stop func(), err error) {
+	if err := a.Store.BeatSweep(ctx, sweep); err != nil {
+		return nil, nil, err
 	}
-	ctx, stop = context.WithCancel(ctx)
-	tick := time.NewTicker(10 * time.Second)
+	stopBeat := heartbeat(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
+		tick := time.NewTicker(10 * time.Second)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				if errors.Is(a.Store.BeatSweep(ctx, sweep), store.ErrSweepOver) {
+					cancel()
+				}
 			}
 		}
 	}()
-	return stop
+	return ctx, func() { cancel(); stopBeat() }, nil
 }
 
-// SyncPLC refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into batches. When PLC does
+// SyncPLC begins a sweep. It refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into batches. When PLC does
 // not answer the sweep goes on with the last snapshot, and says so, for the guard.
-func (a *Activities) SyncPLC(ctx context.Context) (Plan, error) {
-	defer beat(ctx)()
-	plan := Plan{Started: a.now(), PLC: "ok"}
-	taken, err := a.Store.SnapshotTaken(ctx)
+func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
+	defer heartbeat(ctx)()
+	sweep, err := a.startSweep(ctx)
+	var busy store.UnderWay
+	if errors.As(err, &busy) {
+		return Plan{Busy: busy.Error()}, nil
+	}
 	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started, PLC: a.readPLC(ctx, in.Believe != "")}
+	if plan.Nodes, err = a.batches(ctx, "node", sweep.ID, a.BatchSize); err != nil {
 		return plan, err
 	}
-	if a.now().Sub(taken) >= a.PLCCache {
-		snap, err := a.PLC.Snapshot(ctx)
-		if err == nil {
-			err = a.Store.SaveSnapshot(ctx, snap)
-		}
-		if err != nil {
-			plan.PLC = err.Error()
-			a.Log.Warn("PLC was not read; the last snapshot serves", "error", err)
-		}
-		for _, row := range snap.Unreadable {
-			a.Log.Warn("something in PLC cannot be read", "what", row)
-		}
+	plan.PCUs, err = a.batches(ctx, "pcu", sweep.ID, pcusAtOnce)
+	for i := range plan.PCUs {
+		plan.PCUs[i].Until = sweep.Started.Add(max(pcuTime, a.SweepEvery/2))
 	}
-	for after := int64(0); ; {
-		nodes, err := a.Store.Nodes(ctx, after, a.BatchSize)
-		if err != nil {
-			return plan, err
-		}
-		if len(nodes) == 0 {
-			break
-		}
-		plan.Nodes = append(plan.Nodes, Batch{after, a.BatchSize})
-		after = int64(nodes[len(nodes)-1].NodeID)
+	if n := len(plan.PCUs); n > 0 { // another batch comes first each time, so that none is always the one for which no time is left
+		first := int(sweep.ID) % n
+		plan.PCUs = append(plan.PCUs[first:n:n], plan.PCUs[:first]...)
 	}
-	for after := int64(0); ; {
-		pcus, err := a.Store.PCUs(ctx, after, a.BatchSize)
-		if err != nil {
-			return plan, err
-		}
-		if len(pcus) == 0 {
-			break
-		}
-		plan.PCUs = append(plan.PCUs, Batch{after, a.BatchSize})
-		after = int64(pcus[len(pcus)-1].PCUID)
-	}
-	return plan, nil
+	return plan, err
 }
 
-// ProbeNodes looks at a batch of nodes at once and writes what it saw.
+// startSweep takes the place of a sweep whose workflow is gone at once.
+func (a *Activities) startSweep(ctx context.Context) (store.Sweep, error) {
+	run := fmt.Sprintf("test/%d", time.Now().UnixNano())
+	if activity.IsActivity(ctx) {
+		w := activity.GetInfo(ctx).WorkflowExecution
+		run = w.ID + "/" + w.RunID
+	}
+	sweep, err := a.Store.StartSweep(ctx, run)
+	var busy store.UnderWay
+	if !errors.As(err, &busy) {
+		return sweep, err
+	}
+	id, other, _ := cutLast(busy.Run, "/")
+	if alive, askErr := a.running(ctx, id, other); askErr != nil || alive {
+		return sweep, err
+	}
+	if err := a.Store.AbandonSweep(ctx, busy.Run, "its workflow is gone"); err != nil {
+		return sweep, err
+	}
+	return a.Store.StartSweep(ctx, run)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// running asks Temporal itself, not its index, whether a workflow runs. An empty run is the latest one.
+func (a *Activities) running(ctx context.Context, id, run string) (bool, error) {
+	answer, err := a.Temporal.DescribeWorkflowExecution(ctx, id, run)
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// readPLC refreshes the snapshot, and answers PLCAnswers, or what is wrong.
+func (a *Activities) readPLC(ctx context.Context, believe bool) string {
+	taken, err := a.Store.SnapshotTaken(ctx)
+	if err == nil && a.now().Sub(taken) < a.PLCCache {
+		return PLCAnswers
+	}
+	within, cancel := context.WithTimeout(ctx, plcTime)
+	defer cancel()
+	snap, err := a.PLC.Snapshot(within)
+	if err == nil {
+		var saved store.Saved
+		saved, err = a.Store.SaveSnapshot(ctx, snap, believe)
+		snap.Unreadable = append(snap.Unreadable, saved.Odd...)
+	}
+	for _, row := range snap.Unreadable {
+		a.Log.Warn("something in PLC cannot be read", "what", clean.Line(row))
+	}
+	if err == nil {
+		return PLCAnswers
+	}
+	a.Log.Warn("PLC was not read; the last snapshot serves", "error", err)
+	return plcCause(err)
+}
+
+// plcCause is what is wrong with PLC, in words for the admins, who mend another thing for each.
+func plcCause(err error) string {
+	why := clean.Line(err.Error())
+	var shrunk *store.SnapshotDoubt
+	switch {
+	case errors.As(err, &shrunk):
+		return why
+	case errors.Is(err, plc.ErrNotAdmin):
+		return "PLC answers us as somebody who is no admin, and so not all: give plc.username the role admin (" + why + ")"
+	case errors.Is(err, plc.ErrAuth):
+		return "PLC refused our login: check plc.username and plc.password (" + why + ")"
+	case errors.Is(err, plc.ErrPermission):
+		return "PLC denies us what a sweep must read: check the role of plc.username (" + why + ")"
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("PLC did not answer within %s", plcTime)
+	case errors.Is(err, plc.ErrUnavailable):
+		return "PLC does not answer (" + why + ")"
+	case errors.Is(err, plc.ErrNotXMLRPC):
+		return "plc.url does not lead to PLC's API (" + why + ")"
+	}
+	return "what PLC sent was not taken: " + why
+}
+
+// batches cuts the nodes or PCUs into ranges of so many.
+func (a *Activities) batches(ctx context.Context, kind string, sweep int64, size int) ([]Batch, error) {
+	ids, err := a.Store.IDs(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	var out []Batch
+	after := int64(0)
+	for len(ids) > 0 {
+		n := min(size, len(ids))
+		out = append(out, Batch{Sweep: sweep, After: after, Upto: ids[n-1]})
+		after, ids = ids[n-1], ids[n:]
+	}
+	return out, nil
+}
+
+// ProbeNodes looks at a batch of nodes at once and writes what it saw. What could not be looked at is not seen, and blames nobody.
 func (a *Activities) ProbeNodes(ctx context.Context, b Batch) (int, error) {
-	defer beat(ctx)()
-	nodes, err := a.Store.Nodes(ctx, b.After, b.Limit)
+	ctx, stop, err := a.sweepBeat(ctx, b.Sweep)
 	if err != nil {
 		return 0, err
 	}
+	defer stop()
+	at := a.now()
+	nodes, unreadable, err := a.Store.ReadTargets(ctx, b.After, b.Upto)
+	if err != nil {
+		return 0, err
+	}
+	a.warnUnreadable(unreadable)
 	targets, byHost := make([]probe.Target, len(nodes)), map[string]store.Node{}
 	for i, n := range nodes {
 		targets[i], byHost[n.Hostname] = probeTarget(n), n
 	}
+	within, cancel := context.WithTimeout(ctx, nodesTime)
+	defer cancel()
 	var looks []store.NodeLook
-	var failed error
-	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
-		look, err := a.storedLook(byHost[r.Host], r)
-		if err != nil {
-			failed = err
+	var missed []int
+	a.Prober.Nodes(within, targets, func(r probe.NodeResult) {
+		n := byHost[r.Host]
+		look, err := a.storedLook(n, r)
+		if r.Fault != "" || err != nil {
+			a.Log.Warn("a node could not be looked at", "node", r.Host, "why", r.Fault, "error", err)
+			missed = append(missed, n.NodeID)
 			return
 		}
 		looks = append(looks, look)
 	})
-	if failed != nil || ctx.Err() != nil {
-		return 0, fmt.Errorf("probe: %w", firstError(failed, ctx.Err()))
-	}
-	return len(looks), a.Store.SaveNodeLooks(ctx, looks)
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// pcusAtOnce bounds the conversations with PCUs in one batch.
-const pcusAtOnce = 32
-
-// ProbePCUs tries the dry run of a batch of PCUs and writes how it went. An entry that lacks what a login needs fails
-// without a try; where we could not try, nothing is written, so that no PCU is blamed.
-func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
-	defer beat(ctx)()
-	pcus, err := a.Store.PCUs(ctx, b.After, b.Limit)
-	if err != nil {
-		return 0, err
-	}
-	var looks []store.PCULook
-	var mu sync.Mutex
-	slots := make(chan struct{}, pcusAtOnce)
-	var wg sync.WaitGroup
-	for _, p := range pcus {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			ok, reason, err := a.testPCU(ctx, p)
-			if err != nil {
-				a.Log.Warn("a PCU could not be tried", "pcu", p.Name, "error", err)
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			looks = append(looks, store.PCULook{PCUID: p.PCUID, At: a.now(), OK: ok, Reason: reason})
-		})
-	}
-	wg.Wait()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
-	return len(looks), a.Store.SavePCULooks(ctx, looks)
+	refused, err := a.refusedRows(a.Store.SaveNodeLooks(ctx, looks))
+	if err != nil {
+		return 0, err
+	}
+	for _, host := range refused {
+		missed = append(missed, byHost[host].NodeID)
+	}
+	return len(nodes) - len(missed), a.Store.SaveSeen(ctx, store.Seen{Kind: "node", After: b.After, Upto: b.Upto, At: at, Missed: missed})
+}
+
+func (a *Activities) warnUnreadable(rows store.Unreadable) {
+	for _, row := range rows {
+		a.Log.Warn("a row cannot be read, and is passed over", "row", clean.Line(row))
+	}
+}
+
+// refusedRows tells of the rows that Postgres refused, and hands any other error back.
+func (a *Activities) refusedRows(err error) (targets []string, _ error) {
+	var refused store.RefusedRows
+	if !errors.As(err, &refused) {
+		return nil, err
+	}
+	for _, r := range refused {
+		a.Log.Warn("a row was refused, and is passed over", "what", r.What, "target", r.Target, "why", clean.Line(r.Why))
+		targets = append(targets, r.Target)
+	}
+	return targets, nil
+}
+
+// pcusAtOnce is how many PCUs are talked to at once, which is one batch.
+const pcusAtOnce = 32
+
+// ProbePCUs tries the dry run of a batch of PCUs and writes how it went. An entry that lacks what a login needs fails
+// without a try; where we could not try, as where somebody else holds the PCU, nothing is written, so that no PCU is blamed.
+func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
+	ctx, stop, err := a.sweepBeat(ctx, b.Sweep)
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	at := a.now()
+	pcus, unreadable, err := a.Store.ReadPCUs(ctx, b.After, b.Upto)
+	if err != nil {
+		return 0, err
+	}
+	a.warnUnreadable(unreadable)
+	within, cancel := context.WithTimeout(ctx, pcuTime)
+	if !b.Until.IsZero() {
+		within, cancel = context.WithDeadline(ctx, b.Until)
+	}
+	defer cancel()
+	looks, missed := a.tryPCUs(within, pcus)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	refused, err := a.refusedRows(a.Store.SavePCULooks(ctx, looks))
+	if err != nil {
+		return 0, err
+	}
+	for _, target := range refused {
+		id, _ := strconv.Atoi(target)
+		missed = append(missed, id)
+	}
+	return len(pcus) - len(missed), a.Store.SaveSeen(ctx, store.Seen{Kind: "pcu", After: b.After, Upto: b.Upto, At: at, Missed: missed})
+}
+
+func (a *Activities) tryPCUs(ctx context.Context, pcus []store.PCU) (looks []store.PCULook, missed []int) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, p := range pcus {
+		wg.Go(func() {
+			within, cancel := context.WithTimeout(ctx, pcuTime)
+			defer cancel()
+			ok, reason, err := a.testPCU(within, p)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				a.Log.Warn("a PCU could not be tried", "pcu", p.Name, "error", err)
+				missed = append(missed, p.PCUID)
+				return
+			}
+			looks = append(looks, store.PCULook{PCUID: p.PCUID, At: a.now(), OK: ok, Reason: clean.Text(reason)})
+		})
+	}
+	wg.Wait()
+	return looks, missed
+}
+
+// EndSweep writes down that a sweep did not get to its judgement, and so is not believed.
+func (a *Activities) EndSweep(ctx context.Context, in SweepEnd) error {
+	return a.Store.EndSweep(ctx, store.Sweep{ID: in.Sweep, Reason: clean.Line(in.Reason)})
+}
+
+// lease is how long ago the fleet was last looked at and what was seen believed.
+func (a *Activities) lease(ctx context.Context) (policy.Lease, error) {
+	at, why, err := a.Store.LastBelieved(ctx)
+	return policy.Lease{Believed: at, Every: a.SweepEvery, Doubt: why}, err
 }

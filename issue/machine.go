@@ -242,7 +242,7 @@ func (s State) NextAt() (what string, at time.Time) {
 	case !s.RecoveredAt.IsZero():
 		return Recovering, s.RecoveredAt.Add(s.Times.HealthyDelay)
 	case s.Pause != nil:
-		return "paused: " + s.Pause.Reason, s.Pause.Until
+		return "paused: " + s.Pause.String(), s.Pause.Until
 	case s.Blocked != nil:
 		return s.next().String() + " (waits: " + s.Blocked.Reason + ")", s.Due
 	}

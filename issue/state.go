@@ -77,6 +77,18 @@ type Pause struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
+// String is the pause's reason as operators read it.
+func (p Pause) String() string {
+	s := p.Reason
+	if s == "" {
+		s = "no reason given"
+	}
+	if p.By != "" {
+		s += " (" + p.By + ")"
+	}
+	return s
+}
+
 // End is why an issue ends.
 type End struct {
 	Why    EndKind `json:"why"`

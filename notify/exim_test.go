@@ -151,7 +151,7 @@ func startExim(t *testing.T) exim {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", x.addr); err == nil {
 			_ = c.Close()
 			return x
@@ -186,7 +186,7 @@ func (x exim) log() string {
 // delivered reads what has arrived, as often as it takes for n messages, the oldest first.
 func (x exim) delivered(t *testing.T, n int) []*mail.Message {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		files, _ := filepath.Glob(filepath.Join(x.dir, "spool", "mail", "new", "*"))
 		if len(files) < n && time.Now().Before(deadline) {
 			continue
@@ -214,7 +214,7 @@ func (x exim) delivered(t *testing.T, n int) []*mail.Message {
 
 func (x exim) sender(t *testing.T, change func(*Options)) *Sender {
 	t.Helper()
-	o := Options{Addr: x.addr, From: "PlanetLab Monitor <monitor@monitor.test>", TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: x.pool}, Username: "monitor", Password: "s3cret", Mode: ModeLive, Timeout: 20 * time.Second}
+	o := Options{Addr: x.addr, From: "PlanetLab Monitor <monitor@monitor.test>", TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: x.pool}, Username: "monitor", Password: "s3cret", Mode: ModeLive, Timeout: 2 * time.Minute}
 	if change != nil {
 		change(&o)
 	}

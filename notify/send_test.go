@@ -170,7 +170,7 @@ func TestASilentServerEndsWithTheContext(t *testing.T) {
 	if _, err := s.Send(ctx, message("a@x.test")); FailureOf(err) != Temporary {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

@@ -33,7 +33,7 @@ func TestOnlyACommandThatMayHaveGoneOutIsAmbiguous(t *testing.T) {
 			_ = theirs.Close()
 			s := newSession(t.Context(), Target{Host: "pdu", Outlet: 3}, ours, ours, c.w, "\r\n")
 			defer s.Close()
-			k := &talk{text{c: conversation{Prompt: "> "}}, s, Unknown, false}
+			k := &talk{text: text{c: conversation{Prompt: "> "}}, session: s, state: Unknown}
 			if err := k.run(t.Context(), "off", []step{c.step}); KindOf(err) != c.kind {
 				t.Errorf("it gives %v", err)
 			}

@@ -180,6 +180,6 @@ func (amt) set(ctx context.Context, t Target, op operation) (Result, error) {
 	s := openAMT(t)
 	defer s.w.close()
 	return switches{
-		read: s.state, on: s.request("on", amtOn), off: s.request("off", amtOff), cycle: s.request("cycle", amtCycle, amtReset), lag: amtLag,
+		read: s.state, on: s.request("on", amtOn), off: s.request("off", amtOff), cycle: s.request("cycle", amtCycle, amtReset), reset: s.request("reset", amtReset), lag: amtLag,
 	}.set(ctx, t, op)
 }

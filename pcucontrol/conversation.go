@@ -2,9 +2,9 @@ package pcucontrol
 
 import (
 	"bytes"
-	"cmp"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -36,11 +37,15 @@ type conversation struct {
 	On         []step            `json:"on"`
 	Off        []step            `json:"off"`
 	Cycle      []step            `json:"cycle"`
+	Reset      []step            `json:"reset"`    // resets a machine whose power stays on
+	Shutdown   []step            `json:"shutdown"` // asks its operating system to end
+	List       []step            `json:"list"`     // reads all outlets
+	Pause      pause             `json:"pause"`    // between off and on of a cycle without a command of its own
 	Leave      []step            `json:"leave"`
 	States     states            `json:"states"`
 
 	// A device with web pages has these instead of a prompt and steps.
-	Auth  login             `json:"auth"`  // none, basic, or challenge: as the device asks
+	Auth  login             `json:"auth"`  // none, basic, challenge or locked
 	Pages map[string][]page `json:"pages"` // by what they do: test, status, on, off, cycle
 }
 
@@ -50,6 +55,7 @@ type step struct {
 	Press   string    `json:"press"`  // keys without an end of line
 	Hear    string    `json:"hear"`   // by default the prompt
 	Read    string    `json:"read"`   // finds the state in what was heard; nothing found: no such outlet
+	Each    string    `json:"each"`   // finds each outlet in what was heard, by groups outlet, name and state
 	Expect  string    `json:"expect"` // must be in what was heard; otherwise the device refused
 	Answers []answer  `json:"answers"`
 	Errors  []meaning `json:"errors"`
@@ -77,6 +83,23 @@ type meaning struct {
 type states struct {
 	On  []string `json:"on"`
 	Off []string `json:"off"`
+}
+
+// pause is a time, written as "5s".
+type pause time.Duration
+
+// UnmarshalJSON reads a time of up to a minute.
+func (p *pause) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("a pause is a time such as 5s, not %s", b)
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > time.Minute {
+		return fmt.Errorf("a pause is a time of up to a minute such as 5s, not %q", text)
+	}
+	*p = pause(d)
+	return nil
 }
 
 // says is a list of lines; one line may be written without the list.
@@ -109,13 +132,14 @@ func readConversations(name string, text []byte) (map[string]conversation, error
 	}
 	delete(file, "models")
 	found := map[string]conversation{}
-	for model, own := range models {
+	for _, model := range slices.Sorted(maps.Keys(models)) {
+		own := models[model]
 		c, err := merged(file, own)
 		if err == nil {
 			err = c.check()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", name, model, err)
+			return nil, linesOf(text).told(name, model, err)
 		}
 		found[model] = c
 	}
@@ -129,6 +153,13 @@ func merged(family map[string]any, own any) (conversation, error) {
 		return conversation{}, fmt.Errorf("is %v, not a map of keys", own)
 	}
 	maps.Copy(all, keys)
+	if vars, ok := family["vars"].(map[string]any); ok { // those of a model add to its family's
+		both := maps.Clone(vars)
+		if more, ok := keys["vars"].(map[string]any); ok {
+			maps.Copy(both, more)
+		}
+		all["vars"] = both
+	}
 	// By way of JSON, which keeps control characters as they are and refuses unknown keys.
 	b, err := json.Marshal(all)
 	if err != nil {
@@ -156,46 +187,25 @@ func (c conversation) check() error {
 	if len(c.Cycle) == 0 && (len(c.On) == 0 || len(c.Off) == 0) {
 		return fmt.Errorf("cycle is needed, or on and off")
 	}
-	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "leave": c.Leave} {
+	for name, steps := range map[string][]step{"login": c.Login, "welcome": c.Welcome, "test": c.Test, "status": c.Status, "recheck": c.Recheck, "on": c.On, "off": c.Off, "cycle": c.Cycle, "reset": c.Reset, "shutdown": c.Shutdown, "list": c.List, "leave": c.Leave} {
 		for i, s := range steps {
 			if err := c.checkStep(s); err != nil {
-				return fmt.Errorf("%s, step %d: %w", name, i+1, err)
+				return below(err, name, i)
 			}
 		}
-		if power := name == "on" || name == "off" || name == "cycle"; len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
-			return fmt.Errorf("%s: on, off and cycle need a step with commit, and no others may have one", name)
+		if power := isPower(name); len(steps) > 0 && power != slices.ContainsFunc(steps, func(s step) bool { return s.Commit }) {
+			return mistake(errors.New("on, off, cycle, reset and shutdown need a step with commit, and no others may have one"), name)
 		}
 	}
-	return c.checkStep(step{Errors: c.Errors})
+	if err := c.checkPattern(c.Prompt); err != nil {
+		return mistake(err, "prompt")
+	}
+	return c.checkMeanings(c.Errors)
 }
 
-func (c conversation) checkStep(s step) error {
-	patterns := []string{s.Hear, s.Read, s.Expect}
-	for _, a := range s.Answers {
-		patterns = append(patterns, a.Hear)
-	}
-	kinds := []Kind{}
-	for _, a := range s.Answers {
-		kinds = append(kinds, cmp.Or(a.Again, Unexpected))
-	}
-	for _, e := range s.Errors {
-		patterns = append(patterns, e.Hear)
-		kinds = append(kinds, e.Kind)
-	}
-	for _, k := range kinds {
-		if !slices.Contains([]Kind{Auth, NoOutlet, Busy, Refused, Timeout, Unexpected}, k) {
-			return fmt.Errorf("%q is no kind of error that a device can mean", k)
-		}
-	}
-	for _, p := range patterns {
-		if _, err := c.pattern(p, Target{Outlet: 1}); err != nil {
-			return err
-		}
-	}
-	if s.Read != "" && strings.Count(s.Read, "(")-strings.Count(s.Read, `\(`)-strings.Count(s.Read, "(?") != 1 {
-		return fmt.Errorf("read: %q needs one group, around the state", s.Read)
-	}
-	return nil
+// isPower says whether steps or pages of this name switch.
+func isPower(name string) bool {
+	return slices.Contains([]string{"on", "off", "cycle", "reset", "shutdown"}, name)
 }
 
 // transports are the ways of a conversation.
@@ -205,15 +215,15 @@ func (c conversation) transports() ([]Transport, error) {
 		name, number, _ := strings.Cut(text, " ")
 		port, err := strconv.Atoi(number)
 		if err != nil || port < 1 || port > 65535 || !slices.Contains([]string{"telnet", "ssh", "tcp", "http", "https"}, name) {
-			return nil, fmt.Errorf("transports: %q is not telnet, ssh, tcp, http or https and a port", text)
+			return nil, mistake(fmt.Errorf("%q is not telnet, ssh, tcp, http or https and a port", text), "transports")
 		}
 		if strings.HasPrefix(name, "http") != c.isWeb() {
-			return nil, fmt.Errorf("transports: http and https need pages, and pages need them")
+			return nil, mistake(errors.New("http and https need pages, and pages need them"), "transports")
 		}
 		list = append(list, Transport{Name: name, Port: port})
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("transports: at least one is needed")
+		return nil, mistake(errors.New("at least one is needed"), "transports")
 	}
 	return list, nil
 }
@@ -252,12 +262,12 @@ func (c conversation) capabilities() []string {
 	for _, w := range []struct {
 		word  string
 		steps []step
-	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}} {
-		if len(w.steps)+len(c.Pages[w.word]) > 0 {
+	}{{"status", c.Status}, {"on", c.On}, {"off", c.Off}, {"cycle", nil}, {"reset", c.Reset}, {"shutdown", c.Shutdown}, {"list", c.List}} {
+		if len(w.steps)+len(c.Pages[w.word]) > 0 || w.word == "cycle" {
 			list = append(list, w.word)
 		}
 	}
-	return append(list, "cycle")
+	return list
 }
 
 // readDir reads all model files of a folder.

@@ -21,6 +21,9 @@ type credentials struct {
 	count  int // answers to this challenge so far
 }
 
+// none says that nobody was told who calls.
+func (c *credentials) none() bool { return !c.basic && c.digest == nil }
+
 // answerTo takes the first challenge that can be answered: Digest, or else Basic.
 func answerTo(h http.Header) (c credentials, ok bool) {
 	for _, challenge := range h.Values("WWW-Authenticate") {

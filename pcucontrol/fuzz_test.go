@@ -238,7 +238,7 @@ func FuzzRMCPPacket(f *testing.F) {
 			t.Errorf("%d bytes out of %d", len(m), len(data))
 		}
 		s.conn = &answers{left: [][]byte{data, append(signed, s.mac(s.k1, signed[4:])[:s.suite.check]...)}, last: make([]byte, 17)}
-		_, err := ipmi{}.state(t.Context(), s)
+		_, err := s.commandOnce(t.Context(), "chassis status", s.waits, chassis, chassisStatus)
 		wantTyped(t, err)
 	})
 }

@@ -46,15 +46,6 @@ func (s *iloSession) exchange(ctx context.Context, doing, script, wanted string)
 	return a, bareErr
 }
 
-// halfOf leaves the other half of the time for another try.
-func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)/2)
-}
-
 // byHTTP posts the script. What is no answer to a script is unexpected.
 func (s *iloSession) byHTTP(ctx context.Context, doing, script string) (ribclAnswer, error) {
 	w := newWeb(s.t, loginNone, false)

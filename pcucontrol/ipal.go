@@ -37,7 +37,7 @@ func (ipal) call(ctx context.Context, t Target, doing, data string, command byte
 				return "", s.fail(Unexpected, doing, "too long an answer: "+tail(mask(string(heard), t.Password)))
 			}
 			switch {
-			case len(ipalAnswer.Find(heard)) >= max(1, t.Outlet):
+			case t.Outlet > 0 && len(ipalAnswer.Find(heard)) >= t.Outlet:
 				return digits(s, doing, heard)
 			case ok:
 				silence = time.After(300 * time.Millisecond)
@@ -91,12 +91,25 @@ func (d ipal) status(ctx context.Context, t Target) (Result, error) {
 	return Result{Before: state, After: state, Verified: err == nil}, err
 }
 
+// list is what a status tells.
+func (d ipal) list(ctx context.Context, t Target) ([]OutletState, error) {
+	states, err := d.call(ctx, t, "list", "", 'O')
+	var found []OutletState
+	for i, s := range states {
+		found = append(found, OutletState{Outlet: i + 1, State: map[rune]State{'1': On, '0': Off}[s]})
+		if found[i].State == "" {
+			found[i].State = Unknown
+		}
+	}
+	return found, err
+}
+
 // set uses E on, D off, P pulse (off and on again). A pulse is not for an outlet that is off.
 func (d ipal) set(ctx context.Context, t Target, op operation) (Result, error) {
 	do := func(command byte) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := d.call(ctx, t, string(op), strconv.Itoa(t.Outlet), command)
-			if KindOf(err) == Auth { // the password was right a moment ago: this answer says nothing
+			if k := KindOf(err); k == Auth || k == Busy { // the password was right, and the session free, a moment ago: this answer says nothing
 				err = &Error{Unexpected, t.Host, string(op), err.Error()}
 			}
 			return unsure(t, string(op), err)

@@ -12,11 +12,21 @@ type ipmi struct{ suites *suiteMemory }
 
 // Commands of the chassis (network function 0) and what chassis control takes. Source: IPMI 2.0, 28.2 and 28.3.
 const (
+	chassis        = 0x00
 	chassisStatus  = 0x01
 	chassisControl = 0x02
-	powerDown      = 0x00
-	powerUp        = 0x01
+	setBootOptions = 0x08
+	getBootOptions = 0x09
+
+	powerDown    = 0x00
+	powerUp      = 0x01
+	powerCycle   = 0x02
+	hardReset    = 0x03
+	softShutdown = 0x05
 )
+
+// ipmiLag is how long the state may lag behind a cycle that a BMC has begun.
+const ipmiLag = 5 * time.Second
 
 func (d ipmi) test(ctx context.Context, t Target) (Result, error) {
 	return d.look(ctx, t, privilegeOperator, "logged in with the right to switch")
@@ -33,7 +43,7 @@ func (d ipmi) look(ctx context.Context, t Target, privilege byte, note string) (
 		return r, err
 	}
 	defer s.close()
-	if r.After, err = d.state(ctx, s); err != nil {
+	if r.After, err = s.state(ctx); err != nil {
 		return r, err
 	}
 	r.Before, r.Verified, r.Note = r.After, true, note
@@ -41,8 +51,8 @@ func (d ipmi) look(ctx context.Context, t Target, privilege byte, note string) (
 }
 
 // state is bit 0 of the first byte of the chassis status.
-func (ipmi) state(ctx context.Context, s *rmcp) (State, error) {
-	data, err := s.command(ctx, "chassis status", 0, chassisStatus)
+func (s *rmcp) state(ctx context.Context) (State, error) {
+	data, err := s.command(ctx, "chassis status", chassis, chassisStatus)
 	switch {
 	case err != nil:
 		return Unknown, err
@@ -54,96 +64,71 @@ func (ipmi) state(ctx context.Context, s *rmcp) (State, error) {
 	return Off, nil
 }
 
-// set never sends the BMC's own power cycle: on a host that is off some refuse it, some ignore it, and a lost answer could
-// cycle twice. Off and on may each be said again.
+// set prefers the BMC's own cycle, which leaves no host off when we die or the network does. On a host that is off, some BMCs refuse it
+// and some ignore it.
 func (d ipmi) set(ctx context.Context, t Target, op operation) (Result, error) {
-	r := Result{Before: Unknown, After: Unknown}
 	s, err := openRMCP(ctx, t, privilegeOperator, d.suites)
 	if err != nil {
-		return r, err
+		return Result{Before: Unknown, After: Unknown}, err
 	}
 	defer s.close()
-	if r.Before, err = d.state(ctx, s); err != nil {
-		return r, err
-	}
-	r.After = r.Before
-	switch {
-	case op == opOff:
-		err = d.switchTo(ctx, s, &r, Off)
-	case op == opOn || r.Before == Off:
-		if op == opCycle {
-			r.Note = "found off, turned on"
+	return switches{
+		read: s.state, on: s.switchTo("power on", powerUp), off: s.switchTo("power off", powerDown),
+		cycle: s.switchOnce("power cycle", powerCycle), reset: s.switchOnce("hard reset", hardReset), shutdown: s.switchOnce("soft shutdown", softShutdown),
+		lag: ipmiLag,
+	}.set(ctx, t, op)
+}
+
+// switchTo gives a command that may be said again until it is answered. One said again is refused by some, for the first was carried out:
+// that refusal means nothing.
+func (s *rmcp) switchTo(word string, code byte) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := s.command(ctx, word, chassis, chassisControl, code)
+		if err != nil && s.repeated {
+			return ambiguous(s.t, word, err)
 		}
-		err = d.switchTo(ctx, s, &r, On)
-	default:
-		err = d.cycle(ctx, s, &r)
+		if KindOf(err) == Unsupported {
+			return s.fail(Refused, word, err.Error())
+		}
+		return unsure(s.t, word, err)
 	}
-	r.Verified = err == nil
-	return r, err
 }
 
-// cycle spends at most half of its time on waiting for off: the host must not stay off because a BMC is slow to say so.
-func (d ipmi) cycle(ctx context.Context, s *rmcp, r *Result) error {
-	half := ctx
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		half, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
+// switchOnce gives a command that must not be carried out twice.
+func (s *rmcp) switchOnce(word string, code byte) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := s.commandOnce(ctx, word, onceWaits(), chassis, chassisControl, code)
+		return unsure(s.t, word, err)
 	}
-	offErr := d.switchTo(half, s, r, Off)
-	if k := KindOf(offErr); offErr != nil && k != Ambiguous {
-		return offErr
-	}
-	if err := d.switchTo(ctx, s, r, On); err != nil {
-		return s.fail(Ambiguous, "power on", "the host was turned off; "+err.Error())
-	}
-	return offErr
 }
 
-func (d ipmi) switchTo(ctx context.Context, s *rmcp, r *Result, want State) error {
-	word, code := "power off", byte(powerDown)
-	if want == On {
-		word, code = "power on", powerUp
-	}
-	if ctx.Err() != nil {
-		return s.fail(Timeout, word, "the time was over before the command")
-	}
-	_, err := s.command(ctx, word, 0, chassisControl, code)
-	switch KindOf(err) {
-	case "":
-	case Timeout, Unreachable, Unexpected:
-		return ambiguous(s.t, word, err)
-	default:
+// Boot options, parameter 5 (boot flags): valid, for the next boot only, and the device. Source: IPMI 2.0, 28.12 and 28.13.
+const (
+	bootFlags      = 5
+	bootFlagsValid = 0x80
+)
+
+// ipmiBootDevices are the device selectors of the boot flags.
+func ipmiBootDevices() map[BootDevice]byte {
+	return map[BootDevice]byte{BootNetwork: 0x04, BootDisk: 0x08}
+}
+
+func (d ipmi) bootOnce(ctx context.Context, t Target, device BootDevice) error {
+	s, err := openRMCP(ctx, t, privilegeOperator, d.suites)
+	if err != nil {
 		return err
 	}
-	state, err := poll(ctx, func() (State, error) { return d.state(ctx, s) }, want)
-	if state != Unknown {
-		r.After = state
+	defer s.close()
+	selector := ipmiBootDevices()[device]
+	if _, err := s.command(ctx, "set the boot device", chassis, setBootOptions, bootFlags, bootFlagsValid, selector, 0, 0, 0); err != nil {
+		return err
 	}
-	if state == want {
-		return nil
+	data, err := s.command(ctx, "read the boot device", chassis, getBootOptions, bootFlags, 0, 0)
+	switch {
+	case err != nil:
+		return err
+	case len(data) < 4 || data[2]&bootFlagsValid == 0 || data[3]&0x3c != selector:
+		return s.fail(Refused, "read the boot device", fmt.Sprintf("it did not take %s: % x", device, data))
 	}
-	detail := "the host stays " + string(r.After)
-	if err != nil {
-		detail = err.Error()
-	}
-	return s.fail(Ambiguous, word, detail)
-}
-
-// poll reads the state until it is the wanted one or the time is over. The state of many devices lags by seconds.
-func poll(ctx context.Context, read func() (State, error), want State) (State, error) {
-	last := Unknown
-	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
-		state, err := read()
-		if err == nil && state != Unknown {
-			last = state
-		}
-		if err == nil && state == want {
-			return state, nil
-		}
-		if err != nil && KindOf(err) != Timeout || ctx.Err() != nil {
-			return last, err
-		}
-		settle(ctx, pause)
-	}
+	return nil
 }

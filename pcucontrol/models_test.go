@@ -62,11 +62,18 @@ const password = "s3cret-Pw"
 func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
 	t.Helper()
 	r := &rack{}
-	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
+	d, target := serve(t, pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
+	return d, r, target
+}
+
+// serve starts a device of the testbed on loopback; the target is its outlet 3.
+func serve(t testing.TB, o pcudev.Options) (pcudev.Device, pcucontrol.Target) {
+	t.Helper()
+	d, err := pcudev.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", User: "admin", Password: password, Outlet: 3, Legacy: transport == "https"} // their certificates are their own
+	target := pcucontrol.Target{Model: o.Model, Transport: o.Transport, Host: "127.0.0.1", User: o.User, Password: o.Password, Outlet: 3, Legacy: o.Transport == "https"} // their certificates are their own
 	if d.Network() == "udp" {
 		c, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
@@ -75,7 +82,7 @@ func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucont
 		t.Cleanup(func() { _ = c.Close() })
 		go func() { _ = d.ServePacket(c) }()
 		target.Port = c.LocalAddr().(*net.UDPAddr).Port
-		return d, r, target
+		return d, target
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,7 +91,7 @@ func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucont
 	t.Cleanup(func() { _ = l.Close() })
 	go func() { _ = d.Serve(l) }()
 	target.Port = l.Addr().(*net.TCPAddr).Port
-	return d, r, target
+	return d, target
 }
 
 func within(t testing.TB, d time.Duration) context.Context {

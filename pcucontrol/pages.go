@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // page is one request to a device with web pages, as data. In its texts {outlet} is the outlet, {index} the same counted from 0, {user} and
@@ -27,6 +29,7 @@ type page struct {
 	Expect  string            `json:"expect"` // must be in the answer; otherwise the device refused
 	Lists   string            `json:"lists"`  // is in pages that tell states: one without it, or that there is not, leaves the state unknown
 	Read    string            `json:"read"`   // finds the state; nothing found: no such outlet
+	Each    string            `json:"each"`   // finds each outlet, as in a step
 	Errors  []meaning         `json:"errors"`
 	Commit  bool              `json:"commit"` // from here on the power may be switched
 }
@@ -41,34 +44,59 @@ func (p page) request() (method, path string) {
 	return method, path
 }
 
+// loggingIn is what the pages of a dry run are for.
+const loggingIn = "log in"
+
 // pages drives a device by its web pages.
 type pages struct{ c conversation }
 
 // checkPages finds what would only fail in the middle of a call.
 func (c conversation) checkPages() error {
-	if !slices.Contains([]login{"", loginNone, loginBasic, loginChallenge}, c.Auth) {
-		return fmt.Errorf("auth: %q is not none, basic or challenge", c.Auth)
+	if !slices.Contains([]login{"", loginNone, loginBasic, loginChallenge, loginLocked}, c.Auth) {
+		return mistake(fmt.Errorf("%q is not none, basic, challenge or locked", c.Auth), "auth")
 	}
 	if len(c.Pages["test"]) == 0 || len(c.Pages["cycle"]) == 0 && (len(c.Pages["on"]) == 0 || len(c.Pages["off"]) == 0) {
-		return fmt.Errorf("pages: test is needed, and cycle or on and off")
+		return mistake(errors.New("test is needed, and cycle or on and off"), "pages")
 	}
 	for name, list := range c.Pages {
-		power := slices.Contains([]string{"on", "off", "cycle"}, name)
-		if !power && name != "test" && name != "status" {
-			return fmt.Errorf("pages: %q is not test, status, on, off or cycle", name)
+		power := isPower(name)
+		if !power && !slices.Contains([]string{"test", "status", "list"}, name) {
+			return mistake(fmt.Errorf("%q is not test, status, list, on, off, cycle, reset or shutdown", name), "pages", name)
 		}
 		if power != slices.ContainsFunc(list, func(p page) bool { return p.Commit }) {
-			return fmt.Errorf("pages: %s: on, off and cycle need a page with commit, and no others may have one", name)
+			return mistake(errors.New("on, off, cycle, reset and shutdown need a page with commit, and no others may have one"), "pages", name)
 		}
-		for _, p := range list {
+		for i, p := range list {
 			if _, path := p.request(); !strings.HasPrefix(path, "/") || path != p.Get+p.Post+p.Put+p.Patch {
-				return fmt.Errorf("pages: %s: each needs one of get, post, put and patch, with a path", name)
+				return mistake(errors.New("each needs one of get, post, put and patch, with a path"), "pages", name, i)
 			}
 			if len(p.Form) > 0 && p.Body != "" {
-				return fmt.Errorf("pages: %s: a form is a body; there cannot be both", name)
+				return mistake(errors.New("a form is a body; there cannot be both"), "pages", name, i)
 			}
-			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Expect: p.Expect, Errors: p.Errors}); err != nil {
-				return fmt.Errorf("pages: %s: %w", name, err)
+			if err := c.checkPageTexts(p); err != nil {
+				return below(err, "pages", name, i)
+			}
+			if err := c.checkStep(step{Hear: p.Lists, Read: p.Read, Each: p.Each, Expect: p.Expect, Errors: p.Errors}); err != nil {
+				return below(err, "pages", name, i)
+			}
+		}
+	}
+	return nil
+}
+
+// checkPageTexts finds placeholders that nothing fills.
+func (c conversation) checkPageTexts(p page) error {
+	texts := map[string][]string{"get": {p.Get}, "post": {p.Post}, "put": {p.Put}, "patch": {p.Patch}, "body": {p.Body}}
+	for name, value := range p.Form {
+		texts["form"] = append(texts["form"], name, value)
+	}
+	for _, value := range p.Headers {
+		texts["headers"] = append(texts["headers"], value)
+	}
+	for key, list := range texts {
+		for _, text := range list {
+			if err := c.checkText(text); err != nil {
+				return mistake(err, key)
 			}
 		}
 	}
@@ -81,7 +109,7 @@ func (d pages) run(ctx context.Context, w *web, doing string, list []page) (Stat
 	for _, p := range list {
 		s, meant, err := d.ask(ctx, w, doing, p)
 		switch {
-		case err != nil && committed && !meant:
+		case err != nil && committed:
 			return state, ambiguous(w.t, doing, err)
 		case err != nil && p.Commit && !meant:
 			return state, unsure(w.t, doing, err)
@@ -167,13 +195,19 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 		err = cmp.Or(err, w.fail(Unexpected, doing, fmt.Sprintf("status %d, not %d", a.status, p.Status)))
 		return Unknown, KindOf(err) != Unexpected, err
 	case p.Expect != "" && !d.pattern(p.Expect, w.t).MatchString(a.body):
+		if doing == loggingIn {
+			return Unknown, true, w.fail(Unexpected, doing, "this is not a page of such a device; heard: "+tail(mask(a.body, w.t.Password)))
+		}
+		if p.Commit { // it says neither that it did nor that it did not
+			return Unknown, false, w.fail(Unexpected, doing, "heard: "+tail(mask(a.body, w.t.Password)))
+		}
 		return Unknown, true, w.fail(Refused, doing, "heard: "+tail(mask(a.body, w.t.Password)))
 	case p.Read == "" || p.Lists != "" && !d.pattern(p.Lists, w.t).MatchString(a.body):
 		return Unknown, false, nil
 	}
 	m := d.pattern(p.Read, w.t).FindStringSubmatch(a.body)
 	if m == nil {
-		return Unknown, true, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
+		return Unknown, !p.Commit, w.fail(NoOutlet, doing, fmt.Sprintf("it says nothing of outlet %d", w.t.Outlet))
 	}
 	return d.c.States.of(m[1]), false, nil
 }
@@ -181,8 +215,31 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 func (d pages) test(ctx context.Context, t Target) (Result, error) {
 	w := newWeb(t, d.c.Auth, false)
 	defer w.close()
-	_, err := d.run(ctx, w, "log in", d.c.Pages["test"])
+	_, err := d.run(ctx, w, loggingIn, d.c.Pages["test"])
 	return loggedIn(err)
+}
+
+func (d pages) list(ctx context.Context, t Target) ([]OutletState, error) {
+	w := newWeb(t, d.c.Auth, false)
+	defer w.close()
+	var found []OutletState
+	for _, p := range d.c.Pages["list"] {
+		method, path := p.request()
+		a, err := w.call(ctx, "list", method, d.c.fill(path, t, url.QueryEscape), "", "")
+		if err == nil {
+			_, _, err = d.understand(w, "list", p, a)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p.Each != "" {
+			found = append(found, d.c.outlets(d.pattern(p.Each, t), a.body)...)
+		}
+	}
+	if found == nil {
+		return nil, unsupported(t, "list")
+	}
+	return found, nil
 }
 
 func (d pages) status(ctx context.Context, t Target) (Result, error) {
@@ -202,9 +259,12 @@ func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) 
 	defer w.close()
 	look, doing := d.c.Pages["status"], "status"
 	if len(look) == 0 {
-		look, doing = d.c.Pages["test"], "log in"
+		look, doing = d.c.Pages["test"], loggingIn
 	}
 	before, err := d.run(ctx, w, doing, look)
+	if err == nil && before == Unknown && doing != loggingIn { // it may be something else's page
+		_, err = d.run(ctx, w, loggingIn, d.c.Pages["test"])
+	}
 	if err != nil {
 		return Result{Before: Unknown, After: Unknown}, err
 	}
@@ -223,5 +283,6 @@ func (d pages) set(ctx context.Context, t Target, op operation) (Result, error) 
 		}
 	}
 	can.on, can.off, can.cycle = do(opOn), do(opOff), do(opCycle)
+	can.reset, can.shutdown, can.pause = do(opReset), do(opShutdown), time.Duration(d.c.Pause)
 	return can.knowing(before).set(ctx, t, op)
 }

@@ -123,8 +123,8 @@ func TestAModelFileThatCouldNotWorkIsRefused(t *testing.T) {
 		"no cycle":                              {"test: [{get: /a}]", "cycle or on and off"},
 		"a cycle that never commits":            {"test: [{get: /a}]\n      cycle: [{get: /c}]", "need a page with commit"},
 		"a dry run that commits":                {"test: [{get: /a, commit: true}]\n      cycle: [{get: /c, commit: true}]", "no others may have one"},
-		"something else than the five":          {"test: [{get: /a}]\n      reboot: [{get: /c}]\n      cycle: [{get: /c, commit: true}]", "is not test, status, on, off or cycle"},
-		"a key that there is not":               {"test: [{fetch: /a}]\n      cycle: [{get: /c, commit: true}]", "unknown field"},
+		"something else than the five":          {"test: [{get: /a}]\n      reboot: [{get: /c}]\n      cycle: [{get: /c, commit: true}]", "is not test, status, list, on, off, cycle"},
+		"a key that there is not":               {"test: [{fetch: /a}]\n      cycle: [{get: /c, commit: true}]", "there is no key \"fetch\""},
 		"an error of a kind that is not theirs": {"test: [{get: /a, errors: [{hear: x, kind: ambiguous}]}]\n      cycle: [{get: /c, commit: true}]", "no kind of error"},
 	} {
 		dir := t.TempDir()
@@ -132,7 +132,7 @@ func TestAModelFileThatCouldNotWorkIsRefused(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pcucontrol.Open(dir); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "ours.yaml: Ours: ") {
+		if _, err := pcucontrol.Open(dir); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "ours.yaml:") || !strings.Contains(err.Error(), ": Ours: ") {
 			t.Errorf("%s gives %v", name, err)
 		}
 	}
@@ -227,6 +227,8 @@ func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
 			did = append(did, "P3="+q.PostFormValue("P3"))
 		case q.URL.Path != "/":
 			http.NotFound(w, q)
+		default:
+			fmt.Fprint(w, "<title>ePowerSwitch 4</title>")
 		}
 	}))
 	defer s.Close()

@@ -32,6 +32,13 @@ type Target struct {
 	Password string // where ssh is spoken, it may be a private key, as PEM
 	Outlet   int    // as printed on the device, from 1; 0 where there is but one machine
 
+	// OutletName names the outlet where Outlet is 0, as the device does; of Redfish, the id or the name of a system.
+	OutletName string
+
+	// OffTime is how long a cycle leaves the outlet off; 0 leaves that to the device or, where it is turned off and on by two commands, is
+	// the model's own pause. A device that only has a command of its own for both takes no other.
+	OffTime time.Duration
+
 	// ConnectTimeout bounds the making of one connection; 0 is 15 seconds.
 	ConnectTimeout time.Duration
 
@@ -59,6 +66,8 @@ type Result struct {
 	After    State    `json:"after"`
 	Tried    []string `json:"tried"` // transports and their ports, in order
 	Note     string   `json:"note,omitempty"`
+
+	Feeds []FeedResult `json:"feeds,omitempty"` // of CycleAll, in the order of the targets
 }
 
 // Kind sorts errors by what a caller would do about them.
@@ -78,7 +87,7 @@ const (
 	Unsupported  Kind = "unsupported"
 )
 
-// Error is every error of this package.
+// Error is every error of this package. Ambiguous means that a power command may have been carried out; every other kind, that none was.
 type Error struct {
 	Kind   Kind
 	Host   string
@@ -122,6 +131,9 @@ const (
 	opOn    operation = "on"
 	opOff   operation = "off"
 	opCycle operation = "cycle"
+
+	opReset    operation = "reset"
+	opShutdown operation = "shutdown"
 )
 
 // defaultDeadline bounds a call whose context has no deadline.
@@ -143,8 +155,26 @@ func (c *Catalog) TurnOn(ctx context.Context, t Target) (Result, error) { return
 // TurnOff turns the outlet off.
 func (c *Catalog) TurnOff(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opOff) }
 
-// Cycle turns the outlet off and on again; one found off is turned on.
-func (c *Catalog) Cycle(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opCycle) }
+// Cycle turns the outlet off and on again; one found off is turned on. Where an answer is lost on the way, the rest of the time, and a short
+// while after a cancel, is spent on turning it on.
+func (c *Catalog) Cycle(ctx context.Context, t Target) (Result, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	r, err := c.set(ctx, t, opCycle)
+	if KindOf(err) != Ambiguous || r.After == On {
+		return r, err
+	}
+	return c.bringBack(ctx, t, r, err)
+}
+
+// Reset resets a machine whose power stays on.
+func (c *Catalog) Reset(ctx context.Context, t Target) (Result, error) { return c.set(ctx, t, opReset) }
+
+// Shutdown asks a machine's operating system to end and to turn it off, and waits until it is off. One that does not end in time is
+// ambiguous: it was asked.
+func (c *Catalog) Shutdown(ctx context.Context, t Target) (Result, error) {
+	return c.set(ctx, t, opShutdown)
+}
 
 func (c *Catalog) set(ctx context.Context, t Target, op operation) (Result, error) {
 	return c.do(ctx, t, true, func(ctx context.Context, d driver, t Target) (Result, error) { return d.set(ctx, t, op) })
@@ -164,6 +194,11 @@ func TurnOff(ctx context.Context, t Target) (Result, error) { return builtin().T
 
 // Cycle turns the outlet off and on again, by the built-in models; one found off is turned on.
 func Cycle(ctx context.Context, t Target) (Result, error) { return builtin().Cycle(ctx, t) }
+
+// CycleAll power-cycles a node that has several power feeds, by the built-in models.
+func CycleAll(ctx context.Context, feeds []Target) (Result, error) {
+	return builtin().CycleAll(ctx, feeds)
+}
 
 // Models lists the built-in models, by name.
 func Models() []ModelInfo { return builtin().Models() }

@@ -13,9 +13,12 @@ import (
 	"time"
 )
 
-// redfish drives what speaks DMTF's Redfish (DSP0266): iLO 5, iDRAC 9, XClarity, OpenBMC and others. It switches the system whose id
-// is the outlet's number, or the only one there is.
+// redfish drives what speaks DMTF's Redfish (DSP0266): iLO 5, iDRAC 9, XClarity, OpenBMC and others. It switches the system that the
+// outlet's name or number is the id of, that has the name, or the only one there is.
 type redfish struct{}
+
+// redfishModel is the model's name.
+const redfishModel = "Redfish"
 
 // redfishLag is how long PowerState may tell of the time before a reset: ten seconds and more have been seen.
 const redfishLag = 15 * time.Second
@@ -27,7 +30,11 @@ type odataLink struct {
 
 // computerSystem is what we read of one.
 type computerSystem struct {
+	ID         string `json:"Id"`
+	Name       string
+	ETag       string `json:"@odata.etag"`
 	PowerState string
+	Boot       struct{ BootSourceOverrideEnabled, BootSourceOverrideTarget string }
 	Actions    struct {
 		Reset struct {
 			Target string   `json:"target"`
@@ -39,10 +46,11 @@ type computerSystem struct {
 
 // redfishSession is a login and the system it is about.
 type redfishSession struct {
-	w       *web
-	session string // to delete on leaving
-	path    string // of the system
-	system  computerSystem
+	w          *web
+	session    string // to delete on leaving
+	collection string // the path of the systems
+	path       string // of the system
+	system     computerSystem
 }
 
 func newRedfish(t Target) *redfishSession {
@@ -54,12 +62,26 @@ func newRedfish(t Target) *redfishSession {
 
 // serviceRoot is what we read of the resource that everything begins with.
 type serviceRoot struct {
+	Version string `json:"RedfishVersion"`
+	Product string
 	Systems odataLink
 	Links   struct{ Sessions odataLink }
 }
 
 // open logs in and reads the system.
 func (s *redfishSession) open(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.path, err = s.find(ctx); err != nil {
+		return err
+	}
+	return s.get(ctx, "read the system", s.path, &s.system)
+}
+
+// enter logs in.
+func (s *redfishSession) enter(ctx context.Context) error {
 	root, err := s.root(ctx)
 	if KindOf(err) == Auth { // it is for everybody to read, but some simple ones guard all they have with Basic
 		s.w.use = credentials{basic: true}
@@ -73,10 +95,8 @@ func (s *redfishSession) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.path, err = s.find(ctx, cmp.Or(root.Systems.ID, "/redfish/v1/Systems")); err != nil {
-		return err
-	}
-	return s.get(ctx, "read the system", s.path, &s.system)
+	s.collection = cmp.Or(root.Systems.ID, "/redfish/v1/Systems")
+	return nil
 }
 
 func (s *redfishSession) root(ctx context.Context) (root serviceRoot, err error) {
@@ -126,33 +146,57 @@ func (s *redfishSession) close(ctx context.Context) {
 	_, _ = s.ask(ctx, "log out", "DELETE", s.session, "") // it ends by itself, too
 }
 
-// find is the path of the system that is meant.
-func (s *redfishSession) find(ctx context.Context, path string) (string, error) {
-	var paths, ids []string
+// systems are the paths of all systems, and their ids.
+func (s *redfishSession) systems(ctx context.Context) (paths, ids []string, err error) {
+	path := s.collection
 	for range 20 { // pages of a collection
 		var c struct {
 			Members []odataLink
 			Next    string `json:"Members@odata.nextLink"`
 		}
 		if err := s.get(ctx, "find the system", path, &c); err != nil {
-			return "", err
+			return nil, nil, err
 		}
 		for _, m := range c.Members {
 			paths = append(paths, m.ID)
-			ids = append(ids, m.ID[strings.LastIndex(strings.TrimSuffix(m.ID, "/"), "/")+1:])
+			link := strings.TrimSuffix(m.ID, "/")
+			ids = append(ids, link[strings.LastIndex(link, "/")+1:])
 		}
 		if path = c.Next; path == "" {
 			break
 		}
 	}
-	if i := slices.Index(ids, strconv.Itoa(s.w.t.Outlet)); i >= 0 {
+	return paths, ids, nil
+}
+
+// find is the path of the system that is meant.
+func (s *redfishSession) find(ctx context.Context) (string, error) {
+	paths, ids, err := s.systems(ctx)
+	if err != nil {
+		return "", err
+	}
+	want := cmp.Or(s.w.t.OutletName, strconv.Itoa(s.w.t.Outlet))
+	if s.w.t.Outlet != 0 {
+		want = strconv.Itoa(s.w.t.Outlet)
+	}
+	if i := slices.Index(ids, want); i >= 0 {
 		return paths[i], nil
 	}
-	if len(paths) == 1 {
+	named := s.w.t.Outlet == 0 && s.w.t.OutletName != ""
+	if len(paths) == 1 && !named {
 		return paths[0], nil
 	}
+	for i := 0; named && i < min(len(paths), 256); i++ {
+		var one computerSystem
+		if err := s.get(ctx, "find the system", paths[i], &one); err != nil {
+			return "", err
+		}
+		if one.Name == want || one.ID == want {
+			return paths[i], nil
+		}
+	}
 	some := strings.Join(ids[:min(8, len(ids))], ", ")
-	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none has the id %d; there are %d: %s", s.w.t.Outlet, len(ids), some))
+	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none is %q; there are %d: %s", want, len(ids), some))
 }
 
 func (s *redfishSession) get(ctx context.Context, doing, path string, into any) error {
@@ -188,11 +232,11 @@ func (s *redfishSession) judge(doing string, a reply) error {
 	if err == nil {
 		return nil
 	}
-	why := redfishWords(a.body)
+	keys, why := redfishWords(a.body)
 	switch {
-	case strings.Contains(why, "SessionLimitExceeded"):
+	case strings.Contains(keys, "SessionLimitExceeded"):
 		return s.w.fail(Busy, doing, why)
-	case strings.Contains(why, "UnauthorizedLoginAttempt"), strings.Contains(why, "NoValidSession"), a.status == http.StatusUnauthorized:
+	case strings.Contains(keys, "UnauthorizedLoginAttempt"), strings.Contains(keys, "NoValidSession"), a.status == http.StatusUnauthorized:
 		return s.w.fail(Auth, doing, cmp.Or(why, "user name or password refused"))
 	case why != "":
 		return s.w.fail(KindOf(err), doing, fmt.Sprintf("status %d: %s", a.status, why))
@@ -200,8 +244,8 @@ func (s *redfishSession) judge(doing string, a reply) error {
 	return err
 }
 
-// redfishWords are the messages of an error.
-func redfishWords(body string) string {
+// redfishWords are the messages of an error and their keys in the registry, which are for programs; a message that is missing is its key.
+func redfishWords(body string) (keys, why string) {
 	var e struct {
 		Error struct {
 			Message  string
@@ -209,14 +253,15 @@ func redfishWords(body string) string {
 		}
 	}
 	if json.Unmarshal([]byte(body), &e) != nil {
-		return ""
+		return "", ""
 	}
 	words := []string{}
 	for _, x := range e.Error.Extended {
-		words = append(words, strings.TrimSpace(x.MessageId+" "+x.Message))
+		keys += " " + x.MessageId
+		words = append(words, cmp.Or(x.Message, x.MessageId))
 	}
 	text := cmp.Or(strings.Join(words, "; "), e.Error.Message)
-	return text[:min(len(text), 300)]
+	return keys, text[:min(len(text), 300)]
 }
 
 // state is PowerState; what is neither on nor off is on its way.
@@ -298,9 +343,73 @@ func (redfish) set(ctx context.Context, t Target, op operation) (Result, error) 
 	}}
 	can.on, _ = s.reset("on", allowed, "On", "ForceOn")
 	can.off, _ = s.reset("off", allowed, "ForceOff", "GracefulShutdown")
+	can.reset, _ = s.reset("reset", allowed, "ForceRestart", "GracefulRestart")
+	can.shutdown, _ = s.reset("shutdown", allowed, "GracefulShutdown")
 	var how string
 	if can.cycle, how = s.reset("cycle", allowed, "PowerCycle", "ForceRestart"); how == "PowerCycle" {
 		can.lag = redfishLag // a restart never shows as off
 	}
 	return can.knowing(s.system.state()).set(ctx, t, op)
+}
+
+// redfishBootDevices are the targets of a boot override.
+func redfishBootDevices() map[BootDevice]string {
+	return map[BootDevice]string{BootNetwork: "Pxe", BootDisk: "Hdd"}
+}
+
+// bootOnce sets the override for one boot, and reads it back.
+func (redfish) bootOnce(ctx context.Context, t Target, device BootDevice) error {
+	s := newRedfish(t)
+	defer s.close(ctx)
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	target := redfishBootDevices()[device]
+	if s.system.ETag != "" { // some refuse a change without it
+		s.w.header.Set("If-Match", s.system.ETag)
+	}
+	a, err := s.ask(ctx, "boot once", "PATCH", s.path, fmt.Sprintf(`{"Boot":{"BootSourceOverrideEnabled":"Once","BootSourceOverrideTarget":%q}}`, target))
+	s.w.header.Del("If-Match")
+	if err == nil {
+		err = s.judge("boot once", a)
+	}
+	if err != nil {
+		return err
+	}
+	var now computerSystem
+	if err := s.get(ctx, "boot once", s.path, &now); err != nil {
+		return err
+	}
+	if b := now.Boot; b.BootSourceOverrideEnabled != "Once" || b.BootSourceOverrideTarget != target {
+		return s.w.fail(Refused, "boot once", fmt.Sprintf("it did not take %s: the override is %q for %q", device, b.BootSourceOverrideEnabled, b.BootSourceOverrideTarget))
+	}
+	return nil
+}
+
+func (redfish) knowsNames() {}
+
+// list reads each system.
+func (redfish) list(ctx context.Context, t Target) ([]OutletState, error) {
+	s := newRedfish(t)
+	defer s.close(ctx)
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	paths, ids, err := s.systems(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []OutletState
+	for i, path := range paths[:min(len(paths), 256)] {
+		var one computerSystem
+		if err := s.get(ctx, "read the system", path, &one); err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(ids[i])
+		if err != nil || n < 1 {
+			n = 0
+		}
+		found = append(found, OutletState{Outlet: n, Name: ids[i], State: one.state()})
+	}
+	return found, nil
 }

@@ -17,7 +17,7 @@ type ModelInfo struct {
 	Name         string      `json:"name"`
 	About        string      `json:"about"`
 	Transports   []Transport `json:"transports"`   // in the order they are tried
-	Capabilities []string    `json:"capabilities"` // of test, status, on, off, cycle, by one transport or another
+	Capabilities []string    `json:"capabilities"` // of Can, by one transport or another
 	Outlets      bool        `json:"outlets"`      // false: it switches one machine, and no outlet need be named
 
 	ways []way
@@ -27,7 +27,7 @@ type ModelInfo struct {
 type Transport struct {
 	Name string   `json:"name"` // telnet, ssh, tcp, http, https, udp
 	Port int      `json:"port"`
-	Can  []string `json:"can"` // of test, status, on, off, cycle
+	Can  []string `json:"can"` // of test, status, on, off, cycle, reset, shutdown, boot, list
 }
 
 // way is a transport and what drives the model over it.
@@ -85,18 +85,18 @@ func Open(dirs ...string) (*Catalog, error) {
 // protocols are the models that need code. Where a model of that name has a conversation, too, that is the second choice.
 func protocols() []ModelInfo {
 	return []ModelInfo{
-		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{&suiteMemory{}})),
+		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{&suiteMemory{}}, "reset", "shutdown", "boot")),
 		model(Manual, "switched by people, whom Monitor asks", true),
-		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{})),
-		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{})),
-		model("HPiLO", "HP iLO", false, everything("https", 443, ribcl{})),
-		model("IntelAMT", "Intel AMT", false, everything("http", 16992, amt{}), everything("https", 16993, amt{})),
-		model("Redfish", "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false, everything("https", 443, redfish{})),
+		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{}, "list")),
+		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{}, "list")),
+		model("HPiLO", "HP iLO", false, everything("https", 443, ribcl{}, "reset", "shutdown")),
+		model("IntelAMT", "Intel AMT", false, everything("http", 16992, amt{}, "reset"), everything("https", 16993, amt{}, "reset")),
+		model(redfishModel, "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false, everything("https", 443, redfish{}, "reset", "shutdown", "boot", "list")),
 	}
 }
 
-func everything(name string, port int, d driver) way {
-	return way{Transport{name, port, []string{"test", "status", "on", "off", "cycle"}}, d}
+func everything(name string, port int, d driver, more ...string) way {
+	return way{Transport{name, port, append([]string{"test", "status", "on", "off", "cycle"}, more...)}, d}
 }
 
 func model(name, about string, outlets bool, ways ...way) ModelInfo {

@@ -163,6 +163,18 @@ func (s *iloSession) cycle(ctx context.Context) error {
 	return err
 }
 
+// reset is the firmware's own.
+func (s *iloSession) reset(ctx context.Context) error {
+	_, err := s.command(ctx, "reset", "RESET_SERVER")
+	return err
+}
+
+// shutdown presses the power button for a moment, which an operating system takes for a wish to end.
+func (s *iloSession) shutdown(ctx context.Context) error {
+	_, err := s.command(ctx, "shutdown", "PRESS_PWR_BTN")
+	return err
+}
+
 // test reads the network settings, as the dry run for these has always been.
 func (ribcl) test(ctx context.Context, t Target) (Result, error) {
 	s := &iloSession{t: t}
@@ -178,5 +190,5 @@ func (ribcl) status(ctx context.Context, t Target) (Result, error) {
 
 func (ribcl) set(ctx context.Context, t Target, op operation) (Result, error) {
 	s := &iloSession{t: t}
-	return switches{read: s.state, on: s.on, off: s.off, cycle: s.cycle}.set(ctx, t, op)
+	return switches{read: s.state, on: s.on, off: s.off, cycle: s.cycle, reset: s.reset, shutdown: s.shutdown}.set(ctx, t, op)
 }

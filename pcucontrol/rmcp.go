@@ -33,8 +33,11 @@ type rmcp struct {
 	active    bool
 	read      int // bytes so far
 	privilege byte
+	memory    *suiteMemory
 	waits     []time.Duration // for an answer to one message
 	repeated  bool            // some message was said again, for the answer took too long
+	heard     bool            // it has answered
+	proved    bool            // it has proved that it knows the password
 }
 
 // Privileges, payload types and status codes.
@@ -57,47 +60,57 @@ const (
 	statusNoSuchGUID   = 0x0e
 	statusBadIntegrity = 0x0f
 
+	aesCBC = 1 // the confidentiality algorithm of all suites here
+
 	maxPassword = 20
 	maxUser     = 16
 )
 
-// openRMCP opens a session with the privilege asked for.
+// silenceLimit is how long a port that never said a word is asked. A BMC that was heard of is asked for as long as there is time: its
+// datagrams get lost.
+const silenceLimit = 10 * time.Second
+
+// openRMCP opens a session with the privilege asked for. A handshake of which a message is lost is begun anew, for many BMCs answer none of
+// its messages twice.
 func openRMCP(ctx context.Context, t Target, privilege byte, memory *suiteMemory) (*rmcp, error) {
 	if len(t.Password) > maxPassword || len(t.User) > maxUser {
 		return nil, &Error{Auth, t.Host, "log in", "IPMI takes user names of 16 and passwords of 20 bytes at most"}
 	}
-	var err error
 	address := net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
-	suites := memory.order(address)
-	for i, again := 0, false; i < len(suites); i++ {
-		c := suites[i]
-		var conn net.Conn
-		if conn, err = new(net.Dialer).DialContext(ctx, "udp", address); err != nil {
+	suites, begun := memory.order(address), time.Now()
+	heard, doubts, refused := false, 0, 0
+	for i := 0; ; i++ {
+		conn, err := new(net.Dialer).DialContext(ctx, "udp", address)
+		if err != nil {
 			return nil, dialError(t, err)
 		}
-		s := &rmcp{conn: conn, t: t, suite: c, privilege: privilege, waits: answerWaits()}
-		if i < len(suites)-1 {
-			s.waits = s.waits[:2] // another suite may be what it waits for
-		}
-		if again {
+		s := &rmcp{conn: conn, t: t, suite: suites[i%len(suites)], privilege: privilege, memory: memory, waits: handshakeWaits()}
+		if doubts > 0 {
 			s.waits = []time.Duration{2 * time.Second, 2 * time.Second}
 		}
 		if err = s.open(ctx); err == nil {
 			s.waits = answerWaits()
-			memory.keep(address, c.id)
+			memory.keep(address, s.suite.id)
 			return s, nil
 		}
 		s.close()
-		if KindOf(err) == Auth && s.repeated && !again { // a slow BMC answers both, and takes the proof of the last answer only
-			again = true
-			i--
-			continue
-		}
-		if k := KindOf(err); k != Refused && k != Timeout || s.bmc != 0 || ctx.Err() != nil {
+		heard = heard || s.heard
+		switch k := KindOf(err); {
+		case ctx.Err() != nil:
 			return nil, err
+		case k == Auth && (s.repeated || s.proved) && doubts < 3: // it answered a message twice, and takes the proof of the last answer only
+			doubts++
+			i--
+		case k == Refused && s.bmc == 0: // the suite
+			if refused++; refused == len(suites) {
+				return nil, err
+			}
+		case k != Timeout || !heard && time.Since(begun) > silenceLimit:
+			return nil, err
+		case s.bmc != 0: // the suite is right
+			i--
 		}
 	}
-	return nil, err
 }
 
 func (s *rmcp) fail(kind Kind, doing, detail string) error {
@@ -125,8 +138,8 @@ func (s *rmcp) open(ctx context.Context) error {
 	if s.privilege <= privilegeUser {
 		return nil
 	}
-	_, err := s.command(ctx, "set session privilege", 6, 0x3b, s.privilege)
-	if KindOf(err) == Refused {
+	_, err := s.commandOnce(ctx, "set session privilege", answerWaits(), 6, 0x3b, s.privilege)
+	if k := KindOf(err); k == Refused || k == Unsupported {
 		return s.fail(Refused, "set session privilege", "the account may not switch power")
 	}
 	return err
@@ -134,7 +147,8 @@ func (s *rmcp) open(ctx context.Context) error {
 
 func (s *rmcp) openSession(ctx context.Context) error {
 	payload := binary.LittleEndian.AppendUint32([]byte{0, 0, 0, 0}, s.console)
-	for i, algorithm := range []byte{s.suite.auth, s.suite.integrity, 1} {
+	s.trace("= cipher suite %d, privilege %d", s.suite.id, s.privilege)
+	for i, algorithm := range []byte{s.suite.auth, s.suite.integrity, aesCBC} {
 		payload = append(payload, byte(i), 0, 0, 8, algorithm, 0, 0, 0)
 	}
 	answer, err := s.setup(ctx, "open session", payloadOpen, payload)
@@ -142,6 +156,7 @@ func (s *rmcp) openSession(ctx context.Context) error {
 		return err
 	}
 	// A refusal may be as short as tag and status.
+	s.trace("< status 0x%02x", answer[1])
 	if status := answer[1]; status == statusNoResources || status == statusNoRoleLeft {
 		return s.fail(Busy, "open session", "no session is free")
 	} else if status != 0 {
@@ -150,8 +165,29 @@ func (s *rmcp) openSession(ctx context.Context) error {
 	if len(answer) < 12 || binary.LittleEndian.Uint32(answer[4:]) != s.console {
 		return s.fail(Unexpected, "open session", fmt.Sprintf("% x", answer))
 	}
+	if err := s.takeAlgorithms(answer); err != nil {
+		return err
+	}
 	s.bmc = binary.LittleEndian.Uint32(answer[8:])
 	return nil
+}
+
+// takeAlgorithms goes on by the suite of the answer: some BMCs, asked for one, say yes and name the algorithms of another (13.18).
+func (s *rmcp) takeAlgorithms(answer []byte) error {
+	if len(answer) < 36 { // they are left out by some
+		return nil
+	}
+	auth, integrity, privacy := answer[16]&0x3f, answer[24]&0x3f, answer[32]&0x3f
+	for _, c := range cipherSuites() {
+		if c.auth == auth && c.integrity == integrity && privacy == aesCBC {
+			if c.id != s.suite.id {
+				s.trace("= it takes cipher suite %d", c.id)
+			}
+			s.suite = c
+			return nil
+		}
+	}
+	return s.fail(Refused, "open session", fmt.Sprintf("asked for cipher suite %d, it takes algorithms %d, %d and %d, which are not spoken here", s.suite.id, auth, integrity, privacy))
 }
 
 // keys proves to each other that both know the password, and derives the session's keys from it (13.28, 13.31).
@@ -164,6 +200,7 @@ func (s *rmcp) keys(ctx context.Context, ours []byte) error {
 	if err != nil {
 		return err
 	}
+	s.trace("< status 0x%02x", answer[1])
 	if answer[1] != 0 {
 		return s.refusal(answer[1])
 	}
@@ -176,12 +213,15 @@ func (s *rmcp) keys(ctx context.Context, ours []byte) error {
 		return s.fail(Auth, "log in", "the BMC has another password")
 	}
 
+	s.proved = true
+
 	sik := s.mac(password, ours, theirs, who)
 	s.k1, s.k2 = s.mac(sik, bytes.Repeat([]byte{1}, 20)), s.mac(sik, bytes.Repeat([]byte{2}, 20))
 	answer, err = s.setup(ctx, "log in (RAKP 3)", payloadRAKP3, join(head, s.mac(password, theirs, ids[:4], who)))
 	if err != nil {
 		return err
 	}
+	s.trace("< status 0x%02x", answer[1])
 	if answer[1] != 0 {
 		return s.refusal(answer[1])
 	}
@@ -219,7 +259,7 @@ func (s *rmcp) setup(ctx context.Context, doing string, kind byte, payload []byt
 	s.tag++
 	payload[0] = s.tag
 	packet := func() []byte { return frame(kind, 0, 0, payload) }
-	return s.exchange(ctx, doing, packet, func(datagram []byte) []byte {
+	return s.exchange(ctx, doing, s.waits, packet, func(datagram []byte) []byte {
 		p, ok := unframe(datagram)
 		if !ok || p.kind != kind+1 || p.session != 0 || len(p.payload) < 2 || p.payload[0] != payload[0] {
 			return nil
@@ -228,10 +268,39 @@ func (s *rmcp) setup(ctx context.Context, doing string, kind byte, payload []byt
 	})
 }
 
-// command sends one IPMI command in the session and returns the data of its answer.
+// command sends an IPMI command that may be said again, and returns the data of its answer. As long as there is time it is said again, in a
+// new session where this one has gone silent; then s.repeated is true.
 func (s *rmcp) command(ctx context.Context, doing string, function, command byte, data ...byte) ([]byte, error) {
+	s.repeated = false
+	for {
+		answer, err := s.commandOnce(ctx, doing, s.waits, function, command, data...)
+		if k := KindOf(err); k != Timeout && k != Unreachable || ctx.Err() != nil {
+			return answer, err
+		}
+		if err := s.renew(ctx); err != nil && !passing(err) {
+			return nil, err
+		}
+	}
+}
+
+// renew takes a new session in the place of this one, which the BMC may have forgotten.
+func (s *rmcp) renew(ctx context.Context) error {
+	s.trace("= no answer: a new session")
+	s.close()
+	fresh, err := openRMCP(ctx, s.t, s.privilege, s.memory)
+	if err == nil {
+		*s = *fresh
+	} else {
+		settle(ctx, answerWaits()[0])
+	}
+	s.repeated = true
+	return err
+}
+
+// commandOnce sends one IPMI command in the session, as often as there are waits for an answer.
+func (s *rmcp) commandOnce(ctx context.Context, doing string, waits []time.Duration, function, command byte, data ...byte) ([]byte, error) {
 	s.message = (s.message + 1) & 0x3f
-	answer, err := s.exchange(ctx, doing, func() []byte { return s.seal(message(function, s.message, command, data)) }, func(datagram []byte) []byte {
+	answer, err := s.exchange(ctx, doing, waits, func() []byte { return s.seal(message(function, s.message, command, data)) }, func(datagram []byte) []byte {
 		m := s.unseal(datagram)
 		if len(m) < 8 || m[1] != (function|1)<<2 || m[4]>>2 != s.message || m[5] != command {
 			return nil
@@ -241,16 +310,29 @@ func (s *rmcp) command(ctx context.Context, doing string, function, command byte
 	if err != nil {
 		return nil, err
 	}
-	switch code := answer[0]; code {
-	case 0:
-		return answer[1:], nil
-	case 0xc0, 0xc3:
-		return nil, s.fail(Busy, doing, fmt.Sprintf("completion code 0x%02x", code))
-	case 0xd4:
-		return nil, s.fail(Refused, doing, "insufficient privilege")
-	default:
-		return nil, s.fail(Refused, doing, fmt.Sprintf("completion code 0x%02x", code))
+	s.trace("< completion code 0x%02x, data % x", answer[0], answer[1:])
+	if kind, why := completion(answer[0]); kind != "" {
+		return nil, s.fail(kind, doing, why)
 	}
+	return answer[1:], nil
+}
+
+// completion is what a completion code means (5.2). Some leave open whether the command was carried out.
+func completion(code byte) (kind Kind, why string) {
+	why = fmt.Sprintf("completion code 0x%02x", code)
+	switch code {
+	case 0:
+		return "", ""
+	case 0xc0:
+		return Busy, why
+	case 0xc1, 0xcc, 0xd5: // invalid command, invalid data, not in this state
+		return Unsupported, why
+	case 0xc3, 0xce, 0xcf, 0xff: // timeout, no response, a duplicate, unspecified
+		return Unexpected, why
+	case 0xd4:
+		return Refused, "insufficient privilege"
+	}
+	return Refused, why
 }
 
 // message is an IPMB message from the remote console (0x81) to the BMC (0x20).
@@ -273,11 +355,17 @@ func answerWaits() []time.Duration {
 	return []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}
 }
 
+// handshakeWaits are those for a message of the handshake, which is soon begun anew.
+func handshakeWaits() []time.Duration { return answerWaits()[:2] }
+
+// onceWaits is for what must not be sent twice.
+func onceWaits() []time.Duration { return []time.Duration{5 * time.Second} }
+
 // exchange sends until an answer comes that accept takes; the packet is made anew each time, for its sequence number.
-func (s *rmcp) exchange(ctx context.Context, doing string, packet func() []byte, accept func([]byte) []byte) ([]byte, error) {
-	s.trace("> %s", doing)
+func (s *rmcp) exchange(ctx context.Context, doing string, waits []time.Duration, packet func() []byte, accept func([]byte) []byte) ([]byte, error) {
 	buf := make([]byte, 2048)
-	for i, wait := range s.waits {
+	for i, wait := range waits {
+		s.trace("> %s", doing)
 		s.repeated = s.repeated || i > 0
 		deadline := time.Now().Add(wait)
 		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -297,7 +385,7 @@ func (s *rmcp) exchange(ctx context.Context, doing string, packet func() []byte,
 			}
 			if answer := accept(buf[:n]); answer != nil {
 				stop()
-				s.trace("< %d bytes", len(answer))
+				s.heard = true
 				return bytes.Clone(answer), nil
 			}
 		}

@@ -126,8 +126,11 @@ func (c *Catalog) look(ctx context.Context, host string, p *Port) error {
 	}
 	defer conn.Close()
 	p.State = PortOpen
-	if slices.ContainsFunc(p.Transports, func(name string) bool { return strings.HasPrefix(name, "http") }) {
-		return nil // such servers wait to be asked
+	if slices.ContainsFunc(p.Transports, func(name string) bool { return strings.HasPrefix(name, "http") }) { // such servers wait to be asked
+		if slices.Contains(p.Models, redfishModel) {
+			p.askForRedfish(bound, t, conn)
+		}
+		return nil
 	}
 	said := banner(ctx, conn)
 	p.Says = headline(said)
@@ -135,6 +138,21 @@ func (c *Catalog) look(ctx context.Context, host string, p *Port) error {
 		p.Models = known
 	}
 	return nil
+}
+
+// askForRedfish asks for the root of Redfish's service, which is there for everybody to read, and tells an iLO from what has it. Nobody is
+// told who calls, so any certificate will do.
+func (p *Port) askForRedfish(ctx context.Context, t Target, conn net.Conn) {
+	t.Transport, t.Legacy, t.met = "https", true, &meeting{conn: conn}
+	s := newRedfish(t)
+	defer s.w.close()
+	root, err := s.root(ctx)
+	switch {
+	case err == nil && root.Version != "":
+		p.Models, p.Says = []string{redfishModel}, headline("Redfish "+root.Version+" "+root.Product)
+	case err == nil || KindOf(err) == Unexpected && ctx.Err() == nil:
+		p.Models = slices.DeleteFunc(slices.Clone(p.Models), func(m string) bool { return m == redfishModel })
+	}
 }
 
 // banner is what a device says unasked, telnet's commands and escape sequences taken out.

@@ -129,6 +129,33 @@ func TestAScanGreetsWhatSpeaksDatagrams(t *testing.T) {
 	}
 }
 
+func TestAScanTellsRedfishFromAnILO(t *testing.T) {
+	for model, c := range map[string]struct {
+		host string
+		fits bool
+	}{"Redfish": {"127.0.0.82", true}, "HPiLO": {"127.0.0.83", false}} {
+		rack, err := pcudev.NewRack(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := pcudev.New(pcudev.Options{Model: model, Transport: "https", User: "admin", Password: password, Outlets: rack})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", c.host+":443")
+		if err != nil {
+			t.Skipf("the port of https is not for everybody here: %v", err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() { _ = d.Serve(l) }()
+		ports, err := pcucontrol.Scan(enough(t), c.host)
+		p := at(ports, 443)
+		if err != nil || p.State != pcucontrol.PortOpen || slices.Contains(p.Models, "Redfish") != c.fits || slices.Contains(p.Models, "HPiLO") == c.fits || strings.Contains(p.Says, "Redfish 1.6.0") != c.fits {
+			t.Errorf("at %s the scan finds %+v, %v", model, p, err)
+		}
+	}
+}
+
 func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
 	c, err := net.ListenPacket("udp", "127.0.0.80:161")
 	if err != nil {

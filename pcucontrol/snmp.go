@@ -20,8 +20,8 @@ type snmp struct{}
 
 // outletTable is where a rack keeps its outlets. In all of them the command is 1 on, 2 off, 3 reboot.
 type outletTable struct {
-	state, command string
-	on, off        int
+	state, command, name string
+	on, off              int
 }
 
 // outletTables of PowerNet-MIB, the one that most racks have first: sPDUOutletCtl is both state and command, rPDU has
@@ -30,9 +30,9 @@ type outletTable struct {
 func outletTables() []outletTable {
 	const apc = ".1.3.6.1.4.1.318.1.1."
 	return []outletTable{
-		{apc + "4.4.2.1.3.", apc + "4.4.2.1.3.", 1, 2},
-		{apc + "12.3.5.1.1.4.", apc + "12.3.3.1.1.4.", 1, 2},
-		{apc + "26.9.2.3.1.5.", apc + "26.9.2.4.1.5.", 2, 1},
+		{apc + "4.4.2.1.3.", apc + "4.4.2.1.3.", apc + "4.4.2.1.4.", 1, 2},
+		{apc + "12.3.5.1.1.4.", apc + "12.3.3.1.1.4.", apc + "12.3.5.1.1.2.", 1, 2},
+		{apc + "26.9.2.3.1.5.", apc + "26.9.2.4.1.5.", apc + "26.9.2.3.1.3.", 2, 1},
 	}
 }
 
@@ -224,6 +224,56 @@ func (a *agent) trace(format string, args ...any) {
 	if a.t.Trace != nil {
 		a.t.Trace(mask(fmt.Sprintf(format, args...), a.t.Password))
 	}
+}
+
+// list walks the first table that has outlets.
+func (snmp) list(ctx context.Context, t Target) (found []OutletState, err error) {
+	t.Outlet, t.OutletName = 0, ""
+	err = snmp{}.with(ctx, t, func(a *agent, _ State) error {
+		for _, table := range outletTables() {
+			states, err := a.walk(ctx, table.state)
+			if err != nil {
+				return err
+			}
+			if len(states) == 0 {
+				continue
+			}
+			names, err := a.walk(ctx, table.name)
+			if err != nil {
+				return err
+			}
+			for _, v := range states {
+				n, _ := strconv.Atoi(strings.TrimPrefix(v.Name, table.state))
+				o := OutletState{Outlet: n, State: table.of(v)}
+				for _, name := range names {
+					if text, ok := name.Value.([]byte); ok && strings.TrimPrefix(name.Name, table.name) == strconv.Itoa(n) {
+						o.Name = string(text)
+					}
+				}
+				found = append(found, o)
+			}
+			return nil
+		}
+		return a.fail(NoOutlet, "list", "it has no table of outlets that is known")
+	})
+	return found, err
+}
+
+// walk reads the rows of a column.
+func (a *agent) walk(ctx context.Context, column string) ([]gosnmp.SnmpPDU, error) {
+	a.trace("> walk %s", column)
+	var rows []gosnmp.SnmpPDU
+	err := a.Walk(strings.TrimSuffix(column, "."), func(v gosnmp.SnmpPDU) error {
+		if rows = append(rows, v); len(rows) > 1000 {
+			return errEndless
+		}
+		return nil
+	})
+	a.trace("< %d rows", len(rows))
+	if err != nil {
+		return nil, a.lost(ctx, "list", err)
+	}
+	return rows, nil
 }
 
 // command writes the outlet's command, once.

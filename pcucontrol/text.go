@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,7 +22,8 @@ type talk struct {
 	text
 	*session
 	state     State // as last read
-	committed bool  // the power may have been switched
+	listed    []OutletState
+	committed bool // the power may have been switched
 }
 
 func (d text) open(ctx context.Context, t Target) (*talk, error) {
@@ -33,7 +35,7 @@ func (d text) open(ctx context.Context, t Target) (*talk, error) {
 		if err != nil {
 			return nil, err
 		}
-		k := &talk{d, s, Unknown, false}
+		k := &talk{text: d, session: s, state: Unknown}
 		steps := d.c.Login
 		if d.transport == "ssh" {
 			if steps = d.c.Welcome; len(steps) == 0 {
@@ -114,6 +116,39 @@ func (d text) status(ctx context.Context, t Target) (Result, error) {
 	return r, err
 }
 
+func (d text) list(ctx context.Context, t Target) ([]OutletState, error) {
+	if len(d.c.List) == 0 {
+		return nil, unsupported(t, "list")
+	}
+	var found []OutletState
+	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
+		err := k.run(ctx, "list", d.c.List)
+		found = k.listed
+		return err
+	})
+	return found, err
+}
+
+// outlets finds the outlets that a text lists.
+func (c conversation) outlets(each *regexp.Regexp, heard string) []OutletState {
+	var found []OutletState
+	for _, m := range each.FindAllStringSubmatch(heard, -1) {
+		o := OutletState{State: Unknown}
+		for i, group := range each.SubexpNames() {
+			switch group {
+			case "outlet":
+				o.Outlet, _ = strconv.Atoi(m[i])
+			case "name":
+				o.Name = strings.TrimSpace(m[i])
+			case "state":
+				o.State = c.States.of(m[i])
+			}
+		}
+		found = append(found, o)
+	}
+	return found
+}
+
 func unsupported(t Target, what string) error {
 	return &Error{Unsupported, t.Host, what, "the device has no word for it"}
 }
@@ -137,7 +172,7 @@ func (k *talk) switches() switches {
 			return k.run(ctx, doing, steps)
 		}
 	}
-	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle)}
+	s := switches{on: do("on", k.c.On), off: do("off", k.c.Off), cycle: do("cycle", k.c.Cycle), reset: do("reset", k.c.Reset), shutdown: do("shutdown", k.c.Shutdown), pause: time.Duration(k.c.Pause), dead: func() bool { return k.hungUp }}
 	if len(k.c.Status) == 0 {
 		return s
 	}
@@ -153,17 +188,19 @@ func (k *talk) switches() switches {
 	return s
 }
 
-// run goes through steps. An error after the commit that is not the device's own refusal is ambiguous.
+// run goes through steps. An error after the commit is ambiguous, unless it is the device's own refusal of that very step.
 func (k *talk) run(ctx context.Context, doing string, steps []step) error {
 	for _, s := range steps {
 		if len(s.Only) > 0 && !slices.Contains(s.Only, k.transport) {
 			continue
 		}
+		before := k.committed
 		meant, err := k.step(ctx, doing, s)
-		if err != nil && k.committed && !meant {
+		switch {
+		case err == nil:
+		case before || k.committed && !meant:
 			return ambiguous(k.t, doing, err)
-		}
-		if err != nil {
+		default:
 			return err
 		}
 	}
@@ -220,14 +257,31 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 	}
 	var all strings.Builder
 	asked := make([]int, len(s.Answers))
+	listen, waiting := ctx, false
 	for {
-		i, heard, err := k.await(ctx, doing, s.Nudge, patterns)
-		if err != nil {
+		i, heard, err := k.await(listen, doing, s.Nudge, patterns)
+		switch {
+		case err != nil && waiting && ctx.Err() == nil && !k.hungUp && len(k.heard) > 0: // it has begun to answer
+			listen = ctx
+			continue
+		case err != nil && waiting && ctx.Err() == nil && !k.hungUp && k.total <= maxRead:
+			return all.String(), false, nil
+		case err != nil:
 			return "", false, err
 		}
 		all.WriteString(heard)
 		n := i - 1
-		if i == 0 {
+		switch {
+		case i == 0 && s.answered() && hear == "{prompt}" && promptsOnly(patterns[0], all.String()):
+			if waiting {
+				continue
+			}
+			var cancel context.CancelFunc
+			listen, cancel = context.WithTimeout(ctx, s.patience())
+			defer cancel()
+			waiting = true
+			continue
+		case i == 0:
 			return all.String(), false, nil
 		}
 		if n >= len(s.Answers) {
@@ -235,7 +289,7 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		}
 		a := s.Answers[n]
 		if asked[n]++; asked[n] > max(1, a.Times) {
-			return "", true, k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
+			return "", a.Again != "", k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
 		}
 		keys := k.c.fill(a.Press, k.t, asItIs)
 		if a.Press == "" {
@@ -247,6 +301,33 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 	}
 }
 
+// answered says whether a step's line has more of an answer than the next prompt, at least its echo.
+func (s step) answered() bool { return s.Commit || s.Read != "" || s.Expect != "" }
+
+// patience is how long a prompt that came alone may belong to what was said before: a shell behind a terminal that takes CR LF for two lines
+// prompts twice.
+func (s step) patience() time.Duration {
+	if s.Read != "" || s.Expect != "" {
+		return 5 * time.Second
+	}
+	return time.Second
+}
+
+// promptsOnly says whether a text is prompts and nothing else.
+func promptsOnly(prompt *regexp.Regexp, text string) bool {
+	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
+		at := prompt.FindStringIndex(text)
+		if at == nil {
+			at = prompt.FindStringIndex(text + " ") // one that ends in a space
+		}
+		if at == nil || at[0] >= len(text) {
+			return false
+		}
+		text = text[:at[0]]
+	}
+	return true
+}
+
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])
@@ -256,8 +337,15 @@ func lastLine(s string) string {
 func (k *talk) understand(doing string, s step, heard string) (meant bool, err error) {
 	if s.Expect != "" {
 		if p, err := k.c.pattern(s.Expect, k.t); err != nil || !p.MatchString(heard) {
-			return true, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
+			return !s.Commit, k.fail(Refused, doing, "heard: "+tail(mask(heard, k.t.Password)))
 		}
+	}
+	if s.Each != "" {
+		p, err := k.c.pattern(s.Each, k.t)
+		if err != nil {
+			return false, k.fail(Unexpected, doing, err.Error())
+		}
+		k.listed = append(k.listed, k.c.outlets(p, heard)...)
 	}
 	if s.Read == "" {
 		return false, nil

@@ -28,14 +28,11 @@ func (c *Catalog) do(ctx context.Context, t Target, outlet bool, f func(context.
 	if m.Name == Manual {
 		return Result{}, &Error{Unsupported, t.Host, "find a driver", "a manual PCU is switched by people"}
 	}
-	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 {
+	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 && t.OutletName == "" {
 		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	ways := m.waysTo(t)
 	switch len(ways) {
 	case 0:
@@ -125,6 +122,10 @@ func (w way) do(ctx context.Context, left int, t Target, f func(context.Context,
 		defer cancel()
 	}
 	t.Transport, t.Port = w.Name, cmp.Or(t.Port, w.Port)
+	t, err := numbered(ctx, w.driver, t)
+	if err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
 	return f(ctx, w.driver, t)
 }
 

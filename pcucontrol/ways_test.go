@@ -63,8 +63,9 @@ func speaker(t *testing.T, text string) (port int, calls *atomic.Int32) {
 
 // filtered is a port that takes no more calls and refuses none: its queue is full.
 func filtered(t *testing.T) int {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err == nil {
+		syscall.CloseOnExec(fd)
 		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	}
 	if err == nil {
@@ -164,7 +165,7 @@ func TestACycleInTwoThatEndsHalfwayIsAmbiguous(t *testing.T) {
 
 func TestErrorsShowTheEndOfWhatWasHeardWithoutThePassword(t *testing.T) {
 	const secret = `pass"word`
-	k := &talk{text{}, &session{t: Target{Host: "pdu", Password: secret}}, Unknown, false}
+	k := &talk{session: &session{t: Target{Host: "pdu", Password: secret}}, state: Unknown}
 	heard := "the beginning " + secret[:4] + strings.Repeat("x", 300) + secret + strings.Repeat("y", 150) + " the end"
 	for name, s := range map[string]step{"a refusal": {Expect: "success"}, "no state": {Read: "state: (on|off)"}} {
 		_, err := k.understand("status", s, heard)

@@ -33,6 +33,7 @@ const (
 	loginNone      login = "none"
 	loginBasic     login = "basic"     // at once
 	loginChallenge login = "challenge" // as the device asks, Basic or Digest
+	loginLocked    login = "locked"    // as challenge, of a device that shows nothing before it has asked
 )
 
 // reply is what a device answered.
@@ -113,7 +114,11 @@ func (w *web) fail(kind Kind, doing, detail string) error {
 func (w *web) call(ctx context.Context, doing, method, path, contentType, body string) (reply, error) {
 	for try := 0; ; try++ {
 		a, err := w.once(ctx, doing, method, path, contentType, body)
-		if err != nil || a.status != http.StatusUnauthorized || w.login != loginChallenge || try == 2 || !w.use.again(a.header) {
+		if err == nil && w.login == loginLocked && w.use.none() && a.status < 400 {
+			return a, w.fail(Unexpected, doing, "it shows its pages without asking who calls: no such device does")
+		}
+		challenged := w.login == loginChallenge || w.login == loginLocked
+		if err != nil || a.status != http.StatusUnauthorized || !challenged || try == 2 || !w.use.again(a.header) {
 			return a, err
 		}
 		use, ok := answerTo(a.header)
@@ -232,14 +237,14 @@ func loggedIn(err error) (Result, error) {
 }
 
 // unsure turns an error of a power command into an ambiguous one, unless the device itself refused, or no connection came about to send
-// it by.
+// it by. A port that is closed after the command was sent was open before it.
 func unsure(t Target, doing string, err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Doing == connecting {
 		return err
 	}
 	switch KindOf(err) {
-	case Timeout, Unexpected:
+	case Timeout, Unexpected, Unreachable, NoOutlet:
 		return ambiguous(t, doing, err)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ func fleet(t *testing.T) (*plcapi.DB, *plc.Client) {
 	db.Add("Slices", plcapi.Row{"slice_id": 5, "name": "princeton_a", "site_id": 1})
 	db.Add("Slices", plcapi.Row{"slice_id": 6, "name": "princeton_b", "site_id": 1})
 	db.Add("NodeTags", plcapi.Row{"node_id": 3, "tagname": "exempt_node_until", "value": "20300131"})
+	db.Add("NodeTags", plcapi.Row{"node_id": 4, "tagname": "exempt_node_until", "value": "99991231"})
 	server := httptest.NewServer(db)
 	t.Cleanup(server.Close)
 	c, err := plc.New(plc.Options{URL: server.URL + "/PLCAPI/", Username: "monitor@example", Password: "s3cret"})
@@ -48,12 +50,15 @@ func TestSnapshot(t *testing.T) {
 	if err != nil || len(s.Nodes) != 7 || len(s.Sites) != 3 || !s.Sites[1].Pending || s.Sites[0].Pending || s.Sites[2].Pending || len(s.Unreadable) != 0 {
 		t.Fatalf("%+v, %v", s, err)
 	}
+	if until := s.NodeExempt[4]; until.Year() != 9999 {
+		t.Errorf("for ever is until %s", until)
+	}
 	if until := s.NodeExempt[3]; until.Format("20060102") != "20300201" {
 		t.Errorf("exempt until %s", until)
 	}
 	db.Set("Nodes", 4, "last_contact", plcapi.Poison)
 	s, err = c.Snapshot(t.Context())
-	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" {
+	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" || !slices.Equal(s.Unsent["nodes"], []int{4}) {
 		t.Errorf("with a poisoned row: %d nodes, unreadable %v, %v", len(s.Nodes), s.Unreadable, err)
 	}
 	db.Add("SiteTags", plcapi.Row{"site_id": 1, "tagname": "exempt_site_until", "value": "next summer"})

@@ -28,7 +28,7 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		ctx, cancel = context.WithTimeout(ctx, callsPerSnapshot*c.timeout)
 		defer cancel()
 	}
-	r := reader{Client: c, ctx: ctx, Snapshot: Snapshot{Taken: time.Now()}}
+	r := reader{Client: c, ctx: ctx, Snapshot: Snapshot{Taken: time.Now(), Unsent: map[string][]int{}}}
 	for _, step := range []func() error{r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.exemptions, r.mayRead} {
 		if err := step(); err != nil {
 			return Snapshot{}, err
@@ -53,6 +53,7 @@ func (s *reader) all(kind, method, id string, filter map[string]any, fields []st
 		return err
 	}
 	for _, n := range bad {
+		s.Unsent[kind] = append(s.Unsent[kind], n)
 		s.Unreadable = append(s.Unreadable, fmt.Sprintf("%s %d", kind, n))
 	}
 	for _, r := range ours(rows) {
@@ -214,7 +215,11 @@ func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]tim
 			bad = append(bad, fmt.Sprintf("tag %s of %s %d: %q is not a day as 20261231", tag, kind, r.int(id), r.str("value")))
 			day = undated
 		}
-		if ends := day.AddDate(0, 0, 1); ends.After(until[r.int(id)]) { // the day itself is still exempt
+		ends := day.AddDate(0, 0, 1) // the day itself is still exempt
+		if ends.After(undated) {     // a year of five digits is no JSON
+			ends = undated
+		}
+		if ends.After(until[r.int(id)]) {
 			until[r.int(id)] = ends
 		}
 	}

@@ -100,7 +100,9 @@ type Snapshot struct {
 
 	NodeExempt, SiteExempt, PersonExempt, SliceExempt map[int]time.Time
 
-	// Unreadable names rows that PLC could not send, as "nodes 42": what is known of them stays as it is. It also names tags that
-	// make no sense.
+	// Unsent are the ids of rows that PLC could not send, by kind ("sites", "nodes", "pcus", "persons", "slices", "interfaces"): what is
+	// known of them stays as it is.
+	Unsent map[string][]int
+	// Unreadable names for people what could not be read: the rows of Unsent, as "nodes 42", and tags that make no sense.
 	Unreadable []string
 }

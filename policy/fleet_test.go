@@ -8,11 +8,16 @@ import (
 
 // fell is a site of which so many nodes have just fallen silent.
 func fell(nodes, newly int) SiteSeen {
-	s := SiteSeen{Site: "s", Nodes: nodes, NewlyDown: newly}
+	s := SiteSeen{Site: "s", Nodes: nodes, NewlyBad: newly, Alive: nodes - newly}
 	for range newly {
 		s.Missed = append(s.Missed, now)
 	}
 	return s
+}
+
+// waned is a site of which so many nodes became bad, one here and one there, and answer all the same.
+func waned(nodes, newly int) SiteSeen {
+	return SiteSeen{Site: "s", Nodes: nodes, NewlyBad: newly, Alive: nodes}
 }
 
 func many(n int, s SiteSeen) []SiteSeen {
@@ -23,35 +28,93 @@ func many(n int, s SiteSeen) []SiteSeen {
 	return out
 }
 
+func swept(sites []SiteSeen) SweepSeen {
+	s := SweepSeen{Sites: sites}
+	for _, x := range sites {
+		s.Nodes += x.Nodes
+	}
+	return s
+}
+
 func TestTheFleetGuardDoubtsTheObserverFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		sites []SiteSeen
-		plc   bool
 		do    bool
 	}{
-		"PLC does not answer":                                   {many(10, fell(4, 0)), false, false},
-		"all is well":                                           {many(10, fell(4, 0)), true, true},
-		"an empty fleet":                                        {nil, true, true},
-		"nine of ten nodes: too few to tell":                    {[]SiteSeen{fell(10, 9)}, true, true},
-		"ten of forty, one here and one there":                  {many(10, fell(4, 1)), true, false},
-		"ten of fifty is a fifth, and not more":                 {many(10, fell(5, 1)), true, true},
-		"eleven of fifty is more":                               {append(many(9, fell(5, 1)), fell(5, 2)), true, false},
-		"a power cut at one site of forty in a fleet of eighty": {append(many(10, fell(4, 0)), fell(40, 40)), true, true},
-		"a power cut at a site that is most of the fleet":       {append(many(4, fell(1, 0)), fell(40, 40)), true, true},
-		"thirty-nine of that site's forty: not wholly dark":     {append(many(10, fell(4, 0)), fell(40, 39)), true, false},
-		"an observer that sees every site dark":                 {many(10, fell(4, 4)), true, false},
-		"an observer that sees five large sites dark, and all":  {many(5, fell(40, 40)), true, false},
-		"an observer that sees every small site dark":           {many(20, fell(2, 2)), true, false},
-		"two sites of twelve lose power in one storm":           {append(many(10, fell(40, 0)), many(2, fell(40, 40))...), true, true},
-		"three sites of twelve go dark in one sweep":            {append(many(9, fell(4, 0)), many(3, fell(4, 4))...), true, false},
-		"one site of two":                                       {[]SiteSeen{fell(40, 0), fell(40, 40)}, true, true},
-		"half of the sites go dark":                             {append(many(6, fell(4, 0)), many(6, fell(4, 4))...), true, false},
+		"all is well":                                          {many(10, fell(4, 0)), true},
+		"an empty fleet":                                       {nil, true},
+		"ten of forty, one here and one there":                 {many(10, fell(4, 1)), false},
+		"nine of forty: too few to tell":                       {append(many(9, fell(4, 1)), fell(4, 0)), true},
+		"ten of fifty is a fifth, and not more":                {many(10, fell(5, 1)), true},
+		"eleven of fifty is more":                              {append(many(9, fell(5, 1)), fell(5, 2)), false},
+		"eleven of fifty that answer, in debug mode or locked": {append(many(9, waned(5, 1)), waned(5, 2)), false},
+
+		"a power cut at one site of forty in a fleet of eighty": {append(many(10, fell(4, 0)), fell(40, 40)), true},
+		"a power cut at a site that is most of the fleet":       {append(many(4, fell(1, 0)), fell(40, 40)), true},
+		"thirty-nine of that site's forty: not wholly dark":     {append(many(10, fell(4, 0)), fell(40, 39)), false},
+		"an observer that sees every site dark":                 {many(10, fell(4, 4)), false},
+		"an observer that sees five large sites dark, and all":  {many(5, fell(40, 40)), false},
+		"an observer that sees every small site dark":           {many(20, fell(2, 2)), false},
+		"two sites of twelve lose power in one storm":           {append(many(10, fell(40, 0)), many(2, fell(40, 40))...), true},
+		"three sites of twelve go dark":                         {append(many(9, fell(4, 0)), many(3, fell(4, 4))...), false},
+		"one site of two":                                       {[]SiteSeen{fell(40, 0), fell(40, 40)}, true},
+		"half of the sites go dark":                             {append(many(6, fell(4, 0)), many(6, fell(4, 4))...), false},
+
+		"two nodes of a fleet of five":            {[]SiteSeen{fell(3, 1), fell(2, 1)}, true},
+		"three nodes of a fleet of five":          {[]SiteSeen{fell(3, 2), fell(2, 1)}, false},
+		"all nodes of a fleet of five, at a site": {[]SiteSeen{fell(5, 5)}, false},
+		"a fleet of one node":                     {[]SiteSeen{fell(1, 1)}, true},
+		"nine of ten":                             {[]SiteSeen{fell(10, 9)}, false},
+		"1 % of 100,000":                          {append(many(24000, fell(4, 0)), many(1000, fell(4, 1))...), true},
+		"3 % of 100,000":                          {append(many(22000, fell(4, 0)), many(3000, fell(4, 1))...), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if d := FleetGuard(numbers, c.sites, c.plc); d.Do != c.do || d.Reason == "" {
+			if d := BelieveSweep(numbers, swept(c.sites)); d.Do != c.do || d.Reason == "" {
 				t.Errorf("is %+v", d)
 			}
+			if s := swept(c.sites); s.Nodes > 0 {
+				s.Vouched = true
+				if d := BelieveSweep(numbers, s); !d.Do {
+					t.Errorf("an operator's word does not help: %+v", d)
+				}
+			}
 		})
+	}
+}
+
+func TestASweepThatMissesMuchOrLacksPLCIsNotBelieved(t *testing.T) {
+	for name, c := range map[string]struct {
+		s    SweepSeen
+		says string
+	}{
+		"a tenth was not looked at":           {SweepSeen{Nodes: 1000, Unseen: 100}, ""},
+		"more than a tenth":                   {SweepSeen{Nodes: 1000, Unseen: 101}, "101 of 1000 nodes could not be looked at: the fault is ours"},
+		"nothing was looked at, vouched for":  {SweepSeen{Nodes: 5, Unseen: 5, Vouched: true}, "5 of 5 nodes could not be looked at: the fault is ours"},
+		"the password is wrong, vouched for":  {SweepSeen{Nodes: 5, PLC: "PLC refused our login", Vouched: true}, "PLC refused our login"},
+		"everything at once: PLC comes first": {SweepSeen{Nodes: 5, Unseen: 5, PLC: "PLC does not answer"}, "PLC does not answer"},
+	} {
+		if d := BelieveSweep(numbers, c.s); d.Do != (c.says == "") || c.says != "" && d.Reason != c.says {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+func TestNewsOfPCUsIsDoubtedByItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad, unseen, pcus int
+		do                bool
+	}{
+		"none":                               {0, 0, 0, true},
+		"one of two":                         {1, 0, 2, true},
+		"three of five":                      {3, 0, 5, false},
+		"nine of a hundred":                  {9, 0, 100, true},
+		"a broken route to all":              {100, 0, 100, false},
+		"a tenth could not be tried":         {0, 10, 100, true},
+		"more than a tenth were never tried": {0, 11, 100, false},
+	} {
+		if d := BelievePCUs(numbers, c.bad, c.unseen, c.pcus); d.Do != c.do || d.Reason == "" {
+			t.Errorf("%s: %+v", name, d)
+		}
 	}
 }
 
@@ -60,7 +123,7 @@ func TestADarkSiteOfOldIsNoNews(t *testing.T) {
 	for range 40 {
 		dark.Missed = append(dark.Missed, ago(30))
 	}
-	if d := FleetGuard(numbers, append(many(3, dark), fell(4, 0)), true); !d.Do {
+	if d := BelieveSweep(numbers, swept(append(many(3, dark), fell(4, 0)))); !d.Do {
 		t.Errorf("holds: %s", d.Reason)
 	}
 }
@@ -71,14 +134,17 @@ func TestOneTypeForALargeShareOfTheFleetIsDoubted(t *testing.T) {
 		fresh, fleet int
 		do           bool
 	}{
-		"nine of ten: too few to tell":             {DNSError, 9, 10, true},
-		"ten of fifty is a fifth, and not more":    {DNSError, 10, 50, true},
-		"eleven of fifty, our name server fails":   {DNSError, 11, 50, false},
-		"a wrong expression for old kernels":       {OldBootCD, 1000, 1000, false},
-		"a fleet of which half is down, as it was": {NodeDown, 500, 1000, true},
-		"a fleet without PCUs":                     {PCUMissing, 500, 1000, true},
+		"nine of forty: too few to tell":         {DNSError, 9, 40, true},
+		"ten of fifty is a fifth, and not more":  {DNSError, 10, 50, true},
+		"eleven of fifty, our name server fails": {DNSError, 11, 50, false},
+		"a wrong expression for old kernels":     {OldBootCD, 1000, 1000, false},
+		"nodes are no exception":                 {NodeDown, 500, 1000, false},
+		"nor are nodes without a PCU":            {PCUMissing, 500, 1000, false},
+		"nor PCUs":                               {PCUDown, 50, 100, false},
+		"nor whole sites":                        {SiteDown, 50, 100, false},
+		"two of two":                             {NodeDown, 2, 2, true},
 	} {
-		if d := MayOpenMany(numbers, c.typ, c.fresh, c.fleet); d.Do != c.do || d.Reason == "" {
+		if d := BelieveMany(numbers, c.typ, c.fresh, c.fleet); d.Do != c.do || d.Reason == "" {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}

@@ -16,13 +16,21 @@ const (
 	ActReboot    Act = "reboot"
 	ActReinstall Act = "reinstall"
 	ActRepair    Act = "repair the boot"
+	ActRestart   Act = "restart from inside"   // by bootman, over ssh
+	ActWipe      Act = "reinstall from inside" // likewise
 	ActDisable   Act = "disable in PLC"
 	ActNotify    Act = "write to the site"
 	ActPenalize  Act = "raise the penalty"
 )
 
 // power are the acts that cut a node's power.
-var power = []Act{ActReboot, ActReinstall}
+func power() []Act { return []Act{ActReboot, ActReinstall} }
+
+// machine are the acts on a node, by its power or from inside.
+func machine() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
+
+// counted are the acts that have a budget and, on a node, count as power cycles.
+func counted() []Act { return []Act{ActReboot, ActReinstall, ActRestart, ActWipe} }
 
 // GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before the point of no
 // return. A fact that is not known stands as its zero value, and forbids.
@@ -69,6 +77,7 @@ type NodeGate struct {
 	BootState     string
 	LastContact   time.Time // its heartbeat to PLC
 	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
+	Pressed       time.Time // when somebody last pressed PLC's reboot button for it
 	BootIssue     string    // the open issue that repairs its boot, if a repair is under way
 	FirewallIssue string    // the open issue that says it is behind a firewall
 }
@@ -122,22 +131,22 @@ func Gate() []Check {
 		{"order", "no operator ordered otherwise meanwhile", nil, askOrder},
 		{"recovered", "the target is not good again", nil, askRecovered},
 		{"switch", "nobody has stopped Monitor", nil, askSwitch},
-		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do", []Act{ActReboot, ActReinstall, ActRepair, ActDisable, ActNotify, ActPenalize}, askMode},
+		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do", append(machine(), ActDisable, ActNotify, ActPenalize), askMode},
 		{"lease", "the last believed sweep is younger than two intervals", nil, askLease},
 		{"covered", "no other open issue speaks for this one", nil, askCovered},
-		{"firewall", "the node is not behind a firewall, which no reboot mends", power, askFirewall},
-		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power, askAnswers},
-		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power, askHeartbeat},
-		{"booting", "the node did not just begin to boot", power, askBooting},
-		{"boot state", "PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands", []Act{ActReboot, ActReinstall, ActRepair}, askBootState},
+		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), askFirewall},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), askAnswers},
+		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(), askHeartbeat},
+		{"booting", "the node did not just begin to boot", power(), askBooting},
+		{"boot state", "PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands", machine(), askBootState},
 		{"exempt", "neither the node nor its site is exempt in PLC", nil, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, askBlacklist},
-		{"pcu", "a PCU feeds the node, and works", power, askPCU},
-		{"attempts", "the node was not power-cycled too often lately", power, askAttempts},
+		{"pcu", "a PCU feeds the node, and works", power(), askPCU},
+		{"attempts", "the node was not power-cycled too often lately", counted(), askAttempts},
 		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough", []Act{ActPenalize}, askSite},
 		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, askTold},
 		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, askStep},
-		{"budget", "the fleet's and the site's budgets of this hour are not spent", []Act{ActReboot, ActReinstall, ActPenalize}, askBudget},
+		{"budget", "the fleet's and the site's budgets of this hour are not spent", append(counted(), ActPenalize), askBudget},
 	}
 }
 
@@ -399,9 +408,9 @@ func askStep(p Policy, f GateFacts, now time.Time) Decision {
 // BudgetOf is how many of an act a policy hour allows, in the fleet and at one site.
 func (p Policy) BudgetOf(a Act) (fleet, site int) {
 	switch a {
-	case ActReboot:
+	case ActReboot, ActRestart:
 		return p.Budget.RebootsFleet, p.Budget.RebootsSite
-	case ActReinstall:
+	case ActReinstall, ActWipe:
 		return p.Budget.ReinstallsFleet, p.Budget.ReinstallsSite
 	case ActPenalize:
 		return p.Budget.PenaltiesFleet, p.Budget.PenaltiesSite

@@ -86,8 +86,10 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		f.State = StateDebug
 	}
 	switch {
-	case matches(k.OldBootCD, l.Kernel) || strings.Contains(l.BootCD, "v2"):
+	case matches(k.OldBootCD, l.Kernel):
 		f.Category, f.State = CategoryOldBootCD, StateDebug
+	case strings.Contains(l.BootCD, "v2"): // the state stays as found: a node in production that was once booted from an old CD runs
+		f.Category = CategoryOldBootCD
 	case matches(k.OldProd, l.Kernel):
 		f.Category = CategoryOldProd
 	case matches(k.Current, l.Kernel):

@@ -36,11 +36,14 @@ type (
 	SiteRecord = Record
 )
 
-// Bad says whether something is missed: offline or down.
+// Unhealthy says whether something is missed: offline or down.
 func (s Status) Unhealthy() bool { return s == StatusOffline || s == StatusDown }
 
-// Fine says whether something works: online or good.
+// Healthy says whether something works: online or good.
 func (s Status) Healthy() bool { return s == StatusOnline || s == StatusGood }
+
+// Bad says whether something is not as it should be, and nobody's hands are on it: a node in debug mode is, too.
+func (s Status) Bad() bool { return s.Unhealthy() || s == StatusFailboot }
 
 // NodeSeen is what the status machine of a node looks at.
 type NodeSeen struct {
@@ -48,6 +51,14 @@ type NodeSeen struct {
 	BootState      string // in PLC
 	Uptime         time.Duration
 	NeverContacted bool // PLC has no last contact
+	// AsBefore says that state and boot state are those that were seen when the record was last judged: a status that came by
+	// age then holds.
+	AsBefore bool
+}
+
+// byAge says whether a status may have come by age alone, so that only something new undoes it.
+func (s NodeSeen) byAge(was Status) bool {
+	return s.AsBefore && (was == StatusDown || was == StatusFailboot && s.State == StateDebug)
 }
 
 // CleanBootState gives PLC's name of today for a boot state that may be an old one.
@@ -77,8 +88,9 @@ func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecor
 		}
 	}
 	bootState := CleanBootState(seen.BootState)
-	switch seen.State {
-	case StateDown:
+	switch state := seen.State; {
+	case state != StateBoot && seen.byAge(was.Status):
+	case state == StateDown:
 		disabled := bootState == "disabled" && now.Sub(was.Changed) < n.DisabledRecent
 		switch {
 		case disabled && was.Status != StatusDisabled:
@@ -86,7 +98,7 @@ func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecor
 		case !disabled && was.Status != StatusOffline && was.Status != StatusDown && was.Status != StatusDisabled:
 			become(StatusOffline, now, "stopped answering")
 		}
-	case StateDebug:
+	case state == StateDebug:
 		switch bootState {
 		case "disabled":
 			become(StatusDisabled, now, "in debug mode, and disabled in PLC")
@@ -95,7 +107,7 @@ func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecor
 		default:
 			become(StatusFailboot, now, "in debug mode")
 		}
-	case StateBoot:
+	case state == StateBoot:
 		if was.Status != StatusOnline && was.Status != StatusGood {
 			if seen.Uptime > n.GoodUptime {
 				become(StatusGood, now.Add(-seen.Uptime), "up for "+n.Days(seen.Uptime))
@@ -130,14 +142,21 @@ func NextPCU(n Policy, was PCURecord, ok bool, now time.Time) (PCURecord, string
 	return next(was, ok, n.PCUOnlineToGood, n.PCUOfflineToDown, now, "dry run passes", "dry run fails", n)
 }
 
-// NextSite is the status of a site with so many nodes up, and why. A blacklisted node counts as up.
+// CountsAsUp says whether a node counts as up when its site is judged: one that is not down, that is blacklisted, or that is alive
+// and lets nobody in.
+func CountsAsUp(r NodeRecord, f Finding, blacklisted bool) bool {
+	return blacklisted || r.Status != StatusDown || f.Locked
+}
+
+// NextSite is the status of a site with so many nodes up, and why. A site is new, and not missed, for the whole of its first days,
+// even if it was online before.
 func NextSite(n Policy, was SiteRecord, up int, created, now time.Time) (SiteRecord, string) {
 	enough := up >= n.SiteMinUp
-	if !enough && (was.Status == "" || was.Status == StatusNew) && now.Sub(created) < n.SiteNew {
-		if was.Status == "" {
+	if !enough && now.Sub(created) < n.SiteNew {
+		if was.Status != StatusNew {
 			was = SiteRecord{StatusNew, now}
 		}
-		return was, "a new site that was never online"
+		return was, "a new site with " + nodes(up) + " up"
 	}
 	return next(was, enough, n.SiteOnlineToGood, n.SiteOfflineToDown, now,
 		nodes(up)+" up", fmt.Sprintf("%s up, %d needed", nodes(up), n.SiteMinUp), n)

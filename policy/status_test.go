@@ -93,6 +93,57 @@ func TestANodeChangesItsStatus(t *testing.T) {
 	}
 }
 
+func TestAStatusByAgeHoldsUntilSomethingNewIsSeen(t *testing.T) {
+	debug := NodeSeen{State: StateDebug, BootState: "boot"}
+	asked := NodeSeen{State: StateDebug, BootState: "safeboot"}
+	disabled := NodeSeen{State: StateDown, BootState: "disabled"}
+	again := func(s NodeSeen) NodeSeen { s.AsBefore = true; return s }
+	for name, c := range map[string]struct {
+		was  NodeRecord
+		seen NodeSeen
+		want Status
+	}{
+		"down after 30 d of debug mode, debug mode still":     {NodeRecord{StatusDown, ago(31)}, again(debug), StatusDown},
+		"down, and debug mode is new":                         {NodeRecord{StatusDown, ago(31)}, debug, StatusFailboot},
+		"down after 30 d of debug mode, and it boots":         {NodeRecord{StatusDown, ago(31)}, again(NodeSeen{State: StateBoot}), StatusOnline},
+		"down after 30 d of debug mode, and PLC disables it":  {NodeRecord{StatusDown, ago(31)}, NodeSeen{State: StateDebug, BootState: "disabled"}, StatusDisabled},
+		"down after 60 d disabled, disabled and silent still": {NodeRecord{StatusDown, ago(1)}, again(disabled), StatusDown},
+		"down, and PLC disables it now":                       {NodeRecord{StatusDown, ago(1)}, disabled, StatusDisabled},
+		"failboot after 60 d of safeboot, both still":         {NodeRecord{StatusFailboot, ago(1)}, again(asked), StatusFailboot},
+		"failboot after 60 d of safeboot, then 30 d more":     {NodeRecord{StatusFailboot, ago(30)}, again(asked), StatusDown},
+		"failboot, and PLC asks for safeboot now":             {NodeRecord{StatusFailboot, ago(1)}, asked, StatusSafeboot},
+		"failboot, and it falls silent":                       {NodeRecord{StatusFailboot, ago(1)}, NodeSeen{State: StateDown}, StatusOffline},
+		"offline ages though nothing is new":                  {NodeRecord{StatusOffline, ago(2)}, again(NodeSeen{State: StateDown}), StatusDown},
+		"good that a sweep not believed saw silent, twice":    {NodeRecord{StatusGood, ago(9)}, again(NodeSeen{State: StateDown}), StatusOffline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, reason := NextNode(numbers, c.was, c.seen, now); got.Status != c.want || reason == "" {
+				t.Errorf("becomes %s (%s), want %s", got.Status, reason, c.want)
+			}
+		})
+	}
+}
+
+func TestWhichNodesCountForTheirSite(t *testing.T) {
+	down := NodeRecord{StatusDown, ago(3)}
+	for name, c := range map[string]struct {
+		r      NodeRecord
+		f      Finding
+		listed bool
+		want   bool
+	}{
+		"down":                          {down, Finding{State: StateDown}, false, false},
+		"down, and blacklisted":         {down, Finding{State: StateDown}, true, true},
+		"down, alive and locked":        {down, Finding{State: StateDown, Locked: true}, false, true},
+		"down, for a firewall hides it": {down, Finding{State: StateDown, Firewall: true}, false, false},
+		"offline is not down yet":       {NodeRecord{StatusOffline, ago(1)}, Finding{State: StateDown}, false, true},
+	} {
+		if got := CountsAsUp(c.r, c.f, c.listed); got != c.want {
+			t.Errorf("a node that is %s counts as up: %v", name, got)
+		}
+	}
+}
+
 func TestAPCUChangesItsStatus(t *testing.T) {
 	for name, c := range map[string]struct {
 		was  PCURecord
@@ -128,20 +179,21 @@ func TestASiteChangesItsStatus(t *testing.T) {
 		created time.Time
 		want    SiteRecord
 	}{
-		"two nodes are enough":                           {SiteRecord{}, 2, old, SiteRecord{StatusOnline, now}},
-		"one node is not":                                {SiteRecord{}, 1, old, SiteRecord{StatusOffline, now}},
-		"online is not good just before half a day":      {SiteRecord{StatusOnline, ago(0.5).Add(just)}, 2, old, SiteRecord{StatusOnline, ago(0.5).Add(just)}},
-		"online is good at half a day":                   {SiteRecord{StatusOnline, ago(0.5)}, 5, old, SiteRecord{StatusGood, ago(0.5)}},
-		"good that loses a node too many is offline":     {SiteRecord{StatusGood, ago(9)}, 1, old, SiteRecord{StatusOffline, now}},
-		"offline is not down just before half a day":     {SiteRecord{StatusOffline, ago(0.5).Add(just)}, 0, old, SiteRecord{StatusOffline, ago(0.5).Add(just)}},
-		"offline is down at half a day":                  {SiteRecord{StatusOffline, ago(0.5)}, 0, old, SiteRecord{StatusDown, ago(0.5)}},
-		"down with enough nodes is online":               {SiteRecord{StatusDown, ago(9)}, 2, old, SiteRecord{StatusOnline, now}},
-		"a young site that was never online is new":      {SiteRecord{}, 0, ago(1), SiteRecord{StatusNew, now}},
-		"it stays new just before 30 d":                  {SiteRecord{StatusNew, ago(29)}, 1, ago(30).Add(just), SiteRecord{StatusNew, ago(29)}},
-		"it is offline at 30 d":                          {SiteRecord{StatusNew, ago(30)}, 1, ago(30), SiteRecord{StatusOffline, now}},
-		"a new site with enough nodes is online":         {SiteRecord{StatusNew, ago(3)}, 2, ago(3), SiteRecord{StatusOnline, now}},
-		"a young site that was online before is not new": {SiteRecord{StatusGood, ago(3)}, 0, ago(10), SiteRecord{StatusOffline, now}},
-		"a young site that went offline may become down": {SiteRecord{StatusOffline, ago(1)}, 0, ago(10), SiteRecord{StatusDown, ago(1)}},
+		"two nodes are enough":                       {SiteRecord{}, 2, old, SiteRecord{StatusOnline, now}},
+		"one node is not":                            {SiteRecord{}, 1, old, SiteRecord{StatusOffline, now}},
+		"online is not good just before half a day":  {SiteRecord{StatusOnline, ago(0.5).Add(just)}, 2, old, SiteRecord{StatusOnline, ago(0.5).Add(just)}},
+		"online is good at half a day":               {SiteRecord{StatusOnline, ago(0.5)}, 5, old, SiteRecord{StatusGood, ago(0.5)}},
+		"good that loses a node too many is offline": {SiteRecord{StatusGood, ago(9)}, 1, old, SiteRecord{StatusOffline, now}},
+		"offline is not down just before half a day": {SiteRecord{StatusOffline, ago(0.5).Add(just)}, 0, old, SiteRecord{StatusOffline, ago(0.5).Add(just)}},
+		"offline is down at half a day":              {SiteRecord{StatusOffline, ago(0.5)}, 0, old, SiteRecord{StatusDown, ago(0.5)}},
+		"down with enough nodes is online":           {SiteRecord{StatusDown, ago(9)}, 2, old, SiteRecord{StatusOnline, now}},
+		"a young site that was never online is new":  {SiteRecord{}, 0, ago(1), SiteRecord{StatusNew, now}},
+		"it stays new just before 30 d":              {SiteRecord{StatusNew, ago(29)}, 1, ago(30).Add(just), SiteRecord{StatusNew, ago(29)}},
+		"it is offline at 30 d":                      {SiteRecord{StatusNew, ago(30)}, 1, ago(30), SiteRecord{StatusOffline, now}},
+		"a new site with enough nodes is online":     {SiteRecord{StatusNew, ago(3)}, 2, ago(3), SiteRecord{StatusOnline, now}},
+		"a young site that was online before is new": {SiteRecord{StatusGood, ago(3)}, 0, ago(10), SiteRecord{StatusNew, now}},
+		"a young site that was offline is new":       {SiteRecord{StatusOffline, ago(1)}, 0, ago(10), SiteRecord{StatusNew, now}},
+		"a site whose age is not known is not new":   {SiteRecord{StatusGood, ago(3)}, 0, time.Time{}, SiteRecord{StatusOffline, now}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, reason := NextSite(numbers, c.was, c.up, c.created, now); got != c.want || reason == "" {

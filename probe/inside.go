@@ -1,33 +1,58 @@
 package probe
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Script is the one command that reads a node from inside. Every fact is a line key=value; anything that could hang on a
-// broken disk runs under its own short limit where the node has timeout(1). Its first line names its version.
-const Script = `# monitor-probe 1
-t() { if command -v timeout >/dev/null 2>&1; then timeout 3 "$@"; else "$@"; fi 2>/dev/null; }
+// broken disk runs under its own short limit where the node has timeout(1), and what is most likely to hang comes last: what was said before
+// still counts. Its first line names its version. BootServer is what PLC has configured; empty: only what the boot CD names is asked for.
+func Script(bootServer string) string {
+	return "# monitor-probe 1\nasked='" + strings.ReplaceAll(bootServer, "'", "") + "'\n" + script
+}
+
+// The write test follows PlanetLab's own, since a disk with errors may stay mounted read-write. Its file is removed at once.
+const script = `t() { if command -v timeout >/dev/null 2>&1; then timeout 3 "$@"; else "$@"; fi 2>/dev/null; }
 echo "kernel=$(uname -a)"
 if [ -e /tmp/bm.log ] || [ -e /tmp/source/BootManager.py ]; then echo bootmanager=1; else echo bootmanager=0; fi
 id=$(t cat /mnt/cdrom/bootme/ID || t cat /usr/bootme/ID); echo "bootcd=$id"
 server=$(t cat /mnt/cdrom/bootme/BOOTSERVER || t cat /usr/bootme/BOOTSERVER); echo "bootserver=$server"
 echo "uptime=$(cut -d. -f1 /proc/uptime)"
-if pgrep -f nodemanager >/dev/null 2>&1; then echo nodemanager=1; else echo nodemanager=0; fi
-echo "readonly=$(awk '$1 ~ "^/dev/" && $2 !~ "cdrom" && $4 ~ "^ro" {printf "%s ", $2}' /proc/mounts)"
-if [ -n "$server" ]; then if t getent hosts "$server" >/dev/null; then echo dns=ok; else echo dns=fails; fi; fi
-echo "install=$(t stat -c %Y /etc/planetlab)"
+if pgrep -f '[n]odemanager|[n]m\.py' >/dev/null 2>&1; then echo nodemanager=1; else echo nodemanager=0; fi
+echo "readonly=$(awk '$1 ~ "^/dev/" && $2 !~ "cdrom" && $4 ~ "^ro(,|$)" {printf "%s ", $2}' /proc/mounts)"
+[ -n "$asked" ] || asked=$server
+if [ -n "$asked" ] && command -v getent >/dev/null 2>&1; then
+	echo "asked=$asked"
+	if t getent hosts "$asked" >/dev/null; then echo dns=ok; else echo dns=fails; fi
+fi
+echo "install=$(t stat -c %Z /usr/boot/plnode.txt || t stat -c %Z /usr/boot/cacert.pem)"
+for d in /var/log /vservers; do
+	[ -d $d ] || continue
+	echo "write=$d begun"
+	said=$(LC_ALL=C t sh -c '{ echo monitor > "$0" && rm -f "$0"; } 2>&1' $d/.monitor-write-test)
+	case "$?:$said" in
+	0:*) echo "write=$d ok" ;;
+	124:*) echo "write=$d hangs" ;;
+	*[Rr]ead-only*) echo "write=$d read-only" ;;
+	*) echo "write=$d fails" "$(echo "$said" | head -n 1)" ;;
+	esac
+done
 echo end=1
 `
 
@@ -36,25 +61,50 @@ const maxOutput = 64 << 10
 
 // Inside is what a node says of itself.
 type Inside struct {
-	Kernel      string        `json:"kernel,omitempty"` // uname -a
-	BootManager bool          `json:"boot_manager,omitempty"`
-	BootCD      string        `json:"boot_cd,omitempty"`
-	BootServer  string        `json:"boot_server,omitempty"`
-	Uptime      time.Duration `json:"uptime,omitempty"`
-	NodeManager bool          `json:"node_manager,omitempty"`
-	ReadOnly    []string      `json:"read_only,omitempty"` // mount points of disks that are read-only
-	DNS         string        `json:"dns,omitempty"`       // whether the boot server resolves from there
-	Installed   time.Time     `json:"installed,omitzero"`
+	Kernel      string            `json:"kernel,omitempty"` // uname -a
+	BootManager bool              `json:"boot_manager,omitempty"`
+	BootCD      string            `json:"boot_cd,omitempty"`
+	BootServer  string            `json:"boot_server,omitempty"` // that of the boot CD
+	Uptime      time.Duration     `json:"uptime,omitempty"`
+	Booted      time.Time         `json:"-"` // when, by our clock
+	NodeManager bool              `json:"node_manager,omitempty"`
+	ReadOnly    []string          `json:"read_only,omitempty"` // mount points of disks that are mounted read-only
+	Asked       string            `json:"asked,omitempty"`     // the boot server that was asked for
+	DNS         string            `json:"dns,omitempty"`       // whether it resolves from there: ok or fails
+	Installed   time.Time         `json:"installed,omitzero"`
+	Writes      map[string]string `json:"writes,omitempty"` // outcome of the write test by folder, where it did not pass
 }
 
-// parseInside reads the script's output; lines it does not know are passed over. ok is false when the end is missing.
-func parseInside(out string) (in Inside, ok bool) {
+// Outcomes of a write test that begin so come from the disk. Others, as a disk that is full, do not.
+const (
+	writeOK       = "ok"
+	writeBegun    = "begun" // and never ended
+	writeHangs    = "hangs"
+	writeReadOnly = "read-only"
+	writeError    = "Input/output error"
+)
+
+// Unwritable are the mount points and folders that cannot be written because of their disk.
+func (in Inside) Unwritable() []string {
+	out := slices.Clone(in.ReadOnly)
+	for _, dir := range slices.Sorted(maps.Keys(in.Writes)) {
+		how := in.Writes[dir]
+		if (how == writeHangs || how == writeReadOnly || strings.Contains(how, writeError)) && !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	return out
+}
+
+// parseInside reads the script's output; lines it does not know are passed over. It is whole when it has its end, or when the node was lost
+// in a write test, before which everything else was said.
+func parseInside(out string) (in Inside, whole bool) {
 	for line := range strings.Lines(out) {
 		key, value, found := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
 		if !found {
 			continue
 		}
-		value = strings.ToValidUTF8(strings.ReplaceAll(value, "\x00", ""), "?")
+		value = clean.Line(value)
 		switch key {
 		case "kernel":
 			in.Kernel = value
@@ -72,17 +122,46 @@ func parseInside(out string) (in Inside, ok bool) {
 			in.NodeManager = value == "1"
 		case "readonly":
 			in.ReadOnly = strings.Fields(value)
+		case "asked":
+			in.Asked = value
 		case "dns":
 			in.DNS = value
 		case "install":
-			if s, err := strconv.ParseInt(value, 10, 64); err == nil && s > 0 {
+			if s, err := strconv.ParseInt(value, 10, 64); err == nil && s > 0 && s < 1<<33 {
 				in.Installed = time.Unix(s, 0).UTC()
 			}
+		case "write":
+			in.wrote(value)
 		case "end":
-			ok = true
+			whole = true
 		}
 	}
-	return in, ok
+	for dir, how := range in.Writes {
+		if how == writeBegun {
+			in.Writes[dir], whole = writeHangs, true
+		}
+	}
+	if in.Asked == "" && in.DNS != "" {
+		in.Asked = in.BootServer
+	}
+	return in, whole
+}
+
+// mostWrites bounds what a node may say of write tests.
+const mostWrites = 8
+
+func (in *Inside) wrote(value string) {
+	dir, how, _ := strings.Cut(value, " ")
+	if how == writeOK {
+		delete(in.Writes, dir)
+		return
+	}
+	if in.Writes == nil {
+		in.Writes = map[string]string{}
+	}
+	if len(in.Writes) < mostWrites {
+		in.Writes[dir] = how
+	}
 }
 
 // HostKeys remembers the key each host showed last and was believed. The zero value is empty and ready, and believes no change.
@@ -113,30 +192,135 @@ func (h *HostKeys) check(ctx context.Context, host string, key ssh.PublicKey) er
 	return nil
 }
 
-func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside, SSHResult) {
-	fail := func(failure string, err error) (Inside, SSHResult) {
-		r := SSHResult{Port: port, Failure: failure}
-		if err != nil {
-			r.Detail = err.Error()
+// mostKeys is how many keys are offered in one login: sshd ends it after six failures (MaxAuthTries), of which one may be its own.
+const mostKeys = 5
+
+// keyRing remembers which of the keys opened a host last, and offers it first: a node has one key in production and another in debug mode.
+type keyRing struct {
+	keys []ssh.Signer
+	mu   sync.Mutex
+	last map[string]int
+}
+
+// offer lists the keys for one login, and says afterwards which of them the host took.
+func (r *keyRing) offer(host string) (keys []ssh.Signer, took func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	used := -1
+	for i := range r.keys {
+		keys = append(keys, noted{r.keys[i], func() { used = i }})
+	}
+	if i := r.last[host]; i < len(keys) {
+		first := keys[i]
+		keys = slices.Insert(slices.Delete(keys, i, i+1), 0, first)
+	}
+	return keys, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if used > 0 {
+			r.last[host] = used
+		} else {
+			delete(r.last, host)
 		}
-		return Inside{}, r
+	}
+}
+
+// noted is a key that tells when it is made to sign: a client signs only with a key that the host has said it takes.
+type noted struct {
+	ssh.Signer
+	signs func()
+}
+
+func (n noted) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	n.signs()
+	return n.Signer.Sign(rand, data)
+}
+
+// SignWithAlgorithm lets RSA keys sign by SHA-2, which is all that hosts of today take.
+func (n noted) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	n.signs()
+	if s, ok := n.Signer.(ssh.AlgorithmSigner); ok {
+		return s.SignWithAlgorithm(rand, data, algorithm)
+	}
+	return n.Signer.Sign(rand, data)
+}
+
+// greeted is a connection on which the other side has begun to speak.
+type greeted struct {
+	net.Conn
+	said *bufio.Reader
+}
+
+func (g greeted) Read(b []byte) (int, error) { return g.said.Read(b) }
+
+// greeting connects and waits until the node says something, as an ssh server does first (RFC 4253, 4.2). Only then is a login begun: a node
+// that takes connections and says nothing keeps nobody waiting.
+func (p *Prober) greeting(ctx context.Context, ip string, port int) (net.Conn, SSHResult) {
+	fail := func(failure, detail string) (net.Conn, SSHResult) {
+		return nil, SSHResult{Port: port, Failure: failure, Detail: clean.Text(detail)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address(ip, port))
 	if err != nil {
-		return fail(dialFailure(err), nil)
+		if failure := dialFailure(err); failure != ours {
+			return fail(failure, "")
+		}
+		return fail(ours, withoutAddresses(err))
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	g := greeted{conn, bufio.NewReader(conn)}
+	if _, err := g.said.Peek(1); err != nil {
+		_ = conn.Close()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fail(Timeout, "connected, but ssh says nothing")
+		}
+		return fail(Broken, withoutAddresses(err))
+	}
+	return g, SSHResult{}
+}
+
+// inside logs in and reads the node. It waits for its turn among the greetings and then among the logins.
+func (p *Prober) inside(ctx context.Context, t Target, ip string, port int) (Inside, SSHResult) {
+	missed := SSHResult{Port: port, Failure: ours, Detail: "its turn did not come"}
+	turn, err := p.lanes.enter(ctx, t, p.lanes.greetings)
+	if err != nil {
+		return Inside{}, missed
+	}
+	conn, res := p.greeting(ctx, ip, port)
+	if conn == nil {
+		turn.leave()
+		return Inside{}, res
 	}
 	defer conn.Close()
+	turn.answered()
+	err = take(ctx, p.lanes.logins)
+	defer turn.leave()
+	if err != nil {
+		return Inside{}, missed
+	}
+	defer give(p.lanes.logins)
+	return p.session(ctx, t.Host, ip, port, conn)
+}
+
+// session shakes hands and runs the script.
+func (p *Prober) session(ctx context.Context, host, ip string, port int, conn net.Conn) (Inside, SSHResult) {
+	fail := func(failure string, err error) (Inside, SSHResult) {
+		r := SSHResult{Port: port, Failure: failure}
+		if err != nil {
+			r.Detail = clean.Text(withoutAddresses(err))
+		}
+		return Inside{}, r
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	defer cancel()
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
-	var auth []ssh.AuthMethod
-	if p.o.SSHKey != nil {
-		auth = append(auth, ssh.PublicKeys(p.o.SSHKey))
-	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	keys, took := p.keys.offer(host)
 	var keyErr error
 	c, chans, reqs, err := ssh.NewClientConn(conn, ip, &ssh.ClientConfig{
-		User: p.o.SSHUser, Auth: auth, Timeout: p.o.Timeout,
+		User: p.o.SSHUser, Auth: []ssh.AuthMethod{ssh.PublicKeys(keys...)}, Timeout: p.o.Timeout,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			keyErr = p.o.HostKeys.check(ctx, host, key)
 			return keyErr
@@ -152,6 +336,7 @@ func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside,
 	case err != nil:
 		return fail(Broken, err)
 	}
+	took()
 	client := ssh.NewClient(c, chans, reqs)
 	defer client.Close()
 	session, err := client.NewSession()
@@ -161,9 +346,12 @@ func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside,
 	defer session.Close()
 	out := &capped{left: maxOutput}
 	session.Stdout = out
-	err = session.Run(Script)
+	err = session.Run(Script(p.o.BootServer))
 	in, whole := parseInside(out.String())
 	if whole {
+		if in.Uptime > 0 {
+			in.Booted = time.Now().Add(-in.Uptime)
+		}
 		return in, SSHResult{OK: true, Port: port}
 	}
 	if err == nil {
@@ -175,15 +363,34 @@ func (p *Prober) inside(ctx context.Context, host, ip string, port int) (Inside,
 	return fail(Broken, err)
 }
 
+// withoutAddresses is what an error says but for the ports of one connection: what is the same failure must read the same, or each look
+// would seem to have found something new.
+func withoutAddresses(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
 // capped keeps the first bytes of a stream and drops the rest.
 type capped struct {
-	bytes.Buffer
+	mu   sync.Mutex // a session that is given up may still be written
+	buf  bytes.Buffer
 	left int
 }
 
 func (c *capped) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	n := min(len(b), c.left)
 	c.left -= n
-	c.Buffer.Write(b[:n])
+	c.buf.Write(b[:n])
 	return len(b), nil
+}
+
+func (c *capped) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
 }

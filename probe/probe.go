@@ -16,6 +16,8 @@ import (
 	"github.com/miekg/dns"
 	probing "github.com/prometheus-community/pro-bing"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // States of a TCP port.
@@ -38,23 +40,27 @@ const (
 
 // Options say how to look. The zero value looks at ports 22, 80 and 806 without ssh.
 type Options struct {
-	SSHUser  string        // default root
-	SSHKey   ssh.Signer    // nil: ssh is tried and denied
-	SSHPorts []int         // logical ports to try ssh on, default 22 then 806
-	Ports    []int         // logical ports to look at, default 22, 80, 806
-	PortMap  map[int]int   // where a logical port really is; for testbeds
-	Timeout  time.Duration // one dial and one ssh session, default 5 s
-	Tries    int           // looks at a silent port inside Timeout, the best counts; default 3
-	Parallel int           // nodes at once over all callers, default 200
-	Resolver string        // host:port of a DNS server; empty: the system's
-	Ping     bool          // also send ICMP echo, where the system permits
-	HostKeys *HostKeys     // nil: a fresh memory
+	SSHUser    string        // default root
+	SSHKey     ssh.Signer    // nil, and no SSHKeys: ssh is tried and denied
+	SSHKeys    []ssh.Signer  // more keys; all are offered in one login, at most five
+	SSHPorts   []int         // logical ports to try ssh on, default 22 then 806
+	Ports      []int         // logical ports to look at, default 22, 80, 806
+	PortMap    map[int]int   // where a logical port really is; for testbeds
+	Timeout    time.Duration // one port and one ssh session, default 5 s
+	Tries      int           // dials of a port inside Timeout while they fail, default 3; the best counts
+	Parallel   int           // logins at once over all callers, default 200; silent nodes do not count
+	PerSite    int           // looks at one site at once, default 8; nodes that keep silent do not count
+	BootServer string        // as PLC has it; every node is asked whether it resolves
+	Resolver   string        // host:port of a DNS server; empty: the system's
+	Ping       bool          // also send ICMP echo, where the system permits
+	HostKeys   *HostKeys     // nil: a fresh memory
 }
 
 // Prober looks at nodes. It is safe for use by many goroutines.
 type Prober struct {
 	o     Options
-	slots chan struct{}
+	keys  *keyRing
+	lanes lanes
 }
 
 // New fills in defaults.
@@ -77,27 +83,39 @@ func New(o Options) *Prober {
 	if o.Parallel == 0 {
 		o.Parallel = 200
 	}
+	if o.PerSite == 0 {
+		o.PerSite = 8
+	}
 	if o.HostKeys == nil {
 		o.HostKeys = &HostKeys{}
 	}
-	return &Prober{o, make(chan struct{}, o.Parallel)}
+	keys := o.SSHKeys
+	if o.SSHKey != nil {
+		keys = append([]ssh.Signer{o.SSHKey}, keys...)
+	}
+	return &Prober{o, &keyRing{keys: keys[:min(len(keys), mostKeys)], last: map[string]int{}}, newLanes(o)}
 }
 
 // Target is a node as PLC knows it.
 type Target struct {
 	Host string
 	IP   string // what PLC holds; empty: what the name resolves to
+	Site string // its network: few of one are looked at at once
+	// Silent says that the last look found nothing that answers: it then waits among its kind.
+	Silent bool
 }
 
 // NodeResult is what was seen of a node.
 type NodeResult struct {
 	Host   string         `json:"host"`
-	At     time.Time      `json:"at"`
+	At     time.Time      `json:"at,omitzero"`
 	Ping   string         `json:"ping,omitempty"`
 	DNS    string         `json:"dns"`   // ok, mismatch, no entry, or why it could not be asked
 	Ports  map[int]string `json:"ports"` // by logical port
 	SSH    SSHResult      `json:"ssh"`
 	Inside Inside         `json:"inside"`
+	// Fault says why it could not be looked at, by a fault of ours. The rest then means nothing.
+	Fault string `json:"fault,omitempty"`
 }
 
 // SSHResult says whether ssh worked, on which logical port, and else why not.
@@ -113,20 +131,13 @@ func (r SSHResult) alive() bool {
 	return slices.Contains([]string{KeyDenied, HostKeyChanged, Hang, Broken}, r.Failure)
 }
 
-// Nodes looks at many nodes, Parallel of them at once, and hands each result to f, one call at a time.
-// No targets: no looks.
+// Nodes looks at many nodes and hands each result to f, one call at a time. No targets: no looks. When the context ends, so does it:
+// what was not looked at by then has a result with a fault.
 func (p *Prober) Nodes(ctx context.Context, targets []Target, f func(NodeResult)) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, t := range targets {
-		select {
-		case p.slots <- struct{}{}:
-		case <-ctx.Done():
-			wg.Wait()
-			return
-		}
 		wg.Go(func() {
-			defer func() { <-p.slots }()
 			r := p.Node(ctx, t)
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,28 +153,60 @@ func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
 	ip := t.IP
 	if ip == "" {
 		addrs, err := p.lookup(ctx, t.Host)
-		if err != nil || len(addrs) == 0 {
+		if err != nil && !notFound(err) {
+			r.Fault = "its name could not be asked for: " + clean.Text(withoutAddresses(err))
+			return r
+		}
+		if len(addrs) == 0 {
 			r.DNS, r.SSH.Failure, r.SSH.Detail = "no entry", NoRoute, "PLC holds no address and the name does not resolve"
 			return r
 		}
 		ip = addrs[0]
 	}
+	name := make(chan string, 1)
+	go func() { name <- p.checkName(ctx, t) }() // a slow name server keeps nobody from the node itself
+	why := p.outside(ctx, t, ip, &r)
+	if r.Fault == "" {
+		p.login(ctx, t, ip, why, &r)
+	}
+	r.DNS = <-name
+	if err := ctx.Err(); err != nil {
+		r.Fault = "the look was broken off"
+	}
+	return r
+}
+
+// outside looks at the ports, and says why those that are not open are not.
+func (p *Prober) outside(ctx context.Context, t Target, ip string, r *NodeResult) (why map[int]string) {
+	turn, err := p.lanes.enter(ctx, t, p.lanes.ports)
+	if err != nil {
+		r.Fault = "its turn did not come"
+		return nil
+	}
+	defer turn.leave()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	why := map[int]string{}
+	why = map[int]string{}
 	for _, port := range p.o.Ports {
 		wg.Go(func() {
 			state, failure := p.port(ctx, ip, port)
 			mu.Lock()
 			defer mu.Unlock()
+			if state == "" {
+				r.Fault = failure
+			}
 			r.Ports[port], why[port] = state, failure
 		})
 	}
-	wg.Go(func() { r.DNS = p.checkName(ctx, t) })
 	if p.o.Ping {
 		wg.Go(func() { r.Ping = ping(ctx, ip, p.o.Timeout) })
 	}
 	wg.Wait()
+	return why
+}
+
+// login looks from inside, by the first port that lets us in.
+func (p *Prober) login(ctx context.Context, t Target, ip string, why map[int]string, r *NodeResult) {
 	for _, port := range p.o.SSHPorts {
 		if state, looked := r.Ports[port]; looked && state != Open {
 			if r.SSH.Failure == "" {
@@ -171,16 +214,19 @@ func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
 			}
 			continue
 		}
-		inside, res := p.inside(ctx, t.Host, ip, port)
+		inside, res := p.inside(ctx, t, ip, port)
 		if res.OK {
 			r.SSH, r.Inside = res, inside
-			break
+			return
+		}
+		if res.Failure == ours {
+			r.Fault = res.Detail
+			return
 		}
 		if !r.SSH.alive() { // what one port shows of life, the silence of another does not take back
 			r.SSH = res
 		}
 	}
-	return r
 }
 
 func (p *Prober) address(ip string, port int) string {
@@ -190,42 +236,46 @@ func (p *Prober) address(ip string, port int) string {
 	return net.JoinHostPort(ip, strconv.Itoa(port))
 }
 
-// port dials up to Tries times and keeps the best answer, since single packets get lost. The tries start one after the other inside Timeout
-// and end with it, so that a silent port costs no more time for being tried again.
+// port dials and keeps the best answer, since single packets get lost. A dial lasts until Timeout, inside which the kernel sends its packet
+// again after 1 s and 3 s (RFC 6298); one that fails earlier is tried again. A silent port thus costs no more time, and no more
+// sockets, for being tried again. An empty state is a fault of ours.
 func (p *Prober) port(ctx context.Context, ip string, port int) (state, failure string) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
-	answers := make(chan error, p.o.Tries)
-	for i := range p.o.Tries {
-		go func() { answers <- p.try(ctx, ip, port, time.Duration(i)*p.o.Timeout/time.Duration(p.o.Tries)) }()
-	}
-	failure = Timeout
+	next := time.NewTicker(p.o.Timeout / time.Duration(p.o.Tries))
+	defer next.Stop()
 	for range p.o.Tries {
-		err := <-answers
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address(ip, port))
 		if err == nil {
+			_ = conn.Close()
 			return Open, ""
 		}
-		if failure = dialFailure(err); failure == Refused {
+		switch failure = dialFailure(err); failure {
+		case Refused:
 			return Closed, failure
+		case ours:
+			return "", withoutAddresses(err)
+		}
+		select {
+		case <-ctx.Done():
+			return Filtered, failure
+		case <-next.C:
 		}
 	}
 	return Filtered, failure
 }
 
-func (p *Prober) try(ctx context.Context, ip string, port int, after time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(after):
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address(ip, port))
-	if err != nil {
-		return err
-	}
-	return conn.Close()
-}
+// ours is the failure of a dial that never left this machine.
+const ours = "ours"
 
 func dialFailure(err error) string {
+	for _, fault := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EPERM,
+	} {
+		if errors.Is(err, fault) {
+			return ours
+		}
+	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
@@ -258,14 +308,18 @@ func (p *Prober) lookup(ctx context.Context, host string) ([]string, error) {
 	return out, nil
 }
 
+func notFound(err error) bool {
+	var missing *net.DNSError
+	return errors.As(err, &missing) && missing.IsNotFound
+}
+
 func (p *Prober) checkName(ctx context.Context, t Target) string {
 	addrs, err := p.lookup(ctx, t.Host)
-	var missing *net.DNSError
 	switch {
-	case errors.As(err, &missing) && missing.IsNotFound, err == nil && len(addrs) == 0:
+	case notFound(err), err == nil && len(addrs) == 0:
 		return "no entry"
 	case err != nil:
-		return "not asked: " + err.Error()
+		return "not asked: " + clean.Line(withoutAddresses(err))
 	}
 	for _, a := range addrs {
 		if a == t.IP || t.IP == "" {
@@ -278,11 +332,11 @@ func (p *Prober) checkName(ctx context.Context, t Target) string {
 func ping(ctx context.Context, ip string, timeout time.Duration) string {
 	pinger, err := probing.NewPinger(ip)
 	if err != nil {
-		return "not sent: " + err.Error()
+		return "not sent: " + clean.Line(err.Error())
 	}
 	pinger.Count, pinger.Timeout = 1, timeout
 	if err := pinger.RunWithContext(ctx); err != nil {
-		return "not permitted: " + err.Error()
+		return "not permitted: " + clean.Line(err.Error())
 	}
 	if pinger.Statistics().PacketsRecv > 0 {
 		return "answers"

@@ -3,8 +3,10 @@ package probe_test
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,34 +104,194 @@ func TestNoTargetsNoLooks(t *testing.T) {
 func TestTheScriptRunsOnARealSystem(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "sh", "-c", probe.Script).Output()
+	out, err := exec.CommandContext(ctx, "sh", "-c", probe.Script("localhost")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	in, whole := probe.ParseInside(string(out))
-	if !whole || in.Kernel == "" || in.Uptime == 0 {
+	if !whole || in.Kernel == "" || in.Uptime == 0 || in.Asked != "localhost" || in.DNS != "ok" || len(in.Unwritable()) > 0 {
 		t.Errorf("read %+v from %s", in, out)
 	}
 }
 
-func TestTriesShareOneTimeoutAndCallersShareTheSlots(t *testing.T) {
-	n := node(t, "127.9.1.2", nil, simnode.Filtered)
-	p := probe.New(probe.Options{PortMap: ports, Timeout: 400 * time.Millisecond, Tries: 3, Parallel: 1, Resolver: "127.0.0.1:1"})
-	start := time.Now()
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			p.Nodes(t.Context(), []probe.Target{{Host: n.Host, IP: n.IP}}, func(r probe.NodeResult) {
-				if r.Ports[80] != probe.Filtered || r.SSH.Failure != probe.Timeout {
+func TestSilentNodesKeepNobodyWaiting(t *testing.T) {
+	const timeout = 2 * time.Second
+	k := key(t)
+	up := node(t, "127.9.1.2", k.PublicKey(), simnode.Up)
+	for name, c := range map[string]struct {
+		state simnode.State
+		known bool
+	}{
+		"silent nodes":                       {simnode.Filtered, false},
+		"nodes that were silent before":      {simnode.Filtered, true},
+		"nodes that connect and say nothing": {simnode.Hung, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sick := node(t, "127.9.1.6", nil, c.state)
+			p := probe.New(probe.Options{SSHKey: k, SSHPorts: []int{22}, PortMap: ports, Timeout: timeout, Parallel: 4, Resolver: "127.0.0.1:1"})
+			var targets []probe.Target
+			for range 20 { // all that fits into the silent lane
+				targets = append(targets, probe.Target{Host: sick.Host, IP: sick.IP, Site: "s", Silent: c.known})
+			}
+			for range 8 {
+				targets = append(targets, probe.Target{Host: up.Host, IP: up.IP, Site: "s"})
+			}
+			start, good := time.Now(), 0
+			var last time.Duration
+			p.Nodes(t.Context(), targets, func(r probe.NodeResult) {
+				if r.SSH.OK {
+					good, last = good+1, time.Since(start)
+				} else if r.SSH.Failure != probe.Timeout || r.Fault != "" {
 					t.Errorf("seen as %+v", r)
 				}
 			})
+			if took := time.Since(start); good != 8 || last > timeout || took > 2*timeout {
+				t.Errorf("%d are good, the last after %s, all after %s", good, last, took)
+			}
 		})
 	}
-	wg.Wait()
-	if took := time.Since(start); took < 800*time.Millisecond || took > 2*time.Second {
-		t.Errorf("two looks, one at a time and 400 ms each, took %s", took)
+}
+
+func TestFewLooksReachOneSiteAtOnce(t *testing.T) {
+	var mu sync.Mutex
+	open, most := 0, 0
+	l, err := net.Listen("tcp", "127.9.1.7:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				mu.Lock()
+				open++
+				most = max(most, open)
+				mu.Unlock()
+				time.Sleep(20 * time.Millisecond)
+				mu.Lock()
+				open--
+				mu.Unlock()
+				_, _ = c.Write([]byte("no ssh\r\n"))
+				_ = c.Close()
+			}()
+		}
+	}()
+	port := map[int]int{22: l.Addr().(*net.TCPAddr).Port}
+	p := probe.New(probe.Options{SSHKey: key(t), SSHPorts: []int{22}, Ports: []int{}, PortMap: port, Timeout: 20 * time.Second, PerSite: 3, Resolver: "127.0.0.1:1"})
+	var targets []probe.Target
+	for range 30 {
+		targets = append(targets, probe.Target{Host: "n.example", IP: "127.9.1.7", Site: "s"})
+	}
+	p.Nodes(t.Context(), targets, func(r probe.NodeResult) {
+		if r.SSH.Failure != probe.Broken {
+			t.Errorf("seen as %+v", r)
+		}
+	})
+	if most > 3 || most < 2 {
+		t.Errorf("%d at once, want 3", most)
+	}
+}
+
+func TestALookThatIsBrokenOffIsOurFault(t *testing.T) {
+	sick := node(t, "127.9.1.8", nil, simnode.Filtered)
+	p := probe.New(probe.Options{PortMap: ports, Timeout: time.Minute, Parallel: 1, Resolver: "127.0.0.1:1"})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	seen := 0
+	p.Nodes(ctx, []probe.Target{{Host: "a", IP: sick.IP}, {Host: "b", IP: sick.IP}, {Host: "c"}}, func(r probe.NodeResult) {
+		seen++
+		if r.Fault == "" {
+			t.Errorf("seen as %+v", r)
+		}
+	})
+	if seen != 3 {
+		t.Errorf("%d results", seen)
+	}
+}
+
+// picky is an ssh server that takes one key, and counts what it is offered.
+func picky(t *testing.T, ip string, takes func(ssh.PublicKey) bool) (port int, offers func() int) {
+	var mu sync.Mutex
+	n := 0
+	cfg := &ssh.ServerConfig{MaxAuthTries: 6, PublicKeyCallback: func(_ ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		if !takes(k) {
+			return nil, errors.New("denied")
+		}
+		return nil, nil
+	}}
+	cfg.AddHostKey(key(t))
+	l, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, chans, reqs, err := ssh.NewServerConn(c, cfg)
+				if err != nil {
+					return
+				}
+				go ssh.DiscardRequests(reqs)
+				for ch := range chans {
+					session, requests, err := ch.Accept()
+					if err != nil {
+						return
+					}
+					for r := range requests {
+						_ = r.Reply(true, nil)
+						_, _ = session.Write([]byte("kernel=Linux \x00\u202e\x1b[2J 6.1\ndns=ok\nwrite=/vservers begun\nwrite=/vservers ok\nwrite=/var/log begun\n"))
+						_, _ = session.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
+						_ = session.Close()
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		out := n
+		n = 0
+		return out
+	}
+}
+
+func TestAllKeysAreOfferedInOneLoginAndTheOneThatWorkedComesFirst(t *testing.T) {
+	production, debug := key(t), key(t)
+	mode := debug
+	port, offers := picky(t, "127.9.1.9", func(k ssh.PublicKey) bool { return string(k.Marshal()) == string(mode.PublicKey().Marshal()) })
+	p := probe.New(probe.Options{SSHKeys: []ssh.Signer{production, key(t), key(t), debug, key(t), key(t), key(t)}, SSHPorts: []int{22}, Ports: []int{},
+		PortMap: map[int]int{22: port}, Timeout: 20 * time.Second, Resolver: "127.0.0.1:1"})
+	look := func(want bool, most int) {
+		t.Helper()
+		r := p.Node(t.Context(), probe.Target{Host: "n.example", IP: "127.9.1.9"})
+		if n := offers(); r.SSH.OK != want || n > most || n == 0 {
+			t.Errorf("seen as %+v after %d offers, want at most %d", r, n, most)
+		}
+		if want && (strings.ContainsAny(r.Inside.Kernel, "\x00\x1b\u202e") || !slices.Equal(r.Inside.Unwritable(), []string{"/var/log"})) {
+			t.Errorf("it says %+v", r.Inside)
+		}
+	}
+	look(true, 5) // the query for the fourth key, and its signature
+	look(true, 2)
+	mode = production
+	look(true, 3)
+	look(true, 2)
+	mode = key(t)
+	look(false, 5)
 }
 
 func TestTheSilenceOfOnePortDoesNotTakeBackTheLifeOfAnother(t *testing.T) {
@@ -143,5 +305,29 @@ func TestTheSilenceOfOnePortDoesNotTakeBackTheLifeOfAnother(t *testing.T) {
 	p := probe.New(probe.Options{SSHKey: key(t), PortMap: mixed, Timeout: 700 * time.Millisecond, Tries: 1, Resolver: "127.0.0.1:1"})
 	if r := p.Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); r.SSH.Failure != probe.KeyDenied || r.SSH.Port != 22 {
 		t.Errorf("a node that denies the key on one port and says nothing on the other gives %+v", r.SSH)
+	}
+}
+
+func TestWhatANodeSaysOfItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		out        string
+		whole      bool
+		unwritable string
+		asked      string
+	}{
+		"all is well":                   {"kernel=x\nasked=boot.example\ndns=ok\nwrite=/var/log begun\nwrite=/var/log ok\nend=1\n", true, "", "boot.example"},
+		"the end is missing":            {"kernel=x\nuptime=5\n", false, "", ""},
+		"an older answer":               {"kernel=x\nbootserver=cd.example\ndns=fails\nreadonly=/ /boot \nend=1\n", true, "/ /boot", "cd.example"},
+		"a disk on which it was lost":   {"kernel=x\nwrite=/vservers begun\n", true, "/vservers", ""},
+		"a disk that hangs":             {"write=/vservers begun\nwrite=/vservers hangs\nend=1\n", true, "/vservers", ""},
+		"a disk that is read-only":      {"readonly=/vservers \nwrite=/vservers read-only\nend=1\n", true, "/vservers", ""},
+		"a disk with errors":            {"write=/var/log fails sh: /var/log/x: Input/output error\nend=1\n", true, "/var/log", ""},
+		"a disk that is full is not it": {"write=/var/log fails No space left on device\nend=1\n", true, "", ""},
+		"noise":                         {"=\n==\nwrite\nwrite=\nuptime=-1\nuptime=99999999999\ninstall=x\n\x00\xff\n", false, "", ""},
+	} {
+		in, whole := probe.ParseInside(c.out)
+		if whole != c.whole || strings.Join(in.Unwritable(), " ") != c.unwritable || in.Asked != c.asked {
+			t.Errorf("%s: whole %v, unwritable %q, asked for %q", name, whole, in.Unwritable(), in.Asked)
+		}
 	}
 }

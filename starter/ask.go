@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -39,7 +40,7 @@ func ask(ctx context.Context, tc client.Client, v *issueView) error {
 		if err := tc.GetWorkflow(ctx, v.ID, v.RunID).Get(ctx, &r); err != nil {
 			return fmt.Errorf("result of %s: %w", v.ID, err)
 		}
-		v.Status, v.Outcome, v.Cause, v.Story = workflows.StatusClosed, r.Outcome, r.Cause, r.Story
+		v.Status, v.Outcome, v.Cause, v.Story = string(issue.Closed), r.Outcome, r.Cause, joined(v.Story, r.Story)
 		v.Opened, v.Closed = r.Opened.UTC(), info.CloseTime.AsTime()
 		v.Next, v.NextAt = "", time.Time{}
 	default: // the store cannot know: the workflow did not end in its own way
@@ -92,7 +93,7 @@ func reasonOf(err error) string {
 }
 
 // give sends an order to an issue and prints its new status.
-func (a *app) give(ctx context.Context, id, name string, c workflows.Command) error {
+func (a *app) give(ctx context.Context, id, name string, c issue.Command) error {
 	return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
 		handle, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 			WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -106,7 +107,7 @@ func (a *app) give(ctx context.Context, id, name string, c workflows.Command) er
 		}
 		v := newView(id)
 		v.answer(s)
-		if name == workflows.CommandClose {
+		if name == string(issue.OrderClose) {
 			a.awaitClosing(ctx, tc, &v, handle.RunID())
 		}
 		return a.show(v, func() { a.drawIssue(v) })
@@ -139,7 +140,7 @@ func orderError(id string, err error) error {
 }
 
 func (a *app) issueOpen() *cobra.Command {
-	var known activities.IssueInput
+	var known issue.Input
 	cmd := &cobra.Command{
 		Use: "open TYPE TARGET", Short: "Open an issue by hand, as a sweep would", Args: takes("TYPE", "TARGET"), ValidArgsFunction: a.completeTarget(),
 		Long: "Open an issue by hand, as a sweep would. An issue looks before it acts: one about a healthy target closes by itself.\nWhere one is open already, this says so and changes nothing.",
@@ -160,9 +161,11 @@ func (a *app) issueOpen() *cobra.Command {
 	return cmd
 }
 
-func (a *app) openIssue(ctx context.Context, tc client.Client, typ, target string, known activities.IssueInput) error {
+func (a *app) openIssue(ctx context.Context, tc client.Client, typ, target string, known issue.Input) error {
 	v := newView(typ + "/" + target)
-	in := activities.InputFor(typ, target)
+	known.State = nil
+	t, _ := issue.Lookup(typ)
+	in := t.Input(target)
 	in.Cause, in.Evidence = known.Cause, known.Evidence
 	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: v.ID, TaskQueue: activities.TaskQueue,
@@ -194,11 +197,11 @@ func (a *app) awaitOpening(ctx context.Context, tc client.Client, v *issueView) 
 			return nil
 		}
 		switch v.Status {
-		case workflows.StatusOpen, workflows.StatusPaused:
+		case string(issue.Open), string(issue.Paused):
 			if len(v.Story) > 0 { // its first line is written when the target is known
 				return nil
 			}
-		case workflows.StatusClosed:
+		case string(issue.Closed):
 			return nil
 		default:
 			return notOpened(ctx, tc, v)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -64,9 +64,9 @@ func (a *app) completeKind(kinds []string, targets func(kind string) lister) cob
 func (a *app) completeTarget() cobra.CompletionFunc {
 	return a.completeKind(issueTypes(), func(typ string) lister {
 		switch typ {
-		case activities.PCUDownType:
+		case issue.PCUDown:
 			return pcuNames
-		case activities.SiteDownType:
+		case issue.SiteDown:
 			return siteNames
 		}
 		return hostNames

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/workflows"
 )
 
 // nodeView is a node as this command shows it; the lists are filled by show alone.
@@ -312,7 +312,7 @@ func (a *app) site() *cobra.Command {
 				return a.show(v, func() { a.drawSite(v) })
 			})
 		},
-	}, a.siteOrder(workflows.CommandPause), a.siteOrder(workflows.CommandResume))
+	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)))
 	return cmd
 }
 

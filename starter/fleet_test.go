@@ -40,7 +40,7 @@ func fill(t *testing.T, db *store.Store, url string) {
 		}
 	}
 	must(db.Migrate(ctx))
-	must(db.SaveSnapshot(ctx, plc.Snapshot{
+	_, err := db.SaveSnapshot(ctx, plc.Snapshot{
 		Taken: noon(),
 		Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Name: "Princeton", Enabled: true, DateCreated: noon().AddDate(-3, 0, 0)}, {SiteID: 2, LoginBase: "epfl", Name: "EPFL"}},
 		Nodes: []plc.Node{
@@ -50,7 +50,8 @@ func fill(t *testing.T, db *store.Store, url string) {
 		},
 		PCUs:       []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.princeton.example", Username: "admin", Password: "open sesame", Model: "APCControl12p3"}},
 		Interfaces: []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
-	}))
+	}, true)
+	must(err)
 	must(db.SaveNodeLooks(ctx, []store.NodeLook{
 		{Host: host, State: "DOWN", Category: "ERROR", Reason: "no answer on any port", At: noon().Add(-5 * time.Minute), Detail: []byte(`{"ports":{"22":"timeout"}}`)},
 		{Host: "planetlab2.princeton.example", State: "BOOT", Category: "PROD", Uptime: 26 * time.Hour, At: noon().Add(-5 * time.Minute)},

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/workflows"
 )
@@ -32,12 +32,13 @@ type issueView struct {
 	Closed  time.Time `json:"closed,omitzero"`
 	Next    string    `json:"next,omitempty"`
 	NextAt  time.Time `json:"next_at,omitzero"`
-	Blocked string    `json:"blocked,omitempty"`
+	Blocked string    `json:"blocked,omitempty"` // why the next rung waits
 	Outcome string    `json:"outcome,omitempty"`
 
-	Evidence []string              `json:"evidence,omitempty"`
-	Story    []workflows.Happening `json:"story,omitempty"`
-	Actions  []store.Action        `json:"actions,omitempty"` // oldest first
+	Evidence []string       `json:"evidence,omitempty"`
+	Story    []issue.Event  `json:"story,omitempty"`
+	Earlier  []episodeView  `json:"earlier,omitempty"` // the latest first
+	Actions  []store.Action `json:"actions,omitempty"` // oldest first
 }
 
 func viewOf(i store.Issue) issueView {
@@ -49,7 +50,8 @@ func viewOf(i store.Issue) issueView {
 
 // answer takes over what the issue's workflow says of itself.
 func (v *issueView) answer(s workflows.Status) {
-	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked, v.Story = s.Status, s.Level, s.Next, s.NextAt.UTC(), s.Blocked, s.Story
+	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked = string(s.Status), s.Level, s.Next, s.NextAt.UTC(), s.Blocked
+	v.Story = joined(v.Story, s.Story)
 	v.Evidence = s.Evidence
 	for _, t := range []struct {
 		to   *string
@@ -59,9 +61,6 @@ func (v *issueView) answer(s workflows.Status) {
 			*t.to = t.from
 		}
 	}
-	if len(s.Story) > 0 {
-		v.Opened = s.Story[0].At.UTC()
-	}
 }
 
 func (a *app) issue() *cobra.Command {
@@ -69,11 +68,11 @@ func (a *app) issue() *cobra.Command {
 	order := func(name, short, example string) *cobra.Command { return a.order(name, short, example) }
 	cmd.AddCommand(
 		a.issueList(), a.issueShow(), a.issueOpen(),
-		order(workflows.CommandPause, "Freeze an issue: nothing is done to its target and nobody is written to", `  monitor issue pause nodedown/planetlab1.example.edu --until 2026-12-24 --reason "new disk ordered"
+		order(string(issue.OrderPause), "Freeze an issue: nothing is done to its target and nobody is written to", `  monitor issue pause nodedown/planetlab1.example.edu --until 2026-12-24 --reason "new disk ordered"
   monitor issue pause nodedown/planetlab1.example.edu --until 3d --by alice`),
-		order(workflows.CommandResume, "Let a paused issue go on where it was", "  monitor issue resume nodedown/planetlab1.example.edu --reason \"the disk is in\""),
-		order(workflows.CommandClose, "Close an issue and release its hold on the site", "  monitor issue close pcudown/pcu1.example.edu --reason \"this PCU is retired\""),
-		order(workflows.CommandSkip, "Pass over the next rung of an issue; the wait before it stays", "  monitor issue skip nodedown/planetlab1.example.edu --reason \"do not reinstall, its disk has data\""),
+		order(string(issue.OrderResume), "Let a paused issue go on where it was", "  monitor issue resume nodedown/planetlab1.example.edu --reason \"the disk is in\""),
+		order(string(issue.OrderClose), "Close an issue and release its hold on the site", "  monitor issue close pcudown/pcu1.example.edu --reason \"this PCU is retired\""),
+		order(string(issue.OrderSkip), "Pass over the next rung of an issue; the wait before it stays", "  monitor issue skip nodedown/planetlab1.example.edu --reason \"do not reinstall, its disk has data\""),
 	)
 	return cmd
 }
@@ -81,7 +80,7 @@ func (a *app) issue() *cobra.Command {
 func (a *app) issueList() *cobra.Command {
 	var f store.IssueFilter
 	var all bool
-	statuses := []string{workflows.StatusOpen, workflows.StatusPaused, workflows.StatusClosed}
+	statuses := []string{string(issue.Open), string(issue.Paused), string(issue.Closed)}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the open issues, or all", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor issue list\n  monitor issue list --type pcudown --all\n  monitor issue list --status paused -o json",
@@ -136,7 +135,7 @@ func (a *app) issueTable(none string, views []issueView) {
 	var rows []row
 	for _, v := range views {
 		next, at := v.Next, v.NextAt
-		if v.Status == workflows.StatusClosed {
+		if v.Status == string(issue.Closed) {
 			next, at = v.Outcome, v.Closed
 		}
 		rows = append(rows, row{v.ID, v.Site, a.state(v.Status), v.Penalty, v.Opened, orDash(next), at})
@@ -185,6 +184,14 @@ func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
 		return v, err
 	}
 	v.Actions = oldestFirst(actions)
+	episodes, err := db.Episodes(ctx, id)
+	if err != nil {
+		return v, err
+	}
+	v.Earlier = earlier(episodes, stored.RunID)
+	if v.Story, err = db.Timeline(ctx, id, stored.RunID); err != nil {
+		return v, err
+	}
 	tc, err := a.openTemporal(ctx)
 	if err == nil {
 		defer tc.Close()
@@ -199,7 +206,7 @@ func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
 		return v, err
 	case !errors.Is(err, errNoWorkflow):
 		a.warn("this is what the store last knew: %v", err)
-	case v.Status != workflows.StatusClosed:
+	case v.Status != string(issue.Closed):
 		a.warn("the store says %s, but Temporal has no such workflow: it was deleted, or this is another server", v.Status)
 	}
 	return v, nil
@@ -233,11 +240,19 @@ func (a *app) drawIssue(v issueView) {
 			a.say("  %s", line)
 		}
 	}
+	if len(v.Earlier) > 0 {
+		a.heading("Earlier")
+		var rows []row
+		for _, e := range v.Earlier {
+			rows = append(rows, row{"  " + a.when(e.Opened), a.when(e.Closed), e.Outcome})
+		}
+		a.grid(rows)
+	}
 	if len(v.Story) > 0 {
 		a.heading("Story")
 		var rows []row
 		for _, h := range v.Story {
-			rows = append(rows, row{"  " + a.when(h.At), h.What})
+			rows = append(rows, row{"  " + a.when(h.At), h.String()})
 		}
 		a.grid(rows)
 	}
@@ -267,7 +282,7 @@ func (a *app) drawActions(list []store.Action) {
 
 // order is a command of operators that the issue's workflow carries out and answers.
 func (a *app) order(name, short, example string) *cobra.Command {
-	var c workflows.Command
+	var c issue.Command
 	var until string
 	cmd := &cobra.Command{
 		Use: name + " ID", Short: short, Example: example, Args: takes("ID"), ValidArgsFunction: a.complete(openIssues),
@@ -289,7 +304,7 @@ func (a *app) order(name, short, example string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
 	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
-	if name == workflows.CommandPause {
+	if name == string(issue.OrderPause) {
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}
 	return cmd
@@ -343,8 +358,8 @@ func oneOf(flag, value string, known []string) error {
 
 func issueTypes() []string {
 	var types []string
-	for _, l := range workflows.Ladders() {
-		types = append(types, l.Type)
+	for _, t := range issue.Types() {
+		types = append(types, t.Name)
 	}
 	return types
 }
@@ -360,7 +375,7 @@ func checkType(typ string) error {
 func checkID(id string) error {
 	typ, target, _ := strings.Cut(id, "/")
 	if target == "" {
-		return badInput("%q is no issue: its id looks like %s/planetlab1.example.edu", id, activities.NodeDownType)
+		return badInput("%q is no issue: its id looks like %s/planetlab1.example.edu", id, issue.NodeDown)
 	}
 	return checkType(typ)
 }

@@ -6,8 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/workflows"
+	"github.com/planetlab/monitor/issue"
 )
 
 type ladderView struct {
@@ -19,11 +18,11 @@ type ladderView struct {
 }
 
 type rungView struct {
-	Rung  string   `json:"rung"`
-	When  []string `json:"when,omitempty"`
-	Do    string   `json:"do"`
-	Level int      `json:"penalty_level,omitempty"`
-	Yield string   `json:"yield,omitempty"`
+	Rung  string            `json:"rung"`
+	When  []issue.Condition `json:"when,omitempty"`
+	Do    string            `json:"do"`
+	Level int               `json:"penalty_level,omitempty"`
+	Yield string            `json:"yield,omitempty"`
 }
 
 func (a *app) ladders() *cobra.Command {
@@ -33,20 +32,20 @@ func (a *app) ladders() *cobra.Command {
 		Long:    "Print the action list of every issue type, or of one, with the waits of the configured policy.\nNeither the database nor Temporal is asked.",
 		Example: "  monitor ladders\n  monitor ladders nodedown\n  monitor --set policy.people_step=3d ladders",
 		RunE: func(_ *cobra.Command, args []string) error {
-			list := workflows.Ladders()
+			list := issue.Types()
 			if len(args) == 1 {
 				if err := checkType(args[0]); err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(l workflows.Ladder) bool { return l.Type != args[0] })
+				list = slices.DeleteFunc(list, func(t issue.Type) bool { return t.Name != args[0] })
 			}
 			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			times := activities.TimesOf(cfg.Policy.InRealTime())
+			times := issue.TimesOf(cfg.Policy.InRealTime())
 			if markdown {
-				a.say("%s", strings.TrimRight(workflows.Markdown(list, times), "\n"))
+				a.say("%s", strings.TrimRight(issue.Markdown(list, times), "\n"))
 				return nil
 			}
 			var views []ladderView
@@ -62,9 +61,9 @@ func (a *app) ladders() *cobra.Command {
 	return cmd
 }
 
-func viewOfLadder(l workflows.Ladder) ladderView {
-	v := ladderView{Type: l.Type, About: l.About, Opens: l.Opens, Ends: l.Ends}
-	for _, r := range l.Rungs {
+func viewOfLadder(t issue.Type) ladderView {
+	v := ladderView{Type: t.Name, About: t.About, Opens: t.Opens, Ends: t.Ends}
+	for _, r := range t.Ladder.Rungs {
 		v.Rungs = append(v.Rungs, rungView{r.String(), r.When, string(r.Do), r.Level, string(r.Yield)})
 	}
 	return v

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/version"
 )
 
 func main() {
@@ -77,6 +78,7 @@ func (a *app) root() *cobra.Command {
   monitor issue show nodedown/planetlab1.example.edu
   monitor --config monitor.yaml --check-config`)
 	root.Long = rootAbout
+	root.Version = version.String()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	a.flags = config.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: table or json")

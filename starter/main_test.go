@@ -14,9 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
-	"github.com/planetlab/monitor/workflows"
+	"github.com/planetlab/monitor/issue"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -218,8 +217,8 @@ func TestLaddersNeedNeitherDatabaseNorTemporal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range workflows.Ladders() {
-		wantIn(t, got.out, strings.TrimSpace(l.Print(activities.TimesOf(cfg.Policy.InRealTime()))))
+	for _, l := range issue.Types() {
+		wantIn(t, got.out, strings.TrimSpace(l.Print(issue.TimesOf(cfg.Policy.InRealTime()))))
 	}
 	wantIn(t, got.out, "yield 3 d (people step)")
 

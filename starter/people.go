@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
@@ -114,7 +115,7 @@ func (a *app) drawPeople(v peopleView) {
 }
 
 func (a *app) siteOrder(name string) *cobra.Command {
-	var c workflows.Command
+	var c issue.Command
 	var until string
 	cmd := &cobra.Command{
 		Use: name + " LOGIN_BASE", Short: "Let a site's penalty rise again", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
@@ -132,7 +133,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 			return a.orderSite(cmd.Context(), args[0], name, c)
 		},
 	}
-	if name == workflows.CommandPause {
+	if name == string(issue.OrderPause) {
 		cmd.Short = "Hold a site's penalty where it is: it may fall and does not rise"
 		cmd.Long = cmd.Short + ".\n\nIts issues go on looking, and writing. To keep Monitor away from a site altogether, use `monitor blacklist add site`."
 		cmd.Example = "  monitor site pause princeton --until 14d --reason \"they move to a new machine room\""
@@ -143,7 +144,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 	return cmd
 }
 
-func (a *app) orderSite(ctx context.Context, login, name string, c workflows.Command) error {
+func (a *app) orderSite(ctx context.Context, login, name string, c issue.Command) error {
 	return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
 		id := site.ID(login)
 		handle, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted})

@@ -24,6 +24,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -124,9 +125,9 @@ func serve(t *testing.T, tc client.Client, name string, fn any, acts map[string]
 }
 
 // smallIssue answers to the names that every issue answers to, and has no ladder.
-func smallIssue(ctx workflow.Context, in activities.IssueInput) (workflows.Result, error) {
+func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) {
 	opened, closed := workflow.Now(ctx), false
-	s := workflows.Status{ID: workflow.GetInfo(ctx).WorkflowExecution.ID, Type: "nodedown", Target: in.Node, Site: "princeton", Status: workflows.StatusOpen,
+	s := workflows.Status{ID: workflow.GetInfo(ctx).WorkflowExecution.ID, Type: "nodedown", Target: in.Node, Site: "princeton", Status: issue.Open,
 		Cause: "the workflow says so", Next: "reboot", NextAt: opened.Add(time.Hour), Level: 2}
 	if err := workflow.SetQueryHandler(ctx, workflows.QueryStatus, func() (workflows.Status, error) { return s, nil }); err != nil {
 		return workflows.Result{}, err
@@ -134,21 +135,21 @@ func smallIssue(ctx workflow.Context, in activities.IssueInput) (workflows.Resul
 	if in.Node == "nobody.example" {
 		return workflows.Result{}, temporal.NewNonRetryableApplicationError("PLC has no node nobody.example", activities.ErrNoSuchTarget, nil)
 	}
-	s.Story = append(s.Story, workflows.Happening{At: opened, What: "opened: the workflow says so"})
-	for _, name := range []string{workflows.CommandPause, workflows.CommandResume, workflows.CommandClose, workflows.CommandSkip} {
-		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c workflows.Command) (workflows.Status, error) {
-			s.Story = append(s.Story, workflows.Happening{At: workflow.Now(ctx), What: name + ": " + c.String()})
+	s.Story = append(s.Story, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
+	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip)} {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c issue.Command) (workflows.Status, error) {
+			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {
-			case workflows.CommandPause:
-				s.Status, s.NextAt, s.Blocked = workflows.StatusPaused, c.Until, "paused: "+c.String()
-			case workflows.CommandResume:
-				s.Status, s.Blocked = workflows.StatusOpen, ""
-			case workflows.CommandClose:
+			case string(issue.OrderPause):
+				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, "paused: "+c.Reason
+			case string(issue.OrderResume):
+				s.Status, s.Blocked = issue.Open, ""
+			case string(issue.OrderClose):
 				closed = true
 			}
 			return s, nil
-		}, workflow.UpdateHandlerOptions{Validator: func(workflow.Context, workflows.Command) error {
-			if name == workflows.CommandResume && s.Status != workflows.StatusPaused {
+		}, workflow.UpdateHandlerOptions{Validator: func(workflow.Context, issue.Command) error {
+			if name == string(issue.OrderResume) && s.Status != issue.Paused {
 				return errors.New("resume: the issue is not paused")
 			}
 			return nil
@@ -167,7 +168,7 @@ func TestIssuesAreSteeredOnARealServer(t *testing.T) {
 	tc := temporalServer(t)
 	ctx := t.Context()
 	const id = "nodedown/" + host
-	stop := serve(t, tc, activities.NodeDownType, smallIssue, nil)
+	stop := serve(t, tc, issue.NodeDown, smallIssue, nil)
 
 	// step runs a command whose answer must hold some words, on standard output where it does well, else on standard error.
 	step := func(args string, code int, says ...string) answer {

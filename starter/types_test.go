@@ -14,11 +14,11 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -30,12 +30,12 @@ func everyType(t *testing.T, tc client.Client) {
 		w.RegisterWorkflowWithOptions(k.Func, workflow.RegisterOptions{Name: k.Name})
 	}
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{DisableWorkflowWorker: true})
-	waits := func(context.Context, activities.RungInput) (activities.RungResult, error) {
-		return activities.RungResult{Outcome: activities.Wait, Reason: "the test has it wait", Until: time.Now().Add(time.Hour)}, nil
+	waits := func(context.Context, issue.Request) (issue.Result, error) {
+		return issue.Result{Outcome: issue.Wait, Reason: "the test has it wait", Until: time.Now().Add(time.Hour)}, nil
 	}
 	seen := map[string]bool{}
-	for _, l := range workflows.Ladders() {
-		for _, r := range l.Rungs {
+	for _, l := range issue.Types() {
+		for _, r := range l.Ladder.Rungs {
 			if name := string(r.Do); !seen[name] {
 				seen[name] = true
 				w.RegisterActivityWithOptions(waits, activity.RegisterOptions{Name: name})
@@ -44,14 +44,15 @@ func everyType(t *testing.T, tc client.Client) {
 		}
 	}
 	day := 24 * time.Hour
-	w.RegisterActivityWithOptions(func(_ context.Context, in activities.Opening) (activities.Opened, error) {
-		times := activities.Times{Day: day, MachineStep: day, PeopleStep: 7 * day, AdminStep: day, HealthyDelay: time.Hour}
-		return activities.Opened{Ref: in.Ref, Times: times, Cause: in.Cause, Evidence: in.Evidence}, nil
-	}, activity.RegisterOptions{Name: "Open"})
-	w.RegisterActivityWithOptions(func(context.Context, activities.Progress) error { return nil }, activity.RegisterOptions{Name: "Record"})
-	w.RegisterActivityWithOptions(func(context.Context, activities.LetGoInput) (activities.RungResult, error) {
-		return activities.RungResult{Outcome: activities.Acted}, nil
-	}, activity.RegisterOptions{Name: "LetGo"})
+	w.RegisterActivityWithOptions(func(_ context.Context, in activities.OpenRequest) (issue.State, error) {
+		typ, _ := issue.Lookup(in.Ref.Type)
+		times := issue.Times{Day: day, MachineStep: day, PeopleStep: 7 * day, AdminStep: day, HealthyDelay: time.Hour}
+		return issue.Start(issue.Opening{Ref: in.Ref, Times: times, Ladder: typ.Ladder, Cause: in.Input.Cause, Evidence: in.Input.Evidence}, time.Now()), nil
+	}, activity.RegisterOptions{Name: "OpenIssue"})
+	w.RegisterActivityWithOptions(func(context.Context, issue.State) error { return nil }, activity.RegisterOptions{Name: "SaveIssue"})
+	w.RegisterActivityWithOptions(func(context.Context, activities.CloseRequest) (issue.Result, error) {
+		return issue.Result{Outcome: issue.Acted}, nil
+	}, activity.RegisterOptions{Name: "CloseIssue"})
 	for _, w := range []worker.Worker{w, machines} {
 		if err := w.Start(); err != nil {
 			t.Fatal(err)
@@ -72,19 +73,19 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 	tc := temporalServer(t)
 	addSearchAttributes(t, tc)
 	everyType(t, tc)
-	for _, l := range workflows.Ladders() {
-		t.Run(l.Type, func(t *testing.T) {
+	for _, l := range issue.Types() {
+		t.Run(l.Name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			field, target := "node", "planetlab1.princeton.example"
-			switch l.Type {
+			switch l.Name {
 			case "pcudown":
 				field, target = "pcu", "pcu.princeton.example"
 			case "sitedown":
 				field, target = "site", "princeton"
 			}
-			id := l.Type + "/" + target
-			run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: "monitor"}, l.Type,
+			id := l.Name + "/" + target
+			run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: "monitor"}, l.Name,
 				small{field: target, "cause": "an alert fired", "evidence": []string{"one", "two"}})
 			if err != nil {
 				t.Fatal(err)
@@ -118,11 +119,11 @@ func TestEveryTypeIsRunByAPlainClient(t *testing.T) {
 					t.Errorf("%s answers %v", name, err)
 				}
 			}
-			until(small{"status": "open", "type": l.Type, "target": target, "cause": "an alert fired", "evidence": []any{"one", "two"}, "blocked": "the test has it wait", "rung": 0.0})
+			until(small{"status": "open", "type": l.Name, "target": target, "cause": "an alert fired", "evidence": []any{"one", "two"}, "blocked": "the test has it wait", "rung": 0.0})
 			order("pause", small{"reason": "we know", "by": "ada"}, small{"status": "paused", "blocked": "paused: we know (ada)"})
 			order("resume", small{}, small{"status": "open"})
-			if len(l.Rungs) > 1 {
-				order("skip", small{"reason": "not this one"}, small{"rung": 1.0, "next": l.Rungs[1].String()})
+			if len(l.Ladder.Rungs) > 1 {
+				order("skip", small{"reason": "not this one"}, small{"rung": 1.0, "next": l.Ladder.Rungs[1].String()})
 			}
 			if err := tc.SignalWorkflow(ctx, id, "", "pause", small{"until": time.Now().Add(time.Hour).Format(time.RFC3339)}); err != nil {
 				t.Fatal(err)
@@ -152,7 +153,7 @@ func differs(got, want small) error {
 func addSearchAttributes(t *testing.T, tc client.Client) {
 	t.Helper()
 	want := map[string]enums.IndexedValueType{}
-	for _, k := range []temporal.SearchAttributeKey{workflows.AttrType, workflows.AttrStatus, workflows.AttrSite, workflows.AttrNode, workflows.AttrPCU, workflows.AttrRung, workflows.AttrPenalty} {
+	for _, k := range workflows.Attributes() {
 		want[k.GetName()] = k.GetValueType()
 	}
 	_, err := tc.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: want})

@@ -14,6 +14,7 @@ import (
 
 // Site is a site with its status and what it is denied.
 type Site struct {
+	SiteID       int               `json:"site_id"` // stays when PLC renames the site
 	LoginBase    string            `json:"login_base"`
 	Name         string            `json:"name"`
 	Enabled      bool              `json:"enabled"`
@@ -30,15 +31,24 @@ type Site struct {
 
 // Node is a node with what was last seen of it.
 type Node struct {
-	NodeID      int               `json:"node_id"`
-	Hostname    string            `json:"hostname"`
-	Site        string            `json:"site"`
-	IP          string            `json:"ip"`
-	BootState   string            `json:"boot_state"`
-	Model       string            `json:"model"`
-	LastContact time.Time         `json:"last_contact,omitzero"`
-	PCUID       int               `json:"pcu_id"`
-	Outlet      int               `json:"outlet"`
+	NodeID    int    `json:"node_id"`
+	Hostname  string `json:"hostname"`
+	Site      string `json:"site"`
+	IP        string `json:"ip"`
+	BootState string `json:"boot_state"`
+	Model     string `json:"model"`
+	PCUID     int    `json:"pcu_id"` // of the first feed
+	Outlet    int    `json:"outlet"`
+	Feeds     []Feed `json:"feeds"` // all of them: a node with two runs on either
+
+	// What PLC saw of it. LastContact is exact for a node that was not seen up, else up to contactSlack old.
+	RunLevel            string    `json:"run_level"`
+	LastContact         time.Time `json:"last_contact,omitzero"`
+	LastBoot            time.Time `json:"last_boot,omitzero"`
+	LastDownload        time.Time `json:"last_download,omitzero"`
+	LastPCUReboot       time.Time `json:"last_pcu_reboot,omitzero"`
+	LastPCUConfirmation time.Time `json:"last_pcu_confirmation,omitzero"`
+
 	ExemptUntil time.Time         `json:"exempt_until,omitzero"`
 	Gone        bool              `json:"gone"`
 	Record      policy.NodeRecord `json:"record" db:"-"`
@@ -50,7 +60,17 @@ type Node struct {
 	Reason      string            `json:"reason"`
 	Uptime      time.Duration     `json:"uptime"`
 	SeenAt      time.Time         `json:"seen_at,omitzero"`
+	FirstSilent time.Time         `json:"first_silent,omitzero"` // since when no look has found anything that answers
+	BadSince    time.Time         `json:"bad_since,omitzero"`    // since when it is offline, down or failboot
+	Judged      string            `json:"-"`                     // what was seen of it when its status was last judged
+	Symptoms    json.RawMessage   `json:"symptoms,omitempty"`
 	Detail      json.RawMessage   `json:"detail,omitempty"`
+}
+
+// Feed is an outlet that gives a node power.
+type Feed struct {
+	PCUID  int `json:"pcu_id"`
+	Outlet int `json:"outlet"`
 }
 
 // PCU is a power control unit with the outcome of its last dry run.
@@ -69,17 +89,28 @@ type PCU struct {
 	OK       bool             `json:"ok"`
 	Reason   string           `json:"reason"`
 	SeenAt   time.Time        `json:"seen_at,omitzero"`
+	BadSince time.Time        `json:"bad_since,omitzero"` // since when it is offline or down
 }
 
 const (
 	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
-	siteSQL = `select login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
+	siteSQL = `select site_id, login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
 		status, coalesce(changed,` + epoch + `) changed, penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
-	nodeSQL = `select node_id, hostname, site, ip, boot_state, model, coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid, outlet,
-		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason, uptime,
-		coalesce(seen_at,` + epoch + `) seen_at, detail from node `
-	pcuSQL = `select pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,
-		coalesce(seen_at,` + epoch + `) seen_at from pcu `
+	factsSQL = `run_level, coalesce(last_contact,` + epoch + `) last_contact, coalesce(last_boot,` + epoch + `) last_boot,
+		coalesce(last_download,` + epoch + `) last_download, coalesce(last_pcu_reboot,` + epoch + `) last_pcu_reboot,
+		coalesce(last_pcu_confirmation,` + epoch + `) last_pcu_confirmation, feeds`
+	nodeColumnsSQL = `node_id, hostname, site, ip, boot_state, model, ` + factsSQL + `, pcu_id as pcuid, outlet,
+		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason,
+		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms`
+	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,
+		coalesce(bad_since,` + epoch + `) bad_since`
+	uptimeSQL = `coalesce(extract(epoch from looked.at - booted) * 1e9, 0)::bigint uptime`
+)
+
+var (
+	nodeSQL = `select ` + nodeColumnsSQL + `, ` + uptimeSQL + `, coalesce(looked.at,` + epoch + `) seen_at, detail
+		from node cross join lateral (select ` + seenAt("node", "node_id") + ` as at) looked `
+	pcuSQL = `select ` + pcuColumnsSQL + `, coalesce(` + seenAt("pcu", "pcu_id") + `,` + epoch + `) seen_at from pcu `
 )
 
 func sitesOf(list []Site, err error) ([]Site, error) {
@@ -169,73 +200,6 @@ func (s *Store) Sites(ctx context.Context) ([]Site, error) {
 	return sitesOf(many[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`))
 }
 
-// NodeLook is what a sweep saw of a node.
-type NodeLook struct {
-	Host, State, Category, Reason string
-	Firewall                      bool
-	Uptime                        time.Duration
-	At                            time.Time
-	Detail                        json.RawMessage
-}
-
-// SaveNodeLooks writes what was seen in one round trip; what changed since the last look goes into the history.
-func (s *Store) SaveNodeLooks(ctx context.Context, looks []NodeLook) error {
-	b := &pgx.Batch{}
-	for _, l := range looks {
-		b.Queue(`insert into history (at, kind, target, was, became, reason)
-			select $2, 'look', hostname, state || ' ' || category, $3 || ' ' || $4, $6 from node
-			where hostname = $1 and (state, category, firewall) is distinct from ($3, $4, $5::boolean)`, l.Host, l.At, l.State, l.Category, l.Firewall, l.Reason)
-		b.Queue(`update node set seen_at=$2, state=$3, category=$4, firewall=$5, reason=$6, uptime=$7, detail=$8 where hostname=$1`,
-			l.Host, l.At, l.State, l.Category, l.Firewall, l.Reason, l.Uptime, l.Detail)
-	}
-	return s.send(ctx, "save node looks", b)
-}
-
-// PCULook is the outcome of a dry run.
-type PCULook struct {
-	PCUID  int
-	At     time.Time
-	OK     bool
-	Reason string
-}
-
-// SavePCULooks is SaveNodeLooks for PCUs.
-func (s *Store) SavePCULooks(ctx context.Context, looks []PCULook) error {
-	b := &pgx.Batch{}
-	for _, l := range looks {
-		b.Queue(`update pcu set seen_at=$2, ok=$3, reason=$4 where pcu_id=$1`, l.PCUID, l.At, l.OK, l.Reason)
-	}
-	return s.send(ctx, "save PCU looks", b)
-}
-
-// Change is a new status of a node, a PCU (Target is its id) or a site, and why.
-type Change struct {
-	Kind, Target string // kind: node, pcu or site
-	Was, Record  policy.Record
-	Reason       string
-}
-
-// SaveChanges writes new statuses and their history in one transaction.
-func (s *Store) SaveChanges(ctx context.Context, changes []Change, now time.Time) error {
-	b := &pgx.Batch{}
-	for _, c := range changes {
-		switch c.Kind {
-		case "node":
-			b.Queue(`update node set status=$2, changed=$3 where hostname=$1`, c.Target, c.Record.Status, c.Record.Changed)
-		case "pcu":
-			b.Queue(`update pcu set status=$2, changed=$3 where pcu_id=$1::int`, c.Target, c.Record.Status, c.Record.Changed)
-		case "site":
-			b.Queue(`update site set status=$2, changed=$3 where login_base=$1`, c.Target, c.Record.Status, c.Record.Changed)
-		default:
-			return fmt.Errorf("a %s has no status", c.Kind)
-		}
-		if c.Was.Status != c.Record.Status {
-			b.Queue(`insert into history (at, kind, target, was, became, reason) values ($1,$2,$3,$4,$5,$6)`, now, c.Kind, c.Target, c.Was.Status, c.Record.Status, c.Reason)
-		}
-	}
-	return s.send(ctx, "save statuses", b)
-}
-
 // SetPenaltyLevel keeps a site's penalty level, and when it was last raised.
 func (s *Store) SetPenaltyLevel(ctx context.Context, site string, level int, at time.Time) error {
 	_, err := s.pool.Exec(ctx, `update site set last_raise = case when $2 > penalty_level then $3 else last_raise end, penalty_level = $2 where login_base = $1`, site, level, at)
@@ -252,15 +216,4 @@ func (s *Store) send(ctx context.Context, what string, b *pgx.Batch) error {
 		}
 		return nil
 	})
-}
-
-// Passage is one line of the history of a node, PCU or site.
-type Passage struct {
-	At                                time.Time
-	Kind, Target, Was, Became, Reason string
-}
-
-// History reads what changed at a target, newest first.
-func (s *Store) History(ctx context.Context, target string, limit int) ([]Passage, error) {
-	return many[Passage](ctx, s, "history of "+target, `select at, kind, target, was, became, reason from history where target = $1 order by id desc limit $2`, target, limit)
 }

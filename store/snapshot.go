@@ -8,89 +8,162 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/planetlab/monitor/plc"
 )
 
-// SaveSnapshot takes over what PLC says. Rows that PLC no longer has are marked gone; rows it could not send stay as they are.
-// A snapshot without sites or nodes is refused: it is more likely a fault than the end of the fleet.
-func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot) error {
-	if len(snap.Sites) == 0 || len(snap.Nodes) == 0 {
-		return errors.New("the PLC snapshot has no sites or no nodes; the store keeps the last one")
-	}
-	unreadable := map[string]bool{}
-	for _, u := range snap.Unreadable {
-		unreadable[u] = true
-	}
-	login := map[int]string{}
-	b := &pgx.Batch{}
-	var sites, nodes, pcus []int
-	for _, x := range snap.Sites {
-		login[x.SiteID] = x.LoginBase
-		sites = append(sites, x.SiteID)
-		// A site that PLC renamed, or a name that another site has now, would stand in the way of the row for ever.
-		b.Queue(`delete from site where site_id = $1 and login_base <> $2`, x.SiteID, x.LoginBase)
-		b.Queue(`insert into site (login_base, site_id, name, enabled, created, pending, exempt_until) values ($1,$2,$3,$4,$5,$6,$7)
-			on conflict (login_base) do update set site_id=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7, gone=false`,
-			x.LoginBase, x.SiteID, x.Name, x.Enabled, orNull(x.DateCreated), x.Pending, orNull(snap.SiteExempt[x.SiteID]))
-	}
-	ips := map[int]string{}
-	for _, i := range snap.Interfaces {
-		if i.Primary || ips[i.NodeID] == "" {
-			ips[i.NodeID] = i.IP
+const (
+	// goneAfter is how many snapshots in a row must lack a row before it is gone.
+	goneAfter = 3
+	// A snapshot may lose this share of a kind, or this many rows, before it is doubted.
+	lossShare, lossRows = 0.10, 3
+	// contactSlack is how old the heartbeat of a node that is up may get here before it is written again. Nothing is decided by the
+	// heartbeat of a node that answers, and to write each would be to write the whole fleet every quarter of an hour.
+	contactSlack = 6 * time.Hour
+	// snapshotLock is the advisory lock under which snapshots are saved, one at a time.
+	snapshotLock = 0x504c43
+)
+
+// SnapshotDoubt says that a snapshot lost so much of a kind that it is more likely a fault than the truth. What stands stays.
+type SnapshotDoubt struct {
+	Kind      string // "sites", "nodes", "pcus", "persons" or "addresses" (of nodes)
+	Had, Have int    // how many stood, and how many of those the snapshot has
+}
+
+func (d *SnapshotDoubt) Error() string {
+	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; look at PLC, and if it is right, say so with --believe",
+		d.Have, d.Had, d.Kind)
+}
+
+// Saved says what came of a snapshot.
+type Saved struct {
+	Rows  int      // that were written
+	Odd   []string // what could not be taken over as PLC has it, and why; of a row that is refused the last state stands
+	Older bool     // a later snapshot was saved already, and nothing was written
+}
+
+// SaveSnapshot takes over what PLC says, and writes only what changed. A row that PLC no longer has is gone once three snapshots in a row
+// lacked it; one that PLC could not send, or that makes no sense, stays as it is. A snapshot that lost a good part of what stands is
+// refused with a *SnapshotDoubt, unless an operator believes it: then what it lacks is gone at once.
+func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot, believe bool) (saved Saved, err error) {
+	for try := 1; ; try++ {
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			saved, err = s.saveSnapshot(ctx, tx, snap, believe)
+			return err
+		})
+		var pg *pgconn.PgError
+		if err == nil || try == 3 || !errors.As(err, &pg) || pg.Code != deadlock {
+			break
 		}
 	}
-	for _, n := range snap.Nodes {
-		nodes = append(nodes, n.NodeID)
-		pcu, outlet := 0, 0
-		if len(n.PCUIDs) > 0 && len(n.Ports) > 0 {
-			pcu, outlet = n.PCUIDs[0], n.Ports[0]
+	var doubt *SnapshotDoubt
+	if err != nil && !errors.As(err, &doubt) {
+		err = fmt.Errorf("save the PLC snapshot: %w", err)
+	}
+	return saved, err
+}
+
+// deadlock is what Postgres says to the one it picked, as when looks are saved at the same time in another order.
+const deadlock = "40P01"
+
+func (s *Store) saveSnapshot(ctx context.Context, tx pgx.Tx, snap plc.Snapshot, believe bool) (Saved, error) {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, snapshotLock); err != nil {
+		return Saved{}, err
+	}
+	stood, err := s.readStanding(ctx, tx)
+	if err != nil {
+		return Saved{}, err
+	}
+	if snap.Taken.Before(stood.taken) {
+		return Saved{Older: true}, nil
+	}
+	in := takeIn(snap, stood)
+	if doubt := in.doubt(stood); doubt != nil && !believe {
+		return Saved{}, doubt
+	}
+	rows, odd, err := runChanges(ctx, tx, in.changes(s, stood, believe))
+	if err != nil {
+		return Saved{}, err
+	}
+	_, err = tx.Exec(ctx, `with gone as (delete from snapshot) insert into snapshot values ($1)`, snap.Taken)
+	return Saved{Rows: rows + 1, Odd: append(in.odd, odd...)}, err
+}
+
+// doubt compares what the snapshot has with what stands. A row that is not yet gone still counts, or a fleet could melt away bit by bit.
+func (in *intake) doubt(stood *standing) error {
+	losses := []SnapshotDoubt{
+		loss("sites", stood.sites, in.sites, in.kept["sites"]),
+		loss("nodes", stood.nodes, in.nodes, in.kept["nodes"]),
+		loss("pcus", stood.pcus, in.pcus, in.kept["pcus"]),
+		in.lostPersons(stood), in.lostAddresses(stood),
+	}
+	for _, d := range losses {
+		lost := d.Had - d.Have
+		if in.none(d) || lost > lossRows && float64(lost) > lossShare*float64(d.Had) {
+			return &d
 		}
-		b.Queue(`delete from node where hostname = $1 and node_id <> $2`, n.Hostname, n.NodeID) // a node that was deleted in PLC and made anew
-		b.Queue(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)
-			on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7, pcu_id=$8, outlet=$9, exempt_until=$10, gone=false`,
-			n.NodeID, n.Hostname, login[n.SiteID], ips[n.NodeID], n.BootState, n.Model, orNull(n.LastContact), pcu, outlet, orNull(snap.NodeExempt[n.NodeID]))
 	}
-	names := pcuNames(snap.PCUs)
-	for _, p := range snap.PCUs {
-		pcus = append(pcus, p.PCUID)
-		name := names[p.PCUID]
-		b.Queue(`insert into pcu (pcu_id, name, site, hostname, ip, username, password, model) values ($1,$2,$3,$4,$5,$6,$7,$8)
-			on conflict (pcu_id) do update set name=$2, site=$3, hostname=$4, ip=$5, username=$6, password=$7, model=$8, gone=false`,
-			p.PCUID, name, login[p.SiteID], p.Hostname, p.IP, p.Username, s.seal.seal(p.PCUID, p.Password.Reveal()), p.Model)
+	return nil
+}
+
+// none reports whether a snapshot has nothing at all of a kind that cannot be empty. The last PCU may go.
+func (in *intake) none(d SnapshotDoubt) bool {
+	switch d.Kind {
+	case "sites":
+		return len(in.sites) == 0
+	case "nodes":
+		return len(in.nodes) == 0
+	case "persons":
+		return d.Had > 0 && d.Have == 0
 	}
-	// People are replaced as a whole; nobody is kept who has left.
-	if len(snap.Persons) > 0 {
-		b.Queue(`delete from person`)
-		for _, p := range snap.Persons {
-			for _, site := range p.SiteIDs {
-				if login[site] != "" {
-					b.Queue(`insert into person (person_id, site, email, roles, exempt_until) values ($1,$2,$3,$4,$5) on conflict do nothing`,
-						p.PersonID, login[site], p.Email, p.Roles, orNull(snap.PersonExempt[p.PersonID]))
-				}
+	return false
+}
+
+func loss[R any](kind string, stood map[int]*stoodRow[R], have map[int]R, kept map[int]bool) SnapshotDoubt {
+	d := SnapshotDoubt{Kind: kind}
+	for id, was := range stood {
+		if was.gone {
+			continue
+		}
+		d.Had++
+		if _, has := have[id]; has || kept[id] {
+			d.Have++
+		}
+	}
+	return d
+}
+
+func (in *intake) lostPersons(stood *standing) SnapshotDoubt {
+	had, have := map[int]bool{}, map[int]bool{}
+	for k := range stood.persons {
+		had[k.id] = true
+		have[k.id] = in.kept["persons"][k.id]
+	}
+	d := SnapshotDoubt{Kind: "persons", Had: len(had)}
+	for k := range in.persons {
+		have[k.id] = true
+	}
+	for id := range had {
+		if have[id] {
+			d.Have++
+		}
+	}
+	return d
+}
+
+// lostAddresses counts nodes that PLC still has, and whose address it has lost: a list of interfaces may be short, too.
+func (in *intake) lostAddresses(stood *standing) SnapshotDoubt {
+	d := SnapshotDoubt{Kind: "addresses"}
+	for id, n := range in.nodes {
+		if was := stood.nodes[id]; was != nil && was.row.ip != "" {
+			d.Had++
+			if n.ip != "" {
+				d.Have++
 			}
 		}
 	}
-	for _, k := range []struct {
-		table, id, kind string
-		ids             []int
-	}{{"site", "site_id", "sites", sites}, {"node", "node_id", "nodes", nodes}, {"pcu", "pcu_id", "pcus", pcus}} {
-		for u := range unreadable {
-			var id int
-			if _, err := fmt.Sscanf(u, k.kind+" %d", &id); err == nil {
-				k.ids = append(k.ids, id)
-			}
-		}
-		b.Queue(`update `+k.table+` set gone = true where not gone and not `+k.id+` = any($1)`, k.ids)
-	}
-	b.Queue(`delete from snapshot`)
-	b.Queue(`insert into snapshot values ($1)`, snap.Taken)
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("save the PLC snapshot: %w", err)
-		}
-		return nil
-	})
+	return d
 }
 
 // pcuNames gives each PCU the name of its issues: its hostname, else its ip. Where several would share one, as behind one address
@@ -107,6 +180,13 @@ func pcuNames(list []plc.PCU) map[int]string {
 		}
 	}
 	return names
+}
+
+// SiteByID reads a site by PLC's id, which stays when PLC renames it.
+func (s *Store) SiteByID(ctx context.Context, id int) (Site, error) {
+	what := fmt.Sprintf("site %d", id)
+	list, err := sitesOf(many[Site](ctx, s, what, siteSQL+`where site_id = $1`, id))
+	return first(what, list, err)
 }
 
 // SnapshotTaken says when PLC was last read; the zero time: never.

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -130,24 +129,17 @@ type Options struct {
 	SMTP     string        // where the tracker's mail goes; the testbed's own mailbox
 }
 
-// blocks is how many testbeds fit on one machine at once: each has loopback networks 127.<b> and 127.<b+1> for itself.
-const blocks = 20
-
 // Start brings the world up, all nodes running.
 func Start(o Options) (*World, error) {
-	for block := range blocks {
-		w, err := start(o, 10+2*block)
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
-			return w, err
-		}
-	}
-	return nil, fmt.Errorf("%d other testbeds are running, or something else listens on port %d of 127.10.1.1: end it", blocks, ports[22])
+	return claimBlock(func(block int, release func()) (*World, error) { return start(o, block, release) })
 }
 
-func start(o Options, block int) (*World, error) {
+func start(o Options, block int, release func()) (*World, error) {
 	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
+		w.Close()
 		return nil, err
 	}
 	w.Mail = mail

@@ -18,7 +18,7 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
-	"github.com/planetlab/monitor/workflows"
+	"github.com/planetlab/monitor/issue"
 )
 
 const (
@@ -67,8 +67,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 			return fmt.Errorf("alertmanager.rules: %w", err)
 		}
 		var types []string
-		for _, l := range workflows.Ladders() {
-			types = append(types, l.Type)
+		for _, t := range issue.Types() {
+			types = append(types, t.Name)
 		}
 		if !slices.Contains(types, rule.Type) {
 			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type, strings.Join(types, ", "))

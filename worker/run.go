@@ -21,6 +21,7 @@ import (
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
@@ -61,6 +62,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	go acts.Hook.Run(ctx)
+	go activities.WatchSweeps(ctx, acts)
 	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
@@ -170,16 +172,16 @@ func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{
 		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5, MaxConcurrentActivityExecutionSize: 50,
 	})
-	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(workflows.Reboot)})
-	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(workflows.Reinstall)})
-	machines.RegisterActivityWithOptions(acts.Bootman, activity.RegisterOptions{Name: string(workflows.Bootman)})
+	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
+	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
+	machines.RegisterActivityWithOptions(acts.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
 	return []worker.Worker{people, machines}
 }
 
 // ensureSearchAttributes creates those that the namespace lacks; several workers may do so at once.
 func ensureSearchAttributes(ctx context.Context, tc client.Client, namespace string) error {
 	want := map[string]enums.IndexedValueType{}
-	for _, k := range []temporal.SearchAttributeKey{workflows.AttrType, workflows.AttrStatus, workflows.AttrSite, workflows.AttrNode, workflows.AttrPCU, workflows.AttrRung, workflows.AttrPenalty} {
+	for _, k := range workflows.Attributes() {
 		want[k.GetName()] = k.GetValueType()
 	}
 	have, err := tc.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})

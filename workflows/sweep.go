@@ -9,12 +9,22 @@ import (
 	"github.com/planetlab/monitor/activities"
 )
 
-// batchesAtOnce bounds how many probe activities one sweep has under way; each holds many probes, and dead nodes of one batch should not
-// keep the next waiting.
-const batchesAtOnce = 8
+// How many probe activities one sweep has under way. Silent nodes take time and little else, so that many batches of nodes may wait for theirs; a
+// batch of PCUs is as many conversations as one worker may have.
+const (
+	nodeBatchesAtOnce = 50
+	pcuBatchesAtOnce  = 1
+)
+
+// An operator who vouches for the fleet waits for a sweep that is under way.
+const (
+	busyWait  = 15 * time.Second
+	busyTries = 40
+)
 
 // Sweep looks at the whole fleet once. Its history grows with batches, not with nodes, and no observation passes
-// through it: activities write what they see straight into the store.
+// through it: activities write what they see straight into the store. A batch that fails was not seen, and no more than that; the judgement
+// decides whether too much was not.
 func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResult, error) {
 	var a *activities.Activities
 	var plan activities.Plan
@@ -24,42 +34,54 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 		HeartbeatTimeout:    time.Minute,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 5},
 	})
-	if err := workflow.ExecuteActivity(ctx, a.SyncPLC).Get(ctx, &plan); err != nil {
-		return activities.SweepResult{}, err
-	}
-	plan.Believe = in.Believe
-	type look struct {
-		activity any
-		batch    activities.Batch
-	}
-	var looks []look
-	for _, b := range plan.Nodes {
-		looks = append(looks, look{a.ProbeNodes, b})
-	}
-	for _, b := range plan.PCUs {
-		looks = append(looks, look{a.ProbePCUs, b})
-	}
-	slots := workflow.NewSemaphore(ctx, batchesAtOnce)
-	done := workflow.NewWaitGroup(ctx)
-	var failed error
-	for _, l := range looks {
-		if err := slots.Acquire(ctx, 1); err != nil {
+	for try := 1; ; try++ {
+		plan = activities.Plan{}
+		if err := workflow.ExecuteActivity(ctx, a.SyncPLC, in).Get(ctx, &plan); err != nil {
 			return activities.SweepResult{}, err
 		}
+		if plan.Busy == "" {
+			break
+		}
+		if in.Believe == "" || try == busyTries {
+			return activities.SweepResult{Held: plan.Busy}, nil
+		}
+		if err := workflow.Sleep(ctx, busyWait); err != nil {
+			return activities.SweepResult{}, err
+		}
+	}
+	done := workflow.NewWaitGroup(ctx)
+	look(ctx, done, nodeBatchesAtOnce, a.ProbeNodes, plan.Nodes)
+	look(ctx, done, pcuBatchesAtOnce, a.ProbePCUs, plan.PCUs)
+	done.Wait(ctx)
+	plan.Nodes, plan.PCUs = nil, nil // the judgement needs none of them
+	var result activities.SweepResult
+	err := workflow.ExecuteActivity(ctx, a.Judge, plan).Get(ctx, &result)
+	if err != nil {
+		ended, _ := workflow.NewDisconnectedContext(ctx)
+		_ = workflow.ExecuteActivity(ended, a.EndSweep, activities.SweepEnd{Sweep: plan.Sweep, Reason: "it could not be judged: " + err.Error()}).Get(ended, nil)
+	}
+	// What was left over is put right whether or not the sweep is believed.
+	var repaired activities.Reconciled
+	if failed := workflow.ExecuteActivity(ctx, a.Reconcile).Get(ctx, &repaired); failed != nil {
+		workflow.GetLogger(ctx).Warn("claims were not compared with what is open; the next sweep tries again", "error", failed)
+	}
+	return result, err
+}
+
+// look has batches looked at, so many at once.
+func look(ctx workflow.Context, done workflow.WaitGroup, atOnce int64, activity any, batches []activities.Batch) {
+	slots := workflow.NewSemaphore(ctx, atOnce)
+	for _, b := range batches {
 		done.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer done.Done()
+			if err := slots.Acquire(ctx, 1); err != nil {
+				return // the sweep was cancelled
+			}
 			defer slots.Release(1)
-			if err := workflow.ExecuteActivity(ctx, l.activity, l.batch).Get(ctx, nil); err != nil {
-				failed = err
+			if err := workflow.ExecuteActivity(ctx, activity, b).Get(ctx, nil); err != nil {
+				workflow.GetLogger(ctx).Warn("a batch was not seen", "after", b.After, "upto", b.Upto, "error", err)
 			}
 		})
 	}
-	done.Wait(ctx)
-	if failed != nil {
-		return activities.SweepResult{}, failed // a half-seen fleet is not judged
-	}
-	var result activities.SweepResult
-	err := workflow.ExecuteActivity(ctx, a.Judge, plan).Get(ctx, &result)
-	return result, err
 }

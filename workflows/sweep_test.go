@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,65 +17,134 @@ import (
 	"github.com/planetlab/monitor/workflows"
 )
 
-func sweep(t *testing.T, probe func(activities.Batch) error) (res activities.SweepResult, judged bool, looked []int64, err error) {
+// swept is how a sweep of twelve batches of nodes and three of PCUs went.
+type swept struct {
+	res    activities.SweepResult
+	err    error
+	judged *activities.Plan
+	ended  *activities.SweepEnd
+	looked []int64
+	synced int
+}
+
+// parts are the activities of a sweep that a test may make fail.
+type parts struct {
+	in    activities.SweepInput
+	sync  func(try int) (busy string, err error)
+	probe func(activities.Batch) error
+	judge func() error
+}
+
+func sweep(t *testing.T, p parts) swept {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: activities.SweepType})
 	env.RegisterActivity(&activities.Activities{})
-	plan := activities.Plan{PLC: "ok", PCUs: []activities.Batch{{After: 0, Limit: 100}}}
-	for i := range int64(12) {
-		plan.Nodes = append(plan.Nodes, activities.Batch{After: i * 100, Limit: 100})
-	}
 	var mu sync.Mutex
-	env.OnActivity("SyncPLC", mock.Anything).Return(plan, nil)
-	env.OnActivity("ProbeNodes", mock.Anything, mock.Anything).Return(func(_ context.Context, b activities.Batch) (int, error) {
+	var out swept
+	env.OnActivity("SyncPLC", mock.Anything, mock.Anything).Return(func(context.Context, activities.SweepInput) (activities.Plan, error) {
+		plan := activities.Plan{Sweep: 7, PLC: activities.PLCAnswers}
+		for i := range int64(12) {
+			plan.Nodes = append(plan.Nodes, activities.Batch{After: i * 100, Upto: i*100 + 100})
+		}
+		for i := range int64(3) {
+			plan.PCUs = append(plan.PCUs, activities.Batch{After: 2000 + i*32, Upto: 2000 + i*32 + 32})
+		}
+		out.synced++
+		var err error
+		if p.sync != nil {
+			plan.Busy, err = p.sync(out.synced)
+		}
+		return plan, err
+	})
+	probe := func(_ context.Context, b activities.Batch) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		looked = append(looked, b.After)
-		return b.Limit, probe(b)
-	})
-	env.OnActivity("ProbePCUs", mock.Anything, mock.Anything).Return(7, nil)
-	env.OnActivity("Judge", mock.Anything, mock.Anything).Return(func(_ context.Context, p activities.Plan) (activities.SweepResult, error) {
-		judged = true
+		out.looked = append(out.looked, b.After)
+		if p.probe != nil {
+			return 0, p.probe(b)
+		}
+		return 0, nil
+	}
+	env.OnActivity("ProbeNodes", mock.Anything, mock.Anything).Return(probe)
+	env.OnActivity("ProbePCUs", mock.Anything, mock.Anything).Return(probe)
+	env.OnActivity("Judge", mock.Anything, mock.Anything).Return(func(_ context.Context, plan activities.Plan) (activities.SweepResult, error) {
+		out.judged = &plan
+		if p.judge != nil {
+			return activities.SweepResult{}, p.judge()
+		}
 		return activities.SweepResult{Nodes: 1200, PCUs: 7}, nil
 	})
-	env.ExecuteWorkflow(activities.SweepType)
-	if err = env.GetWorkflowError(); err == nil {
-		err = env.GetWorkflowResult(&res)
+	env.OnActivity("EndSweep", mock.Anything, mock.Anything).Return(func(_ context.Context, e activities.SweepEnd) error {
+		out.ended = &e
+		return nil
+	})
+	env.ExecuteWorkflow(activities.SweepType, p.in)
+	if out.err = env.GetWorkflowError(); out.err == nil {
+		out.err = env.GetWorkflowResult(&out.res)
 	}
-	return res, judged, looked, err
+	slices.Sort(out.looked)
+	return out
 }
 
 func TestASweepLooksAtEveryBatchOnceAndThenJudges(t *testing.T) {
-	res, judged, looked, err := sweep(t, func(activities.Batch) error { return nil })
-	slices.Sort(looked)
-	if err != nil || !judged || res.Nodes != 1200 || len(looked) != 12 || len(slices.Compact(looked)) != 12 {
-		t.Errorf("%+v, judged %v, looked %v, error %v", res, judged, looked, err)
+	s := sweep(t, parts{})
+	if s.err != nil || s.judged == nil || s.res.Nodes != 1200 || len(s.looked) != 15 || len(slices.Compact(s.looked)) != 15 || s.ended != nil {
+		t.Errorf("%+v", s)
+	}
+	if len(s.judged.Nodes) > 0 || s.judged.Sweep != 7 {
+		t.Errorf("the judgement is given %+v", s.judged)
 	}
 }
 
-func TestAHalfSeenFleetIsNotJudged(t *testing.T) {
-	_, judged, _, err := sweep(t, func(b activities.Batch) error {
-		if b.After == 500 {
+func TestABatchThatFailsWasNotSeenAndTheRestIsJudged(t *testing.T) {
+	s := sweep(t, parts{probe: func(b activities.Batch) error {
+		if b.After == 500 || b.After == 2032 {
 			return temporal.NewNonRetryableApplicationError("no socket left", "probe", nil)
 		}
 		return nil
-	})
-	if err == nil || judged {
-		t.Errorf("judged %v, error %v", judged, err)
+	}})
+	if s.err != nil || s.judged == nil || len(slices.Compact(s.looked)) != 15 {
+		t.Errorf("%+v", s)
 	}
 }
 
 func TestABatchThatFailsOnceIsLookedAtAgain(t *testing.T) {
 	failed := false
-	_, judged, looked, err := sweep(t, func(b activities.Batch) error {
+	s := sweep(t, parts{probe: func(b activities.Batch) error {
 		if b.After == 500 && !failed {
 			failed = true
 			return errors.New("postgres is away")
 		}
 		return nil
-	})
-	if err != nil || !judged || len(looked) != 13 {
-		t.Errorf("judged %v after %d looks, error %v", judged, len(looked), err)
+	}})
+	if s.err != nil || s.judged == nil || len(s.looked) != 16 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestASecondSweepSaysSoAndEnds(t *testing.T) {
+	busy := func(int) (string, error) { return "another sweep is under way: sweep/x", nil }
+	if s := sweep(t, parts{sync: busy}); s.err != nil || s.judged != nil || s.res.Held != "another sweep is under way: sweep/x" || len(s.looked) > 0 {
+		t.Errorf("%+v", s)
+	}
+	until := func(try int) (string, error) {
+		if try < 4 {
+			return busy(try)
+		}
+		return "", nil
+	}
+	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: until}); s.err != nil || s.judged == nil || s.judged.Believe != "" && s.synced != 4 {
+		t.Errorf("an operator's word: %+v", s)
+	}
+	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: busy}); s.err != nil || s.judged != nil || s.res.Held == "" {
+		t.Errorf("an operator's word, for ever: %+v", s)
+	}
+}
+
+func TestASweepThatCannotBeJudgedIsEnded(t *testing.T) {
+	s := sweep(t, parts{judge: func() error { return temporal.NewNonRetryableApplicationError("postgres is full", "judge", nil) }})
+	if s.err == nil || s.ended == nil || s.ended.Sweep != 7 || !strings.Contains(s.ended.Reason, "postgres is full") {
+		t.Errorf("%+v, ended %+v", s, s.ended)
 	}
 }

@@ -22,19 +22,26 @@ const patience = 5 * time.Minute
 func Need(t *testing.T, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
-	if err == nil {
+	if err == nil && settled(pkg) {
 		return path
 	}
 	if testing.Short() {
-		t.Skipf("no %s here, and -short installs nothing: run `apt-get install %s`", program, pkg)
+		t.Skipf("no %s here that works, and -short installs nothing: run `apt-get install %s`", program, pkg)
 	}
 	if err := install(pkg); err != nil {
-		t.Skipf("no %s here (%v): run `apt-get install %s`", program, err, pkg)
+		t.Skipf("no %s here that works (%v): run `apt-get install %s`", program, err, pkg)
 	}
 	if path, err = exec.LookPath(program); err != nil {
 		t.Skipf("Debian's %s has no %s here: %v", pkg, program, err)
 	}
 	return path
+}
+
+// settled reports whether a package is not in the middle of being installed, as by a test of another process: its program is there
+// before the libraries that it needs. A program that came otherwise, or elsewhere than on Debian, is taken as it is.
+func settled(pkg string) bool {
+	status, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Status}", pkg).Output()
+	return err != nil || string(status) == "installed" || string(status) == "not-installed"
 }
 
 // Unpack fetches a package and gives a file of it, without installing it: a server that Debian would start at once.

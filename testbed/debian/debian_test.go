@@ -66,6 +66,24 @@ func TestWhatIsMissingIsInstalled(t *testing.T) {
 	}
 }
 
+func TestAProgramIsNotUsedBeforeItsPackageIsInstalled(t *testing.T) {
+	if os.Geteuid() != 0 || testing.Short() {
+		t.Skip("installing needs root, and time")
+	}
+	for status, installs := range map[string]bool{"unpacked": true, "half-configured": true, "installed": false, "not-installed": false} {
+		dir := only(t, "")
+		for name, text := range map[string]string{"gadget": "exit 0", "dpkg-query": "echo -n " + status, "apt-get": "echo $1 > " + dir + "/log"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		Need(t, "gadget", "gadget-"+status)
+		if _, err := os.Stat(filepath.Join(dir, "log")); (err == nil) != installs {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+}
+
 func TestAMissingProgramSkipsATest(t *testing.T) {
 	only(t, "exit 100")
 	skipped := false

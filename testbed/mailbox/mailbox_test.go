@@ -100,7 +100,7 @@ func TestADroppedConnectionKeepsTheMessage(t *testing.T) {
 
 func TestWaitReturnsWhenMailHasCome(t *testing.T) {
 	box := start(t, Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range 5 {

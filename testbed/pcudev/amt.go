@@ -101,10 +101,10 @@ func (d amt) request(state string) int {
 	switch {
 	case state == "2":
 		if !d.s.has(StaysOff) {
-			_ = d.s.Outlets.Set(1, true)
+			_ = d.s.set(d.s.Outlets, 1, true)
 		}
 	case state == "8":
-		_ = d.s.Outlets.Set(1, false)
+		_ = d.s.set(d.s.Outlets, 1, false)
 	case (state == "5" || state == "10") && on:
 		_ = d.s.cycle(d.s.Outlets, 1, d.s.OffTime)
 	case state == "5" || state == "10":

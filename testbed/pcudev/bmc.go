@@ -35,7 +35,7 @@ func (*BMC) Serve(net.Listener) error { return errors.New("this device speaks ud
 // ServePacket answers datagrams until the socket is closed.
 func (b *BMC) ServePacket(c net.PacketConn) error {
 	guid := [16]byte{'t', 'e', 's', 't', 'b', 'e', 'd'}
-	board := bmc.New(bmc.DeviceInfo{DeviceID: 32, DeviceRevision: 1, FirmwareMajor: 1, IPMIVersion: 0x20, ManufacturerID: 0x157, ProductID: 1}, guid, machine{mock.New(), b})
+	board := bmc.New(bmc.DeviceInfo{DeviceID: 32, DeviceRevision: 1, FirmwareMajor: 1, IPMIVersion: 0x20, ManufacturerID: 0x157, ProductID: 1}, guid, machine{mock.New(), chassis{&mock.Chassis{}, b}})
 	user, err := board.Users.Add(2, b.User)
 	if err != nil {
 		return err
@@ -91,10 +91,10 @@ func (q quirks) ReadFrom(buf []byte) (int, net.Addr, error) {
 // machine is what the board switches.
 type machine struct {
 	*mock.HAL
-	b *BMC
+	c chassis
 }
 
-func (m machine) Chassis() hal.ChassisHAL { return chassis{&mock.Chassis{}, m.b} }
+func (m machine) Chassis() hal.ChassisHAL { return m.c }
 
 type chassis struct {
 	*mock.Chassis
@@ -107,7 +107,7 @@ func (c chassis) SetPower(_ context.Context, on bool) error {
 	if on && c.b.has(StaysOff) {
 		return nil
 	}
-	return c.b.Outlets.Set(1, on)
+	return c.b.set(c.b.Outlets, 1, on)
 }
 
 // PowerCycle is ignored while the power is off, as some boards have it.
@@ -118,5 +118,8 @@ func (c chassis) PowerCycle(context.Context) error {
 	}
 	return c.b.cycle(c.b.Outlets, 1, max(c.b.OffTime, time.Millisecond))
 }
+
+// WarmReset is a soft shutdown: go-ipmi has no other word for it.
+func (c chassis) WarmReset(context.Context) error { return c.b.set(c.b.Outlets, 1, false) }
 
 func (c chassis) ColdReset(ctx context.Context) error { return c.PowerCycle(ctx) }

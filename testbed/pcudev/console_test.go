@@ -20,7 +20,7 @@ func call(t *testing.T, where string) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return c, bufio.NewReader(c)
 }
 
@@ -87,11 +87,31 @@ func TestADeviceHasOneSession(t *testing.T) {
 	_, other := call(t, where)
 	until(t, other, "Port in use.")
 	_ = first.Close()
-	_, third := call(t, where)
-	until(t, third, "user name: ")
+	awaitFree(t, where)
 	d.Break(pcudev.Busy)
 	_, fourth := call(t, where)
 	until(t, fourth, "Port in use.")
+}
+
+// awaitFree calls until the device has noticed that the session before has ended.
+func awaitFree(t *testing.T, where string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		c, r := call(t, where)
+		var heard string
+		for !strings.HasSuffix(heard, "user name: ") {
+			b, err := r.ReadByte()
+			if err != nil {
+				break
+			}
+			heard += string(b)
+		}
+		_ = c.Close()
+		if strings.HasSuffix(heard, "user name: ") {
+			return
+		}
+	}
+	t.Fatal("the device still has a session that has ended")
 }
 
 func TestADeviceMayHaveSeveralFaults(t *testing.T) {

@@ -150,8 +150,9 @@ type faults struct {
 	mu      sync.Mutex
 	broken  string
 	session bool
-	drops   bool // the first connection, whatever else is wrong
-	seen    bool // a connection since it broke
+	drops   bool        // the first connection, whatever else is wrong
+	seen    bool        // a connection since it broke
+	orders  map[int]int // how many orders each outlet had
 }
 
 // Network is that of most devices.
@@ -243,17 +244,32 @@ func (f *faults) leave() {
 	f.session = false
 }
 
-// cycle turns an outlet off, and on again in its time.
+// cycle turns an outlet off, and on again in its time, unless it has another order by then.
 func (f *faults) cycle(o Outlets, n int, off time.Duration) error {
+	order := f.order(n)
 	if err := o.Set(n, false); err != nil {
 		return err
 	}
 	time.AfterFunc(off, func() {
-		if !f.has(StaysOff) {
+		f.mu.Lock()
+		last := f.orders[n] == order
+		f.mu.Unlock()
+		if last && !f.has(StaysOff) {
 			_ = o.Set(n, true)
 		}
 	})
 	return nil
+}
+
+// order counts an order to an outlet: the last one wins.
+func (f *faults) order(n int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.orders == nil {
+		f.orders = map[int]int{}
+	}
+	f.orders[n]++
+	return f.orders[n]
 }
 
 // accept serves each connection of a listener, for three minutes at most as the idle limit of such consoles has it.

@@ -48,7 +48,7 @@ func (p *sockets) switchTo(n int, command string) {
 	on := onOff(p.s.Outlets, n) == "On"
 	switch command {
 	case "0":
-		_ = p.s.Outlets.Set(n, false)
+		_ = p.s.set(p.s.Outlets, n, false)
 	case "1":
 		_ = p.s.set(p.s.Outlets, n, true)
 	case "t":

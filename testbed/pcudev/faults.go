@@ -17,12 +17,13 @@ const (
 	AsksAgain    = "asks the user name again"   // after logging in
 	AsksPassword = "asks a password only"
 	AsksNothing  = "asks for no login"
-	OldCLI       = "is of the first AOS 5" // its commands have no ol before them
-	OldRPC       = "is an old RPC-3"       // asks a password, then for a selection; lists outlets in columns
-	HangsCtrlC   = "hangs until Ctrl-C"    // after the password
-	Alternates   = "alternates prompts"    // RPC-28> and RPC-28A>
-	NoRacadm     = "wants no racadm"       // commands come without that word
-	OtherPrompt  = "has another prompt"    // /admin1-> instead of $
+	OldCLI       = "is of the first AOS 5"    // its commands have no ol before them
+	OldRPC       = "is an old RPC-3"          // asks a password, then for a selection; lists outlets in columns
+	HangsCtrlC   = "hangs until Ctrl-C"       // after the password
+	Alternates   = "alternates prompts"       // RPC-28> and RPC-28A>
+	NoRacadm     = "wants no racadm"          // commands come without that word
+	TwoLines     = "reads CR LF as two lines" // as a terminal with ICRNL
+	OtherPrompt  = "has another prompt"       // /admin1-> instead of $
 )
 
 func commonFaults() []Fault {
@@ -82,7 +83,7 @@ func apcCLIFaults() []Fault {
 }
 
 func dracFaults() []Fault {
-	return []Fault{{NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"},
+	return []Fault{{TwoLines, "DRAC: prompts twice for a line that ends in CR LF"}, {NoRacadm, "DRAC: wants its commands without racadm"}, {OtherPrompt, "DRAC: prompts /admin1->"},
 		{Lags, "DRAC: says Powering OFF for a while; Redfish: tells the state of a second ago"}}
 }
 
@@ -98,7 +99,7 @@ func twoTongues() []Fault {
 
 func redfishFaults() []Fault {
 	return []Fault{{Lags, ""}, {NoPowerCycle, "Redfish: has no PowerCycle among the reset types"}, {NoSessions, "Redfish: Basic only"},
-		{Several, "Redfish: one system for each outlet"}, {ActionInfo, "Redfish: the reset types are in a resource of their own"}}
+		{Several, "Redfish: one system for each outlet"}, {UUIDs, "Redfish: one system for each outlet, their ids being UUIDs"}, {ActionInfo, "Redfish: the reset types are in a resource of their own"}}
 }
 
 func epowerswitchFaults() []Fault {
@@ -149,5 +150,6 @@ func (f *faults) set(o Outlets, n int, on bool) error {
 		_, err := o.State(n)
 		return err
 	}
+	f.order(n)
 	return o.Set(n, on)
 }

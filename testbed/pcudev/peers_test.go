@@ -22,7 +22,7 @@ import (
 type peer struct {
 	name             string
 	pkg              string
-	also             string // a program the first one runs, and its package
+	also             string // programs that the first one runs, each with its package
 	model, transport string
 	command          []string // the first word is the program
 	says             string   // what it prints when it is content
@@ -216,10 +216,10 @@ func webPeers() []peer {
 			command: fence("ilo2", "off", "--ssl-insecure"), says: "Success: Powered OFF", events: "1 off"},
 		{name: "curl posts RIBCL", pkg: "curl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on",
 			command: curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl")},
-		{name: "fence_amt reboots", model: "IntelAMT", transport: "http", also: "amttool amtterm", at: "127.0.0.90:16992", says: "Success: Rebooted", events: "1 off, 1 on",
+		{name: "fence_amt reboots", model: "IntelAMT", transport: "http", also: "amttool amtterm, SOAPsh libsoap-lite-perl", at: "127.0.0.90:16992", says: "Success: Rebooted", events: "1 off, 1 on",
 			command: strings.Fields("fence_amt -a {host} -p {password} -o reboot --power-wait=0")},
 		{name: "amttool cycles", pkg: "amtterm", model: "IntelAMT", transport: "http", at: "127.0.0.91:16992", says: "success", events: "1 off, 1 on",
-			command: []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"}, also: "amttool amtterm"},
+			command: []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"}, also: "amttool amtterm, SOAPsh libsoap-lite-perl"},
 		{name: "curl reboots at an ePowerSwitch", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off, 3 on",
 			command: curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html")},
 		{name: "curl is sent away by an ePowerSwitch without a login", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: "401 Unauthorized",
@@ -242,8 +242,10 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 	for _, p := range peers() {
 		t.Run(p.name, func(t *testing.T) {
 			path := debian.Need(t, p.command[0], p.pkg)
-			if program, pkg, ok := strings.Cut(p.also, " "); ok {
-				debian.Need(t, program, pkg)
+			for also := range strings.SplitSeq(p.also, ", ") {
+				if program, pkg, ok := strings.Cut(also, " "); ok {
+					debian.Need(t, program, pkg)
+				}
 			}
 			t.Parallel()
 			p.user, p.password = cmp.Or(p.user, "admin"), cmp.Or(p.password, password)

@@ -17,6 +17,7 @@ const (
 	NoPowerCycle = "no PowerCycle"      // among the allowable reset types
 	NoSessions   = "no sessions"        // Basic only
 	Several      = "several systems"    // one for each outlet, in no order
+	UUIDs        = "ids are UUIDs"      // of the systems, one for each outlet
 	ActionInfo   = "types by reference" // the allowable reset types are in a resource of their own
 )
 
@@ -30,12 +31,13 @@ type redfish struct {
 	sessions map[string]string // the token of each
 	before   map[int]bool      // the states before the last reset
 	since    map[int]time.Time // when that was
+	boot     map[int]string    // from what each boots the next time
 }
 
 func newRedfish(o Options) (Device, error) {
 	return newSite(o, func(s *site) {
 		s.own = redfishFaults()
-		d := &redfish{s: s, sessions: map[string]string{}, before: map[int]bool{}, since: map[int]time.Time{}}
+		d := &redfish{s: s, sessions: map[string]string{}, before: map[int]bool{}, since: map[int]time.Time{}, boot: map[int]string{}}
 		m := http.NewServeMux()
 		m.HandleFunc("GET /redfish", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, object{"v1": redfishRoot + "/"}) })
 		m.HandleFunc("GET "+redfishRoot, d.root)
@@ -45,6 +47,7 @@ func newRedfish(o Options) (Device, error) {
 		m.HandleFunc("DELETE "+redfishRoot+"/SessionService/Sessions/{id}", d.member(d.logout))
 		m.HandleFunc("GET "+redfishRoot+"/Systems", d.member(d.systems))
 		m.HandleFunc("GET "+redfishRoot+"/Systems/{id}", d.member(d.system))
+		m.HandleFunc("PATCH "+redfishRoot+"/Systems/{id}", d.member(d.change))
 		m.HandleFunc("GET "+redfishRoot+"/Systems/{id}/ResetActionInfo", d.member(d.info))
 		m.HandleFunc("POST "+redfishRoot+"/Systems/{id}/Actions/ComputerSystem.Reset", d.member(d.reset))
 		s.pages = m
@@ -143,10 +146,10 @@ func (d *redfish) hasToken(token string) bool {
 
 func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
 	list := []object{link("/Systems/1")}
-	if d.s.has(Several) {
+	if d.s.has(Several) || d.s.has(UUIDs) {
 		list = nil
 		for n := d.s.Outlets.Count(); n >= 1; n-- {
-			list = append(list, link(fmt.Sprintf("/Systems/%d", n)))
+			list = append(list, link("/Systems/"+d.id(n)))
 		}
 	}
 	say(w, 200, object{"@odata.id": redfishRoot + "/Systems", "Members": list, "Members@odata.count": len(list)})
@@ -154,8 +157,8 @@ func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
 
 // outlet is the one that a system is.
 func (d *redfish) outlet(w http.ResponseWriter, r *http.Request) (int, bool) {
-	n, err := strconv.Atoi(r.PathValue("id"))
-	if err != nil || n < 1 || n > d.s.Outlets.Count() || n > 1 && !d.s.has(Several) {
+	n, err := strconv.Atoi(strings.TrimPrefix(r.PathValue("id"), uuidHead))
+	if err != nil || n < 1 || n > d.s.Outlets.Count() || n > 1 && !d.s.has(Several) && !d.s.has(UUIDs) || r.PathValue("id") != d.id(n) {
 		refuse(w, 404, "ResourceMissingAtURI", "The resource at the URI was not found.")
 		return 0, false
 	}
@@ -175,7 +178,7 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	path := fmt.Sprintf("/Systems/%d", n)
+	path := "/Systems/" + d.id(n)
 	reset := object{"target": redfishRoot + path + "/Actions/ComputerSystem.Reset"}
 	if d.s.has(ActionInfo) {
 		reset["@Redfish.ActionInfo"] = redfishRoot + path + "/ResetActionInfo"
@@ -183,11 +186,50 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 		reset["ResetType@Redfish.AllowableValues"] = d.types()
 	}
 	s := link(path)
-	s["@odata.type"], s["Id"], s["Name"], s["SystemType"] = "#ComputerSystem.v1_10_0.ComputerSystem", strconv.Itoa(n), "Computer System", "Physical"
-	s["UUID"], s["Status"] = fmt.Sprintf("00000000-0000-4000-8000-%012d", n), object{"State": "Enabled", "Health": "OK"}
-	s["Boot"] = object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
+	s["@odata.type"], s["Id"], s["Name"], s["SystemType"] = "#ComputerSystem.v1_10_0.ComputerSystem", d.id(n), fmt.Sprintf("host-%d", n), "Physical"
+	s["UUID"], s["Status"] = fmt.Sprintf("%s%012d", uuidHead, n), object{"State": "Enabled", "Health": "OK"}
+	s["Boot"] = d.bootOf(n)
 	s["PowerState"], s["Actions"] = d.shown(n), object{"#ComputerSystem.Reset": reset}
 	say(w, 200, s)
+}
+
+const uuidHead = "00000000-0000-4000-8000-"
+
+// id is that of the system of an outlet.
+func (d *redfish) id(n int) string {
+	if d.s.has(UUIDs) {
+		return fmt.Sprintf("%s%012d", uuidHead, n)
+	}
+	return strconv.Itoa(n)
+}
+
+func (d *redfish) bootOf(n int) object {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if from := d.boot[n]; from != "" {
+		return object{"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": from}
+	}
+	return object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
+}
+
+// change takes an override of the boot device, for one boot.
+func (d *redfish) change(w http.ResponseWriter, r *http.Request) {
+	n, ok := d.outlet(w, r)
+	if !ok {
+		return
+	}
+	var ask struct {
+		Boot struct{ BootSourceOverrideEnabled, BootSourceOverrideTarget string }
+	}
+	from := []string{"None", "Pxe", "Hdd", "Cd", "BiosSetup"}
+	if json.NewDecoder(r.Body).Decode(&ask) != nil || ask.Boot.BootSourceOverrideEnabled != "Once" || !slices.Contains(from, ask.Boot.BootSourceOverrideTarget) {
+		refuse(w, 400, "PropertyValueNotInList", "The value is not in the list of acceptable values.")
+		return
+	}
+	d.mu.Lock()
+	d.boot[n] = ask.Boot.BootSourceOverrideTarget
+	d.mu.Unlock()
+	w.WriteHeader(204)
 }
 
 func (d *redfish) info(w http.ResponseWriter, _ *http.Request) {
@@ -222,9 +264,9 @@ func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case ask.ResetType == "On" && d.s.has(StaysOff):
 	case ask.ResetType == "On":
-		_ = d.s.Outlets.Set(n, true)
+		_ = d.s.set(d.s.Outlets, n, true)
 	case strings.HasSuffix(ask.ResetType, "Off") || ask.ResetType == "GracefulShutdown":
-		_ = d.s.Outlets.Set(n, false)
+		_ = d.s.set(d.s.Outlets, n, false)
 	case !on:
 		refuse(w, 400, "InvalidOperationForSystemState", "The operation was not successful due to the current power state.")
 		return

@@ -139,7 +139,7 @@ func (r ribcl) command(name string, attr map[string]string, mode string) {
 func (r ribcl) power(name string, attr map[string]string, on bool) {
 	set := func(on bool) {
 		if !on || !r.s.has(StaysOff) {
-			_ = r.s.Outlets.Set(1, on)
+			_ = r.s.set(r.s.Outlets, 1, on)
 		}
 		r.fine("")
 	}

@@ -26,6 +26,7 @@ func (d *drac) shell(u *unit, c *console) {
 			prompt = "/admin1-> "
 		}
 		in, ok := c.ask(prompt, true)
+		c.afterCR = c.afterCR && !u.has(TwoLines)
 		if !ok || in == "exit" {
 			c.say("Bye\r\n")
 			return
@@ -67,7 +68,9 @@ func dracPower(u *unit, verb string) string {
 		return "Server power status: " + strings.ToUpper(onOff(u.Outlets, 1))
 	case verb == "powerup" && !on, verb == "powerdown" && on:
 		_ = u.set(u.Outlets, 1, verb == "powerup")
-	case verb == "powercycle" && on:
+	case verb == "graceshutdown" && on:
+		_ = u.set(u.Outlets, 1, false)
+	case (verb == "powercycle" || verb == "hardreset") && on:
 		_ = u.cycle(u.Outlets, 1, u.OffTime)
 	case verb == "powerup":
 		return "Server is already powered ON."
@@ -122,7 +125,7 @@ func iloCommand(u *unit, in string, where *string) (string, bool) {
 		_ = u.set(u.Outlets, 1, true)
 	case "stop /system1", "power off":
 		_ = u.set(u.Outlets, 1, false)
-	case "reset", "reset /system1":
+	case "reset", "reset /system1", "power reset":
 		if state == "Off" {
 			return "Server power is off.", false
 		}

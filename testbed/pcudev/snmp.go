@@ -309,6 +309,6 @@ func (d *SNMPRack) command(n, value int) {
 	case value == 3:
 		_ = d.cycle(d.Outlets, n, d.OffTime)
 	case value == 2 || !d.has(StaysOff):
-		_ = d.Outlets.Set(n, value == 1)
+		_ = d.set(d.Outlets, n, value == 1)
 	}
 }

@@ -3,6 +3,7 @@
 package pglocal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -98,29 +99,55 @@ func find() (string, bool) {
 }
 
 func private(ctx context.Context, bin string) (*Cluster, error) {
-	dir, err := os.MkdirTemp("", "monitor-pg-")
+	dir, command, err := initialise(bin)
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (*Cluster, error) {
-		_ = os.RemoveAll(dir)
-		return nil, err
+	for range 5 {
+		var port int
+		if port, err = freePort(); err != nil {
+			break
+		}
+		var c *Cluster
+		if c, err = serve(ctx, dir, port, command); err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, errPortTaken) {
+			break
+		}
 	}
+	_ = os.RemoveAll(dir)
+	return nil, err
+}
+
+// programs makes the command of one of Postgres's programs, with its arguments.
+type programs func(name string, args ...string) *exec.Cmd
+
+// initialise makes a folder with a cluster that is not served yet.
+func initialise(bin string) (dir string, command programs, err error) {
+	if dir, err = os.MkdirTemp("", "monitor-pg-"); err != nil {
+		return "", nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
 	uid, gid := os.Getuid(), os.Getgid()
 	if uid == 0 { // Postgres refuses to run as root
 		u, err := user.Lookup("postgres")
 		if err != nil {
 			if u, err = user.Lookup("nobody"); err != nil {
-				return fail(errors.New("postgres cannot run as root, and there is neither a user postgres nor nobody"))
+				return "", nil, errors.New("postgres cannot run as root, and there is neither a user postgres nor nobody")
 			}
 		}
 		uid, _ = strconv.Atoi(u.Uid)
 		gid, _ = strconv.Atoi(u.Gid)
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return fail(err)
+			return "", nil, err
 		}
 	}
-	command := func(name string, args ...string) *exec.Cmd {
+	command = func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, name), args...)
 		cmd.Dir = dir
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
@@ -129,55 +156,74 @@ func private(ctx context.Context, bin string) (*Cluster, error) {
 	}
 	data := filepath.Join(dir, "data")
 	if out, err := command("initdb", "-D", data, "-U", "monitor", "-A", "trust", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("initdb: %w: %s", err, out))
+		return "", nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fail(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	server := command("postgres", "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir,
+	return dir, command, nil
+}
+
+// errPortTaken: a port that was free a moment ago is somebody else's when Postgres asks for it.
+var errPortTaken = errors.New("postgres finds its port taken again and again: run fewer tests at once")
+
+// serve runs Postgres on the data in dir, and makes a database. It asks over the socket in dir, which no other Postgres has: what
+// answers on the port may be somebody else's.
+func serve(ctx context.Context, dir string, port int, command programs) (*Cluster, error) {
+	server := command("postgres", "-D", filepath.Join(dir, "data"), "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 	logFile, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
+	defer logFile.Close() // the server has its own
 	server.Stdout, server.Stderr = logFile, logFile
 	if err := server.Start(); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	ended := make(chan struct{})
 	go func() { _ = server.Wait(); close(ended) }()
-	stop := sync.OnceValue(func() error {
+	end := sync.OnceFunc(func() {
 		_ = server.Process.Signal(os.Interrupt) // fast shutdown
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			_ = server.Process.Kill()
 			<-ended
 		}
-		_ = logFile.Close()
-		return os.RemoveAll(dir)
 	})
-	base := fmt.Sprintf("postgres://monitor@127.0.0.1:%d/postgres", port)
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		u, err := createDatabase(ctx, base)
+	socket := fmt.Sprintf("postgres://monitor@/postgres?host=%s&port=%d", url.QueryEscape(dir), port)
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		made, err := createDatabase(ctx, socket)
 		if err == nil {
-			return &Cluster{URL: u, stop: stop}, nil
+			u, err := url.Parse(made)
+			if err != nil {
+				end()
+				return nil, err
+			}
+			stop := sync.OnceValue(func() error { end(); return os.RemoveAll(dir) })
+			return &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path), stop: stop}, nil
 		}
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(logFile.Name())
-			_ = stop()
+			if bytes.Contains(text, []byte("Address already in use")) {
+				return nil, errPortTaken
+			}
 			return nil, fmt.Errorf("postgres ended at once: %s", text)
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			_ = stop()
+			end()
 			return nil, fmt.Errorf("postgres does not answer: %w", err)
 		}
 	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func createDatabase(ctx context.Context, base string) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -27,7 +28,11 @@ const (
 func benchLadder(ctx context.Context, out io.Writer, tc client.Client, issues int) error {
 	for _, queue := range []string{activities.TaskQueue, activities.MachineTaskQueue} {
 		w := worker.New(tc, queue, worker.Options{})
-		w.RegisterWorkflowWithOptions(workflows.NodeDownIssue, workflow.RegisterOptions{Name: activities.NodeDownType})
+		for _, t := range workflows.Types() {
+			if t.Name == issue.NodeDown {
+				w.RegisterWorkflowWithOptions(t.Func, workflow.RegisterOptions{Name: t.Name})
+			}
+		}
 		w.RegisterWorkflowWithOptions(bare, workflow.RegisterOptions{Name: bareType})
 		registerIdle(w)
 		if err := w.Start(); err != nil {
@@ -36,7 +41,7 @@ func benchLadder(ctx context.Context, out io.Writer, tc client.Client, issues in
 		defer w.Stop()
 	}
 	ladder := func(i int) (string, any) {
-		return activities.NodeDownType, activities.IssueInput{Node: fmt.Sprintf("bench%d.example", i)}
+		return issue.NodeDown, issue.Input{Node: fmt.Sprintf("bench%d.example", i)}
 	}
 	first, err := climbMany(ctx, tc, 1, "first", ladder) // counts what one issue does
 	if err != nil {
@@ -44,6 +49,7 @@ func benchLadder(ctx context.Context, out io.Writer, tc client.Client, issues in
 	}
 	plain := func(int) (string, any) { return bareType, first.work }
 	fmt.Fprintf(out, "\nclimbing nodedown's ladder with %d issues, and as many bare workflows of %d activities and %d timers, twice ...\n", issues, first.work.Activities, first.work.Timers)
+	nodeDown, _ := issue.Lookup(issue.NodeDown)
 	var ours, floor time.Duration
 	var events int
 	for i := range 2 { // by turns, so that a slow moment of the machine hits both
@@ -57,7 +63,7 @@ func benchLadder(ctx context.Context, out io.Writer, tc client.Client, issues in
 		}
 		ours, floor, events = ours+a.took, floor+b.took, b.events
 	}
-	rungs := float64(len(workflows.NodeDown().Rungs))
+	rungs := float64(len(nodeDown.Ladder.Rungs))
 	rate := func(d time.Duration) float64 { return 2 * float64(issues) / d.Seconds() }
 	fmt.Fprintf(out, "\nnodedown: %6.1f workflows/s, %d events, %.1f a rung\nbare:     %6.1f workflows/s, %d events, %.1f a rung\nratio:    %6.2f of the bare rate, %.2f of the bare events\n",
 		rate(ours), first.events, float64(first.events)/rungs, rate(floor), events, float64(events)/rungs, floor.Seconds()/ours.Seconds(), float64(first.events)/float64(events))
@@ -90,25 +96,27 @@ func bare(ctx workflow.Context, w work) error {
 func registerIdle(w worker.Worker) {
 	as := func(f any, name string) { w.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name}) }
 	as(func(context.Context) error { return nil }, bareType)
-	as(func(_ context.Context, ref activities.Ref) (activities.Opened, error) {
-		times := activities.Times{Day: benchTimer, MachineStep: benchTimer, PeopleStep: benchTimer, AdminStep: benchTimer, HealthyDelay: benchTimer}
-		return activities.Opened{Ref: ref, Times: times, Cause: "bench"}, nil
-	}, "Open")
-	as(func(context.Context, activities.Progress) error { return nil }, "Record")
-	as(func(context.Context, activities.LetGoInput) (activities.RungResult, error) {
-		return activities.RungResult{Outcome: activities.Acted}, nil
-	}, "LetGo")
-	known := map[workflows.Action]bool{}
-	for _, r := range workflows.NodeDown().Rungs {
+	as(func(_ context.Context, in activities.OpenRequest) (issue.State, error) {
+		nodeDown, _ := issue.Lookup(in.Ref.Type)
+		times := issue.Times{Day: benchTimer, MachineStep: benchTimer, PeopleStep: benchTimer, AdminStep: benchTimer, HealthyDelay: benchTimer}
+		return issue.Start(issue.Opening{Ref: in.Ref, Times: times, Cause: "bench", Ladder: nodeDown.Ladder}, time.Now()), nil
+	}, "OpenIssue")
+	as(func(context.Context, issue.State) error { return nil }, "SaveIssue")
+	as(func(context.Context, activities.CloseRequest) (issue.Result, error) {
+		return issue.Result{Outcome: issue.Acted}, nil
+	}, "CloseIssue")
+	nodeDown, _ := issue.Lookup(issue.NodeDown)
+	known := map[issue.Action]bool{}
+	for _, r := range nodeDown.Ladder.Rungs {
 		if known[r.Do] {
 			continue
 		}
 		known[r.Do] = true
-		res := activities.RungResult{Outcome: activities.Acted, Reason: "bench"}
-		if r.Do == workflows.Flag {
-			res.Outcome = activities.Good
+		res := issue.Result{Outcome: issue.Acted, Reason: "bench"}
+		if r.Do == issue.Flag {
+			res.Outcome = issue.Recovered
 		}
-		as(func(context.Context, activities.RungInput) (activities.RungResult, error) { return res, nil }, string(r.Do))
+		as(func(context.Context, issue.Request) (issue.Result, error) { return res, nil }, string(r.Do))
 	}
 }
 
@@ -125,7 +133,7 @@ func climbMany(ctx context.Context, tc client.Client, n int, name string, next f
 	for i := range n {
 		kind, in := next(i)
 		id := fmt.Sprintf("bench/%s/%d", name, i)
-		if in, ok := in.(activities.IssueInput); ok {
+		if in, ok := in.(issue.Input); ok {
 			id = kind + "/" + in.Node
 		}
 		run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: activities.TaskQueue}, kind, in)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/version"
 )
 
 func main() {
@@ -24,6 +26,7 @@ func main() {
 		Long:          "A small PlanetLab to try Monitor on: a dozen sites, forty nodes that really listen, their power control units,\na PLCAPI and a mailbox, all on loopback addresses and gone when it ends.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       version.String(),
 	}
 	root.AddCommand(demoCommand(), smokeCommand(), benchCommand(), worldCommand(), pcuCommand())
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -51,7 +51,7 @@ func alone(t *testing.T, args ...string) (port int, out *screen, stop func() err
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() { _ = stop() })
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if m := listensOn.FindStringSubmatch(out.String()); m != nil {
 			port, _ = strconv.Atoi(m[1])
 			return port, out, stop
@@ -100,7 +100,7 @@ func TestADeviceRunsAlone(t *testing.T) {
 	if err := os.WriteFile(fault, []byte("tired\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(3 * time.Second); !strings.Contains(out.String(), `no fault is "tired"`) && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); !strings.Contains(out.String(), `no fault is "tired"`) && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := os.Remove(fault); err != nil {
@@ -121,7 +121,7 @@ func TestADeviceRunsAlone(t *testing.T) {
 func becomes(t *testing.T, target pcucontrol.Target, kind pcucontrol.Kind) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, err = pcucontrol.Status(t.Context(), target); pcucontrol.KindOf(err) == kind {
 			return
 		}

@@ -13,13 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/rig"
 	"github.com/planetlab/monitor/testbed/simnode"
-	"github.com/planetlab/monitor/workflows"
 )
 
 func smokeCommand() *cobra.Command {
@@ -101,8 +100,8 @@ func smoke(ctx context.Context, out io.Writer, histories string) error {
 type stage struct{ *rig.Rig }
 
 func host(site string, n int) string { return fmt.Sprintf("planetlab%d.%s.example", n, site) }
-func nodeDown(host string) string    { return activities.NodeDownType + "/" + host }
-func pcuDown(site string) string     { return activities.PCUDownType + "/pcu." + site + ".example" }
+func nodeDown(host string) string    { return issue.NodeDown + "/" + host }
+func pcuDown(site string) string     { return issue.PCUDown + "/pcu." + site + ".example" }
 
 // days waits a number of policy days.
 func (s *stage) days(ctx context.Context, n float64) error {
@@ -133,13 +132,13 @@ func (s *stage) until(ctx context.Context, what string, days float64, ask func()
 	}
 }
 
-func (s *stage) status(ctx context.Context, id, status string, days float64) error {
-	return s.until(ctx, id+" is "+status, days, func() (bool, error) {
+func (s *stage) status(ctx context.Context, id string, status issue.Status, days float64) error {
+	return s.until(ctx, id+" is "+string(status), days, func() (bool, error) {
 		i, err := s.Store.Issue(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
 			err = nil
 		}
-		return i.Status == status, err
+		return i.Status == string(status), err
 	})
 }
 
@@ -209,7 +208,7 @@ func hungNode(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, nodeDown(node), workflows.StatusClosed, 20); err != nil {
+	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 2); err != nil { // it stays closed
@@ -223,7 +222,7 @@ func reinstallHelps(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reinstall}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, nodeDown(node), workflows.StatusClosed, 20); err != nil {
+	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
 		return err
 	}
 	if state := s.DB.Get("Nodes", "hostname", node)["boot_state"]; state != "boot" {
@@ -239,7 +238,7 @@ func brokenPCU(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, pcuDown(site), workflows.StatusOpen, 10); err != nil {
+	if err := s.status(ctx, pcuDown(site), issue.Open, 10); err != nil {
 		return err
 	}
 	enabled := func() bool { return s.DB.Get("Sites", "login_base", site)["enabled"] == true }
@@ -265,7 +264,7 @@ func brokenPCU(ctx context.Context, s *stage) error {
 		return err
 	}
 	for _, id := range []string{nodeDown(node), pcuDown(site)} {
-		if err := s.status(ctx, id, workflows.StatusClosed, 12); err != nil {
+		if err := s.status(ctx, id, issue.Closed, 12); err != nil {
 			return err
 		}
 	}
@@ -334,23 +333,23 @@ func operator(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, id, workflows.StatusOpen, 10); err != nil {
+	if err := s.status(ctx, id, issue.Open, 10); err != nil {
 		return err
 	}
 	err := s.until(ctx, "it is power-cycled once", 5, func() (bool, error) { return s.PowerCuts(node) == 1, nil })
 	if err != nil {
 		return err
 	}
-	if err := s.command(ctx, id, workflows.CommandPause, "the technician is on the way"); err != nil {
+	if err := s.command(ctx, id, string(issue.OrderPause), "the technician is on the way"); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 4); err != nil {
 		return err
 	}
-	if err := errors.Join(s.cuts(node, 1), s.nobodyMailed("tokyo"), s.status(ctx, id, workflows.StatusPaused, 1)); err != nil {
+	if err := errors.Join(s.cuts(node, 1), s.nobodyMailed("tokyo"), s.status(ctx, id, issue.Paused, 1)); err != nil {
 		return fmt.Errorf("while paused: %w", err)
 	}
-	for _, name := range []string{workflows.CommandSkip, workflows.CommandResume} {
+	for _, name := range []string{string(issue.OrderSkip), string(issue.OrderResume)} {
 		if err := s.command(ctx, id, name, "its disk holds data: no reinstallation"); err != nil {
 			return err
 		}
@@ -366,10 +365,10 @@ func operator(ctx context.Context, s *stage) error {
 	if err := s.Heal(node); err != nil {
 		return err
 	}
-	if err := s.command(ctx, id, workflows.CommandClose, "mended by hand"); err != nil {
+	if err := s.command(ctx, id, string(issue.OrderClose), "mended by hand"); err != nil {
 		return err
 	}
-	return errors.Join(s.status(ctx, id, workflows.StatusClosed, 5), s.opened(ctx, id, 1))
+	return errors.Join(s.status(ctx, id, issue.Closed, 5), s.opened(ctx, id, 1))
 }
 
 // command sends an operator's command as any client would: by names alone.

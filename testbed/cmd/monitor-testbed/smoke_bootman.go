@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/simnode"
-	"github.com/planetlab/monitor/workflows"
 )
 
-func failboot(host string) string { return activities.FailbootType + "/" + host }
+func failboot(host string) string { return issue.Failboot + "/" + host }
 
 func stuckNode(ctx context.Context, s *stage) error {
 	const site, cure = "sydney", "BootManager.py boot"
@@ -22,7 +21,7 @@ func stuckNode(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Debug, Healer: testbed.Bootman, Cure: cure}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, failboot(node), workflows.StatusClosed, 20); err != nil {
+	if err := s.status(ctx, failboot(node), issue.Closed, 20); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 2); err != nil { // it stays closed

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify/rt"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/testbed"
@@ -108,7 +109,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 		return err
 	}
 	for _, id := range []string{nodeDown(node), pcuDown(site)} {
-		if err := s.status(ctx, id, workflows.StatusClosed, 12); err != nil {
+		if err := s.status(ctx, id, issue.Closed, 12); err != nil {
 			return err
 		}
 	}
@@ -124,7 +125,7 @@ func trackerAway(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.status(ctx, nodeDown(node), workflows.StatusOpen, 10); err != nil {
+	if err := s.status(ctx, nodeDown(node), issue.Open, 10); err != nil {
 		return err
 	}
 	s.Tracker.Away(true)
@@ -154,7 +155,7 @@ func trackerAway(ctx context.Context, s *stage) error {
 	if err := s.mend(site); err != nil {
 		return err
 	}
-	return errors.Join(s.status(ctx, nodeDown(node), workflows.StatusClosed, 12), s.resolved(ctx, site, 10))
+	return errors.Join(s.status(ctx, nodeDown(node), issue.Closed, 12), s.resolved(ctx, site, 10))
 }
 
 func pledgePasses(ctx context.Context, s *stage) error {
@@ -173,17 +174,17 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	}
 	until := time.Now().Add(4 * s.Day)
 	order := map[string]any{"reason": "fixed by Friday", "by": "smoke", "until": until.UTC().Format(time.RFC3339Nano)}
-	if err := s.Temporal.SignalWorkflow(ctx, id, "", workflows.CommandPause, order); err != nil {
+	if err := s.Temporal.SignalWorkflow(ctx, id, "", string(issue.OrderPause), order); err != nil {
 		return err
 	}
-	if err := s.status(ctx, id, workflows.StatusPaused, 1); err != nil {
+	if err := s.status(ctx, id, issue.Paused, 1); err != nil {
 		return err
 	}
-	issue, err := s.Store.Issue(ctx, id)
-	if err != nil || !strings.Contains(issue.Next, "fixed by Friday") || issue.NextAt.Sub(until).Abs() > time.Second {
-		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", issue.Next, issue.NextAt, err)
+	row, err := s.Store.Issue(ctx, id)
+	if err != nil || !strings.Contains(row.Next, "fixed by Friday") || row.NextAt.Sub(until).Abs() > time.Second {
+		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", row.Next, row.NextAt, err)
 	}
-	if err := s.status(ctx, id, workflows.StatusOpen, 6); err != nil {
+	if err := s.status(ctx, id, issue.Open, 6); err != nil {
 		return err
 	}
 	if time.Now().Before(until) {
@@ -203,5 +204,5 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	if err := s.mend(site); err != nil {
 		return err
 	}
-	return errors.Join(s.status(ctx, id, workflows.StatusClosed, 12), s.resolved(ctx, site, 10))
+	return errors.Join(s.status(ctx, id, issue.Closed, 12), s.resolved(ctx, site, 10))
 }

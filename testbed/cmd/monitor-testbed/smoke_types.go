@@ -12,12 +12,12 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/plcapi"
 	"github.com/planetlab/monitor/testbed/simnode"
-	"github.com/planetlab/monitor/workflows"
 )
 
 // smokeSites are the sites of these scenarios, beside the testbed's usual ones.
@@ -81,7 +81,7 @@ func (s *stage) issuesAt(ctx context.Context, site, typ string) (int64, error) {
 
 func darkSite(ctx context.Context, s *stage) error {
 	const site = "chennai"
-	id := activities.SiteDownType + "/" + site
+	id := issue.SiteDown + "/" + site
 	if err := s.believed(ctx, host("oslo", 1), host("quito", 1)); err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func darkSite(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.status(ctx, id, workflows.StatusOpen, 6); err != nil {
+	if err := s.status(ctx, id, issue.Open, 6); err != nil {
 		return err
 	}
 	err = s.until(ctx, "its technicians have mail", 6, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
@@ -120,14 +120,14 @@ func darkSite(ctx context.Context, s *stage) error {
 			return err
 		}
 	}
-	if err := s.status(ctx, id, workflows.StatusClosed, 8); err != nil {
+	if err := s.status(ctx, id, issue.Closed, 8); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 2); err != nil {
 		return err
 	}
 	all := []error{s.opened(ctx, id, 1)}
-	for _, typ := range []string{activities.NodeDownType, activities.PCUDownType, activities.PCUMissingType} {
+	for _, typ := range []string{issue.NodeDown, issue.PCUDown, issue.PCUMissing} {
 		n, err := s.issuesAt(ctx, site, typ)
 		if err == nil && n > 0 {
 			err = fmt.Errorf("%d issues of type %s beside the one story", n, typ)
@@ -168,10 +168,10 @@ func exemptBetweenRungs(ctx context.Context, s *stage) error {
 	if s.DB.Get("Sites", "login_base", site)["enabled"] != true {
 		return errors.New("an exempt site is penalised")
 	}
-	if err := s.command(ctx, nodeDown(node), workflows.CommandClose, "the scenario is over"); err != nil {
+	if err := s.command(ctx, nodeDown(node), string(issue.OrderClose), "the scenario is over"); err != nil {
 		return err
 	}
-	return errors.Join(s.cuts(node, cuts), s.status(ctx, nodeDown(node), workflows.StatusClosed, 5), s.opened(ctx, nodeDown(node), 1))
+	return errors.Join(s.cuts(node, cuts), s.status(ctx, nodeDown(node), issue.Closed, 5), s.opened(ctx, nodeDown(node), 1))
 }
 
 func liftedByHand(ctx context.Context, s *stage) error {
@@ -212,7 +212,7 @@ func liftedByHand(ctx context.Context, s *stage) error {
 		return err
 	}
 	for _, id := range []string{nodeDown(node), pcuDown(site)} {
-		if err := s.status(ctx, id, workflows.StatusClosed, 12); err != nil {
+		if err := s.status(ctx, id, issue.Closed, 12); err != nil {
 			return err
 		}
 	}
@@ -264,7 +264,7 @@ func twoHold(ctx context.Context, s *stage) error {
 	if err := s.Heal(node); err != nil {
 		return err
 	}
-	if err := s.status(ctx, nodeDown(node), workflows.StatusClosed, 8); err != nil {
+	if err := s.status(ctx, nodeDown(node), issue.Closed, 8); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 1.5); err != nil {
@@ -274,7 +274,7 @@ func twoHold(ctx context.Context, s *stage) error {
 		return errors.New("the level fell with the first issue, and the second still holds it")
 	}
 	s.BreakPCU(site, "")
-	if err := s.status(ctx, pcuDown(site), workflows.StatusClosed, 8); err != nil {
+	if err := s.status(ctx, pcuDown(site), issue.Closed, 8); err != nil {
 		return err
 	}
 	return s.until(ctx, "the level falls with the last issue", 5, enabled)
@@ -290,7 +290,7 @@ func pcuGivenBack(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
 		return err
 	}
-	if err := s.status(ctx, pcuDown(site), workflows.StatusOpen, 10); err != nil {
+	if err := s.status(ctx, pcuDown(site), issue.Open, 10); err != nil {
 		return err
 	}
 	if err := s.days(ctx, 1); err != nil {
@@ -301,7 +301,7 @@ func pcuGivenBack(ctx context.Context, s *stage) error {
 	}
 	s.BreakPCU(site, "")
 	for _, id := range []string{pcuDown(site), nodeDown(node)} {
-		if err := s.status(ctx, id, workflows.StatusClosed, 12); err != nil {
+		if err := s.status(ctx, id, issue.Closed, 12); err != nil {
 			return err
 		}
 	}
@@ -312,16 +312,16 @@ func everyType(ctx context.Context, s *stage) error {
 	const site = "dakar"
 	node := host(site, 1)
 	var runs []client.WorkflowRun
-	for _, l := range workflows.Ladders() {
+	for _, t := range issue.Types() {
 		field, target := "node", node
-		switch l.Type {
-		case activities.PCUDownType:
+		switch t.Name {
+		case issue.PCUDown:
 			field, target = "pcu", "pcu."+site+".example"
-		case activities.SiteDownType:
+		case issue.SiteDown:
 			field, target = "site", site
 		}
-		start := client.StartWorkflowOptions{ID: l.Type + "/" + target, TaskQueue: activities.TaskQueue}
-		run, err := s.Temporal.ExecuteWorkflow(ctx, start, l.Type, map[string]string{field: target})
+		start := client.StartWorkflowOptions{ID: t.Name + "/" + target, TaskQueue: activities.TaskQueue}
+		run, err := s.Temporal.ExecuteWorkflow(ctx, start, t.Name, map[string]string{field: target})
 		if err != nil {
 			return err
 		}

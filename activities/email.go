@@ -1,0 +1,63 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+)
+
+// Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
+func (a *Activities) Email(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.runRung(ctx, req, a.email)
+}
+
+func (a *Activities) email(ctx context.Context, t task) (issue.Result, error) {
+	ref := t.ref()
+	typ, _ := issue.Lookup(ref.Type)
+	now := a.now()
+	if may := typ.MayNotifySite(a.Policy, t.seen.record, t.State.Opened, now); !may.Do {
+		return issue.Result{Outcome: issue.Wait, Reason: may.Reason, Until: may.Until, Check: "age"}, nil
+	}
+	if answer, err := a.ask(ctx, policy.ActNotify, ref, t.seen); err != nil || !answer.Do {
+		if err != nil {
+			return issue.Result{}, err
+		}
+		return a.refuse(ctx, t, answer)
+	}
+	request := sites.HoldRequest{
+		Key: t.Key, Ref: ref, Level: max(t.Rung.Level, t.State.Level), Kind: typ.NoticeKind(), Since: t.State.Opened,
+		Evidence: t.evidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
+	}
+	if t.seen.facts.Finding.Locked && ref.Type == issue.NodeConfig {
+		request.Advice = notify.AdviceLocked
+	}
+	if r := t.seen.record; !r.Status.Healthy() && r.Changed.Before(t.State.Opened) {
+		request.Since = r.Changed
+	}
+	answer, err := a.holdSite(ctx, request)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	reason := fmt.Sprintf("handed to site %s, which is at penalty level %d", ref.Site, answer.Level)
+	return issue.Result{Outcome: issue.Acted, Reason: reason, Told: true, Level: t.Rung.Level}, nil
+}
+
+// evidence is what people are shown: what was just seen, then what the issue was opened with.
+func (t task) evidence() []string {
+	lines := []string{t.seen.reason}
+	if s, seen := t.seen.facts.Symptoms[t.ref().Type]; seen && s.Reason != t.seen.reason {
+		lines = append(lines, s.Reason)
+	}
+	lines = append(lines, t.seen.silent...)
+	for _, l := range t.State.Evidence {
+		if !slices.Contains(lines, l) {
+			lines = append(lines, l)
+		}
+	}
+	return issue.Evidence(lines)
+}

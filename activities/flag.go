@@ -1,0 +1,46 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/store"
+)
+
+// Flag tells the admins, once an issue, that Monitor can do no more; after that the rung only looks.
+func (a *Activities) Flag(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.runRung(ctx, req, func(ctx context.Context, t task) (issue.Result, error) {
+		said, err := a.flagOnce(ctx, t, "flag", "the last rung was reached", "")
+		return issue.Result{Outcome: issue.Acted, Reason: said}, err
+	})
+}
+
+// flagOnce writes to the admins about an issue, once for each mark, and answers what became of that.
+func (a *Activities) flagOnce(ctx context.Context, t task, mark, reason, fix string) (string, error) {
+	ref := t.ref()
+	key := ref.Episode() + "/" + mark
+	action, existed, err := a.Store.Intent(ctx, store.Action{
+		Key: key, Kind: store.KindFlag, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, PCU: ref.PCUID, Reason: reason,
+	})
+	if err != nil {
+		return "", err
+	}
+	if existed && action.Outcome != "" {
+		return "still not good; the admins know", nil
+	}
+	a.postEvent(notify.EventFlagged, key, ref, t.State.Level, t.State.Cause)
+	if len(a.Admins) == 0 {
+		return "flagged; mail.admins is empty, so nobody was written to", a.Store.Outcome(ctx, key, store.Done, "flagged")
+	}
+	_, err = a.send(ctx, notify.Notice{
+		Kind: notify.Flagged, Site: ref.Site, At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
+		Items: []notify.Item{{
+			Issue: ref.ID, Type: ref.Type, Target: ref.Target(), Since: t.State.Opened, Evidence: t.evidence(), Fix: fix,
+		}},
+	}, nil)
+	if err != nil {
+		return "", err
+	}
+	return "flagged for the admins", a.Store.Outcome(ctx, key, store.Done, "flagged for the admins")
+}

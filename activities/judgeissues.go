@@ -1,0 +1,295 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+func (a *Activities) openIssues(ctx context.Context) ([]store.Issue, error) {
+	return a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30})
+}
+
+// asksAtOnce bounds the questions to Temporal under way.
+const asksAtOnce = 16
+
+// closeLost asks Temporal for the workflow of each open issue, once a sweep, and closes in the store those that have none any more: they were
+// terminated, or their namespace was lost. What they were about may then be opened again. It answers those that live.
+func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.Issue {
+	lost := make([]bool, len(open))
+	slots := make(chan struct{}, asksAtOnce)
+	var wg sync.WaitGroup
+	for n, i := range open {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			alive, err := a.running(ctx, i.ID, "")
+			if err == nil && !alive {
+				lost[n], err = a.closeOrphan(ctx, i)
+			}
+			if err != nil {
+				a.Log.Warn("an issue could not be asked for its workflow", "issue", i.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	var living []store.Issue
+	for n, i := range open {
+		if !lost[n] {
+			living = append(living, i)
+		}
+	}
+	return living
+}
+
+// closeOrphan ends an issue in the store whose workflow is gone, and what it holds of its site, unless it came to its end just now.
+func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
+	last, err := a.Store.Issue(ctx, i.ID)
+	if err != nil || last.RunID != i.RunID || last.Status == string(issue.Closed) {
+		return err == nil, err
+	}
+	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
+	const why = "its workflow was terminated, or lost with its namespace"
+	if _, err := a.releaseAll(ctx, ref, why); err != nil {
+		return false, err
+	}
+	if err := a.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
+		return false, err
+	}
+	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason", "issue", i.ID, "run", i.RunID)
+	return true, a.Store.CloseLost(ctx, i, why, a.now())
+}
+
+// clear tells open issues whose target the sweep saw good. Each looks for itself before it closes.
+func (a *Activities) clear(ctx context.Context, j *judgement, open []store.Issue, res *SweepResult) {
+	for _, i := range open {
+		if !j.recovered(i) || waitsToClose(i) {
+			continue
+		}
+		if err := a.signal(ctx, i, SignalRecovered); err == nil {
+			res.Cleared++
+		}
+	}
+}
+
+// waitsToClose says whether an issue knows that its target is good.
+func waitsToClose(i store.Issue) bool {
+	if memory, err := i.Memory(); err == nil && !memory.RecoveredAt.IsZero() {
+		return true
+	}
+	return i.Next == issue.Recovering
+}
+
+func (a *Activities) signal(ctx context.Context, i store.Issue, name string) error {
+	err := a.Temporal.SignalWorkflow(ctx, i.ID, "", name, nil)
+	var none *serviceerror.NotFound
+	if err != nil && !errors.As(err, &none) { // one that is gone is found by the next sweep
+		a.Log.Warn("an issue could not be signalled", "issue", i.ID, "signal", name, "error", err)
+	}
+	return err
+}
+
+// retry wakes issues whose next rung waits for something that is over: an exemption or an entry of the blacklist that was lifted early, a
+// site's story that has ended, a switch that was set back.
+func (a *Activities) retry(ctx context.Context, j *judgement, open []store.Issue) error {
+	controls, err := a.Store.Controls(ctx)
+	if err != nil {
+		return err
+	}
+	entries, err := a.Store.Blacklist(ctx)
+	if err != nil {
+		return err
+	}
+	isOpen := map[string]bool{}
+	for _, i := range open {
+		isOpen[i.ID] = true
+	}
+	exempt := map[string]time.Time{}
+	for _, s := range j.fleet.Sites {
+		exempt["site/"+s.LoginBase] = s.ExemptUntil
+	}
+	for _, n := range j.fleet.Nodes {
+		exempt["node/"+n.Hostname] = n.ExemptUntil
+	}
+	for _, i := range open {
+		memory, err := i.Memory()
+		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
+			continue
+		}
+		f := policy.GateFacts{NodeExemptUntil: exempt["node/"+i.Node], SiteExemptUntil: exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
+		if c, ordered := controls[store.ControlStop]; ordered {
+			f.Stopped = c.Reason
+		}
+		if id := issue.SiteDown + "/" + i.Site; i.Type != issue.SiteDown && isOpen[id] {
+			f.CoveredBy = id
+		}
+		if lifted(a.Policy, memory.Blocked.Check, f, j.now) {
+			_ = a.signal(ctx, i, SignalRetry)
+		}
+	}
+	return nil
+}
+
+// liftable are the checks that a sweep can ask from what it has read.
+var liftable = []string{"switch", "covered", "exempt", "blacklist"}
+
+// lifted says whether a check of the gate that stood in the way passes now.
+func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
+	if !slices.Contains(liftable, check) {
+		return false
+	}
+	for _, c := range policy.Gate() {
+		if c.Name == check {
+			return c.Ask(p, f, now).Do
+		}
+	}
+	return false
+}
+
+// listing finds what the blacklist says of an issue's target.
+func listing(entries []store.BlacklistEntry, i store.Issue, now time.Time) policy.Listing {
+	for _, e := range entries {
+		about := e.Kind == "node" && e.Target == i.Node || e.Kind == "site" && e.Target == i.Site
+		if about && !e.Starts.After(now) && (e.Until.IsZero() || e.Until.After(now)) {
+			return policy.Listing{Listed: true, Until: e.Until, Reason: e.Reason, Downtime: e.Downtime}
+		}
+	}
+	return policy.Listing{}
+}
+
+// recovered says whether the sweep saw the target of an issue good.
+func (j *judgement) recovered(i store.Issue) bool {
+	t, known := issue.Lookup(i.Type)
+	if !known {
+		return false
+	}
+	var f issue.Facts
+	var seen bool
+	switch t.Target {
+	case issue.OfPCU:
+		f.PCU, seen = j.pcus[i.Target]
+	case issue.OfSite:
+		var s *policy.SiteSeen
+		if s, seen = j.sites[i.Target]; seen {
+			f.Site = *s
+		}
+	default:
+		f.Node, seen = j.nodes[i.Node]
+	}
+	if !seen {
+		return false
+	}
+	good, _ := t.Recovered(f)
+	return good
+}
+
+// foldOutages leaves out what is wrong at a site that went down as a whole, which is one story.
+func (a *Activities) foldOutages(j *judgement, isOpen map[string]bool) []call {
+	dark := map[string]bool{}
+	for name, s := range j.sites {
+		_, outage, _ := policy.SiteOutage(a.Policy, *s, j.now)
+		dark[name] = outage || isOpen[issue.SiteDown+"/"+name]
+	}
+	return slices.DeleteFunc(slices.Clone(j.calls), func(c call) bool { return dark[c.site] && c.typ.Target != issue.OfSite })
+}
+
+// fresh are the issues that are to be opened: those that are not open, that no operator closed, and whose type is believed.
+func (a *Activities) fresh(ctx context.Context, j *judgement, open []store.Issue, vouched bool, res *SweepResult) ([]call, error) {
+	isOpen, news := map[string]bool{}, map[string]int{}
+	for _, i := range open {
+		isOpen[i.ID] = true
+		if i.Opened.After(j.news) && j.since[i.Target].After(j.vouched) {
+			news[i.Type]++
+		}
+	}
+	closed, err := a.leftClosed(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	var out []call
+	for _, c := range a.foldOutages(j, isOpen) {
+		if isOpen[c.id()] || closed[c.id()] {
+			continue
+		}
+		out = append(out, c)
+		if c.since.After(j.vouched) { // what an operator vouched for is no news
+			news[c.typ.Name]++
+		}
+	}
+	of := map[issue.TargetKind]int{issue.OfNode: j.counts.nodes, issue.OfPCU: j.counts.pcus, issue.OfSite: j.counts.sites}
+	for _, t := range j.types {
+		if d := policy.BelieveMany(a.Policy, t.Name, news[t.Name], of[t.Target]); !d.Do && !vouched && res.Doubts[t.Name] == "" {
+			res.Doubts[t.Name] = d.Reason
+		}
+	}
+	return slices.DeleteFunc(out, func(c call) bool { return res.Doubts[c.typ.Name] != "" }), nil
+}
+
+// leftClosed are the issues that operators closed. A target that is good again may have issues again.
+func (a *Activities) leftClosed(ctx context.Context, j *judgement) (map[string]bool, error) {
+	list, err := a.Store.LeftClosed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	still := map[string]bool{}
+	for id := range list {
+		ref := refOf(id)
+		if j.recovered(store.Issue{ID: id, Type: ref.Type, Target: ref.Target(), Node: ref.Node}) {
+			if err := a.Store.MayReopen(ctx, id); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		still[id] = true
+	}
+	return still, nil
+}
+
+// refOf takes an issue's id apart.
+func refOf(id string) Ref {
+	name, target, _ := strings.Cut(id, "/")
+	ref := Ref{ID: id, Type: name}
+	if t, known := issue.Lookup(name); known {
+		in := t.Input(target)
+		ref.Node, ref.PCU, ref.Site = in.Node, in.PCU, in.Site
+	}
+	return ref
+}
+
+func (a *Activities) openOne(ctx context.Context, c call, now time.Time, res *SweepResult) error {
+	ref := refOf(c.id())
+	ref.Site = c.site
+	decision, err := a.mayOpen(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if !decision.Do {
+		return a.skipToday(ctx, ref.ID, ref, "not opened: "+decision.Reason, now)
+	}
+	if err := a.openIssue(ctx, c.typ.Name, ref, c.why, nil); err != nil {
+		return err
+	}
+	res.Opened++
+	return nil
+}
+
+// mayOpen passes the opening of an issue through the gate.
+func (a *Activities) mayOpen(ctx context.Context, ref Ref) (policy.Decision, error) {
+	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
+	return answer.Decision, err
+}
+
+// skipToday says once a policy day why something is not done.
+func (a *Activities) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
+	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Policy.Day).UTC().Format(time.RFC3339)), ref, reason)
+}

@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// OpenPCUDown opens pcudown on the PCUs of a node that do not work.
+func (a *Activities) OpenPCUDown(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.runRung(ctx, req, a.openPCUDown)
+}
+
+func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, error) {
+	node, err := a.Store.Node(ctx, t.ref().Node)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	feeds := feedsOf(node)
+	if len(feeds) == 0 {
+		return issue.Result{Outcome: issue.Passed, Reason: "no PCU feeds it"}, nil
+	}
+	res := issue.Result{Outcome: issue.Passed}
+	for _, f := range feeds {
+		p, err := a.Store.PCU(ctx, f.PCUID)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		ok, reason, err := a.testPCU(ctx, p)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		if ok {
+			res.Reason = "its PCU works: " + reason
+			continue
+		}
+		ref := Ref{ID: issue.PCUDown + "/" + p.Name, PCU: p.Name, Site: p.Site, PCUID: p.PCUID}
+		if answer, err := a.ask(ctx, policy.ActOpen, ref, sight{}); err != nil || !answer.Do {
+			if err != nil {
+				return issue.Result{}, err
+			}
+			return a.refuse(ctx, t, answer)
+		}
+		if err := a.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {
+			return issue.Result{}, err
+		}
+		return issue.Result{Outcome: issue.Acted, Reason: "opened " + ref.ID, Deeds: []issue.Deed{{At: a.now(), What: issue.DeedPCUDownOpened, How: p.Name}}}, nil
+	}
+	return res, nil
+}
+
+// notifyPCURecovered tells the nodedown issues of a PCU's nodes that it works again, for those that had to do without it.
+func (a *Activities) notifyPCURecovered(ctx context.Context, pcu Ref) error {
+	open, err := a.Store.Issues(ctx, store.IssueFilter{Type: issue.NodeDown, Open: true, Limit: 1 << 30})
+	if err != nil {
+		return err
+	}
+	for _, i := range open {
+		node, err := a.Store.Node(ctx, i.Node)
+		if err != nil {
+			return err
+		}
+		for _, f := range feedsOf(node) {
+			if f.PCUID != pcu.PCUID {
+				continue
+			}
+			reason := fmt.Sprintf("%s/%s is closed", issue.PCUDown, pcu.Target())
+			if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack, issue.Command{Reason: reason}); err != nil {
+				a.Log.Warn("an issue could not be told that its PCU works again", "issue", i.ID, "error", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// Reboot power-cycles the node of an issue through the PCUs that feed it.
+func (a *Activities) Reboot(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.powerRung(ctx, req, policy.ActReboot)
+}
+
+// Reinstall sets the node to reinstall in PLC, then power-cycles it. What PLC had before is a claim: it is given back when the power
+// cycle surely did not happen, or when the issue ends and the node did not take it up.
+func (a *Activities) Reinstall(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.powerRung(ctx, req, policy.ActReinstall)
+}
+
+// The way of a power command, in the order of the functions below:
+//
+//	powerRung     what an earlier try has begun is brought to its end, whatever anybody says by now; else
+//	decidePower   the PCUs are locked, the node is looked at, and the gate is asked
+//	beginPower    intent, claims and budget are written in one transaction; for a reinstall PLC is set
+//	commandPower  the point of no return is marked, and the command given, once
+//	settlePower   what became of it is written down, with what is still owed
+
+func (a *Activities) powerRung(ctx context.Context, req issue.Request, act policy.Act) (issue.Result, error) {
+	action, err := a.Store.Action(ctx, req.Key)
+	if err == nil {
+		defer heartbeat(ctx)()
+		res, err := a.finishPower(ctx, task{Request: req}, action)
+		if err != nil {
+			return res, err
+		}
+		return res, a.saveRung(ctx, req, res)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return issue.Result{}, err
+	}
+	return a.runRung(ctx, req, func(ctx context.Context, t task) (issue.Result, error) { return a.decidePower(ctx, t, act) })
+}
+
+// decidePower asks the gate under the locks of the PCUs: nobody else drives them from here on. The look that came before the locks is
+// taken again, since one may have waited for them.
+func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (issue.Result, error) {
+	for _, c := range t.Rung.When {
+		if c == issue.RebootFailed && !t.State.Rebooted {
+			return issue.Result{Outcome: issue.Passed, Reason: "it was surely not rebooted, so no reboot has failed"}, nil
+		}
+	}
+	node, err := a.Store.Node(ctx, t.ref().Node)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	waited := a.now()
+	feeds, release, err := a.lockFeeds(ctx, feedsOf(node))
+	if errors.Is(err, store.ErrBusy) {
+		return issue.Result{Outcome: issue.Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+	}
+	if err != nil {
+		return issue.Result{}, err
+	}
+	defer release()
+	if a.now().Sub(waited) > lookedLately {
+		if t.seen, err = a.observe(ctx, t.ref()); err != nil {
+			return issue.Result{}, err
+		}
+	}
+	answer, err := a.ask(ctx, act, t.ref(), t.seen)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if !answer.Do {
+		if answer.Check == "attempts" {
+			if _, err := a.flagOnce(ctx, t, "hardware", answer.Reason, "Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
+				return issue.Result{}, err
+			}
+		}
+		return a.refuse(ctx, t, answer)
+	}
+	for _, f := range feeds {
+		if a.manual(f.pcu) {
+			return a.requestManualCycle(ctx, t, act, node, f.pcu, f.outlet)
+		}
+	}
+	return a.beginPower(ctx, t, act, node, feeds)
+}
+
+// lookedLately is how old a look may be on which power is cut.
+const lookedLately = time.Second
+
+// powerData is what a power command needs to be finished or undone.
+type powerData struct {
+	Feeds []store.Feed `json:"feeds"`
+}
+
+// beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost there leaves
+// the claim, so that it is set right one day.
+func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, node store.Node, feeds []feed) (issue.Result, error) {
+	kind, _ := budgetKind(act)
+	var data powerData
+	plan := store.Plan{Budget: a.budget(act), Action: store.Action{
+		Key: t.Key, Kind: kind, Issue: t.ref().ID, RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, PCU: feeds[0].pcu.PCUID,
+		Reason: fmt.Sprintf("%s since %s: %s", node.Record.Status, node.Record.Changed.UTC().Format(time.RFC3339), t.seen.reason),
+	}}
+	for _, f := range feeds {
+		one := store.Feed{PCUID: f.pcu.PCUID, Outlet: f.outlet}
+		data.Feeds = append(data.Feeds, one)
+		text, err := json.Marshal(one)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimOutlet, Target: outletName(one.PCUID, one.Outlet), Was: "on", SetTo: "on", Data: text})
+	}
+	var err error
+	if plan.Data, err = json.Marshal(data); err != nil {
+		return issue.Result{}, err
+	}
+	if act == policy.ActReinstall {
+		fresh, err := a.PLC.Node(ctx, node.Hostname)
+		if err != nil {
+			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
+		}
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: policy.CleanBootState(fresh.BootState), SetTo: "reinstall"})
+	}
+	action, existed, over, err := a.Store.Begin(ctx, plan)
+	switch {
+	case err != nil:
+		return issue.Result{}, err
+	case over != nil:
+		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
+			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
+	case existed:
+		return a.finishPower(ctx, t, action)
+	}
+	if act == policy.ActReinstall {
+		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
+			return a.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
+		}
+	}
+	return a.commandPower(ctx, t, act, feeds)
+}
+
+// commandPower gives the command once. An order that came meanwhile stops it here at the latest.
+func (a *Activities) commandPower(ctx context.Context, t task, act policy.Act, feeds []feed) (issue.Result, error) {
+	if order := a.ordered(ctx); order != "" {
+		return a.abandonPower(ctx, t, order, issue.Stopped)
+	}
+	outlets, err := a.outlets(ctx, feeds)
+	if err != nil {
+		return a.abandonPower(ctx, t, err.Error(), issue.Wait)
+	}
+	mine, err := a.Store.Commit(ctx, t.Key)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if !mine { // another try has it
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same command is under way"}, nil
+	}
+	ctx = context.WithoutCancel(ctx) // from here on it is brought to its end
+	outcome := outlets.cycle(ctx)
+	return a.settlePower(ctx, t, act, outlets, outcome)
+}
+
+// abandonPower ends an intent that surely was not carried out: what was set for it is given back.
+func (a *Activities) abandonPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	res := issue.Result{Outcome: outcome, Reason: why, Until: a.now().Add(a.Policy.Hour())}
+	if err := a.Store.Settle(ctx, t.Key, store.Failed, why, []store.ClaimKind{store.ClaimOutlet}); err != nil {
+		return res, err
+	}
+	if undone, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key}, why); err != nil {
+		res.Reason += "; and its boot state is not given back yet: " + err.Error() // the claim stays, and every sweep tries again
+	} else if undone != "" {
+		res.Reason += "; " + undone
+	}
+	return res, nil
+}
+
+// settlePower writes down what became of a power command. An outlet that is not read on stays owed.
+func (a *Activities) settlePower(ctx context.Context, t task, act policy.Act, outlets outletSet, c cycled) (issue.Result, error) {
+	res := issue.Result{Outcome: issue.Acted, Reason: c.detail, Power: c.power}
+	free := []store.ClaimKind{store.ClaimOutlet}
+	var err error
+	switch {
+	case c.sent && c.power == issue.Cycled && c.verified:
+		err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free)
+	case c.sent && c.power == issue.Cycled:
+		err = a.Store.Settle(ctx, t.Key, store.Sent, c.detail, free)
+	case c.sent:
+		if err := a.Store.Outcome(ctx, t.Key, store.Ambiguous, c.detail); err != nil {
+			return res, err
+		}
+		return a.resolveAmbiguous(ctx, t, act, outlets)
+	default:
+		outcome := issue.Passed
+		if c.retry && a.triedPower(ctx, t) < powerTries {
+			outcome = issue.Wait
+		}
+		res, err := a.abandonPower(ctx, t, c.detail, outcome)
+		res.Until = a.now().Add(a.Policy.Hour())
+		if outcome == issue.Passed {
+			res.Deeds = []issue.Deed{{At: a.now(), What: issue.DeedUnreachable, How: c.detail}}
+		}
+		return res, err
+	}
+	res.Deeds = []issue.Deed{{At: a.now(), What: deedOf(act), How: string(res.Power)}}
+	return res, err
+}
+
+func deedOf(act policy.Act) issue.DeedKind {
+	if act == policy.ActReinstall {
+		return issue.DeedReinstall
+	}
+	return issue.DeedRebooted
+}
+
+// powerTries bounds how often one issue gives a power command that comes to nothing, as to a device that is always busy.
+const powerTries = 3
+
+// triedPower counts the commands of an issue that surely did nothing.
+func (a *Activities) triedPower(ctx context.Context, t task) int {
+	failed, err := a.Store.Actions(ctx, store.ActionFilter{Issue: t.ref().ID, Run: t.ref().Run, Outcome: store.Failed})
+	if err != nil { // it is asked again with the next try
+		return 0
+	}
+	return len(failed)
+}
+
+// finishPower is what a try does that finds its own intent. It never gives the command again.
+func (a *Activities) finishPower(ctx context.Context, t task, action store.Action) (issue.Result, error) {
+	act := policy.ActReboot
+	if action.Kind == store.KindReinstall {
+		act = policy.ActReinstall
+	}
+	deeds := func(p issue.Power) []issue.Deed {
+		return []issue.Deed{{At: action.At, What: deedOf(act), How: string(p)}}
+	}
+	switch action.Outcome {
+	case store.Done, store.Sent:
+		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Cycled, Deeds: deeds(issue.Cycled)}, nil
+	case store.Asked:
+		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Asked}, nil
+	case store.Failed, store.Refused:
+		return issue.Result{Outcome: issue.Wait, Reason: action.Detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+	}
+	var data powerData
+	if len(action.Data) > 0 {
+		if err := json.Unmarshal(action.Data, &data); err != nil {
+			return issue.Result{}, fmt.Errorf("ledger %s: %w", action.Key, err)
+		}
+	}
+	feeds, release, err := a.lockFeeds(ctx, data.Feeds)
+	if errors.Is(err, store.ErrBusy) {
+		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
+	}
+	if err != nil {
+		return issue.Result{}, err
+	}
+	defer release()
+	if action, err = a.Store.Action(ctx, action.Key); err != nil { // the try before may have ended while this one waited for the PCU
+		return issue.Result{}, err
+	}
+	switch {
+	case action.Outcome != "" && action.Outcome != store.Ambiguous:
+		return a.finishPower(ctx, t, action)
+	case !action.Begun():
+		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
+	}
+	outlets, err := a.outlets(ctx, feeds)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	return a.resolveAmbiguous(ctx, t, act, outlets)
+}
+
+// resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is left alone. An
+// outlet that is found off was switched, so the node was power-cycled; one that is found on tells nothing.
+func (a *Activities) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	state := outlets.turnOn(ctx)
+	res := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
+	var err error
+	switch {
+	case state.on && state.wasOff:
+		res.Power, res.Reason = issue.Cycled, "the outlet was found off after a lost answer and turned on"
+		err = a.Store.Settle(ctx, t.Key, store.Done, res.Reason, []store.ClaimKind{store.ClaimOutlet})
+	case state.on:
+		res.Reason = "the answer to the power command was lost; the outlet is on, and the command is not repeated"
+		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
+	case state.untold: // nothing can be read from this device, now or later
+		res.Reason = "the answer to the power command was lost, and this PCU cannot say what its outlets do; not repeated"
+		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
+	default: // owed: the claim stays, and every sweep tries to turn it on
+		res.Power = issue.LeftOff
+		res.Reason = "the answer to the power command was lost, and the outlet may be off: " + state.why
+		err = a.Store.Outcome(ctx, t.Key, store.Ambiguous, res.Reason)
+	}
+	res.Deeds = []issue.Deed{{At: a.now(), What: deedOf(act), How: string(res.Power)}}
+	return res, err
+}
+
+// releaseBootState gives nodes the boot state back that PLC had before Monitor set it, unless somebody has changed it since.
+func (a *Activities) releaseBootState(ctx context.Context, f store.ClaimFilter, why string) (said string, err error) {
+	claims, err := a.Store.Claims(ctx, f)
+	for _, c := range claims {
+		if said, err = a.giveBootStateBack(ctx, c, why); err != nil {
+			return said, err
+		}
+	}
+	return said, err
+}
+
+func (a *Activities) giveBootStateBack(ctx context.Context, c store.Claim, why string) (string, error) {
+	n, err := a.PLC.Node(ctx, c.Target)
+	said := ""
+	switch {
+	case errors.Is(err, plc.ErrNotFound):
+		said = "PLC has the node no more"
+	case err != nil:
+		return "", err
+	case policy.CleanBootState(n.BootState) == c.Was:
+		said = "its boot state is " + c.Was + " already"
+	case policy.CleanBootState(n.BootState) != c.SetTo:
+		said = "left at " + n.BootState + " in PLC, as somebody has set it meanwhile"
+	default:
+		if err := a.PLC.SetBootState(ctx, c.Target, c.Was); err != nil {
+			return "", err
+		}
+		said = "set back to " + c.Was + " in PLC"
+	}
+	return said, a.Store.Release(ctx, c.ID, why+": "+said)
+}

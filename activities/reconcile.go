@@ -1,0 +1,179 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/store"
+)
+
+// Reconciled is what a reconciler found left over, and what became of it.
+type Reconciled struct {
+	Held     int      `json:"held"`               // claims that are in force
+	Repaired []string `json:"repaired,omitempty"` // what was put right
+	Left     []string `json:"left,omitempty"`     // what could not be put right now; the next sweep tries again
+}
+
+// Reconcile compares what Monitor holds in the world with what is open, and lets go of what nobody holds any more: what a terminated
+// workflow, a lost namespace, a dead worker or an older backup has left behind. It asks no believed sweep, since undoing always passes. One
+// claim that cannot be undone stops no other.
+func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+	defer heartbeat(ctx)()
+	var res Reconciled
+	if err := a.endLostActions(ctx, &res); err != nil {
+		return res, err
+	}
+	claims, err := a.Store.Claims(ctx, store.ClaimFilter{})
+	if err != nil {
+		return res, err
+	}
+	sites := map[string]bool{}
+	for _, c := range claims {
+		if ctx.Err() != nil {
+			return res, ctx.Err()
+		}
+		said, err := a.reconcileClaim(ctx, c)
+		switch {
+		case err != nil:
+			a.Log.Warn("a claim could not be put right", "claim", string(c.Kind), "target", c.Target, "issue", c.Issue, "error", err)
+			res.Left = append(res.Left, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, clean.Line(err.Error())))
+		case said != "":
+			res.Repaired = append(res.Repaired, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, said))
+			if err := a.noteRepair(ctx, c, said); err != nil {
+				return res, err
+			}
+		default:
+			res.Held++
+		}
+		if c.Kind == store.ClaimHold || c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
+			sites[c.Site] = true
+		}
+	}
+	for site := range sites {
+		if err := a.wakeSite(ctx, site); err != nil {
+			res.Left = append(res.Left, clean.Line(err.Error()))
+		}
+	}
+	return res, nil
+}
+
+// endLostActions ends power commands and repairs whose workers died and whose issues no longer ask for them.
+func (a *Activities) endLostActions(ctx context.Context, res *Reconciled) error {
+	unfinished, err := a.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for _, act := range unfinished {
+		switch act.Kind {
+		case store.KindReboot, store.KindReinstall, store.KindRepair, store.KindDisable:
+		default:
+			continue
+		}
+		if a.now().Sub(act.At) < a.Policy.OwedAfter {
+			continue
+		}
+		if open, err := a.episodeOpen(ctx, act.Issue, act.RunID); err != nil || open { // the issue itself asks what became of it
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		outcome, detail := store.Failed, "its worker ended before it began"
+		if act.Begun() {
+			outcome, detail = store.Ambiguous, "its worker ended before it knew whether this was done; it is not repeated"
+		}
+		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil {
+			return err
+		}
+		res.Repaired = append(res.Repaired, fmt.Sprintf("%s of %s: %s", act.Kind, act.Node, detail))
+	}
+	return nil
+}
+
+// episodeOpen reports whether the episode of an issue that took something is open.
+func (a *Activities) episodeOpen(ctx context.Context, id, run string) (bool, error) {
+	i, err := a.Store.Issue(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && i.Status != string(issue.Closed) && (run == "" || i.RunID == run), err
+}
+
+// reconcileClaim puts one claim right, and says how; nothing: it is in force.
+func (a *Activities) reconcileClaim(ctx context.Context, c store.Claim) (string, error) {
+	if c.Kind == store.ClaimOutlet {
+		if a.now().Sub(c.Taken) < a.Policy.OwedAfter {
+			return "", nil
+		}
+		said, err := a.payOutlet(ctx, c)
+		if err == nil && said == "" {
+			said = "is on"
+		}
+		return said, err
+	}
+	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended { // the site's own workflow looks after these
+		return "", nil
+	}
+	open, err := a.episodeOpen(ctx, c.Issue, "")
+	if err != nil || open {
+		return "", err
+	}
+	const why = "its issue is not open any more"
+	if c.Kind == store.ClaimHold {
+		ref := Ref{ID: c.Issue, Run: c.RunID, Site: c.Site}
+		return "let go: " + why, a.releaseHold(ctx, ref, false, c.Taken, why)
+	}
+	said, err := a.releaseClaim(ctx, c, why)
+	return said, err
+}
+
+// noteRepair keeps in the ledger what was put right.
+func (a *Activities) noteRepair(ctx context.Context, c store.Claim, said string) error {
+	key := fmt.Sprintf("reconcile/%d", c.ID)
+	_, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID, Site: c.Site,
+		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target)})
+	if err != nil {
+		return err
+	}
+	return a.Store.Outcome(ctx, key, store.Done, said)
+}
+
+// wakeSite starts the workflow of a site for which something is held, if it does not run: it knows from the store what it has to do.
+func (a *Activities) wakeSite(ctx context.Context, site string) error {
+	id := SiteType + "/" + site
+	running, err := a.runs(ctx, id)
+	if err != nil || running {
+		return err
+	}
+	_, err = a.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: TaskQueue, WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, StaticSummary: "what " + site + " is told and denied",
+	}, SiteType, struct{}{})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", id, err)
+	}
+	return nil
+}
+
+// runs asks Temporal whether a workflow is running. Visibility is not asked, since it lags.
+func (a *Activities) runs(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	d, err := a.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	var none *serviceerror.NotFound
+	switch {
+	case errors.As(err, &none):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("describe %s: %w", id, err)
+	}
+	return d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}

@@ -1,0 +1,74 @@
+package pcucontrol
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// graceTime is how long a cycle that was cancelled goes on trying to turn on what it turned off.
+	graceTime = 5 * time.Second
+	// againTime lies between two tries to turn an outlet on.
+	againTime = time.Second
+)
+
+// bounded gives a call without a deadline one.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, defaultDeadline)
+}
+
+// whileOwed is the context for what must still be turned on: that of the call or, where that was cancelled, a short one of its own.
+func whileOwed(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+}
+
+// bringBack turns on an outlet that a cycle left off, or in a state that nobody knows. A cycle of which off was seen is then done; of any
+// other it stays unknown whether it was.
+func (c *Catalog) bringBack(ctx context.Context, t Target, r Result, why error) (Result, error) {
+	ctx, cancel := whileOwed(ctx)
+	defer cancel()
+	wasOff := r.After == Off
+	on, err := c.turnOnAtLast(ctx, t)
+	wasOff = wasOff || on.Before == Off
+	switch {
+	case err == nil && wasOff:
+		r.After, r.Verified, r.Note = on.After, on.Verified, "an answer was lost, and the outlet was turned on afterwards"
+		return r, nil
+	case err == nil:
+		r.After, r.Note = on.After, "it is on; whether it was off meanwhile is not known"
+	case on.Before == Off || on.After == Off:
+		r.After = Off
+	}
+	return r, why
+}
+
+// turnOnAtLast turns an outlet on, in as many sessions as there is time for: it does no harm to what is on. Before is off where any of them
+// found it so.
+func (c *Catalog) turnOnAtLast(ctx context.Context, t Target) (Result, error) {
+	last := Result{Before: Unknown, After: Unknown}
+	var why error
+	for {
+		if ctx.Err() != nil {
+			return last, cmp.Or(why, error(&Error{Timeout, t.Host, "on", "the time was over before the command"}))
+		}
+		r, err := c.set(ctx, t, opOn)
+		if last.Before == Off {
+			r.Before = Off
+		}
+		if KindOf(why) == Ambiguous && err != nil && KindOf(err) != Ambiguous {
+			r.After, err = last.After, why // what may have been sent before stays so
+		}
+		if last, why = r, err; err == nil || KindOf(err) != Ambiguous && !passing(err) {
+			return last, why
+		}
+		settle(ctx, againTime)
+	}
+}

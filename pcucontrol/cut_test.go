@@ -1,0 +1,168 @@
+package pcucontrol_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+)
+
+// cutLine is a line to a device that is cut once: before or behind the nth message, of either side.
+type cutLine struct {
+	at     int
+	behind bool
+
+	mu    sync.Mutex
+	count int
+	gone  bool
+}
+
+// message counts one and says what becomes of it.
+func (l *cutLine) message() (arrives, cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone {
+		return true, false
+	}
+	if l.count++; l.count < l.at {
+		return true, false
+	}
+	l.gone = true
+	return l.behind, true
+}
+
+func (l *cutLine) wasCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone
+}
+
+// lay puts the line before a device and returns the target at its near end. Over datagrams a line that was cut stays so.
+func (l *cutLine) lay(t *testing.T, target pcucontrol.Target, network string) pcucontrol.Target {
+	t.Helper()
+	if network == "udp" {
+		line := &badLine{}
+		line.passes = func(bool, []byte) bool {
+			arrives, cut := l.message()
+			if cut {
+				line.cut.Store(true)
+			}
+			return arrives
+		}
+		return line.lay(t, target)
+	}
+	near, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = near.Close() })
+	far := net.JoinHostPort(target.Host, strconv.Itoa(target.Port))
+	go func() {
+		for {
+			c, err := near.Accept()
+			if err != nil {
+				return
+			}
+			d, err := net.Dial("tcp", far)
+			if err != nil {
+				_ = c.Close()
+				return
+			}
+			go l.carry(c, d)
+			go l.carry(d, c)
+		}
+	}()
+	target.Port = near.Addr().(*net.TCPAddr).Port
+	return target
+}
+
+func (l *cutLine) carry(from, to net.Conn) {
+	defer func() { _, _ = from.Close(), to.Close() }()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		arrives, cut := l.message()
+		if arrives {
+			_, _ = to.Write(buf[:n])
+		}
+		if cut {
+			return
+		}
+	}
+}
+
+func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: each model is cut off at each of its messages")
+	}
+	t.Parallel()
+	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+		for name, behind := range map[string]bool{"before a message": false, "behind one": true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				for at, whole := 1, false; !whole && at < 100; at++ {
+					d, r, target := raise(t, m.Name, tr.Name)
+					line := &cutLine{at: at, behind: behind}
+					limit := 20 * time.Second
+					if d.Network() == "udp" {
+						limit = 1500 * time.Millisecond
+					}
+					res, err := pcucontrol.Cycle(within(t, limit), line.lay(t, target, d.Network()))
+					events := r.events()
+					whole = !line.wasCut()
+					if fault := cutFault(res, err, events); fault != "" {
+						t.Errorf("cut at message %d, a cycle gives %+v, %v and switched %q: %s", at, res, err, events, fault)
+					}
+				}
+			})
+		}
+	})
+}
+
+// cutFault is what is wrong with the answer to a cycle, given what the device did.
+func cutFault(r pcucontrol.Result, err error, events string) string {
+	var e *pcucontrol.Error
+	kind := pcucontrol.KindOf(err)
+	switch {
+	case strings.Count(events, "off") > 1:
+		return "it was cycled twice"
+	case err == nil && events == "":
+		return "nothing was switched"
+	case err == nil && r.Verified && r.After != pcucontrol.On:
+		return "verified what is not"
+	case err != nil && events != "" && kind != pcucontrol.Ambiguous:
+		return "the error says that nothing was sent"
+	case errors.As(err, &e) && e.RetrySafe() && events != "":
+		return "it says that it may be retried"
+	case err != nil && strings.HasSuffix(events, "off") && r.After == pcucontrol.On:
+		return "the state is stale"
+	}
+	return ""
+}
+
+func TestALostAnswerOfAnIPALIsAmbiguous(t *testing.T) {
+	for _, behind := range []bool{false, true} {
+		t.Run(fmt.Sprint(behind), func(t *testing.T) {
+			_, r, target := raise(t, "IPAL", "tcp")
+			line := &cutLine{at: 4, behind: false} // status, its answer, pulse, its answer
+			if behind {
+				line = &cutLine{at: 3, behind: true} // the pulse arrives, and no more
+			}
+			target = line.lay(t, target, "tcp")
+			_, err := pcucontrol.TurnOff(within(t, 2*time.Second), target)
+			var e *pcucontrol.Error
+			if errors.As(err, &e) && (e.Kind != pcucontrol.Ambiguous || e.RetrySafe()) {
+				t.Errorf("it gives %v, and switched %q", err, r.events())
+			}
+		})
+	}
+}

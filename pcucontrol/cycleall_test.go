@@ -1,0 +1,163 @@
+package pcucontrol_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+// journal is what several outlets did, in order.
+type journal struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (j *journal) events() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.list, ", ")
+}
+
+// oneOutlet is an outlet that writes into a journal.
+type oneOutlet struct {
+	name string
+	j    *journal
+	off  bool
+}
+
+func (*oneOutlet) Count() int { return 1 }
+
+func (o *oneOutlet) State(int) (bool, error) {
+	o.j.mu.Lock()
+	defer o.j.mu.Unlock()
+	return !o.off, nil
+}
+
+func (o *oneOutlet) Set(_ int, on bool) error {
+	o.j.mu.Lock()
+	defer o.j.mu.Unlock()
+	if o.off == !on {
+		return nil
+	}
+	o.off = !on
+	o.j.list = append(o.j.list, o.name+map[bool]string{true: " on", false: " off"}[on])
+	return nil
+}
+
+// fed is a node with two power feeds, by PCUs of two models.
+func fed(t *testing.T) ([]pcucontrol.Target, []pcudev.Device, *journal) {
+	j := &journal{}
+	var feeds []pcucontrol.Target
+	var devices []pcudev.Device
+	for name, face := range map[string][2]string{"a": {"APCControl12p3", "telnet"}, "b": {"Redfish", "https"}} {
+		d, target := serve(t, pcudev.Options{Model: face[0], Transport: face[1], User: "admin", Password: password, Outlets: &oneOutlet{name: name, j: j}, OffTime: 50 * time.Millisecond})
+		target.Outlet, target.OffTime = 1, 200*time.Millisecond
+		if name == "b" {
+			target.Host = "localhost"
+		}
+		feeds, devices = append(feeds, target), append(devices, d)
+	}
+	if feeds[0].Model != "APCControl12p3" {
+		slices.Reverse(feeds)
+		slices.Reverse(devices)
+	}
+	return feeds, devices, j
+}
+
+func TestANodeOfTwoFeedsIsCycledByTurningBothOffAndThenBothOn(t *testing.T) {
+	feeds, _, j := fed(t)
+	r, err := pcucontrol.CycleAll(enough(t), feeds)
+	if err != nil || !r.Verified || r.Before != pcucontrol.On || r.After != pcucontrol.On || len(r.Feeds) != 2 || r.Feeds[1].Target != 1 || r.Feeds[1].After != pcucontrol.On {
+		t.Fatalf("it gives %+v, %v", r, err)
+	}
+	got := strings.Split(j.events(), ", ")
+	slices.Sort(got[:2])
+	slices.Sort(got[2:])
+	if !slices.Equal(got, []string{"a off", "b off", "a on", "b on"}) {
+		t.Errorf("the feeds were switched %q", j.events())
+	}
+}
+
+func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
+	feeds, _, j := fed(t)
+	if _, err := pcucontrol.TurnOff(enough(t), feeds[1]); err != nil {
+		t.Fatal(err)
+	}
+	r, err := pcucontrol.CycleAll(enough(t), feeds)
+	if err != nil || !r.Verified || r.Before != pcucontrol.Off || r.After != pcucontrol.On || r.Feeds[1].Note != "found off" {
+		t.Errorf("it gives %+v, %v", r, err)
+	}
+	if got := j.events(); !strings.HasPrefix(got, "b off, a off, ") || len(got) != len("b off, a off, a on, b on") {
+		t.Errorf("the feeds were switched %q", got)
+	}
+}
+
+func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
+	for name, kind := range map[string]pcucontrol.Kind{pcudev.WrongPassword: pcucontrol.Auth, pcudev.Busy: pcucontrol.Busy, pcudev.Mute: pcucontrol.Timeout} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			feeds, devices, j := fed(t)
+			devices[1].Break(name)
+			r, err := pcucontrol.CycleAll(within(t, 5*time.Second), feeds)
+			if pcucontrol.KindOf(err) != kind || j.events() != "" || len(r.Feeds) != 2 {
+				t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
+			}
+		})
+	}
+}
+
+func TestAFeedThatStaysOffIsSaidToBeOff(t *testing.T) {
+	feeds, devices, j := fed(t)
+	devices[1].Break(pcudev.StaysOff)
+	r, err := pcucontrol.CycleAll(within(t, 6*time.Second), feeds)
+	if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || r.Verified || r.After != pcucontrol.Off || r.Feeds[0].After != pcucontrol.On || r.Feeds[1].After != pcucontrol.Off || !strings.HasSuffix(j.events(), "a on") {
+		t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
+	}
+}
+
+func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
+	feeds, _, j := fed(t)
+	ctx, cancel := context.WithCancel(enough(t))
+	go func() {
+		for !strings.Contains(j.events(), "off") {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	r, err := pcucontrol.CycleAll(ctx, feeds)
+	for _, name := range []string{"a", "b"} {
+		if strings.Contains(j.events(), name+" off") != strings.Contains(j.events(), name+" on") {
+			t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
+		}
+	}
+	if err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous {
+		t.Errorf("it gives %v", err)
+	}
+}
+
+func TestModelsThatOnlyCycleAreNoFeedsOfSeveral(t *testing.T) {
+	feeds, _, j := fed(t)
+	_, _, old := raise(t, "ePowerSwitchOld", "http")
+	r, err := pcucontrol.CycleAll(enough(t), append(feeds, old))
+	if pcucontrol.KindOf(err) != pcucontrol.Unsupported || j.events() != "" {
+		t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
+	}
+}
+
+func TestOneFeedAloneIsCycled(t *testing.T) {
+	_, r, target := raise(t, "ePowerSwitchOld", "http")
+	res, err := pcucontrol.CycleAll(enough(t), []pcucontrol.Target{target})
+	if err != nil || len(res.Feeds) != 1 || res.Note == "" || res.Feeds[0].Note != res.Note {
+		t.Errorf("it gives %+v, %v", res, err)
+	}
+	await(t, "a cycle", r, "off on")
+	if _, err := pcucontrol.CycleAll(enough(t), nil); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+		t.Errorf("no feed gives %v", err)
+	}
+}

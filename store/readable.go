@@ -1,0 +1,148 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Unreadable are rows that could not be read, each with its first column and why; all others were.
+type Unreadable []string
+
+// readable reads rows into structs by their columns' names, as RowToStructByName does, but a row that cannot be read costs only itself: one
+// site with a date beyond every calendar must not keep a sweep from judging the others.
+func readable[T any](ctx context.Context, s *Store, what, sql string, args ...any) (list []T, bad Unreadable, err error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer rows.Close()
+	types := rows.Conn().TypeMap()
+	columns := rows.FieldDescriptions()
+	fields, err := fieldsOf(reflect.TypeFor[T](), columns)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	plans := make([]pgtype.ScanPlan, len(columns))
+	for rows.Next() {
+		var row T
+		v := reflect.ValueOf(&row).Elem()
+		if err := scanRow(types, plans, columns, rows.RawValues(), v, fields); err != nil {
+			bad = append(bad, fmt.Sprintf("%s, row %q: %s", what, rows.RawValues()[0], err))
+			continue
+		}
+		list = append(list, row)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return list, bad, nil
+}
+
+func scanRow(types *pgtype.Map, plans []pgtype.ScanPlan, columns []pgconn.FieldDescription, raw [][]byte, v reflect.Value, fields []int) error {
+	for i, c := range columns {
+		to := v.Field(fields[i]).Addr().Interface()
+		if plans[i] == nil {
+			plans[i] = types.PlanScan(c.DataTypeOID, c.Format, to)
+		}
+		if err := plans[i].Scan(raw[i], to); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// fieldsOf finds the field of each column, whose name it bears but for case and underscores.
+func fieldsOf(t reflect.Type, columns []pgconn.FieldDescription) ([]int, error) {
+	out := make([]int, len(columns))
+	for i, c := range columns {
+		name := strings.ReplaceAll(c.Name, "_", "")
+		f, ok := t.FieldByNameFunc(func(field string) bool { return strings.EqualFold(field, name) })
+		if !ok || len(f.Index) != 1 {
+			return nil, fmt.Errorf("no field for column %s", c.Name)
+		}
+		out[i] = f.Index[0]
+	}
+	return out, nil
+}
+
+// Fleet is what a sweep judges.
+type Fleet struct {
+	Sites []Site
+	Nodes []Node // without their details; SeenAt is zero for those that the sweep did not look at
+	PCUs  []PCU
+	// Unreadable rows are left out: their targets are not judged.
+	Unreadable Unreadable
+}
+
+const (
+	fleetNodesSQL = `select ` + nodeColumnsSQL + `, coalesce(extract(epoch from now() - booted) * 1e9, 0)::bigint uptime,
+		coalesce(seen_at,` + epoch + `) seen_at from node where not gone order by node_id`
+	fleetPCUsSQL = `select ` + pcuColumnsSQL + `, coalesce(seen_at,` + epoch + `) seen_at from pcu where not gone order by pcu_id`
+)
+
+// ReadFleet reads the fleet once, and says when a sweep that began at the given time saw each part of it.
+func (s *Store) ReadFleet(ctx context.Context, since time.Time) (f Fleet, err error) {
+	var bad [3]Unreadable
+	if f.Sites, bad[0], err = readable[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`); err != nil {
+		return f, err
+	}
+	if f.Nodes, bad[1], err = readable[Node](ctx, s, "nodes", fleetNodesSQL); err != nil {
+		return f, err
+	}
+	if f.PCUs, bad[2], err = readable[PCU](ctx, s, "pcus", fleetPCUsSQL); err != nil {
+		return f, err
+	}
+	f.Unreadable = slices.Concat(bad[:]...)
+	_, _ = sitesOf(f.Sites, nil)
+	_, _ = nodesOf(f.Nodes, nil)
+	_, _ = pcusOf(f.PCUs, nil)
+	seen, err := many[Seen](ctx, s, "seen", `select kind, after, upto, at, missed from seen where at >= $1 order by kind, upto`, since)
+	if err != nil {
+		return f, err
+	}
+	for i := range f.Nodes {
+		f.Nodes[i].SeenAt = lastSeen(seen, "node", int64(f.Nodes[i].NodeID), f.Nodes[i].SeenAt, since)
+	}
+	for i := range f.PCUs {
+		f.PCUs[i].SeenAt = lastSeen(seen, "pcu", int64(f.PCUs[i].PCUID), f.PCUs[i].SeenAt, since)
+	}
+	return f, nil
+}
+
+// lastSeen is when something was seen since a time, or zero. Seen is ordered by kind and Upto, and nothing in it overlaps.
+func lastSeen(seen []Seen, kind string, id int64, written, since time.Time) time.Time {
+	i, _ := slices.BinarySearchFunc(seen, id, func(s Seen, id int64) int {
+		return cmp.Or(cmp.Compare(s.Kind, kind), cmp.Compare(s.Upto, id))
+	})
+	switch {
+	case !written.Before(since):
+		return written
+	case written.IsZero(): // it was in a batch, as one that PLC has just given back, and was never looked at
+		return time.Time{}
+	case i < len(seen) && seen[i].Kind == kind && seen[i].After < id && !slices.Contains(seen[i].Missed, int(id)):
+		return seen[i].At
+	}
+	return time.Time{}
+}
+
+// ReadTargets reads the nodes of a batch with what a look at them needs.
+func (s *Store) ReadTargets(ctx context.Context, after, upto int64) ([]Node, Unreadable, error) {
+	list, bad, err := readable[Node](ctx, s, "nodes", nodeSQL+`where not gone and node_id > $1 and node_id <= $2 order by node_id`, after, upto)
+	list, err = nodesOf(list, err)
+	return list, bad, err
+}
+
+// ReadPCUs reads the PCUs of a batch.
+func (s *Store) ReadPCUs(ctx context.Context, after, upto int64) ([]PCU, Unreadable, error) {
+	list, bad, err := readable[PCU](ctx, s, "pcus", pcuSQL+`where not gone and pcu_id > $1 and pcu_id <= $2 order by pcu_id`, after, upto)
+	list, err = pcusOf(list, err)
+	return list, bad, err
+}

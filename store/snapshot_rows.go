@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/planetlab/monitor/policy"
+)
+
+// stamp is a time to the microsecond, as Postgres keeps it, in a form that compares; 0 is none.
+type stamp int64
+
+func stampOf(t *time.Time) stamp {
+	if t == nil || t.IsZero() {
+		return 0
+	}
+	return stamp(t.UnixMicro())
+}
+
+func (s stamp) value() *time.Time {
+	if s == 0 {
+		return nil
+	}
+	t := time.UnixMicro(int64(s)).UTC()
+	return &t
+}
+
+// Rows as PLC's snapshot fills them, without what Monitor adds. They compare with ==.
+type (
+	siteRow struct {
+		login, name      string
+		enabled, pending bool
+		created, exempt  stamp
+	}
+	nodeRow struct {
+		host, site, ip, bootState, runLevel, model          string
+		first                                               Feed
+		feeds                                               string // all of them, as JSON
+		contact, boot, download, pcuReboot, pcuConfirmation stamp
+		exempt                                              stamp
+	}
+	pcuRow struct {
+		name, site, host, ip, user, model string
+		password                          string // in the clear, for want of another way to compare; never printed
+	}
+	personRow struct {
+		email, roles string // roles joined by commas
+		exempt       stamp
+	}
+	personKey struct {
+		id   int
+		site string
+	}
+)
+
+// stoodRow is a row with what the snapshots before say of it.
+type stoodRow[R any] struct {
+	row     R
+	missing int
+	gone    bool
+	up      bool // a node's last look saw it up
+}
+
+// standing is what the store holds of PLC, by id.
+type standing struct {
+	taken   time.Time
+	sites   map[int]*stoodRow[siteRow]
+	nodes   map[int]*stoodRow[nodeRow]
+	pcus    map[int]*stoodRow[pcuRow]
+	persons map[personKey]personRow
+}
+
+func (s *Store) readStanding(ctx context.Context, tx pgx.Tx) (*standing, error) {
+	st := &standing{sites: map[int]*stoodRow[siteRow]{}, nodes: map[int]*stoodRow[nodeRow]{}, pcus: map[int]*stoodRow[pcuRow]{}, persons: map[personKey]personRow{}}
+	for _, read := range []func(context.Context, pgx.Tx, *standing) error{readTaken, readSites, readNodes, s.readPCUs, readPersons} {
+		if err := read(ctx, tx, st); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+func readTaken(ctx context.Context, tx pgx.Tx, st *standing) error {
+	return tx.QueryRow(ctx, `select coalesce(max(taken), `+epoch+`) from snapshot`).Scan(&st.taken)
+}
+
+func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
+	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, created, exempt_until, missing, gone from site`)
+	if err != nil {
+		return err
+	}
+	var id int
+	var r stoodRow[siteRow]
+	var created, exempt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.login, &r.row.name, &r.row.enabled, &r.row.pending, &created, &exempt, &r.missing, &r.gone}, func() error {
+		one := r
+		one.row.created, one.row.exempt = stampOf(created), stampOf(exempt)
+		st.sites[id] = &one
+		return nil
+	})
+	return err
+}
+
+func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
+	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, last_contact, last_boot, last_download,
+		last_pcu_reboot, last_pcu_confirmation, exempt_until, pcu_id, outlet, missing, gone, state from node`)
+	if err != nil {
+		return err
+	}
+	var id int
+	var r stoodRow[nodeRow]
+	var state string
+	var feeds []Feed
+	var contact, boot, download, reboot, confirmation, exempt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.host, &r.row.site, &r.row.ip, &r.row.bootState, &r.row.runLevel, &r.row.model, &feeds,
+		&contact, &boot, &download, &reboot, &confirmation, &exempt, &r.row.first.PCUID, &r.row.first.Outlet, &r.missing, &r.gone, &state}, func() error {
+		one := r
+		one.row.feeds = feedsText(feeds)
+		one.row.contact, one.row.boot, one.row.download = stampOf(contact), stampOf(boot), stampOf(download)
+		one.row.pcuReboot, one.row.pcuConfirmation, one.row.exempt = stampOf(reboot), stampOf(confirmation), stampOf(exempt)
+		one.up = state == policy.StateBoot
+		st.nodes[id], feeds = &one, nil
+		return nil
+	})
+	return err
+}
+
+// feedsText is the form in which feeds are compared and written.
+func feedsText(feeds []Feed) string {
+	if len(feeds) == 0 {
+		return "[]"
+	}
+	text, _ := json.Marshal(feeds) // two ints each: it cannot fail
+	return string(text)
+}
+
+// unopened stands for a password that does not open with the key of today. No password is equal to it, so that it is sealed anew.
+const unopened = "\x00"
+
+func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
+	rows, err := tx.Query(ctx, `select pcu_id, name, site, hostname, ip, username, model, password, missing, gone from pcu`)
+	if err != nil {
+		return err
+	}
+	var id int
+	var r stoodRow[pcuRow]
+	var sealed []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.name, &r.row.site, &r.row.host, &r.row.ip, &r.row.user, &r.row.model, &sealed, &r.missing, &r.gone}, func() error {
+		one := r
+		if one.row.password, err = s.seal.open(id, sealed); err != nil {
+			one.row.password = unopened
+		}
+		st.pcus[id] = &one
+		return nil
+	})
+	return err
+}
+
+func readPersons(ctx context.Context, tx pgx.Tx, st *standing) error {
+	rows, err := tx.Query(ctx, `select person_id, site, email, roles, exempt_until from person`)
+	if err != nil {
+		return err
+	}
+	var k personKey
+	var r personRow
+	var roles []string
+	var exempt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&k.id, &k.site, &r.email, &roles, &exempt}, func() error {
+		one := r
+		one.roles, one.exempt = strings.Join(roles, ","), stampOf(exempt)
+		st.persons[k] = one
+		return nil
+	})
+	return err
+}
