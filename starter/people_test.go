@@ -73,7 +73,11 @@ func TestAnOrderToASiteStopsTheStepThatIsUnderWayOnARealServer(t *testing.T) {
 			begun, ordered := make(chan struct{}, 9), make(chan struct{})
 			serve(t, tc, site.Type, workflows.Site, holding(func(ctx context.Context, in site.StepRequest) (site.StepResult, error) {
 				begun <- struct{}{}
-				<-ordered
+				select {
+				case <-ordered:
+				case <-ctx.Done():
+					return site.StepResult{}, ctx.Err()
+				}
 				if !c.obeys {
 					return site.StepResult{Outcome: site.StepDone, Level: in.To}, nil
 				}
@@ -90,7 +94,11 @@ func TestAnOrderToASiteStopsTheStepThatIsUnderWayOnARealServer(t *testing.T) {
 			if _, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "site/princeton", TaskQueue: activities.TaskQueue}, site.Type, site.Input{Site: "princeton"}); err != nil {
 				t.Fatal(err)
 			}
-			<-begun
+			select {
+			case <-begun:
+			case <-ctx.Done():
+				t.Fatal("no step begins")
+			}
 			h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "site/princeton", UpdateName: "pause", Args: []any{issue.Command{Reason: "stop"}}, WaitForStage: client.WorkflowUpdateStageAccepted})
 			if err != nil {
 				t.Fatal(err)
