@@ -72,9 +72,9 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 
 // againstAlert says why a firing alert opens nothing; empty: it does.
 func (a *Activities) againstAlert(ctx context.Context, ref Ref, record policy.Record) (string, error) {
-	decision, err := a.mayOpen(ctx, ref)
-	if err != nil || !decision.Do {
-		return decision.Reason, err
+	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
+	if err != nil || !answer.Do {
+		return answer.Reason, err
 	}
 	for _, ask := range []func(context.Context, Ref) (string, error){a.doubtsAlert, a.closedByOperator} {
 		if why, err := ask(ctx, ref); err != nil || why != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,7 +47,16 @@ type fakeTemporal struct {
 	started []string // "<id> <cause>"
 	signals []string // "<id> <name>"
 	updates []any
-	gone    []string // workflows that were terminated
+	gone    []string     // workflows that were terminated
+	beat    func() error // what a heartbeat is answered; nil: go on
+}
+
+// RecordActivityHeartbeat answers as the server does: an activity that an order has cancelled hears it.
+func (f *fakeTemporal) RecordActivityHeartbeat(context.Context, []byte, ...any) error {
+	if f.beat == nil {
+		return nil
+	}
+	return f.beat()
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
@@ -91,6 +101,9 @@ const (
 
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
 	t.Parallel() // they wait for machines most of the time
 	if sites == nil {
 		sites = []testbed.Site{{Login: site, Nodes: 2}}
@@ -140,7 +153,17 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
 	}
 	b.sync()
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
 	return b
+}
+
+// sweepEnds has a sweep begin and end so.
+func (b *bench) sweepEnds(w store.Sweep) {
+	b.Helper()
+	begun, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
+	b.must(err)
+	w.ID = begun.ID
+	b.must(b.Store.EndSweep(b.Context(), w))
 }
 
 func (b *bench) must(err error) {

@@ -154,7 +154,7 @@ func (a *Activities) releaseHold(ctx context.Context, ref Ref, thanks bool, sinc
 	if err != nil || len(holds) == 0 && !thanks {
 		return err
 	}
-	var logins []string
+	logins := []string{}
 	for _, h := range holds { // a node that moved holds its old site until then
 		logins = append(logins, h.Site)
 	}
@@ -162,8 +162,9 @@ func (a *Activities) releaseHold(ctx context.Context, ref Ref, thanks bool, sinc
 		logins = append(logins, ref.Site)
 	}
 	for _, login := range logins {
-		key := ref.Episode() + "/release/" + login
-		if _, err := a.askSite(ctx, login, sites.UpdateRelease, key, sites.Release{Key: key, Ref: ref, Thanks: thanks, Since: since}); err != nil {
+		ref.Site = login
+		r := sites.Release{Key: ref.Episode() + "/release/" + login, Ref: ref, Thanks: thanks, Since: since}
+		if _, err := a.askSite(ctx, login, sites.UpdateRelease, r.Key, r); err != nil {
 			return err
 		}
 	}

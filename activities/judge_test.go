@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,9 +10,9 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
-	sitepkg "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // looks writes into the store what a sweep would have seen of every node and PCU: silent ones, and those that run.
@@ -156,9 +157,6 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 || !strings.HasPrefix(i.Outcome, "lost") {
 			t.Errorf("the store says %+v, %v", i, err)
 		}
-		if len(b.tc.updates) != 1 || b.tc.updates[0].(sitepkg.Release).Ref.ID != id {
-			t.Errorf("asked of the site: %+v", b.tc.updates)
-		}
 		gone.RunID, b.tc.started = "r2", nil
 		b.must(b.Store.UpdateIssue(ctx, gone))
 		if b.judge(func(string) bool { return false }); len(b.tc.started) > 0 {
@@ -221,4 +219,229 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 			t.Errorf("with PLC away: held %q, %v", res.Held, err)
 		}
 	})
+}
+
+func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 26}, testbed.Site{Login: "oslo", Nodes: 26}, testbed.Site{Login: "quito", Nodes: 26})
+	ctx := b.Context()
+	for _, s := range []string{"huji", "oslo", "quito"} {
+		for i := range 26 {
+			b.was("node", fmt.Sprintf("planetlab%d.%s.example", i+1, s), policy.StatusGood, 30)
+		}
+	}
+	upTo := func(n int) func(string) bool { // of each site
+		return func(host string) bool {
+			var i int
+			_, err := fmt.Sscanf(host, "planetlab%d.", &i)
+			return err == nil && i <= n
+		}
+	}
+	if res := b.judge(upTo(5)); res.Held != "" { // 15 of 78 are 19 %
+		t.Fatalf("held: %s", res.Held)
+	}
+	lease := func(want bool, says string) {
+		t.Helper()
+		if d, err := b.underLease(ctx); err != nil || d.Do != want || !strings.Contains(d.Reason, says) {
+			t.Errorf("the lease: %+v, %v", d, err)
+		}
+	}
+	lease(true, "")
+	for range 2 {
+		res := b.judge(upTo(10))
+		if !strings.Contains(res.Held, "30 nodes became bad within 1 d, 30 of 78") {
+			t.Errorf("held %q", res.Held)
+		}
+	}
+	lease(false, "30 nodes became bad")
+	if n, err := b.Store.Node(ctx, "planetlab7.huji.example"); err != nil || n.Record.Status != policy.StatusGood || n.FirstSilent.IsZero() {
+		t.Errorf("a held sweep made it %+v, silent since %s, %v", n.Record, n.FirstSilent, err)
+	}
+	if got := b.subjects(); len(got) != 1 {
+		t.Errorf("the admins got %q", got)
+	}
+	plan := b.looks(upTo(10))
+	plan.Believe = "the fibre is cut"
+	res, err := b.Judge(ctx, plan)
+	b.must(err)
+	if again := b.judge(upTo(10)); res.Held != "" || again.Held != "" {
+		t.Errorf("an operator vouched: held %q, then %q", res.Held, again.Held)
+	}
+	lease(true, "")
+	if res := b.judge(upTo(20)); res.Held == "" {
+		t.Error("what became bad after an operator vouched is believed whole")
+	}
+}
+
+func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 6}, testbed.Site{Login: "oslo", Nodes: 6})
+	if res := b.judge(func(host string) bool { return !strings.HasPrefix(host, "planetlab1.") }); !strings.Contains(res.Held, "10 nodes became bad") {
+		t.Errorf("held %q", res.Held)
+	}
+	plan := b.looks(func(string) bool { return false })
+	nodes, err := b.Store.Nodes(b.Context(), 0, 100)
+	b.must(err)
+	seen := store.Seen{Kind: "node", Upto: 1 << 30, At: time.Now()}
+	for _, n := range nodes[:2] {
+		seen.Missed = append(seen.Missed, n.NodeID)
+	}
+	b.must(b.Store.EndSweep(b.Context(), store.Sweep{ID: plan.Sweep, Reason: "the test begins another"}))
+	sweep, err := b.Store.StartSweep(b.Context(), "sweep/last")
+	b.must(err)
+	seen.At = time.Now()
+	b.must(b.Store.SaveSeen(b.Context(), seen))
+	res, err := b.Judge(b.Context(), Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: PLCAnswers})
+	b.must(err)
+	if res.Held != "2 of 12 nodes could not be looked at: the fault is ours" || res.Nodes != 10 || res.Unseen != 4 {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	sites := []testbed.Site{{Login: "huji", Nodes: 2}, {Login: "oslo", Nodes: 2}, {Login: "quito", Nodes: 2}, {Login: "turin", Nodes: 2}, {Login: "dakar", Nodes: 2}}
+	b := newBench(t, sites...)
+	ctx := b.Context()
+	for i, s := range sites {
+		b.was("node", "planetlab1."+s.Login+".example", policy.StatusGood, 30)
+		b.was("node", "planetlab2."+s.Login+".example", policy.StatusGood, 30)
+		b.was("pcu", fmt.Sprint(1001+i), policy.StatusGood, 30)
+	}
+	res := b.judge(func(host string) bool { return strings.HasPrefix(host, "pcu.") })
+	p, err := b.Store.PCUByName(ctx, pcu)
+	b.must(err)
+	if res.Held != "" || !strings.Contains(res.Doubts["pcudown"], "5 of 5 PCUs became bad") || p.Record.Status != policy.StatusGood || p.OK {
+		t.Errorf("%+v, and the PCU is %+v", res, p)
+	}
+	if d, err := b.underLease(ctx); err != nil || !d.Do {
+		t.Errorf("the nodes are not believed: %+v, %v", d, err)
+	}
+	alert := func(typ, target string) AlertAnswer {
+		t.Helper()
+		answer, err := b.TakeAlert(ctx, Alert{Type: typ, Target: target, Firing: true, Reason: "an alert"})
+		b.must(err)
+		return answer
+	}
+	if a := alert("pcudown", pcu); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "PCUs became bad") {
+		t.Errorf("an alert about a PCU: %+v", a)
+	}
+	if a := alert("nodedown", sick); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "our own look finds it good") {
+		t.Errorf("an alert about a node that is good: %+v", a)
+	}
+	if err := b.w.Break(sick, testbed.Ailment{State: simnode.Filtered}); err != nil {
+		t.Fatal(err)
+	}
+	if a := alert("nodedown", sick); a.Outcome != AlertOpened {
+		t.Errorf("an alert about a node that is silent: %+v", a)
+	}
+	for i := range 5 { // what alerts have opened before
+		id := fmt.Sprintf("nodedown/n%d", i)
+		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: id, RunID: "r", Type: "nodedown", Target: fmt.Sprintf("n%d", i), Site: site, Status: "closed", Opened: time.Now()}))
+	}
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 10, "pcus": 5}})
+	if a := alert("nodedown", sick); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "nodedown would open for 6 of 10") {
+		t.Errorf("a flood of alerts: %+v", a)
+	}
+	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
+	if a := alert("nodedown", sick); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "PLC refused our login") {
+		t.Errorf("an alert without a lease: %+v", a)
+	}
+}
+
+func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t, testbed.Site{Login: site, Nodes: 4})
+	ctx, id := b.Context(), "nodedown/"+sick
+	isSick := func(host string) bool { return host == sick }
+	b.was("node", sick, policy.StatusDown, 5)
+	b.must(b.Store.LeaveClosed(ctx, store.OperatorClosed{Issue: id, By: "ops", Reason: "it is being moved"}))
+	for range 2 {
+		b.judge(isSick)
+	}
+	if len(b.tc.started) > 0 {
+		t.Errorf("an operator closed it, and %q", b.tc.started)
+	}
+	b.judge(func(string) bool { return false })
+	b.was("node", sick, policy.StatusDown, 5)
+	if b.judge(isSick); len(b.tc.started) != 1 {
+		t.Errorf("it was good in between, and %q", b.tc.started)
+	}
+
+	seq := 0
+	waits := func(check string) {
+		t.Helper()
+		s := issue.State{Opening: issue.Opening{Ref: issue.Ref{ID: id, Run: "r", Type: issue.NodeDown, Node: sick, Site: site}, Ladder: mustType(t, issue.NodeDown).Ladder},
+			Opened: time.Now(), Status: issue.Open, Blocked: &issue.Block{Check: check, Reason: "as the test has it"}}
+		seq++
+		s.Seq = seq
+		b.must(b.Store.SaveIssue(ctx, s, time.Now()))
+		b.tc.signals = nil
+		b.judge(isSick)
+	}
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
+	if waits("blacklist"); len(b.tc.signals) > 0 {
+		t.Errorf("it is blacklisted still, and told %q", b.tc.signals)
+	}
+	b.must(b.Store.RemoveBlacklist(ctx, "node", sick))
+	if waits("blacklist"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
+		t.Errorf("its blacklist entry was lifted, and it is told %q", b.tc.signals)
+	}
+	if waits("exempt"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
+		t.Errorf("its exemption was lifted, and it is told %q", b.tc.signals)
+	}
+	if waits("budget"); len(b.tc.signals) > 0 {
+		t.Errorf("it waits for its budget, and is told %q", b.tc.signals)
+	}
+}
+
+func mustType(t *testing.T, name string) issue.Type {
+	t.Helper()
+	typ, known := issue.Lookup(name)
+	if !known {
+		t.Fatalf("no type %s", name)
+	}
+	return typ
+}
+
+func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t)
+	watch := func(began time.Time) {
+		t.Helper()
+		b.must(b.watchSweeps(b.Context(), began))
+	}
+	watch(time.Now())
+	if got := b.subjects(); len(got) > 0 {
+		t.Fatalf("told %q", got)
+	}
+	b.SweepEvery, b.Policy.Day = 0, 0 // hours are over at once
+	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
+	watch(time.Now())
+	watch(time.Now())
+	got := b.w.Mail.Messages()
+	if len(got) != 1 || !strings.Contains(got[0].Body, "PLC refused our login") {
+		t.Fatalf("told %+v", got)
+	}
+	b.sweepEnds(store.Sweep{Believed: true})
+	watch(time.Now())
+	if got := b.subjects(); len(got) != 2 {
+		t.Errorf("told %q", got)
+	}
+}
+
+// underLease asks the gate's lease alone.
+func (b *bench) underLease(ctx context.Context) (policy.Decision, error) {
+	l, err := b.lease(ctx)
+	return policy.AskOne(b.Policy, "lease", policy.GateFacts{Lease: l}, time.Now()), err
 }

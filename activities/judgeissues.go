@@ -52,7 +52,7 @@ func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.
 	return living
 }
 
-// closeOrphan ends an issue in the store whose workflow is gone, and what it holds of its site, unless it came to its end just now.
+// closeOrphan ends an issue in the store whose workflow is gone, with all that it holds, unless it came to its end just now.
 func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
 	last, err := a.Store.Issue(ctx, i.ID)
 	if err != nil || last.RunID != i.RunID || last.Status == string(issue.Closed) {
@@ -145,15 +145,7 @@ var liftable = []string{"switch", "covered", "exempt", "blacklist"}
 
 // lifted says whether a check of the gate that stood in the way passes now.
 func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
-	if !slices.Contains(liftable, check) {
-		return false
-	}
-	for _, c := range policy.Gate() {
-		if c.Name == check {
-			return c.Ask(p, f, now).Do
-		}
-	}
-	return false
+	return slices.Contains(liftable, check) && policy.AskOne(p, check, f, now).Do
 }
 
 // listing finds what the blacklist says of an issue's target.
@@ -269,24 +261,18 @@ func refOf(id string) Ref {
 func (a *Activities) openOne(ctx context.Context, c call, now time.Time, res *SweepResult) error {
 	ref := refOf(c.id())
 	ref.Site = c.site
-	decision, err := a.mayOpen(ctx, ref)
+	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
 	if err != nil {
 		return err
 	}
-	if !decision.Do {
-		return a.skipToday(ctx, ref.ID, ref, "not opened: "+decision.Reason, now)
+	if !answer.Do {
+		return a.skipToday(ctx, ref.ID, ref, "not opened: "+answer.Reason, now)
 	}
 	if err := a.openIssue(ctx, c.typ.Name, ref, c.why, nil); err != nil {
 		return err
 	}
 	res.Opened++
 	return nil
-}
-
-// mayOpen passes the opening of an issue through the gate.
-func (a *Activities) mayOpen(ctx context.Context, ref Ref) (policy.Decision, error) {
-	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
-	return answer.Decision, err
 }
 
 // skipToday says once a policy day why something is not done.

@@ -460,7 +460,7 @@ func (a *Activities) nodesUp(ctx context.Context, login string) (up int, down []
 		return 0, nil, err
 	}
 	for _, n := range nodes {
-		if listed[n.Hostname] || n.Record.Status != policy.StatusDown {
+		if policy.CountsAsUp(n.Record, storedFacts(n).Finding, listed[n.Hostname]) {
 			up++
 		} else {
 			down = append(down, n)

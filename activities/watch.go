@@ -47,7 +47,7 @@ func (a *Activities) watchSweeps(ctx context.Context, began time.Time) error {
 	}
 	key := "lease/never"
 	if !at.IsZero() {
-		key = fmt.Sprintf("lease/%d", at.Unix())
+		key = fmt.Sprintf("lease/%d", at.UnixMilli())
 	}
 	why = fmt.Sprintf("no sweep was believed since %s, and so nothing is done: %s", since.UTC().Format(time.RFC3339),
 		cmp.Or(why, "none has ended since; is the schedule \"sweep\" paused in Temporal?"))

@@ -169,10 +169,20 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 	return Answer{Decision: Yes("every check of the gate passes")}
 }
 
-// Verdict of one check, for those who ask why or why not.
+// CheckAnswer is what one check says, for those who ask why or why not.
 type CheckAnswer struct {
 	Name string `json:"name"`
 	Decision
+}
+
+// AskOne asks one check by its name. One that does not exist forbids.
+func AskOne(p Policy, check string, f GateFacts, now time.Time) Decision {
+	for _, c := range Gate() {
+		if c.Name == check {
+			return c.Ask(p, f, now)
+		}
+	}
+	return No(time.Time{}, "the gate has no check %q", check)
 }
 
 // AskAll asks every check that concerns the act, whatever the others say.

@@ -35,7 +35,7 @@ func readable[T any](ctx context.Context, s *Store, what, sql string, args ...an
 		var row T
 		v := reflect.ValueOf(&row).Elem()
 		if err := scanRow(types, plans, columns, rows.RawValues(), v, fields); err != nil {
-			bad = append(bad, fmt.Sprintf("%s, row %q: %s", what, rows.RawValues()[0], err))
+			bad = append(bad, fmt.Sprintf("%s, row %s: %s", what, rowName(types, columns, rows.RawValues()), err))
 			continue
 		}
 		list = append(list, row)
@@ -57,6 +57,19 @@ func scanRow(types *pgtype.Map, plans []pgtype.ScanPlan, columns []pgconn.FieldD
 		}
 	}
 	return nil
+}
+
+// rowName is a row's first two columns, which name it.
+func rowName(types *pgtype.Map, columns []pgconn.FieldDescription, raw [][]byte) string {
+	var words []string
+	for i, c := range columns[:min(2, len(columns))] {
+		if t, known := types.TypeForOID(c.DataTypeOID); known {
+			if v, err := t.Codec.DecodeValue(types, c.DataTypeOID, c.Format, raw[i]); err == nil {
+				words = append(words, fmt.Sprint(v))
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // fieldsOf finds the field of each column, whose name it bears but for case and underscores.

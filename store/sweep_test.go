@@ -12,7 +12,7 @@ import (
 )
 
 func TestASweepIsALease(t *testing.T) {
-	s, ctx := fleetOf(t, 10), context.Background()
+	s, ctx := fleetOfSize(t, 10), context.Background()
 	last := func(believed bool, why string) {
 		t.Helper()
 		at, got, err := s.LastBelieved(ctx)
@@ -71,7 +71,7 @@ func TestASweepIsALease(t *testing.T) {
 }
 
 func TestManySweepsStartOne(t *testing.T) {
-	s, ctx := fleetOf(t, 10), context.Background()
+	s, ctx := fleetOfSize(t, 10), context.Background()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	started := 0
@@ -95,7 +95,7 @@ func TestManySweepsStartOne(t *testing.T) {
 }
 
 func TestWritersThatCrossEachOtherDoNotDeadlock(t *testing.T) {
-	s, ctx := fleetOf(t, 200), context.Background()
+	s, ctx := fleetOfSize(t, 200), context.Background()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
