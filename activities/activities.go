@@ -2,11 +2,9 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/bootman"
@@ -48,29 +46,6 @@ type Activities struct {
 }
 
 func (a *Activities) now() time.Time { return time.Now() }
-
-// askSite starts the site's workflow if need be and waits for its answer. The key makes a repeated call harmless.
-func (a *Activities) askSite(ctx context.Context, site, update, key string, arg any) (SiteAnswer, error) {
-	start := a.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID: SiteType + "/" + site, TaskQueue: TaskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "what " + site + " is told and denied",
-	}, SiteType, struct{}{})
-	h, err := a.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			UpdateID: update + "/" + key, UpdateName: update, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
-		},
-	})
-	var answer SiteAnswer
-	if err == nil {
-		err = h.Get(ctx, &answer)
-	}
-	if err != nil {
-		return answer, fmt.Errorf("ask site %s to %s: %w", site, update, err)
-	}
-	return answer, nil
-}
 
 // skip writes down that something was looked at and not acted on, and why. The key is never that of the effect itself: what was once
 // skipped would seem begun.

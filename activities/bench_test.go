@@ -47,7 +47,16 @@ type fakeTemporal struct {
 	started []string // "<id> <cause>"
 	signals []string // "<id> <name>"
 	updates []any
-	gone    []string // workflows that were terminated
+	gone    []string     // workflows that were terminated
+	beat    func() error // what a heartbeat is answered; nil: go on
+}
+
+// RecordActivityHeartbeat answers as the server does: an activity that an order has cancelled hears it.
+func (f *fakeTemporal) RecordActivityHeartbeat(context.Context, []byte, ...any) error {
+	if f.beat == nil {
+		return nil
+	}
+	return f.beat()
 }
 
 func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
@@ -92,6 +101,9 @@ const (
 
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
 	t.Parallel() // they wait for machines most of the time
 	if sites == nil {
 		sites = []testbed.Site{{Login: site, Nodes: 2}}

@@ -19,19 +19,42 @@ import (
 // Bootman reads a node that is stuck in debug mode and does what its boot sequence calls for: one repair, or an issue that
 // says to people what no program can mend.
 func (a *Activities) Bootman(ctx context.Context, req issue.Request) (issue.Result, error) {
+	intent, err := a.Store.Action(ctx, req.Key)
+	if err == nil { // an earlier try has begun; the node may be anything by now
+		res, err := a.finishRepair(ctx, task{Request: req}, intent)
+		if err != nil {
+			return res, err
+		}
+		return res, a.saveRung(ctx, req, res)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return issue.Result{}, err
+	}
 	return a.runRung(ctx, req, a.bootman)
 }
 
+// bootman visits a node. Looking is no act, so it is done in observe mode, too; but there a visit is never used up.
 func (a *Activities) bootman(ctx context.Context, t task) (issue.Result, error) {
-	node, err := a.Store.Node(ctx, t.ref().Node)
+	facts, err := a.gateFacts(ctx, policy.ActRepair, t.ref(), t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if answer, err := a.ask(ctx, policy.ActRepair, t.ref(), t.seen); err != nil || !answer.Do && answer.Check != "mode" { // looking is no act
-		if err != nil {
-			return issue.Result{}, err
-		}
+	observes := facts.Mode != policy.ModeAct
+	facts.Mode = policy.ModeAct
+	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		return a.refuse(ctx, t, answer)
+	}
+	res, err := a.enter(ctx, t)
+	if observes && err == nil && (res.Outcome == issue.Acted || res.Outcome == issue.Passed) {
+		res = issue.Result{Outcome: issue.Wait, Check: "mode", Reason: "observe mode: " + res.Reason}
+	}
+	return res, err
+}
+
+func (a *Activities) enter(ctx context.Context, t task) (issue.Result, error) {
+	node, err := a.Store.Node(ctx, t.ref().Node)
+	if err != nil {
+		return issue.Result{}, err
 	}
 	target := a.Enter(node.Hostname, node.IP)
 	target.HostKey = func(key ssh.PublicKey) error { return a.HostKeys.Check(ctx, node.Hostname, key) }
@@ -213,9 +236,21 @@ func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) 
 		return time.Time{}, err
 	}
 	for _, r := range list {
-		if r.Key != v.Key && r.Sequence == v.reading.Sequence && r.Action == string(action) {
-			return r.At, nil
+		if r.Key == v.Key || r.Sequence != v.reading.Sequence || r.Action != string(action) {
+			continue
+		}
+		if did, err := a.mayHaveHappened(ctx, r.Key); err != nil || did {
+			return r.At, err
 		}
 	}
 	return time.Time{}, nil
+}
+
+// mayHaveHappened says whether what stands in the ledger under a key was done, or may have been. What has no line there was.
+func (a *Activities) mayHaveHappened(ctx context.Context, key string) (bool, error) {
+	action, err := a.Store.Action(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	return action.Begun() && action.Outcome != store.Failed, err
 }

@@ -134,7 +134,7 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 		if err != nil {
 			return "", err
 		}
-		was, err := a.bootState(ctx, v)
+		was, err := a.ownBootState(ctx, v.node.Hostname)
 		if err != nil {
 			return "", err
 		}
@@ -144,8 +144,9 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 				return "", err
 			}
 		}
-		if err := a.PLC.SetBootState(ctx, v.node.Hostname, state); err != nil {
-			return "", err
+		if err := a.PLC.SetBootState(ctx, v.node.Hostname, state); err != nil { // it may have been done
+			_, undo := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key}, "the node was not restarted")
+			return "", errors.Join(err, undo)
 		}
 		err = bootman.RestartNode(ctx, v.conn, hard)
 		if err != nil && !bootman.Uncertain(err) {
@@ -164,8 +165,11 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 func (a *Activities) restarted(ctx context.Context, v visit) (bool, error) {
 	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, a.now().Add(-a.Policy.Day))
 	for _, r := range list {
-		if r.Key != v.Key && (r.Action == string(bootman.RestartNodeBoot) || r.Action == string(bootman.RestartNodeRins)) {
-			return true, err
+		if r.Key == v.Key || r.Action != string(bootman.RestartNodeBoot) && r.Action != string(bootman.RestartNodeRins) {
+			continue
+		}
+		if did, err := a.mayHaveHappened(ctx, r.Key); err != nil || did {
+			return did, err
 		}
 	}
 	return false, err

@@ -96,7 +96,8 @@ func (a *Activities) owedOutlet(ctx context.Context, ref Ref) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if age := a.now().Sub(c.Taken); action.Outcome == store.Ambiguous && age < a.Policy.PCUOfflineToDown {
+			owed := action.Begun() && (action.Outcome == store.Ambiguous || action.Outcome == "")
+			if age := a.now().Sub(c.Taken); owed && age < a.Policy.PCUOfflineToDown {
 				return fmt.Sprintf("Monitor itself may have left outlet %s off at %s, and tries to turn it on", c.Target, c.Taken.UTC().Format(time.RFC3339)), nil
 			}
 		}

@@ -27,10 +27,10 @@ func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) 
 		return issue.Result{}, err
 	}
 	if was == "disabled" {
-		if len(claims) == 0 { // somebody else did it, and will undo it
-			return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in PLC already"}, nil
-		}
-		return disabled(a, claims[0].Was), nil // an earlier try did it, and its answer was lost
+		return a.alreadyDisabled(ctx, t, claims)
+	}
+	if was, err = a.ownBootState(ctx, ref.Node); err != nil {
+		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 	}
 	answer, err := a.ask(ctx, policy.ActDisable, ref, t.seen)
 	if err != nil {
@@ -39,14 +39,17 @@ func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) 
 	if !answer.Do {
 		return a.refuse(ctx, t, answer)
 	}
-	_, _, _, err = a.Store.Begin(ctx, store.Plan{
+	action, _, _, err := a.Store.Begin(ctx, store.Plan{
 		Action: store.Action{Key: t.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, Reason: t.State.Cause},
 		Claims: []store.Claim{{Kind: store.ClaimNodeDisabled, Target: ref.Node, Was: was, SetTo: "disabled"}},
 	})
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if order := a.ordered(ctx); order != "" {
+	if action.Outcome != "" { // an order stopped this very try, and its claim is gone: the next one has a key of its own
+		return issue.Result{Outcome: issue.Wait, Reason: action.Detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+	}
+	if order := a.ordered(ctx); order != "" && !action.Begun() {
 		return issue.Result{Outcome: issue.Stopped, Reason: order}, a.Store.Settle(context.WithoutCancel(ctx), t.Key, store.Failed, order, []store.ClaimKind{store.ClaimNodeDisabled})
 	}
 	if _, err := a.Store.Commit(ctx, t.Key); err != nil {
@@ -56,6 +59,20 @@ func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) 
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
 	return disabled(a, was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done, "it was "+was+" in PLC before")
+}
+
+// alreadyDisabled is for a node that PLC has disabled: by an earlier try whose answer was lost, or by somebody else, who will undo it.
+func (a *Activities) alreadyDisabled(ctx context.Context, t task, claims []store.Claim) (issue.Result, error) {
+	if len(claims) == 0 {
+		return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in PLC already"}, nil
+	}
+	c := claims[0]
+	if c.Key == t.Key {
+		if err := a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done, "it was "+c.Was+" in PLC before"); err != nil {
+			return issue.Result{}, err
+		}
+	}
+	return disabled(a, c.Was), nil
 }
 
 func disabled(a *Activities, was string) issue.Result {

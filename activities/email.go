@@ -4,16 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
-	"github.com/planetlab/monitor/store"
+	sites "github.com/planetlab/monitor/site"
 )
-
-// unlock is what people can do about a node that lets nobody in.
-const unlock = "The node runs, but Monitor cannot log in as root. Please restart it from its boot medium, which brings its keys up to date. " +
-	"If its system was changed or put on another machine, or if something else answers at its address, please say so."
 
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
 func (a *Activities) Email(ctx context.Context, req issue.Request) (issue.Result, error) {
@@ -33,23 +29,17 @@ func (a *Activities) email(ctx context.Context, t task) (issue.Result, error) {
 		}
 		return a.refuse(ctx, t, answer)
 	}
-	request := Lean{
+	request := sites.HoldRequest{
 		Key: t.Key, Ref: ref, Level: t.Rung.Level, Kind: typ.NoticeKind(), Since: t.State.Opened,
 		Evidence: t.evidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
 	}
 	if t.seen.facts.Finding.Locked && ref.Type == issue.NodeConfig {
-		request.Fix = unlock
+		request.Advice = notify.AdviceLocked
 	}
 	if r := t.seen.record; !r.Status.Healthy() && r.Changed.Before(t.State.Opened) {
 		request.Since = r.Changed
 	}
-	// The claim comes first: what is asked of the site outlives this workflow, and the reconciler lets it go if nobody else does.
-	err := a.Store.Take(ctx, store.Claim{Kind: store.ClaimHold, Target: ref.Site, Site: ref.Site, Issue: ref.ID, RunID: ref.Run, Key: t.Key,
-		SetTo: strconv.Itoa(max(t.Rung.Level, t.State.Level))})
-	if err != nil {
-		return issue.Result{}, err
-	}
-	answer, err := a.askSite(ctx, ref.Site, UpdateLean, t.Key, request)
+	answer, err := a.holdSite(ctx, request)
 	if err != nil {
 		return issue.Result{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -151,6 +152,11 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 	default:
 		f.Node.AskedPLC, f.Node.BootState, f.Node.LastContact = true, fresh.BootState, fresh.LastContact
 		f.Node.LastBoot, f.Node.Pressed = later(fresh.LastBoot, fresh.LastDownload), fresh.LastPCUReboot
+		for _, feed := range feedsOf(n) {
+			if !slices.Contains(feedsIn(fresh), feed) { // somebody else's node may be on that outlet by now
+				f.PCU.Shaky, f.PCU.Again = "PLC has it on other outlets than the last sweep saw", a.now().Add(a.SweepEvery)
+			}
+		}
 	}
 	return nil
 }
@@ -161,11 +167,18 @@ func (a *Activities) gatePCU(ctx context.Context, ref Ref, _ sight, f *policy.Ga
 		return nil
 	}
 	n, err := a.Store.Node(ctx, ref.Node)
+	if errors.Is(err, store.ErrNotFound) { // which forbids by itself
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	for _, feed := range feedsOf(n) {
 		p, err := a.Store.PCU(ctx, feed.PCUID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && p.Gone {
+			f.PCU.Broken = fmt.Sprintf("PLC has its PCU %d no more", feed.PCUID)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -201,12 +214,17 @@ func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy
 			f.Cycles = append(f.Cycles, pressed)
 		}
 	}
-	since := a.now().Add(-a.Policy.Hour())
-	if f.Spent.Fleet, err = a.Store.CountActions(ctx, kind, "", since); err != nil {
-		return err
-	}
-	f.Spent.Site, err = a.Store.CountActions(ctx, kind, ref.Site, since)
+	f.Spent, err = a.spent(ctx, kind, ref.Site)
 	return err
+}
+
+// feedsIn are the outlets that PLC has for a node.
+func feedsIn(n plc.Node) []store.Feed {
+	var feeds []store.Feed
+	for i := range min(len(n.PCUIDs), len(n.Ports)) {
+		feeds = append(feeds, store.Feed{PCUID: n.PCUIDs[i], Outlet: n.Ports[i]})
+	}
+	return feeds
 }
 
 func later(a, b time.Time) time.Time {
@@ -265,4 +283,14 @@ func resultOf(no policy.Answer) issue.Result {
 		}
 	}
 	return res
+}
+
+// spent counts what was done of a kind in the last policy hour.
+func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (s policy.Spent, err error) {
+	since := a.now().Add(-a.Policy.Hour())
+	if s.Fleet, err = a.Store.CountActions(ctx, kind, "", since); err != nil {
+		return s, err
+	}
+	s.Site, err = a.Store.CountActions(ctx, kind, site, since)
+	return s, err
 }

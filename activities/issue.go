@@ -13,6 +13,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -153,16 +154,17 @@ func (a *Activities) releaseHold(ctx context.Context, ref Ref, thanks bool, sinc
 	if err != nil || len(holds) == 0 && !thanks {
 		return err
 	}
-	sites := []string{}
+	logins := []string{}
 	for _, h := range holds { // a node that moved holds its old site until then
-		sites = append(sites, h.Target)
+		logins = append(logins, h.Site)
 	}
-	if len(sites) == 0 {
-		sites = append(sites, ref.Site)
+	if len(logins) == 0 {
+		logins = append(logins, ref.Site)
 	}
-	for _, site := range sites {
-		key := ref.Episode() + "/release/" + site
-		if _, err := a.askSite(ctx, site, UpdateRelease, key, Release{Key: key, Ref: ref, Thanks: thanks, Since: since}); err != nil {
+	for _, login := range logins {
+		ref.Site = login
+		r := sites.Release{Key: ref.Episode() + "/release/" + login, Ref: ref, Thanks: thanks, Since: since}
+		if _, err := a.askSite(ctx, login, sites.UpdateRelease, r.Key, r); err != nil {
 			return err
 		}
 	}

@@ -236,11 +236,8 @@ func (a *Activities) judgeNode(j *judgement, n store.Node) {
 	if record != n.Record || n.Judged != saw {
 		j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Judged: saw, Reason: reason})
 	}
-	facts := policy.NodeFacts{
-		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
-		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
-	}
-	_, facts.Finding.Locked = facts.Symptoms[issue.NodeConfig]
+	facts := storedFacts(n)
+	facts.Record = record
 	if j.wanted[n.Hostname] {
 		j.nodes[n.Hostname] = facts
 	}

@@ -3,10 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -36,43 +34,4 @@ func (a *Activities) gone(ctx context.Context, ref Ref) (bool, error) {
 		return true, nil
 	}
 	return gone, err
-}
-
-// mayAct looks at the fleet guard, exemptions, the blacklist and downtimes.
-func (a *Activities) mayAct(ctx context.Context, ref Ref) (policy.Decision, error) {
-	if d, err := a.guarded(ctx); err != nil || !d.Do {
-		return d, err
-	}
-	may, err := a.forbids(ctx, ref)
-	return policy.MayAct(may, a.now()), err
-}
-
-// guarded says whether the lease to act holds: the last sweep was believed, and is fresh.
-func (a *Activities) guarded(ctx context.Context) (policy.Decision, error) {
-	l, err := a.lease(ctx)
-	if err != nil {
-		return policy.Decision{}, err
-	}
-	return policy.AskOne(a.Policy, "lease", policy.GateFacts{Lease: l}, a.now()), nil
-}
-
-// forbids gathers what PLC and the blacklist say against acting on a target.
-func (a *Activities) forbids(ctx context.Context, ref Ref) (policy.MayActFacts, error) {
-	site, err := a.Store.Site(ctx, ref.Site)
-	if err != nil {
-		return policy.MayActFacts{}, fmt.Errorf("site %s of %s: %w", ref.Site, ref.Target(), err)
-	}
-	may := policy.MayActFacts{SiteExemptUntil: site.ExemptUntil}
-	if ref.Node != "" {
-		n, err := a.Store.Node(ctx, ref.Node)
-		if err != nil {
-			return may, err
-		}
-		may.NodeExemptUntil = n.ExemptUntil
-	}
-	entry, listed, err := a.Store.Blacklisted(ctx, ref.Node, ref.Site, a.now())
-	if err == nil && listed {
-		may.Blacklisted, may.BlacklistUntil, may.BlacklistReason, may.Downtime = true, entry.Until, entry.Reason, entry.Downtime
-	}
-	return may, err
 }

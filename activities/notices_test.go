@@ -16,6 +16,7 @@ import (
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/mailbox"
 	"github.com/planetlab/monitor/testbed/pglocal"
@@ -95,22 +96,22 @@ func (p *people) withTracker() *people {
 	return p
 }
 
-func (p *people) write(in activities.MailInput) activities.MailResult {
+func (p *people) write(in sites.MailRequest) sites.MailResult {
 	p.t.Helper()
 	in.Site = "huji"
 	if in.Notices == nil {
-		in.Notices = []activities.Lean{down(1)}
+		in.Notices = []sites.Notice{down(1)}
 	}
-	res, err := p.SendNotices(p.t.Context(), in)
+	res, err := p.WriteToSite(p.t.Context(), in)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return res
 }
 
-func down(n int) activities.Lean {
+func down(n int) sites.Notice {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Lean{Key: host, Ref: activities.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
+	return sites.Notice{Ref: issue.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
 }
 
 // to lists the envelopes of all mail.
@@ -146,7 +147,8 @@ func TestMailWidensWithTheLevelAndNeverReachesTheExempt(t *testing.T) {
 		p.box.Messages()
 		n := down(1)
 		n.Kind = []string{"down", "penalty", "pcudown"}[level] // none repeats another
-		if res := p.write(activities.MailInput{Key: fmt.Sprint("k", level), Level: level, Notices: []activities.Lean{n}}); level != 1 && res.Outcome != activities.MailSent {
+		n.Level = level
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("k", level), Level: level, Reaches: level, Notices: []sites.Notice{n}}); res.Outcome != sites.MailSent || !res.Reached {
 			t.Errorf("level %d: %+v", level, res)
 		}
 		list := p.box.Messages()
@@ -159,35 +161,87 @@ func TestMailWidensWithTheLevelAndNeverReachesTheExempt(t *testing.T) {
 	}
 }
 
-func TestAPenaltyIsStoppedForTheSiteAsAWhole(t *testing.T) {
+func TestWhereTheTechnicianIsExemptTheNextOneHearsOfItFirst(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	p.write(activities.MailInput{Key: "k", Level: 1, Notices: []activities.Lean{{Kind: "penalty", Level: 1, Since: time.Now(), Evidence: []string{"the site is down"}}}})
-	list := p.box.Messages()
-	if len(list) != 1 || list[0].Subject != "[huji] no new slices while huji is short of working nodes" || !strings.Contains(list[0].Body, "monitor site pause huji --until DATE") {
-		t.Errorf("mail: %+v", list)
+	p.exempt(map[int]time.Time{1: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailSent || p.to() != "pi@huji.example" {
+		t.Errorf("%+v, to %q", res, p.to())
 	}
 }
 
-func TestPeopleReadWhatWasDoneWithoutTheWordsOfALadder(t *testing.T) {
+func TestWhereNobodyCanBeReachedTheAdminsAreToldOnceAndNobodyCountsAsTold(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	n := down(1)
-	n.Tried = []string{"if pcu ok: reboot: outlet cycled", "create_issue pcudown: opened pcudown/pcu.huji.example", "send email, apply penalty: handed to site huji", "waited for a new disk"}
-	p.write(activities.MailInput{Key: "k", Notices: []activities.Lean{n}})
-	list := p.box.Messages()
-	if want := "What Monitor did:\n  - reboot: outlet cycled\n  - opened pcudown/pcu.huji.example\n  - waited for a new disk\n\n"; len(list) != 1 || !strings.Contains(list[0].Body, want) {
-		t.Errorf("mail: %+v", list)
+	p.Admins = []string{"noc@plc.example"}
+	soon := time.Now().Add(time.Hour)
+	p.exempt(map[int]time.Time{1: soon, 2: soon, 3: soon, 4: soon})
+	for n := range 2 {
+		res := p.write(sites.MailRequest{Key: fmt.Sprint("k", n)})
+		if res.Outcome != sites.MailNobody || res.Reached || !strings.Contains(res.Reason, "nobody at the site can be written to") {
+			t.Errorf("%+v", res)
+		}
+	}
+	if p.to() != "noc@plc.example" {
+		t.Errorf("mail to %q", p.to())
+	}
+}
+
+func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	in := time.Now().Add(7 * 24 * time.Hour)
+	request := func(key string, n int) sites.MailRequest {
+		return sites.MailRequest{Key: key, Notices: []sites.Notice{down(n)}, Threat: &sites.Threat{Level: 1, NotBefore: in},
+			Coming: []sites.Coming{{At: in, What: sites.ComesStep, Level: 1, Targets: []string{"planetlab1.huji.example"}}, {At: in, What: sites.ComesWord}}}
+	}
+	if res := p.write(request("enough", 1)); res.Threatened || strings.Contains(p.box.Messages()[0].Body, "cannot create") {
+		t.Errorf("a site with enough nodes is threatened: %+v", res)
+	}
+	var changes []store.Change
+	for n := 1; n <= 2; n++ {
+		changes = append(changes, store.Change{Kind: "node", Target: fmt.Sprintf("planetlab%d.huji.example", n), Record: policy.Record{Status: policy.StatusDown, Changed: time.Now()}})
+	}
+	since := time.Now().Add(-time.Hour)
+	changes = append(changes, store.Change{Kind: "site", Target: "huji", Record: policy.Record{Status: policy.StatusOffline, Changed: since}})
+	if err := p.Store.SaveChanges(t.Context(), changes, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	res := p.write(request("short", 2))
+	if !res.Threatened || res.NotBefore.Before(since.Add(p.Policy.SiteDownBeforePenalty).Add(-time.Second)) || !strings.Contains(p.box.Messages()[1].Body, "Not before") {
+		t.Errorf("a site that is short of nodes is not told: %+v\n%s", res, p.box.Messages()[1].Body)
+	}
+}
+
+func TestThanksAreNotSaidForWhatIsBadAgainAndCarryNoThreat(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	thanks := down(1)
+	thanks.Kind = sites.Online
+	is := func(status policy.Status) {
+		t.Helper()
+		r := policy.Record{Status: status, Changed: time.Now()}
+		if err := p.Store.SaveChanges(t.Context(), []store.Change{{Kind: "node", Target: "planetlab1.huji.example", Record: r}}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	coming := []sites.Coming{{At: time.Now().Add(time.Hour), What: sites.ComesStep, Level: 1}}
+	is(policy.StatusOffline)
+	if res := p.write(sites.MailRequest{Key: "bad", Notices: []sites.Notice{thanks}, Coming: coming}); res.Outcome != sites.MailNothing || len(p.box.Messages()) != 0 {
+		t.Errorf("thanks for a node that is down again: %+v", res)
+	}
+	is(policy.StatusOnline)
+	res := p.write(sites.MailRequest{Key: "good", Notices: []sites.Notice{thanks}, Coming: coming})
+	if list := p.box.Messages(); res.Outcome != sites.MailSent || len(list) != 1 || strings.Contains(list[0].Body, "happens next") {
+		t.Errorf("%+v, %+v", res, list)
 	}
 }
 
 func TestWhoBecomesExemptIsTakenFromTheTicket(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
-	first := p.write(activities.MailInput{Key: "k1", Level: 1})
-	if first.Outcome != activities.MailSent || first.Ticket.Robot != "monitor" || p.watchers() != "pi@huji.example tech@huji.example" {
+	first := p.write(sites.MailRequest{Key: "k1", Reaches: 1})
+	if first.Outcome != sites.MailSent || first.Ticket.Robot != "monitor" || p.watchers() != "pi@huji.example tech@huji.example" {
 		t.Fatalf("%+v, watchers %s", first, p.watchers())
 	}
 	p.exempt(map[int]time.Time{2: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
-	second := p.write(activities.MailInput{Key: "k2", Level: 2, Notices: []activities.Lean{down(2)}, Ticket: first.Ticket})
-	if second.Outcome != activities.MailSent || p.watchers() != "tech@huji.example user@huji.example" {
+	second := p.write(sites.MailRequest{Key: "k2", Reaches: 2, Notices: []sites.Notice{down(2)}, Ticket: first.Ticket})
+	if second.Outcome != sites.MailSent || p.watchers() != "tech@huji.example user@huji.example" {
 		t.Errorf("%+v, watchers %s", second, p.watchers())
 	}
 	if n := len(p.box.Messages()); n != 0 {
@@ -195,50 +249,41 @@ func TestWhoBecomesExemptIsTakenFromTheTicket(t *testing.T) {
 	}
 }
 
-func TestASiteWhereEverybodyIsExemptIsNotWrittenTo(t *testing.T) {
-	p := newPeople(t, notify.ModeLive)
-	p.exempt(map[int]time.Time{1: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
-	if res := p.write(activities.MailInput{Key: "k"}); res.Outcome != activities.MailNone || !strings.Contains(res.Reason, "nobody to write to") || len(p.box.Messages()) != 0 {
-		t.Errorf("%+v, mail to %q", res, p.to())
-	}
-}
-
-func TestInTestModeAllMailGoesToOneAddress(t *testing.T) {
+func TestInTestModeAllMailGoesToOneAddressAndNobodyCountsAsTold(t *testing.T) {
 	p := newPeople(t, notify.ModeTest)
-	p.write(activities.MailInput{Key: "k1", Level: 2})
+	if res := p.write(sites.MailRequest{Key: "k1", Reaches: 2}); res.Reached {
+		t.Errorf("%+v", res)
+	}
 	if list := p.box.Messages(); p.to() != "tester@plc.example" || !strings.Contains(list[0].Body, "pi@huji.example") {
 		t.Errorf("mail to %q", p.to())
 	}
 	p.withTracker()
-	real := activities.Ticket{ID: 77, Robot: "monitor"} // from when the mode was live: real people are on it
-	res := p.write(activities.MailInput{Key: "k2", Level: 2, Notices: []activities.Lean{down(2)}, Ticket: real})
-	if res.Outcome != activities.MailSent || res.Ticket.ID != 1 || !res.Ticket.Test || p.watchers() != "tester@plc.example" {
+	real := sites.Ticket{ID: 77, Robot: "monitor"} // from when the mode was live: real people are on it
+	res := p.write(sites.MailRequest{Key: "k2", Reaches: 2, Notices: []sites.Notice{down(2)}, Ticket: real})
+	if res.Outcome != sites.MailSent || res.Reached || res.Ticket.ID != 1 || !res.Ticket.Test || p.watchers() != "tester@plc.example" {
 		t.Errorf("%+v, watchers %s", res, p.watchers())
 	}
 }
 
 func TestInObserveModeNothingLeaves(t *testing.T) {
 	p := newPeople(t, notify.ModeObserve).withTracker()
-	res := p.write(activities.MailInput{Key: "k", Level: 2})
-	if res.Outcome != activities.MailNone || p.last().Outcome != store.Skipped || !strings.Contains(p.last().Reason, "observe mode: pi@huji.example, tech@huji.example, user@huji.example would be written to") {
-		t.Errorf("%+v, ledger %+v", res, p.last())
-	}
-	// There is no PLC to call and no PCU to switch: a penalty that tried would fail.
-	pen, err := p.SetPenalty(t.Context(), activities.PenaltyInput{Site: "huji", Key: "p", From: 2, To: 0, Reason: "all good"})
-	if err != nil || pen.Level != 2 || !strings.Contains(pen.Reason, "observe mode") {
-		t.Errorf("penalty %+v, %v", pen, err)
+	for range 2 {
+		res := p.write(sites.MailRequest{Key: "k", Reaches: 2})
+		if res.Outcome != sites.MailNothing || p.last().Outcome != store.Skipped || !strings.Contains(p.last().Reason, "observe mode: pi@huji.example, tech@huji.example, user@huji.example would be written to") {
+			t.Errorf("%+v, ledger %+v", res, p.last())
+		}
 	}
 	for _, do := range []func() error{
 		func() error {
-			_, err := p.FollowTicket(t.Context(), activities.FollowInput{Site: "huji", Ticket: activities.Ticket{ID: 1}})
+			_, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1}})
 			return err
 		},
 		func() error {
-			_, err := p.ResolveTicket(t.Context(), activities.ResolveInput{Site: "huji", Key: "r", Ticket: activities.Ticket{ID: 1}})
+			_, err := p.ResolveTicket(t.Context(), sites.TicketRequest{Site: "huji", Key: "r", Ticket: sites.Ticket{ID: 1}})
 			return err
 		},
 		func() error {
-			return p.NoteTicket(t.Context(), activities.NoteInput{Ticket: activities.Ticket{ID: 1}, Text: "x"})
+			return p.NoteTicket(t.Context(), sites.TicketRequest{Ticket: sites.Ticket{ID: 1}, Pause: &sites.Pause{}})
 		},
 	} {
 		if err := do(); err != nil {
@@ -253,19 +298,22 @@ func TestInObserveModeNothingLeaves(t *testing.T) {
 func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	p.tracker.Away(true)
-	in := activities.MailInput{Key: "k"}
-	for range 3 {
-		if res := p.write(in); res.Outcome != activities.MailWait || !res.Unsent || !strings.Contains(res.Reason, "503") || !res.Until.After(time.Now()) {
+	for n := range 3 {
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("away", n)}); res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "503") {
 			t.Fatalf("while it is away: %+v", res)
 		}
 	}
+	if res, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1, Robot: "monitor"}}); err != nil || res.Away == "" {
+		t.Errorf("what cannot be seen reads as silence: %+v, %v", res, err)
+	}
 	p.tracker.Away(false)
+	in := sites.MailRequest{Key: "k"}
 	first := p.write(in)
 	again := p.write(in) // as a worker that died before it could tell
-	if first.Outcome != activities.MailSent || again.Ticket != first.Ticket || len(p.tracker.Tickets()) != 1 || len(p.tracker.Tickets()[0].History) != 1 {
+	if first.Outcome != sites.MailSent || again.Outcome != sites.MailSent || len(p.tracker.Tickets()) != 1 || len(p.tracker.Tickets()[0].History) != 1 {
 		t.Errorf("%+v, then %+v; tickets %+v", first, again, p.tracker.Tickets())
 	}
-	next := activities.MailInput{Key: "k2", Notices: []activities.Lean{down(2)}, Ticket: first.Ticket}
+	next := sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}
 	said := p.write(next)
 	p.write(next)
 	if said.Ticket.Said == 0 || strings.Count(fmt.Sprint(p.tracker.Tickets()[0].History), "Correspond") != 1 {
@@ -273,22 +321,86 @@ func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 	}
 }
 
-func TestAMailServerThatIsAwayMakesAMessageWait(t *testing.T) {
+func TestAMailServerThatDefersEverybodyMakesAMessageWait(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	p.box.Refuse("tech@huji.example", 451, "try later")
-	if res := p.write(activities.MailInput{Key: "k"}); res.Outcome != activities.MailWait || !res.Unsent {
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || res.Reached {
 		t.Errorf("deferred: %+v", res)
 	}
 	p.box.Accept("tech@huji.example")
-	first := p.write(activities.MailInput{Key: "k", Thread: []string{"<a@b>", "<c@d>"}})
-	if again := p.write(activities.MailInput{Key: "k"}); first.Outcome != activities.MailSent || first.MessageID == "" || again.Outcome == activities.MailWait || len(p.box.Messages()) != 1 {
+	first := p.write(sites.MailRequest{Key: "k1", Thread: []string{"<a@b>", "<c@d>"}})
+	if again := p.write(sites.MailRequest{Key: "k1"}); first.Outcome != sites.MailSent || first.MessageID == "" || again.Outcome != sites.MailSent || !again.Reached || len(p.box.Messages()) != 1 {
 		t.Errorf("%+v, then %+v, %d mails", first, again, len(p.box.Messages()))
 	}
 	if m := p.box.Messages()[0]; m.InReplyTo != "<c@d>" || !slices.Equal(m.References, []string{"<a@b>", "<c@d>"}) || m.MessageID != first.MessageID {
 		t.Errorf("threads as %+v", m)
 	}
+}
+
+func TestANoticeThatEveryServerRefusesDoesNotCountAsTold(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.Admins = []string{"noc@plc.example"}
 	p.box.Refuse("tech@huji.example", 550, "relaying denied")
-	if res := p.write(activities.MailInput{Key: "k3", Notices: []activities.Lean{down(2)}}); res.Outcome != activities.MailNone || p.last().Outcome != store.Refused || !strings.Contains(p.last().Detail, "relaying denied") {
-		t.Errorf("refused: %+v, ledger %+v", res, p.last())
+	res := p.write(sites.MailRequest{Key: "k"})
+	action, err := p.Store.Action(t.Context(), "k")
+	if err != nil || res.Outcome != sites.MailRefused || res.Reached || action.Outcome != store.Refused || !strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example" {
+		t.Errorf("refused: %+v, ledger %+v, %v, mail to %q", res, action, err, p.to())
+	}
+	if last, err := p.Store.LastNotice(t.Context(), "down", "planetlab1.huji.example"); err != nil || !last.IsZero() {
+		t.Errorf("it counts as said at %s, %v", last, err)
+	}
+}
+
+func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Refuse("pi@huji.example", 451, "greylisted")
+	res := p.write(sites.MailRequest{Key: "k", Reaches: 1})
+	if res.Outcome != sites.MailSent || !res.Reached || !slices.Equal(res.Deferred, []string{"pi@huji.example"}) {
+		t.Fatalf("%+v", res)
+	}
+	late := sites.LateRequest{Site: "huji", Key: "k", To: res.Deferred, Since: time.Now()}
+	left, err := p.WriteToTheLate(t.Context(), late)
+	if err != nil || !slices.Equal(left, res.Deferred) {
+		t.Errorf("while it is deferred: %q, %v", left, err)
+	}
+	p.box.Accept("pi@huji.example")
+	for range 2 { // and a retry
+		if left, err = p.WriteToTheLate(t.Context(), late); err != nil || len(left) != 0 {
+			t.Errorf("then: %q, %v", left, err)
+		}
+	}
+	list := p.box.Messages()
+	if p.to() != "tech@huji.example; pi@huji.example" || list[0].MessageID != list[1].MessageID {
+		t.Errorf("mail to %q", p.to())
+	}
+	if action, err := p.Store.Action(t.Context(), "k/to/pi@huji.example"); err != nil || action.Outcome != store.Sent {
+		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+	p.box.Refuse("pi@huji.example", 451, "greylisted")
+	res = p.write(sites.MailRequest{Key: "k2", Reaches: 1, Notices: []sites.Notice{down(2)}})
+	if left, err = p.WriteToTheLate(t.Context(), sites.LateRequest{Site: "huji", Key: "k2", To: res.Deferred, Last: true}); err != nil || len(left) != 0 {
+		t.Errorf("at the last try: %q, %v", left, err)
+	}
+	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil || action.Outcome != store.Failed {
+		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+}
+
+func TestWhatWasDoneIsSaidInWords(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	n := down(1)
+	n.Deeds = []issue.Deed{{What: issue.DeedRebooted, How: string(issue.Cycled)}, {What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
+	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
+	list := p.box.Messages()
+	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 || !strings.Contains(list[0].Body, want) {
+		t.Errorf("mail: %+v", list)
+	}
+}
+
+func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	res, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 99, Robot: "monitor"}})
+	if err != nil || !res.Gone {
+		t.Errorf("one that does not exist: %+v, %v", res, err)
 	}
 }

@@ -106,6 +106,16 @@ func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
 	}
 }
 
+// storedFacts are what the store knows of a node from its last look.
+func storedFacts(n store.Node) policy.NodeFacts {
+	f := policy.NodeFacts{
+		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
+		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
+	}
+	_, f.Finding.Locked = f.Symptoms[policy.SymptomNodeConfig]
+	return f
+}
+
 func probeTarget(n store.Node) probe.Target {
 	return probe.Target{Host: n.Hostname, IP: n.IP, Site: n.Site, Silent: !n.FirstSilent.IsZero()}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
@@ -36,11 +37,11 @@ func (a *Activities) lockFeeds(ctx context.Context, list []store.Feed) (feeds []
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
 	var held []func()
-	release = func() {
+	release = sync.OnceFunc(func() {
 		for _, r := range slices.Backward(held) {
 			r()
 		}
-	}
+	})
 	var ids []int
 	for _, f := range list {
 		p, err := a.Store.PCU(ctx, f.PCUID)
@@ -188,19 +189,21 @@ func (s outletSet) cycleAll(ctx context.Context) (pcucontrol.Result, error) {
 	return result, err
 }
 
-// power is what outlets were found to be, after what was off was turned on.
+// outletState is what outlets were found to be, after what was off was turned on.
 type outletState struct {
 	on     bool // all of them, read
 	wasOff bool // one of them was found off
+	allOff bool // all of them were
 	untold bool // the device cannot say
 	why    string
 }
 
 // turnOn reads each outlet and turns on what is off.
 func (s outletSet) turnOn(ctx context.Context) outletState {
-	state := outletState{on: true}
+	state := outletState{on: true, allOff: true}
 	for _, o := range s {
 		read, err := o.run(ctx, o.a.PCUs.Status)
+		state.allOff = state.allOff && err == nil && read.After == pcucontrol.Off
 		if err == nil && read.After == pcucontrol.Off {
 			state.wasOff = true
 			if read, err = o.run(ctx, o.a.PCUs.TurnOn); err == nil && read.After != pcucontrol.On {

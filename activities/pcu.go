@@ -74,14 +74,11 @@ func (a *Activities) requestManualCycle(ctx context.Context, t task, act policy.
 		return issue.Result{Outcome: issue.Wait, Check: "budget", Reason: "the budget of this hour is spent", Until: over.Free.Add(a.Policy.Hour())}, nil
 	}
 	if !existed || action.Outcome == "" {
-		_, err := a.send(ctx, notify.Notice{
+		asked, err = a.tell(ctx, t.Key, store.Asked, asked, notify.Notice{
 			Kind: notify.ByHand, Site: node.Site, At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(t.Key, a.Domain),
 			Items: []notify.Item{{Issue: t.ref().ID, Type: t.ref().Type, Target: node.Hostname, Since: node.Record.Changed, Evidence: []string{node.Reason},
 				Fix: fmt.Sprintf("Turn outlet %d of %s off, wait ten seconds, and turn it on again.", outlet, p.Name)}},
-		}, nil)
-		if err == nil {
-			err = a.Store.Outcome(ctx, t.Key, store.Asked, asked)
-		}
+		})
 		if err != nil {
 			return issue.Result{}, err
 		}

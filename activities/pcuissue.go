@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/planetlab/monitor/issue"
@@ -23,9 +24,18 @@ func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, err
 	if len(feeds) == 0 {
 		return issue.Result{Outcome: issue.Passed, Reason: "no PCU feeds it"}, nil
 	}
+	if answer, err := a.ask(ctx, policy.ActOpen, t.ref(), t.seen); err != nil || !answer.Do {
+		if err != nil {
+			return issue.Result{}, err
+		}
+		return a.refuse(ctx, t, answer)
+	}
 	res := issue.Result{Outcome: issue.Passed}
 	for _, f := range feeds {
 		p, err := a.Store.PCU(ctx, f.PCUID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
 		if err != nil {
 			return issue.Result{}, err
 		}
@@ -60,6 +70,9 @@ func (a *Activities) notifyPCURecovered(ctx context.Context, pcu Ref) error {
 	}
 	for _, i := range open {
 		node, err := a.Store.Node(ctx, i.Node)
+		if errors.Is(err, store.ErrNotFound) { // its own issue finds that out
+			continue
+		}
 		if err != nil {
 			return err
 		}

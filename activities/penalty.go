@@ -6,153 +6,378 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
-// SetPenalty moves a site's penalty level by what policy allows: at most one step up, any number down. What it will change is
-// written to the ledger first, then to PLC, and read back; a repeated call finds the work done. Only what Monitor changed is undone.
-// A step that was begun is not decided again but brought to its end, or nobody would know what of it PLC has already.
-func (a *Activities) SetPenalty(ctx context.Context, in PenaltyInput) (PenaltyResult, error) {
-	res := PenaltyResult{Level: in.From, Applied: in.Applied}
-	ref := siteRef(in.Site)
-	reason := in.Reason
-	begun, err := a.begun(ctx, in.Key)
-	if err != nil {
-		return res, err
-	}
-	if in.To > in.From && !begun {
-		decision, err := a.mayRaise(ctx, in)
-		if err != nil {
-			return res, err
-		}
-		if !decision.Do {
-			res.Reason, res.Until = decision.Reason, decision.Until
-			return res, a.skip(ctx, in.Key+"/may", ref, decision.Reason)
-		}
-		reason = decision.Reason + "; " + in.Reason
-	}
-	if a.observes() && !begun {
-		res.Reason = fmt.Sprintf("observe mode: the penalty level would go from %d to %d: %s", in.From, in.To, reason)
-		return res, a.skip(ctx, in.Key+"/observe", ref, res.Reason)
-	}
-	_, _, err = a.Store.Intent(ctx, store.Action{
-		Key: in.Key, Kind: "penalty", Issue: ref.ID, Site: in.Site, Reason: fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason),
-	})
-	if err != nil {
-		return res, err
-	}
-	applied := in.Applied
-	if in.To > in.From {
-		var missing Applied
-		if missing, _, err = a.lacks(ctx, in.Site, in.To); err == nil {
-			applied, err = a.apply(ctx, in, missing)
-		}
-	} else {
-		applied, err = a.undo(ctx, in)
-	}
-	if err != nil {
-		return res, err
-	}
-	res.Level, res.Applied, res.Reason = in.To, applied, reason
-	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
-		return res, err
-	}
-	a.postEvent(notify.EventPenalty, in.Key, ref, in.To, fmt.Sprintf("level %d to %d: %s", in.From, in.To, reason))
-	return res, a.Store.Outcome(ctx, in.Key, store.Done, fmt.Sprintf("level %d", in.To))
+// move is what the ledger keeps of a step of a site's level, so that it can be finished, or undone, by whoever comes next.
+type move struct {
+	From    int      `json:"from"`
+	To      int      `json:"to"`
+	SiteID  int      `json:"site_id"`
+	Disable bool     `json:"disable,omitempty"`
+	Suspend []string `json:"suspend,omitempty"`
 }
 
-// CheckPenalty reads back from PLC whether the level that a site holds is in force. What somebody has lifted by hand is applied
-// again, and the ledger and the admins are told. A site that has become exempt, or blacklisted, is let go meanwhile.
-func (a *Activities) CheckPenalty(ctx context.Context, in PenaltyInput) (PenaltyResult, error) {
-	res := PenaltyResult{Level: in.From, Applied: in.Applied}
-	ref := siteRef(in.Site)
-	if a.observes() {
-		return res, nil
+func (m move) empty() bool { return !m.Disable && len(m.Suspend) == 0 }
+
+func (m move) String() string {
+	var parts []string
+	if m.Disable {
+		parts = append(parts, "the site may create slices")
 	}
-	may, err := a.forbids(ctx, ref)
-	if err != nil {
-		return res, err
+	if len(m.Suspend) > 0 {
+		parts = append(parts, "not suspended: "+strings.Join(m.Suspend, ", "))
 	}
-	if d := policy.MayAct(may, a.now()); !d.Do {
-		in.To, in.Reason = 0, d.Reason
-		res, err := a.SetPenalty(ctx, in)
-		res.Until = d.Until
-		return res, err
+	return strings.Join(parts, "; ")
+}
+
+// claims are what the step will hold in PLC.
+func (m move) claims() []store.Claim {
+	data, _ := json.Marshal(map[string]int{"site_id": m.SiteID})
+	var list []store.Claim
+	if m.Disable {
+		list = append(list, store.Claim{Kind: store.ClaimSiteDisabled, Target: strconv.Itoa(m.SiteID), Was: "enabled", SetTo: "disabled", Data: data})
 	}
-	missing, exempt, err := a.lacks(ctx, in.Site, in.From)
-	if err != nil {
-		return res, err
+	for _, name := range m.Suspend {
+		list = append(list, store.Claim{Kind: store.ClaimSliceSuspended, Target: name, Was: "running", SetTo: "suspended", Data: data})
 	}
-	if in.Applied, err = a.release(ctx, in, exempt); err != nil {
-		return res, err
-	}
-	res.Applied = in.Applied
-	action, err := a.Store.Action(ctx, in.Key) // what an earlier try of this check began
-	begun := err == nil
+	return list
+}
+
+// MoveSite moves a site's penalty level: at most one step up, through the gate, or any number down, always. Everything is read again first.
+// What will be changed is claimed in one transaction with the intent, then changed in PLC and read back; only what Monitor changed is undone.
+func (a *Activities) MoveSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
+	before, err := a.Store.Action(ctx, in.Key)
 	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
 		return res, err
-	case !begun && missing.empty():
+	case before.Outcome == store.Done: // by a worker that died before it could tell
+		return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: before.Reason}, nil
+	case before.Outcome != "":
+		res.Reason = before.Detail
 		return res, nil
-	case !begun:
-		action.Reason = fmt.Sprintf("somebody lifted by hand what level %d holds: %s", in.From, missing)
-		if _, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "repair", Issue: ref.ID, Site: in.Site, Reason: action.Reason}); err != nil {
-			return res, err
-		}
 	}
-	res.Reason, in.To = action.Reason, in.From
-	if res.Applied, err = a.apply(ctx, in, missing); err != nil || action.Outcome == store.Done {
-		return res, err
+	if in.To < in.From {
+		return a.lowerSite(ctx, in)
 	}
-	if err := a.tellRepaired(ctx, in, res.Reason); err != nil {
-		return res, err
+	if before.Begun() {
+		return a.carryOut(ctx, in.Site, before)
 	}
-	return res, a.Store.Outcome(ctx, in.Key, store.Done, "applied again, and the admins are told")
+	return a.raiseSite(ctx, in)
 }
 
-func siteRef(site string) Ref { return Ref{ID: SiteType + "/" + site, Site: site} }
+func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
+	answer, err := a.mayRaise(ctx, in)
+	if err != nil {
+		return res, err
+	}
+	if !answer.Do {
+		res.Reason, res.Until = answer.Reason, answer.Until
+		return res, a.skipSite(ctx, in.Site, "level "+strconv.Itoa(in.To), answer.Reason)
+	}
+	plan, err := a.lacks(ctx, in.Site, in.From, in.To)
+	if err != nil {
+		return a.refusedByPLC(ctx, in, res, err)
+	}
+	data, err := json.Marshal(plan)
+	if err != nil {
+		return res, err
+	}
+	fleet, local := a.Policy.BudgetOf(policy.ActPenalize)
+	action, _, over, err := a.Store.Begin(ctx, store.Plan{
+		Action: store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Data: data,
+			Reason: fmt.Sprintf("level %d to %d: %s; %s", in.From, in.To, answer.Reason, in.Reason)},
+		Claims: plan.claims(),
+		Budget: &store.Budget{Kind: store.KindPenalty, Fleet: fleet, Site: local, Since: a.now().Add(-a.Policy.Hour())},
+	})
+	switch {
+	case err != nil:
+		return res, err
+	case over != nil:
+		res.Reason = fmt.Sprintf("the %s's budget of %d penalty steps an hour is spent", over.Where, over.Limit)
+		res.Until = over.Free.Add(a.Policy.Hour())
+		return res, nil
+	}
+	if a.ordered(ctx) != "" {
+		res.Outcome, res.Reason = sites.StepStopped, "an order came before it was done"
+		ctx = context.WithoutCancel(ctx)
+		return res, a.Store.Settle(ctx, in.Key, store.Skipped, res.Reason, penaltyClaims())
+	}
+	if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
+		res.Reason = "another try has taken it"
+		return res, err
+	}
+	return a.carryOut(context.WithoutCancel(ctx), in.Site, action)
+}
 
-func (a *Activities) mayRaise(ctx context.Context, in PenaltyInput) (policy.Decision, error) {
-	site, err := a.Store.Site(ctx, in.Site)
+func penaltyClaims() []store.ClaimKind {
+	return []store.ClaimKind{store.ClaimSiteDisabled, store.ClaimSliceSuspended}
+}
+
+// carryOut changes in PLC what a step up has planned. What PLC refuses for one slice is told to the admins and stops no other.
+func (a *Activities) carryOut(ctx context.Context, login string, action store.Action) (sites.StepResult, error) {
+	var plan move
+	if err := json.Unmarshal(action.Data, &plan); err != nil {
+		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
+	}
+	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason}
+	refused, err := a.inflict(ctx, login, action.Key, plan)
 	if err != nil {
-		return policy.Decision{}, err
+		return sites.StepResult{}, err
 	}
-	if decision, err := a.mayAct(ctx, siteRef(in.Site)); err != nil || !decision.Do {
-		return decision, err
+	if plan.To == 1 && plan.Disable && len(refused) > 0 { // it was all that there was to do
+		res = sites.StepResult{Outcome: sites.StepRefused, Level: plan.From, Reason: strings.Join(refused, "; "), Until: a.now().Add(a.Policy.Day)}
+		return res, errors.Join(a.flagSite(ctx, login, action.Key+"/refused", refused), a.Store.Settle(ctx, action.Key, store.Refused, res.Reason, penaltyClaims()))
 	}
-	may, err := a.forbids(ctx, siteRef(in.Site))
+	if err := a.Store.SetPenaltyLevel(ctx, login, plan.To, a.now()); err != nil {
+		return sites.StepResult{}, err
+	}
+	detail := fmt.Sprintf("level %d", plan.To)
+	if len(refused) > 0 {
+		detail += "; " + strings.Join(refused, "; ")
+		if err := a.flagSite(ctx, login, action.Key+"/refused", refused); err != nil {
+			return sites.StepResult{}, err
+		}
+	}
+	a.postEvent(notify.EventPenalty, action.Key, siteRef(login), plan.To, action.Reason)
+	return res, a.Store.Outcome(ctx, action.Key, store.Done, detail)
+}
+
+// inflict changes what a plan says, and releases the claim of what PLC refuses, with the reason.
+func (a *Activities) inflict(ctx context.Context, login, key string, plan move) (refused []string, err error) {
+	ref := plc.SiteRef{SiteID: plan.SiteID, LoginBase: login}
+	no := func(kind store.ClaimKind, target string, why error) error {
+		refused = append(refused, fmt.Sprintf("%s %s: %v", kind, target, why))
+		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, "PLC refused it")
+	}
+	if plan.Disable {
+		err := a.PLC.SetSiteEnabled(ctx, ref, false)
+		if neverDone(err) {
+			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
+		}
+		if err != nil {
+			return refused, err
+		}
+	}
+	results, err := a.PLC.SuspendSlices(ctx, ref, plan.Suspend)
+	if err != nil && !neverDone(err) {
+		return refused, err
+	}
+	for _, r := range results {
+		if neverDone(r.Err) || errors.Is(r.Err, plc.ErrNotOrdinary) {
+			if err := no(store.ClaimSliceSuspended, r.Name, r.Err); err != nil {
+				return refused, err
+			}
+		} else if r.Err != nil {
+			return refused, r.Err
+		}
+	}
+	return refused, nil
+}
+
+// neverDone says that PLC refuses this target, and will if asked again. That it is away, or takes nothing from us, is another story.
+func neverDone(err error) bool {
+	for _, away := range []error{plc.ErrUnavailable, plc.ErrAuth, plc.ErrNotAdmin, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, away) {
+			return false
+		}
+	}
+	return errors.Is(err, plc.ErrNotFound) || errors.Is(err, plc.ErrRefused)
+}
+
+func (a *Activities) releaseClaims(ctx context.Context, f store.ClaimFilter, how string) error {
+	list, err := a.Store.Claims(ctx, f)
+	for _, c := range list {
+		err = errors.Join(err, a.Store.Release(ctx, c.ID, how))
+	}
+	return err
+}
+
+// refusedByPLC is a step that cannot be begun: PLC does not have the site as one of ours, or is away.
+func (a *Activities) refusedByPLC(ctx context.Context, in sites.StepRequest, res sites.StepResult, err error) (sites.StepResult, error) {
+	res.Reason, res.Until = err.Error(), a.now().Add(a.Policy.Hour())
+	if neverDone(err) {
+		res.Until = a.now().Add(a.Policy.Day)
+		return res, a.flagSite(ctx, in.Site, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"), []string{err.Error()})
+	}
+	return res, nil
+}
+
+// lowerSite undoes what Monitor changed above a level. What was so before Monitor came stays so. It passes in every mode: nobody is denied
+// what nobody means to deny.
+func (a *Activities) lowerSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+	data, err := json.Marshal(move{From: in.From, To: in.To})
 	if err != nil {
-		return policy.Decision{}, err
+		return sites.StepResult{}, err
 	}
-	up, down, err := a.nodesUp(ctx, in.Site)
+	reason := fmt.Sprintf("level %d to %d: %s", in.From, in.To, in.Reason)
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Reason: reason, Data: data}); err != nil {
+		return sites.StepResult{}, err
+	}
+	if _, err := a.Store.Commit(ctx, in.Key); err != nil {
+		return sites.StepResult{}, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	kept, err := a.undoAbove(ctx, in.Site, in.To)
 	if err != nil {
-		return policy.Decision{}, err
+		res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}
+		return res, a.Store.Outcome(ctx, in.Key, store.Failed, err.Error())
 	}
-	spent, err := a.spent(ctx, "penalty", in.Site)
+	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
+		return sites.StepResult{}, err
+	}
+	detail := fmt.Sprintf("level %d", in.To)
+	if len(kept) > 0 {
+		detail += "; PLC refuses: " + strings.Join(kept, "; ")
+		if err := a.flagSite(ctx, in.Site, in.Key+"/kept", kept); err != nil {
+			return sites.StepResult{}, err
+		}
+	}
+	a.postEvent(notify.EventPenalty, in.Key, siteRef(in.Site), in.To, reason)
+	return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: reason}, a.Store.Outcome(ctx, in.Key, store.Done, detail)
+}
+
+// undoAbove takes back what claims hold above a level, and releases them. What PLC refuses to take back stays claimed, and is answered: every
+// sweep tries it again. An error says that PLC cannot be asked.
+func (a *Activities) undoAbove(ctx context.Context, login string, level int) (kept []string, err error) {
+	claims, err := a.appliedTo(ctx, login)
 	if err != nil {
-		return policy.Decision{}, err
+		return nil, err
 	}
-	facts := policy.SiteFacts{MayActFacts: may, Up: up, Record: site.Record, Pending: site.Pending, Created: site.Created, LastRaise: in.LastRaise}
-	if site.LastRaise.After(facts.LastRaise) { // by an earlier life of the site's workflow
-		facts.LastRaise = site.LastRaise
+	if level < 2 {
+		for id, list := range bySite(claims, store.ClaimSliceSuspended) {
+			left, err := a.restore(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, list, "they run again")
+			if err != nil {
+				return nil, err
+			}
+			kept = append(kept, left...)
+		}
 	}
-	if decision := policy.MayPenalize(a.Policy, facts, spent, a.now()); !decision.Do {
-		return decision, nil
+	if level >= 1 {
+		return kept, nil
 	}
-	back := a.runningNow(ctx, down)
-	facts.Up += len(back)
-	decision := policy.MayPenalize(a.Policy, facts, spent, a.now())
-	if len(back) > 0 {
-		decision.Reason += "; back since the last sweep: " + strings.Join(back, ", ")
+	for id, list := range bySite(claims, store.ClaimSiteDisabled) {
+		err := a.PLC.SetSiteEnabled(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, true)
+		how := "the site is enabled"
+		switch {
+		case errors.Is(err, plc.ErrNotFound):
+			how = "PLC does not have the site any more"
+		case neverDone(err):
+			kept = append(kept, err.Error())
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for _, c := range list {
+			if err := a.Store.Release(ctx, c.ID, how); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return decision, ctx.Err()
+	return kept, nil
+}
+
+// restore lets slices run again and releases their claims.
+func (a *Activities) restore(ctx context.Context, ref plc.SiteRef, list []store.Claim, how string) (kept []string, err error) {
+	byName := map[string]store.Claim{}
+	var names []string
+	for _, c := range list {
+		byName[c.Target] = c
+		names = append(names, c.Target)
+	}
+	results, err := a.PLC.RestoreSlices(ctx, ref, names)
+	if errors.Is(err, plc.ErrNotFound) { // the site is gone, and its slices with it
+		results, err = nil, nil
+		for _, n := range names {
+			results = append(results, plc.SliceResult{Name: n, Err: plc.ErrNotFound})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range results {
+		said := how
+		switch {
+		case errors.Is(r.Err, plc.ErrNotFound):
+			said = "PLC does not have it any more"
+		case neverDone(r.Err):
+			kept = append(kept, fmt.Sprintf("slice %s: %v", r.Name, r.Err))
+			continue
+		case r.Err != nil:
+			return nil, r.Err
+		}
+		if err := a.Store.Release(ctx, byName[r.Name].ID, said); err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+// appliedTo are the claims of what a site is denied.
+func (a *Activities) appliedTo(ctx context.Context, login string) ([]store.Claim, error) {
+	list, err := a.Store.Claims(ctx, store.ClaimFilter{Site: login})
+	return slices.DeleteFunc(list, func(c store.Claim) bool { return !slices.Contains(penaltyClaims(), c.Kind) }), err
+}
+
+// bySite are claims of a kind by PLC's id of the site that they were taken at: it may have another name by now.
+func bySite(claims []store.Claim, kind store.ClaimKind) map[int][]store.Claim {
+	byID := map[int][]store.Claim{}
+	for _, c := range claims {
+		var data struct {
+			SiteID int `json:"site_id"`
+		}
+		if c.Kind != kind || json.Unmarshal(c.Data, &data) != nil {
+			continue
+		}
+		byID[data.SiteID] = append(byID[data.SiteID], c)
+	}
+	return byID
+}
+
+func loginIf(id int, login string) string {
+	if id == 0 {
+		return login
+	}
+	return ""
+}
+
+func siteRef(login string) Ref { return Ref{ID: sites.ID(login), Type: sites.Type, Site: login} }
+
+// lacks reads from PLC what a level asks for and is not in force. Slices that are exempt are left alone.
+func (a *Activities) lacks(ctx context.Context, login string, from, to int) (move, error) {
+	plan := move{From: from, To: to}
+	id, err := a.Store.SiteID(ctx, login)
+	if err != nil {
+		return plan, err
+	}
+	plan.SiteID = id
+	ref := plc.SiteRef{SiteID: id, LoginBase: login}
+	if to >= 1 {
+		if plan.Disable, err = a.PLC.SiteEnabled(ctx, ref); err != nil {
+			return plan, err
+		}
+	}
+	if to < 2 {
+		return plan, nil
+	}
+	list, err := a.PLC.SlicesOfSite(ctx, ref)
+	for _, s := range list {
+		if !s.Suspended && !s.ExemptUntil.After(a.now()) {
+			plan.Suspend = append(plan.Suspend, s.Name)
+		}
+	}
+	return plan, err
 }
 
 // runningNow looks at nodes and names those that run.
@@ -169,183 +394,4 @@ func (a *Activities) runningNow(ctx context.Context, nodes []store.Node) []strin
 	})
 	slices.Sort(running)
 	return running
-}
-
-func (p Applied) empty() bool { return !p.Disabled && len(p.Slices) == 0 }
-
-func (p Applied) String() string {
-	var parts []string
-	if p.Disabled {
-		parts = append(parts, "the site may create slices")
-	}
-	if len(p.Slices) > 0 {
-		parts = append(parts, "not suspended: "+strings.Join(p.Slices, ", "))
-	}
-	return strings.Join(parts, "; ")
-}
-
-// lacks reads from PLC what a level asks for and is not in force, and which slices are exempt: those are left alone.
-func (a *Activities) lacks(ctx context.Context, site string, level int) (missing Applied, exempt []string, err error) {
-	if level >= 1 {
-		if missing.Disabled, err = a.PLC.SiteEnabled(ctx, a.plcSite(ctx, site)); err != nil {
-			return missing, nil, err
-		}
-	}
-	if level < 2 {
-		return missing, nil, nil
-	}
-	list, err := a.PLC.SlicesOfSite(ctx, a.plcSite(ctx, site))
-	for _, s := range list {
-		switch {
-		case s.ExemptUntil.After(a.now()):
-			exempt = append(exempt, s.Name)
-		case !s.Suspended:
-			missing.Slices = append(missing.Slices, s.Name)
-		}
-	}
-	return missing, exempt, err
-}
-
-// release lets slices run again that have become exempt since Monitor suspended them.
-func (a *Activities) release(ctx context.Context, in PenaltyInput, exempt []string) (Applied, error) {
-	ours := func(name string) bool { return slices.Contains(in.Applied.Slices, name) }
-	free := slices.DeleteFunc(slices.Clone(exempt), func(name string) bool { return !ours(name) })
-	if len(free) == 0 {
-		return in.Applied, nil
-	}
-	key := in.Key + "/exempt"
-	reason := "exempt in PLC by now: " + strings.Join(free, ", ")
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "release", Issue: SiteType + "/" + in.Site, Site: in.Site, Reason: reason}); err != nil {
-		return in.Applied, err
-	}
-	if err := slicesDone(a.PLC.RestoreSlices(ctx, a.plcSite(ctx, in.Site), free)); err != nil {
-		return in.Applied, err
-	}
-	left := in.Applied
-	left.Slices = slices.DeleteFunc(slices.Clone(left.Slices), func(name string) bool { return slices.Contains(free, name) })
-	return left, a.Store.Outcome(ctx, key, store.Done, "they run again")
-}
-
-// apply writes to the ledger what it is about to change, then changes it in PLC, where every write is read back. A retry does what
-// the ledger says, so that what the first try had changed already is undone one day, too.
-func (a *Activities) apply(ctx context.Context, in PenaltyInput, missing Applied) (Applied, error) {
-	text, err := json.Marshal(missing)
-	if err != nil {
-		return in.Applied, err
-	}
-	key := in.Key + "/plan"
-	plan, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: "plan", Issue: SiteType + "/" + in.Site, Site: in.Site, Reason: string(text)})
-	if err != nil {
-		return in.Applied, err
-	}
-	var wanted Applied
-	if err := json.Unmarshal([]byte(plan.Reason), &wanted); err != nil {
-		return in.Applied, fmt.Errorf("ledger %s: %w", key, err)
-	}
-	if wanted.Disabled {
-		if err := a.PLC.SetSiteEnabled(ctx, a.plcSite(ctx, in.Site), false); err != nil {
-			return in.Applied, err
-		}
-	}
-	if err := slicesDone(a.PLC.SuspendSlices(ctx, a.plcSite(ctx, in.Site), wanted.Slices)); err != nil {
-		return in.Applied, err
-	}
-	applied := Applied{Disabled: in.Applied.Disabled || wanted.Disabled, Slices: slices.Concat(in.Applied.Slices, wanted.Slices)}
-	slices.Sort(applied.Slices)
-	applied.Slices = slices.Compact(applied.Slices)
-	return applied, a.Store.Outcome(ctx, key, store.Done, "in force in PLC")
-}
-
-// undo takes back what was applied above the level asked for. What was so before Monitor came stays so.
-func (a *Activities) undo(ctx context.Context, in PenaltyInput) (Applied, error) {
-	left := in.Applied
-	if in.To < 2 {
-		if err := slicesDone(a.PLC.RestoreSlices(ctx, a.plcSite(ctx, in.Site), left.Slices)); err != nil {
-			return in.Applied, err
-		}
-		left.Slices = nil
-	}
-	if in.To < 1 && left.Disabled {
-		if err := a.PLC.SetSiteEnabled(ctx, a.plcSite(ctx, in.Site), true); err != nil {
-			return in.Applied, err
-		}
-		left.Disabled = false
-	}
-	return left, nil
-}
-
-// tellRepaired writes to the admins that a penalty was lifted by hand and is in force again, and how it ends for good.
-func (a *Activities) tellRepaired(ctx context.Context, in PenaltyInput, reason string) error {
-	if len(a.Admins) == 0 {
-		return nil
-	}
-	_, err := a.send(ctx, notify.Notice{
-		Kind: notify.Repaired, Site: in.Site, Level: in.From, At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(in.Key, a.Domain),
-		Items: []notify.Item{{Evidence: []string{reason, in.Reason}}},
-	}, nil)
-	return err
-}
-
-// nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.
-func (a *Activities) nodesUp(ctx context.Context, site string) (up int, down []store.Node, err error) {
-	nodes, err := a.Store.NodesOfSite(ctx, site)
-	if err != nil {
-		return 0, nil, err
-	}
-	listed, err := a.blacklistedNodes(ctx, a.now())
-	if err != nil {
-		return 0, nil, err
-	}
-	for _, n := range nodes {
-		if listed[n.Hostname] || n.Record.Status != policy.StatusDown {
-			up++
-		} else {
-			down = append(down, n)
-		}
-	}
-	return up, down, nil
-}
-
-// blacklistedNodes are the nodes on the blacklist now, not those of blacklisted sites.
-func (a *Activities) blacklistedNodes(ctx context.Context, now time.Time) (map[string]bool, error) {
-	entries, err := a.Store.Blacklist(ctx)
-	listed := map[string]bool{}
-	for _, e := range entries {
-		if e.Kind == "node" && !e.Starts.After(now) && (e.Until.IsZero() || e.Until.After(now)) {
-			listed[e.Target] = true
-		}
-	}
-	return listed, err
-}
-
-// plcSite names a site to PLC: by its id, which a rename does not change.
-func (a *Activities) plcSite(ctx context.Context, loginBase string) plc.SiteRef {
-	s, err := a.Store.Site(ctx, loginBase)
-	if err != nil {
-		a.Log.Warn("PLC is asked for a site by its name", "site", loginBase, "error", err)
-	}
-	return plc.SiteRef{SiteID: s.SiteID, LoginBase: loginBase}
-}
-
-func slicesDone(results []plc.SliceResult, err error) error {
-	return errors.Join(err, plc.SliceErrors(results))
-}
-
-// begun reports whether an earlier try, or a worker that died, has begun on an effect.
-func (a *Activities) begun(ctx context.Context, key string) (bool, error) {
-	_, err := a.Store.Action(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (policy.Spent, error) {
-	since := a.now().Add(-a.Policy.Hour())
-	fleet, err := a.Store.CountActions(ctx, kind, "", since)
-	if err != nil {
-		return policy.Spent{}, err
-	}
-	local, err := a.Store.CountActions(ctx, kind, site, since)
-	return policy.Spent{Fleet: fleet, Site: local}, err
 }

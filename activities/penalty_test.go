@@ -1,21 +1,29 @@
 package activities
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/plcapi"
 	"github.com/planetlab/monitor/testbed/simnode"
 )
 
-// ailing makes a site ripe for a penalty: its two nodes hang, and have for long.
+// ailing makes a site ripe for a penalty: its two nodes hang, and have for long, and an issue holds level 2.
 func (b *bench) ailing(login string) {
 	b.Helper()
 	for n := 1; n <= 2; n++ {
@@ -24,6 +32,16 @@ func (b *bench) ailing(login string) {
 		b.was("node", host, policy.StatusDown, 12)
 	}
 	b.was("site", login, policy.StatusDown, 10)
+	b.holds(login, 2)
+}
+
+// holds opens nodedown on a site's first node, which holds a level.
+func (b *bench) holds(login string, level int) {
+	b.Helper()
+	host := "planetlab1." + login + ".example"
+	ref := issue.Ref{ID: "nodedown/" + host, Run: "r", Type: issue.NodeDown, Node: host, Site: login}
+	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: ref.ID, RunID: "r", Type: ref.Type, Target: host, Node: host, Site: login, Status: "open", Opened: time.Now()}))
+	b.must(b.Store.Take(b.Context(), HoldClaim(sites.HoldRequest{Key: "k", Ref: ref, Level: level})))
 }
 
 func (b *bench) enabled(login string) bool {
@@ -34,106 +52,153 @@ func (b *bench) tag(slice, name, value string) {
 	b.w.DB.Add("SliceTags", plcapi.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name, "value": value})
 }
 
-func (b *bench) set(login, key string, from, to int, applied Applied) PenaltyResult {
+// step asks for a step of which people were told.
+func (b *bench) step(login, key string, from, to int) sites.StepResult {
 	b.Helper()
-	res, err := b.SetPenalty(b.Context(), PenaltyInput{Site: login, Key: "site/" + login + "/run/" + key, From: from, To: to, Applied: applied, Reason: "held by nodedown/x"})
+	res, err := b.MoveSite(b.Context(), sites.StepRequest{Site: login, Key: "site/" + login + "/run/" + key, From: from, To: to, Reason: "held by nodedown/x",
+		Warned: &sites.Warning{Level: to, At: time.Now().Add(-8 * 24 * time.Hour), NotBefore: time.Now().Add(-time.Hour), Issues: []string{"nodedown/planetlab1." + login + ".example"}}})
 	b.must(err)
 	return res
 }
 
-func (b *bench) check(login, key string, level int, applied Applied) PenaltyResult {
+func (b *bench) read(login, key string, level int) sites.Standing {
 	b.Helper()
-	res, err := b.CheckPenalty(b.Context(), PenaltyInput{Site: login, Key: "site/" + login + "/run/" + key, From: level, To: level, Applied: applied, Reason: "held by nodedown/x"})
+	st, err := b.ReadSite(b.Context(), sites.ReadRequest{Site: login, Key: "site/" + login + "/run/" + key, Level: level, Want: level})
 	b.must(err)
-	return res
+	return st
 }
 
-func TestPenaltiesAreASaga(t *testing.T) {
+// applied lists what is claimed of a site.
+func (b *bench) applied(login string) []string {
+	b.Helper()
+	list, err := b.appliedTo(b.Context(), login)
+	b.must(err)
+	var out []string
+	for _, c := range list {
+		out = append(out, string(c.Kind)+" "+c.Target)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// sql changes the store behind everybody's back.
+func (b *bench) sql(text string) {
+	b.Helper()
+	conn, err := pgx.Connect(b.Context(), b.url)
+	b.must(err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	_, err = conn.Exec(b.Context(), text)
+	b.must(err)
+}
+
+// SignalWithStartWorkflow notes who is asked to look.
+func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, name string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	f.signals = append(f.signals, id+" "+name)
+	return nil, nil
+}
+
+func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Postgres and a small world")
 	}
-	var sites []testbed.Site
-	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin"} {
-		sites = append(sites, testbed.Site{Login: login, Nodes: 2})
+	var world []testbed.Site
+	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin", "kyoto"} {
+		world = append(world, testbed.Site{Login: login, Nodes: 2})
 	}
-	b := newBench(t, sites...)
-	b.Policy.Budget.PenaltiesSite, b.Policy.Budget.PenaltiesFleet, b.Policy.PenaltyStep = 9, 99, 0
-	for _, s := range sites {
+	b := newBench(t, world...)
+	b.Policy.Budget.PenaltiesSite, b.Policy.Budget.PenaltiesFleet, b.Policy.PenaltyStep = 99, 99, 0
+	for _, s := range world {
 		b.ailing(s.Login)
 	}
 
 	t.Run("what was applied is undone, and what was so before stays so", func(t *testing.T) {
 		b.tag("huji_coral", "enabled", "0") // somebody else's doing
-		one := b.set("huji", "1", 0, 1, Applied{})
-		if one.Level != 1 || !one.Applied.Disabled || b.enabled("huji") {
-			t.Errorf("level 1 is %+v, the site enabled %v", one, b.enabled("huji"))
+		if res := b.step("huji", "1", 0, 1); res.Level != 1 || b.enabled("huji") || len(b.applied("huji")) != 1 {
+			t.Errorf("level 1 is %+v, the site enabled %v, claimed %q", res, b.enabled("huji"), b.applied("huji"))
 		}
-		two := b.set("huji", "2", 1, 2, one.Applied)
-		if two.Level != 2 || !slices.Equal(two.Applied.Slices, []string{"huji_codeen"}) || len(b.w.Suspended("huji")) != 2 {
-			t.Errorf("level 2 is %+v, suspended %q", two, b.w.Suspended("huji"))
+		if res := b.step("huji", "2", 1, 2); res.Level != 2 || len(b.w.Suspended("huji")) != 2 || !slices.Contains(b.applied("huji"), "slice suspended huji_codeen") || len(b.applied("huji")) != 2 {
+			t.Errorf("level 2 is %+v, suspended %q, claimed %q", res, b.w.Suspended("huji"), b.applied("huji"))
 		}
-		none := b.set("huji", "3", 2, 0, two.Applied)
-		if none.Level != 0 || !none.Applied.empty() || !b.enabled("huji") || !slices.Equal(b.w.Suspended("huji"), []string{"huji_coral"}) {
-			t.Errorf("level 0 is %+v, the site enabled %v, suspended %q", none, b.enabled("huji"), b.w.Suspended("huji"))
+		if res := b.step("huji", "3", 2, 0); res.Level != 0 || !b.enabled("huji") || !slices.Equal(b.w.Suspended("huji"), []string{"huji_coral"}) || len(b.applied("huji")) != 0 {
+			t.Errorf("level 0 is %+v, the site enabled %v, suspended %q, claimed %q", res, b.enabled("huji"), b.w.Suspended("huji"), b.applied("huji"))
+		}
+		if again := b.step("huji", "3", 2, 0); again.Outcome != sites.StepDone {
+			t.Errorf("a retry answers %+v", again)
 		}
 		s, err := b.Store.Site(b.Context(), "huji")
 		if err != nil || s.PenaltyLevel != 0 {
 			t.Errorf("the store says level %d, %v", s.PenaltyLevel, err)
 		}
 	})
-	t.Run("a retry claims what the first try had changed", func(t *testing.T) {
-		plan := store.Action{Key: "site/oslo/run/1/plan", Kind: "plan", Site: "oslo", Reason: `{"disabled":true}`}
-		if _, _, err := b.Store.Intent(b.Context(), plan); err != nil {
-			t.Fatal(err)
+	t.Run("a step that was begun comes to its end by whoever comes next", func(t *testing.T) {
+		ctx := b.Context()
+		plan, err := b.lacks(ctx, "oslo", 0, 1)
+		b.must(err)
+		data, err := json.Marshal(plan)
+		b.must(err)
+		key := "site/oslo/run/1"
+		_, _, _, err = b.Store.Begin(ctx, store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "oslo", Issue: "site/oslo", Data: data}, Claims: plan.claims()})
+		b.must(err)
+		_, err = b.Store.Commit(ctx, key) // and then the worker died
+		b.must(err)
+		if st := b.read("oslo", "2", 0); st.Level != 1 || b.enabled("oslo") {
+			t.Errorf("it stands at %+v, enabled %v", st, b.enabled("oslo"))
 		}
-		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "oslo"}, false); err != nil { // and then the worker died
-			t.Fatal(err)
+		if res := b.step("oslo", "1", 0, 1); res.Outcome != sites.StepDone || res.Level != 1 {
+			t.Errorf("and the retry answers %+v", res)
 		}
-		if res := b.set("oslo", "1", 0, 1, Applied{}); !res.Applied.Disabled {
-			t.Errorf("the retry answers %+v: nobody would enable the site again", res)
+		if b.step("oslo", "3", 1, 0); !b.enabled("oslo") {
+			t.Error("the site is not enabled again")
+		}
+	})
+	t.Run("a step that was never begun leaves nothing claimed", func(t *testing.T) {
+		ctx := b.Context()
+		plan, err := b.lacks(ctx, "kyoto", 0, 1)
+		b.must(err)
+		data, err := json.Marshal(plan)
+		b.must(err)
+		key := "site/kyoto/run/1"
+		_, _, _, err = b.Store.Begin(ctx, store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "kyoto", Issue: "site/kyoto", Data: data}, Claims: plan.claims()})
+		b.must(err)
+		if st := b.read("kyoto", "2", 0); st.Level != 0 || len(b.applied("kyoto")) != 0 || !b.enabled("kyoto") {
+			t.Errorf("it stands at %+v, claimed %q", st, b.applied("kyoto"))
+		}
+		if mine, err := b.Store.Commit(ctx, key); err != nil || mine {
+			t.Errorf("the worker that was thought dead may still go on: %v, %v", mine, err)
 		}
 	})
 	t.Run("a site that was disabled before Monitor came stays so", func(t *testing.T) {
-		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false); err != nil {
-			t.Fatal(err)
+		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false))
+		if res := b.step("pisa", "1", 0, 1); res.Level != 1 || len(b.applied("pisa")) != 0 {
+			t.Errorf("it is claimed: %+v, %q", res, b.applied("pisa"))
 		}
-		res := b.set("pisa", "1", 0, 1, Applied{})
-		if res.Applied.Disabled || res.Level != 1 {
-			t.Errorf("it is claimed: %+v", res)
-		}
-		if b.set("pisa", "2", 1, 0, res.Applied); b.enabled("pisa") {
+		if b.step("pisa", "2", 1, 0); b.enabled("pisa") {
 			t.Error("somebody else's decision is undone")
 		}
 	})
-	t.Run("an exempt slice is not suspended", func(t *testing.T) {
+	t.Run("an exempt slice is not suspended, and one that becomes exempt runs again", func(t *testing.T) {
 		b.tag("quito_coral", "exempt_slice_until", time.Now().AddDate(0, 1, 0).Format("20060102"))
-		one := b.set("quito", "1", 0, 1, Applied{})
-		b.set("quito", "2", 1, 2, one.Applied)
+		b.step("quito", "1", 0, 1)
+		b.step("quito", "2", 1, 2)
 		if got := b.w.Suspended("quito"); !slices.Equal(got, []string{"quito_codeen"}) {
 			t.Errorf("suspended are %q", got)
 		}
-		b.tag("quito_codeen", "exempt_slice_until", time.Now().AddDate(0, 1, 0).Format("20060102")) // and one that becomes so runs again
-		if res := b.check("quito", "3", 2, Applied{Disabled: true, Slices: []string{"quito_codeen"}}); len(b.w.Suspended("quito")) > 0 || len(res.Applied.Slices) > 0 || res.Level != 2 {
-			t.Errorf("suspended are %q, and it answers %+v", b.w.Suspended("quito"), res)
+		b.tag("quito_codeen", "exempt_slice_until", time.Now().AddDate(0, 1, 0).Format("20060102"))
+		if st := b.read("quito", "3", 2); len(b.w.Suspended("quito")) > 0 || st.Level != 2 || slices.Contains(b.applied("quito"), "slice suspended quito_codeen") {
+			t.Errorf("suspended are %q, claimed %q, and it answers %+v", b.w.Suspended("quito"), b.applied("quito"), st)
 		}
 	})
 	t.Run("what is lifted by hand is applied again and said, once for each time", func(t *testing.T) {
-		one := b.set("lisbon", "1", 0, 1, Applied{})
-		two := b.set("lisbon", "2", 1, 2, one.Applied)
-		if res := b.check("lisbon", "3", 2, two.Applied); res.Reason != "" || res.Level != 2 || len(b.subjects()) != 0 {
-			t.Errorf("all is as it should be, and it says %+v, mail %q", res, b.subjects())
+		b.step("lisbon", "1", 0, 1)
+		b.step("lisbon", "2", 1, 2)
+		if st := b.read("lisbon", "3", 2); st.Reason != "" || st.Level != 2 || len(b.subjects()) != 0 {
+			t.Errorf("all is as it should be, and it says %+v, mail %q", st, b.subjects())
 		}
-		if err := b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true); err != nil {
-			t.Fatal(err)
-		}
-		if err := slicesDone(b.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})); err != nil {
-			t.Fatal(err)
-		}
+		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
+		_, err := b.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
+		b.must(err)
 		for range 2 { // and a retry
-			res := b.check("lisbon", "4", 2, two.Applied)
-			if !strings.Contains(res.Reason, "lifted by hand") || !strings.Contains(res.Reason, "lisbon_coral") || res.Level != 2 {
-				t.Errorf("it says %+v", res)
-			}
+			b.read("lisbon", "4", 2)
 		}
 		if b.enabled("lisbon") || len(b.w.Suspended("lisbon")) != 2 {
 			t.Errorf("enabled %v, suspended %q", b.enabled("lisbon"), b.w.Suspended("lisbon"))
@@ -141,81 +206,138 @@ func TestPenaltiesAreASaga(t *testing.T) {
 		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "lisbon") {
 			t.Errorf("the admins got %q", got)
 		}
-		if got := b.ledger("site/lisbon"); !slices.Contains(got, "repair done") {
-			t.Errorf("the ledger says %q", got)
-		}
 	})
-	t.Run("never for an exempt site, and one that becomes exempt is let go", func(t *testing.T) {
-		one := b.set("turin", "1", 0, 1, Applied{})
-		b.w.Exempt("turin", time.Now().AddDate(0, 1, 0))
-		b.sync()
-		res := b.check("turin", "2", 1, one.Applied)
-		if res.Level != 0 || !b.enabled("turin") || res.Until.IsZero() || !strings.Contains(res.Reason, "exempt") {
-			t.Errorf("it answers %+v, enabled %v", res, b.enabled("turin"))
+	t.Run("a site that PLC has renamed is given back what was taken", func(t *testing.T) {
+		b.step("turin", "1", 0, 1)
+		b.step("turin", "2", 1, 2)
+		b.w.DB.Rename("Sites", b.w.DB.Get("Sites", "login_base", "turin")["site_id"].(int), "torino")
+		b.sql(`delete from site where login_base = 'turin'`)
+		st := b.read("turin", "3", 2)
+		if st.Spared == nil || st.Spared.Why != sites.SparedGone || st.Level != 2 {
+			t.Errorf("it stands at %+v", st)
 		}
-		if res := b.set("turin", "3", 0, 1, res.Applied); res.Level != 0 || !b.enabled("turin") || !strings.Contains(res.Reason, "exempt") {
-			t.Errorf("it is penalised: %+v", res)
-		}
-	})
-	t.Run("a site with enough nodes is not penalised", func(t *testing.T) {
-		b.was("node", "planetlab1.huji.example", policy.StatusGood, 1)
-		b.was("node", "planetlab2.huji.example", policy.StatusOnline, 0)
-		if res := b.set("huji", "4", 0, 1, Applied{}); res.Level != 0 || !b.enabled("huji") {
-			t.Errorf("it is: %+v", res)
+		if res := b.step("turin", "4", 2, 0); res.Outcome != sites.StepDone || b.w.DB.Get("Sites", "login_base", "torino")["enabled"] != true || len(b.applied("turin")) != 0 {
+			t.Errorf("it answers %+v; claimed %q", res, b.applied("turin"))
 		}
 	})
 }
 
-func TestAStepUpIsDecidedOnWhatIsTrueNow(t *testing.T) {
+func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Postgres and a small world")
 	}
-	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2}, testbed.Site{Login: "pisa", Nodes: 2})
-	for _, login := range []string{"huji", "oslo", "pisa"} {
-		b.ailing(login)
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2})
+	b.ailing("huji")
+	ctx := b.Context()
+	n := 0
+	refused := func(says string) {
+		t.Helper()
+		n++
+		res := b.step("huji", fmt.Sprint("refused/", n), 0, 1)
+		if res.Outcome != sites.StepRefused || res.Level != 0 || !b.enabled("huji") || !strings.Contains(res.Reason, says) || len(b.applied("huji")) != 0 {
+			t.Errorf("it answers %+v, enabled %v, claimed %q; want %q", res, b.enabled("huji"), b.applied("huji"), says)
+		}
+	}
+	for name, c := range map[string]struct {
+		set, back func()
+		says      string
+	}{
+		"observe mode": {func() { b.Mode = notify.ModeObserve }, func() { b.Mode = "" }, "observe mode"},
+		"test mail":    {func() { b.Mode = notify.ModeTest }, func() { b.Mode = "" }, "test address"},
+		"the order of an operator": {func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "move"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, "Monitor is stopped"},
+		"the mode that was ordered": {func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe"})) }, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, "observe mode"},
+		"the blacklist": {func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}))
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "site", "huji")) }, "new room"},
+		"a site that is good again": {func() { b.was("site", "huji", policy.StatusGood, 1) }, func() { b.was("site", "huji", policy.StatusDown, 10) }, "good again"},
+		"enough nodes": {func() {
+			b.was("node", "planetlab1.huji.example", policy.StatusGood, 1)
+			b.was("node", "planetlab2.huji.example", policy.StatusGood, 1)
+		}, func() {
+			b.was("node", "planetlab1.huji.example", policy.StatusDown, 12)
+			b.was("node", "planetlab2.huji.example", policy.StatusDown, 12)
+		}, "are enough"},
+		"a hold that was let go":     {func() { b.holds("huji", 0) }, func() { b.holds("huji", 2) }, "no open issue holds level 1"},
+		"nodes that are back by now": {func() { b.must(b.w.Heal("planetlab1.huji.example")); b.must(b.w.Heal("planetlab2.huji.example")) }, func() { b.ailing("huji") }, "back since the last sweep"},
+	} {
+		t.Run(name+" forbids it", func(t *testing.T) {
+			c.set()
+			refused(c.says)
+			c.back()
+		})
+	}
+	t.Run("nobody was told", func(t *testing.T) {
+		for says, w := range map[string]*sites.Warning{
+			"nobody at the site has been told": nil,
+			"not before":                       {Level: 1, At: time.Now(), NotBefore: time.Now().Add(time.Hour), Issues: []string{"nodedown/planetlab1.huji.example"}},
+			"has been told of it yet":          {Level: 1, At: time.Now(), Issues: []string{"nodedown/of.another"}},
+		} {
+			res, err := b.MoveSite(ctx, sites.StepRequest{Site: "huji", Key: "told/" + says, To: 1, Warned: w})
+			if err != nil || res.Outcome != sites.StepRefused || !strings.Contains(res.Reason, says) || !b.enabled("huji") {
+				t.Errorf("%+v answers %+v, %v", w, res, err)
+			}
+		}
+	})
+	t.Run("a cancelled step does nothing", func(t *testing.T) {
+		stopped, cancel := context.WithCancel(ctx)
+		cancel()
+		if b.ordered(stopped) == "" {
+			t.Error("a cancelled activity goes on")
+		}
+	})
+	t.Run("with all that it needs it is taken", func(t *testing.T) {
+		if res := b.step("huji", "taken", 0, 1); res.Outcome != sites.StepDone || b.enabled("huji") {
+			t.Errorf("it answers %+v", res)
+		}
+	})
+}
+
+func TestHoldsAreReadFromClaims(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and a small world")
+	}
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2})
+	ctx := b.Context()
+	b.ailing("huji")
+	id := "nodedown/planetlab1.huji.example"
+	if st := b.read("huji", "1", 0); st.Holds[id].Level != 2 || st.Holds[id].Ref.Node == "" || !st.Rise.Do || st.Spared != nil || st.Times.Day != 24*time.Hour {
+		t.Errorf("it stands at %+v", st)
 	}
 
-	t.Run("a step that was begun comes to its end, whatever has changed, and is undone one day", func(t *testing.T) {
-		// A worker wrote down that it would, changed PLC, and died. Its own step fills the site's budget.
-		_, _, err := b.Store.Intent(b.Context(), store.Action{Key: "site/oslo/run/1", Kind: "penalty", Issue: "site/oslo", Site: "oslo", Reason: "level 0 to 1"})
+	t.Run("a PCU that feeds no node holds nothing", func(t *testing.T) {
+		p, err := b.Store.PCUByName(ctx, pcu)
 		b.must(err)
-		_, _, err = b.Store.Intent(b.Context(), store.Action{Key: "site/oslo/run/1/plan", Kind: "plan", Site: "oslo", Reason: `{"disabled":true}`})
-		b.must(err)
-		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "oslo"}, false))
-		one := b.set("oslo", "1", 0, 1, Applied{})
-		if one.Level != 1 || !one.Applied.Disabled {
-			t.Errorf("it answers %+v: nobody would enable the site again", one)
+		hold := func(id int) {
+			b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "pcudown/" + pcu, RunID: "r", Type: issue.PCUDown, Target: pcu, Site: "huji", PCUID: id, Status: "open", Opened: time.Now()}))
+			b.must(b.Store.Take(ctx, HoldClaim(sites.HoldRequest{Key: "p", Ref: issue.Ref{ID: "pcudown/" + pcu, Run: "r", Site: "huji"}, Level: 2})))
 		}
-		if again := b.set("oslo", "1", 0, 1, Applied{}); again.Level != 1 || !again.Applied.Disabled {
-			t.Errorf("once more it answers %+v", again)
+		hold(p.PCUID)
+		if st := b.read("huji", "2", 0); st.Holds["pcudown/"+pcu].Level != 2 {
+			t.Errorf("one that feeds nodes: %+v", st.Holds)
 		}
-		if b.set("oslo", "2", 1, 0, one.Applied); !b.enabled("oslo") {
-			t.Error("the site is not enabled again")
-		}
-	})
-	t.Run("a site that began anew is not raised again within the time between two steps", func(t *testing.T) {
-		b.Policy.Budget.PenaltiesSite = 9
-		if res := b.set("oslo", "new/1", 0, 1, Applied{}); res.Level != 0 || !strings.Contains(res.Reason, "the last step was less than 7 d ago") || res.Until.Before(time.Now().AddDate(0, 0, 6)) {
-			t.Errorf("it answers %+v", res)
+		hold(99)
+		if st := b.read("huji", "3", 0); st.Holds["pcudown/"+pcu].Level != 0 {
+			t.Errorf("one that feeds none: %+v", st.Holds)
 		}
 	})
-	t.Run("nodes that came back since the last sweep count", func(t *testing.T) {
-		b.must(b.w.Heal("planetlab1.huji.example"))
-		b.must(b.w.Heal("planetlab2.huji.example"))
-		res := b.set("huji", "1", 0, 1, Applied{})
-		if res.Level != 0 || !b.enabled("huji") || res.Reason != "2 nodes are up and 2 are enough; back since the last sweep: planetlab1.huji.example, planetlab2.huji.example" {
-			t.Errorf("it answers %+v", res)
+	t.Run("a node that moved takes its hold along", func(t *testing.T) {
+		b.sql(`update node set site = 'oslo' where hostname = 'planetlab1.huji.example'`)
+		if st := b.read("huji", "4", 0); st.Holds[id].Level != 0 {
+			t.Errorf("its old site: %+v", st.Holds)
+		}
+		if st := b.read("oslo", "1", 0); st.Holds[id].Level != 2 || !slices.Contains(b.tc.signals, "site/oslo look") {
+			t.Errorf("its new site: %+v, signals %q", st.Holds, b.tc.signals)
 		}
 	})
-	t.Run("a step that was refused once may be taken by a retry", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(b.Context(), store.BlacklistEntry{Kind: "site", Target: "pisa", Reason: "move"}))
-		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 0 {
-			t.Errorf("it answers %+v", res)
+	t.Run("a closed issue holds nothing", func(t *testing.T) {
+		b.closed(id)
+		if st := b.read("oslo", "2", 0); len(st.Holds) != 0 {
+			t.Errorf("it stands at %+v", st.Holds)
 		}
-		b.must(b.Store.RemoveBlacklist(b.Context(), "site", "pisa"))
-		if res := b.set("pisa", "1", 0, 1, Applied{}); res.Level != 1 || b.enabled("pisa") {
-			t.Errorf("it answers %+v", res)
+		if list, err := b.Store.Claims(ctx, store.ClaimFilter{Issue: id}); err != nil || len(list) != 0 {
+			t.Errorf("claims %+v, %v", list, err)
 		}
-		b.wantLedger("site/pisa", "skip skipped", "penalty done", "plan done")
 	})
 }

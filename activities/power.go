@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/planetlab/monitor/issue"
@@ -62,13 +63,31 @@ func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (i
 	}
 	waited := a.now()
 	feeds, release, err := a.lockFeeds(ctx, feedsOf(node))
-	if errors.Is(err, store.ErrBusy) {
+	switch {
+	case ctx.Err() != nil:
+		return issue.Result{}, ctx.Err()
+	case errors.Is(err, store.ErrBusy):
 		return issue.Result{Outcome: issue.Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour() / 4)}, nil
-	}
-	if err != nil {
+	case errors.Is(err, store.ErrNotFound):
+		return issue.Result{Outcome: issue.Passed, Reason: "PLC does not have the PCU that it says feeds it"}, nil
+	case err != nil:
 		return issue.Result{}, err
 	}
 	defer release()
+	if action, err := a.Store.Action(ctx, t.Key); err == nil { // another try was here while this one waited
+		release()
+		return a.finishPower(ctx, t, action)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return issue.Result{}, err
+	}
+	again, err := a.Store.Node(ctx, t.ref().Node)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if !slices.Equal(feedsOf(again), feedsOf(node)) { // the locks are those of other outlets
+		return issue.Result{Outcome: issue.Wait, Reason: "its outlets have changed in PLC meanwhile", Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+	}
+	node = again
 	if a.now().Sub(waited) > lookedLately {
 		if t.seen, err = a.observe(ctx, t.ref()); err != nil {
 			return issue.Result{}, err
@@ -95,7 +114,7 @@ func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (i
 }
 
 // lookedLately is how old a look may be on which power is cut.
-const lookedLately = time.Second
+const lookedLately = 300 * time.Millisecond
 
 // powerData is what a power command needs to be finished or undone.
 type powerData struct {
@@ -125,11 +144,13 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 		return issue.Result{}, err
 	}
 	if act == policy.ActReinstall {
-		fresh, err := a.PLC.Node(ctx, node.Hostname)
+		was, err := a.ownBootState(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: policy.CleanBootState(fresh.BootState), SetTo: "reinstall"})
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: was, SetTo: "reinstall"})
+	} else if _, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname}, "a plain reboot must not wipe it"); err != nil {
+		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
 	}
 	action, existed, over, err := a.Store.Begin(ctx, plan)
 	switch {
@@ -138,8 +159,8 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 	case over != nil:
 		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
 			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
-	case existed:
-		return a.finishPower(ctx, t, action)
+	case existed: // under the locks that this try holds, only one that lost them can have written it
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same command is under way: " + action.Reason}, nil
 	}
 	if act == policy.ActReinstall {
 		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
@@ -162,12 +183,21 @@ func (a *Activities) commandPower(ctx context.Context, t task, act policy.Act, f
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if !mine { // another try has it
-		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same command is under way"}, nil
+	if !mine {
+		return a.overtaken(ctx, t)
 	}
 	ctx = context.WithoutCancel(ctx) // from here on it is brought to its end
 	outcome := outlets.cycle(ctx)
 	return a.settlePower(ctx, t, act, outlets, outcome)
+}
+
+// overtaken is for a try that was held up for so long that another has given its intent up. What the late one has set in PLC since then
+// is given back: no claim speaks of it any more.
+func (a *Activities) overtaken(ctx context.Context, t task) (issue.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	const why = "another try has given the same command up meanwhile"
+	_, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key, Released: true}, why)
+	return issue.Result{Outcome: issue.Unknown, Reason: why}, err
 }
 
 // abandonPower ends an intent that surely was not carried out: what was set for it is given back.
@@ -202,7 +232,7 @@ func (a *Activities) settlePower(ctx context.Context, t task, act policy.Act, ou
 		return a.resolveAmbiguous(ctx, t, act, outlets)
 	default:
 		outcome := issue.Passed
-		if c.retry && a.triedPower(ctx, t) < powerTries {
+		if c.retry && a.triedPower(ctx, t)+1 < powerTries {
 			outcome = issue.Wait
 		}
 		res, err := a.abandonPower(ctx, t, c.detail, outcome)
@@ -223,16 +253,22 @@ func deedOf(act policy.Act) issue.DeedKind {
 	return issue.DeedRebooted
 }
 
-// powerTries bounds how often one issue gives a power command that comes to nothing, as to a device that is always busy.
+// powerTries bounds how often one issue gives a power command in a day that comes to nothing, as to a device that is always busy.
 const powerTries = 3
 
-// triedPower counts the commands of an issue that surely did nothing.
+// triedPower counts the commands of an issue that reached for a device lately and surely did nothing.
 func (a *Activities) triedPower(ctx context.Context, t task) int {
-	failed, err := a.Store.Actions(ctx, store.ActionFilter{Issue: t.ref().ID, Run: t.ref().Run, Outcome: store.Failed})
+	failed, err := a.Store.Actions(ctx, store.ActionFilter{Issue: t.ref().ID, Run: t.ref().Run, Outcome: store.Failed, Since: a.now().Add(-a.Policy.Day)})
 	if err != nil { // it is asked again with the next try
 		return 0
 	}
-	return len(failed)
+	count := 0
+	for _, f := range failed {
+		if f.Begun() {
+			count++
+		}
+	}
+	return count
 }
 
 // finishPower is what a try does that finds its own intent. It never gives the command again.
@@ -283,14 +319,14 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 }
 
 // resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is left alone. An
-// outlet that is found off was switched, so the node was power-cycled; one that is found on tells nothing.
+// outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one that is found on tells nothing.
 func (a *Activities) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	state := outlets.turnOn(ctx)
 	res := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
 	var err error
 	switch {
-	case state.on && state.wasOff:
+	case state.on && state.allOff:
 		res.Power, res.Reason = issue.Cycled, "the outlet was found off after a lost answer and turned on"
 		err = a.Store.Settle(ctx, t.Key, store.Done, res.Reason, []store.ClaimKind{store.ClaimOutlet})
 	case state.on:
@@ -328,6 +364,9 @@ func (a *Activities) giveBootStateBack(ctx context.Context, c store.Claim, why s
 	case err != nil:
 		return "", err
 	case policy.CleanBootState(n.BootState) == c.Was:
+		if sure, err := a.wasAnswered(ctx, c); err != nil || !sure {
+			return "its boot state is still " + c.Was + ", and is looked at again later", err
+		}
 		said = "its boot state is " + c.Was + " already"
 	case policy.CleanBootState(n.BootState) != c.SetTo:
 		said = "left at " + n.BootState + " in PLC, as somebody has set it meanwhile"
@@ -338,4 +377,39 @@ func (a *Activities) giveBootStateBack(ctx context.Context, c store.Claim, why s
 		said = "set back to " + c.Was + " in PLC"
 	}
 	return said, a.Store.Release(ctx, c.ID, why+": "+said)
+}
+
+// ownBootState is what PLC has for a node, apart from what Monitor has set: that is not what is to be given back one day.
+func (a *Activities) ownBootState(ctx context.Context, host string) (string, error) {
+	n, err := a.PLC.Node(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	state := policy.CleanBootState(n.BootState)
+	if state == "disabled" || state == "safeboot" {
+		return "", fmt.Errorf("PLC has it at %s since a moment: it is in somebody's hands", state)
+	}
+	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Target: host})
+	for _, c := range claims { // the oldest first
+		if (c.Kind == store.ClaimBootState || c.Kind == store.ClaimNodeDisabled) && c.SetTo == state {
+			return c.Was, err
+		}
+	}
+	return state, err
+}
+
+// lostWrite is how long PLC may still carry out a write whose answer was lost.
+const lostWrite = 10 * time.Minute
+
+// wasAnswered says whether the write behind a claim has surely ended, so that nothing comes after what PLC says now.
+func (a *Activities) wasAnswered(ctx context.Context, c store.Claim) (bool, error) {
+	action, err := a.Store.Action(ctx, c.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	ended := action.Outcome != "" && action.Outcome != store.Failed
+	return ended || a.now().Sub(action.At) > lostWrite, nil
 }

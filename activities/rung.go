@@ -32,13 +32,22 @@ func (a *Activities) runRung(ctx context.Context, req issue.Request, do func(con
 		res, err = do(ctx, t)
 	}
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !a.wasIntended(context.WithoutCancel(ctx), req.Key) {
 			return issue.Result{Outcome: issue.Stopped, Reason: "an order came meanwhile"}, nil
 		}
-		return res, err
+		return res, err // what was begun is settled by SettleRung
 	}
 	res.Site = moved
 	return res, a.saveRung(ctx, req, res)
+}
+
+// wasIntended says whether a rung has begun, or may have: what cannot be read may be there.
+func (a *Activities) wasIntended(ctx context.Context, key string) bool {
+	if _, err := a.Store.Action(ctx, key); !errors.Is(err, store.ErrNotFound) {
+		return true
+	}
+	holds, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimHold, Key: key})
+	return err != nil || len(holds) > 0
 }
 
 // saveRung writes down where an issue stands after a rung, also when the activity is being cancelled: what was done was done.
@@ -111,6 +120,8 @@ func (a *Activities) SettleRung(ctx context.Context, req issue.Request) (issue.R
 	defer heartbeat(ctx)()
 	action, err := a.Store.Action(ctx, req.Key)
 	switch {
+	case errors.Is(err, store.ErrNotFound) && a.wasIntended(ctx, req.Key): // a notice has no line of its own before it is sent
+		return issue.Result{Outcome: issue.Unknown, Reason: "it may have been handed to its site"}, nil
 	case errors.Is(err, store.ErrNotFound):
 		return issue.Result{Outcome: issue.Stopped, Reason: "nothing was begun"}, nil
 	case err != nil:

@@ -6,61 +6,59 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
 func (a *Activities) observes() bool { return a.Mode == notify.ModeObserve }
 
-func (t Ticket) place(after int) rt.Place {
+func placeOf(t sites.Ticket, after int) rt.Place {
 	return rt.Place{Ticket: t.ID, Robot: t.Robot, After: after}
 }
 
 // intoTicket says a message in the site's ticket, and makes the ticket first where there is none. The ticket it returns is
 // good even with an error. Unsent says that nothing of the message can have got out.
-func (a *Activities) intoTicket(ctx context.Context, in MailInput, n notify.Notice, exempt []string) (t Ticket, detail string, unsent bool, err error) {
-	message, err := notify.Render(n)
-	if err != nil {
-		return in.Ticket, "", true, err
-	}
-	test := a.Mode == notify.ModeTest
+func (a *Activities) intoTicket(ctx context.Context, in sites.MailRequest, l letter) (t sites.Ticket, detail string, unsent bool, err error) {
+	message, to := l.Message, l.Message.To
 	reference := "monitor:" + in.Site
-	if test {
+	if l.Test {
 		reference = "monitor-test:" + in.Site // on the real ticket there are real people
-		message.Text = "This is a test. Without test mode it would have gone to: " + strings.Join(n.To, ", ") + "\n\n" + message.Text
-		message.Subject, n.To = "[test] "+message.Subject, []string{a.TestTo}
+		message.Text = "This is a test. Without test mode it would have gone to: " + strings.Join(to, ", ") + "\n\n" + message.Text
+		message.Subject, to = "[test] "+message.Subject, []string{a.TestTo}
 	}
-	if t = in.Ticket; t.Test != test {
-		t = Ticket{}
+	if t = in.Ticket; t.Test != l.Test {
+		t = sites.Ticket{}
 	}
-	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: n.To, Without: exempt}
+	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: to, Without: l.Exempt}
 	if t.ID != 0 {
-		now, said, err := a.RT.Correspond(ctx, t.place(t.Said), reply)
+		now, said, err := a.RT.Correspond(ctx, placeOf(t, t.Said), reply)
 		if err == nil {
 			t.Said = said
-			return t, receipt(t.ID, "", now, n.To), false, nil
+			return t, receipt(t.ID, "", now, to), false, nil
 		}
 		if rt.FailureOf(err) != rt.Missing {
 			return t, "", rt.Unsent(err), err
 		}
-		t = Ticket{} // somebody deleted it
+		t = sites.Ticket{} // somebody deleted it
 	}
-	now, said, err := a.RT.Open(ctx, rt.Opening{Reference: reference, Key: mark(in.Key), Subject: message.Subject, Text: message.Text, Cc: n.To})
+	now, said, err := a.RT.Open(ctx, rt.Opening{Reference: reference, Key: mark(in.Key), Subject: message.Subject, Text: message.Text, Cc: to})
 	if err != nil {
 		return t, "", rt.Unsent(err), err
 	}
-	t = Ticket{ID: now.ID, Robot: now.Creator, Test: test}
+	t = sites.Ticket{ID: now.ID, Robot: now.Creator, Test: l.Test}
 	if said {
-		return t, receipt(t.ID, "new ", now, n.To), false, nil
+		return t, receipt(t.ID, "new ", now, to), false, nil
 	}
 	t.Said, t.Seen = now.Version, now.Version // one of an earlier life of the site goes on
-	if now, t.Said, err = a.RT.Correspond(ctx, t.place(t.Said), reply); err != nil {
+	if now, t.Said, err = a.RT.Correspond(ctx, placeOf(t, t.Said), reply); err != nil {
 		t.Said = t.Seen
 		return t, "", rt.Unsent(err), err
 	}
-	return t, receipt(t.ID, "", now, n.To), false, nil
+	return t, receipt(t.ID, "", now, to), false, nil
 }
 
 // mark names a message in a ticket's subject.
@@ -77,20 +75,18 @@ func receipt(id int, kind string, t rt.Ticket, to []string) string {
 	return text
 }
 
-// FollowTicket looks whether people have answered. A tracker that is away is not an error: the site asks again.
-func (a *Activities) FollowTicket(ctx context.Context, in FollowInput) (FollowResult, error) {
-	res := FollowResult{Ticket: in.Ticket}
+// LookAtTicket looks whether people have answered. A tracker that is away, or a ticket that may not be read, is not silence: nobody knows.
+func (a *Activities) LookAtTicket(ctx context.Context, in sites.TicketRequest) (sites.TicketResult, error) {
+	res := sites.TicketResult{Ticket: in.Ticket}
 	if a.RT == nil || a.observes() {
 		return res, nil
 	}
-	replies, err := a.RT.Replies(ctx, in.Ticket.place(in.Ticket.Seen))
-	switch rt.FailureOf(err) {
-	case "":
-	case rt.Missing:
-		return FollowResult{Gone: true}, nil
-	default:
-		res.Away = err.Error()
-		return res, nil
+	if _, err := a.RT.Ticket(ctx, in.Ticket.ID); err != nil { // its history reads as empty to those who may not see it
+		return a.unseen(ctx, in, err)
+	}
+	replies, err := a.RT.Replies(ctx, placeOf(in.Ticket, in.Ticket.Seen))
+	if err != nil {
+		return a.unseen(ctx, in, err)
 	}
 	if n := len(replies); n > 0 {
 		last := replies[n-1]
@@ -99,33 +95,57 @@ func (a *Activities) FollowTicket(ctx context.Context, in FollowInput) (FollowRe
 	return res, nil
 }
 
+// unseen is a ticket that could not be read. What an admin must mend is told to the admins, once a day.
+func (a *Activities) unseen(ctx context.Context, in sites.TicketRequest, err error) (sites.TicketResult, error) {
+	res := sites.TicketResult{Ticket: in.Ticket, Away: err.Error()}
+	switch rt.FailureOf(err) {
+	case rt.Missing:
+		return sites.TicketResult{Gone: true}, nil
+	case rt.Denied, rt.Auth, rt.Refused:
+		key := fmt.Sprintf("%s/ticket/%d/unseen/%s", sites.ID(in.Site), in.Ticket.ID, a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339))
+		return res, a.flagSite(ctx, in.Site, key, []string{fmt.Sprintf("ticket %d cannot be read, so nobody knows whether the site has answered: %v", in.Ticket.ID, err),
+			"its penalty level does not rise meanwhile; give the robot the right ShowTicket on the ticket's queue"})
+	case "":
+		return res, err
+	}
+	return res, nil
+}
+
 // ResolveTicket ends a site's ticket: nothing of what it is about is left. It answers MailWait while the tracker is away.
-func (a *Activities) ResolveTicket(ctx context.Context, in ResolveInput) (MailResult, error) {
-	res := MailResult{Outcome: MailSent}
+func (a *Activities) ResolveTicket(ctx context.Context, in sites.TicketRequest) (sites.MailResult, error) {
+	res := sites.MailResult{Outcome: sites.MailSent}
 	if a.RT == nil || a.observes() {
 		return res, nil
 	}
-	ref := Ref{ID: SiteType + "/" + in.Site, Site: in.Site}
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: "ticket", Issue: ref.ID, Site: in.Site, Reason: fmt.Sprintf("resolve ticket %d: every issue of the site let go", in.Ticket.ID)}); err != nil {
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: store.KindTicket, Issue: sites.ID(in.Site), Site: in.Site,
+		Reason: fmt.Sprintf("resolve ticket %d: every issue of the site let go", in.Ticket.ID)})
+	if err != nil || action.Outcome != "" {
 		return res, err
 	}
-	err := a.RT.SetStatus(ctx, in.Ticket.ID, rt.Resolved)
+	err = a.RT.SetStatus(ctx, in.Ticket.ID, rt.Resolved)
+	ctx = context.WithoutCancel(ctx)
 	switch rt.FailureOf(err) {
 	case "":
+		if err != nil {
+			return res, err
+		}
 		return res, a.Store.Outcome(ctx, in.Key, store.Done, "resolved")
 	case rt.Missing, rt.Refused, rt.Denied: // no later try would do better, and the site must not live for ever for it
 		return res, a.Store.Outcome(ctx, in.Key, store.Refused, err.Error())
 	}
 	a.Log.Warn("a ticket is not resolved yet", "site", in.Site, "ticket", in.Ticket.ID, "error", err)
-	return MailResult{Outcome: MailWait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, nil
+	return sites.MailResult{Outcome: sites.MailWait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}, a.Store.Outcome(ctx, in.Key, store.Failed, err.Error())
 }
 
-// NoteTicket leaves a note for the operators in a site's ticket. It is a courtesy: when it fails, the ledger and the site's
-// own status say the same.
-func (a *Activities) NoteTicket(ctx context.Context, in NoteInput) error {
-	if a.RT == nil || a.observes() || in.Ticket.ID == 0 {
+// NoteTicket leaves a note for the operators in a site's ticket: that an answer was heard, and what it does. It is a courtesy: when it fails,
+// the site's own status says the same.
+func (a *Activities) NoteTicket(ctx context.Context, in sites.TicketRequest) error {
+	if a.RT == nil || a.observes() || in.Ticket.ID == 0 || in.Pause == nil {
 		return nil
 	}
-	_, err := a.RT.Comment(ctx, in.Ticket.place(in.After), in.Text)
-	return err
+	text := notify.AnswerHeard(in.Site, in.Level, in.Pause.By, in.Pause.Until)
+	if _, err := a.RT.Comment(ctx, placeOf(in.Ticket, in.Ticket.Seen), text); err != nil {
+		a.Log.Warn("a ticket has no note of a pause", "site", in.Site, "ticket", in.Ticket.ID, "error", err)
+	}
+	return nil
 }

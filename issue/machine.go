@@ -102,6 +102,10 @@ func (s *State) Ran(now time.Time, r Result) {
 			s.advance(now)
 		}
 	case Unknown: // the same key once more: what was begun is found in the ledger
+		if skipped { // once more could be for the first time: what was begun is left to the claims
+			s.advance(now)
+			break
+		}
 		s.Blocked = &Block{Reason: r.Reason}
 		s.Due = now.Add(s.Times.Day / 48)
 	default: // Wait

@@ -33,8 +33,8 @@ func siteDown() Type {
 }
 
 func siteDark(p policy.Policy, f Facts, now time.Time) (string, bool) {
-	outage, _, open := policy.SiteOutage(p, f.Site, now)
-	return outage.Reason, open
+	why, _, open := policy.SiteOutage(p, f.Site, now)
+	return why, open
 }
 
 // siteAnswers: one node that answers in any way ends the story of a dark site, and so does it when none is missed any more.

@@ -10,15 +10,18 @@ type group struct {
 	Item
 	Targets []string
 	Spread  bool // it did not befall all of them at once
+	Did     []string
 }
 
 // groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs to one
 // names it.
-func groups(items []Item) []group {
+func (n Notice) groups(items []Item) []group {
 	var list []group
 	members := map[int][]Item{}
 	for _, item := range items {
-		i := slices.IndexFunc(list, func(g group) bool { return g.Type == item.Type && g.Fix == item.Fix })
+		i := slices.IndexFunc(list, func(g group) bool {
+			return g.Type == item.Type && g.Fix == item.Fix && g.Advice == item.Advice && slices.Equal(g.Also, item.Also)
+		})
 		if i < 0 {
 			i = len(list)
 			list = append(list, group{Item: item})
@@ -33,7 +36,7 @@ func groups(items []Item) []group {
 	}
 	for i := range list {
 		list[i].Evidence = together(members[i], func(item Item) []string { return item.Evidence })
-		list[i].Tried = together(members[i], func(item Item) []string { return item.Tried })
+		list[i].Did = together(members[i], n.deeds)
 	}
 	return list
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/planetlab/monitor/issue"
 )
 
 // evidence is what a notice of each type would show.
@@ -13,14 +15,16 @@ var evidence = map[Kind]Item{
 	BadHardware:     {Evidence: []string{"debug, kernel \"4.19.110\"", "ata1.00: failed command: READ DMA", "end_request: I/O error, dev sda, sector 10880"}},
 	DNSError:        {Evidence: []string{"its name does not resolve to the address that PLC holds"}},
 	NodeConfig:      {Evidence: []string{"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0", "the gateway does not lie in the network of the address"}},
-	OldBootCD:       {Evidence: []string{"debug, kernel \"2.4.29\""}, Tried: []string{"set disabled in PLC: it was boot in PLC before"}},
-	Failboot:        {Evidence: []string{"debug, kernel \"4.19.110\""}, Tried: []string{"run bootman: fsck_repair: fsck of both volumes was started, then the BootManager to boot"}},
+	OldBootCD:       {Evidence: []string{"debug, kernel \"2.4.29\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}},
+	Failboot:        {Evidence: []string{"debug, kernel \"4.19.110\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"}, {At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/planetlab1.princeton.edu"}}},
 	Firewall:        {Evidence: []string{"runs, but port 80 is filtered"}},
 	MinimalHardware: {Evidence: []string{"InitializeBootManager: 256 MB of memory, 511 are needed"}},
 	NoBlockDevice:   {Evidence: []string{"no block devices found"}},
 	PCUMissing:      {Evidence: []string{"no ssh: timeout"}},
 	Filesystem:      {Evidence: []string{"mounted read-only: /"}},
 	Held:            {Evidence: []string{"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours"}},
+	Warn:            {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
+	Eased:           {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
 	Repaired:        {Evidence: []string{"somebody lifted by hand what level 1 holds: the site may create slices", "held by nodedown/planetlab1.princeton.edu"}},
 }
 
@@ -33,12 +37,13 @@ func TestNoticesOfEveryTypeReadAsTheirGoldenFiles(t *testing.T) {
 				item.Issue, item.Target = "sitedown/princeton", "princeton"
 			case Held:
 				item = Item{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: item.Evidence}
-			case Repaired:
+			case Repaired, Warn, Eased:
 				item = Item{Evidence: item.Evidence}
 			}
 			n := notice(kind, item)
+			n.Open = 1
 			if kind != Held && kind != Repaired {
-				n.Forecast = steps[:1]
+				n.Coming = steps[:1]
 			}
 			m, err := Render(n)
 			if err != nil {

@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 )
 
 // Kind says what a notice is about.
@@ -24,6 +27,8 @@ const (
 	Cleared Kind = "cleared" // back, and every penalty is gone
 	Flagged Kind = "flagged" // Monitor has done what it can: to the admins
 	Resumed Kind = "resumed" // the time that an answer of the site had gained is over
+	Warn    Kind = "warning" // the level would be raised, and nobody was told yet
+	Eased   Kind = "eased"   // the level was lowered, and not to 0
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
 	// Each type of issue has a kind of its own, named like it.
@@ -52,8 +57,9 @@ type Notice struct {
 	At       time.Time // when it is written; its zone is the zone of every time in the text
 
 	Items     []Item
-	Forecast  []Forecast // what happens next, unless something changes
-	HowToStop string     // how the reader may stop the clock; a general answer stands in for an empty one
+	Coming    []site.Coming // what happens next, unless something changes
+	Open      int           // issues of the site that stay open, whether or not they are among the items
+	HowToStop string        // how the reader may stop the clock; a general answer stands in for an empty one
 	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for us.
 	ReplyHolds time.Duration
 
@@ -70,15 +76,11 @@ type Item struct {
 	Type     string // the type of the issue, such as "nodedown"
 	Target   string // the node or PCU
 	Since    time.Time
-	Evidence []string // what Monitor saw, one fact a line
-	Tried    []string // what Monitor did about it, one act a line
-	Fix      string   // what the reader can do; the text of the type stands in for an empty one
-}
-
-// Forecast is one thing that will happen. A zero At means that the time is open.
-type Forecast struct {
-	At   time.Time
-	What string // such as "the site may not create new slices"
+	Evidence []string     // what Monitor saw, one fact a line
+	Deeds    []issue.Deed // what Monitor did about it
+	Advice   string       // one of the advices; the text of the type stands in for an empty one
+	Fix      string       // what an admin can do, in words, where no text says it
+	Also     []string     // types of other issues of the same target: it has one entry
 }
 
 // Message is a notice in words, ready for [Sender.Send].

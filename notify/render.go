@@ -54,16 +54,19 @@ func Render(n Notice) (Message, error) {
 // words reads the templates of a kind.
 func (n Notice) words() (say func(name string, data Notice) (string, error), err error) {
 	t, err := template.New("notice").Funcs(template.FuncMap{
-		"at":     n.when,
-		"wrap":   wrap,
-		"points": points,
-		"fix":    fix,
-		"state":  state,
-		"site":   n.site,
-		"groups": groups,
-		"reply":  reply,
-		"pauses": pauses,
-		"list":   func(text string) []string { return []string{text} },
+		"at":       n.when,
+		"wrap":     wrap,
+		"points":   points,
+		"fix":      fix,
+		"fixes":    fixes,
+		"coming":   n.coming,
+		"also":     also,
+		"state":    state,
+		"site":     n.site,
+		"groups":   n.groups,
+		"reply":    reply,
+		"toAdmins": toAdmins,
+		"list":     func(text string) []string { return []string{text} },
 	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(n.Kind)+".txt")
 	return func(name string, data Notice) (string, error) {
 		var text strings.Builder
@@ -74,7 +77,7 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 
 // parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.
 func (n Notice) parts() []Notice {
-	weight := map[Kind]int{Penalty: -2, Cleared: -1, Resumed: 1, Online: 2}
+	weight := map[Kind]int{Penalty: -4, Eased: -3, Cleared: -2, Warn: -1, Resumed: 1, Online: 2}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
 	for _, item := range n.Items {
@@ -88,9 +91,6 @@ func (n Notice) parts() []Notice {
 	}
 	slices.SortStableFunc(kinds, func(a, b Kind) int { return weight[a] - weight[b] })
 	var parts []Notice
-	if byKind[Online] != nil && byKind[Cleared] != nil { // the level is the one that has just been lifted
-		byKind[Online].Level = 0
-	}
 	for _, k := range kinds {
 		parts = append(parts, *byKind[k])
 	}
@@ -130,23 +130,8 @@ func reply(n Notice) string {
 	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(distance(n.ReplyHolds), "in ") + "."
 }
 
-// most issues a message names a command for; where there are more, the site is paused as a whole.
-const mostPaused = 3
-
-// pauses are the commands with which an operator stops the clock.
-func pauses(n Notice) []string {
-	var commands []string
-	for _, item := range n.Items {
-		if item.Kind != Online && item.Kind != Cleared && item.Type != "site" {
-			commands = append(commands, "monitor issue pause "+item.Issue+" --until DATE")
-		}
-	}
-	if len(commands) == 0 || len(commands) > mostPaused {
-		return []string{"monitor site pause " + n.Site + " --until DATE"}
-	}
-	slices.Sort(commands)
-	return slices.Compact(commands)
-}
+// toAdmins says that a kind of notice goes to those who run Monitor, and know its commands and the ids of issues.
+func toAdmins(k Kind) bool { return k == Flagged || k == ByHand || k == Held || k == Repaired }
 
 // subject joins what the parts have to say.
 func subject(parts []Notice) string {
@@ -173,8 +158,12 @@ func (n Notice) subject() string {
 		return what + " " + verb + " back, thank you"
 	case Cleared:
 		return "all limits are lifted, thank you"
+	case Eased:
+		return "slices run again"
+	case Warn:
+		return "the site is short of working nodes"
 	case Resumed:
-		return "Monitor goes on about " + what
+		return "still not working, and the time is over"
 	case Flagged:
 		needs := "needs"
 		if len(n.Items) > 1 {
@@ -273,7 +262,7 @@ func distance(d time.Duration) string {
 }
 
 // cleaned returns the notice in order and with every text from outside made harmless: one line each, without control
-// characters, and of bounded length.
+// characters, and of bounded length. Each machine has one entry.
 func (n Notice) cleaned() Notice {
 	n.Site, n.SiteName, n.HowToStop = line(n.Site), line(n.SiteName), line(n.HowToStop)
 	n.Items = slices.Clone(n.Items)
@@ -283,24 +272,50 @@ func (n Notice) cleaned() Notice {
 		}
 		n.Items[i] = Item{
 			Kind: cmp.Or(item.Kind, n.Kind), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Since: item.Since,
-			Evidence: lines(item.Evidence), Tried: lines(item.Tried), Fix: line(item.Fix),
+			Evidence: lines(item.Evidence), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also),
 		}
 	}
 	slices.SortStableFunc(n.Items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Target, b.Target))
 	})
-	n.Forecast = slices.Clone(n.Forecast)
-	for i := range n.Forecast {
-		n.Forecast[i].What = line(n.Forecast[i].What)
-	}
-	slices.SortStableFunc(n.Forecast, func(a, b Forecast) int {
-		if a.At.IsZero() != b.At.IsZero() {
-			if a.At.IsZero() {
-				return 1
-			}
-			return -1
-		}
-		return a.At.Compare(b.At)
-	})
+	n.Items = onePerTarget(n.Items)
 	return n
+}
+
+// onePerTarget makes one entry of several issues of one machine. Who has other trouble is not thanked for.
+func onePerTarget(items []Item) []Item {
+	var out []Item
+	whole := func(k Kind) bool {
+		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed}, k) || toAdmins(k)
+	}
+	for _, item := range items {
+		if item.Kind == Online && slices.ContainsFunc(items, func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) }) {
+			continue
+		}
+		i := slices.IndexFunc(out, func(o Item) bool {
+			return o.Target == item.Target && (o.Kind == item.Kind || !whole(o.Kind) && !whole(item.Kind))
+		})
+		if i < 0 {
+			out = append(out, item)
+			continue
+		}
+		o := &out[i]
+		if item.Type != o.Type && !slices.Contains(o.Also, item.Type) && item.Kind != Online {
+			o.Also = append(o.Also, item.Type)
+		}
+		if o.Since.IsZero() || !item.Since.IsZero() && item.Since.Before(o.Since) {
+			o.Since = item.Since
+		}
+		for _, e := range item.Evidence {
+			if !slices.Contains(o.Evidence, e) {
+				o.Evidence = append(o.Evidence, e)
+			}
+		}
+		for _, d := range item.Deeds {
+			if !slices.Contains(o.Deeds, d) {
+				o.Deeds = append(slices.Clip(o.Deeds), d)
+			}
+		}
+	}
+	return out
 }

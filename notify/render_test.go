@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -20,7 +23,7 @@ func node(name string) Item {
 	return Item{
 		Issue: "nodedown/" + name, Type: "nodedown", Target: name, Since: days(-4),
 		Evidence: []string{"no answer on ports 22, 80 and 806 since Fri 20 Nov 2026 09:00 UTC", "ping: no answer in 3 tries"},
-		Tried:    []string{"Sat 21 Nov 2026 09:00 UTC: power cycle through pcu1.princeton.edu, which worked, but the node did not come back", "Sun 22 Nov 2026 09:00 UTC: reinstallation and power cycle, and the node did not come back"},
+		Deeds:    []issue.Deed{{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)}, {At: days(-2), What: issue.DeedReinstall, How: string(issue.PowerLost)}},
 	}
 }
 
@@ -38,34 +41,35 @@ func notice(kind Kind, items ...Item) Notice {
 	}
 }
 
-var steps = []Forecast{
-	{days(14), "the slices of the site are suspended"},
-	{days(7), "another message like this one, also to the principal investigators, and the site cannot create new slices"},
-	{What: "the operators are asked to look at it"},
+var steps = []site.Coming{
+	{At: days(7), What: site.ComesStep, Level: 1, Targets: []string{"planetlab1.princeton.edu"}},
+	{At: days(7), What: site.ComesWord},
+	{At: days(14), What: site.ComesStep, Level: 2, Targets: []string{"planetlab1.princeton.edu"}},
+	{What: site.ComesAdmins},
 }
 
 func golden() map[string]Notice {
 	down := notice(Down, node("planetlab1.princeton.edu"))
-	down.Forecast = steps
+	down.Coming = steps
 	group := notice(Down, pcu("pcu1.princeton.edu"), node("planetlab2.princeton.edu"), node("planetlab1.princeton.edu"))
-	group.Forecast = steps[:1]
+	group.Coming = steps[:1]
 	pcuDown := notice(PCUDown, pcu("pcu1.princeton.edu"))
-	pcuDown.Forecast = steps[1:2]
+	pcuDown.Coming = steps[1:2]
 	pcuDown.HowToStop = "Answer this message before Tue 1 Dec 2026 and say how long you need."
 	penalty1 := notice(Penalty, node("planetlab1.princeton.edu"))
-	penalty1.Level, penalty1.Forecast = 1, steps[:1]
-	penalty2 := notice(Penalty, Item{Since: now, Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
+	penalty1.Level, penalty1.Coming = 1, steps
+	penalty2 := notice(Penalty, Item{Since: now, Evidence: []string{"planetlab1.princeton.edu: no answer on ports 22, 80 and 806"}})
 	penalty2.Level = 2
 	online := notice(Online, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: days(-1)})
 	partly := notice(Online, online.Items...)
-	partly.Level, partly.Forecast = 1, steps[:1]
+	partly.Level, partly.Open = 1, 1
 	lifted := notice(Cleared, Item{Since: now}, online.Items[0])
 	lifted.Items[1].Kind, lifted.Level = Online, 2
 	cleared := notice(Cleared, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: now.Add(-10 * time.Second)})
 	flagged := notice(Flagged, node("planetlab1.princeton.edu"))
 	flagged.Level = 2
-	mixed := notice("", Item{Kind: Penalty, Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
-	mixed.Level, mixed.Forecast, mixed.ReplyHolds = 1, steps[:1], 30*24*time.Hour
+	mixed := notice("", Item{Kind: Penalty, Evidence: []string{"planetlab1.princeton.edu: no answer on ports 22, 80 and 806"}})
+	mixed.Level, mixed.Open, mixed.Coming, mixed.ReplyHolds = 1, 5, steps, 30*24*time.Hour
 	for n := range 4 {
 		item := node("planetlab" + string(rune('1'+n)) + ".princeton.edu")
 		item.Kind, item.Since = Down, days(-4-float64(n))
@@ -75,7 +79,7 @@ func golden() map[string]Notice {
 	power := pcu("pcu1.princeton.edu")
 	power.Kind = PCUDown
 	mixed.Items = append(mixed.Items, power, Item{Kind: Online, Issue: "nodedown/planetlab9.princeton.edu", Type: "nodedown", Target: "planetlab9.princeton.edu", Since: days(-1)})
-	resumed := notice(Resumed, Item{Since: days(-30), Evidence: []string{"held by nodedown/planetlab1.princeton.edu"}})
+	resumed := notice(Resumed, Item{Since: days(-30), Evidence: []string{"planetlab1.princeton.edu: no answer on ports 22, 80 and 806"}})
 	byHand := notice(ByHand, Item{Issue: "nodedown/planetlab1.princeton.edu", Type: "nodedown", Target: "planetlab1.princeton.edu", Since: days(-4),
 		Evidence: []string{"no answer on ports 22, 80 and 806"}, Fix: "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again."})
 	return map[string]Notice{
@@ -135,8 +139,8 @@ func TestANoticeThatLacksSomethingIsRefused(t *testing.T) {
 
 func TestTextFromOutsideStaysInItsLine(t *testing.T) {
 	evil := "x\r\nBcc: a@b.c\x1b[31m\u202e\u2028end"
-	n := notice(Down, Item{Issue: evil, Type: evil, Target: evil, Since: days(-3), Evidence: []string{evil, "", " "}, Tried: []string{evil}, Fix: evil})
-	n.Site, n.SiteName, n.HowToStop, n.Forecast = evil, evil, evil, []Forecast{{days(1), evil}}
+	n := notice(Down, Item{Issue: evil, Type: evil, Target: evil, Since: days(-3), Evidence: []string{evil, "", " "}, Deeds: []issue.Deed{{What: issue.DeedUnreachable, How: evil}}, Fix: evil})
+	n.Site, n.SiteName, n.HowToStop, n.Coming = evil, evil, evil, []site.Coming{{At: days(1), What: site.ComesStep, Level: 1, Targets: []string{evil}}}
 	m, err := Render(n)
 	if err != nil {
 		t.Fatal(err)
@@ -168,13 +172,13 @@ func TestManyFactsAreBounded(t *testing.T) {
 
 func TestRenderLeavesItsInputAlone(t *testing.T) {
 	items := []Item{{Type: "nodedown", Target: "b\n"}, {Type: "nodedown", Target: "a"}}
-	forecast := []Forecast{{days(2), "b"}, {days(1), "a"}}
+	forecast := []site.Coming{{At: days(2), Targets: []string{"b\n"}}, {At: days(1)}}
 	n := notice(Down, items...)
-	n.Forecast = forecast
+	n.Coming = forecast
 	if _, err := Render(n); err != nil {
 		t.Fatal(err)
 	}
-	if items[0].Target != "b\n" || forecast[0].What != "b" {
+	if items[0].Target != "b\n" || forecast[0].Targets[0] != "b\n" {
 		t.Errorf("got %v %v", items, forecast)
 	}
 }
@@ -194,6 +198,93 @@ func TestSubjectsCountWhatTheyNameNot(t *testing.T) {
 	} {
 		if m, err := Render(n); err != nil || m.Subject != want {
 			t.Errorf("got %q, %v, want %q", m.Subject, err, want)
+		}
+	}
+}
+
+func TestAMachineHasOneEntryAndCountsOnce(t *testing.T) {
+	missing := Item{Kind: PCUMissing, Issue: "pcumissing/a", Type: "pcumissing", Target: "a", Since: days(-2), Evidence: []string{"no PCU feeds it"}}
+	down := node("a")
+	down.Kind = Down
+	m, err := Render(notice("", down, missing))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Subject != "[princeton] a is down" || strings.Count(m.Text, "\na\n") != 1 {
+		t.Errorf("two issues of one machine:\n%s\n%s", m.Subject, m.Text)
+	}
+	for _, want := range []string{"also down, and without a power control unit", "no PCU feeds it", "- Please look at the machine itself", "- Please connect the node"} {
+		if !strings.Contains(m.Text, want) {
+			t.Errorf("the entry lacks %q:\n%s", want, m.Text)
+		}
+	}
+	back := Item{Kind: Online, Issue: "nodedown/a", Type: "nodedown", Target: "a"}
+	again := Item{Kind: Online, Issue: "failboot/a", Type: "failboot", Target: "a"}
+	if m, err := Render(notice("", back, again)); err != nil || m.Subject != "[princeton] a is back, thank you" {
+		t.Errorf("one machine is back: %q, %v", m.Subject, err)
+	}
+	if m, err := Render(notice("", back, missing)); err != nil || strings.Contains(m.Text, "Thank you") || strings.Contains(m.Subject, "back") {
+		t.Errorf("thanks for a machine with other trouble: %q, %v\n%s", m.Subject, err, m.Text)
+	}
+}
+
+// What site people cannot do, or do not know, is not in their mail.
+func TestSitePeopleReadNoLadderWordsAndNoCommands(t *testing.T) {
+	for name, n := range golden() {
+		m, err := Render(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if toAdmins(n.Kind) {
+			continue
+		}
+		for _, bad := range []string{"monitor issue", "monitor site", "nodedown", "pcudown", "rins", "rung", "penalty", "As announced"} {
+			if strings.Contains(m.Text, bad) {
+				t.Errorf("%s: %q in\n%s", name, bad, m.Text)
+			}
+		}
+	}
+}
+
+func TestDeedsSayWhatIsKnownAndNoMore(t *testing.T) {
+	n := Notice{At: now}
+	for want, d := range map[string]issue.Deed{
+		"power-cycled it through its power control unit":                                       {What: issue.DeedRebooted, How: string(issue.Cycled)},
+		"tried to restart it through its power control unit, which did not say whether it has": {What: issue.DeedRebooted, How: string(issue.PowerLost)},
+		"had it install itself anew, by a power cycle through its power control unit":          {What: issue.DeedReinstall, How: string(issue.Cycled)},
+		"switched its power off, and the power control unit does not switch it on again":       {What: issue.DeedRebooted, How: string(issue.LeftOff)},
+		"asked the operators to switch its power by hand":                                      {What: issue.DeedAskedAdmins, How: "pcu1"},
+		"found while it boots that it is without a disk that it can use":                       {What: issue.DeedBootFound, How: "noblockdevice/a"},
+		"waited until 24 Nov 2026 09:00 UTC, as was asked by ann: a new disk":                  {What: issue.DeedWaited, Until: now, By: "ann", How: "a new disk"},
+		"set it disabled at PlanetLab Central, where it was at boot":                           {What: issue.DeedDisabled, How: "boot"},
+		"repaired its boot: fsck repair":                                                       {What: issue.DeedRepaired, How: "fsck_repair"},
+		"could not restart it through its power control unit: no route":                        {What: issue.DeedUnreachable, How: "no route"},
+		"found that its power control unit pcu1 does not work, about which we write as well":   {What: issue.DeedPCUDownOpened, How: "pcu1"},
+	} {
+		if got := n.deeds(Item{Deeds: []issue.Deed{d, d}}); len(got) != 1 || got[0] != want {
+			t.Errorf("got %q, want %q once", got, want)
+		}
+	}
+}
+
+func TestWhatComesIsSaidOnceAndNotBeforeItsTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		coming []site.Coming
+		want   []string
+	}{
+		"a step ahead": {steps[:1], []string{"Not before Tue 1 Dec 2026 09:00 UTC (in 7 days), if the site is still short of working nodes because of planetlab1.princeton.edu: " +
+			"the site cannot create new slices any more, and its slices go on running."}},
+		"a step that was promised for a time that has come": {[]site.Coming{{At: days(-1), What: site.ComesStep, Level: 2}},
+			[]string{"Any time from now, if the site is still short of working nodes: the slices of the site are suspended; nothing in them is deleted."}},
+		"a message twice": {[]site.Coming{{At: days(1), What: site.ComesWord}, {At: days(2), What: site.ComesWord}},
+			[]string{"Wed 25 Nov 2026 09:00 UTC (in 24 hours): another message, if it is still there."}},
+		"a pause without end": {[]site.Coming{{What: site.ComesResume}}, []string{"The operators have stopped the clock: no limit comes before they let it go on, and you hear from us first."}},
+		"a pause": {[]site.Coming{{At: days(30), What: site.ComesResume}},
+			[]string{"Thu 24 Dec 2026 09:00 UTC (in 30 days): the clock, which is stopped, goes on. If the trouble is still there then, you hear from us before any limit comes."}},
+	} {
+		n := Notice{At: now, Coming: c.coming}
+		if got := n.coming(); strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -1,5 +1,10 @@
 package notify
 
+import (
+	"slices"
+	"strings"
+)
+
 // state is the word for what is wrong with a target of an issue type.
 func state(kind string) string {
 	switch kind {
@@ -35,10 +40,45 @@ func state(kind string) string {
 	return "down"
 }
 
+// The advices that fit better than the text of a type.
+const (
+	AdviceLocked = "locked" // the node runs, and lets nobody in
+	AdviceHangs  = "hangs"  // it takes the login, and then hangs
+)
+
+// fixes are what people can do about all that is wrong with a target.
+func fixes(item Item) []string {
+	list := []string{fix(item)}
+	for _, typ := range item.Also {
+		if f := fix(Item{Type: typ}); !slices.Contains(list, f) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// also names what else is wrong with a target.
+func also(item Item) string {
+	var list []string
+	for _, typ := range item.Also {
+		if s := state(typ); s != state(item.Type) && !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return strings.Join(list, ", and ")
+}
+
 // fix is what people can do about an issue, unless the issue brings its own advice.
 func fix(item Item) string {
-	if item.Fix != "" {
+	switch {
+	case item.Fix != "":
 		return item.Fix
+	case item.Advice == AdviceLocked:
+		return "The node runs, but we cannot log in to it. Please restart it from its boot medium, which brings its keys up to date. " +
+			"If its system was changed or put on another machine, or if something else answers at its address, please say so."
+	case item.Advice == AdviceHangs:
+		return "The node answers, takes our login, and then does nothing. Please look at its screen for errors of its disk or memory, " +
+			"and restart it."
 	}
 	switch item.Type {
 	case "pcudown":
@@ -46,7 +86,7 @@ func fix(item Item) string {
 			"reaches it with the user name and password that are registered at PlanetLab Central. Correct them there if they " +
 			"have changed, along with the model and the outlet of each node."
 	case "site":
-		return "Please bring back the nodes of the site that we have written about."
+		return "Please bring the machines that are named above back to work."
 	case "sitedown":
 		return "Please check the power of the machine room, and the switch and the uplink that the nodes share. Once they " +
 			"have power and network, nodes start by themselves; whatever does not, we write about on its own."

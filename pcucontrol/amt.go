@@ -55,7 +55,7 @@ func (s *amtSession) wsman(ctx context.Context, doing, resource, action, selecto
 // fields are those of an answer, or the error that it is.
 func (s *amtSession) fields(doing string, a reply) (map[string]string, error) {
 	fields, notXML := xmlFields(a.body)
-	why := cmp.Or(fields["Text"], fields["faultstring"], fields["FaultString"])
+	why := mask(cmp.Or(fields["Text"], fields["faultstring"], fields["FaultString"]), s.w.t.Password)
 	if err := s.w.judge(doing, a); err != nil {
 		if why != "" && KindOf(err) != Auth {
 			return nil, s.w.fail(Refused, doing, why)
@@ -63,7 +63,7 @@ func (s *amtSession) fields(doing string, a reply) (map[string]string, error) {
 		return nil, err
 	}
 	if notXML != nil {
-		return nil, s.w.fail(Unexpected, doing, notXML.Error())
+		return nil, s.w.fail(Unexpected, doing, mask(notXML.Error(), s.w.t.Password))
 	}
 	if why != "" {
 		return nil, s.w.fail(Refused, doing, why)
@@ -154,11 +154,11 @@ func (s *amtSession) command(ctx context.Context, doing string, state int) error
 	case value == "0" || value == "4096": // done, or begun
 		return nil
 	case value == "1" || value == "5" || value == "4097": // not supported, invalid parameter, invalid transition
-		return s.w.fail(Unsupported, doing, "ReturnValue "+value)
+		return s.w.fail(Unsupported, doing, "ReturnValue "+mask(value, s.w.t.Password))
 	case value == "6" || value == "4099": // in use, busy
-		return s.w.fail(Busy, doing, "ReturnValue "+value)
+		return s.w.fail(Busy, doing, "ReturnValue "+mask(value, s.w.t.Password))
 	}
-	return s.w.fail(Refused, doing, "ReturnValue "+value)
+	return s.w.fail(Refused, doing, "ReturnValue "+mask(value, s.w.t.Password))
 }
 
 func openAMT(t Target) *amtSession { return &amtSession{w: newWeb(t, loginChallenge, true)} }

@@ -25,7 +25,7 @@ func (s *amtSession) oldCall(ctx context.Context, doing, method, body string) (m
 	status, err := strconv.ParseUint(strings.TrimSpace(fields["Status"]), 0, 32)
 	switch {
 	case err != nil:
-		return nil, s.w.fail(Unexpected, doing, fmt.Sprintf("status %q", fields["Status"]))
+		return nil, s.w.fail(Unexpected, doing, fmt.Sprintf("status %q", mask(fields["Status"], s.w.t.Password)))
 	case status == 0:
 		return fields, nil
 	case status == 0x803 || status == 0x812: // invalid command, unsupported
@@ -42,7 +42,7 @@ func (s *amtSession) oldState(ctx context.Context) (State, error) {
 	}
 	value, err := strconv.ParseUint(fields["SystemPowerState"], 0, 32)
 	if err != nil {
-		return Unknown, s.w.fail(Unexpected, "status", fmt.Sprintf("power state %q", fields["SystemPowerState"]))
+		return Unknown, s.w.fail(Unexpected, "status", fmt.Sprintf("power state %q", mask(fields["SystemPowerState"], s.w.t.Password)))
 	}
 	switch value & 0x0f {
 	case 0:

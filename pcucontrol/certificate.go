@@ -19,7 +19,8 @@ type errUntrusted struct {
 }
 
 func (e errUntrusted) Error() string {
-	return fmt.Sprintf("its certificate is not to be trusted: %s; its fingerprint is %s", e.why, e.fingerprint)
+	return fmt.Sprintf("its certificate is not to be trusted: %s; its fingerprint is %s: insist on that one (--certificate), or permit any (--legacy; of the worker, pcu.legacy)",
+		e.why, e.fingerprint)
 }
 
 // tlsConfig trusts the known certificate and no other, if one is known. Else it trusts what the system trusts and, where the record
@@ -48,7 +49,7 @@ func tlsConfig(t Target) *tls.Config {
 			return nil
 		}
 		if err := verifyChain(state, t.Host); err != nil {
-			return errUntrusted{is, err.Error()}
+			return errUntrusted{is, mask(err.Error(), t.Password)}
 		}
 		return nil
 	}
@@ -74,7 +75,7 @@ func dialTLS(ctx context.Context, t Target) (net.Conn, error) {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		if kind, detail, ok := tlsTrouble(t, err); ok {
-			return nil, &Error{kind, t.Host, connecting, mask(detail, t.Password)}
+			return nil, &Error{kind, t.Host, connecting, detail}
 		}
 		return nil, lost(ctx, t, connecting, err)
 	}
@@ -91,9 +92,9 @@ func tlsTrouble(t Target, err error) (kind Kind, detail string, ok bool) {
 	case errors.As(err, &record):
 		return Unexpected, "this port does not speak TLS", true
 	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "remote error: tls:"):
-		detail = "no TLS in common: " + err.Error()
+		detail = "no TLS in common: " + mask(err.Error(), t.Password)
 		if !t.Legacy {
-			detail += "; old versions are only for records that permit them"
+			detail += "; old versions are only for records that permit them (--legacy; of the worker, pcu.legacy)"
 		}
 		return Refused, detail, true
 	}

@@ -77,6 +77,16 @@ type answer struct {
 type meaning struct {
 	Hear string `json:"hear"`
 	Kind Kind   `json:"kind"`
+	Fits string `json:"fits"` // the model that drives what says so, where this one does not
+}
+
+// told is a meaning in words.
+func (m meaning) told(heard string) string {
+	text := "the device says: " + heard
+	if m.Fits != "" {
+		text += "; that is how " + m.Fits + " speaks: use that model"
+	}
+	return text
 }
 
 // states are the device's words for on and off, in lower case.

@@ -2,22 +2,28 @@ package pcucontrol
 
 import (
 	"encoding/base64"
-	"encoding/xml"
-	"net/url"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const stars = "********"
 
-// mask hides a password in all the ways that it is written on the wire, and what may be a piece of it at either end of a text that
-// was cut.
+// mask hides a password in what a device said or was told, in all the ways that it is written on the wire, and what may be a piece of it at
+// either end of a text that was cut. Our own words are not given to it: a password may be one of them.
 func mask(text, password string) string {
 	if password == "" {
 		return text
 	}
-	for _, written := range writings(password) {
+	text = strings.ReplaceAll(text, password, stars)
+	for _, written := range base64s(password) {
 		text = strings.ReplaceAll(text, written, stars)
+	}
+	for _, pattern := range writings(password) {
+		text = pattern.ReplaceAllString(text, stars)
 	}
 	for n := len(password) - 1; n > 2; n-- {
 		if rest, ok := strings.CutSuffix(text, password[:n]); ok {
@@ -33,29 +39,52 @@ func mask(text, password string) string {
 	return text
 }
 
-// writings are a password as it is, in forms and addresses, in JSON and XML, and in base64, also as the end of "user:password". The
-// longest come first, so that no piece of one is left.
-func writings(password string) []string {
-	var escaped strings.Builder
-	_ = xml.EscapeText(&escaped, []byte(password)) // a builder has no error
-	list := []string{password, jsonText(password), xmlText(password), escaped.String()}
-	for _, s := range []string{url.QueryEscape(password), url.PathEscape(password)} {
-		list = append(list, s, lowerHex(s))
+// leastHex is the length from which a password is looked for in hexadecimal: a shorter one would be found where it is none.
+const leastHex = 4
+
+// writings are a password letter by letter, each as it is or in any of the ways of letters, in either case; and as a row of hexadecimal
+// numbers.
+func writings(password string) []*regexp.Regexp {
+	var letters, hex strings.Builder
+	letters.WriteString(`(?i)`)
+	for _, r := range password {
+		letters.WriteString("(?:" + strings.Join(letterWritings(r), "|") + ")")
 	}
-	list = slices.Concat(list, base64s(password))
-	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
-	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == "" })
+	list := []*regexp.Regexp{regexp.MustCompile(letters.String())}
+	if len(password) < leastHex {
+		return list
+	}
+	hex.WriteString(`(?i)(?:0x)?`)
+	for i, b := range []byte(password) {
+		if i > 0 {
+			hex.WriteString(`[\s:,-]{0,2}(?:0x)?`)
+		}
+		fmt.Fprintf(&hex, "%02x", b)
+	}
+	return append(list, regexp.MustCompile(hex.String()))
 }
 
-// lowerHex is a percent-encoded text with the digits that some devices write.
-func lowerHex(s string) string {
-	b := []byte(s)
-	for i := 0; i+2 < len(b); i++ {
-		if b[i] == '%' {
-			copy(b[i+1:], strings.ToLower(s[i+1:i+3]))
-		}
+// letterWritings are patterns for one letter: as it is; in addresses and forms (percent and plus); in XML and HTML (entities); in JSON and
+// program texts (escapes).
+func letterWritings(r rune) []string {
+	list := []string{`\\?` + regexp.QuoteMeta(string(r)), fmt.Sprintf(`&#0*%d;?`, r), fmt.Sprintf(`&#x0*%x;?`, r)}
+	var percent, escaped strings.Builder
+	for _, b := range []byte(string(r)) {
+		fmt.Fprintf(&percent, "%%%02x", b)
+		fmt.Fprintf(&escaped, `\\x%02x`, b)
 	}
-	return string(b)
+	list = append(list, percent.String(), escaped.String())
+	list = append(list, fmt.Sprintf(`\\U%08x`, r))
+	if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
+		list = append(list, fmt.Sprintf(`\\u%04x\\u%04x`, high, low))
+	} else {
+		list = append(list, fmt.Sprintf(`\\u%04x`, r))
+	}
+	names := map[rune]string{'&': `&amp;`, '<': `&lt;`, '>': `&gt;`, '"': `&quot;`, '\'': `&apos;`, ' ': `\+`, '\t': `\\t`, '\n': `\\n`, '\r': `\\r`}
+	if name := names[r]; name != "" {
+		list = append(list, name)
+	}
+	return list
 }
 
 // base64s are the letters of a base64 text that stand for the password, wherever in it the password begins: at its ends a letter may
@@ -71,5 +100,6 @@ func base64s(password string) []string {
 			}
 		}
 	}
+	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
 	return list
 }

@@ -78,5 +78,5 @@ func numbered(ctx context.Context, d driver, t Target) (Target, error) {
 	for _, o := range list {
 		names = append(names, fmt.Sprintf("%q", o.Name))
 	}
-	return t, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("none is named %q; there are %s", t.OutletName, strings.Join(names[:min(16, len(names))], ", "))}
+	return t, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("none is named %q; there are %s", t.OutletName, mask(strings.Join(names[:min(16, len(names))], ", "), t.Password))}
 }

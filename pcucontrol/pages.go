@@ -183,7 +183,7 @@ func (d pages) pattern(text string, t Target) *regexp.Regexp {
 func (d pages) understand(w *web, doing string, p page, a reply) (state State, meant bool, err error) {
 	for _, e := range slices.Concat(p.Errors, d.c.Errors) {
 		if m := d.pattern(e.Hear, w.t).FindString(a.body); m != "" {
-			return Unknown, true, w.fail(e.Kind, doing, "the device says: "+lastLine(m))
+			return Unknown, true, w.fail(e.Kind, doing, e.told(mask(lastLine(m), w.t.Password)))
 		}
 	}
 	switch err := w.judge(doing, a); {

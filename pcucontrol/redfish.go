@@ -196,7 +196,7 @@ func (s *redfishSession) find(ctx context.Context) (string, error) {
 		}
 	}
 	some := strings.Join(ids[:min(8, len(ids))], ", ")
-	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none is %q; there are %d: %s", want, len(ids), some))
+	return "", s.w.fail(NoOutlet, "find the system", fmt.Sprintf("none is %q; there are %d: %s", want, len(ids), mask(some, s.w.t.Password)))
 }
 
 func (s *redfishSession) get(ctx context.Context, doing, path string, into any) error {
@@ -208,7 +208,7 @@ func (s *redfishSession) get(ctx context.Context, doing, path string, into any) 
 		return err
 	}
 	if err := json.Unmarshal([]byte(a.body), into); err != nil {
-		return s.w.fail(Unexpected, doing, "no json: "+err.Error())
+		return s.w.fail(Unexpected, doing, "no json: "+mask(err.Error(), s.w.t.Password))
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (s *redfishSession) get(ctx context.Context, doing, path string, into any) 
 func (s *redfishSession) ask(ctx context.Context, doing, method, link, body string) (reply, error) {
 	u, err := url.Parse(link)
 	if err != nil || !strings.HasPrefix(u.Path, "/") {
-		return reply{}, s.w.fail(Refused, doing, "its link is no path: "+tail(link))
+		return reply{}, s.w.fail(Refused, doing, "its link is no path: "+tail(mask(link, s.w.t.Password)))
 	}
 	contentType := ""
 	if body != "" {
@@ -233,6 +233,7 @@ func (s *redfishSession) judge(doing string, a reply) error {
 		return nil
 	}
 	keys, why := redfishWords(a.body)
+	why = mask(why, s.w.t.Password)
 	switch {
 	case strings.Contains(keys, "SessionLimitExceeded"):
 		return s.w.fail(Busy, doing, why)
@@ -381,7 +382,7 @@ func (redfish) bootOnce(ctx context.Context, t Target, device BootDevice) error 
 		return err
 	}
 	if b := now.Boot; b.BootSourceOverrideEnabled != "Once" || b.BootSourceOverrideTarget != target {
-		return s.w.fail(Refused, "boot once", fmt.Sprintf("it did not take %s: the override is %q for %q", device, b.BootSourceOverrideEnabled, b.BootSourceOverrideTarget))
+		return s.w.fail(Refused, "boot once", fmt.Sprintf("it did not take %s: the override is %q for %q", device, mask(b.BootSourceOverrideEnabled, s.w.t.Password), mask(b.BootSourceOverrideTarget, s.w.t.Password)))
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func openRMCP(ctx context.Context, t Target, privilege byte, memory *suiteMemory
 }
 
 func (s *rmcp) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
+	return &Error{kind, s.t.Host, doing, detail}
 }
 
 func (s *rmcp) trace(format string, args ...any) {

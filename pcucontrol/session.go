@@ -80,7 +80,7 @@ func (s *session) Close() {
 }
 
 func (s *session) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, s.t.Host, doing, mask(detail, s.t.Password)}
+	return &Error{kind, s.t.Host, doing, detail}
 }
 
 // tail is the end of a text as errors show it.
@@ -148,18 +148,19 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 	c, channels, requests, err := ssh.NewClientConn(conn, t.Host, config)
 	if err != nil {
 		_ = conn.Close()
-		kind, doing, detail := Unexpected, "ssh", err.Error()
+		kind, doing, detail := Unexpected, "ssh", mask(err.Error(), t.Password)
 		switch {
-		case *changed:
-			kind, detail = Refused, "the host key is not the known one"
+		case *changed != "":
+			kind, detail = Refused, "the host key is not the known one; it shows "+*changed+
+				"; if the device was replaced, insist on that one (--host-key) or forget the old one (`monitor pcu forget`)"
 		case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 			kind, detail = Timeout, "no answer in time"
 		case strings.Contains(detail, "no common algorithm") && !t.Legacy:
-			kind, detail = Refused, "it speaks only what is no longer safe, which its record has to permit as legacy: "+detail
+			kind, detail = Refused, "it speaks only what is no longer safe, which its record has to permit (--legacy; of the worker, pcu.legacy): "+detail
 		case strings.Contains(detail, "unable to authenticate"):
 			kind, doing, detail = Auth, "log in", "user name or password refused"
 		}
-		return nil, &Error{kind, t.Host, doing, mask(detail, t.Password)}
+		return nil, &Error{kind, t.Host, doing, detail}
 	}
 	_ = conn.SetDeadline(time.Time{})
 	client := ssh.NewClient(c, channels, requests)
@@ -183,8 +184,9 @@ func shell(ctx context.Context, t Target, conn net.Conn) (*session, error) {
 	return newSession(ctx, t, conn, out, in, "\r"), nil
 }
 
-func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
-	changed = new(bool)
+// sshConfig also tells the host key, where it is another than the known one.
+func sshConfig(t Target) (config *ssh.ClientConfig, changed *string) {
+	changed = new(string)
 	config = &ssh.ClientConfig{User: t.User, Auth: sshAuth(t)}
 	config.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error {
 		is := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
@@ -192,7 +194,7 @@ func sshConfig(t Target) (config *ssh.ClientConfig, changed *bool) {
 			t.SeenHostKey(is)
 		}
 		if known := strings.TrimSpace(t.KnownHostKey); known != "" && subtle.ConstantTimeCompare([]byte(known), []byte(is)) != 1 {
-			*changed = true
+			*changed = is
 			return errors.New("the host key is not the known one")
 		}
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,19 +61,19 @@ func snmpLogins(t Target) ([]gosnmp.GoSNMP, error) {
 	}
 	words := strings.Fields(t.User)
 	switch {
-	case slices.Equal(words, []string{"v1"}):
+	case len(words) == 1 && strings.EqualFold(words[0], "v1"):
 		return community(gosnmp.Version1)
-	case slices.Equal(words, []string{"v2c"}):
+	case len(words) == 1 && strings.EqualFold(words[0], "v2c"):
 		return community(gosnmp.Version2c)
-	case len(words) == 0 || words[0] != "v3":
+	case len(words) == 0 || !strings.EqualFold(words[0], "v3"):
 		return community(gosnmp.Version1, gosnmp.Version2c)
 	}
 	hash, cipher := "sha", "aes"
 	if len(words) > 2 {
-		hash = words[2]
+		hash = strings.ToLower(words[2])
 	}
 	if len(words) > 3 {
-		cipher = words[3]
+		cipher = strings.ToLower(words[3])
 	}
 	auth, known := map[string]gosnmp.SnmpV3AuthProtocol{"md5": gosnmp.MD5, "sha": gosnmp.SHA, "sha224": gosnmp.SHA224, "sha256": gosnmp.SHA256, "sha384": gosnmp.SHA384, "sha512": gosnmp.SHA512}[hash]
 	privacy, also := map[string]gosnmp.SnmpV3PrivProtocol{"none": gosnmp.NoPriv, "des": gosnmp.DES, "aes": gosnmp.AES, "aes192": gosnmp.AES192, "aes256": gosnmp.AES256}[cipher]
@@ -102,7 +101,7 @@ func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) e
 	}
 	patience := 2 * time.Second // for one of three tries
 	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/time.Duration(3*len(logins)))
+		patience = min(patience, time.Until(deadline)/time.Duration(3*len(logins)+2))
 	}
 	for i := range logins {
 		g := &logins[i]
@@ -119,6 +118,9 @@ func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) e
 		if err == nil {
 			err = f(a, state)
 		}
+		if silent && g.MsgFlags&gosnmp.AuthPriv == gosnmp.AuthPriv && ctx.Err() == nil {
+			err = a.withoutPrivacy(ctx, err)
+		}
 		stop()
 		_ = g.Close()
 		if !silent || ctx.Err() != nil || i == len(logins)-1 {
@@ -126,6 +128,34 @@ func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) e
 		}
 	}
 	return nil // there always is a login
+}
+
+// withoutPrivacy asks a silent agent of v3 without encryption. What it cannot decrypt it drops without a word, so that a wrong privacy
+// password looks as if nobody were there; to this question it answers, if only that it wants privacy.
+func (a *agent) withoutPrivacy(ctx context.Context, silence error) error {
+	known, ok := a.SecurityParameters.(*gosnmp.UsmSecurityParameters)
+	if !ok {
+		return silence
+	}
+	plain := gosnmp.GoSNMP{
+		Target: a.Target, Port: a.Port, Transport: a.Transport, Context: a.Context, Timeout: a.Timeout, MaxOids: a.MaxOids,
+		Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: gosnmp.AuthNoPriv,
+		SecurityParameters: &gosnmp.UsmSecurityParameters{
+			UserName: known.UserName, AuthenticationProtocol: known.AuthenticationProtocol, AuthenticationPassphrase: known.AuthenticationPassphrase,
+			PrivacyProtocol: gosnmp.NoPriv,
+		},
+	}
+	if plain.Connect() != nil {
+		return silence
+	}
+	defer func() { _ = plain.Close() }()
+	conn := plain.Conn
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	a.trace("> get %s without privacy", sysObjectID)
+	if _, err := plain.Get([]string{sysObjectID}); err != nil {
+		return silence
+	}
+	return a.fail(Auth, "log in", "the privacy password, or its cipher, is not the agent's; the other password is right")
 }
 
 // find finds the table that the outlet is in, and its state.
@@ -143,7 +173,7 @@ func (a *agent) find(ctx context.Context) (State, error) {
 }
 
 func (a *agent) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, a.t.Host, doing, mask(detail, a.t.Password)}
+	return &Error{kind, a.t.Host, doing, detail}
 }
 
 func (a *agent) state(ctx context.Context) (State, error) {
@@ -215,6 +245,9 @@ func (a *agent) lost(ctx context.Context, doing string, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return a.fail(Unreachable, doing, fmt.Sprintf("port %d is closed", a.t.Port))
 	case ctx.Err() != nil, errors.Is(err, gosnmp.ErrMaxRetriesExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
+		if a.Version == gosnmp.Version3 {
+			return a.fail(Timeout, doing, "no answer")
+		}
 		return a.fail(Timeout, doing, "no answer; a wrong community shows so, too")
 	}
 	return a.fail(Unexpected, doing, "what it answers is no SNMP") // the library's text may hold a stack

@@ -211,3 +211,28 @@ func TestSSHHostKeysAreShownAndInsistedOn(t *testing.T) {
 		t.Errorf("another key gives %v, and %q was said", err, d.heard())
 	}
 }
+
+func TestARackOfAnotherFirmwareNamesTheModelThatFits(t *testing.T) {
+	for _, c := range []struct{ device, transport, model, fits string }{
+		{"APCControl", "telnet", "APCControl12p3", "APCControl speaks"}, {"APCControl", "ssh", "APCControl12p3", "APCControl speaks"},
+		{"APCControl12p3", "telnet", "APCControl", "APCControl12p3 or one of its kin"}, {"APCControl1p4", "ssh", "APCControl", "APCControl12p3 or one of its kin"},
+	} {
+		_, r, target := raise(t, c.device, c.transport)
+		target.Model = c.model
+		if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), c.fits) || r.events() != "" {
+			t.Errorf("%s on a %s by %s gives %v and switched %q", c.model, c.device, c.transport, err, r.events())
+		}
+	}
+}
+
+func TestWhatIsNotTrustedSaysWhichOptionAllowsIt(t *testing.T) {
+	_, _, web := raise(t, "Redfish", "https")
+	web.Legacy = false
+	_, _, shell := raise(t, "DRAC", "ssh")
+	shell.KnownHostKey = "ssh-ed25519 AAAAsomethingelse"
+	for option, target := range map[string]pcucontrol.Target{"--certificate": web, "--legacy": web, "--host-key": shell, "monitor pcu forget": shell} {
+		if _, err := pcucontrol.Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), option) {
+			t.Errorf("without %s it gives %v", option, err)
+		}
+	}
+}

@@ -252,7 +252,7 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 	patterns := make([]*regexp.Regexp, len(texts))
 	for i := range texts {
 		if patterns[i], err = k.c.pattern(texts[i], k.t); err != nil {
-			return "", false, k.fail(Unexpected, doing, err.Error())
+			return "", false, k.fail(Unexpected, doing, mask(err.Error(), k.t.Password))
 		}
 	}
 	var all strings.Builder
@@ -285,11 +285,12 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 			return all.String(), false, nil
 		}
 		if n >= len(s.Answers) {
-			return "", true, k.fail(meanings[n-len(s.Answers)].Kind, doing, "the device says: "+lastLine(heard))
+			m := meanings[n-len(s.Answers)]
+			return "", true, k.fail(m.Kind, doing, m.told(mask(lastLine(heard), k.t.Password)))
 		}
 		a := s.Answers[n]
 		if asked[n]++; asked[n] > max(1, a.Times) {
-			return "", a.Again != "", k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+lastLine(heard))
+			return "", a.Again != "", k.fail(cmp.Or(a.Again, Unexpected), doing, "the device asks again: "+mask(lastLine(heard), k.t.Password))
 		}
 		keys := k.c.fill(a.Press, k.t, asItIs)
 		if a.Press == "" {
@@ -343,7 +344,7 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 	if s.Each != "" {
 		p, err := k.c.pattern(s.Each, k.t)
 		if err != nil {
-			return false, k.fail(Unexpected, doing, err.Error())
+			return false, k.fail(Unexpected, doing, mask(err.Error(), k.t.Password))
 		}
 		k.listed = append(k.listed, k.c.outlets(p, heard)...)
 	}
@@ -352,7 +353,7 @@ func (k *talk) understand(doing string, s step, heard string) (meant bool, err e
 	}
 	p, err := k.c.pattern(s.Read, k.t)
 	if err != nil {
-		return false, k.fail(Unexpected, doing, err.Error())
+		return false, k.fail(Unexpected, doing, mask(err.Error(), k.t.Password))
 	}
 	m := p.FindStringSubmatch(heard)
 	if m == nil {

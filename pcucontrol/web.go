@@ -107,7 +107,7 @@ func (t Target) address() string { return net.JoinHostPort(t.Host, strconv.Itoa(
 func (w *web) close() { w.client.CloseIdleConnections() }
 
 func (w *web) fail(kind Kind, doing, detail string) error {
-	return &Error{kind, w.t.Host, doing, mask(detail, w.t.Password)}
+	return &Error{kind, w.t.Host, doing, detail}
 }
 
 // call sends one request, once more where the device first asks who calls.
@@ -147,7 +147,7 @@ func (w *web) onward(ctx context.Context, doing, path string, a reply) (reply, e
 func (w *web) once(ctx context.Context, doing, method, path, contentType, body string) (reply, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.t.Transport+"://"+w.t.address()+path, strings.NewReader(body))
 	if err != nil {
-		return reply{}, w.fail(Unexpected, doing, "no address: "+path)
+		return reply{}, w.fail(Unexpected, doing, "no address: "+mask(path, w.t.Password))
 	}
 	for name, values := range w.header {
 		r.Header[name] = values
@@ -183,7 +183,7 @@ func (t Target) trace(way, text string) {
 // lost is what an error of a connection means.
 func lost(ctx context.Context, t Target, doing string, err error) error {
 	fail := func(kind Kind, doing, detail string) error {
-		return &Error{kind, t.Host, doing, mask(detail, t.Password)}
+		return &Error{kind, t.Host, doing, detail}
 	}
 	var told *Error
 	var ne net.Error
@@ -204,27 +204,26 @@ func lost(ctx context.Context, t Target, doing string, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // without the address
 	}
-	return fail(Unexpected, doing, tail(err.Error()))
+	return fail(Unexpected, doing, tail(mask(err.Error(), t.Password)))
 }
 
 // judge is what an HTTP status means, if it is no success.
 func (w *web) judge(doing string, a reply) error {
-	heard := w.words(a)
 	switch {
 	case a.status < 300:
 		return nil
 	case a.status < 400:
-		return w.fail(Unexpected, doing, fmt.Sprintf("status %d, a redirect to %q; none is followed", a.status, a.header.Get("Location")))
+		return w.fail(Unexpected, doing, fmt.Sprintf("status %d, a redirect to %q; none is followed", a.status, mask(a.header.Get("Location"), w.t.Password)))
 	case a.status == http.StatusUnauthorized:
 		return w.fail(Auth, doing, "user name or password refused")
 	case a.status == http.StatusForbidden:
-		return w.fail(Refused, doing, "the account may not; "+heard)
+		return w.fail(Refused, doing, "the account may not; "+w.words(a))
 	case a.status == http.StatusServiceUnavailable || a.status == http.StatusConflict || a.status == http.StatusTooManyRequests:
-		return w.fail(Busy, doing, heard)
+		return w.fail(Busy, doing, w.words(a))
 	case a.status == http.StatusNotFound || a.status >= 500 && a.status != http.StatusNotImplemented:
-		return w.fail(Unexpected, doing, heard)
+		return w.fail(Unexpected, doing, w.words(a))
 	}
-	return w.fail(Refused, doing, heard)
+	return w.fail(Refused, doing, w.words(a))
 }
 
 // loggedIn is the result of a dry run that reads no state.

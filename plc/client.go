@@ -111,8 +111,8 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 	return fmt.Errorf("%w; %w", err, ErrRefused)
 }
 
-// call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost means that PLC had
-// the request, as far as one can tell, and did not say what it made of it.
+// call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost
+// means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
 	body, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {
@@ -122,7 +122,9 @@ func (c *Client) call(ctx context.Context, method string, args ...any) (v any, l
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var sent atomic.Bool // a connection was there to write to; whether all was written is known to the other side alone
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
+	})
 	// A bytes.Reader gives the request a Content-Length; PLC answers 411 to a chunked one.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
@@ -138,7 +140,8 @@ func (c *Client) call(ctx context.Context, method string, args ...any) (v any, l
 	case resp.StatusCode >= 500:
 		return nil, true, fmt.Errorf("plc %s: %w: HTTP %s", method, ErrUnavailable, resp.Status)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return nil, false, fmt.Errorf("plc %s: %w: HTTP %s to %.200q; set plc.url to where the API is", method, ErrRedirected, resp.Status, resp.Header.Get("Location"))
+		return nil, false, fmt.Errorf("plc %s: %w: HTTP %s to %.200q; set plc.url to where the API is",
+			method, ErrRedirected, resp.Status, resp.Header.Get("Location"))
 	case resp.StatusCode != http.StatusOK:
 		return nil, false, fmt.Errorf("plc %s: HTTP %s from %s", method, resp.Status, c.url)
 	}

@@ -19,8 +19,8 @@ var (
 	ErrRedirected  = errors.New("PLC sends elsewhere, where the password must not go")
 	ErrNotXMLRPC   = xmlrpc.ErrNotXMLRPC
 
-	// ErrNotAdmin says that the account lacks the role admin. PLC then leaves out what the account may not see, without a fault: no
-	// list can be believed.
+	// ErrNotAdmin says that the account lacks the role admin. PLC then leaves out what the account may not see, without
+	// a fault: no list can be believed.
 	ErrNotAdmin = errors.New("the account lacks the role admin at PLC: give it the role")
 	// ErrNotFound says that PLC has no such row.
 	ErrNotFound = errors.New("PLC has no such row")
@@ -40,8 +40,8 @@ var (
 	ErrNotWritten = fmt.Errorf("PLC accepted the change but did not make it: %w", ErrRefused)
 )
 
-// meaning says what a fault is to callers, and whether PLC may have done the work all the same: after an error of its database (106)
-// or its own (111) nobody knows.
+// meaning says what a fault is to callers, and whether PLC may have done the work all the same: after an error of its
+// database (106) or its own (111) nobody knows.
 func meaning(f *Fault) (err error, mayBeDone bool) {
 	switch f.Code {
 	case 102:
@@ -56,8 +56,8 @@ func meaning(f *Fault) (err error, mayBeDone bool) {
 	return f, false
 }
 
-// confirm ends a change by what PLC reads back, which counts for more than what it answered: a lost answer may have been a yes, and a
-// yes may have changed nothing.
+// confirm ends a change by what PLC reads back, which counts for more than what it answered: a lost answer may have
+// been a yes, and a yes may have changed nothing.
 func confirm[T comparable](what string, want T, wrote error, readBack func() (T, error)) error {
 	if errors.Is(wrote, ErrRefused) {
 		return wrote

@@ -29,24 +29,36 @@ func (c *Client) node(ctx context.Context, host string, fields ...string) (row, 
 
 func nodeOf(r row) Node {
 	return Node{
-		NodeID: r.int("node_id"), Hostname: r.str("hostname"), SiteID: r.int("site_id"), BootState: policy.CleanBootState(r.str("boot_state")),
-		RunLevel: r.str("run_level"), Model: r.str("model"), LastContact: r.time("last_contact"), LastBoot: r.time("last_boot"),
-		LastDownload: r.time("last_download"), LastPCUReboot: r.time("last_pcu_reboot"), LastPCUConfirmation: r.time("last_pcu_confirmation"),
-		PCUIDs: r.ints("pcu_ids"), Ports: r.ints("ports"), SSHKey: r.str("ssh_rsa_key"),
+		NodeID:              r.int("node_id"),
+		Hostname:            r.str("hostname"),
+		SiteID:              r.int("site_id"),
+		BootState:           policy.CleanBootState(r.str("boot_state")),
+		RunLevel:            r.str("run_level"),
+		Model:               r.str("model"),
+		PCUIDs:              r.ints("pcu_ids"),
+		Ports:               r.ints("ports"),
+		LastContact:         r.time("last_contact"),
+		LastBoot:            r.time("last_boot"),
+		LastDownload:        r.time("last_download"),
+		LastPCUReboot:       r.time("last_pcu_reboot"),
+		LastPCUConfirmation: r.time("last_pcu_confirmation"),
+		SSHKey:              r.str("ssh_rsa_key"),
 	}
 }
 
 // Fields of nodes that every PLC has, and those that came later.
 func oldNodeFields() []string {
-	return []string{"node_id", "hostname", "site_id", "boot_state", "model", "last_contact", "pcu_ids", "ports", "peer_id"}
+	return []string{
+		"node_id", "hostname", "site_id", "boot_state", "model", "last_contact", "pcu_ids", "ports", "peer_id",
+	}
 }
 
 func newNodeFields() []string {
 	return []string{"run_level", "last_boot", "last_download", "last_pcu_reboot", "last_pcu_confirmation"}
 }
 
-// withNodeFields asks for all fields of nodes. A PLC that lacks one of them faults the whole call: then it is asked once which it has,
-// and that is remembered.
+// withNodeFields asks for all fields of nodes. A PLC that lacks one of them faults the whole call: then it is asked
+// once which it has, and that is remembered.
 func (c *Client) withNodeFields(ctx context.Context, ask func(fields []string) error) error {
 	fields := slices.Concat(oldNodeFields(), newNodeFields())
 	if known := c.nodeFields.Load(); known != nil {
@@ -58,7 +70,8 @@ func (c *Client) withNodeFields(ctx context.Context, ask func(fields []string) e
 	}
 	has := oldNodeFields()
 	for _, f := range newNodeFields() {
-		switch _, lacks := c.read(ctx, "GetNodes", []int{}, []string{f}); { // of no node, since only the field is in question
+		// Of no node, since only the field is in question.
+		switch _, lacks := c.read(ctx, "GetNodes", []int{}, []string{f}); {
 		case lacks == nil:
 			has = append(has, f)
 		case !errors.Is(lacks, ErrInvalid):
@@ -106,7 +119,8 @@ func (c *Client) Networks(ctx context.Context, host string) ([]Network, error) {
 		return nil, err
 	}
 	v, err := c.read(ctx, "GetInterfaces", map[string]any{"node_id": n.NodeID},
-		[]string{"interface_id", "method", "ip", "gateway", "network", "broadcast", "netmask", "dns1", "dns2", "mac", "is_primary"})
+		[]string{"interface_id", "method", "ip", "gateway", "network", "broadcast", "netmask", "dns1", "dns2", "mac",
+			"is_primary"})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +130,18 @@ func (c *Client) Networks(ctx context.Context, host string) ([]Network, error) {
 	}
 	out := make([]Network, len(rows))
 	for i, r := range rows {
-		out[i] = Network{r.str("method"), r.str("ip"), r.str("gateway"), r.str("network"), r.str("broadcast"), r.str("netmask"), r.str("dns1"), r.str("dns2"), r.str("mac"), r.bool("is_primary")}
+		out[i] = Network{
+			Method:    r.str("method"),
+			IP:        r.str("ip"),
+			Gateway:   r.str("gateway"),
+			Network:   r.str("network"),
+			Broadcast: r.str("broadcast"),
+			Netmask:   r.str("netmask"),
+			DNS1:      r.str("dns1"),
+			DNS2:      r.str("dns2"),
+			MAC:       r.str("mac"),
+			Primary:   r.bool("is_primary"),
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Network) int { return btoi(b.Primary) - btoi(a.Primary) })
 	return out, nil

@@ -293,6 +293,7 @@ func TestAnOlderPLCIsAskedOnceWhatItHas(t *testing.T) {
 func TestARowThatIsNoXMLCostsThatRow(t *testing.T) {
 	db, _ := fleet(t)
 	db.Set("Nodes", 4, "model", "rack\x01server") // PLC writes control characters as they are
+	db.Add("NodeTags", row{"node_id": 5, "tagname": "exempt_node_until", "value": "2030\x010101"})
 	raw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
 		db.ServeHTTP(rec, r)
@@ -301,7 +302,10 @@ func TestARowThatIsNoXMLCostsThatRow(t *testing.T) {
 	defer raw.Close()
 	c, _ := plc.New(plc.Options{URL: raw.URL, Username: "monitor@example", Password: "s3cret"})
 	s, err := c.Snapshot(t.Context())
-	if err != nil || len(s.Nodes) != 6 || !slices.Equal(s.Unreadable, []string{"nodes 4"}) {
-		t.Errorf("%d nodes, unreadable %q, %v", len(s.Nodes), s.Unreadable, err)
+	if err != nil || len(s.Nodes) != 6 || !slices.Equal(s.Unsent["nodes"], []int{4}) || len(s.Unreadable) != 2 {
+		t.Fatalf("%d nodes, unreadable %q, %v", len(s.Nodes), s.Unreadable, err)
+	}
+	if s.NodeExempt[5].Year() != 9999 || s.NodeExempt[3].Year() != 2030 {
+		t.Errorf("exempt are %v", s.NodeExempt)
 	}
 }

@@ -20,8 +20,9 @@ func ours(rows []row) []row {
 // callsPerSnapshot bounds a snapshot whose caller set no deadline, in time-outs of one call.
 const callsPerSnapshot = 10
 
-// Snapshot reads what Monitor needs of our own, each kind by its field list, within the deadline of the context. A row that PLC cannot
-// send is named in Unreadable and does not stop the others. Without the role admin, before or after, it is ErrNotAdmin.
+// Snapshot reads what Monitor needs of our own, each kind by its field list, within the deadline of the context. A row
+// that PLC cannot send is named in Unreadable and does not stop the others. Without the role admin, before or after, it
+// is ErrNotAdmin.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
@@ -29,7 +30,10 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		defer cancel()
 	}
 	r := reader{Client: c, ctx: ctx, Snapshot: Snapshot{Taken: time.Now(), Unsent: map[string][]int{}}}
-	for _, step := range []func() error{r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.exemptions, r.mayRead} {
+	steps := []func() error{
+		r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.exemptions, r.mayRead,
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return Snapshot{}, err
 		}
@@ -63,24 +67,44 @@ func (s *reader) all(kind, method, id string, filter map[string]any, fields []st
 }
 
 func (s *reader) sites() error {
-	fields := []string{"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id", "peer_id"}
+	fields := []string{
+		"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id", "peer_id",
+	}
 	return s.all("sites", "GetSites", "site_id", ownOnly(), fields, func(r row) {
-		s.Sites = append(s.Sites, Site{SiteID: r.int("site_id"), LoginBase: r.str("login_base"), Name: r.str("name"), Enabled: r.bool("enabled"),
-			MaxSlices: r.int("max_slices"), DateCreated: r.time("date_created"), Pending: r["ext_consortium_id"] == 0 && !r.bool("enabled")})
+		s.Sites = append(s.Sites, Site{
+			SiteID:      r.int("site_id"),
+			LoginBase:   r.str("login_base"),
+			Name:        r.str("name"),
+			Enabled:     r.bool("enabled"),
+			MaxSlices:   r.int("max_slices"),
+			DateCreated: r.time("date_created"),
+			Pending:     !r.bool("enabled") && r["ext_consortium_id"] == 0,
+		})
 	})
 }
 
 func (s *reader) nodes() error {
 	return s.withNodeFields(s.ctx, func(fields []string) error {
-		return s.all("nodes", "GetNodes", "node_id", ownOnly(), fields, func(r row) { s.Nodes = append(s.Nodes, nodeOf(r)) })
+		return s.all("nodes", "GetNodes", "node_id", ownOnly(), fields, func(r row) {
+			s.Nodes = append(s.Nodes, nodeOf(r))
+		})
 	})
 }
 
 func (s *reader) pcus() error {
 	fields := []string{"pcu_id", "site_id", "hostname", "ip", "username", "password", "model", "node_ids", "ports"}
 	return s.all("pcus", "GetPCUs", "pcu_id", map[string]any{}, fields, func(r row) {
-		s.PCUs = append(s.PCUs, PCU{PCUID: r.int("pcu_id"), SiteID: r.int("site_id"), Hostname: r.str("hostname"), IP: r.str("ip"), Username: r.str("username"),
-			Password: Secret(r.str("password")), Model: r.str("model"), NodeIDs: r.ints("node_ids"), Ports: r.ints("ports")})
+		s.PCUs = append(s.PCUs, PCU{
+			PCUID:    r.int("pcu_id"),
+			SiteID:   r.int("site_id"),
+			Hostname: r.str("hostname"),
+			IP:       r.str("ip"),
+			Username: r.str("username"),
+			Password: Secret(r.str("password")),
+			Model:    r.str("model"),
+			NodeIDs:  r.ints("node_ids"),
+			Ports:    r.ints("ports"),
+		})
 	})
 }
 
@@ -88,27 +112,37 @@ func (s *reader) pcus() error {
 func (s *reader) persons() error {
 	filter := ownOnly()
 	filter["enabled"] = true
-	return s.all("persons", "GetPersons", "person_id", filter, []string{"person_id", "email", "roles", "site_ids", "enabled", "peer_id"}, func(r row) {
+	fields := []string{"person_id", "email", "roles", "site_ids", "enabled", "peer_id"}
+	return s.all("persons", "GetPersons", "person_id", filter, fields, func(r row) {
 		if r.bool("enabled") {
-			s.Persons = append(s.Persons, Person{PersonID: r.int("person_id"), Email: r.str("email"), Roles: r.strs("roles"), SiteIDs: r.ints("site_ids")})
+			s.Persons = append(s.Persons, Person{
+				PersonID: r.int("person_id"),
+				Email:    r.str("email"),
+				Roles:    r.strs("roles"),
+				SiteIDs:  r.ints("site_ids"),
+			})
 		}
 	})
 }
 
 func (s *reader) slices() error {
-	return s.all("slices", "GetSlices", "slice_id", ownOnly(), []string{"slice_id", "name", "site_id", "peer_id"}, func(r row) {
+	fields := []string{"slice_id", "name", "site_id", "peer_id"}
+	return s.all("slices", "GetSlices", "slice_id", ownOnly(), fields, func(r row) {
 		s.Slices = append(s.Slices, Slice{SliceID: r.int("slice_id"), Name: r.str("name"), SiteID: r.int("site_id")})
 	})
 }
 
 func (s *reader) interfaces() error {
-	return s.all("interfaces", "GetInterfaces", "interface_id", map[string]any{}, []string{"interface_id", "node_id", "ip", "is_primary"}, func(r row) {
-		s.Interfaces = append(s.Interfaces, Interface{NodeID: r.int("node_id"), IP: r.str("ip"), Primary: r.bool("is_primary")})
+	fields := []string{"interface_id", "node_id", "ip", "is_primary"}
+	return s.all("interfaces", "GetInterfaces", "interface_id", map[string]any{}, fields, func(r row) {
+		s.Interfaces = append(s.Interfaces, Interface{r.int("node_id"), r.str("ip"), r.bool("is_primary")})
 	})
 }
 
 func (s *reader) exemptions() error {
-	for kind, out := range map[string]*map[int]time.Time{"node": &s.NodeExempt, "site": &s.SiteExempt, "person": &s.PersonExempt, "slice": &s.SliceExempt} {
+	for kind, out := range map[string]*map[int]time.Time{
+		"node": &s.NodeExempt, "site": &s.SiteExempt, "person": &s.PersonExempt, "slice": &s.SliceExempt,
+	} {
 		until, bad, err := s.Client.exemptions(s.ctx, kind)
 		if err != nil {
 			return err
@@ -119,13 +153,15 @@ func (s *reader) exemptions() error {
 	return nil
 }
 
-// poisoned reports whether a call may have died over a single row: an int that does not fit makes a 500 of the whole answer, a control
-// character one that is no XML.
+// poisoned reports whether a call may have died over a single row: an int that does not fit makes a 500 of the whole
+// answer, a control character one that is no XML.
 func poisoned(err error) bool { return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotXMLRPC) }
 
-// bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids alone
-// and then the rows by halves.
-func (c *Client) bulk(ctx context.Context, method, id string, filter map[string]any, fields []string) (rows []row, bad []int, err error) {
+// bulk reads all rows of a kind. When the whole call dies, as it does over a single poisoned row, it reads the ids
+// alone and then the rows by halves.
+func (c *Client) bulk(
+	ctx context.Context, method, id string, filter map[string]any, fields []string,
+) (rows []row, bad []int, err error) {
 	v, err := c.read(ctx, method, filter, fields)
 	if err == nil {
 		rows, err = rowsOf(method, v, id)
@@ -157,7 +193,9 @@ func (c *Client) bulk(ctx context.Context, method, id string, filter map[string]
 // mostPoisoned is how many rows may be unreadable before it is rather PLC that is.
 const mostPoisoned = 100
 
-func (c *Client) halves(ctx context.Context, method, id string, ids []int, fields []string) (rows []row, bad []int, err error) {
+func (c *Client) halves(
+	ctx context.Context, method, id string, ids []int, fields []string,
+) (rows []row, bad []int, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
@@ -180,7 +218,8 @@ func (c *Client) halves(ctx context.Context, method, id string, ids []int, field
 		}
 		rows, bad = append(rows, r...), append(bad, b...)
 		if len(bad) > mostPoisoned {
-			return nil, nil, fmt.Errorf("plc %s: %w: over %d rows could not be read", method, ErrUnavailable, mostPoisoned)
+			err := fmt.Errorf("plc %s: %w: over %d rows could not be read", method, ErrUnavailable, mostPoisoned)
+			return nil, nil, err
 		}
 	}
 	return rows, bad, nil
@@ -189,21 +228,30 @@ func (c *Client) halves(ctx context.Context, method, id string, ids []int, field
 // undated is how long an exemption holds whose day cannot be read: until somebody mends it.
 var undated = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// exemptions reads until when things of a kind are exempt, by id. Anybody not allowed to read them gets an error: not knowing who is
-// exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for good, and is named in bad.
+// exemptions reads until when things of a kind are exempt, by id. Anybody not allowed to read them gets an error: not
+// knowing who is exempt is no ground to act on everybody. For the same reason a day that cannot be read exempts for
+// good, and is named in bad.
 func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]time.Time, bad []string, err error) {
 	method, id, tag := "Get"+strings.ToUpper(kind[:1])+kind[1:]+"Tags", kind+"_id", "exempt_"+kind+"_until"
-	fields := []string{id, "value"}
+	tagID := kind + "_tag_id"
+	fields := []string{tagID, id, "value"}
 	if kind == "slice" {
 		fields = append(fields, "node_id", "nodegroup_id")
 	}
-	v, err := c.read(ctx, method, map[string]any{"tagname": tag}, fields)
+	rows, unsent, err := c.bulk(ctx, method, tagID, map[string]any{"tagname": tag}, fields)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := rowsOf(method, v, id)
-	if err != nil {
-		return nil, nil, err
+	for _, n := range unsent { // its value cannot be sent, but whose it is can
+		v, err := c.read(ctx, method, []int{n}, []string{tagID, id})
+		if err != nil {
+			return nil, nil, err
+		}
+		more, err := rowsOf(method, v, tagID)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, more...)
 	}
 	until = map[int]time.Time{}
 	for _, r := range rows {
@@ -212,7 +260,8 @@ func (c *Client) exemptions(ctx context.Context, kind string) (until map[int]tim
 		}
 		day, err := time.Parse("20060102", strings.TrimSpace(r.str("value")))
 		if err != nil {
-			bad = append(bad, fmt.Sprintf("tag %s of %s %d: %q is not a day as 20261231", tag, kind, r.int(id), r.str("value")))
+			why := fmt.Sprintf("tag %s of %s %d: %q is not a day as 20261231", tag, kind, r.int(id), r.str("value"))
+			bad = append(bad, why)
 			day = undated
 		}
 		ends := day.AddDate(0, 0, 1) // the day itself is still exempt

@@ -12,7 +12,8 @@ func (c *Client) Roles(ctx context.Context) ([]string, error) {
 	if c.user == "" {
 		return nil, nil
 	}
-	v, err := c.read(ctx, "GetPersons", []string{c.user, strings.ToLower(c.user)}, []string{"person_id", "email", "roles", "peer_id"})
+	own := []string{c.user, strings.ToLower(c.user)}
+	v, err := c.read(ctx, "GetPersons", own, []string{"person_id", "email", "roles", "peer_id"})
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ type SliceState struct {
 	ExemptUntil time.Time
 }
 
-// SliceResult is what became of one slice. Err wraps ErrNotFound for a slice that PLC no longer has, ErrNotOrdinary for a system slice,
-// and else tells by ErrRefused or ErrMayBeDone how it failed.
+// SliceResult is what became of one slice. Err wraps ErrNotFound for a slice that PLC no longer has, ErrNotOrdinary for
+// a system slice, and else tells by ErrRefused or ErrMayBeDone how it failed.
 type SliceResult struct {
 	Name string
 	Err  error
@@ -54,8 +54,8 @@ func (c *Client) SlicesOfSite(ctx context.Context, site SiteRef) ([]SliceState, 
 	return out, nil
 }
 
-// SuspendSlices suspends those of a site's ordinary slices that are named, by the slice tag enabled=0, and reads it back. One that is
-// refused does not stop the others. The second result is an error of the call as a whole.
+// SuspendSlices suspends those of a site's ordinary slices that are named, by the slice tag enabled=0, and reads it
+// back. One that is refused does not stop the others. The second result is an error of the call as a whole.
 func (c *Client) SuspendSlices(ctx context.Context, site SiteRef, names []string) ([]SliceResult, error) {
 	return c.eachSlice(ctx, site, names, true, func(s slice) error {
 		switch {
@@ -68,9 +68,9 @@ func (c *Client) SuspendSlices(ctx context.Context, site SiteRef, names []string
 	})
 }
 
-// RestoreSlices lifts the suspension of those of a site's slices that are named: it deletes each of their enabled=0 slice tags, of which
-// there may be several, and reads it back. Slices that somebody else had suspended are not ours to name. A slice that was made a
-// system slice after it was suspended is restored, too, or nobody ever would.
+// RestoreSlices lifts the suspension of those of a site's slices that are named: it deletes each of their enabled=0
+// slice tags, of which there may be several, and reads it back. Slices that somebody else had suspended are not ours to
+// name. A slice that was made a system slice after it was suspended is restored, too, or nobody ever would.
 func (c *Client) RestoreSlices(ctx context.Context, site SiteRef, names []string) ([]SliceResult, error) {
 	return c.eachSlice(ctx, site, names, false, func(s slice) error {
 		var failed []error
@@ -84,7 +84,9 @@ func (c *Client) RestoreSlices(ctx context.Context, site SiteRef, names []string
 }
 
 // eachSlice does something to each slice that is named, and then reads all of them back. No names: nothing.
-func (c *Client) eachSlice(ctx context.Context, site SiteRef, names []string, suspended bool, do func(slice) error) ([]SliceResult, error) {
+func (c *Client) eachSlice(
+	ctx context.Context, site SiteRef, names []string, suspended bool, do func(slice) error,
+) ([]SliceResult, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -139,14 +141,15 @@ type slice struct {
 	suspensions []int
 }
 
-// slicesOf reads a site's slices by name. Without the role admin PLC would show no tags, and every slice would look lifted: so the role
-// is asked for after they were read.
+// slicesOf reads a site's slices by name. Without the role admin PLC would show no tags, and every slice would look
+// lifted: so the role is asked for after they were read.
 func (c *Client) slicesOf(ctx context.Context, site SiteRef) (map[string]slice, error) {
 	at, err := c.site(ctx, site)
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.read(ctx, "GetSlices", map[string]any{"site_id": at.int("site_id"), "peer_id": nil}, []string{"slice_id", "name", "peer_id"})
+	filter := map[string]any{"site_id": at.int("site_id"), "peer_id": nil}
+	v, err := c.read(ctx, "GetSlices", filter, []string{"slice_id", "name", "peer_id"})
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +174,14 @@ func (c *Client) slicesOf(ctx context.Context, site SiteRef) (map[string]slice, 
 	return out, nil
 }
 
-// readTags adds to slices what their slice tags say. A tag with a node or a node group is a sliver tag of somebody else's: it is left out
-// here, since PLC takes no nil in a filter of tags.
+// readTags adds to slices what their slice tags say. A tag with a node or a node group is a sliver tag of somebody
+// else's: it is left out here, since PLC takes no nil in a filter of tags.
 func (c *Client) readTags(ctx context.Context, byID map[int]slice) error {
 	if len(byID) == 0 {
 		return nil
 	}
-	v, err := c.read(ctx, "GetSliceTags", map[string]any{"slice_id": slices.Sorted(maps.Keys(byID)), "tagname": []string{"enabled", "system"}},
+	filter := map[string]any{"slice_id": slices.Sorted(maps.Keys(byID)), "tagname": []string{"enabled", "system"}}
+	v, err := c.read(ctx, "GetSliceTags", filter,
 		[]string{"slice_tag_id", "slice_id", "tagname", "value", "node_id", "nodegroup_id"})
 	if err != nil {
 		return err

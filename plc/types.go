@@ -1,5 +1,5 @@
-// Package plc is a typed client of PLCAPI, PlanetLab's XML-RPC interface to its database of sites, nodes, PCUs and people.
-// It reads in bulk by field list, reads back what it writes, and never lets an empty selection mean everything.
+// Package plc is a typed client of PLCAPI, PlanetLab's XML-RPC interface to its database of sites, nodes, PCUs and
+// people. It reads in bulk by field list, reads back what it writes, and never lets an empty selection mean everything.
 package plc
 
 import (
@@ -100,9 +100,10 @@ type Snapshot struct {
 
 	NodeExempt, SiteExempt, PersonExempt, SliceExempt map[int]time.Time
 
-	// Unsent are the ids of rows that PLC could not send, by kind ("sites", "nodes", "pcus", "persons", "slices", "interfaces"): what is
-	// known of them stays as it is.
+	// Unsent are the ids of rows that PLC could not send, by kind ("sites", "nodes", "pcus", "persons", "slices",
+	// "interfaces"): what is known of them stays as it is.
 	Unsent map[string][]int
-	// Unreadable names for people what could not be read: the rows of Unsent, as "nodes 42", and tags that make no sense.
+	// Unreadable names for people what could not be read: the rows of Unsent, as "nodes 42", and tags that make no
+	// sense.
 	Unreadable []string
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/planetlab/monitor/policy"
 )
 
-// SiteRef names a site: by its id, which stays when PLC renames it, or, where the id is not known (0), by its login_base.
+// SiteRef names a site: by its id, which stays when PLC renames it, or, where the id is not known (0), by its
+// login_base.
 type SiteRef struct {
 	SiteID    int
 	LoginBase string

@@ -51,19 +51,19 @@ func BelieveSweep(n Policy, s SweepSeen) Decision {
 	g := n.Guard
 	switch {
 	case s.PLC != "":
-		return no(time.Time{}, "%s", s.PLC)
+		return No(time.Time{}, "%s", s.PLC)
 	case float64(s.Unseen) > g.SnapshotShare*float64(s.Nodes):
-		return no(time.Time{}, "%d of %d nodes could not be looked at: the fault is ours", s.Unseen, s.Nodes)
+		return No(time.Time{}, "%d of %d nodes could not be looked at: the fault is ours", s.Unseen, s.Nodes)
 	case s.Vouched:
-		return yes("an operator vouches for it")
+		return Yes("an operator vouches for it")
 	case bad < g.floor(s.Nodes):
 	case float64(fell) > g.most(parts):
-		return no(time.Time{}, "%d nodes became bad within %s, %d of %d where a dark site counts once: the fault may be ours",
+		return No(time.Time{}, "%d nodes became bad within %s, %d of %d where a dark site counts once: the fault may be ours",
 			bad, n.Days(g.Window), fell, parts)
 	case dark > 1 && float64(dark) > g.most(len(s.Sites)):
-		return no(time.Time{}, "%d of %d sites went dark within %s: the fault may be ours", dark, len(s.Sites), n.Days(g.Window))
+		return No(time.Time{}, "%d of %d sites went dark within %s: the fault may be ours", dark, len(s.Sites), n.Days(g.Window))
 	}
-	return yes("the fleet looks as it may")
+	return Yes("the fleet looks as it may")
 }
 
 // BelievePCUs is BelieveSweep for PCUs: a broken route to all of them, or a wrong key, must not reach every site. The nodes of such a
@@ -71,11 +71,11 @@ func BelieveSweep(n Policy, s SweepSeen) Decision {
 func BelievePCUs(n Policy, newlyBad, unseen, pcus int) Decision {
 	switch {
 	case float64(unseen) > n.Guard.SnapshotShare*float64(pcus):
-		return no(time.Time{}, "%d of %d PCUs could not be tried: the fault is ours", unseen, pcus)
+		return No(time.Time{}, "%d of %d PCUs could not be tried: the fault is ours", unseen, pcus)
 	case n.Guard.tooMany(newlyBad, pcus):
-		return no(time.Time{}, "%d of %d PCUs became bad within %s: the fault may be ours", newlyBad, pcus, n.Days(n.Guard.Window))
+		return No(time.Time{}, "%d of %d PCUs became bad within %s: the fault may be ours", newlyBad, pcus, n.Days(n.Guard.Window))
 	}
-	return yes("the PCUs look as they may")
+	return Yes("the PCUs look as they may")
 }
 
 // BelieveMany doubts the observer, too, when one type of issue would open for a large share of the fleet inside the window: a name server
@@ -83,9 +83,9 @@ func BelievePCUs(n Policy, newlyBad, unseen, pcus int) Decision {
 // exempt. Fresh are those that would open now and those opened inside the window, without what an operator vouched for.
 func BelieveMany(n Policy, typ string, fresh, fleet int) Decision {
 	if n.Guard.tooMany(fresh, fleet) {
-		return no(time.Time{}, "%s would open for %d of %d within %s: the fault may be ours", typ, fresh, fleet, n.Days(n.Guard.Window))
+		return No(time.Time{}, "%s would open for %d of %d within %s: the fault may be ours", typ, fresh, fleet, n.Days(n.Guard.Window))
 	}
-	return yes("few enough")
+	return Yes("few enough")
 }
 
 // leastDoubt is the number of things that may be bad in the smallest fleet without a doubt about who looks.
@@ -114,17 +114,16 @@ func (g Guard) tooMany(bad, of int) bool {
 
 // SiteOutage says whether a whole site went down together, so that its nodes tell one story, and whether that story may open. Nodes
 // that were down before do not hinder it.
-func SiteOutage(n Policy, s SiteSeen, now time.Time) (v Verdict, outage, open bool) {
+func SiteOutage(n Policy, s SiteSeen, now time.Time) (why string, outage, open bool) {
 	if !s.Dark(n) {
-		return v, false, false
+		return "", false, false
 	}
 	last := slices.MaxFunc(s.Missed, time.Time.Compare)
 	together := slices.DeleteFunc(slices.Clone(s.Missed), func(t time.Time) bool { return last.Sub(t) > n.NodeDownAfter })
 	if len(together) < n.SiteOutageNodes {
-		return v, false, false
+		return "", false, false
 	}
 	age := now.Sub(slices.MinFunc(together, time.Time.Compare))
-	reason := fmt.Sprintf("none of its %d nodes answers for %s, and %d went silent together", s.Nodes, n.Days(age), len(together))
-	v = Verdict{Type: SiteDown, Target: s.Site, Site: s.Site, Reason: reason}
-	return v, true, age >= n.NodeDownAfter
+	why = fmt.Sprintf("none of its %d nodes answers for %s, and %d went silent together", s.Nodes, n.Days(age), len(together))
+	return why, true, age >= n.NodeDownAfter
 }

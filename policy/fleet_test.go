@@ -134,15 +134,15 @@ func TestOneTypeForALargeShareOfTheFleetIsDoubted(t *testing.T) {
 		fresh, fleet int
 		do           bool
 	}{
-		"nine of forty: too few to tell":         {DNSError, 9, 40, true},
-		"ten of fifty is a fifth, and not more":  {DNSError, 10, 50, true},
-		"eleven of fifty, our name server fails": {DNSError, 11, 50, false},
-		"a wrong expression for old kernels":     {OldBootCD, 1000, 1000, false},
-		"nodes are no exception":                 {NodeDown, 500, 1000, false},
-		"nor are nodes without a PCU":            {PCUMissing, 500, 1000, false},
-		"nor PCUs":                               {PCUDown, 50, 100, false},
-		"nor whole sites":                        {SiteDown, 50, 100, false},
-		"two of two":                             {NodeDown, 2, 2, true},
+		"nine of forty: too few to tell":         {"dnserror", 9, 40, true},
+		"ten of fifty is a fifth, and not more":  {"dnserror", 10, 50, true},
+		"eleven of fifty, our name server fails": {"dnserror", 11, 50, false},
+		"a wrong expression for old kernels":     {"oldbootcd", 1000, 1000, false},
+		"nodes are no exception":                 {"nodedown", 500, 1000, false},
+		"nor are nodes without a PCU":            {"pcumissing", 500, 1000, false},
+		"nor PCUs":                               {"pcudown", 50, 100, false},
+		"nor whole sites":                        {"sitedown", 50, 100, false},
+		"two of two":                             {"nodedown", 2, 2, true},
 	} {
 		if d := BelieveMany(numbers, c.typ, c.fresh, c.fleet); d.Do != c.do || d.Reason == "" {
 			t.Errorf("%s: %+v", name, d)
@@ -176,12 +176,12 @@ func TestASiteThatGoesDownAsAWholeTellsOneStory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.s.Site = "huji"
-			v, outage, open := SiteOutage(numbers, c.s, now)
+			why, outage, open := SiteOutage(numbers, c.s, now)
 			if outage != c.outage || open != c.open {
 				t.Errorf("outage %v, open %v; want %v, %v", outage, open, c.outage, c.open)
 			}
-			if outage && (v.Type != SiteDown || v.Target != "huji" || v.Site != "huji" || v.Node != "" || !strings.Contains(v.Reason, "went silent together")) {
-				t.Errorf("the verdict is %+v", v)
+			if outage && !strings.Contains(why, "went silent together") {
+				t.Errorf("says %q", why)
 			}
 		})
 	}

@@ -169,7 +169,7 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 	return Answer{Decision: Yes("every check of the gate passes")}
 }
 
-// Verdict of one check, for those who ask why or why not.
+// CheckAnswer is what one check says, for those who ask why or why not.
 type CheckAnswer struct {
 	Name string `json:"name"`
 	Decision

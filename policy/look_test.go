@@ -67,7 +67,7 @@ func TestOnlyANodeThatNothingAnswersForIsDark(t *testing.T) {
 		if f.State != StateDown || f.Category != CategoryError || f.Locked != locked || f.Alive() != locked {
 			t.Errorf("%q is %+v", failure, f)
 		}
-		if _, seen := Symptoms(NodeLook{SSHFailure: failure}, f, nil, now)[NodeConfig]; seen != locked {
+		if _, seen := Symptoms(NodeLook{SSHFailure: failure}, f, nil, now)[SymptomNodeConfig]; seen != locked {
 			t.Errorf("%q is a trouble: %v", failure, seen)
 		}
 	}
@@ -103,20 +103,20 @@ func TestTheReasonSaysWhatWasSeen(t *testing.T) {
 func TestTroublesKeepTheirTimeWhileTheyLast(t *testing.T) {
 	look := NodeLook{SSH: true, ReadOnly: []string{"/boot", "/"}, Name: NameMismatch}
 	first := Symptoms(look, Finding{State: StateBoot}, nil, ago(3))
-	if len(first) != 2 || !first[Filesystem].Since.Equal(ago(3)) || !first[DNSError].Since.Equal(ago(3)) {
+	if len(first) != 2 || !first[SymptomFilesystem].Since.Equal(ago(3)) || !first[SymptomDNSError].Since.Equal(ago(3)) {
 		t.Fatalf("the first look sees %+v", first)
 	}
-	if r := first[Filesystem].Reason; r != "mounted read-only: /" {
+	if r := first[SymptomFilesystem].Reason; r != "mounted read-only: /" {
 		t.Errorf("a boot partition that is read-only on purpose is told of: %q", r)
 	}
 	look.Name = "ok"
 	second := Symptoms(look, Finding{State: StateBoot}, first, ago(1))
-	if len(second) != 1 || !second[Filesystem].Since.Equal(ago(3)) {
+	if len(second) != 1 || !second[SymptomFilesystem].Since.Equal(ago(3)) {
 		t.Errorf("the second look sees %+v", second)
 	}
 	look.Name = NameMissing
-	if third := Symptoms(look, Finding{State: StateBoot}, second, now); !third[DNSError].Since.Equal(now) {
-		t.Errorf("a trouble that was gone in between is as old as %s", third[DNSError].Since)
+	if third := Symptoms(look, Finding{State: StateBoot}, second, now); !third[SymptomDNSError].Since.Equal(now) {
+		t.Errorf("a trouble that was gone in between is as old as %s", third[SymptomDNSError].Since)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestWhatIsNoTrouble(t *testing.T) {
 			t.Errorf("%s is %+v", name, got)
 		}
 	}
-	if got := Symptoms(NodeLook{SSH: true, Resolves: ResolvesNot, BootServer: "boot.example"}, Finding{}, nil, now)[DNSError].Reason; !strings.Contains(got, "boot.example") {
+	if got := Symptoms(NodeLook{SSH: true, Resolves: ResolvesNot, BootServer: "boot.example"}, Finding{}, nil, now)[SymptomDNSError].Reason; !strings.Contains(got, "boot.example") {
 		t.Errorf("a node that cannot resolve its boot server is %q", got)
 	}
 }

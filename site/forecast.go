@@ -80,9 +80,12 @@ func (s State) Coming(now time.Time) []Coming {
 			list = append(list, next)
 		}
 	}
-	for do, what := range map[issue.Action]ComingKind{issue.Email: ComesWord, issue.Flag: ComesAdmins} {
-		if at := s.first(now, do); !at.IsZero() {
-			list = append(list, Coming{At: at, What: what})
+	for _, next := range []struct {
+		do   issue.Action
+		what ComingKind
+	}{{issue.Email, ComesWord}, {issue.Flag, ComesAdmins}} {
+		if at := s.first(now, next.do); !at.IsZero() {
+			list = append(list, Coming{At: at, What: next.what})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Coming) int {
@@ -92,10 +95,7 @@ func (s State) Coming(now time.Time) []Coming {
 			}
 			return -1
 		}
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return a.Level - b.Level
+		return a.At.Compare(b.At)
 	})
 	return list
 }

@@ -174,11 +174,12 @@ type MailResult struct {
 	Until   time.Time   `json:"until,omitzero"`
 	// Reached: a server took it for somebody at the site. That of a test does not count.
 	Reached bool `json:"reached,omitempty"`
-	// Threatened: the step that comes next was announced in it.
-	Threatened bool     `json:"threatened,omitempty"`
-	Deferred   []string `json:"deferred,omitempty"` // people to be tried again
-	Ticket     Ticket   `json:"ticket,omitzero"`
-	MessageID  string   `json:"message_id,omitempty"`
+	// Threatened: the step that comes next was announced in it, not before a time.
+	Threatened bool      `json:"threatened,omitempty"`
+	NotBefore  time.Time `json:"not_before,omitzero"`
+	Deferred   []string  `json:"deferred,omitempty"` // people to be tried again
+	Ticket     Ticket    `json:"ticket,omitzero"`
+	MessageID  string    `json:"message_id,omitempty"`
 }
 
 // Mailed takes what became of the message.
@@ -250,7 +251,7 @@ func (s *State) sent(now time.Time, r MailResult) {
 			}
 		}
 		if r.Threatened && l.Threat != nil && s.stands(*l.Threat) {
-			s.warn(now, *l)
+			s.warn(now, *l, r.NotBefore)
 		}
 	}
 	if to := r.Deferred; len(to) > 0 {
@@ -263,8 +264,8 @@ func (s *State) sent(now time.Time, r MailResult) {
 
 // warn keeps what a message has said of the next step. What it repeats from an earlier one holds if that still does; else people have their
 // time from this one.
-func (s *State) warn(now time.Time, l Letter) {
-	w := Warning{Level: l.Threat.Level, NotBefore: l.Threat.NotBefore, At: now, Issues: l.Threat.Issues}
+func (s *State) warn(now time.Time, l Letter, said time.Time) {
+	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, said), At: now, Issues: l.Threat.Issues}
 	if s.Warned == nil {
 		w.NotBefore = latest(w.NotBefore, l.At.Add(s.Times.PeopleStep))
 	}

@@ -277,6 +277,7 @@ func (s *State) Hold(now time.Time, r HoldRequest) Answer {
 	if !again && !answered {
 		s.gather(now, Notice{Kind: r.Kind, Ref: r.Ref, Level: h.Level, Since: r.Since, Evidence: issue.Evidence(r.Evidence), Deeds: r.Deeds,
 			Advice: r.Advice, NotBefore: r.NotBefore})
+		s.unsay(func(n Notice) bool { return n.Kind == Warn }) // what this message says as well
 	}
 	return s.answer()
 }

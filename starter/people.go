@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -27,37 +28,46 @@ type peopleView struct {
 	PauseReason string    `json:"pause_reason,omitempty"`
 	Ticket      int       `json:"ticket,omitempty"`
 	Waits       string    `json:"waits,omitempty"`
+	Spared      string    `json:"spared,omitempty"`   // why nothing is denied, whatever issues ask
 	Gathered    []string  `json:"gathered,omitempty"` // notices that wait to be said
 }
 
-func viewOfPeople(s workflows.SiteState) peopleView {
-	v := peopleView{
-		Level: s.Level, Reason: s.Reason, Holds: []string{}, Paused: s.Paused, PausedUntil: s.PausedUntil.UTC(), PauseReason: s.PauseReason,
-		Ticket: s.Ticket.ID, Waits: s.Waits,
+func viewOfPeople(s site.State) peopleView {
+	v := peopleView{Level: s.Level, Reason: s.Reason, Holds: []string{}, Ticket: s.Ticket.ID, Waits: s.Blocked}
+	for _, id := range s.Holders(0) {
+		v.Holds = append(v.Holds, fmt.Sprintf("%s at level %d", id, s.Holds[id].Level))
 	}
-	want := 0
-	for _, id := range workflows.HoldersOf(s) {
-		want = max(want, s.Holds[id])
-		v.Holds = append(v.Holds, fmt.Sprintf("%s at level %d", id, s.Holds[id]))
+	if p := s.Pause; p != nil {
+		v.Paused, v.PausedUntil, v.PauseReason = true, p.Until.UTC(), p.Reason
+		if p.By != "" && !p.Answer {
+			v.PauseReason += " (" + p.By + ")"
+		}
 	}
-	if want > s.Level && !s.Paused {
-		v.NextStep = s.NextTry.UTC()
+	if w := s.Warned; w != nil && s.Wanted() > s.Level {
+		v.NextStep = w.NotBefore.UTC()
 	}
-	for _, n := range append(s.Outbox.Notices, s.Pending...) {
+	if s.Spared != nil {
+		v.Spared = s.Spared.String()
+	}
+	gathered := s.Pending
+	if s.Letter != nil {
+		gathered = append(slices.Clone(s.Letter.Notices), gathered...)
+	}
+	for _, n := range gathered {
 		v.Gathered = append(v.Gathered, strings.TrimSpace(n.Kind+" "+n.Ref.Target()))
 	}
 	return v
 }
 
 // peopleOf asks a site's workflow; a site of which nothing is held and to which nothing is said has none.
-func (a *app) peopleOf(ctx context.Context, site string) *peopleView {
+func (a *app) peopleOf(ctx context.Context, login string) *peopleView {
 	tc, err := a.openTemporal(ctx)
 	if err == nil {
 		defer tc.Close()
 		ctx, cancel := context.WithTimeout(ctx, patience/3)
 		defer cancel()
-		var s workflows.SiteState
-		if s, err = askSite(ctx, tc, site); err == nil {
+		var s site.State
+		if s, err = askSite(ctx, tc, login); err == nil {
 			v := viewOfPeople(s)
 			return &v
 		}
@@ -68,18 +78,18 @@ func (a *app) peopleOf(ctx context.Context, site string) *peopleView {
 	return nil
 }
 
-func askSite(ctx context.Context, tc client.Client, site string) (workflows.SiteState, error) {
-	id := activities.SiteType + "/" + site
+func askSite(ctx context.Context, tc client.Client, login string) (site.State, error) {
+	id := site.ID(login)
 	d, err := tc.DescribeWorkflowExecution(ctx, id, "")
 	var none *serviceerror.NotFound
 	if errors.As(err, &none) || err == nil && d.WorkflowExecutionInfo.CloseTime != nil {
-		return workflows.SiteState{}, errNoWorkflow
+		return site.State{}, errNoWorkflow
 	}
 	if err != nil {
-		return workflows.SiteState{}, err
+		return site.State{}, err
 	}
 	answer, err := tc.QueryWorkflow(ctx, id, "", workflows.QueryStatus)
-	var s workflows.SiteState
+	var s site.State
 	if err == nil {
 		err = answer.Get(&s)
 	}
@@ -100,7 +110,7 @@ func (a *app) drawPeople(v peopleView) {
 	if v.Ticket != 0 {
 		ticket = fmt.Sprint(v.Ticket)
 	}
-	a.facts(row{"penalty", fmt.Sprintf("level %d", v.Level)}, row{"why", v.Reason}, row{"issues", strings.Join(v.Holds, ", ")}, row{"next step", a.when(v.NextStep)},
+	a.facts(row{"penalty", fmt.Sprintf("level %d", v.Level)}, row{"why", v.Reason}, row{"issues", strings.Join(v.Holds, ", ")}, row{"spared", v.Spared}, row{"next step", a.when(v.NextStep)},
 		row{"paused", paused}, row{"ticket", ticket}, row{"waits", v.Waits}, row{"to be said", strings.Join(v.Gathered, ", ")})
 }
 
@@ -134,22 +144,25 @@ func (a *app) siteOrder(name string) *cobra.Command {
 	return cmd
 }
 
-func (a *app) orderSite(ctx context.Context, site, name string, c issue.Command) error {
+func (a *app) orderSite(ctx context.Context, login, name string, c issue.Command) error {
 	return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
-		id := activities.SiteType + "/" + site
+		id := site.ID(login)
 		handle, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted})
-		var s workflows.SiteState
+		var s workflows.SiteAnswer
 		if err == nil {
 			err = handle.Get(ctx, &s)
 		}
 		var none *serviceerror.NotFound
 		if errors.As(err, &none) {
-			return notFound("no issue leans on site %s, so there is nothing to %s: see `monitor site show %s`, and `monitor blacklist add site` to keep Monitor away", site, name, site)
+			return notFound("no issue leans on site %s, so there is nothing to %s: see `monitor site show %s`, and `monitor blacklist add site` to keep Monitor away", login, name, login)
 		}
 		if err != nil {
 			return orderError(id, err)
 		}
-		v := viewOfPeople(s)
-		return a.show(v, func() { a.say("%s", clean(site)); a.drawPeople(v) })
+		v := viewOfPeople(s.State)
+		if s.TooLate != "" {
+			a.warn("%s came too late: %s", name, s.TooLate)
+		}
+		return a.show(v, func() { a.say("%s", clean(login)); a.drawPeople(v) })
 	})
 }

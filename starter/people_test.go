@@ -13,6 +13,8 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -29,16 +31,24 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 	if _, err := tc.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: "default", SearchAttributes: attributes}); err != nil {
 		t.Fatal(err)
 	}
-	ticket := activities.Ticket{ID: 12, Robot: "monitor"}
-	serve(t, tc, activities.SiteType, workflows.Site, map[string]any{
-		"SitePolicy": func(context.Context) (activities.SiteTimes, error) {
-			return activities.SiteTimes{Day: 24 * time.Hour, GroupWait: 100 * time.Millisecond, PenaltyStep: 7 * 24 * time.Hour, ThanksGrace: time.Hour, ReplyPause: 30 * 24 * time.Hour, TicketLook: time.Hour}, nil
+	ticket := site.Ticket{ID: 12, Robot: "monitor"}
+	day := 24 * time.Hour
+	level := 0
+	holds := map[string]site.Hold{}
+	serve(t, tc, site.Type, workflows.Site, map[string]any{
+		"ReadSite": func(context.Context, site.ReadRequest) (site.Standing, error) {
+			return site.Standing{Level: level, Holds: holds, Rise: policy.Yes("it is down"), Times: site.Times{Day: day, GroupWait: 100 * time.Millisecond, PenaltyStep: 7 * day,
+				ThanksGrace: time.Hour, ReplyPause: 30 * day, TicketLook: time.Hour}}, nil
 		},
-		"SetPenalty": func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
-			return activities.PenaltyResult{Level: in.To, Reason: in.Reason}, nil
+		"MoveSite": func(_ context.Context, in site.StepRequest) (site.StepResult, error) {
+			level = in.To
+			return site.StepResult{Outcome: site.StepDone, Level: in.To, Reason: in.Reason}, nil
 		},
-		"SendNotices": func(context.Context, activities.MailInput) (activities.MailResult, error) {
-			return activities.MailResult{Outcome: activities.MailSent, Ticket: ticket, MessageID: "<a@b>"}, nil
+		"WriteToSite": func(context.Context, site.MailRequest) (site.MailResult, error) {
+			return site.MailResult{Outcome: site.MailSent, Reached: true, Threatened: true, NotBefore: time.Now(), Ticket: ticket, MessageID: "<a@b>"}, nil
+		},
+		"LookAtTicket": func(context.Context, site.TicketRequest) (site.TicketResult, error) {
+			return site.TicketResult{Ticket: ticket}, nil
 		},
 	})
 	step := func(args string, code int, says ...string) answer {
@@ -57,12 +67,14 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 		t.Errorf("a site that nobody leans on shows %s%s", got.out, got.err)
 	}
 
-	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "site/princeton", TaskQueue: activities.TaskQueue}, activities.SiteType, struct{}{})
+	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "site/princeton", TaskQueue: activities.TaskQueue}, site.Type, site.Input{Site: "princeton"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	lean := activities.Lean{Key: "k", Ref: activities.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host}, Level: 2, Kind: "down"}
-	h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "site/princeton", UpdateName: activities.UpdateLean, Args: []any{lean}, WaitForStage: client.WorkflowUpdateStageCompleted})
+	ref := issue.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "princeton"}
+	holds[ref.ID] = site.Hold{Ref: ref, Level: 2, Since: time.Now(), Told: true}
+	request := site.HoldRequest{Key: "k", Ref: ref, Level: 2, Kind: "down"}
+	h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: "site/princeton", UpdateName: site.UpdateHold, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err == nil {
 		err = h.Get(ctx, nil)
 	}
@@ -71,7 +83,7 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 	}
 	await(t, func() error {
 		s, err := askSite(ctx, tc, "princeton")
-		if err == nil && s.Ticket.ID == 0 {
+		if err == nil && (s.Ticket.ID == 0 || s.Level == 0) {
 			err = context.DeadlineExceeded
 		}
 		return err

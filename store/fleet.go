@@ -94,7 +94,7 @@ type PCU struct {
 
 const (
 	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
-	siteSQL = `select site_id, login_base, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
+	siteSQL = `select login_base, site_id, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
 		status, coalesce(changed,` + epoch + `) changed, penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
 	factsSQL = `run_level, coalesce(last_contact,` + epoch + `) last_contact, coalesce(last_boot,` + epoch + `) last_boot,
 		coalesce(last_download,` + epoch + `) last_download, coalesce(last_pcu_reboot,` + epoch + `) last_pcu_reboot,

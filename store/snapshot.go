@@ -18,34 +18,37 @@ const (
 	goneAfter = 3
 	// A snapshot may lose this share of a kind, or this many rows, before it is doubted.
 	lossShare, lossRows = 0.10, 3
-	// contactSlack is how old the heartbeat of a node that is up may get here before it is written again. Nothing is decided by the
-	// heartbeat of a node that answers, and to write each would be to write the whole fleet every quarter of an hour.
+	// contactSlack is how old the heartbeat of a node that is up may get here before it is written again. Nothing is
+	// decided by the heartbeat of a node that answers, and to write each would be to write the whole fleet every
+	// quarter of an hour.
 	contactSlack = 6 * time.Hour
 	// snapshotLock is the advisory lock under which snapshots are saved, one at a time.
 	snapshotLock = 0x504c43
 )
 
-// SnapshotDoubt says that a snapshot lost so much of a kind that it is more likely a fault than the truth. What stands stays.
+// SnapshotDoubt says that a snapshot lost so much of a kind that it is more likely a fault than the truth. What stands
+// stays.
 type SnapshotDoubt struct {
 	Kind      string // "sites", "nodes", "pcus", "persons" or "addresses" (of nodes)
 	Had, Have int    // how many stood, and how many of those the snapshot has
 }
 
 func (d *SnapshotDoubt) Error() string {
-	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; look at PLC, and if it is right, say so with --believe",
-		d.Have, d.Had, d.Kind)
+	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; "+
+		"look at PLC, and if it is right, say so with --believe", d.Have, d.Had, d.Kind)
 }
 
 // Saved says what came of a snapshot.
 type Saved struct {
 	Rows  int      // that were written
-	Odd   []string // what could not be taken over as PLC has it, and why; of a row that is refused the last state stands
+	Odd   []string // what could not be taken over as PLC has it, and why; a refused row stays as it was
 	Older bool     // a later snapshot was saved already, and nothing was written
 }
 
-// SaveSnapshot takes over what PLC says, and writes only what changed. A row that PLC no longer has is gone once three snapshots in a row
-// lacked it; one that PLC could not send, or that makes no sense, stays as it is. A snapshot that lost a good part of what stands is
-// refused with a *SnapshotDoubt, unless an operator believes it: then what it lacks is gone at once.
+// SaveSnapshot takes over what PLC says, and writes only what changed. A row that PLC no longer has is gone once three
+// snapshots in a row lacked it; one that PLC could not send, or that makes no sense, stays as it is. A snapshot that
+// lost a good part of what stands is refused with a *SnapshotDoubt, unless an operator believes it: then what it lacks
+// is gone at once.
 func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot, believe bool) (saved Saved, err error) {
 	for try := 1; ; try++ {
 		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -90,7 +93,8 @@ func (s *Store) saveSnapshot(ctx context.Context, tx pgx.Tx, snap plc.Snapshot, 
 	return Saved{Rows: rows + 1, Odd: append(in.odd, odd...)}, err
 }
 
-// doubt compares what the snapshot has with what stands. A row that is not yet gone still counts, or a fleet could melt away bit by bit.
+// doubt compares what the snapshot has with what stands. A row that is not yet gone still counts, or a fleet could melt
+// away bit by bit.
 func (in *intake) doubt(stood *standing) error {
 	losses := []SnapshotDoubt{
 		loss("sites", stood.sites, in.sites, in.kept["sites"]),
@@ -166,8 +170,8 @@ func (in *intake) lostAddresses(stood *standing) SnapshotDoubt {
 	return d
 }
 
-// pcuNames gives each PCU the name of its issues: its hostname, else its ip. Where several would share one, as behind one address
-// with several ports, each is named by its id, or the trouble of one would be looked for at another.
+// pcuNames gives each PCU the name of its issues: its hostname, else its ip. Where several would share one, as behind
+// one address with several ports, each is named by its id, or the trouble of one would be looked for at another.
 func pcuNames(list []plc.PCU) map[int]string {
 	names, shared := map[int]string{}, map[string]int{}
 	for _, p := range list {
@@ -189,10 +193,10 @@ func (s *Store) SiteByID(ctx context.Context, id int) (Site, error) {
 	return first(what, list, err)
 }
 
-// SnapshotTaken says when PLC was last read; the zero time: never.
+// SnapshotTaken says when PLC was last read; the zero time: never, or by a clock that was wrong.
 func (s *Store) SnapshotTaken(ctx context.Context) (time.Time, error) {
 	var t *time.Time
-	if err := s.pool.QueryRow(ctx, `select max(taken) from snapshot`).Scan(&t); err != nil || t == nil {
+	if err := s.pool.QueryRow(ctx, `select max(taken) from snapshot where taken < now() + interval '5 minutes'`).Scan(&t); err != nil || t == nil {
 		return time.Time{}, err
 	}
 	return *t, nil
@@ -204,12 +208,16 @@ type Contact struct {
 	Roles []string
 }
 
-// Contacts are the people of a site with one of the roles. Exempt ones come back by address alone, to be named as skipped.
-func (s *Store) Contacts(ctx context.Context, site string, roles []string, now time.Time) (to []Contact, skipped []string, err error) {
+// Contacts are the people of a site with one of the roles. Exempt ones come back by address alone, to be named as
+// skipped.
+func (s *Store) Contacts(
+	ctx context.Context, site string, roles []string, now time.Time,
+) (to []Contact, skipped []string, err error) {
 	if len(roles) == 0 {
 		return nil, nil, nil
 	}
-	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) from person where site = $1 and roles && $2 order by email`, site, roles, now)
+	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) from person
+		where site = $1 and roles && $2 order by email`, site, roles, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("contacts of %s: %w", site, err)
 	}

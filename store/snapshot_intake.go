@@ -12,14 +12,15 @@ import (
 	"github.com/planetlab/monitor/plc"
 )
 
-// Bounds of what is taken from PLC. Its own are lower: 32 for a login_base, 255 for a hostname, 254 for an address of mail.
+// Bounds of what is taken from PLC. Its own are lower: 32 for a login_base, 255 for a hostname, 254 for an address of
+// mail.
 const (
 	longestName = 255
 	longestText = 1000
 )
 
-// intake is a snapshot in the form of rows. What does not fit costs its own row and no other: that one is kept as it stands, and odd says
-// why.
+// intake is a snapshot in the form of rows. What does not fit costs its own row and no other: that one is kept as it
+// stands, and odd says why.
 type intake struct {
 	taken   time.Time
 	sites   map[int]siteRow
@@ -34,8 +35,16 @@ type intake struct {
 }
 
 func takeIn(snap plc.Snapshot, stood *standing) *intake {
-	in := &intake{taken: snap.Taken, sites: map[int]siteRow{}, nodes: map[int]nodeRow{}, pcus: map[int]pcuRow{}, persons: map[personKey]personRow{},
-		kept: map[string]map[int]bool{"sites": {}, "nodes": {}, "pcus": {}, "persons": {}}, logins: map[int]string{}, renames: map[string]string{}}
+	in := &intake{
+		taken:   snap.Taken,
+		sites:   map[int]siteRow{},
+		nodes:   map[int]nodeRow{},
+		pcus:    map[int]pcuRow{},
+		persons: map[personKey]personRow{},
+		kept:    map[string]map[int]bool{"sites": {}, "nodes": {}, "pcus": {}, "persons": {}},
+		logins:  map[int]string{},
+		renames: map[string]string{},
+	}
 	for kind, ids := range snap.Unsent {
 		for _, id := range ids {
 			if in.kept[kind] != nil && fitsInt(id) {
@@ -63,7 +72,8 @@ func (in *intake) refuse(kind string, id int, why string, args ...any) {
 	in.odd = append(in.odd, fmt.Sprintf("%s %d: ", kind, id)+fmt.Sprintf(why, args...))
 }
 
-// identity says what is wrong with a name by which things are known. It is refused rather than mended: mended it would be another's.
+// identity says what is wrong with a name by which things are known. It is refused rather than mended: mended it would
+// be another's.
 func identity(name string) string {
 	switch {
 	case name == "":
@@ -100,11 +110,13 @@ func (in *intake) when(kind string, id int, field string, t time.Time) stamp {
 func fitsInt(n int) bool { return n > 0 && n <= math.MaxInt32 }
 
 // claimName notes that a row has a name. Of two with one name the one that had it before is right, or else the first.
-func claimName[R any](in *intake, kind string, id int, name string, holders map[string]int, rows map[int]R, held func(int) bool) bool {
+func claimName[R any](
+	in *intake, kind string, id int, name string, holders map[string]int, rows map[int]R, hadIt bool,
+) bool {
 	other, taken := holders[name]
 	switch {
 	case !taken:
-	case held(id):
+	case hadIt:
 		delete(rows, other)
 		in.refuse(kind, other, "%s %d has its name %s, too", kind, id, name)
 	default:
@@ -125,9 +137,15 @@ func (in *intake) takeSites(snap plc.Snapshot, stood *standing) {
 			in.refuse("sites", id, "%s", wrong)
 		} else if _, twice := in.sites[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("sites %d: it came twice", id))
-		} else if claimName(in, "sites", id, x.LoginBase, holders, in.sites, func(id int) bool { return stood.sites[id] != nil && stood.sites[id].row.login == x.LoginBase }) {
-			in.sites[id] = siteRow{login: x.LoginBase, name: in.text("sites", id, "name", x.Name), enabled: x.Enabled, pending: x.Pending,
-				created: in.when("sites", id, "date_created", x.DateCreated), exempt: in.when("sites", id, "exempt_site_until", snap.SiteExempt[id])}
+		} else if claimName(in, "sites", id, x.LoginBase, holders, in.sites, stood.hadLogin(id, x.LoginBase)) {
+			in.sites[id] = siteRow{
+				login:   x.LoginBase,
+				name:    in.text("sites", id, "name", x.Name),
+				enabled: x.Enabled,
+				pending: x.Pending,
+				created: in.when("sites", id, "date_created", x.DateCreated),
+				exempt:  in.when("sites", id, "exempt_site_until", snap.SiteExempt[id]),
+			}
 		}
 	}
 	for id, r := range in.sites {
@@ -151,8 +169,8 @@ func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
 		} else if _, twice := in.nodes[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("nodes %d: it came twice", id))
 		} else if !known {
-			in.refuse("nodes", id, "its site %d is not in PLC", x.SiteID)
-		} else if claimName(in, "nodes", id, x.Hostname, holders, in.nodes, func(id int) bool { return stood.nodes[id] != nil && stood.nodes[id].row.host == x.Hostname }) {
+			in.refuse("nodes", id, "its site %d is not known", x.SiteID)
+		} else if claimName(in, "nodes", id, x.Hostname, holders, in.nodes, stood.hadHost(id, x.Hostname)) {
 			n := in.node(x, snap.NodeExempt[id])
 			n.site, n.ip = site, in.text("nodes", id, "ip", ips[id])
 			if was := stood.nodes[id]; n.ip == "" && was != nil && len(snap.Unsent["interfaces"]) > 0 {
@@ -179,10 +197,16 @@ func (in *intake) node(x plc.Node, exempt time.Time) nodeRow {
 	text := func(field, v string) string { return in.text("nodes", id, field, v) }
 	when := func(field string, t time.Time) stamp { return in.when("nodes", id, field, t) }
 	r := nodeRow{
-		host: x.Hostname, bootState: text("boot_state", x.BootState), runLevel: text("run_level", x.RunLevel), model: text("model", x.Model),
-		contact: when("last_contact", x.LastContact), boot: when("last_boot", x.LastBoot),
-		download: when("last_download", x.LastDownload), pcuReboot: when("last_pcu_reboot", x.LastPCUReboot),
-		pcuConfirmation: when("last_pcu_confirmation", x.LastPCUConfirmation), exempt: when("exempt_node_until", exempt),
+		host:            x.Hostname,
+		bootState:       text("boot_state", x.BootState),
+		runLevel:        text("run_level", x.RunLevel),
+		model:           text("model", x.Model),
+		contact:         when("last_contact", x.LastContact),
+		boot:            when("last_boot", x.LastBoot),
+		download:        when("last_download", x.LastDownload),
+		pcuReboot:       when("last_pcu_reboot", x.LastPCUReboot),
+		pcuConfirmation: when("last_pcu_confirmation", x.LastPCUConfirmation),
+		exempt:          when("exempt_node_until", exempt),
 	}
 	feeds := in.feeds(x)
 	if r.feeds = feedsText(feeds); len(feeds) > 0 {
@@ -223,11 +247,18 @@ func (in *intake) takePCUs(snap plc.Snapshot, stood *standing) {
 		} else if wrong := identity(cmp.Or(names[id], "-")); wrong != "" {
 			in.refuse("pcus", id, "%s", wrong)
 		} else if !known {
-			in.refuse("pcus", id, "its site %d is not in PLC", x.SiteID)
+			in.refuse("pcus", id, "its site %d is not known", x.SiteID)
 		} else {
 			text := func(field, v string) string { return in.text("pcus", id, field, v) }
-			in.pcus[id] = pcuRow{name: names[id], site: site, host: text("hostname", x.Hostname), ip: text("ip", x.IP), user: text("username", x.Username),
-				model: text("model", x.Model), password: x.Password.Reveal()}
+			in.pcus[id] = pcuRow{
+				name:     names[id],
+				site:     site,
+				host:     text("hostname", x.Hostname),
+				ip:       text("ip", x.IP),
+				user:     text("username", x.Username),
+				model:    text("model", x.Model),
+				password: x.Password.Reveal(),
+			}
 		}
 	}
 }

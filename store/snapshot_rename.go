@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// Sites and nodes are rows by id, and everything else knows them by name. A rename in PLC therefore takes with it what was written
-// under the old name: statuses stay in the row, and history, blacklist, notices, ledger and claims follow here. What a running workflow
-// has in its memory is its own to mend.
+// Sites and nodes are rows by id, and everything else knows them by name. A rename in PLC therefore takes with it what
+// was written under the old name: statuses stay in the row, and history, blacklist, notices, ledger and claims follow
+// here. What a running workflow has in its memory is its own to mend.
 func followers(what string) []string {
 	if what == "site" {
 		return []string{
 			`update node set site = $2 where site = $1`,
 			`update pcu set site = $2 where site = $1`,
-			`update person set site = $2 where site = $1 and not exists (select 1 from person p where p.person_id = person.person_id and p.site = $2)`,
+			`update person set site = $2 where site = $1
+			and not exists (select 1 from person p where p.person_id = person.person_id and p.site = $2)`,
 			`update history set target = $2 where target = $1 and kind in ('site', 'plc')`,
 			`update blacklist set target = $2 where kind = 'site' and target = $1
-			and not exists (select 1 from blacklist b where b.kind = 'site' and b.target = $2 and b.starts = blacklist.starts)`,
+			and not exists (select 1 from blacklist b
+				where b.kind = 'site' and b.target = $2 and b.starts = blacklist.starts)`,
 			`update notice set site = $2 where site = $1`,
 			`update action set site = $2 where site = $1`,
 			`update issue set site = $2 where site = $1`,
@@ -28,13 +30,16 @@ func followers(what string) []string {
 	return []string{
 		`update history set target = $2 where target = $1 and kind in ('node', 'look', 'plc')`,
 		`update blacklist set target = $2 where kind = 'node' and target = $1
-			and not exists (select 1 from blacklist b where b.kind = 'node' and b.target = $2 and b.starts = blacklist.starts)`,
+			and not exists (select 1 from blacklist b
+				where b.kind = 'node' and b.target = $2 and b.starts = blacklist.starts)`,
 		`update notice set target = $2 where target = $1
-			and not exists (select 1 from notice n where n.message_id = notice.message_id and n.kind = notice.kind and n.target = $2)`,
+			and not exists (select 1 from notice n
+				where n.message_id = notice.message_id and n.kind = notice.kind and n.target = $2)`,
 		`update action set node = $2 where node = $1`,
 		`update issue set node = $2 where node = $1`,
 		`update claim set target = $2 where target = $1 and kind in ('node disabled', 'boot state')
-			and not exists (select 1 from claim c where c.kind = claim.kind and c.target = $2 and c.issue = claim.issue)`,
+			and not exists (select 1 from claim c
+				where c.kind = claim.kind and c.target = $2 and c.issue = claim.issue)`,
 		`update bootman_logs set node = $2 where node = $1`,
 		`update bootman_repairs set node = $2 where node = $1`,
 	}
@@ -80,7 +85,8 @@ func (in *intake) followRenames(stood *standing) {
 	stood.persons = persons
 }
 
-// parkSites makes room for names that another row holds: of a site that has another name now, or that was deleted and made anew.
+// parkSites makes room for names that another row holds: of a site that has another name now, or that was deleted and
+// made anew.
 func (in *intake) parkSites(stood *standing) (list []change) {
 	holders := map[string]int{}
 	for id, s := range stood.sites {
@@ -99,8 +105,10 @@ func (in *intake) parkSites(stood *standing) (list []change) {
 			was.row.login = to
 		} else { // a deleted site took its nodes and PCUs with it
 			c.add(`delete from site where site_id = $1`, other)
-			c.add(`update node set gone = true where site = $1 and not node_id = any($2)`, was.row.login, in.known("nodes", slices.Collect(maps.Keys(in.nodes))))
-			c.add(`update pcu set gone = true where site = $1 and not pcu_id = any($2)`, was.row.login, in.known("pcus", slices.Collect(maps.Keys(in.pcus))))
+			nodes := in.known("nodes", slices.Collect(maps.Keys(in.nodes)))
+			pcus := in.known("pcus", slices.Collect(maps.Keys(in.pcus)))
+			c.add(`update node set gone = true where site = $1 and not node_id = any($2)`, was.row.login, nodes)
+			c.add(`update pcu set gone = true where site = $1 and not pcu_id = any($2)`, was.row.login, pcus)
 			delete(stood.sites, other)
 		}
 		list = append(list, c)

@@ -74,9 +74,30 @@ type standing struct {
 	persons map[personKey]personRow
 }
 
+// finite reads a time that Go can hold. One that it cannot reads as none, and is written anew from what PLC says.
+func finite(column string) string {
+	return `case when isfinite(` + column + `) then ` + column + ` end`
+}
+
+func (st *standing) hadLogin(id int, login string) bool {
+	was := st.sites[id]
+	return was != nil && was.row.login == login
+}
+
+func (st *standing) hadHost(id int, host string) bool {
+	was := st.nodes[id]
+	return was != nil && was.row.host == host
+}
+
 func (s *Store) readStanding(ctx context.Context, tx pgx.Tx) (*standing, error) {
-	st := &standing{sites: map[int]*stoodRow[siteRow]{}, nodes: map[int]*stoodRow[nodeRow]{}, pcus: map[int]*stoodRow[pcuRow]{}, persons: map[personKey]personRow{}}
-	for _, read := range []func(context.Context, pgx.Tx, *standing) error{readTaken, readSites, readNodes, s.readPCUs, readPersons} {
+	st := &standing{
+		sites:   map[int]*stoodRow[siteRow]{},
+		nodes:   map[int]*stoodRow[nodeRow]{},
+		pcus:    map[int]*stoodRow[pcuRow]{},
+		persons: map[personKey]personRow{},
+	}
+	reads := []func(context.Context, pgx.Tx, *standing) error{readTaken, readSites, readNodes, s.readPCUs, readPersons}
+	for _, read := range reads {
 		if err := read(ctx, tx, st); err != nil {
 			return nil, err
 		}
@@ -85,18 +106,24 @@ func (s *Store) readStanding(ctx context.Context, tx pgx.Tx) (*standing, error) 
 }
 
 func readTaken(ctx context.Context, tx pgx.Tx, st *standing) error {
-	return tx.QueryRow(ctx, `select coalesce(max(taken), `+epoch+`) from snapshot`).Scan(&st.taken)
+	// One that a wrong clock dated into the future must not stand in the way of all that follow.
+	return tx.QueryRow(ctx, `select coalesce(max(taken), `+epoch+`) from snapshot
+		where taken < now() + interval '5 minutes'`).Scan(&st.taken)
 }
 
 func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, created, exempt_until, missing, gone from site`)
+	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, `+finite("created")+`, `+
+		finite("exempt_until")+`, missing, gone from site`)
 	if err != nil {
 		return err
 	}
 	var id int
 	var r stoodRow[siteRow]
 	var created, exempt *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.login, &r.row.name, &r.row.enabled, &r.row.pending, &created, &exempt, &r.missing, &r.gone}, func() error {
+	into := []any{
+		&id, &r.row.login, &r.row.name, &r.row.enabled, &r.row.pending, &created, &exempt, &r.missing, &r.gone,
+	}
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
 		one.row.created, one.row.exempt = stampOf(created), stampOf(exempt)
 		st.sites[id] = &one
@@ -106,8 +133,9 @@ func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
 }
 
 func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, last_contact, last_boot, last_download,
-		last_pcu_reboot, last_pcu_confirmation, exempt_until, pcu_id, outlet, missing, gone, state from node`)
+	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
+		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+finite("last_pcu_reboot")+`, `+
+		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state from node`)
 	if err != nil {
 		return err
 	}
@@ -116,12 +144,17 @@ func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	var state string
 	var feeds []Feed
 	var contact, boot, download, reboot, confirmation, exempt *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.host, &r.row.site, &r.row.ip, &r.row.bootState, &r.row.runLevel, &r.row.model, &feeds,
-		&contact, &boot, &download, &reboot, &confirmation, &exempt, &r.row.first.PCUID, &r.row.first.Outlet, &r.missing, &r.gone, &state}, func() error {
+	into := []any{
+		&id, &r.row.host, &r.row.site, &r.row.ip, &r.row.bootState, &r.row.runLevel, &r.row.model, &feeds, &contact,
+		&boot, &download, &reboot, &confirmation, &exempt, &r.row.first.PCUID, &r.row.first.Outlet, &r.missing, &r.gone,
+		&state,
+	}
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
 		one.row.feeds = feedsText(feeds)
 		one.row.contact, one.row.boot, one.row.download = stampOf(contact), stampOf(boot), stampOf(download)
-		one.row.pcuReboot, one.row.pcuConfirmation, one.row.exempt = stampOf(reboot), stampOf(confirmation), stampOf(exempt)
+		one.row.pcuReboot, one.row.pcuConfirmation = stampOf(reboot), stampOf(confirmation)
+		one.row.exempt = stampOf(exempt)
 		one.up = state == policy.StateBoot
 		st.nodes[id], feeds = &one, nil
 		return nil
@@ -138,18 +171,23 @@ func feedsText(feeds []Feed) string {
 	return string(text)
 }
 
-// unopened stands for a password that does not open with the key of today. No password is equal to it, so that it is sealed anew.
+// unopened stands for a password that does not open with the key of today. No password is equal to it, so that it is
+// sealed anew.
 const unopened = "\x00"
 
 func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select pcu_id, name, site, hostname, ip, username, model, password, missing, gone from pcu`)
+	rows, err := tx.Query(ctx, `select pcu_id, name, site, hostname, ip, username, model, password, missing, gone
+		from pcu`)
 	if err != nil {
 		return err
 	}
 	var id int
 	var r stoodRow[pcuRow]
 	var sealed []byte
-	_, err = pgx.ForEachRow(rows, []any{&id, &r.row.name, &r.row.site, &r.row.host, &r.row.ip, &r.row.user, &r.row.model, &sealed, &r.missing, &r.gone}, func() error {
+	into := []any{
+		&id, &r.row.name, &r.row.site, &r.row.host, &r.row.ip, &r.row.user, &r.row.model, &sealed, &r.missing, &r.gone,
+	}
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
 		if one.row.password, err = s.seal.open(id, sealed); err != nil {
 			one.row.password = unopened
@@ -161,7 +199,7 @@ func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
 }
 
 func readPersons(ctx context.Context, tx pgx.Tx, st *standing) error {
-	rows, err := tx.Query(ctx, `select person_id, site, email, roles, exempt_until from person`)
+	rows, err := tx.Query(ctx, `select person_id, site, email, roles, `+finite("exempt_until")+` from person`)
 	if err != nil {
 		return err
 	}

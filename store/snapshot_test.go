@@ -16,8 +16,8 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// fleetOf is a snapshot of sites with five nodes, one PCU and two people each.
-func fleetOf(sites int) plc.Snapshot {
+// snapshotOf is a snapshot of sites with five nodes, one PCU and two people each.
+func snapshotOf(sites int) plc.Snapshot {
 	snap := plc.Snapshot{Taken: noon, Unsent: map[string][]int{}}
 	for s := 1; s <= sites; s++ {
 		login := fmt.Sprintf("site%d", s)
@@ -78,6 +78,7 @@ func TestSnapshots(t *testing.T) {
 		"snapshots at once":                                      snapshotsAtOnce,
 		"a late snapshot does not undo a newer one":              aLateSnapshotDoesNotUndoANewerOne,
 		"an address that could not be sent stays":                anAddressThatCouldNotBeSentStays,
+		"what the store cannot read is written anew":             whatTheStoreCannotReadIsWrittenAnew,
 		"passwords are sealed anew only when they change":        passwordsAreSealedAnewOnlyWhenTheyChange,
 		"people who left are not written to":                     peopleWhoLeftAreNotWrittenTo,
 	} {
@@ -89,7 +90,7 @@ func TestSnapshots(t *testing.T) {
 }
 
 func aSnapshotThatLostTooMuchIsDoubted(t *testing.T, s *Store) {
-	whole := fleetOf(10) // 10 sites and PCUs, 50 nodes, 20 people
+	whole := snapshotOf(10) // 10 sites and PCUs, 50 nodes, 20 people
 	s.save(t, whole)
 	for name, c := range map[string]struct {
 		lose func(*plc.Snapshot)
@@ -162,7 +163,7 @@ func aFirstSnapshotMustHaveSomething(t *testing.T, s *Store) {
 }
 
 func aRowIsGoneAfterThreeSnapshotsInARowLackedIt(t *testing.T, s *Store) {
-	whole := fleetOf(1)
+	whole := snapshotOf(1)
 	s.save(t, whole)
 	less := whole
 	less.Nodes, less.PCUs = whole.Nodes[:4], nil // the last PCU, too
@@ -193,7 +194,7 @@ func aRowIsGoneAfterThreeSnapshotsInARowLackedIt(t *testing.T, s *Store) {
 
 func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 	ctx := t.Context()
-	snap := fleetOf(2)
+	snap := snapshotOf(2)
 	s.save(t, snap)
 	good := policy.Record{Status: policy.StatusGood, Changed: noon}
 	if err := errors.Join(
@@ -254,7 +255,7 @@ func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 
 func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 	ctx := t.Context()
-	snap := fleetOf(2)
+	snap := snapshotOf(2)
 	s.save(t, snap)
 	down := policy.Record{Status: policy.StatusDown, Changed: noon}
 	if err := errors.Join(
@@ -284,7 +285,7 @@ func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 }
 
 func whatWasDeletedAndMadeAnewIsAnother(t *testing.T, s *Store) {
-	snap := fleetOf(2)
+	snap := snapshotOf(2)
 	s.save(t, snap)
 	if err := s.SetPenaltyLevel(t.Context(), "site1", 2, noon); err != nil {
 		t.Fatal(err)
@@ -317,7 +318,7 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 		"somebody else's hostname":             {func(p *plc.Snapshot) { p.Nodes[3].Hostname = p.Nodes[0].Hostname }, "nodes 13: nodes 10 has its name"},
 		"its hostname at another":              {func(p *plc.Snapshot) { p.Nodes[0].Hostname = p.Nodes[3].Hostname }, "nodes 10: nodes 13 has its name"},
 		"a node twice":                         {func(p *plc.Snapshot) { p.Nodes = append(p.Nodes, p.Nodes[3]) }, "nodes 13: it came twice"},
-		"a site that nobody knows":             {func(p *plc.Snapshot) { p.Nodes[3].SiteID = 77 }, "nodes 13: its site 77 is not in PLC"},
+		"a site that nobody knows":             {func(p *plc.Snapshot) { p.Nodes[3].SiteID = 77 }, "nodes 13: its site 77 is not known"},
 		"an id that fits nowhere":              {func(p *plc.Snapshot) { p.Nodes[3].NodeID = 1 << 40 }, "nodes 1099511627776: it has no proper id"},
 		"an outlet that fits nowhere":          {func(p *plc.Snapshot) { p.Nodes[3].Ports = []int{1 << 40} }, "nodes 13: outlet"},
 		"a time that fits nowhere":             {func(p *plc.Snapshot) { p.Nodes[3].LastBoot = time.Unix(1<<60, 0) }, "nodes 13: last_boot is no time"},
@@ -331,8 +332,8 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.exec(t, `truncate site, node, pcu, person, snapshot`)
-			s.save(t, fleetOf(2))
-			snap := fleetOf(2)
+			s.save(t, snapshotOf(2))
+			snap := snapshotOf(2)
 			snap.Nodes[9].RunLevel = "failboot" // what else happened is taken all the same
 			c.spoil(&snap)
 			saved := s.save(t, snap)
@@ -353,7 +354,7 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 }
 
 func whatPLCSawOfANodeIsKept(t *testing.T, s *Store) {
-	snap := fleetOf(1)
+	snap := snapshotOf(1)
 	snap.Nodes[0].PCUIDs, snap.Nodes[0].Ports = []int{1, 7, 8}, []int{3, 2} // a third PCU without a port
 	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
 	snap.Nodes[0].LastBoot, snap.Nodes[0].LastDownload, snap.Nodes[0].LastPCUReboot, snap.Nodes[0].LastPCUConfirmation = at(1), at(2), at(3), at(4)
@@ -377,7 +378,7 @@ func whatPLCSawOfANodeIsKept(t *testing.T, s *Store) {
 }
 
 func aQuietFleetWritesNothing(t *testing.T, s *Store) {
-	snap := fleetOf(2000) // 10,000 nodes
+	snap := snapshotOf(2000) // 10,000 nodes
 	for i := range snap.Nodes {
 		snap.Nodes[i].NodeID += 100000
 		snap.Interfaces[i].NodeID += 100000
@@ -420,7 +421,7 @@ func aQuietFleetWritesNothing(t *testing.T, s *Store) {
 }
 
 func snapshotsAtOnce(t *testing.T, s *Store) {
-	whole := fleetOf(20)
+	whole := snapshotOf(20)
 	s.save(t, whole)
 	var wg sync.WaitGroup
 	for worker := range 4 {
@@ -444,7 +445,7 @@ func snapshotsAtOnce(t *testing.T, s *Store) {
 }
 
 func aLateSnapshotDoesNotUndoANewerOne(t *testing.T, s *Store) {
-	old, now := fleetOf(1), fleetOf(1)
+	old, now := snapshotOf(1), snapshotOf(1)
 	now.Taken = noon.Add(time.Minute)
 	now.Nodes[0].BootState = "disabled"
 	s.save(t, now)
@@ -454,10 +455,19 @@ func aLateSnapshotDoesNotUndoANewerOne(t *testing.T, s *Store) {
 	if taken, err := s.SnapshotTaken(t.Context()); err != nil || !taken.Equal(now.Taken) {
 		t.Errorf("taken %s, %v", taken, err)
 	}
+	wrong := now
+	wrong.Taken = time.Now().AddDate(4, 0, 0) // by a clock that is soon set right
+	s.save(t, wrong)
+	if taken, err := s.SnapshotTaken(t.Context()); err != nil || !taken.IsZero() {
+		t.Errorf("taken %s, %v: nobody would read PLC for four years", taken, err)
+	}
+	if saved := s.save(t, old); saved.Older {
+		t.Error("nothing is taken any more for four years")
+	}
 }
 
 func anAddressThatCouldNotBeSentStays(t *testing.T, s *Store) {
-	snap := fleetOf(1)
+	snap := snapshotOf(1)
 	s.save(t, snap)
 	snap.Interfaces, snap.Unsent = snap.Interfaces[1:], map[string][]int{"interfaces": {1}}
 	if s.save(t, snap); s.node(t, "n0.site1").IP != "10.0.1.0" {
@@ -469,8 +479,18 @@ func anAddressThatCouldNotBeSentStays(t *testing.T, s *Store) {
 	}
 }
 
+func whatTheStoreCannotReadIsWrittenAnew(t *testing.T, s *Store) {
+	snap := snapshotOf(1)
+	s.save(t, snap)
+	s.exec(t, `update site set created = 'infinity'`)
+	s.exec(t, `update node set last_contact = '-infinity'`)
+	if saved := s.save(t, snap); saved.Rows != 7 || !s.node(t, "n0.site1").LastContact.Equal(noon) {
+		t.Errorf("%d rows were written", saved.Rows)
+	}
+}
+
 func passwordsAreSealedAnewOnlyWhenTheyChange(t *testing.T, s *Store) {
-	snap := fleetOf(1)
+	snap := snapshotOf(1)
 	s.save(t, snap)
 	sealed := func() (raw []byte) {
 		if err := s.pool.QueryRow(t.Context(), `select password from pcu`).Scan(&raw); err != nil {
@@ -495,7 +515,7 @@ func passwordsAreSealedAnewOnlyWhenTheyChange(t *testing.T, s *Store) {
 }
 
 func peopleWhoLeftAreNotWrittenTo(t *testing.T, s *Store) {
-	snap := fleetOf(1)
+	snap := snapshotOf(1)
 	s.save(t, snap)
 	snap.Persons = snap.Persons[1:]
 	snap.Persons[0].Roles = []string{"user"}

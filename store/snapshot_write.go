@@ -45,15 +45,19 @@ func (in *intake) changes(s *Store, stood *standing, believe bool) []change {
 	if believe {
 		limit = 1
 	}
+	site := func(_ int, r siteRow) string { return r.login }
+	node := func(_ int, r nodeRow) string { return r.host }
+	pcu := func(id int, _ pcuRow) string { return strconv.Itoa(id) }
 	return slices.Concat(list, in.changePersons(stood),
-		lacking(in, "sites", "site", "site_id", limit, stood.sites, in.sites, func(_ int, r siteRow) string { return r.login }),
-		lacking(in, "nodes", "node", "node_id", limit, stood.nodes, in.nodes, func(_ int, r nodeRow) string { return r.host }),
-		lacking(in, "pcus", "pcu", "pcu_id", limit, stood.pcus, in.pcus, func(id int, _ pcuRow) string { return strconv.Itoa(id) }))
+		lacking(in, "sites", "site", "site_id", limit, stood.sites, in.sites, site),
+		lacking(in, "nodes", "node", "node_id", limit, stood.nodes, in.nodes, node),
+		lacking(in, "pcus", "pcu", "pcu_id", limit, stood.pcus, in.pcus, pcu))
 }
 
 // told writes into the history what PLC changed.
 func (in *intake) told(c *change, target, was, became, reason string) {
-	c.add(`insert into history (at, kind, target, was, became, reason) values ($1, 'plc', $2, $3, $4, $5)`, in.taken, target, was, became, reason)
+	c.add(`insert into history (at, kind, target, was, became, reason) values ($1, 'plc', $2, $3, $4, $5)`,
+		in.taken, target, was, became, reason)
 }
 
 func (in *intake) changeSite(id int, was *stoodRow[siteRow]) []change {
@@ -70,8 +74,10 @@ func (in *intake) changeSite(id int, was *stoodRow[siteRow]) []change {
 			in.told(&c, r.login, "gone", "", "PLC has the site again")
 		}
 	}
-	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until) values ($1,$2,$3,$4,$5,$6,$7)
-		on conflict (site_id) do update set login_base=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7, gone=false, missing=0`,
+	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until)
+		values ($1,$2,$3,$4,$5,$6,$7)
+		on conflict (site_id) do update set login_base=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7,
+		gone=false, missing=0`,
 		id, r.login, r.name, r.enabled, r.created.value(), r.pending, r.exempt.value())
 	return []change{c}
 }
@@ -93,18 +99,22 @@ func (in *intake) changeNode(id int, was *stoodRow[nodeRow]) []change {
 			in.told(&c, r.host, "gone", "", "PLC has the node again")
 		}
 	}
-	c.add(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until, run_level, last_boot, last_download,
-		last_pcu_reboot, last_pcu_confirmation, feeds) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
-		on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7, pcu_id=$8, outlet=$9, exempt_until=$10,
-		run_level=$11, last_boot=$12, last_download=$13, last_pcu_reboot=$14, last_pcu_confirmation=$15, feeds=$16, gone=false, missing=0`,
-		id, r.host, r.site, r.ip, r.bootState, r.model, r.contact.value(), r.first.PCUID, r.first.Outlet, r.exempt.value(), r.runLevel, r.boot.value(), r.download.value(),
+	c.add(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until,
+		run_level, last_boot, last_download, last_pcu_reboot, last_pcu_confirmation, feeds)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
+		on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7,
+		pcu_id=$8, outlet=$9, exempt_until=$10, run_level=$11, last_boot=$12, last_download=$13, last_pcu_reboot=$14,
+		last_pcu_confirmation=$15, feeds=$16, gone=false, missing=0`,
+		id, r.host, r.site, r.ip, r.bootState, r.model, r.contact.value(),
+		r.first.PCUID, r.first.Outlet, r.exempt.value(), r.runLevel, r.boot.value(), r.download.value(),
 		r.pcuReboot.value(), r.pcuConfirmation.value(), r.feeds)
 	return []change{c}
 }
 
 // sameNode reports whether there is nothing to write of a node. The heartbeat of one that is up may grow old here.
 func sameNode(was *stoodRow[nodeRow], r nodeRow) bool {
-	if was.up && was.row.contact != 0 && r.contact != 0 && (r.contact-was.row.contact) < stamp(contactSlack.Microseconds()) {
+	known := was.row.contact != 0 && r.contact != 0
+	if was.up && known && r.contact-was.row.contact < stamp(contactSlack.Microseconds()) {
 		r.contact = was.row.contact
 	}
 	return was.row == r
@@ -124,8 +134,10 @@ func (in *intake) changePCU(s *Store, id int, was *stoodRow[pcuRow]) []change {
 			in.told(&c, strconv.Itoa(id), "gone", "", "PLC has the PCU again")
 		}
 	}
-	c.add(`insert into pcu (pcu_id, name, site, hostname, ip, username, password, model) values ($1,$2,$3,$4,$5,$6,$7,$8)
-		on conflict (pcu_id) do update set name=$2, site=$3, hostname=$4, ip=$5, username=$6, password=$7, model=$8, gone=false, missing=0`,
+	c.add(`insert into pcu (pcu_id, name, site, hostname, ip, username, password, model)
+		values ($1,$2,$3,$4,$5,$6,$7,$8)
+		on conflict (pcu_id) do update set name=$2, site=$3, hostname=$4, ip=$5, username=$6, password=$7, model=$8,
+		gone=false, missing=0`,
 		id, r.name, r.site, r.host, r.ip, r.user, s.seal.seal(id, r.password), r.model)
 	return []change{c}
 }
@@ -136,7 +148,8 @@ func (in *intake) changePersons(stood *standing) (list []change) {
 		if was, there := stood.persons[k]; !there || was != r {
 			c := change{what: fmt.Sprintf("persons %d", k.id)}
 			c.add(`insert into person (person_id, site, email, roles, exempt_until) values ($1,$2,$3,$4,$5)
-				on conflict (person_id, site) do update set email=$3, roles=$4, exempt_until=$5`, k.id, k.site, r.email, rolesOf(r.roles), r.exempt.value())
+				on conflict (person_id, site) do update set email=$3, roles=$4, exempt_until=$5`,
+				k.id, k.site, r.email, rolesOf(r.roles), r.exempt.value())
 			list = append(list, c)
 		}
 	}
@@ -158,7 +171,10 @@ func rolesOf(joined string) []string {
 }
 
 // lacking counts the snapshots in a row that lack a row; with limit of them it is gone.
-func lacking[R any](in *intake, kind, table, column string, limit int, stood map[int]*stoodRow[R], have map[int]R, target func(int, R) string) []change {
+func lacking[R any](
+	in *intake, kind, table, column string, limit int,
+	stood map[int]*stoodRow[R], have map[int]R, target func(int, R) string,
+) []change {
 	var ids []int
 	c := change{what: kind + " that PLC lacks"}
 	for _, id := range slices.Sorted(maps.Keys(stood)) {
@@ -178,7 +194,8 @@ func lacking[R any](in *intake, kind, table, column string, limit int, stood map
 	return []change{c}
 }
 
-// runChanges writes all changes at once. When Postgres refuses one for what it holds, each is tried alone, and the one is named.
+// runChanges writes all changes at once. When Postgres refuses one for what it holds, each is tried alone, and the one
+// is named.
 func runChanges(ctx context.Context, tx pgx.Tx, list []change) (rows int, odd []string, err error) {
 	rows, err = runAll(ctx, tx, list)
 	if err == nil || !refusedData(err) {
@@ -224,7 +241,8 @@ func runAll(ctx context.Context, tx pgx.Tx, list []change) (rows int, err error)
 	return rows, err
 }
 
-// refusedData reports whether Postgres refused values: data exceptions (class 22), violated constraints (23), or limits of size (54).
+// refusedData reports whether Postgres refused values: data exceptions (class 22), violated constraints (23), or limits
+// of size (54).
 func refusedData(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && slices.Contains([]string{"22", "23", "54"}, pg.Code[:2])

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,99 +16,111 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/issue"
+	issues "github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
 
-// siteplay runs a site's workflow in Temporal's test environment, with PLC, the mail server and the tracker scripted.
+// siteplay runs a site's workflow in Temporal's test environment, with the store, PLC, the mail server and the tracker scripted.
 type siteplay struct {
 	*testsuite.TestWorkflowEnvironment
 	t      *testing.T
 	start  time.Time
 	levels []string // "<day> <from>-><to>" of every step asked for
 	mails  []string // "<day> level <n>: <kind> targets; <kind> targets" of every message that got out
-	tries  []activities.MailInput
-	may    func(activities.PenaltyInput) (bool, time.Time)
+	tries  []site.MailRequest
 
-	checks []string // "<day> level <n>" of every look at what holds
-	// check, if set, answers instead of "all as it should be".
-	check func(activities.PenaltyInput) activities.PenaltyResult
+	level   int
+	stored  map[string]site.Hold // claims
+	spared  map[float64]*site.Spared
+	enough  [2]float64 // days between which the site has enough nodes, and nothing is threatened
+	refused bool       // every server refuses what is sent
+	broken  [2]float64 // days between which no activity answers
+	tracker bool       // there is a Request Tracker
+	away    [2]float64 // days between which it, or the mail server, does not answer
+	out     map[string]bool
+	lost    int       // so many messages get out and their answer is lost
+	answers []float64 // days on which a human answers
 
-	tracker   bool            // there is a Request Tracker
-	away      [2]float64      // days between which it, or the mail server, does not answer
-	out       map[string]bool // keys of messages that got out
-	lost      int             // so many messages get out and their answer is lost
-	answers   []float64       // days on which a human answers
-	resolved  []string
-	updates   int
-	forecasts []string
+	resolved []string
+	updates  int
 }
 
 func newSite(t *testing.T) *siteplay {
 	var suite testsuite.WorkflowTestSuite
-	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{}}
+	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{}, stored: map[string]site.Hold{}}
 	p.SetTestTimeout(time.Minute)
 	p.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
-	p.RegisterWorkflowWithOptions(workflows.Site, workflow.RegisterOptions{Name: activities.SiteType})
+	p.RegisterWorkflowWithOptions(workflows.Site, workflow.RegisterOptions{Name: site.Type})
 	p.RegisterActivity(&activities.Activities{})
 	p.SetStartWorkflowOptions(startOptions("site/huji"))
-	p.OnActivity("SitePolicy", mock.Anything).Return(activities.SiteTimes{Day: day, GroupWait: 5 * time.Minute, PenaltyStep: 7 * day, ThanksGrace: day, ReplyPause: 30 * day, TicketLook: day / 4}, nil)
-	p.OnActivity("SetPenalty", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
+	p.OnActivity("ReadSite", mock.Anything, mock.Anything).Return(p.read)
+	p.OnActivity("MoveSite", mock.Anything, mock.Anything).Return(func(_ context.Context, in site.StepRequest) (site.StepResult, error) {
 		p.levels = append(p.levels, fmt.Sprintf("%.2f %d->%d", p.day(), in.From, in.To))
-		if p.may != nil && in.To > in.From {
-			if ok, until := p.may(in); !ok {
-				return activities.PenaltyResult{Level: in.From, Applied: in.Applied, Reason: "the site has enough nodes", Until: until}, nil
-			}
+		if p.within(p.broken) {
+			return site.StepResult{}, errors.New("PLC is away")
 		}
-		applied := in.Applied
-		applied.Disabled = in.To > 0
-		return activities.PenaltyResult{Level: in.To, Applied: applied, Reason: in.Reason}, nil
+		p.level = in.To
+		return site.StepResult{Outcome: site.StepDone, Level: in.To, Reason: in.Reason}, nil
 	})
-	p.OnActivity("CheckPenalty", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.PenaltyInput) (activities.PenaltyResult, error) {
-		p.checks = append(p.checks, fmt.Sprintf("%.2f level %d", p.day(), in.From))
-		if p.check != nil {
-			return p.check(in), nil
-		}
-		return activities.PenaltyResult{Level: in.From, Applied: in.Applied}, nil
-	})
-	p.OnActivity("SendNotices", mock.Anything, mock.Anything).Return(p.send)
-	p.OnActivity("FollowTicket", mock.Anything, mock.Anything).Return(p.follow)
+	p.OnActivity("WriteToSite", mock.Anything, mock.Anything).Return(p.send)
+	p.OnActivity("LookAtTicket", mock.Anything, mock.Anything).Return(p.follow)
 	p.OnActivity("NoteTicket", mock.Anything, mock.Anything).Return(nil)
-	p.OnActivity("ResolveTicket", mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ResolveInput) (activities.MailResult, error) {
-		if p.isAway() {
-			return activities.MailResult{Outcome: activities.MailWait, Reason: "away"}, nil
+	p.OnActivity("ResolveTicket", mock.Anything, mock.Anything).Return(func(_ context.Context, in site.TicketRequest) (site.MailResult, error) {
+		if p.within(p.away) {
+			return site.MailResult{Outcome: site.MailWait, Reason: "away"}, nil
 		}
 		p.resolved = append(p.resolved, fmt.Sprintf("%.1f", p.day()))
-		return activities.MailResult{Outcome: activities.MailSent}, nil
+		return site.MailResult{Outcome: site.MailSent}, nil
 	})
 	return p
 }
 
-func (p *siteplay) isAway() bool { return p.day() >= p.away[0] && p.day() < p.away[1] }
+func (p *siteplay) within(days [2]float64) bool { return p.day() >= days[0] && p.day() < days[1] }
 
-func (p *siteplay) send(_ context.Context, in activities.MailInput) (activities.MailResult, error) {
+func (p *siteplay) read(context.Context, site.ReadRequest) (site.Standing, error) {
+	if p.within(p.broken) {
+		return site.Standing{}, errors.New("the store is away")
+	}
+	holds := map[string]site.Hold{}
+	for id, h := range p.stored {
+		holds[id] = h
+	}
+	times := site.TimesOf(policy.Defaults(day))
+	times.GroupWait, times.TicketLook = 5*time.Minute, day/4
+	st := site.Standing{Times: times, Level: p.level, Holds: holds, Rise: policy.Decision{Do: !p.within(p.enough), Reason: "the site has enough nodes"}}
+	for at, s := range p.spared {
+		if p.day() >= at {
+			st.Spared = s
+		}
+	}
+	return st, nil
+}
+
+func (p *siteplay) send(_ context.Context, in site.MailRequest) (site.MailResult, error) {
 	p.tries = append(p.tries, in)
-	if p.isAway() {
-		return activities.MailResult{Outcome: activities.MailWait, Reason: "the tracker is away", Unsent: true, Ticket: in.Ticket}, nil
+	if p.within(p.away) {
+		return site.MailResult{Outcome: site.MailWait, Reason: "the tracker is away", Ticket: in.Ticket}, nil
+	}
+	if p.refused {
+		return site.MailResult{Outcome: site.MailRefused, Reason: "550 no such user"}, nil
 	}
 	if !p.out[in.Key] { // the tracker and the Message-ID know a repeated message
 		p.out[in.Key] = true
 		p.mails = append(p.mails, p.worded(in))
 	}
 	if p.tracker && in.Ticket.ID == 0 {
-		in.Ticket = activities.Ticket{ID: 7, Robot: "monitor"}
-	}
-	for _, f := range in.Forecast {
-		p.forecasts = append(p.forecasts, fmt.Sprintf("%.0f %.0f %s", p.day(), f.At.Sub(p.start).Hours()/24, f.What))
+		in.Ticket = site.Ticket{ID: 7, Robot: "monitor"}
 	}
 	if p.lost > 0 {
 		p.lost--
-		return activities.MailResult{Outcome: activities.MailWait, Reason: "the answer was lost", Ticket: in.Ticket}, nil
+		return site.MailResult{Outcome: site.MailLost, Reason: "the answer was lost", Ticket: in.Ticket}, nil
 	}
-	return activities.MailResult{Outcome: activities.MailSent, Ticket: in.Ticket, MessageID: "<" + in.Key + "@x>"}, nil
+	return site.MailResult{Outcome: site.MailSent, Ticket: in.Ticket, MessageID: "<" + in.Key + "@x>", Reached: true, Threatened: in.Threat != nil && !p.within(p.enough)}, nil
 }
 
-func (p *siteplay) worded(in activities.MailInput) string {
+func (p *siteplay) worded(in site.MailRequest) string {
 	var kinds []string
 	about := map[string]string{}
 	for _, n := range in.Notices {
@@ -121,13 +132,13 @@ func (p *siteplay) worded(in activities.MailInput) string {
 	for i, k := range kinds {
 		kinds[i] = strings.TrimSpace(k + about[k])
 	}
-	return fmt.Sprintf("%.2f level %d: %s", p.day(), in.Level, strings.Join(kinds, "; "))
+	return fmt.Sprintf("%.2f level %d: %s", p.day(), in.Reaches, strings.Join(kinds, "; "))
 }
 
 // follow answers with the human's replies, each once.
-func (p *siteplay) follow(_ context.Context, in activities.FollowInput) (activities.FollowResult, error) {
-	res := activities.FollowResult{Ticket: in.Ticket}
-	if p.isAway() {
+func (p *siteplay) follow(_ context.Context, in site.TicketRequest) (site.TicketResult, error) {
+	res := site.TicketResult{Ticket: in.Ticket}
+	if p.within(p.away) {
 		res.Away = "the tracker is away"
 		return res, nil
 	}
@@ -143,13 +154,17 @@ func (p *siteplay) day() float64 { return p.Now().Sub(p.start).Hours() / 24 }
 
 func node(n int) activities.Ref {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: issue.NodeDown, Node: host, Site: "huji"}
+	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: issues.NodeDown, Node: host, Site: "huji"}
+}
+
+func (p *siteplay) at(days float64, do func()) {
+	p.RegisterDelayedCallback(do, time.Duration(days*24*float64(time.Hour)))
 }
 
 func (p *siteplay) update(at float64, name string, arg any) {
 	p.updates++
 	id := fmt.Sprintf("%s %d", name, p.updates)
-	p.RegisterDelayedCallback(func() {
+	p.at(at, func() {
 		p.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
 			OnReject: func(err error) { p.t.Errorf("%s at day %.2f was refused: %v", name, at, err) }, OnAccept: func() {},
 			OnComplete: func(_ any, err error) {
@@ -158,25 +173,29 @@ func (p *siteplay) update(at float64, name string, arg any) {
 				}
 			},
 		}, arg)
-	}, time.Duration(at*24*float64(time.Hour)))
+	})
 }
 
-func (p *siteplay) lean(at float64, n, level int) {
-	p.update(at, activities.UpdateLean, activities.Lean{Key: fmt.Sprintf("%d at %.2f", n, at), Ref: node(n), Level: level, Kind: "down"})
+// hold asks as an issue does: the claim first, then the request.
+func (p *siteplay) hold(at float64, n, level int) {
+	r := site.HoldRequest{Key: fmt.Sprintf("%d at %.2f", n, at), Ref: issues.Ref(node(n)), Level: level, Kind: "down"}
+	p.at(at, func() { p.stored[r.Ref.ID] = site.Hold{Ref: r.Ref, Level: level, At: p.Now()} })
+	p.update(at, site.UpdateHold, r)
 }
 
 func (p *siteplay) release(at float64, n int) {
-	p.update(at, activities.UpdateRelease, activities.Release{Key: fmt.Sprintf("release %d", n), Ref: node(n), Thanks: true})
+	p.at(at, func() { delete(p.stored, node(n).ID) })
+	p.update(at, site.UpdateRelease, site.Release{Key: fmt.Sprintf("release %d", n), Ref: issues.Ref(node(n)), Thanks: true})
 }
 
-func (p *siteplay) run() workflows.SiteState {
+func (p *siteplay) run() site.State {
 	p.t.Helper()
 	p.start = p.Now()
-	p.ExecuteWorkflow(activities.SiteType, workflows.SiteState{})
+	p.ExecuteWorkflow(site.Type, site.Input{Site: "huji"})
 	if err := p.GetWorkflowError(); !p.IsWorkflowCompleted() || err != nil {
 		p.t.Fatalf("the site has not ended: %v", err)
 	}
-	var s workflows.SiteState
+	var s site.State
 	if err := p.GetWorkflowResult(&s); err != nil {
 		p.t.Fatal(err)
 	}
@@ -193,180 +212,161 @@ func (p *siteplay) want(levels, mails []string) {
 	}
 }
 
+func TestALevelRisesOneStepInSevenDaysAfterItsWordAndFallsAtOnce(t *testing.T) {
+	p := newSite(t)
+	p.hold(0, 1, 2)
+	p.release(20, 1)
+	s := p.run()
+	p.want([]string{"7.00 0->1", "14.01 1->2", "20.00 2->0"}, []string{
+		"0.00 level 0: down planetlab1", "7.01 level 1: penalty", "14.01 level 2: penalty", "20.00 level 2: cleared", "21.00 level 2: online planetlab1",
+	})
+	if s.Level != 0 || len(s.Holds) != 0 {
+		t.Errorf("ended as %+v", s)
+	}
+}
+
+func TestNobodyIsPenalisedWhomEveryServerRefuses(t *testing.T) {
+	p := newSite(t)
+	p.refused = true
+	p.hold(0, 1, 2)
+	p.release(40, 1)
+	p.run()
+	if len(p.levels) > 0 || len(p.tries) < 3 {
+		t.Errorf("levels %q after %d tries to tell them", p.levels, len(p.tries))
+	}
+}
+
+func TestASiteWithEnoughNodesIsNeitherThreatenedNorRaised(t *testing.T) {
+	p := newSite(t)
+	p.enough = [2]float64{0, 10}
+	p.hold(0, 1, 1)
+	p.release(25, 1)
+	p.run()
+	// At day 10 the next look finds it short of nodes: it is told so, and has its week.
+	if len(p.levels) != 2 || p.levels[0] < "17" || len(p.mails) < 2 || !strings.Contains(p.mails[1], "warning") {
+		t.Errorf("levels %q, mails %q", p.levels, p.mails)
+	}
+}
+
 func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 0)
-	p.lean(0.001, 2, 0)
-	p.update(0.002, activities.UpdateLean, activities.Lean{Key: "pcu", Ref: activities.Ref{ID: "pcudown/pcu", Type: issue.PCUDown, PCU: "pcu"}, Kind: "pcudown"})
+	p.hold(0, 1, 0)
+	p.hold(0.001, 2, 0)
+	p.update(0.002, site.UpdateHold, site.HoldRequest{Key: "pcu", Ref: issues.Ref{ID: "pcudown/pcu", Type: "pcudown", PCU: "pcu"}, Kind: "pcudown"})
 	for i, id := range []string{node(1).ID, node(2).ID, "pcudown/pcu"} {
-		p.update(1+float64(i)/100, activities.UpdateRelease, activities.Release{Key: id, Ref: activities.Ref{ID: id}})
+		p.update(1+float64(i)/100, site.UpdateRelease, site.Release{Key: id, Ref: issues.Ref{ID: id}})
 	}
 	p.run()
 	p.want(nil, []string{"0.00 level 0: down planetlab1 planetlab2; pcudown pcu"})
 }
 
-func TestALevelRisesOneStepInSevenDaysAndFallsAtOnce(t *testing.T) {
+func TestAPauseHoldsTheLevelAndAnotherWordComesAfterIt(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 2)
-	p.release(20, 1)
-	s := p.run()
-	p.want([]string{"0.00 0->1", "7.00 1->2", "20.00 2->0"}, []string{
-		"0.00 level 1: down planetlab1; penalty", "7.00 level 2: penalty", "20.00 level 2: cleared", "21.00 level 2: online planetlab1",
+	p.hold(0, 1, 2)
+	p.update(6, "pause", issues.Command{Reason: "they answered"})
+	p.at(12, func() { p.SignalWorkflow("resume", issues.Command{}) })
+	p.release(25, 1)
+	p.run()
+	p.want([]string{"19.00 0->1", "25.00 1->0"}, []string{
+		"0.00 level 0: down planetlab1", "12.00 level 0: warning", "19.01 level 1: penalty", "25.00 level 1: cleared", "26.00 level 1: online planetlab1",
 	})
-	if s.Applied.Disabled || s.Level != 0 {
-		t.Errorf("ended as %+v", s)
-	}
-}
-
-func TestTheHighestHoldRules(t *testing.T) {
-	p := newSite(t)
-	p.lean(0, 1, 1)
-	p.lean(1, 2, 2)
-	p.release(10, 2)
-	p.release(12, 1)
-	p.run()
-	if want := []string{"0.00 0->1", "7.00 1->2", "10.00 2->1", "12.00 1->0"}; !slices.Equal(p.levels, want) {
-		t.Errorf("levels %q, want %q", p.levels, want)
-	}
-}
-
-func TestARefusedRaiseIsAskedForAgainWhenPolicySays(t *testing.T) {
-	p := newSite(t)
-	p.may = func(activities.PenaltyInput) (bool, time.Time) { return p.day() >= 3, p.start.Add(3 * day) }
-	p.lean(0, 1, 1)
-	p.release(5, 1)
-	p.run()
-	if want := []string{"0.00 0->1", "3.00 0->1", "5.00 1->0"}; !slices.Equal(p.levels, want) {
-		t.Errorf("levels %q, want %q", p.levels, want)
-	}
-}
-
-func TestAPauseHoldsTheLevelAndLetsItFall(t *testing.T) {
-	p := newSite(t)
-	p.lean(0, 1, 2)
-	p.update(1, string(issue.OrderPause), issue.Command{Reason: "they answered"})
-	p.RegisterDelayedCallback(func() { p.SignalWorkflow(string(issue.OrderResume), issue.Command{}) }, 12*day)
-	p.update(13, string(issue.OrderPause), issue.Command{Reason: "they answered again", Until: p.Now().Add(19*day + day/2)})
-	p.release(14, 1)
-	p.lean(16, 2, 1) // the pause outlives the issue
-	p.release(20, 2)
-	p.run()
-	if want := []string{"0.00 0->1", "12.00 1->2", "14.00 2->0", "19.50 0->1", "20.00 1->0"}; !slices.Equal(p.levels, want) {
-		t.Errorf("levels %q, want %q", p.levels, want)
-	}
 }
 
 func TestAPauseOfASiteEndsByItself(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 2)
-	p.RegisterDelayedCallback(func() {
-		p.SignalWorkflow(string(issue.OrderPause), issue.Command{Until: p.Now().Add(20 * day)})
-	}, day)
-	p.release(30, 1)
+	p.hold(0, 1, 1)
+	p.at(1, func() { p.SignalWorkflow("pause", issues.Command{Until: p.Now().Add(20 * day)}) })
+	p.release(40, 1)
 	p.run()
-	if want := []string{"0.00 0->1", "21.00 1->2", "30.00 2->0"}; !slices.Equal(p.levels, want) {
+	if want := []string{"28.00 0->1", "40.00 1->0"}; !slices.Equal(p.levels, want) {
 		t.Errorf("levels %q, want %q", p.levels, want)
 	}
 }
 
 func TestASignalThatCannotBeReadStopsNothingAtASite(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 2)
-	p.RegisterDelayedCallback(func() { p.SignalWorkflow(string(issue.OrderPause), "until Friday") }, day)
+	p.hold(0, 1, 1)
+	p.at(1, func() { p.SignalWorkflow("pause", "until Friday") })
 	p.release(30, 1)
 	p.run()
-	if want := []string{"0.00 0->1", "7.00 1->2", "30.00 2->0"}; !slices.Equal(p.levels, want) {
+	if want := []string{"7.00 0->1", "30.00 1->0"}; !slices.Equal(p.levels, want) {
 		t.Errorf("levels %q, want %q", p.levels, want)
 	}
 }
 
-func TestWhatIsOverBeforeItIsSaidIsNotSaid(t *testing.T) {
+func TestASiteThatIsGoodAgainIsDeniedNothingThoughAMachineIsStillDead(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 0)
-	p.lean(0.001, 2, 0)
-	p.update(0.002, activities.UpdateRelease, activities.Release{Key: "r", Ref: node(1)})
-	p.update(1, activities.UpdateRelease, activities.Release{Key: "r2", Ref: node(2)})
+	p.spared = map[float64]*site.Spared{10: {Why: site.SparedGood}}
+	p.hold(0, 1, 2)
+	p.release(60, 1)
 	p.run()
-	p.want(nil, []string{"0.00 level 0: down planetlab2"})
+	if len(p.levels) != 2 || p.levels[0] != "7.00 0->1" || p.levels[1] > "11.00" {
+		t.Errorf("levels %q", p.levels)
+	}
 }
 
-func TestALongLifeGoesOnInANewRunWithEverythingItKnew(t *testing.T) {
+// A site that was terminated starts again from what the store knows.
+func TestASiteStartsFromTheStore(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 1)
-	p.RegisterDelayedCallback(func() {
+	p.level = 2
+	p.run() // nobody holds it any more
+	p.want([]string{"0.00 2->0"}, []string{"0.00 level 2: cleared"})
+
+	p = newSite(t)
+	p.level = 1
+	p.stored["nodedown/planetlab1.huji.example"] = site.Hold{Ref: issues.Ref(node(1)), Level: 1}
+	p.release(3, 1)
+	p.run()
+	if want := []string{"3.00 1->0"}; !slices.Equal(p.levels, want) {
+		t.Errorf("levels %q, want %q", p.levels, want)
+	}
+}
+
+func TestWhileNothingAnswersASiteWaitsAndTakesOrders(t *testing.T) {
+	p := newSite(t)
+	p.hold(0, 1, 2)
+	p.broken = [2]float64{6.9, 9}
+	p.update(8, "pause", issues.Command{Reason: "new room"})
+	p.update(8.1, "resume", issues.Command{})
+	p.release(40, 1)
+	p.run()
+	if slices.Contains(p.levels, "8.00 0->1") || p.levels[len(p.levels)-1] != "40.00 2->0" {
+		t.Errorf("levels %q", p.levels)
+	}
+}
+
+func TestALongLifeGoesOnInANewRunByItsRegisteredNameWithEverythingItKnew(t *testing.T) {
+	p := newSite(t)
+	p.hold(0, 1, 1)
+	p.at(9, func() {
 		p.SetContinueAsNewSuggested(true)
-		p.SignalWorkflow(string(issue.OrderResume), issue.Command{})
-	}, 2*day)
-	p.ExecuteWorkflow(activities.SiteType, workflows.SiteState{})
+		p.SignalWorkflow(site.SignalLook, nil)
+	})
+	p.start = p.Now()
+	p.ExecuteWorkflow(site.Type, site.Input{Site: "huji"})
 	var again *workflow.ContinueAsNewError
 	if err := p.GetWorkflowError(); !errors.As(err, &again) {
 		t.Fatalf("ended with %v", err)
 	}
-	var state workflows.SiteState
-	if err := converter.GetDefaultDataConverter().FromPayloads(again.Input, &state); err != nil {
+	if again.WorkflowType.Name != site.Type {
+		t.Errorf("goes on as %q, which no worker knows", again.WorkflowType.Name)
+	}
+	var in site.Input
+	if err := converter.GetDefaultDataConverter().FromPayloads(again.Input, &in); err != nil {
 		t.Fatal(err)
 	}
-	if state.Level != 1 || state.Holds[node(1).ID] != 1 || !state.Applied.Disabled || state.Site != "huji" {
-		t.Errorf("carried over %+v", state)
-	}
-	v, err := p.QueryWorkflow(workflows.QueryStatus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var knew workflows.SiteState
-	if err := v.Get(&knew); err != nil || !reflect.DeepEqual(state, knew) {
-		t.Errorf("it knew\n%+v, and carried over\n%+v (%v)", knew, state, err)
+	if s := in.State; s == nil || s.Level != 1 || s.Holds[node(1).ID].Level != 1 || s.Site != "huji" || s.Life == "" || !s.Known {
+		t.Errorf("carried over %+v", in.State)
 	}
 }
 
 func TestACancelledSiteIsDeniedNothing(t *testing.T) {
 	p := newSite(t)
-	p.lean(0, 1, 1)
-	p.RegisterDelayedCallback(p.CancelWorkflow, 2*day)
+	p.hold(0, 1, 1)
+	p.at(8, p.CancelWorkflow)
 	p.start = p.Now()
-	p.ExecuteWorkflow(activities.SiteType, workflows.SiteState{})
-	if want := []string{"0.00 0->1", "2.00 1->0"}; !slices.Equal(p.levels, want) {
+	p.ExecuteWorkflow(site.Type, site.Input{Site: "huji"})
+	if want := []string{"7.00 0->1", "8.00 1->0"}; !slices.Equal(p.levels, want) || !p.IsWorkflowCompleted() {
 		t.Errorf("levels %q, want %q", p.levels, want)
-	}
-}
-
-func TestAPenaltyIsReadBackEveryDayThatItHolds(t *testing.T) {
-	p := newSite(t)
-	p.lean(0, 1, 1)
-	p.check = func(in activities.PenaltyInput) activities.PenaltyResult {
-		res := activities.PenaltyResult{Level: in.From, Applied: in.Applied}
-		if len(p.checks) == 2 {
-			res.Applied.Slices, res.Reason = []string{"huji_new"}, "somebody lifted it by hand"
-		}
-		return res
-	}
-	p.release(3.5, 1)
-	s := p.run()
-	if want := []string{"1.00 level 1", "2.00 level 1", "3.00 level 1"}; !slices.Equal(p.checks, want) {
-		t.Errorf("read back %q, want %q", p.checks, want)
-	}
-	if want := []string{"0.00 0->1", "3.50 1->0"}; !slices.Equal(p.levels, want) || !slices.Equal(s.Applied.Slices, []string{"huji_new"}) {
-		t.Errorf("levels %q, and what was repaired is forgotten: %+v", p.levels, s.Applied)
-	}
-}
-
-func TestASiteThatBecomesExemptIsLetGoAndAskedForAgainLater(t *testing.T) {
-	p := newSite(t)
-	p.lean(0, 1, 1)
-	exempt := func() bool { return p.day() > 1.5 && p.day() < 20 }
-	p.check = func(in activities.PenaltyInput) activities.PenaltyResult {
-		if exempt() {
-			return activities.PenaltyResult{Reason: "the site is exempt in PLC", Until: p.start.Add(20 * day)}
-		}
-		return activities.PenaltyResult{Level: in.From, Applied: in.Applied}
-	}
-	p.may = func(activities.PenaltyInput) (bool, time.Time) { return !exempt(), p.start.Add(20 * day) }
-	p.release(22, 1)
-	p.run()
-	if want := []string{"0.00 0->1", "7.00 0->1", "20.00 0->1", "22.00 1->0"}; !slices.Equal(p.levels, want) {
-		t.Errorf("levels %q, want %q", p.levels, want)
-	}
-	if len(p.mails) < 2 || p.mails[1] != "2.00 level 1: cleared" {
-		t.Errorf("mails %q", p.mails)
 	}
 }

@@ -2,139 +2,124 @@ package workflows
 
 import (
 	"errors"
-	"slices"
-	"time"
 
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/issue"
+	issues "github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 )
 
-// listen sets up what issues and operators may ask of a site.
-func (s *site) listen(ctx workflow.Context) error {
-	err := workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (SiteState, error) { return s.SiteState, nil },
-		workflow.QueryHandlerOptions{Description: "The site's penalty level, who holds it, its ticket, and what is about to be said"})
+// SiteAnswer answers an operator's order to a site: where it stands now, and what the order came too late for.
+type SiteAnswer struct {
+	site.State
+	TooLate string `json:"too_late,omitempty"`
+}
+
+// listen sets up what issues, sweeps and operators may ask of a site.
+func (r *siteRun) listen(ctx workflow.Context) error {
+	err := workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (site.State, error) { return r.State, nil },
+		workflow.QueryHandlerOptions{Description: "What the site is denied, who holds it, its ticket, and what is about to be said"})
 	if err != nil {
 		return err
 	}
-	err = workflow.SetUpdateHandlerWithOptions(ctx, activities.UpdateLean, func(ctx workflow.Context, l activities.Lean) (activities.SiteAnswer, error) {
-		// A new site is asked before it knows its own times.
-		if err := workflow.Await(ctx, func() bool { return s.Times.Day > 0 }); err != nil {
-			return activities.SiteAnswer{}, err
-		}
-		s.lean(workflow.Now(ctx), l)
-		return activities.SiteAnswer{Level: s.Level, Reason: s.Reason}, nil
-	}, workflow.UpdateHandlerOptions{Description: "An issue asks for mail and holds a penalty level"})
+	err = workflow.SetUpdateHandlerWithOptions(ctx, site.UpdateHold, func(ctx workflow.Context, h site.HoldRequest) (site.Answer, error) {
+		return r.asked(ctx, func() site.Answer { return r.Hold(workflow.Now(ctx), h) })
+	}, workflow.UpdateHandlerOptions{Description: "An issue asks for a message, and holds a penalty level"})
 	if err != nil {
 		return err
 	}
-	err = workflow.SetUpdateHandlerWithOptions(ctx, activities.UpdateRelease, func(ctx workflow.Context, r activities.Release) (activities.SiteAnswer, error) {
-		if err := workflow.Await(ctx, func() bool { return s.Times.Day > 0 }); err != nil {
-			return activities.SiteAnswer{}, err
-		}
-		s.release(workflow.Now(ctx), r)
-		return activities.SiteAnswer{Level: s.Level, Reason: s.Reason}, nil
+	err = workflow.SetUpdateHandlerWithOptions(ctx, site.UpdateRelease, func(ctx workflow.Context, l site.Release) (site.Answer, error) {
+		return r.asked(ctx, func() site.Answer { return r.Release(workflow.Now(ctx), l) })
 	}, workflow.UpdateHandlerOptions{Description: "An issue lets its hold go, and may ask for a thank-you"})
 	if err != nil {
 		return err
 	}
-	s.orders = workflow.NewSelector(ctx)
-	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume)} {
-		if err := s.obey(ctx, name); err != nil {
+	r.orders = workflow.NewSelector(ctx)
+	look := workflow.GetSignalChannelWithOptions(ctx, site.SignalLook, workflow.SignalChannelOptions{Description: "Read back now what the site is denied, and why"})
+	r.orders.AddReceive(look, func(ch workflow.ReceiveChannel, _ bool) {
+		ch.ReceiveAsync(nil)
+		r.Look(workflow.Now(ctx))
+		r.rouse()
+	})
+	for _, o := range site.Orders() {
+		if err := r.takeOrder(ctx, o); err != nil {
 			return err
 		}
 	}
 	workflow.GoNamed(ctx, "orders", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
-			s.orders.Select(ctx)
+			r.orders.Select(ctx)
 		}
 	})
 	return nil
 }
 
-func (s *site) rouse() { s.wake.SendAsync(struct{}{}) }
+func (r *siteRun) rouse() { r.wake.SendAsync(struct{}{}) }
 
-func (s *site) lean(now time.Time, l activities.Lean) {
-	s.Holds[l.Ref.ID] = max(l.Level, s.Holds[l.Ref.ID])
-	s.Forecasts[l.Ref.ID] = l.Forecast
-	l.Forecast = nil
-	s.gather(now, l)
-	s.rouse()
-}
-
-func (s *site) release(now time.Time, r activities.Release) {
-	delete(s.Holds, r.Ref.ID)
-	delete(s.Forecasts, r.Ref.ID)
-	// What was gathered about a problem that is over need not be said.
-	s.Pending = slices.DeleteFunc(s.Pending, func(n activities.Lean) bool { return n.Ref.ID == r.Ref.ID && n.Kind != "online" })
-	if r.Thanks {
-		s.say(activities.Lean{Key: r.Key, Ref: r.Ref, Kind: "online", Level: s.Level, Since: r.Since, NotBefore: now.Add(s.Times.ThanksGrace)})
+// asked answers an issue. A site that has just started reads the store first.
+func (r *siteRun) asked(ctx workflow.Context, do func() site.Answer) (site.Answer, error) {
+	if err := workflow.Await(ctx, func() bool { return r.Known || r.Ending }); err != nil {
+		return site.Answer{}, err
 	}
-	s.rouse()
+	if r.Ending {
+		return site.Answer{}, errors.New("the site's workflow is cancelled: ask again, and a new one starts")
+	}
+	a := do()
+	r.changed()
+	return a, nil
 }
 
-// obey takes an operator's order as a Signal, for plain command lines, and as an Update, which checks and answers.
-func (s *site) obey(ctx workflow.Context, name string) error {
-	const about = "Hold the site's penalty level where it is, or let it rise again: {\"reason\",\"by\",\"until\"}"
-	err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(_ workflow.Context, c issue.Command) (SiteState, error) {
-		s.apply(name, c)
-		return s.SiteState, nil
+// changed cancels a step under way that must not act any more, and wakes the site.
+func (r *siteRun) changed() {
+	if r.cancel != nil && r.Forbids() {
+		r.cancel()
+	}
+	r.rouse()
+}
+
+// takeOrder takes an operator's order as a Signal, for plain command lines, and as an Update, which checks and answers what became of it.
+func (r *siteRun) takeOrder(ctx workflow.Context, o issues.Order) error {
+	err := workflow.SetUpdateHandlerWithOptions(ctx, string(o), func(ctx workflow.Context, c issues.Command) (SiteAnswer, error) {
+		was := r.Level
+		r.Obey(o, c, workflow.Now(ctx))
+		forbidden := r.Running == site.Raise && r.Forbids()
+		r.changed()
+		if forbidden { // the step may be past its point of no return: the answer says what became of it
+			if err := workflow.Await(ctx, func() bool { return r.Running != site.Raise }); err != nil {
+				return SiteAnswer{}, err
+			}
+		}
+		a := SiteAnswer{State: r.State}
+		switch {
+		case forbidden && r.Level > was:
+			a.TooLate = "the level had been raised already"
+		case forbidden && r.Unsure:
+			a.TooLate = "whether the level was raised is not known yet: " + r.Blocked
+		}
+		return a, nil
 	}, workflow.UpdateHandlerOptions{
-		Description: about,
-		Validator:   func(ctx workflow.Context, c issue.Command) error { return s.check(name, c, workflow.Now(ctx)) },
+		Description: site.About(o),
+		Validator:   func(ctx workflow.Context, c issues.Command) error { return r.Check(o, c, workflow.Now(ctx)) },
 	})
 	if err != nil {
 		return err
 	}
-	s.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about}), func(ch workflow.ReceiveChannel, _ bool) {
-		var c issue.Command
-		if ch.ReceiveAsync(&c) && s.check(name, c, workflow.Now(ctx)) == nil { // the SDK drops what it cannot decode
-			s.apply(name, c)
+	r.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, string(o), workflow.SignalChannelOptions{Description: site.About(o)}), func(ch workflow.ReceiveChannel, _ bool) {
+		var c issues.Command
+		if ch.ReceiveAsync(&c) && r.Check(o, c, workflow.Now(ctx)) == nil { // the SDK drops what it cannot decode
+			r.Obey(o, c, workflow.Now(ctx))
 		}
-		s.rouse()
+		r.changed()
 	})
 	return nil
 }
 
 // hear takes the orders that have come and says whether there were any: none may be lost where a run ends or begins anew.
-func (s *site) hear(ctx workflow.Context) bool {
+func (r *siteRun) hear(ctx workflow.Context) bool {
 	heard := false
-	for s.orders.HasPending() {
-		s.orders.Select(ctx)
+	for r.orders.HasPending() {
+		r.orders.Select(ctx)
 		heard = true
 	}
 	return heard
 }
-
-func (s *site) check(name string, c issue.Command, now time.Time) error {
-	switch {
-	case name == string(issue.OrderPause) && !c.Until.IsZero() && !c.Until.After(now):
-		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
-	case name == string(issue.OrderResume) && !s.Paused:
-		return errors.New("resume: the site is not paused")
-	}
-	return nil
-}
-
-func (s *site) apply(name string, c issue.Command) {
-	s.unpause()
-	if name == string(issue.OrderPause) {
-		s.Paused, s.PausedUntil, s.PauseReason = true, c.Until, orderText(c)
-	}
-	s.rouse()
-}
-
-func orderText(c issue.Command) string {
-	s := c.Reason
-	if s == "" {
-		s = "no reason given"
-	}
-	if c.By != "" {
-		s += " (" + c.By + ")"
-	}
-	return s
-}
-
-// quick is for activities that ask and tell; they are tried until they get through, however long Postgres or PLC is away.
-func quick(ctx workflow.Context, summary string) workflow.Context { return patient(ctx, summary) }

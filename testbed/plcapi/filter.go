@@ -62,7 +62,8 @@ func parseTest(c column, name, modifiers string, v any) (query, *xmlrpc.Fault) {
 	list, many := v.([]any)
 	if c.kind == integers || c.kind == texts {
 		if !strings.ContainsAny(modifiers, "&|") {
-			return nil, fault(106, "PLCDBError: operator does not exist: %s", name) // Postgres cannot compare an array with it
+			// Postgres cannot compare an array with a value.
+			return nil, fault(106, "PLCDBError: operator does not exist: %s", name)
 		}
 		if !many {
 			list = []any{v}
@@ -79,7 +80,8 @@ func parseTest(c column, name, modifiers string, v any) (query, *xmlrpc.Fault) {
 		return func(r Row) bool { return slices.Contains(list, r[name]) }, nil
 	}
 	if v == nil && !c.null || v != nil && !c.fits(v) {
-		return nil, fault(102, "%s: expected %s, got %T", name, map[kind]string{integer: "int", text: "string", boolean: "boolean"}[c.kind], v)
+		expected := map[kind]string{integer: "int", text: "string", boolean: "boolean"}[c.kind]
+		return nil, fault(102, "%s: expected %s, got %T", name, expected, v)
 	}
 	if s, ok := v.(string); ok && strings.ContainsAny(s, "*%") {
 		pattern := strings.NewReplacer("%", "*", "[", `\[`, "?", `\?`).Replace(s)

@@ -176,7 +176,8 @@ func (db *DB) Delay(method string, by time.Duration) {
 	db.troubled(method).delay = by
 }
 
-// Hang keeps calls of a method waiting until release is called. They are done then, whether the caller still waits or not.
+// Hang keeps calls of a method waiting until release is called. They are done then, whether the caller still waits or
+// not.
 func (db *DB) Hang(method string) (release func()) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -205,6 +206,13 @@ func (db *DB) OnReboot(do func(host string) error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.reboot = do
+}
+
+// InTagGap is called by AddSliceTag after it looked whether the tag is there, and before it writes it.
+func (db *DB) InTagGap(do func()) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.gap = do
 }
 
 // Calls counts how often a method was called.

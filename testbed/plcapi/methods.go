@@ -126,7 +126,8 @@ func (db *DB) find(name, what string, v any) (Row, *xmlrpc.Fault) {
 	return nil, fault(102, "No such %s %v", what, v)
 }
 
-// update sets columns of a site or node. What the caller may not set for want of a role is dropped, and the answer is 1 all the same.
+// update sets columns of a site or node. What the caller may not set for want of a role is dropped, and the answer is 1
+// all the same.
 func (db *DB) update(who caller, name string, args []any) (any, *xmlrpc.Fault) {
 	what := strings.ToLower(strings.TrimSuffix(name, "s"))
 	if len(args) != 2 {
@@ -172,8 +173,8 @@ func (db *DB) update(who caller, name string, args []any) (any, *xmlrpc.Fault) {
 // tagGap is how long PLC takes between looking whether a tag is there and writing it; another call may come in between.
 const tagGap = 2 * time.Millisecond
 
-// addSliceTag looks for the same tag with the same value and then writes, without a lock between the two: sequential duplicates are
-// refused, parallel ones are not, and enabled=0 stands beside enabled=1.
+// addSliceTag looks for the same tag with the same value and then writes, without a lock between the two: sequential
+// duplicates are refused, parallel ones are not, and enabled=0 stands beside enabled=1.
 func (db *DB) addSliceTag(who caller, args []any) (any, *xmlrpc.Fault) {
 	if len(args) < 3 || len(args) > 5 {
 		return nil, fault(101, "AddSliceTag: wrong number of arguments")
@@ -207,11 +208,16 @@ func (db *DB) addSliceTag(who caller, args []any) (any, *xmlrpc.Fault) {
 	}
 	for _, t := range db.rows["SliceTags"] {
 		same := t["slice_id"] == row["slice_id"] && t["tagname"] == row["tagname"] && t["value"] == value
-		if same && t["node_id"] == row["node_id"] && (row["nodegroup_id"] == nil || t["nodegroup_id"] == row["nodegroup_id"]) {
+		group := row["nodegroup_id"] // a tag without one is refused beside a tag of any
+		if same && t["node_id"] == row["node_id"] && (group == nil || t["nodegroup_id"] == group) {
 			return nil, fault(102, "Slice attribute already exists")
 		}
 	}
+	gap := db.gap
 	db.mu.Unlock()
+	if gap != nil {
+		gap()
+	}
 	time.Sleep(tagGap)
 	db.mu.Lock()
 	return db.add("SliceTags", row), nil

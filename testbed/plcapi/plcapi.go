@@ -1,5 +1,6 @@
-// Package plcapi is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners of the
-// real one: faults in HTTP 200, an HTML page for what breaks it, nil for everything and an empty list for nothing.
+// Package plcapi is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners
+// of the real one: faults in HTTP 200, an HTML page for what breaks it, nil for everything and an empty list for
+// nothing.
 package plcapi
 
 import (
@@ -33,12 +34,21 @@ type DB struct {
 	troubles map[string]*trouble
 	calls    map[string]int
 	reboot   func(host string) error
+	gap      func()
 }
 
 // NewDB makes a database with nothing but one account, and the tag types that PLC ships.
 func NewDB(user, password string) *DB {
-	db := &DB{User: user, Password: password, rows: map[string][]Row{}, next: 1, hidden: map[string]float64{}, lacking: map[string][]string{},
-		troubles: map[string]*trouble{}, calls: map[string]int{}}
+	db := &DB{
+		User:     user,
+		Password: password,
+		rows:     map[string][]Row{},
+		next:     1,
+		hidden:   map[string]float64{},
+		lacking:  map[string][]string{},
+		troubles: map[string]*trouble{},
+		calls:    map[string]int{},
+	}
 	db.Add("Persons", Row{"email": user, "roles": []any{"admin"}})
 	for _, name := range shippedTagTypes {
 		db.Add("TagTypes", Row{"tagname": name})
@@ -46,8 +56,8 @@ func NewDB(user, password string) *DB {
 	return db
 }
 
-// Add puts a row into a table, gives it an id unless it has one, and returns the id. A tag of a type that PLC does not have makes
-// the type, as its admins would have done first.
+// Add puts a row into a table, gives it an id unless it has one, and returns the id. A tag of a type that PLC does not
+// have makes the type, as its admins would have done first.
 func (db *DB) Add(name string, row Row) int {
 	db.mu.Lock()
 	defer db.mu.Unlock()

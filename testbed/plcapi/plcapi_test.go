@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -169,15 +168,19 @@ func TestFilters(t *testing.T) {
 
 func TestSliceTagsAreNotAtomic(t *testing.T) {
 	p := newPlant(t)
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			if _, err := p.call("AddSliceTag", "home_a", "enabled", "0"); err != nil {
-				t.Error(err)
-			}
-		})
+	suspend := func() {
+		if _, err := p.call("AddSliceTag", "home_a", "enabled", "0"); err != nil {
+			t.Error(err)
+		}
 	}
-	wg.Wait()
+	p.InTagGap(func() {
+		p.InTagGap(nil)
+		suspend()
+	})
+	suspend()
+	if _, err := p.call("AddSliceTag", "home_a", "enabled", "0"); err == nil {
+		t.Error("a third one, later, was taken")
+	}
 	if _, err := p.call("AddSliceTag", "home_a", "enabled", "1"); err != nil {
 		t.Errorf("another value beside it: %v", err)
 	}

@@ -2,7 +2,8 @@ package plcapi
 
 import "slices"
 
-// kind is the type of a column. PLC checks it wherever a value comes in: the int 1 is no boolean, and the string "3" no id.
+// kind is the type of a column. PLC checks it wherever a value comes in: the int 1 is no boolean, and the string "3" no
+// id.
 type kind int
 
 const (
@@ -42,32 +43,83 @@ var shippedTagTypes = []string{"enabled", "system", "exempt_slice_until", "vref"
 // tables is the part of PLC's schema that the testbed has.
 var tables = map[string]table{
 	"Sites": {"site_id", "login_base", map[string]column{
-		"site_id": {}, "login_base": {kind: text, set: true}, "name": {kind: text, set: true}, "abbreviated_name": {kind: text, set: true},
-		"enabled": {kind: boolean, set: true, note: adminSets}, "max_slices": {set: true, note: adminSets}, "date_created": {},
-		"last_updated": {}, "ext_consortium_id": {null: true, set: true, note: adminSets}, "peer_id": {null: true},
+		"site_id":           {},
+		"login_base":        {kind: text, set: true},
+		"name":              {kind: text, set: true},
+		"abbreviated_name":  {kind: text, set: true},
+		"enabled":           {kind: boolean, set: true, note: adminSets},
+		"max_slices":        {set: true, note: adminSets},
+		"date_created":      {},
+		"last_updated":      {},
+		"ext_consortium_id": {null: true, set: true, note: adminSets},
+		"peer_id":           {null: true},
 	}},
 	"Nodes": {"node_id", "hostname", map[string]column{
-		"node_id": {}, "hostname": {kind: text, set: true}, "site_id": {}, "boot_state": {kind: text, set: true}, "run_level": {kind: text},
-		"model": {kind: text, null: true, set: true}, "key": {kind: text, set: true, note: adminReads}, "ssh_rsa_key": {kind: text, set: true},
-		"last_contact": {null: true}, "last_boot": {null: true}, "last_download": {null: true}, "last_pcu_reboot": {null: true},
-		"last_pcu_confirmation": {null: true}, "pcu_ids": {kind: integers}, "ports": {kind: integers}, "interface_ids": {kind: integers},
-		"slice_ids_whitelist": {kind: integers}, "peer_id": {null: true},
+		"node_id":               {},
+		"hostname":              {kind: text, set: true},
+		"site_id":               {},
+		"boot_state":            {kind: text, set: true},
+		"run_level":             {kind: text},
+		"model":                 {kind: text, null: true, set: true},
+		"key":                   {kind: text, set: true, note: adminReads},
+		"ssh_rsa_key":           {kind: text, set: true},
+		"last_contact":          {null: true},
+		"last_boot":             {null: true},
+		"last_download":         {null: true},
+		"last_pcu_reboot":       {null: true},
+		"last_pcu_confirmation": {null: true},
+		"pcu_ids":               {kind: integers},
+		"ports":                 {kind: integers},
+		"interface_ids":         {kind: integers},
+		"slice_ids_whitelist":   {kind: integers},
+		"peer_id":               {null: true},
 	}},
 	"PCUs": {"pcu_id", "hostname", map[string]column{
-		"pcu_id": {}, "site_id": {}, "hostname": {kind: text}, "ip": {kind: text}, "protocol": {kind: text, null: true}, "username": {kind: text, null: true},
-		"password": {kind: text, null: true}, "model": {kind: text, null: true}, "notes": {kind: text, null: true}, "node_ids": {kind: integers}, "ports": {kind: integers},
+		"pcu_id":   {},
+		"site_id":  {},
+		"hostname": {kind: text},
+		"ip":       {kind: text},
+		"protocol": {kind: text, null: true},
+		"username": {kind: text, null: true},
+		"password": {kind: text, null: true},
+		"model":    {kind: text, null: true},
+		"notes":    {kind: text, null: true},
+		"node_ids": {kind: integers},
+		"ports":    {kind: integers},
 	}},
 	"Persons": {"person_id", "email", map[string]column{
-		"person_id": {}, "email": {kind: text}, "first_name": {kind: text}, "last_name": {kind: text}, "enabled": {kind: boolean}, "roles": {kind: texts},
-		"role_ids": {kind: integers}, "site_ids": {kind: integers}, "peer_id": {null: true},
+		"person_id":  {},
+		"email":      {kind: text},
+		"first_name": {kind: text},
+		"last_name":  {kind: text},
+		"enabled":    {kind: boolean},
+		"roles":      {kind: texts},
+		"role_ids":   {kind: integers},
+		"site_ids":   {kind: integers},
+		"peer_id":    {null: true},
 	}},
 	"Slices": {"slice_id", "name", map[string]column{
-		"slice_id": {}, "name": {kind: text}, "site_id": {}, "expires": {}, "node_ids": {kind: integers}, "peer_id": {null: true},
+		"slice_id": {},
+		"name":     {kind: text},
+		"site_id":  {},
+		"expires":  {},
+		"node_ids": {kind: integers},
+		"peer_id":  {null: true},
 	}},
 	"Interfaces": {"interface_id", "ip", map[string]column{
-		"interface_id": {}, "node_id": {}, "ip": {kind: text, null: true}, "is_primary": {kind: boolean}, "method": {kind: text}, "type": {kind: text},
-		"mac": {kind: text, null: true}, "gateway": {kind: text, null: true}, "network": {kind: text, null: true}, "broadcast": {kind: text, null: true},
-		"netmask": {kind: text, null: true}, "dns1": {kind: text, null: true}, "dns2": {kind: text, null: true},
+		"interface_id": {},
+		"node_id":      {},
+		"ip":           {kind: text, null: true},
+		"is_primary":   {kind: boolean},
+		"method":       {kind: text},
+		"type":         {kind: text},
+		"mac":          {kind: text, null: true},
+		"gateway":      {kind: text, null: true},
+		"network":      {kind: text, null: true},
+		"broadcast":    {kind: text, null: true},
+		"netmask":      {kind: text, null: true},
+		"dns1":         {kind: text, null: true},
+		"dns2":         {kind: text, null: true},
 	}},
 	// PLC declares no column of a slice tag as one that may be nil, though it answers nil in node_id and nodegroup_id.
 	"SliceTags":  tags("slice", map[string]column{"node_id": {}, "nodegroup_id": {}}),
@@ -75,12 +127,20 @@ var tables = map[string]table{
 	"SiteTags":   tags("site", nil),
 	"PersonTags": tags("person", nil),
 	"TagTypes": {"tag_type_id", "tagname", map[string]column{
-		"tag_type_id": {}, "tagname": {kind: text}, "description": {kind: text}, "category": {kind: text},
+		"tag_type_id": {},
+		"tagname":     {kind: text},
+		"description": {kind: text},
+		"category":    {kind: text},
 	}},
 }
 
 func tags(of string, more map[string]column) table {
-	t := table{of + "_tag_id", "", map[string]column{of + "_tag_id": {}, of + "_id": {}, "tagname": {kind: text}, "value": {kind: text}}}
+	t := table{of + "_tag_id", "", map[string]column{
+		of + "_tag_id": {},
+		of + "_id":     {},
+		"tagname":      {kind: text},
+		"value":        {kind: text},
+	}}
 	for k, c := range more {
 		t.columns[k] = c
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify/rt"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/rtsim"
@@ -41,8 +42,8 @@ func (s *stage) tickets(site string) []rtsim.Ticket {
 }
 
 // siteState asks the site's workflow, as any client would: by names and small JSON.
-func (s *stage) siteState(ctx context.Context, site string) (workflows.SiteState, error) {
-	var state workflows.SiteState
+func (s *stage) siteState(ctx context.Context, site string) (sites.State, error) {
+	var state sites.State
 	answer, err := s.Temporal.QueryWorkflow(ctx, "site/"+site, "", workflows.QueryStatus)
 	if err == nil {
 		err = answer.Get(&state)
@@ -50,7 +51,7 @@ func (s *stage) siteState(ctx context.Context, site string) (workflows.SiteState
 	return state, err
 }
 
-func (s *stage) siteIs(ctx context.Context, site, what string, days float64, is func(workflows.SiteState) bool) error {
+func (s *stage) siteIs(ctx context.Context, site, what string, days float64, is func(sites.State) bool) error {
 	return s.until(ctx, site+" "+what, days, func() (bool, error) {
 		state, err := s.siteState(ctx, site)
 		return err == nil && is(state), err
@@ -71,8 +72,8 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	level := func(n int) func(workflows.SiteState) bool {
-		return func(state workflows.SiteState) bool { return state.Level == n }
+	level := func(n int) func(sites.State) bool {
+		return func(state sites.State) bool { return state.Level == n }
 	}
 	if err := s.siteIs(ctx, site, "is at penalty level 1", 20, level(1)); err != nil {
 		return err
@@ -81,7 +82,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 		return errors.New("the site has no ticket to answer")
 	}
 	answered := time.Now()
-	held := func(state workflows.SiteState) bool { return state.Paused && state.Level == 1 }
+	held := func(state sites.State) bool { return state.Pause != nil && state.Level == 1 }
 	if err := s.siteIs(ctx, site, "is held at level 1 by the answer", 2, held); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 	if state, err := s.siteState(ctx, site); err != nil || !held(state) || len(s.Suspended(site)) > 0 {
 		return fmt.Errorf("29 days after the answer: %+v, %d slices suspended, %v", state, len(s.Suspended(site)), err)
 	}
-	if err := s.siteIs(ctx, site, "goes on to level 2", 4, level(2)); err != nil {
+	if err := s.siteIs(ctx, site, "goes on to level 2, a week after it was told so", 12, level(2)); err != nil {
 		return err
 	}
 	if waited := time.Since(answered).Seconds() / s.Day.Seconds(); waited < 30 {
@@ -99,7 +100,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 	}
 	err = s.until(ctx, "the site is told that Monitor goes on, and to level 2", 3, func() (bool, error) {
 		all := strings.Join(s.mailTo(site), "\n")
-		return strings.Contains(all, "goes on") && strings.Contains(all, "slices are suspended"), nil
+		return strings.Contains(all, "the time is over") && strings.Contains(all, "slices are suspended"), nil
 	})
 	if err != nil {
 		return err
@@ -128,8 +129,8 @@ func trackerAway(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.Tracker.Away(true)
-	err = s.siteIs(ctx, site, "says that it waits for the tracker, with what its node and its PCU have to say", 12, func(state workflows.SiteState) bool {
-		return strings.Contains(state.Waits, "503") && len(state.Pending) == 2
+	err = s.siteIs(ctx, site, "says that it waits for the tracker, with what its node and its PCU have to say", 12, func(state sites.State) bool {
+		return strings.Contains(state.Blocked, "503") && len(state.Pending) == 2
 	})
 	if err == nil {
 		err = s.days(ctx, 1)

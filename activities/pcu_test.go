@@ -1,0 +1,384 @@
+package activities
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/pcudev"
+)
+
+const (
+	pcuUser   = "admin"
+	pcuSecret = "s3cret-Pw"
+)
+
+// rack is eight outlets that are on, and counts how often each was turned off.
+type rack struct {
+	mu       sync.Mutex
+	off      [8]bool
+	cuts     int
+	switched func(on bool) // is told of each switching
+}
+
+func (*rack) Count() int { return 8 }
+
+func (r *rack) State(n int) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.off[n-1], nil
+}
+
+func (r *rack) Set(n int, on bool) error {
+	r.mu.Lock()
+	if !on && !r.off[n-1] {
+		r.cuts++
+	}
+	r.off[n-1] = !on
+	told := r.switched
+	r.mu.Unlock()
+	if told != nil {
+		told(on)
+	}
+	return nil
+}
+
+func (r *rack) wantCuts(t *testing.T, n int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cuts != n {
+		t.Errorf("power was cut %d times, want %d", r.cuts, n)
+	}
+}
+
+// line is a listener whose connections can be cut at once.
+type line struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (l *line) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.conns = append(l.conns, c)
+	}
+	return c, err
+}
+
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.conns = nil
+}
+
+// plug lets a device of some model, which feeds no real node, stand in PLC for the PCU of the sick node.
+func (b *bench) plug(model, transport string, r *rack) (pcudev.Device, *line) {
+	b.Helper()
+	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: pcuUser, Password: pcuSecret, Outlets: r, OffTime: 20 * time.Millisecond})
+	b.must(err)
+	return d, b.listen(d, model, "127.0.0.1:0")
+}
+
+func (b *bench) listen(d pcudev.Device, model, address string) *line {
+	b.Helper()
+	l, err := net.Listen("tcp", address)
+	b.must(err)
+	b.Cleanup(func() { _ = l.Close() })
+	cable := &line{Listener: l}
+	go func() { _ = d.Serve(cable) }()
+	b.entry(model, l.Addr().String())
+	return cable
+}
+
+// entry is what PLC has of the PCU.
+func (b *bench) entry(model, address string) {
+	b.Helper()
+	for column, value := range map[string]any{"model": model, "ip": address, "username": pcuUser, "password": pcuSecret} {
+		b.w.DB.Set("PCUs", b.pcuID(), column, value)
+	}
+	b.sync()
+	b.pcuIs(policy.StatusGood)
+}
+
+func (b *bench) pcu() store.PCU {
+	b.Helper()
+	p, err := b.Store.PCU(b.Context(), b.pcuID())
+	b.must(err)
+	return p
+}
+
+func TestPCU_AManualOneIsAskedForOnce(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.entry("ManualPCU", "")
+	if ok, reason, err := b.testPCU(ctx, b.pcu()); !ok || err != nil {
+		t.Errorf("its dry run fails: %s, %v", reason, err)
+	}
+	for range 2 { // the second is a retry of the same rung
+		res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+		b.want(res, err, issue.Acted, "asked the admins to power-cycle outlet 1 of pcu.huji.example")
+		if res.Power != issue.Asked || b.task(issue.NodeDown, "0", rebootRung).After(time.Now(), res).Rebooted {
+			t.Errorf("what was asked for counts as %q", res.Power)
+		}
+	}
+	mail := b.w.Mail.Messages()
+	if len(mail) != 1 || !strings.Contains(string(mail[0].Raw), "please power-cycle "+sick) || strings.Contains(string(mail[0].Raw), pcuSecret) {
+		t.Errorf("%d mails: %s", len(mail), mail)
+	}
+	res, err := b.Reinstall(ctx, b.rebooted("1"))
+	b.want(res, err, issue.Passed, "only Monitor itself reboots into a reinstall")
+	b.wantState("boot")
+	b.Admins = nil
+	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	b.want(res, err, issue.Passed, "mail.admins names nobody to ask")
+	b.wantLedger(issue.NodeDown+"/"+sick, "reboot asked")
+}
+
+func TestPCU_OneThatShowsAnotherKeyIsNotDriven(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	r := &rack{}
+	_, cable := b.plug("DRAC", "ssh", r)
+	for range 2 {
+		if ok, reason, err := b.testPCU(ctx, b.pcu()); !ok || err != nil {
+			t.Fatal(reason, err)
+		}
+	}
+	pins, err := b.Store.PCUPins(ctx, b.pcuID())
+	if err != nil || !strings.HasPrefix(pins[store.HostKey], "ssh-ed25519 ") {
+		t.Fatalf("pinned are %v, %v", pins, err)
+	}
+	address := cable.Addr().String()
+	_ = cable.Close()
+	other, err := pcudev.New(pcudev.Options{Model: "DRAC", Transport: "ssh", User: pcuUser, Password: pcuSecret, Outlets: r, OffTime: 20 * time.Millisecond})
+	b.must(err)
+	b.listen(other, "DRAC", address) // the same model with a key of its own
+	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.want(res, err, issue.Passed, "monitor pcu forget pcu.huji.example")
+	r.wantCuts(t, 0)
+	_, err = b.Store.ForgetPCUPins(ctx, b.pcuID())
+	b.must(err)
+	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	r.wantCuts(t, 1)
+	b.wantClaims()
+}
+
+func TestPCU_ABusyOneIsWaitedForButNotForEver(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	r := &rack{}
+	d, _ := b.plug("APCControl12p3", "telnet", r)
+	d.Break(pcudev.Busy)
+	for key, want := range map[string]issue.Outcome{"0": issue.Wait} {
+		res, err := b.Reboot(ctx, b.task(issue.NodeDown, key, rebootRung))
+		b.want(res, err, want, "")
+	}
+	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
+	b.want(res, err, issue.Wait, "")
+	res, err = b.Reinstall(ctx, b.rebooted("2"))
+	b.want(res, err, issue.Passed, "")
+	b.wantState("boot")
+	b.wantClaims()
+	r.wantCuts(t, 0)
+	b.wantLedger(issue.NodeDown+"/"+sick, "reboot failed", "reboot failed", "reinstall failed")
+	d.Break("")
+	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "3", rebootRung)) // what was refused is no reboot
+	b.want(res, err, issue.Acted, "read back on")
+	r.wantCuts(t, 1)
+}
+
+// The line is cut when the device has the command: what became of it is looked up, and the command is never given again.
+func TestPCU_AnAnswerLostAfterTheCommandIsNotRepeated(t *testing.T) {
+	for model, transport := range map[string]string{"APCControl12p3": "telnet", "IPAL": "tcp", "WTIIPS4": "telnet", "DRAC": "ssh"} {
+		t.Run(model, func(t *testing.T) {
+			b := newBench(t)
+			ctx := b.Context()
+			b.hung()
+			r := &rack{}
+			_, cable := b.plug(model, transport, r)
+			r.switched = func(on bool) {
+				if !on {
+					cable.cut()
+				}
+			}
+			req := b.task(issue.NodeDown, "0", rebootRung)
+			for range 3 {
+				res, err := b.Reboot(ctx, req)
+				b.want(res, err, issue.Acted, "")
+				if res.Power != issue.Cycled && res.Power != issue.PowerLost {
+					t.Errorf("it is said to be %q: %s", res.Power, res.Reason)
+				}
+			}
+			r.wantCuts(t, 1)
+			if on, _ := r.State(1); !on {
+				t.Error("the outlet is left off")
+			}
+			b.wantClaims()
+			since, err := b.Store.PowerCycles(ctx, sick, time.Now().Add(-time.Hour))
+			if err != nil || len(since) != 1 {
+				t.Errorf("it counts as %d power cycles, %v", len(since), err)
+			}
+		})
+	}
+}
+
+// A device that dies when the outlet is off owes it: a sweep, or the end of the issue, turns it on.
+func TestPCU_OneThatDiesAfterOffIsTurnedOnLater(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	r := &rack{}
+	d, cable := b.plug("WTIIPS4", "telnet", r)
+	r.switched = func(on bool) {
+		if !on {
+			d.Break(pcudev.Refuses + "," + pcudev.StaysOff)
+			cable.cut()
+		}
+	}
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	res, err := b.Reboot(ctx, req)
+	b.want(res, err, issue.Acted, "may be off")
+	if res.Power != issue.LeftOff {
+		t.Errorf("it is said to be %q", res.Power)
+	}
+	b.wantClaims("outlet")
+	said, err := b.releaseAll(ctx, req.State.Ref, "an operator closes the issue meanwhile")
+	if err != nil || !strings.Contains(said, "not undone yet") {
+		t.Errorf("said %q, %v", said, err)
+	}
+	b.wantClaims("outlet")
+	d.Break("")
+	said, err = b.releaseAll(ctx, req.State.Ref, "the next sweep")
+	if err != nil || !strings.Contains(said, "is on again") {
+		t.Errorf("said %q, %v", said, err)
+	}
+	b.wantClaims()
+	if on, _ := r.State(1); !on {
+		t.Error("the outlet is left off")
+	}
+	r.wantCuts(t, 1)
+}
+
+// Two feeds are cycled as one, and both are read.
+func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	r := &rack{}
+	b.plug("APCControl12p3", "telnet", r)
+	both := []store.Feed{{PCUID: b.pcuID(), Outlet: 1}, {PCUID: b.pcuID(), Outlet: 2}}
+	dark := 0
+	r.switched = func(bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.off[0] && r.off[1] {
+			dark++
+		}
+	}
+	feeds, release, err := b.lockFeeds(ctx, both)
+	b.must(err)
+	defer release()
+	node, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	res, err := b.beginPower(ctx, task{Request: b.task(issue.NodeDown, "0", rebootRung)}, policy.ActReboot, node, feeds)
+	b.want(res, err, issue.Acted, "outlets cycled together and read back on")
+	r.wantCuts(t, 2)
+	if dark == 0 {
+		t.Error("the node always had power from one of them")
+	}
+	b.wantClaims()
+
+	set, err := b.outlets(ctx, feeds)
+	b.must(err)
+	b.must(r.Set(1, false)) // a worker died when one of the two was off: the node never lost power
+	req := b.task(issue.NodeDown, "1", rebootRung)
+	b.intend(req)
+	b.commit(req)
+	res, err = b.resolveAmbiguous(ctx, task{Request: req}, policy.ActReboot, set)
+	b.want(res, err, issue.Acted, "not repeated")
+	if on, _ := r.State(1); !on || res.Power != issue.PowerLost {
+		t.Errorf("outlet 1 is on: %v, and it is said to be %q", on, res.Power)
+	}
+}
+
+func TestPCU_LegacyIsForThoseThatAreNamed(t *testing.T) {
+	b := newBench(t)
+	b.entry("DRAC", "127.0.0.1:1")
+	for _, c := range []struct {
+		names []string
+		want  bool
+	}{
+		{nil, false},
+		{[]string{"DRA", "pcu", ""}, false},
+		{[]string{"HPiLO", "DRAC"}, true},
+		{[]string{pcu}, true},
+	} {
+		b.PCULegacy = c.names
+		o, err := b.outletOf(b.Context(), b.pcu(), 3)
+		if err != nil || o.target.Legacy != c.want || o.target.Host != "127.0.0.1" || o.target.Port != 1 || o.target.Outlet != 3 || o.target.Password != pcuSecret {
+			t.Errorf("with %q the target is on %s:%d, outlet %d, legacy %v, %v", c.names, o.target.Host, o.target.Port, o.target.Outlet, o.target.Legacy, err)
+		}
+	}
+}
+
+func TestPCU_ACertificateNobodyVouchesForIsPinnedWhereItIsPermitted(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	r := &rack{}
+	_, cable := b.plug("Redfish", "https", r)
+	try := func(what string, want bool, says string) {
+		t.Helper()
+		if ok, reason, err := b.testPCU(ctx, b.pcu()); err != nil || ok != want || !strings.Contains(reason, says) {
+			t.Fatalf("%s: %v, %s, %v", what, ok, reason, err)
+		}
+	}
+	try("not permitted", false, "certificate")
+	b.PCULegacy = []string{"Redfish"}
+	try("permitted", true, "")
+	if pins, err := b.Store.PCUPins(ctx, b.pcuID()); err != nil || len(pins[store.Certificate]) != 64 {
+		t.Fatalf("pinned are %v, %v", pins, err)
+	}
+	b.PCULegacy = nil
+	try("pinned, and no longer permitted", true, "")
+	address := cable.Addr().String()
+	_ = cable.Close()
+	other, err := pcudev.New(pcudev.Options{Model: "Redfish", Transport: "https", User: pcuUser, Password: pcuSecret, Outlets: r})
+	b.must(err)
+	b.listen(other, "Redfish", address) // the same model with a certificate of its own
+	b.PCULegacy = []string{"Redfish"}
+	try("another certificate", false, "monitor pcu forget pcu.huji.example")
+}
+
+func TestPCU_AFaultOfOursIsNotBlamedOnIt(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	other, err := store.Open(ctx, store.Options{URL: b.url, Key: bytes.Repeat([]byte{8}, 32)}) // a worker with another key
+	b.must(err)
+	t.Cleanup(other.Close)
+	b.Activities.Store = other
+	if ok, reason, err := b.testPCU(ctx, b.pcu()); err == nil {
+		t.Errorf("with a secret that cannot be read the dry run says %v, %s", ok, reason)
+	}
+	b.hung()
+	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.want(res, err, issue.Wait, "")
+	b.wantCuts(0)
+	b.wantClaims()
+}

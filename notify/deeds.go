@@ -1,0 +1,140 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
+)
+
+// deeds are what Monitor did about a target, in words, each once.
+func (n Notice) deeds(item Item) []string {
+	var list []string
+	for _, d := range item.Deeds {
+		text := n.deed(d)
+		if text == "" {
+			continue
+		}
+		if !d.At.IsZero() {
+			text = d.At.In(n.At.Location()).Format("Mon 2 Jan 2006 15:04 MST") + ": " + text
+		}
+		if text = line(text); !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+func (n Notice) deed(d issue.Deed) string {
+	switch d.What {
+	case issue.DeedRebooted:
+		return byPower(d.How, "power-cycled it")
+	case issue.DeedReinstall:
+		return byPower(d.How, "had it install itself anew, by a power cycle")
+	case issue.DeedDisabled:
+		return "set it disabled at PlanetLab Central, where it was at " + d.How
+	case issue.DeedPCUDownOpened:
+		return "found that its power control unit " + d.How + " does not work, about which we write as well"
+	case issue.DeedRepaired:
+		return "repaired its boot: " + strings.ReplaceAll(d.How, "_", " ")
+	case issue.DeedBootFound:
+		typ, _, _ := strings.Cut(d.How, "/")
+		return "found while it boots that it is " + state(typ)
+	case issue.DeedWaited:
+		text := "waited until " + d.Until.In(n.At.Location()).Format("2 Jan 2006 15:04 MST") + ", as was asked"
+		if d.By != "" {
+			text += " by " + d.By
+		}
+		if d.How != "" {
+			text += ": " + d.How
+		}
+		return text
+	case issue.DeedAskedAdmins:
+		return "asked the operators to switch its power by hand"
+	case issue.DeedUnreachable:
+		return "could not restart it through its power control unit: " + d.How
+	}
+	return ""
+}
+
+// byPower says what is known of a power cycle, and no more.
+func byPower(how, done string) string {
+	switch issue.Power(how) {
+	case issue.PowerLost:
+		return "tried to restart it through its power control unit, which did not say whether it has"
+	case issue.Asked:
+		return "asked the operators to switch its power by hand"
+	case issue.LeftOff:
+		return "switched its power off, and the power control unit does not switch it on again"
+	}
+	return done + " through its power control unit"
+}
+
+// coming is what happens next in the words of those whom it meets: each thing once, at its earliest.
+func (n Notice) coming() []string {
+	var list []string
+	said := map[string]bool{}
+	for _, c := range n.Coming {
+		key := fmt.Sprint(c.What, c.Level)
+		if said[key] || c.What == site.ComesStep && c.Level <= n.Level { // what is in force is no news
+			continue
+		}
+		said[key] = true
+		list = append(list, line(n.will(c)))
+	}
+	return list
+}
+
+func (n Notice) will(c site.Coming) string {
+	when := ""
+	switch {
+	case c.At.After(n.At):
+		when = n.when(c.At)
+	case !c.At.IsZero():
+		when = "any time from now"
+	}
+	switch c.What {
+	case site.ComesStep:
+		if when == "" || when == "any time from now" {
+			when = "Any time from now"
+		} else {
+			when = "Not before " + when
+		}
+		limit := "the site cannot create new slices any more, and its slices go on running"
+		if c.Level == 2 {
+			limit = "the slices of the site are suspended; nothing in them is deleted"
+		}
+		return when + ", if the site is still short of working nodes" + because(c.Targets) + ": " + limit + "."
+	case site.ComesResume:
+		if when == "" {
+			return "The operators have stopped the clock: no limit comes before they let it go on, and you hear from us first."
+		}
+		return when + ": the clock, which is stopped, goes on. If the trouble is still there then, you hear from us before any limit comes."
+	case site.ComesAdmins:
+		return strings.TrimPrefix(when+": the operators are asked to look at it, if it is still there.", ": ")
+	}
+	return strings.TrimPrefix(when+": another message, if it is still there.", ": ")
+}
+
+// mostNamed is how many machines one sentence names.
+const mostNamed = 3
+
+func because(targets []string) string {
+	switch n := len(targets); {
+	case n == 0:
+		return ""
+	case n > mostNamed:
+		return fmt.Sprintf(" because of %s and %d more", targets[0], n-1)
+	}
+	return " because of " + strings.Join(targets, ", ")
+}
+
+// AnswerHeard is the note that a ticket gets when somebody at the site has answered, for the operators.
+func AnswerHeard(login string, level int, by string, until time.Time) string {
+	login, by = line(login), line(by)
+	return fmt.Sprintf("Monitor keeps %s at penalty level %d until %s, since %s answered.\n\nTo let it go on earlier: monitor site resume %s\nTo hold it longer: monitor site pause %s --until DATE\n",
+		login, level, until.UTC().Format(time.RFC3339), by, login, login)
+}
