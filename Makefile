@@ -77,8 +77,9 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders
+docs: ## write docs/ladders.md from the ladders, and docs/gate.md from the gate
 	@go run ./starter ladders --markdown > docs/ladders.md
+	@go run ./starter ladders --gate > docs/gate.md
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -30,7 +30,7 @@ func (a *Activities) email(ctx context.Context, t task) (issue.Result, error) {
 		return a.refuse(ctx, t, answer)
 	}
 	request := sites.HoldRequest{
-		Key: t.Key, Ref: ref, Level: t.Rung.Level, Kind: typ.NoticeKind(), Since: t.State.Opened,
+		Key: t.Key, Ref: ref, Level: max(t.Rung.Level, t.State.Level), Kind: typ.NoticeKind(), Since: t.State.Opened,
 		Evidence: t.evidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
 	}
 	if t.seen.facts.Finding.Locked && ref.Type == issue.NodeConfig {

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -220,12 +221,6 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	})
 }
 
-// leaseHolds asks the gate whether what was seen lets anything be done.
-func (b *bench) leaseHolds() (policy.Decision, error) {
-	l, err := b.lease(b.Context())
-	return policy.AskOne(b.Policy, "lease", policy.GateFacts{Lease: l}, time.Now()), err
-}
-
 func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Postgres and a small world")
@@ -249,7 +244,7 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 	}
 	lease := func(want bool, says string) {
 		t.Helper()
-		if d, err := b.leaseHolds(); err != nil || d.Do != want || !strings.Contains(d.Reason, says) {
+		if d, err := b.underLease(ctx); err != nil || d.Do != want || !strings.Contains(d.Reason, says) {
 			t.Errorf("the lease: %+v, %v", d, err)
 		}
 	}
@@ -325,7 +320,7 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 	if res.Held != "" || !strings.Contains(res.Doubts["pcudown"], "5 of 5 PCUs became bad") || p.Record.Status != policy.StatusGood || p.OK {
 		t.Errorf("%+v, and the PCU is %+v", res, p)
 	}
-	if d, err := b.leaseHolds(); err != nil || !d.Do {
+	if d, err := b.underLease(ctx); err != nil || !d.Do {
 		t.Errorf("the nodes are not believed: %+v, %v", d, err)
 	}
 	alert := func(typ, target string) AlertAnswer {
@@ -443,4 +438,10 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 	if got := b.subjects(); len(got) != 2 {
 		t.Errorf("told %q", got)
 	}
+}
+
+// underLease asks the gate's lease alone.
+func (b *bench) underLease(ctx context.Context) (policy.Decision, error) {
+	l, err := b.lease(ctx)
+	return policy.AskOne(b.Policy, "lease", policy.GateFacts{Lease: l}, time.Now()), err
 }

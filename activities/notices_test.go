@@ -61,14 +61,21 @@ func newPeople(t *testing.T, mode string) *people {
 		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	}}
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
-	sweep, err := db.StartSweep(t.Context(), "sweep/1") // it is the lease to act
+	p.swept(true)
+	return p
+}
+
+// swept ends a sweep that is believed, or is not.
+func (p *people) swept(believed bool) {
+	p.t.Helper()
+	w, err := p.Store.StartSweep(context.Background(), fmt.Sprint("sweep/", time.Now().UnixNano()))
 	if err == nil {
-		err = db.EndSweep(t.Context(), store.Sweep{ID: sweep.ID, Believed: true})
+		w.Believed, w.Reason = believed, "half the fleet is gone"
+		err = p.Store.EndSweep(context.Background(), w)
 	}
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	return p
 }
 
 // exempt says who must not be written to, as PLC's tags do.
@@ -383,6 +390,18 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 	}
 	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil || action.Outcome != store.Failed {
 		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+}
+
+func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.swept(false)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "half the fleet is gone") || len(p.box.Messages()) != 0 {
+		t.Errorf("held back: %+v", res)
+	}
+	p.swept(true)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailSent || len(p.box.Messages()) != 1 {
+		t.Errorf("then: %+v", res)
 	}
 }
 

@@ -94,12 +94,11 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 	if err != nil {
 		return res, err
 	}
-	fleet, local := a.Policy.BudgetOf(policy.ActPenalize)
 	action, _, over, err := a.Store.Begin(ctx, store.Plan{
 		Action: store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Data: data,
 			Reason: fmt.Sprintf("level %d to %d: %s; %s", in.From, in.To, answer.Reason, in.Reason)},
 		Claims: plan.claims(),
-		Budget: &store.Budget{Kind: store.KindPenalty, Fleet: fleet, Site: local, Since: a.now().Add(-a.Policy.Hour())},
+		Budget: a.budget(policy.ActPenalize),
 	})
 	switch {
 	case err != nil:
@@ -357,12 +356,12 @@ func siteRef(login string) Ref { return Ref{ID: sites.ID(login), Type: sites.Typ
 // lacks reads from PLC what a level asks for and is not in force. Slices that are exempt are left alone.
 func (a *Activities) lacks(ctx context.Context, login string, from, to int) (move, error) {
 	plan := move{From: from, To: to}
-	id, err := a.Store.SiteID(ctx, login)
+	row, err := a.Store.Site(ctx, login)
 	if err != nil {
 		return plan, err
 	}
-	plan.SiteID = id
-	ref := plc.SiteRef{SiteID: id, LoginBase: login}
+	plan.SiteID = row.SiteID
+	ref := plc.SiteRef{SiteID: row.SiteID, LoginBase: login}
 	if to >= 1 {
 		if plan.Disable, err = a.PLC.SiteEnabled(ctx, ref); err != nil {
 			return plan, err

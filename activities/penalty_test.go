@@ -33,6 +33,16 @@ func (b *bench) ailing(login string) {
 	}
 	b.was("site", login, policy.StatusDown, 10)
 	b.holds(login, 2)
+	b.swept()
+}
+
+// swept ends a sweep that is believed.
+func (b *bench) swept() {
+	b.Helper()
+	w, err := b.Store.StartSweep(b.Context(), fmt.Sprint("sweep/", time.Now().UnixNano()))
+	b.must(err)
+	w.Believed = true
+	b.must(b.Store.EndSweep(b.Context(), w))
 }
 
 // holds opens nodedown on a site's first node, which holds a level.

@@ -27,20 +27,13 @@ func HoldClaim(r sites.HoldRequest) store.Claim {
 	return store.Claim{Kind: store.ClaimHold, Target: r.Ref.Target(), Site: r.Ref.Site, Issue: r.Ref.ID, RunID: r.Ref.Run, Key: r.Key, SetTo: strconv.Itoa(r.Level)}
 }
 
-// holdSite takes an issue's hold in the store and hands its request to the workflow of its site.
+// holdSite hands an issue's request to the workflow of its site. The claim comes first: what is asked of the site outlives both workflows, and
+// the reconciler lets it go if nobody else does.
 func (a *Activities) holdSite(ctx context.Context, r sites.HoldRequest) (sites.Answer, error) {
 	if err := a.Store.Take(ctx, HoldClaim(r)); err != nil {
 		return sites.Answer{}, err
 	}
 	return a.askSite(ctx, r.Ref.Site, sites.UpdateHold, r.Key, r)
-}
-
-// releaseSite lets an issue's hold go in the store, and tells the workflow of its site.
-func (a *Activities) releaseSite(ctx context.Context, r sites.Release) (sites.Answer, error) {
-	if err := a.Store.ReleaseHold(ctx, r.Ref.ID, "the issue let go"); err != nil {
-		return sites.Answer{}, err
-	}
-	return a.askSite(ctx, r.Ref.Site, sites.UpdateRelease, r.Key, r)
 }
 
 // askSite starts the site's workflow if need be and waits for its answer. The key makes a repeated call harmless.
@@ -438,7 +431,7 @@ func (a *Activities) siteFacts(ctx context.Context, act policy.Act, login string
 	if err != nil {
 		return f, err
 	}
-	f.Exists, f.SiteExemptUntil = !gone, row.ExemptUntil
+	f.Exists, f.SiteExemptUntil, f.Ordered = !gone, row.ExemptUntil, a.ordered(ctx)
 	f.Site = policy.SiteGate{Record: row.Record, Pending: row.Pending, Created: row.Created, LastRaise: row.LastRaise, Level: row.PenaltyLevel}
 	entry, listed, err := a.Store.Blacklisted(ctx, "", login, a.now())
 	if err != nil {
@@ -447,19 +440,13 @@ func (a *Activities) siteFacts(ctx context.Context, act policy.Act, login string
 	if listed {
 		f.Listed = policy.Listing{Listed: true, Downtime: entry.Downtime, Until: entry.Until, Reason: entry.Reason}
 	}
-	controls, err := a.Store.Controls(ctx)
-	if err != nil {
+	if err := a.gateControls(ctx, siteRef(login), sight{}, &f); err != nil {
 		return f, err
 	}
-	if c, ok := controls[store.ControlStop]; ok {
-		f.Stopped = fmt.Sprintf("%s (%s)", c.Reason, c.By)
-	}
-	f.Mode = a.modeUnder(controls)
 	if f.Lease, err = a.lease(ctx); err != nil {
 		return f, err
 	}
-	f.Spent, err = a.spent(ctx, store.KindPenalty, login)
-	return f, err
+	return f, a.gateBudget(ctx, siteRef(login), sight{}, &f)
 }
 
 // nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.

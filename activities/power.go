@@ -365,7 +365,7 @@ func (a *Activities) giveBootStateBack(ctx context.Context, c store.Claim, why s
 		return "", err
 	case policy.CleanBootState(n.BootState) == c.Was:
 		if sure, err := a.wasAnswered(ctx, c); err != nil || !sure {
-			return "its boot state is still " + c.Was + ", and is looked at again later", err
+			return "", errors.Join(err, fmt.Errorf("PLC has it at %s, but may still carry out a write whose answer was lost: it is looked at again", c.Was))
 		}
 		said = "its boot state is " + c.Was + " already"
 	case policy.CleanBootState(n.BootState) != c.SetTo:

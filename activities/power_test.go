@@ -225,7 +225,7 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 		claims    []string // held
 	}{
 		{"after its intent", false, b.intend, issue.Wait, "before the command was given", "", 0, "boot", nil},
-		{"after its intent to reinstall", true, b.intend, issue.Wait, "still boot, and is looked at again", "", 0, "boot", []string{"boot state"}},
+		{"after its intent to reinstall", true, b.intend, issue.Wait, "it is looked at again", "", 0, "boot", []string{"boot state"}},
 		{"after the write to PLC", true, func(req issue.Request) {
 			b.intend(req)
 			b.must(b.PLC.SetBootState(ctx, sick, "reinstall"))
@@ -346,6 +346,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 		{"it begins to boot", func() { b.inPLC("last_boot", now()) }, func() { b.inPLC("last_boot", old) }, issue.Wait, "it began to boot"},
 		{"it fetches a boot image", func() { b.inPLC("last_download", now()) }, func() { b.inPLC("last_download", old) }, issue.Wait, "it began to boot"},
 		{"it gets another outlet", func() { b.inPLC("ports", []any{2}) }, func() { b.inPLC("ports", []any{1}) }, issue.Wait, "on other outlets"},
+		{"a sweep is not believed", func() { b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"}) }, func() { b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}}) }, issue.Wait, "half the fleet is gone"},
 		{"its whole site goes dark", func() { b.open(issue.SiteDown+"/"+site, issue.SiteDown, "") }, func() { b.closed(issue.SiteDown + "/" + site) }, issue.Wait, "speaks for it"},
 		{"Monitor is stopped", func() {
 			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "a fire"}))
@@ -483,7 +484,7 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b.wantClaims("boot state") // PLC may do it yet
 	late()                     // and does
 	b.until("PLC has done it", func() bool { return b.w.DB.Get("Nodes", "hostname", sick)["boot_state"] == "reinstall" })
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantState("boot")
 	b.wantCuts(1)

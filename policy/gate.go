@@ -259,13 +259,14 @@ func (l Lease) Until() time.Time { return l.Believed.Add(leaseIntervals * l.Ever
 
 func askLease(_ Policy, f GateFacts, now time.Time) Decision {
 	l := f.Lease
+	again := now.Add(max(l.Every, time.Minute))
 	switch {
 	case l.Believed.IsZero() && l.Doubt == "":
-		return No(now.Add(l.Every), "no sweep has ended yet")
+		return No(again, "no sweep has ended yet")
 	case l.Doubt != "":
-		return No(now.Add(l.Every), "the last sweep is not believed: %s", l.Doubt)
+		return No(again, "the last sweep is not believed: %s", l.Doubt)
 	case now.After(l.Until()):
-		return No(now.Add(l.Every), "the last believed sweep ended %s ago, and one is due every %s", now.Sub(l.Believed).Round(time.Second), l.Every)
+		return No(again, "the last believed sweep ended %s ago, and one is due every %s", now.Sub(l.Believed).Round(time.Second), l.Every)
 	}
 	return Yes("the last believed sweep is fresh")
 }
@@ -350,16 +351,23 @@ func askBlacklist(_ Policy, f GateFacts, _ time.Time) Decision {
 	return Yes("not on the blacklist")
 }
 
-func askPCU(_ Policy, f GateFacts, _ time.Time) Decision {
+func askPCU(p Policy, f GateFacts, now time.Time) Decision {
 	switch {
 	case f.PCU.Feeds == 0:
 		return No(time.Time{}, "no PCU feeds it")
 	case f.PCU.Broken != "":
 		return No(time.Time{}, "%s", f.PCU.Broken)
 	case f.PCU.Shaky != "": // one failed dry run does not cost a node its reboot
-		return No(f.PCU.Again, "%s", f.PCU.Shaky)
+		return No(latest(f.PCU.Again, now.Add(p.Hour()/4)), "%s", f.PCU.Shaky)
 	}
 	return Yes("its PCU works")
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func askAttempts(p Policy, f GateFacts, now time.Time) Decision {
@@ -387,7 +395,7 @@ func askSite(p Policy, f GateFacts, now time.Time) Decision {
 	case s.Pending:
 		return No(time.Time{}, "a pending site is never penalised")
 	case s.Record.Status == StatusNew || now.Sub(s.Created) < p.SiteNew:
-		return No(s.Created.Add(p.SiteNew), "the site is new")
+		return No(latest(s.Created.Add(p.SiteNew), now.Add(p.SiteOfflineToDown)), "the site is new")
 	case s.Up >= p.SiteMinUp:
 		return No(time.Time{}, "%d nodes are up and %d are enough", s.Up, p.SiteMinUp)
 	case s.Record.Status != StatusDown:

@@ -141,6 +141,21 @@ func (s *State) Failed(now time.Time, do Do, why string) {
 	}
 }
 
+// Cancelled takes that an order cancelled the step under way and its activity gave no answer: an earlier try of it may have acted, which is
+// found out at once.
+func (s *State) Cancelled(now time.Time, do Do) {
+	s.Failed(now, do, "cancelled by what came in meanwhile")
+	switch do {
+	case Raise, Lower:
+		s.NextRead, s.NextLower = now, now
+	case Mail:
+		if s.Letter != nil {
+			s.Letter.Next = now
+		}
+	}
+	s.Failures--
+}
+
 func (s State) falls() bool { return s.Wanted() < s.Level }
 
 func (s State) rises() bool { return s.Wanted() > s.Level && s.Pause == nil }
@@ -253,7 +268,7 @@ func (s *State) holdAsStored(began time.Time, stored map[string]Hold, first bool
 		s.Holds = map[string]Hold{}
 	}
 	for id, h := range s.Holds {
-		if _, ok := stored[id]; !ok && h.Level > 0 && h.At.Before(began) {
+		if _, ok := stored[id]; !ok && h.At.Before(began) {
 			delete(s.Holds, id)
 			s.unsay(func(n Notice) bool { return n.Ref.ID == id && !good(n.Kind) })
 		}

@@ -268,6 +268,7 @@ func (s *State) warn(now time.Time, l Letter, said time.Time) {
 	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, said), At: now, Issues: l.Threat.Issues}
 	if s.Warned == nil {
 		w.NotBefore = latest(w.NotBefore, l.At.Add(s.Times.PeopleStep))
+		s.NextTry = time.Time{}
 	}
 	if !s.LastRaise.IsZero() {
 		w.NotBefore = latest(w.NotBefore, s.LastRaise.Add(s.Times.PenaltyStep))

@@ -105,7 +105,7 @@ func (l *life) step() Do {
 		l.s = Start("huji", fmt.Sprint("life", l.seq))
 		l.seq++
 	default:
-		if m := l.s.Letter; step.Do == Mail && m.At.Equal(l.now) && m.Threat != nil && l.s.Warned == nil {
+		if m := l.s.Letter; step.Do == Mail && m.At.Equal(l.now) && !m.Sealed && m.Threat != nil && l.s.Warned == nil {
 			l.must(!m.Threat.NotBefore.Before(l.now.Add(l.s.Times.PeopleStep)), "people have only until %s", m.Threat.NotBefore)
 		}
 		l.perform(step)
@@ -125,7 +125,7 @@ func (l *life) perform(step Step) {
 		for range l.r.IntN(3) {
 			l.disturb()
 		}
-		if l.r.IntN(12) == 0 {
+		if l.r.IntN(12) == 0 || l.s.Forbids() && l.r.IntN(4) == 0 {
 			l.lose(step)
 			return
 		}
@@ -207,8 +207,12 @@ func (l *life) lose(step Step) {
 	l.say("  lost, done %v", done)
 	switch {
 	case !done:
-	case step.Do == Raise && !l.s.Forbids(), step.Do == Lower:
+	case step.Do == Raise, step.Do == Lower: // an order may have come too late
 		l.set(step.To)
+	}
+	if l.s.Forbids() && l.r.IntN(2) == 0 {
+		l.s.Cancelled(l.now, step.Do)
+		return
 	}
 	l.s.Failed(l.now, step.Do, "lost")
 }

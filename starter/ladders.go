@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 )
 
 type ladderView struct {
@@ -26,7 +27,7 @@ type rungView struct {
 }
 
 func (a *app) ladders() *cobra.Command {
-	var markdown bool
+	var markdown, gate bool
 	cmd := &cobra.Command{
 		Use: "ladders [TYPE]", Short: "Print the action list of every issue type", Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.fixed(issueTypes()...),
 		Long:    "Print the action list of every issue type, or of one, with the waits of the configured policy.\nNeither the database nor Temporal is asked.",
@@ -38,6 +39,10 @@ func (a *app) ladders() *cobra.Command {
 					return err
 				}
 				list = slices.DeleteFunc(list, func(t issue.Type) bool { return t.Name != args[0] })
+			}
+			if gate {
+				a.say("%s", strings.TrimRight(policy.GateMarkdown(), "\n"))
+				return nil
 			}
 			cfg, err := a.config()
 			if err != nil {
@@ -58,6 +63,8 @@ func (a *app) ladders() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print a page for people, as docs/ladders.md is")
+	cmd.Flags().BoolVar(&gate, "gate", false, "print a page about the gate, as docs/gate.md is")
+	_ = cmd.Flags().MarkHidden("gate") // it is for `make docs`
 	return cmd
 }
 

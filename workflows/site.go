@@ -95,8 +95,8 @@ func (r *siteRun) perform(ctx workflow.Context, step site.Step) {
 	err := r.act(activity, step, began)
 	switch now := workflow.Now(ctx); {
 	case err == nil:
-	case temporal.IsCanceledError(err) && ctx.Err() == nil: // before it began, or before it could act
-		r.stopped(now, step)
+	case temporal.IsCanceledError(err) && ctx.Err() == nil: // an earlier try of it may have acted
+		r.Cancelled(now, step.Do)
 	default:
 		workflow.GetLogger(ctx).Warn("a step of a site failed", "site", r.Site, "step", string(step.Do), "error", err)
 		r.Failed(now, step.Do, reasonOf(err))

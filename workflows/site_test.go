@@ -16,7 +16,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
-	issues "github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
@@ -152,9 +152,9 @@ func (p *siteplay) follow(_ context.Context, in site.TicketRequest) (site.Ticket
 
 func (p *siteplay) day() float64 { return p.Now().Sub(p.start).Hours() / 24 }
 
-func node(n int) activities.Ref {
+func node(n int) issue.Ref {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return activities.Ref{ID: "nodedown/" + host, Run: "run", Type: issues.NodeDown, Node: host, Site: "huji"}
+	return issue.Ref{ID: "nodedown/" + host, Run: "run", Type: issue.NodeDown, Node: host, Site: "huji"}
 }
 
 func (p *siteplay) at(days float64, do func()) {
@@ -178,14 +178,14 @@ func (p *siteplay) update(at float64, name string, arg any) {
 
 // hold asks as an issue does: the claim first, then the request.
 func (p *siteplay) hold(at float64, n, level int) {
-	r := site.HoldRequest{Key: fmt.Sprintf("%d at %.2f", n, at), Ref: issues.Ref(node(n)), Level: level, Kind: "down"}
+	r := site.HoldRequest{Key: fmt.Sprintf("%d at %.2f", n, at), Ref: node(n), Level: level, Kind: "down"}
 	p.at(at, func() { p.stored[r.Ref.ID] = site.Hold{Ref: r.Ref, Level: level, At: p.Now()} })
 	p.update(at, site.UpdateHold, r)
 }
 
 func (p *siteplay) release(at float64, n int) {
 	p.at(at, func() { delete(p.stored, node(n).ID) })
-	p.update(at, site.UpdateRelease, site.Release{Key: fmt.Sprintf("release %d", n), Ref: issues.Ref(node(n)), Thanks: true})
+	p.update(at, site.UpdateRelease, site.Release{Key: fmt.Sprintf("release %d", n), Ref: node(n), Thanks: true})
 }
 
 func (p *siteplay) run() site.State {
@@ -252,9 +252,9 @@ func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 	p := newSite(t)
 	p.hold(0, 1, 0)
 	p.hold(0.001, 2, 0)
-	p.update(0.002, site.UpdateHold, site.HoldRequest{Key: "pcu", Ref: issues.Ref{ID: "pcudown/pcu", Type: "pcudown", PCU: "pcu"}, Kind: "pcudown"})
+	p.update(0.002, site.UpdateHold, site.HoldRequest{Key: "pcu", Ref: issue.Ref{ID: "pcudown/pcu", Type: "pcudown", PCU: "pcu"}, Kind: "pcudown"})
 	for i, id := range []string{node(1).ID, node(2).ID, "pcudown/pcu"} {
-		p.update(1+float64(i)/100, site.UpdateRelease, site.Release{Key: id, Ref: issues.Ref{ID: id}})
+		p.update(1+float64(i)/100, site.UpdateRelease, site.Release{Key: id, Ref: issue.Ref{ID: id}})
 	}
 	p.run()
 	p.want(nil, []string{"0.00 level 0: down planetlab1 planetlab2; pcudown pcu"})
@@ -263,8 +263,8 @@ func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 func TestAPauseHoldsTheLevelAndAnotherWordComesAfterIt(t *testing.T) {
 	p := newSite(t)
 	p.hold(0, 1, 2)
-	p.update(6, "pause", issues.Command{Reason: "they answered"})
-	p.at(12, func() { p.SignalWorkflow("resume", issues.Command{}) })
+	p.update(6, "pause", issue.Command{Reason: "they answered"})
+	p.at(12, func() { p.SignalWorkflow("resume", issue.Command{}) })
 	p.release(25, 1)
 	p.run()
 	p.want([]string{"19.00 0->1", "25.00 1->0"}, []string{
@@ -275,7 +275,7 @@ func TestAPauseHoldsTheLevelAndAnotherWordComesAfterIt(t *testing.T) {
 func TestAPauseOfASiteEndsByItself(t *testing.T) {
 	p := newSite(t)
 	p.hold(0, 1, 1)
-	p.at(1, func() { p.SignalWorkflow("pause", issues.Command{Until: p.Now().Add(20 * day)}) })
+	p.at(1, func() { p.SignalWorkflow("pause", issue.Command{Until: p.Now().Add(20 * day)}) })
 	p.release(40, 1)
 	p.run()
 	if want := []string{"28.00 0->1", "40.00 1->0"}; !slices.Equal(p.levels, want) {
@@ -314,7 +314,7 @@ func TestASiteStartsFromTheStore(t *testing.T) {
 
 	p = newSite(t)
 	p.level = 1
-	p.stored["nodedown/planetlab1.huji.example"] = site.Hold{Ref: issues.Ref(node(1)), Level: 1}
+	p.stored["nodedown/planetlab1.huji.example"] = site.Hold{Ref: node(1), Level: 1}
 	p.release(3, 1)
 	p.run()
 	if want := []string{"3.00 1->0"}; !slices.Equal(p.levels, want) {
@@ -326,8 +326,8 @@ func TestWhileNothingAnswersASiteWaitsAndTakesOrders(t *testing.T) {
 	p := newSite(t)
 	p.hold(0, 1, 2)
 	p.broken = [2]float64{6.9, 9}
-	p.update(8, "pause", issues.Command{Reason: "new room"})
-	p.update(8.1, "resume", issues.Command{})
+	p.update(8, "pause", issue.Command{Reason: "new room"})
+	p.update(8.1, "resume", issue.Command{})
 	p.release(40, 1)
 	p.run()
 	if slices.Contains(p.levels, "8.00 0->1") || p.levels[len(p.levels)-1] != "40.00 2->0" {

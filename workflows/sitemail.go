@@ -60,15 +60,3 @@ func (r *siteRun) took(err error, answer func()) error {
 	}
 	return err
 }
-
-// stopped takes that a step was cancelled before it did anything.
-func (r *siteRun) stopped(now time.Time, step site.Step) {
-	switch step.Do {
-	case site.Raise, site.Lower:
-		r.Moved(now, step.Do, site.StepResult{Outcome: site.StepStopped, Level: r.Level})
-	case site.Mail:
-		r.Mailed(now, site.MailResult{Outcome: site.MailStopped})
-	default:
-		r.Failed(now, step.Do, "it was cancelled")
-	}
-}

@@ -9,7 +9,7 @@ import (
 
 	"go.temporal.io/sdk/testsuite"
 
-	issues "github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
@@ -72,13 +72,13 @@ func TestAnOperatorsLongerPauseOutlastsAnAnswer(t *testing.T) {
 	p := newSite(t)
 	p.tracker, p.answers = true, []float64{3}
 	p.hold(0, 1, 2)
-	p.update(2, "pause", issues.Command{Reason: "new building", By: "bob"})
+	p.update(2, "pause", issue.Command{Reason: "new building", By: "bob"})
 	p.ask(50, func(s site.State) {
 		if s.Pause == nil || !s.Pause.Until.IsZero() || s.Pause.Reason != "new building" || s.Pause.By != "bob" {
 			t.Errorf("paused as %+v", s.Pause)
 		}
 	})
-	p.update(51, "resume", issues.Command{})
+	p.update(51, "resume", issue.Command{})
 	p.release(60, 1)
 	p.run()
 	if want := []string{"58.00 0->1", "60.00 1->0"}; !slices.Equal(p.levels, want) {
@@ -147,8 +147,8 @@ func TestATicketIsResolvedWhenTheLastIssueLetGoAndAllIsSaid(t *testing.T) {
 func TestEveryMessageSaysWhatComesNext(t *testing.T) {
 	p := newSite(t)
 	p.tracker, p.answers = true, []float64{3}
-	p.update(0, site.UpdateHold, site.HoldRequest{Key: "a", Ref: issues.Ref(node(1)), Kind: "down",
-		Coming: []issues.Coming{{At: p.Now().Add(9 * day), Do: issues.Email, Level: 1}, {At: p.Now().Add(14 * day), Do: issues.Flag}}})
+	p.update(0, site.UpdateHold, site.HoldRequest{Key: "a", Ref: node(1), Kind: "down",
+		Coming: []issue.Coming{{At: p.Now().Add(9 * day), Do: issue.Email, Level: 1}, {At: p.Now().Add(14 * day), Do: issue.Flag}}})
 	p.hold(4, 2, 0)
 	p.release(6, 1)
 	p.release(6, 2)
@@ -171,8 +171,8 @@ func TestOrdersThatCannotBeMeantAreRefused(t *testing.T) {
 	var refused []string
 	for i, o := range []struct {
 		name string
-		c    issues.Command
-	}{{"pause", issues.Command{Until: p.Now().Add(-day)}}, {"resume", issues.Command{}}} {
+		c    issue.Command
+	}{{"pause", issue.Command{Until: p.Now().Add(-day)}}, {"resume", issue.Command{}}} {
 		p.RegisterDelayedCallback(func() {
 			p.UpdateWorkflow(o.name, fmt.Sprint("bad ", i), &testsuite.TestUpdateCallback{
 				OnReject: func(err error) { refused = append(refused, err.Error()) }, OnAccept: func() { t.Errorf("%s was accepted", o.name) }, OnComplete: func(any, error) {},

@@ -5,7 +5,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	issues "github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 )
 
@@ -78,14 +78,15 @@ func (r *siteRun) changed() {
 }
 
 // takeOrder takes an operator's order as a Signal, for plain command lines, and as an Update, which checks and answers what became of it.
-func (r *siteRun) takeOrder(ctx workflow.Context, o issues.Order) error {
-	err := workflow.SetUpdateHandlerWithOptions(ctx, string(o), func(ctx workflow.Context, c issues.Command) (SiteAnswer, error) {
+func (r *siteRun) takeOrder(ctx workflow.Context, o issue.Order) error {
+	err := workflow.SetUpdateHandlerWithOptions(ctx, string(o), func(ctx workflow.Context, c issue.Command) (SiteAnswer, error) {
 		was := r.Level
 		r.Obey(o, c, workflow.Now(ctx))
 		forbidden := r.Running == site.Raise && r.Forbids()
 		r.changed()
 		if forbidden { // the step may be past its point of no return: the answer says what became of it
-			if err := workflow.Await(ctx, func() bool { return r.Running != site.Raise }); err != nil {
+			settled := func() bool { return r.Running != site.Raise && (!r.Unsure || r.Failures > 0) }
+			if err := workflow.Await(ctx, settled); err != nil {
 				return SiteAnswer{}, err
 			}
 		}
@@ -99,13 +100,13 @@ func (r *siteRun) takeOrder(ctx workflow.Context, o issues.Order) error {
 		return a, nil
 	}, workflow.UpdateHandlerOptions{
 		Description: site.About(o),
-		Validator:   func(ctx workflow.Context, c issues.Command) error { return r.Check(o, c, workflow.Now(ctx)) },
+		Validator:   func(ctx workflow.Context, c issue.Command) error { return r.Check(o, c, workflow.Now(ctx)) },
 	})
 	if err != nil {
 		return err
 	}
 	r.orders.AddReceive(workflow.GetSignalChannelWithOptions(ctx, string(o), workflow.SignalChannelOptions{Description: site.About(o)}), func(ch workflow.ReceiveChannel, _ bool) {
-		var c issues.Command
+		var c issue.Command
 		if ch.ReceiveAsync(&c) && r.Check(o, c, workflow.Now(ctx)) == nil { // the SDK drops what it cannot decode
 			r.Obey(o, c, workflow.Now(ctx))
 		}

@@ -40,6 +40,7 @@ func sweep(t *testing.T, p parts) swept {
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: activities.SweepType})
 	env.RegisterActivity(&activities.Activities{})
+	env.OnActivity("Reconcile", mock.Anything).Return(activities.Reconciled{}, nil)
 	var mu sync.Mutex
 	var out swept
 	env.OnActivity("SyncPLC", mock.Anything, mock.Anything).Return(func(context.Context, activities.SweepInput) (activities.Plan, error) {

@@ -111,6 +111,8 @@ func peers() []peer {
 			command: strings.Fields("fence_apc_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0")},
 		{name: "fence_apc_snmp turns off by v3", model: "APCSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Powered OFF", events: "3 off",
 			command: strings.Fields("fence_apc_snmp -a {host} -u {port} -d 3 -l {user} -p {password} -P {password} --snmp-auth-prot=SHA --snmp-priv-prot=AES --snmp-sec-level=authPriv -n 3 -o off --power-wait=0")},
+		{name: "fence_tripplite_snmp turns off a Tripp Lite", model: "TrippLiteSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Powered OFF", events: "3 off",
+			command: strings.Fields("fence_tripplite_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0")},
 		{name: "ipmi-chassis reads the status", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "System Power                        : on",
 			command: strings.Fields("ipmi-chassis -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --get-chassis-status")},
 		{name: "FreeIPMI cycles", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off, 1 on",
