@@ -111,6 +111,8 @@ func kinds() []kind {
 		{"Redfish", []string{"https"}, newRedfish},
 		{"ePowerSwitchNew", []string{"http"}, newEPowerSwitch},
 		{"ePowerSwitchOld", []string{"http"}, newEPowerSwitchOld},
+		{"DigitalLoggers", []string{"http"}, newDigitalLoggers},
+		{"SunILOM", []string{"ssh"}, func(o Options) (Device, error) { return newILOM(o), nil }},
 		{"Shelly", []string{"http"}, newShelly},
 		{"ShellyGen2", []string{"http"}, newShellyGen2},
 		{"BlackBoxPSMaverick", []string{"http"}, newBlackBox},

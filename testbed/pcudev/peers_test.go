@@ -230,6 +230,8 @@ func webPeers() []peer {
 			command: curl("-d", "pwd={password}", "http://{host}:{port}/elogin.html", "--next", "-sS", "-d", "P3=r", "http://{host}:{port}/econtrol.html")},
 		{name: "curl turns off a Shelly of the second generation by Digest", pkg: "curl", model: "ShellyGen2", transport: "http", says: `"was_on":true`, events: "3 off",
 			command: curl("--digest", "-u", "{user}:{password}", "http://{host}:{port}/rpc/Switch.Set?id=2&on=false")},
+		{name: "curl turns off at a Digital Loggers by Digest", pkg: "curl", model: "DigitalLoggers", transport: "http", says: "204 No Content", events: "3 off",
+			command: curl("--digest", "-u", "{user}:{password}", "-X", "PUT", "-H", "X-CSRF: x", "-d", "value=false", "http://{host}:{port}/restapi/relay/outlets/2/state/")},
 		{name: "curl turns off a Shelly by Basic", pkg: "curl", model: "Shelly", transport: "http", says: `"ison":false`, events: "3 off",
 			command: curl("-u", "{user}:{password}", "http://{host}:{port}/relay/2?turn=off")},
 		{name: "curl turns off at a Black Box by Digest", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
