@@ -295,6 +295,7 @@ func TestNamesResolve(t *testing.T) {
 		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
 		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
 		"IntelAMT": "IntelAMT", "ePowerSwitchNew": "ePowerSwitchNew", "ePowerSwitchOld": "ePowerSwitchOld", "BlackBoxPSMaverick": "BlackBoxPSMaverick", "Redfish": "Redfish",
+		"DigitalLoggers": "DigitalLoggers", "SunILOM": "SunILOM", "OpenBMC": "Redfish", "Sun ILOM 3": "SunILOM", "Shelly": "Shelly", "ShellyGen2": "ShellyGen2",
 		// By what they contain.
 		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
 		"vPro AMT 6": "IntelAMT", "ePowerSwitch 4": "ePowerSwitchNew", "BlackBoxPSMaverick-8": "BlackBoxPSMaverick",

@@ -158,6 +158,7 @@ func families() [][2]string {
 		{"ePowerSwitch", "ePowerSwitchNew"}, {"IPMI", "OpenIPMI"}, {"BlackBoxPSMaverick", "BlackBoxPSMaverick"},
 		{"PM211MIP", Manual}, {"ManualPCU", Manual},
 		{"Raritan", "RaritanSNMP"}, {"Eaton", "EatonSNMP"}, {"Sentry", "SentrySNMP"}, {"CyberPower", "CyberPowerSNMP"}, {"TrippLite", "TrippLiteSNMP"},
+		{"OpenBMC", redfishModel}, {"ILOM", "SunILOM"}, {"DigitalLoggers", "DigitalLoggers"},
 	}
 }
 

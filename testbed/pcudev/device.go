@@ -111,6 +111,10 @@ func kinds() []kind {
 		{"Redfish", []string{"https"}, newRedfish},
 		{"ePowerSwitchNew", []string{"http"}, newEPowerSwitch},
 		{"ePowerSwitchOld", []string{"http"}, newEPowerSwitchOld},
+		{"DigitalLoggers", []string{"http"}, newDigitalLoggers},
+		{"SunILOM", []string{"ssh"}, func(o Options) (Device, error) { return newILOM(o), nil }},
+		{"Shelly", []string{"http"}, newShelly},
+		{"ShellyGen2", []string{"http"}, newShellyGen2},
 		{"BlackBoxPSMaverick", []string{"http"}, newBlackBox},
 		{"IPAL", []string{"tcp", "telnet"}, func(o Options) (Device, error) {
 			if o.Transport == "tcp" {
