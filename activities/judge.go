@@ -3,7 +3,6 @@ package activities
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,9 +21,12 @@ type judgement struct {
 	vouched time.Time // what was bad when an operator last vouched for the fleet is no news
 	news    time.Time // else it is what became bad after this
 	types   []issue.Type
-	fleet   store.Fleet
-	nodes   map[string]policy.NodeFacts
-	pcus    map[string]issue.PCUFacts // by name
+	open    []store.Issue                   // issues that are not closed
+	closed  map[string]store.OperatorClosed // those that operators closed
+	exempt  map[string]time.Time            // "node/<host>" and "site/<login_base>"
+	nodes   map[string]policy.NodeFacts     // of those that issues are about; a fleet is too large to be held
+	wanted  map[string]bool                 // they
+	pcus    map[string]issue.PCUFacts       // by name
 	sites   map[string]*policy.SiteSeen
 	up      map[string]int       // nodes of a site that count as up
 	since   map[string]time.Time // since when a node, PCU or site is as it is, where that is bad
@@ -88,11 +90,8 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 		if guard := policy.BelieveSweep(a.Policy, j.seen(plan)); !guard.Do {
 			// Nothing of this sweep is believed, not even the statuses: the next sweep looks again. That something is good passes.
 			res.Held = guard.Reason
-			open, err := a.openIssues(ctx)
-			if err == nil {
-				a.clear(ctx, j, open, &res)
-			}
-			return res, errors.Join(err, a.hold(ctx, plan, res))
+			a.clear(ctx, j, &res)
+			return res, a.hold(ctx, plan, res)
 		}
 	}
 	return res, a.believed(ctx, plan, j, &res)
@@ -115,20 +114,16 @@ func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res 
 	if _, err := a.refusedRows(a.Store.SaveChanges(ctx, j.changes, j.now)); err != nil {
 		return err
 	}
-	open, err := a.openIssues(ctx)
-	if err != nil {
-		return err
-	}
-	open = a.closeLost(ctx, open)
-	fresh, err := a.fresh(ctx, j, open, vouched, res)
+	j.open = a.closeLost(ctx, j.open)
+	fresh, err := a.fresh(ctx, j, vouched, res)
 	if err != nil {
 		return err
 	}
 	if err := a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Believed: true, Vouched: vouched, Doubts: res.Doubts, Counts: j.counts.stored()}); err != nil {
 		return err
 	}
-	a.clear(ctx, j, open, res)
-	if err := a.retry(ctx, j, open); err != nil {
+	a.clear(ctx, j, res)
+	if err := a.retry(ctx, j); err != nil {
 		return err
 	}
 	for _, typ := range slices.Sorted(maps.Keys(res.Doubts)) {
@@ -174,31 +169,16 @@ func (j *judgement) seen(plan Plan) policy.SweepSeen {
 
 // judgeFleet reads the fleet once and judges all of it; nothing is written yet.
 func (a *Activities) judgeFleet(ctx context.Context, plan Plan) (*judgement, error) {
-	now := a.now()
-	fleet, err := a.Store.ReadFleet(ctx, plan.Started)
+	j, err := a.newJudgement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fleet, err := a.Store.ReadFleet(ctx, plan.Started, func(n store.Node) { a.judgeNode(j, n) })
 	if err != nil {
 		return nil, err
 	}
 	a.warnUnreadable(fleet.Unreadable)
-	vouched, err := a.Store.LastVouched(ctx)
-	if err != nil {
-		return nil, err
-	}
-	j := &judgement{
-		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), fleet: fleet, sites: map[string]*policy.SiteSeen{}, up: map[string]int{},
-		vouched: vouched, since: map[string]time.Time{},
-		nodes: make(map[string]policy.NodeFacts, len(fleet.Nodes)), pcus: make(map[string]issue.PCUFacts, len(fleet.PCUs)),
-	}
-	if vouched.After(j.news) {
-		j.news = vouched
-	}
-	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
-		return nil, err
-	}
-	j.counts = counts{nodes: len(fleet.Nodes), pcus: len(fleet.PCUs), sites: len(fleet.Sites), unreadable: len(fleet.Unreadable)}
-	for _, n := range fleet.Nodes {
-		a.judgeNode(j, n)
-	}
+	j.counts.pcus, j.counts.sites, j.counts.unreadable = len(fleet.PCUs), len(fleet.Sites), len(fleet.Unreadable)
 	for _, p := range fleet.PCUs {
 		a.judgePCU(j, p)
 	}
@@ -208,7 +188,43 @@ func (a *Activities) judgeFleet(ctx context.Context, plan Plan) (*judgement, err
 	return j, nil
 }
 
+// newJudgement reads what a judgement needs beside the fleet.
+func (a *Activities) newJudgement(ctx context.Context) (*judgement, error) {
+	now := a.now()
+	j := &judgement{
+		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), exempt: map[string]time.Time{}, nodes: map[string]policy.NodeFacts{},
+		wanted: map[string]bool{}, pcus: map[string]issue.PCUFacts{}, sites: map[string]*policy.SiteSeen{}, up: map[string]int{}, since: map[string]time.Time{},
+	}
+	var err error
+	if j.vouched, err = a.Store.LastVouched(ctx); err != nil {
+		return nil, err
+	}
+	if j.vouched.After(j.news) {
+		j.news = j.vouched
+	}
+	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
+		return nil, err
+	}
+	if j.open, err = a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30}); err != nil {
+		return nil, err
+	}
+	if j.closed, err = a.Store.LeftClosed(ctx); err != nil {
+		return nil, err
+	}
+	for _, i := range j.open {
+		j.wanted[i.Node] = true
+	}
+	for id := range j.closed {
+		j.wanted[refOf(id).Node] = true
+	}
+	return j, nil
+}
+
 func (a *Activities) judgeNode(j *judgement, n store.Node) {
+	j.counts.nodes++
+	if n.ExemptUntil.After(j.now) {
+		j.exempt["node/"+n.Hostname] = n.ExemptUntil
+	}
 	if n.SeenAt.IsZero() {
 		j.counts.unseenNodes++
 		return
@@ -222,7 +238,9 @@ func (a *Activities) judgeNode(j *judgement, n store.Node) {
 	}
 	facts := storedFacts(n)
 	facts.Record = record
-	j.nodes[n.Hostname] = facts
+	if j.wanted[n.Hostname] {
+		j.nodes[n.Hostname] = facts
+	}
 	bad := badSince(n.BadSince, record)
 	for _, s := range facts.Symptoms {
 		j.bad(n.Hostname, s.Since)
@@ -314,6 +332,9 @@ func (a *Activities) judgePCU(j *judgement, p store.PCU) {
 
 func (a *Activities) judgeSite(j *judgement, s store.Site) {
 	record, reason := policy.NextSite(a.Policy, s.Record, j.up[s.LoginBase], s.Created, j.now)
+	if s.ExemptUntil.After(j.now) {
+		j.exempt["site/"+s.LoginBase] = s.ExemptUntil
+	}
 	if record != s.Record {
 		j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
 	}

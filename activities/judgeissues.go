@@ -16,10 +16,6 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-func (a *Activities) openIssues(ctx context.Context) ([]store.Issue, error) {
-	return a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30})
-}
-
 // asksAtOnce bounds the questions to Temporal under way.
 const asksAtOnce = 16
 
@@ -71,8 +67,8 @@ func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, erro
 }
 
 // clear tells open issues whose target the sweep saw good. Each looks for itself before it closes.
-func (a *Activities) clear(ctx context.Context, j *judgement, open []store.Issue, res *SweepResult) {
-	for _, i := range open {
+func (a *Activities) clear(ctx context.Context, j *judgement, res *SweepResult) {
+	for _, i := range j.open {
 		if !j.recovered(i) || waitsToClose(i) {
 			continue
 		}
@@ -101,7 +97,7 @@ func (a *Activities) signal(ctx context.Context, i store.Issue, name string) err
 
 // retry wakes issues whose next rung waits for something that is over: an exemption or an entry of the blacklist that was lifted early, a
 // site's story that has ended, a switch that was set back.
-func (a *Activities) retry(ctx context.Context, j *judgement, open []store.Issue) error {
+func (a *Activities) retry(ctx context.Context, j *judgement) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
 		return err
@@ -111,22 +107,15 @@ func (a *Activities) retry(ctx context.Context, j *judgement, open []store.Issue
 		return err
 	}
 	isOpen := map[string]bool{}
-	for _, i := range open {
+	for _, i := range j.open {
 		isOpen[i.ID] = true
 	}
-	exempt := map[string]time.Time{}
-	for _, s := range j.fleet.Sites {
-		exempt["site/"+s.LoginBase] = s.ExemptUntil
-	}
-	for _, n := range j.fleet.Nodes {
-		exempt["node/"+n.Hostname] = n.ExemptUntil
-	}
-	for _, i := range open {
+	for _, i := range j.open {
 		memory, err := i.Memory()
 		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
 			continue
 		}
-		f := policy.GateFacts{NodeExemptUntil: exempt["node/"+i.Node], SiteExemptUntil: exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
+		f := policy.GateFacts{NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
 		if c, ordered := controls[store.ControlStop]; ordered {
 			f.Stopped = c.Reason
 		}
@@ -196,9 +185,9 @@ func (a *Activities) foldOutages(j *judgement, isOpen map[string]bool) []call {
 }
 
 // fresh are the issues that are to be opened: those that are not open, that no operator closed, and whose type is believed.
-func (a *Activities) fresh(ctx context.Context, j *judgement, open []store.Issue, vouched bool, res *SweepResult) ([]call, error) {
+func (a *Activities) fresh(ctx context.Context, j *judgement, vouched bool, res *SweepResult) ([]call, error) {
 	isOpen, news := map[string]bool{}, map[string]int{}
-	for _, i := range open {
+	for _, i := range j.open {
 		isOpen[i.ID] = true
 		if i.Opened.After(j.news) && j.since[i.Target].After(j.vouched) {
 			news[i.Type]++
@@ -229,12 +218,8 @@ func (a *Activities) fresh(ctx context.Context, j *judgement, open []store.Issue
 
 // leftClosed are the issues that operators closed. A target that is good again may have issues again.
 func (a *Activities) leftClosed(ctx context.Context, j *judgement) (map[string]bool, error) {
-	list, err := a.Store.LeftClosed(ctx)
-	if err != nil {
-		return nil, err
-	}
 	still := map[string]bool{}
-	for id := range list {
+	for id := range j.closed {
 		ref := refOf(id)
 		if j.recovered(store.Issue{ID: id, Type: ref.Type, Target: ref.Target(), Node: ref.Node}) {
 			if err := a.Store.MayReopen(ctx, id); err != nil {

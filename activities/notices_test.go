@@ -405,6 +405,29 @@ func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
 	}
 }
 
+func TestAServerThatHangsUpAfterTheMessageIsTriedUnderTheSameMessageID(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Drop(2)
+	in := sites.MailRequest{Key: "k"}
+	for n := range 2 {
+		res := p.write(in)
+		if action, err := p.Store.Action(t.Context(), "k"); err != nil || res.Outcome != sites.MailLost || res.Reached || action.Outcome != store.Ambiguous {
+			t.Fatalf("try %d: %+v, ledger %+v, %v", n, res, action, err)
+		}
+	}
+	if res := p.write(in); res.Outcome != sites.MailSent || !res.Reached {
+		t.Errorf("then: %+v", res)
+	}
+	for _, m := range p.box.Messages() {
+		if m.MessageID != p.box.Messages()[0].MessageID {
+			t.Errorf("it goes as %s and as %s", m.MessageID, p.box.Messages()[0].MessageID)
+		}
+	}
+	if p.last().Outcome != store.Sent {
+		t.Errorf("the ledger says %+v", p.last())
+	}
+}
+
 func TestWhatWasDoneIsSaidInWords(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	n := down(1)

@@ -53,6 +53,7 @@ func TestRung_ANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	dark.State.Ref = Ref{ID: "sitedown/huji", Run: "run", Type: issue.SiteDown, Site: site}
 	res, err := b.Email(ctx, dark)
 	b.want(res, err, issue.Recovered, "2 of its 2 nodes answer")
+	b.closed(dark.State.Ref.ID)
 	res, err = b.Email(ctx, b.task(issue.NodeConfig, "email", emailRung))
 	b.want(res, err, issue.Acted, "handed to site huji")
 	if l := b.tc.updates[0].(sites.HoldRequest); l.Evidence[0] != "no ssh: key denied" || l.Advice != notify.AdviceLocked {

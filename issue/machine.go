@@ -94,7 +94,9 @@ func (s *State) Ran(now time.Time, r Result) {
 	case Passed:
 		s.advance(now)
 	case Recovered:
+		stale := s.Stale // whoever did the rung writes its answer down, and that it was good
 		s.recover(now, r.Reason)
+		s.Stale = stale
 	case Gone:
 		s.End = &End{Why: EndGone, Reason: r.Reason}
 	case Stopped:

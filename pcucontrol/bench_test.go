@@ -154,7 +154,7 @@ func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips
 	case m.Name == "OpenIPMI":
 		login = 3             // open session, RAKP 1 and 3
 		switching = 1 + 2 + 2 // privilege; off and a look; on and a look
-	case m.Name == "APCSNMP":
+	case strings.HasSuffix(m.Name, "SNMP"):
 	case m.Name == "IPAL" && tr.Name == "telnet":
 		login, status, switching = 1, 0, 1 // it cannot tell its state
 	case m.Name == "IPAL": // each command has a connection of its own

@@ -3,7 +3,6 @@ package pcucontrol
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 )
 
@@ -22,12 +21,14 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, defaultDeadline)
 }
 
-// whileOwed is the context for what must still be turned on: that of the call or, where that was cancelled, a short one of its own.
+// whileOwed is the context for what must still be turned on: a cancel of the call's own ends it only a short while later.
 func whileOwed(ctx context.Context) (context.Context, context.CancelFunc) {
-	if !errors.Is(ctx.Err(), context.Canceled) {
-		return ctx, func() {}
+	owed, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if deadline, ok := ctx.Deadline(); ok {
+		owed, cancel = context.WithDeadline(owed, deadline)
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, cancel) })
+	return owed, func() { stop(); cancel() }
 }
 
 // bringBack turns on an outlet that a cycle left off, or in a state that nobody knows. A cycle of which off was seen is then done; of any

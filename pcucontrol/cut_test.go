@@ -104,7 +104,7 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 	if testing.Short() {
 		t.Skip("-short: each model is cut off at each of its messages")
 	}
-	t.Parallel()
+	// Not beside other tests: so many devices would keep theirs waiting.
 	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
 		for name, behind := range map[string]bool{"before a message": false, "behind one": true} {
 			t.Run(name, func(t *testing.T) {

@@ -141,6 +141,41 @@ func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
 	}
 }
 
+func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
+	for _, face := range [][2]string{{"Redfish", "https"}, {"BayTechRPC3NC", "telnet"}, {"OpenIPMI", "udp"}, {"APCSNMP", "udp"}, {"ePowerSwitchNew", "http"}} {
+		t.Run(face[0], func(t *testing.T) {
+			t.Parallel()
+			_, r, target := raise(t, face[0], face[1])
+			target.OffTime = 10 * time.Second
+			ctx, cancel := context.WithCancel(enough(t))
+			defer cancel()
+			go func() {
+				for r.events() == "" && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				cancel()
+			}()
+			res, err := pcucontrol.Cycle(ctx, target)
+			if err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous || res.After != pcucontrol.On || r.events() != "off on" {
+				t.Errorf("it gives %+v, %v and switched %q", res, err, r.events())
+			}
+		})
+	}
+}
+
+func TestAnOffTimeThatThereIsNoTimeForIsNotBegun(t *testing.T) {
+	_, r, target := raise(t, "Redfish", "https")
+	target.OffTime = time.Minute
+	if res, err := pcucontrol.Cycle(within(t, 30*time.Second), target); pcucontrol.KindOf(err) != pcucontrol.Timeout || r.events() != "" {
+		t.Errorf("it gives %+v, %v and switched %q", res, err, r.events())
+	}
+	_, r, target = raise(t, "ePowerSwitchOld", "http")
+	target.OffTime = time.Second
+	if res, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported || r.events() != "" {
+		t.Errorf("what only cycles gives %+v, %v and switched %q", res, err, r.events())
+	}
+}
+
 func TestModelsThatOnlyCycleAreNoFeedsOfSeveral(t *testing.T) {
 	feeds, _, j := fed(t)
 	_, _, old := raise(t, "ePowerSwitchOld", "http")

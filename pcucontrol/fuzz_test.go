@@ -169,7 +169,7 @@ func FuzzSNMPAnswer(f *testing.F) {
 			return
 		}
 		if v, kind, _ := understandSNMP(p); kind == "" {
-			for _, table := range outletTables() {
+			for _, table := range apcTables() {
 				table.of(v)
 			}
 		}

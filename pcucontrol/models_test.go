@@ -274,7 +274,9 @@ func TestWhatGoesWrong(t *testing.T) {
 }
 
 // A community of SNMP's answers to nobody else, and has no sessions.
-func hasCommunity(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Name == "APCSNMP" }
+func hasCommunity(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool {
+	return strings.HasSuffix(m.Name, "SNMP")
+}
 func tellsPasswords(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
 	return !hasCommunity(m, tr)
 }
@@ -288,11 +290,12 @@ func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
 func TestNamesResolve(t *testing.T) {
 	for name, want := range map[string]string{
 		"APCControl12p3": "APCControl12p3", "APCControl1p4": "APCControl1p4", "APCControl121p3": "APCControl121p3", "APCControl121p1": "APCControl121p1",
-		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP",
+		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP", "RaritanSNMP": "RaritanSNMP", "Raritan PX": "RaritanSNMP", "Sentry CDU": "SentrySNMP",
 		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown", "BayTech": "BayTech",
 		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
 		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
 		"IntelAMT": "IntelAMT", "ePowerSwitchNew": "ePowerSwitchNew", "ePowerSwitchOld": "ePowerSwitchOld", "BlackBoxPSMaverick": "BlackBoxPSMaverick", "Redfish": "Redfish",
+		"DigitalLoggers": "DigitalLoggers", "SunILOM": "SunILOM", "OpenBMC": "Redfish", "Sun ILOM 3": "SunILOM", "Shelly": "Shelly", "ShellyGen2": "ShellyGen2",
 		// By what they contain.
 		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
 		"vPro AMT 6": "IntelAMT", "ePowerSwitch 4": "ePowerSwitchNew", "BlackBoxPSMaverick-8": "BlackBoxPSMaverick",

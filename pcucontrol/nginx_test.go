@@ -86,7 +86,7 @@ func TestAWebServerIsNoPCU(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			port, log := nginx(t, c.location)
-			for _, model := range []string{"ePowerSwitchNew", "ePowerSwitchOld", "BlackBoxPSMaverick"} {
+			for _, model := range []string{"ePowerSwitchNew", "ePowerSwitchOld", "BlackBoxPSMaverick", "Shelly", "ShellyGen2"} {
 				target := pcucontrol.Target{Model: model, Transport: "http", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 3}
 				for op, call := range map[string]func() error{
 					"a dry run": func() error { _, err := pcucontrol.Test(enough(t), target); return err },
@@ -101,6 +101,11 @@ func TestAWebServerIsNoPCU(t *testing.T) {
 			text, err := os.ReadFile(log)
 			if err != nil || len(text) == 0 {
 				t.Fatalf("its log has %q, %v", text, err)
+			}
+			for _, line := range strings.Split(string(text), "\n") {
+				if strings.Contains(line, "/shelly") && strings.Contains(line, "Basic") {
+					t.Errorf("what is no Shelly was told the password: %s", line)
+				}
 			}
 			told := strings.Contains(string(text), base64.StdEncoding.EncodeToString([]byte("admin:"+password)))
 			if strings.Contains(string(text), "POST") || told != c.told {

@@ -31,6 +31,7 @@ type page struct {
 	Read    string            `json:"read"`   // finds the state; nothing found: no such outlet
 	Each    string            `json:"each"`   // finds each outlet, as in a step
 	Errors  []meaning         `json:"errors"`
+	Open    bool              `json:"open"`   // for everybody to read: nobody is told who calls
 	Commit  bool              `json:"commit"` // from here on the power may be switched
 }
 
@@ -135,6 +136,9 @@ func (d pages) ask(ctx context.Context, w *web, doing string, p page) (state Sta
 		}
 		body, kind = form.Encode(), "application/x-www-form-urlencoded"
 	}
+	if p.Open {
+		defer w.anonymously()()
+	}
 	clear(w.header)
 	for name, value := range p.Headers {
 		w.header.Set(name, d.c.fill(value, w.t, asItIs))
@@ -185,6 +189,9 @@ func (d pages) understand(w *web, doing string, p page, a reply) (state State, m
 		if m := d.pattern(e.Hear, w.t).FindString(a.body); m != "" {
 			return Unknown, true, w.fail(e.Kind, doing, e.told(mask(lastLine(m), w.t.Password)))
 		}
+	}
+	if p.Open && a.status == http.StatusUnauthorized {
+		return Unknown, true, w.fail(Unexpected, doing, "it asks who calls where no such device does")
 	}
 	switch err := w.judge(doing, a); {
 	case p.Lists != "" && (a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed):

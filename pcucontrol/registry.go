@@ -87,13 +87,20 @@ func protocols() []ModelInfo {
 	return []ModelInfo{
 		model("OpenIPMI", "any BMC that speaks IPMI 2.0 over LAN", false, everything("udp", 623, ipmi{&suiteMemory{}}, "reset", "shutdown", "boot")),
 		model(Manual, "switched by people, whom Monitor asks", true),
-		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, everything("udp", 161, snmp{}, "list")),
+		model("APCSNMP", "APC switched rack by SNMP (PowerNet-MIB); the password is the community", true, bySNMP(apcTables())),
+		model("CyberPowerSNMP", "CyberPower switched rack by SNMP (CPS-MIB)", true, bySNMP(cyberPowerTables())),
+		model("EatonSNMP", "Eaton switched ePDU by SNMP (EATON-EPDU-MIB)", true, bySNMP(eatonTables())),
+		model("RaritanSNMP", "Raritan PX by SNMP (PDU2-MIB, PDU-MIB)", true, bySNMP(raritanTables())),
+		model("SentrySNMP", "Server Technology Sentry CDU by SNMP (Sentry3-MIB)", true, bySNMP(sentryTables())),
+		model("TrippLiteSNMP", "Tripp Lite switched rack by SNMP (TRIPPLITE-MIB)", true, bySNMP(trippLiteTables())),
 		model("IPAL", "Dataprobe iPAL", true, everything("tcp", 9100, ipal{}, "list")),
 		model("HPiLO", "HP iLO", false, everything("https", 443, ribcl{}, "reset", "shutdown")),
 		model("IntelAMT", "Intel AMT", false, everything("http", 16992, amt{}, "reset"), everything("https", 16993, amt{}, "reset")),
 		model(redfishModel, "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false, everything("https", 443, redfish{}, "reset", "shutdown", "boot", "list")),
 	}
 }
+
+func bySNMP(tables []outletTable) way { return everything("udp", 161, snmp{tables}, "list") }
 
 func everything(name string, port int, d driver, more ...string) way {
 	return way{Transport{name, port, append([]string{"test", "status", "on", "off", "cycle"}, more...)}, d}
@@ -150,6 +157,8 @@ func families() [][2]string {
 		{"AMT", "IntelAMT"}, {"BayTech", "BayTech"}, {"HPiLO", "HPiLO"}, {"IPAL", "IPAL"}, {"APC", "APCControl"}, {"DRAC", "DRAC"}, {"WTI", "WTIIPS4"},
 		{"ePowerSwitch", "ePowerSwitchNew"}, {"IPMI", "OpenIPMI"}, {"BlackBoxPSMaverick", "BlackBoxPSMaverick"},
 		{"PM211MIP", Manual}, {"ManualPCU", Manual},
+		{"Raritan", "RaritanSNMP"}, {"Eaton", "EatonSNMP"}, {"Sentry", "SentrySNMP"}, {"CyberPower", "CyberPowerSNMP"}, {"TrippLite", "TrippLiteSNMP"},
+		{"OpenBMC", redfishModel}, {"ILOM", "SunILOM"}, {"DigitalLoggers", "DigitalLoggers"},
 	}
 }
 

@@ -14,26 +14,8 @@ import (
 	"github.com/gosnmp/gosnmp"
 )
 
-// snmp drives APC's racks by SNMP. A command is sent once: one that got no answer is ambiguous.
-type snmp struct{}
-
-// outletTable is where a rack keeps its outlets. In all of them the command is 1 on, 2 off, 3 reboot.
-type outletTable struct {
-	state, command, name string
-	on, off              int
-}
-
-// outletTables of PowerNet-MIB, the one that most racks have first: sPDUOutletCtl is both state and command, rPDU has
-// rPDUOutletStatusOutletState and rPDUOutletControlOutletCommand, rPDU2 (whose states are the other way round)
-// rPDU2OutletSwitchedStatusState and rPDU2OutletSwitchedControlCommand.
-func outletTables() []outletTable {
-	const apc = ".1.3.6.1.4.1.318.1.1."
-	return []outletTable{
-		{apc + "4.4.2.1.3.", apc + "4.4.2.1.3.", apc + "4.4.2.1.4.", 1, 2},
-		{apc + "12.3.5.1.1.4.", apc + "12.3.3.1.1.4.", apc + "12.3.5.1.1.2.", 1, 2},
-		{apc + "26.9.2.3.1.5.", apc + "26.9.2.4.1.5.", apc + "26.9.2.3.1.3.", 2, 1},
-	}
-}
+// snmp drives switched racks by SNMP. A command is sent once: one that got no answer is ambiguous.
+type snmp struct{ tables []outletTable }
 
 // sysObjectID is what a dry run without an outlet reads: every agent has it.
 const sysObjectID = ".1.3.6.1.2.1.1.2.0"
@@ -41,8 +23,9 @@ const sysObjectID = ".1.3.6.1.2.1.1.2.0"
 // agent is a device that is asked by SNMP.
 type agent struct {
 	*gosnmp.GoSNMP
-	t     Target
-	table outletTable
+	t      Target
+	tables []outletTable
+	table  outletTable
 }
 
 // snmpLogins are the ways to ask that a record means. Its user name says which: "v1" or "v2c", the password being the community;
@@ -112,7 +95,7 @@ func (d snmp) with(ctx context.Context, t Target, f func(*agent, State) error) e
 		}
 		conn := g.Conn // g.Close forgets it
 		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-		a := &agent{g, t, outletTable{}}
+		a := &agent{g, t, d.tables, outletTable{}}
 		state, err := a.find(ctx)
 		silent := KindOf(err) == Timeout
 		if err == nil {
@@ -164,7 +147,7 @@ func (a *agent) find(ctx context.Context) (State, error) {
 		_, err := a.get(ctx, "log in", sysObjectID)
 		return Unknown, err
 	}
-	for _, a.table = range outletTables() {
+	for _, a.table = range a.tables {
 		if state, err := a.state(ctx); KindOf(err) != NoOutlet {
 			return state, err
 		}
@@ -260,10 +243,10 @@ func (a *agent) trace(format string, args ...any) {
 }
 
 // list walks the first table that has outlets.
-func (snmp) list(ctx context.Context, t Target) (found []OutletState, err error) {
+func (d snmp) list(ctx context.Context, t Target) (found []OutletState, err error) {
 	t.Outlet, t.OutletName = 0, ""
-	err = snmp{}.with(ctx, t, func(a *agent, _ State) error {
-		for _, table := range outletTables() {
+	err = d.with(ctx, t, func(a *agent, _ State) error {
+		for _, table := range d.tables {
 			states, err := a.walk(ctx, table.state)
 			if err != nil {
 				return err
@@ -311,12 +294,12 @@ func (a *agent) walk(ctx context.Context, column string) ([]gosnmp.SnmpPDU, erro
 
 // command writes the outlet's command, once.
 func (a *agent) command(ctx context.Context, op operation) error {
-	value := map[operation]int{opOn: 1, opOff: 2, opCycle: 3}[op]
-	oid := a.table.command + strconv.Itoa(a.t.Outlet)
-	a.trace("> set %s = %d", oid, value)
+	c := a.table.commands[map[operation]int{opOn: 0, opOff: 1, opCycle: 2}[op]]
+	oid := c.column + strconv.Itoa(a.t.Outlet)
+	a.trace("> set %s = %d", oid, c.value)
 	patience := a.Timeout
 	a.Retries, a.Timeout = 0, 10*time.Second
-	packet, err := a.Set([]gosnmp.SnmpPDU{{Name: oid, Type: gosnmp.Integer, Value: value}})
+	packet, err := a.Set([]gosnmp.SnmpPDU{{Name: oid, Type: gosnmp.Integer, Value: c.value}})
 	a.Retries, a.Timeout = 2, patience
 	if err != nil {
 		if err = a.lost(ctx, string(op), err); KindOf(err) == Auth { // the password was right a moment ago: the answer is somebody else's

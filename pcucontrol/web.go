@@ -129,6 +129,13 @@ func (w *web) call(ctx context.Context, doing, method, path, contentType, body s
 	}
 }
 
+// anonymously makes calls that tell nobody who calls, until its result is called.
+func (w *web) anonymously() func() {
+	login, use := w.login, w.use
+	w.login, w.use = loginNone, credentials{}
+	return func() { w.login, w.use = login, use }
+}
+
 // onward shows the page that a form leads to, as browsers do: where it is the same device's, and never by sending the form again.
 func (w *web) onward(ctx context.Context, doing, path string, a reply) (reply, error) {
 	for range 2 {

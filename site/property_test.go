@@ -44,10 +44,16 @@ type life struct {
 	sent      map[string]int // by key: how often a message surely went out
 	seq       int
 	calm      bool // nothing goes wrong any more
-	lines     []string
+	lines     []line
 }
 
-func (l *life) say(format string, a ...any) { l.lines = append(l.lines, fmt.Sprintf(format, a...)) }
+// line is one of what happened; it is only written out when something is wrong.
+type line struct {
+	format string
+	a      []any
+}
+
+func (l *life) say(format string, a ...any) { l.lines = append(l.lines, line{format, a}) }
 
 func (l *life) must(ok bool, format string, a ...any) {
 	if ok {
@@ -55,7 +61,7 @@ func (l *life) must(ok bool, format string, a ...any) {
 	}
 	l.t.Helper()
 	for _, line := range l.lines {
-		l.t.Log(line)
+		l.t.Logf(line.format, line.a...)
 	}
 	text, _ := json.MarshalIndent(l.s, "", " ")
 	l.t.Logf("%s", text)
@@ -85,7 +91,7 @@ func TestMachine_RandomHistories(t *testing.T) {
 
 func (l *life) step() Do {
 	step := l.s.Next(l.now, l.r.IntN(20) == 0)
-	l.say("%s %s %s to %d until %s", l.now.Format("01-02 15:04"), step.Do, step.Key, step.To, step.Until.Format("01-02 15:04"))
+	l.say("%s %s %s to %d until %s", l.now, step.Do, step.Key, step.To, step.Until)
 	switch step.Do {
 	case Sleep:
 		l.must(step.Until.IsZero() || step.Until.After(l.now), "sleeps until the past: %s", step.Until)
@@ -330,7 +336,7 @@ func (l *life) disturb() {
 			c.Until = l.now.Add(time.Duration(l.r.IntN(400)) * time.Hour)
 		}
 		if err := l.s.Check(o, c, l.now); err == nil {
-			l.say("  %s until %s", o, c.Until.Format("01-02 15:04"))
+			l.say("  %s until %s", o, c.Until)
 			l.s.Obey(o, c, l.now)
 			if o == issue.OrderPause { // another word comes after it
 				l.told = map[int]Threat{}

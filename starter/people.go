@@ -43,8 +43,11 @@ func viewOfPeople(s site.State) peopleView {
 			v.PauseReason += " (" + p.By + ")"
 		}
 	}
-	if w := s.Warned; w != nil && s.Wanted() > s.Level {
-		v.NextStep = w.NotBefore.UTC()
+	if s.Wanted() > s.Level && s.Pause == nil { // not before people were told of it, either
+		v.NextStep = s.NextTry.UTC()
+		if s.Warned != nil {
+			v.NextStep = s.Warned.NotBefore.UTC()
+		}
 	}
 	if s.Spared != nil {
 		v.Spared = s.Spared.String()

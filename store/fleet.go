@@ -104,7 +104,7 @@ const (
 		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms`
 	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,
 		coalesce(bad_since,` + epoch + `) bad_since`
-	uptimeSQL = `coalesce(extract(epoch from looked.at - booted) * 1e9, 0)::bigint uptime`
+	uptimeSQL = `coalesce(date_part('epoch', looked.at - booted) * 1e9, 0)::bigint uptime`
 )
 
 var (

@@ -157,9 +157,10 @@ func TestOneUnreadableRowIsLeftOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := s.ReadFleet(ctx, time.Now())
-	if err != nil || len(f.Sites) != 2 || len(f.Nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 || !strings.Contains(f.Unreadable[0], `row 2 s2: created`) {
-		t.Errorf("read %d sites, %d nodes, %d PCUs, not %q, %v", len(f.Sites), len(f.Nodes), len(f.PCUs), f.Unreadable, err)
+	var nodes []Node
+	f, err := s.ReadFleet(ctx, time.Now(), func(n Node) { nodes = append(nodes, n) })
+	if err != nil || len(f.Sites) != 2 || len(nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 || !strings.Contains(f.Unreadable[0], `row 2 s2: created`) {
+		t.Errorf("read %d sites, %d nodes, %d PCUs, not %q, %v", len(f.Sites), len(nodes), len(f.PCUs), f.Unreadable, err)
 	}
 	list, bad, err := s.ReadTargets(ctx, 0, 10)
 	if err != nil || len(list) != 9 || len(bad) != 1 {
@@ -182,11 +183,11 @@ func TestWhatASweepSaw(t *testing.T) {
 	seen(10, 20, 12)
 	seen(5, 15, 7) // cut anew: in place of both
 	seen(30, 40)
-	f, err := s.ReadFleet(ctx, start.Add(time.Minute))
-	if err != nil {
-		t.Fatal(err)
+	var nodes []Node
+	if _, err := s.ReadFleet(ctx, start.Add(time.Minute), func(n Node) { nodes = append(nodes, n) }); err != nil || len(nodes) != 40 {
+		t.Fatal(len(nodes), err)
 	}
-	for _, n := range f.Nodes {
+	for _, n := range nodes {
 		id := n.NodeID
 		want := id > 5 && id <= 15 && id != 7 || id > 30 && id <= 39
 		if got := !n.SeenAt.IsZero(); got != want {

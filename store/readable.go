@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/planetlab/monitor/policy"
 )
 
 // Unreadable are rows that could not be read, each with its first column and why; all others were.
@@ -19,31 +21,36 @@ type Unreadable []string
 // readable reads rows into structs by their columns' names, as RowToStructByName does, but a row that cannot be read costs only itself: one
 // site with a date beyond every calendar must not keep a sweep from judging the others.
 func readable[T any](ctx context.Context, s *Store, what, sql string, args ...any) (list []T, bad Unreadable, err error) {
+	bad, err = eachReadable(ctx, s, what, func(row T) { list = append(list, row) }, sql, args...)
+	return list, bad, err
+}
+
+// eachReadable is readable for rows that are too many to be held at once.
+func eachReadable[T any](ctx context.Context, s *Store, what string, each func(T), sql string, args ...any) (bad Unreadable, err error) {
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer rows.Close()
 	types := rows.Conn().TypeMap()
 	columns := rows.FieldDescriptions()
 	fields, err := fieldsOf(reflect.TypeFor[T](), columns)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	plans := make([]pgtype.ScanPlan, len(columns))
 	for rows.Next() {
 		var row T
-		v := reflect.ValueOf(&row).Elem()
-		if err := scanRow(types, plans, columns, rows.RawValues(), v, fields); err != nil {
+		if err := scanRow(types, plans, columns, rows.RawValues(), reflect.ValueOf(&row).Elem(), fields); err != nil {
 			bad = append(bad, fmt.Sprintf("%s, row %s: %s", what, rowName(types, columns, rows.RawValues()), err))
 			continue
 		}
-		list = append(list, row)
+		each(row)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return list, bad, nil
+	return bad, nil
 }
 
 func scanRow(types *pgtype.Map, plans []pgtype.ScanPlan, columns []pgconn.FieldDescription, raw [][]byte, v reflect.Value, fields []int) error {
@@ -86,48 +93,48 @@ func fieldsOf(t reflect.Type, columns []pgconn.FieldDescription) ([]int, error) 
 	return out, nil
 }
 
-// Fleet is what a sweep judges.
+// Fleet is what a sweep judges, but for the nodes.
 type Fleet struct {
 	Sites []Site
-	Nodes []Node // without their details; SeenAt is zero for those that the sweep did not look at
-	PCUs  []PCU
+	PCUs  []PCU // SeenAt is zero for those that the sweep did not look at
 	// Unreadable rows are left out: their targets are not judged.
 	Unreadable Unreadable
 }
 
 const (
-	fleetNodesSQL = `select ` + nodeColumnsSQL + `, coalesce(extract(epoch from now() - booted) * 1e9, 0)::bigint uptime,
-		coalesce(seen_at,` + epoch + `) seen_at from node where not gone order by node_id`
+	fleetNodesSQL = `select node_id, hostname, site, boot_state, coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid,
+		coalesce(exempt_until,` + epoch + `) exempt_until, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason,
+		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms,
+		coalesce(date_part('epoch', now() - booted) * 1e9, 0)::bigint uptime, coalesce(seen_at,` + epoch + `) seen_at from node where not gone`
 	fleetPCUsSQL = `select ` + pcuColumnsSQL + `, coalesce(seen_at,` + epoch + `) seen_at from pcu where not gone order by pcu_id`
 )
 
-// ReadFleet reads the fleet once, and says when a sweep that began at the given time saw each part of it.
-func (s *Store) ReadFleet(ctx context.Context, since time.Time) (f Fleet, err error) {
-	var bad [3]Unreadable
-	if f.Sites, bad[0], err = readable[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`); err != nil {
-		return f, err
-	}
-	if f.Nodes, bad[1], err = readable[Node](ctx, s, "nodes", fleetNodesSQL); err != nil {
-		return f, err
-	}
-	if f.PCUs, bad[2], err = readable[PCU](ctx, s, "pcus", fleetPCUsSQL); err != nil {
-		return f, err
-	}
-	f.Unreadable = slices.Concat(bad[:]...)
-	_, _ = sitesOf(f.Sites, nil)
-	_, _ = nodesOf(f.Nodes, nil)
-	_, _ = pcusOf(f.PCUs, nil)
+// ReadFleet reads the fleet once, and hands over each node with what a judgement needs, without its details; its SeenAt is zero when a
+// sweep that began at the given time did not look at it.
+func (s *Store) ReadFleet(ctx context.Context, since time.Time, each func(Node)) (f Fleet, err error) {
 	seen, err := many[Seen](ctx, s, "seen", `select kind, after, upto, at, missed from seen where at >= $1 order by kind, upto`, since)
 	if err != nil {
 		return f, err
 	}
-	for i := range f.Nodes {
-		f.Nodes[i].SeenAt = lastSeen(seen, "node", int64(f.Nodes[i].NodeID), f.Nodes[i].SeenAt, since)
+	var bad [3]Unreadable
+	if f.Sites, bad[0], err = readable[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`); err != nil {
+		return f, err
 	}
+	if f.PCUs, bad[1], err = readable[PCU](ctx, s, "pcus", fleetPCUsSQL); err != nil {
+		return f, err
+	}
+	bad[2], err = eachReadable(ctx, s, "nodes", func(n Node) {
+		n.Record = policy.Record{Status: n.Status, Changed: n.Changed}
+		n.SeenAt = lastSeen(seen, "node", int64(n.NodeID), n.SeenAt, since)
+		each(n)
+	}, fleetNodesSQL)
+	f.Unreadable = slices.Concat(bad[:]...)
+	_, _ = sitesOf(f.Sites, nil)
+	_, _ = pcusOf(f.PCUs, nil)
 	for i := range f.PCUs {
 		f.PCUs[i].SeenAt = lastSeen(seen, "pcu", int64(f.PCUs[i].PCUID), f.PCUs[i].SeenAt, since)
 	}
-	return f, nil
+	return f, err
 }
 
 // lastSeen is when something was seen since a time, or zero. Seen is ordered by kind and Upto, and nothing in it overlaps.

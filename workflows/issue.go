@@ -116,7 +116,7 @@ func (r *run) perform(ctx workflow.Context) error {
 	r.rung = cancel
 	var res issue.Result
 	err := workflow.ExecuteActivity(forRung(scope, req.Rung), string(req.Rung.Do), req).Get(scope, &res)
-	cancelled := scope.Err() != nil
+	cancelled, settled := scope.Err() != nil, err != nil
 	cancel()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -128,7 +128,7 @@ func (r *run) perform(ctx workflow.Context) error {
 	}
 	r.rung = nil
 	r.Ran(workflow.Now(ctx), res)
-	if !r.Stale && r.Seq == req.After(workflow.Now(ctx), res).Seq { // the activity has written the same into the store
+	if !settled && !r.Stale && r.Seq == req.After(workflow.Now(ctx), res).Seq { // the activity has written the same into the store
 		r.Keep(r.Seq)
 	} else {
 		r.Stale = true

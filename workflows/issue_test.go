@@ -275,6 +275,39 @@ func TestIssue_AFailedRungIsSettledAndTakesOrders(t *testing.T) {
 	}
 }
 
+// An activity that answers has written its answer down; of one that was looked up afterwards the issue does it.
+func TestIssue_WhatWasSettledReachesTheStore(t *testing.T) {
+	for name, fails := range map[string]bool{"an answer is in the store already": false, "a failure that was looked up is not": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlay(t, issue.NodeDown)
+			p.answer = func(context.Context, issue.Request) (issue.Result, error) {
+				if fails {
+					return issue.Result{}, temporal.NewNonRetryableApplicationError("no answer in time", "", nil)
+				}
+				return issue.Result{Outcome: issue.Acted, Power: issue.Cycled, Reason: "outlet cycled"}, nil
+			}
+			p.settle = func(issue.Request) (issue.Result, error) {
+				return issue.Result{Outcome: issue.Acted, Power: issue.Cycled, Reason: "outlet cycled"}, nil
+			}
+			var during int
+			p.RegisterDelayedCallback(func() {
+				for _, s := range p.saved {
+					for _, e := range s.Unsaved() {
+						if e.Kind == issue.EventRung && e.Outcome == issue.Acted {
+							during++
+						}
+					}
+				}
+				p.SignalWorkflow(activities.SignalRecovered, nil)
+			}, time.Hour)
+			p.run(issue.NodeDown)
+			if want := map[bool]int{true: 1, false: 0}[fails]; during != want {
+				t.Errorf("the workflow wrote the rung %d times, want %d", during, want)
+			}
+		})
+	}
+}
+
 // While Postgres is away the issue goes on taking orders, and what the store did not get it gets later.
 func TestIssue_TheStoreCatchesUp(t *testing.T) {
 	p := newPlay(t, issue.NodeDown)

@@ -92,6 +92,11 @@ func kinds() []kind {
 	list := []kind{
 		{"OpenIPMI", []string{"udp"}, newBMC},
 		{"APCSNMP", []string{"udp"}, newSNMPRack},
+		{"CyberPowerSNMP", []string{"udp"}, newSNMPRack},
+		{"EatonSNMP", []string{"udp"}, newSNMPRack},
+		{"RaritanSNMP", []string{"udp"}, newSNMPRack},
+		{"SentrySNMP", []string{"udp"}, newSNMPRack},
+		{"TrippLiteSNMP", []string{"udp"}, newSNMPRack},
 		{"APCControl", []string{"ssh", "telnet"}, func(o Options) (Device, error) { return newAPCCLI(o), nil }},
 		{"WTIIPS4", []string{"telnet"}, func(o Options) (Device, error) { return newWTI(o, "IPS> "), nil }},
 		{"WTINPS", both, func(o Options) (Device, error) { return newWTI(o, "NPS> "), nil }},
@@ -106,6 +111,10 @@ func kinds() []kind {
 		{"Redfish", []string{"https"}, newRedfish},
 		{"ePowerSwitchNew", []string{"http"}, newEPowerSwitch},
 		{"ePowerSwitchOld", []string{"http"}, newEPowerSwitchOld},
+		{"DigitalLoggers", []string{"http"}, newDigitalLoggers},
+		{"SunILOM", []string{"ssh"}, func(o Options) (Device, error) { return newILOM(o), nil }},
+		{"Shelly", []string{"http"}, newShelly},
+		{"ShellyGen2", []string{"http"}, newShellyGen2},
 		{"BlackBoxPSMaverick", []string{"http"}, newBlackBox},
 		{"IPAL", []string{"tcp", "telnet"}, func(o Options) (Device, error) {
 			if o.Transport == "tcp" {

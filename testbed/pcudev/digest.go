@@ -3,6 +3,7 @@ package pcudev
 import (
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -12,11 +13,13 @@ import (
 	"sync"
 )
 
-// digestLock is Digest with qop auth and MD5, as devices have it. It counts: an answer that was given before is no answer.
+// digestLock is Digest with qop auth and MD5 or SHA-256, as devices have it. It counts: an answer that was given before is no answer.
 type digestLock struct {
 	s     *site
 	realm string
 	basic bool // takes Basic, too
+
+	sha256 bool // hashes by that rather than by MD5
 
 	mu     sync.Mutex
 	counts map[string]uint64 // of the nonces given out
@@ -30,7 +33,7 @@ func (d *digestLock) ask(w http.ResponseWriter, stale bool) {
 	}
 	d.counts[nonce] = 0
 	d.mu.Unlock()
-	w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="%s", nonce="%s", stale="%v", qop="auth"`, d.realm, nonce, stale))
+	w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="%s", nonce="%s", stale="%v", qop="auth"%s`, d.realm, nonce, stale, map[bool]string{true: ", algorithm=SHA-256"}[d.sha256]))
 	if d.basic {
 		w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Basic realm="%s"`, d.realm))
 	}
@@ -66,9 +69,13 @@ func (d *digestLock) check(r *http.Request) (right, fresh bool) {
 	for _, m := range digestParameter.FindAllStringSubmatch(header, -1) {
 		p[m[1]] = m[2] + m[3]
 	}
-	ha1 := md5Hex(d.s.User + ":" + d.realm + ":" + d.s.Password)
-	ha2 := md5Hex(r.Method + ":" + p["uri"])
-	want := md5Hex(strings.Join([]string{ha1, p["nonce"], p["nc"], p["cnonce"], "auth", ha2}, ":"))
+	hash := md5Hex
+	if d.sha256 {
+		hash = sha256Hex
+	}
+	ha1 := hash(d.s.User + ":" + d.realm + ":" + d.s.Password)
+	ha2 := hash(r.Method + ":" + p["uri"])
+	want := hash(strings.Join([]string{ha1, p["nonce"], p["nc"], p["cnonce"], "auth", ha2}, ":"))
 	right = p["username"] == d.s.User && p["response"] == want && p["uri"] == r.RequestURI && !d.s.has(WrongPassword)
 	count, err := strconv.ParseUint(p["nc"], 16, 32)
 	d.mu.Lock()
@@ -78,6 +85,11 @@ func (d *digestLock) check(r *http.Request) (right, fresh bool) {
 		d.counts[p["nonce"]] = count
 	}
 	return right, fresh
+}
+
+func sha256Hex(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
 }
 
 func md5Hex(s string) string {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// SNMPRack is a switched rack of APC's as an SNMP agent (v1, v2c, v3). Its password is the community, and of v3 both passwords of the user, or
+// SNMPRack is a switched rack, of APC's if no other model is named, as an SNMP agent (v1, v2c, v3). Its password is the community, and of v3 both passwords of the user, or
 // the two with a space between them. It is written here by RFC 3416 and 3414, not with the driver's library: so neither can hide the
 // other's mistakes.
 type SNMPRack struct {
@@ -24,6 +24,40 @@ type SNMPRack struct {
 	Privacy string // of v3: aes (the default), des or none
 	faults
 	started time.Time
+}
+
+// mibColumns are where a rack of another maker's keeps its outlets, below enterprises. An outlet is on if its state is on, and off if it is not;
+// commands are the columns and values that turn on, turn off and reboot.
+type mibColumns struct {
+	product, name, state []int
+	on, off              int
+	commands             [3]struct {
+		column []int
+		value  int
+	}
+}
+
+func otherRacks() map[string]mibColumns {
+	same := func(on, off, reboot int, column ...int) (list [3]struct {
+		column []int
+		value  int
+	}) {
+		for i, value := range []int{on, off, reboot} {
+			list[i].column, list[i].value = column, value
+		}
+		return list
+	}
+	eaton := same(0, 0, 0)
+	for i, column := range []int{4, 3, 5} {
+		eaton[i].column = []int{534, 6, 6, 7, 6, 6, 1, column, 0}
+	}
+	return map[string]mibColumns{
+		"RaritanSNMP":    {[]int{13742, 6}, []int{13742, 6, 3, 5, 3, 1, 3, 1}, []int{13742, 6, 4, 1, 2, 1, 3, 1}, 7, 8, same(1, 0, 2, 13742, 6, 4, 1, 2, 1, 2, 1)},
+		"EatonSNMP":      {[]int{534, 6, 6, 7}, []int{534, 6, 6, 7, 6, 1, 1, 3, 0}, []int{534, 6, 6, 7, 6, 6, 1, 2, 0}, 1, 0, eaton},
+		"SentrySNMP":     {[]int{1718, 3}, []int{1718, 3, 2, 3, 1, 3, 1, 1}, []int{1718, 3, 2, 3, 1, 5, 1, 1}, 1, 0, same(1, 2, 3, 1718, 3, 2, 3, 1, 11, 1, 1)},
+		"CyberPowerSNMP": {[]int{3808, 1, 1, 3}, []int{3808, 1, 1, 3, 3, 5, 1, 1, 2}, []int{3808, 1, 1, 3, 3, 5, 1, 1, 4}, 1, 2, same(1, 2, 3, 3808, 1, 1, 3, 3, 3, 1, 1, 4)},
+		"TrippLiteSNMP":  {[]int{850, 1}, []int{850, 10, 2, 3, 5, 1, 5, 1}, []int{850, 10, 2, 3, 5, 1, 2, 1}, 2, 1, same(2, 1, 3, 850, 10, 2, 3, 5, 1, 4, 1)},
+	}
 }
 
 func newSNMPRack(o Options) (Device, error) { return &SNMPRack{Options: o}, nil }
@@ -239,7 +273,7 @@ func (d *SNMPRack) write(o mibObject, given cryptobyte.String) int {
 	switch {
 	case o.write == nil:
 		return errNotWritable
-	case !given.ReadASN1Integer(&value) || value < 1 || value > 3:
+	case !given.ReadASN1Integer(&value) || !o.takes(value):
 		return errWrongValue
 	case d.has(Busy):
 		return 0 // the answer says so
@@ -253,6 +287,7 @@ type mibObject struct {
 	oid   encoding.ObjectIdentifier
 	value func(*cryptobyte.Builder)
 	write func(int)
+	takes func(int) bool
 }
 
 // mib is all that the agent knows, in order.
@@ -263,7 +298,8 @@ func (d *SNMPRack) mib() []mibObject {
 		return func(b *cryptobyte.Builder) { b.AddASN1OctetString([]byte(s)) }
 	}
 	add := func(value func(*cryptobyte.Builder), write func(int), oid ...int) {
-		all = append(all, mibObject{append(encoding.ObjectIdentifier{1, 3, 6, 1}, oid...), value, write})
+		takes := func(v int) bool { return v >= 1 && v <= 3 }
+		all = append(all, mibObject{append(encoding.ObjectIdentifier{1, 3, 6, 1}, oid...), value, write, takes})
 	}
 	product := encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5} // masterSwitchrPDU
 	if d.Newer {
@@ -277,6 +313,12 @@ func (d *SNMPRack) mib() []mibObject {
 	add(text("rack"), nil, 2, 1, 1, 5, 0)
 	apc := func(value func(*cryptobyte.Builder), write func(int), oid ...int) {
 		add(value, write, append([]int{4, 1, 318, 1, 1}, oid...)...)
+	}
+	if columns, other := otherRacks()[d.Model]; other {
+		all[1].value = func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, columns.product...))
+		}
+		return d.otherMIB(all, columns)
 	}
 	if !d.Newer {
 		apc(number(d.Outlets.Count()), nil, 4, 4, 1, 0)
@@ -304,6 +346,42 @@ func (d *SNMPRack) mib() []mibObject {
 	return all
 }
 
+// otherMIB adds the outlets of a rack of another maker's. A column may be a command and a state at the same time.
+func (d *SNMPRack) otherMIB(all []mibObject, c mibColumns) []mibObject {
+	at := func(column []int, n int) encoding.ObjectIdentifier {
+		return append(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, column...), n)
+	}
+	integer := func(v int) func(*cryptobyte.Builder) { return func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(v)) } }
+	for n := 1; n <= d.Outlets.Count(); n++ {
+		state := c.off
+		if on, _ := d.Outlets.State(n); on {
+			state = c.on
+		}
+		name := fmt.Sprintf("Outlet %d", n)
+		all = append(all, mibObject{oid: at(c.name, n), value: func(b *cryptobyte.Builder) { b.AddASN1OctetString([]byte(name)) }},
+			mibObject{oid: at(c.state, n), value: integer(state)})
+		for i, command := range c.commands {
+			oid := at(command.column, n)
+			j := slices.IndexFunc(all, func(o mibObject) bool { return slices.Equal(o.oid, oid) })
+			if j < 0 {
+				all, j = append(all, mibObject{oid: oid, value: integer(state)}), len(all)
+			}
+			takes, write := all[j].takes, all[j].write
+			all[j].takes = func(v int) bool { return v == command.value || takes != nil && takes(v) }
+			all[j].write = func(v int) {
+				if v == command.value {
+					d.command(n, i+1)
+				} else {
+					write(v)
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b mibObject) int { return slices.Compare(a.oid, b.oid) })
+	return all
+}
+
+// command is 1 on, 2 off, 3 reboot.
 func (d *SNMPRack) command(n, value int) {
 	switch {
 	case value == 3:

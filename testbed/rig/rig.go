@@ -205,7 +205,7 @@ func (r *Rig) firstSweep(ctx context.Context) error {
 	if err := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
 		return fmt.Errorf("first sweep: %w", err)
 	}
-	return waitFor(ctx, nil, time.Minute, func() error {
+	return waitFor(ctx, nil, 3*time.Minute, func() error {
 		nodes, err := r.Store.Nodes(ctx, 0, 1<<20)
 		if err != nil {
 			return err

@@ -15,12 +15,20 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/workflows"
 )
 
 const (
 	benchTimer = 10 * time.Millisecond
 	bareType   = "bare"
+)
+
+// What a ladder may cost.
+const (
+	mostEventsARung = 11.0 // and its yield; opening and closing come once an issue
+	leastOfBare     = 0.9  // of the rate of a bare workflow
+	mostEventsAYear = 500  // of an issue that waits
 )
 
 // benchLadder compares nodedown, climbed to its end with activities that do nothing, to a workflow that does nothing but call as many of
@@ -63,11 +71,55 @@ func benchLadder(ctx context.Context, out io.Writer, tc client.Client, issues in
 		}
 		ours, floor, events = ours+a.took, floor+b.took, b.events
 	}
+	waiting, err := climbMany(ctx, tc, 1, "waiting", func(int) (string, any) { return issue.NodeDown, issue.Input{Node: quietNode} })
+	if err != nil {
+		return err
+	}
+	aLook := float64(waiting.events-first.events) / (quietLooks - 1)
+	looks := max(looksOfAYear(nodeDown, issue.Acted), looksOfAYear(nodeDown, issue.Wait))
+	aYear := float64(first.events) + aLook*float64(looks)
 	rungs := float64(len(nodeDown.Ladder.Rungs))
+	ratio := floor.Seconds() / ours.Seconds()
 	rate := func(d time.Duration) float64 { return 2 * float64(issues) / d.Seconds() }
 	fmt.Fprintf(out, "\nnodedown: %6.1f workflows/s, %d events, %.1f a rung\nbare:     %6.1f workflows/s, %d events, %.1f a rung\nratio:    %6.2f of the bare rate, %.2f of the bare events\n",
-		rate(ours), first.events, float64(first.events)/rungs, rate(floor), events, float64(events)/rungs, floor.Seconds()/ours.Seconds(), float64(first.events)/float64(events))
+		rate(ours), first.events, float64(first.events)/rungs, rate(floor), events, float64(events)/rungs, ratio, float64(first.events)/float64(events))
+	fmt.Fprintf(out, "one rung more, with its yield: %.1f events\nwaiting:  %6.0f events a year, with %d looks\n", aLook, aYear, looks)
+	switch {
+	case aLook > mostEventsARung:
+		return fmt.Errorf("a rung takes %.1f events, more than %.0f", aLook, mostEventsARung)
+	case ratio < leastOfBare:
+		return fmt.Errorf("nodedown climbs at %.2f of the rate of a bare workflow, less than %.2f", ratio, leastOfBare)
+	case aYear > mostEventsAYear:
+		return fmt.Errorf("a waiting issue takes %.0f events a year, more than %d", aYear, mostEventsAYear)
+	}
 	return nil
+}
+
+// An issue that stays open and quiet is looked at so often before its target is good.
+const (
+	quietNode  = "quiet.example"
+	quietLooks = 9
+)
+
+// looksOfAYear is how often the machine asks for a rung in a year in which every one answers the same.
+func looksOfAYear(t issue.Type, answer issue.Outcome) int {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := issue.Start(issue.Opening{Times: issue.TimesOf(policy.Defaults(24 * time.Hour)), Ladder: t.Ladder}, start)
+	looks := 0
+	for now := start; now.Before(start.AddDate(1, 0, 0)); {
+		switch step := s.Next(now); step.Do {
+		case issue.RunRung:
+			looks++
+			s.Began()
+			s.Ran(now, issue.Result{Outcome: answer})
+		case issue.Save:
+			s.Keep(s.Seq)
+			s.Stale = false
+		default:
+			now = step.Until
+		}
+	}
+	return looks
 }
 
 // work is what a workflow asks of the server.
@@ -112,11 +164,13 @@ func registerIdle(w worker.Worker) {
 			continue
 		}
 		known[r.Do] = true
-		res := issue.Result{Outcome: issue.Acted, Reason: "bench"}
-		if r.Do == issue.Flag {
-			res.Outcome = issue.Recovered
-		}
-		as(func(context.Context, issue.Request) (issue.Result, error) { return res, nil }, string(r.Do))
+		as(func(_ context.Context, req issue.Request) (issue.Result, error) {
+			res := issue.Result{Outcome: issue.Acted, Reason: "bench"}
+			if req.Rung.Do == issue.Flag && (req.State.Ref.Node != quietNode || req.State.Idle+1 >= quietLooks) {
+				res.Outcome = issue.Recovered
+			}
+			return res, nil
+		}, string(r.Do))
 	}
 }
 
