@@ -18,8 +18,9 @@ type Worker struct {
 	rig               *Rig
 	bin, listen, name string
 
-	mu sync.Mutex
-	c  *child
+	mu    sync.Mutex
+	c     *child
+	asked bool // somebody ended the process, or asked it to end
 }
 
 // Start starts the worker, if it does not run, and does not wait until it works.
@@ -35,8 +36,15 @@ func (w *Worker) Start() error {
 	if err != nil {
 		return err
 	}
-	w.c = c
+	w.c, w.asked = c, false
 	return nil
+}
+
+// GaveUp reports whether the process has ended and nobody had asked it to.
+func (w *Worker) GaveUp() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.c != nil && !w.c.running() && !w.asked
 }
 
 // Process is the running process.
@@ -58,6 +66,7 @@ func (w *Worker) Kill() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.c.running() {
+		w.asked = true
 		_ = w.c.process.Kill()
 		<-w.c.ended
 	}
@@ -82,11 +91,10 @@ func (w *Worker) Freeze() (thaw func()) {
 // Stop asks the worker to end, and kills it when it takes too long. It reports whether it had to.
 func (w *Worker) Stop(limit time.Duration) (killed bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.c == nil {
-		return false
-	}
-	return w.c.stop(func() error { return w.c.process.Signal(os.Interrupt) }, limit)
+	c := w.c
+	w.asked = true
+	w.mu.Unlock()
+	return c.stop(func() error { return c.process.Signal(os.Interrupt) }, limit)
 }
 
 // Healthy asks the worker's page whether it works.

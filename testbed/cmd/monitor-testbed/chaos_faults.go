@@ -146,6 +146,9 @@ func (c *chaos) keepWorkers(ctx context.Context, _ *rand.Rand) {
 			if time.Now().Before(until) {
 				continue
 			}
+			if w.GaveUp() {
+				c.did(gaveUp, n+1)
+			}
 			if err := w.Start(); err != nil {
 				fmt.Fprintln(c.out, "a worker does not start:", err)
 			}

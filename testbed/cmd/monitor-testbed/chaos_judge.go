@@ -21,6 +21,9 @@ func (c *chaos) settle(ctx context.Context) []string {
 	var left []string
 	for {
 		left = c.leftOver(ctx)
+		if at, doubt, err := c.Store.LastBelieved(ctx); err != nil || doubt != "" || at.Before(began.Add(4*c.Day)) { // what heals late opens its issue late
+			left = append(left, fmt.Sprintf("no believed sweep since: %s, %v", doubt, err))
+		}
 		if len(left) == 0 || time.Since(began) > c.o.patience || ctx.Err() != nil {
 			break
 		}
