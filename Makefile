@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke test check lint vulncheck bench fuzz histories generate docs clean
+.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -35,11 +35,17 @@ demo: build ## run Monitor on a small PlanetLab and tell the story; Ctrl-C ends 
 smoke: build ## run the demo's scenarios to their end, headless
 	@exec bin/monitor-testbed smoke
 
+CHAOS ?= --for 10m
+
+chaos: build ## break everything around two workers for CHAOS (--for 10m), and count what was doubled, lost or left over
+	@exec bin/monitor-testbed chaos $(CHAOS)
+
 test: build ## run every test, real ones included
 	@echo "testing ..."
 	@go test $(RACE) ./...
 	@cd dev && go test ./...
 	@bin/monitor-testbed smoke
+	@bin/monitor-testbed chaos --for 2m
 
 check: ## the inner loop: format, vet, fast tests
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }

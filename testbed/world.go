@@ -12,9 +12,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +102,8 @@ type World struct {
 	RT       string // URL of Request Tracker
 	Tracker  *rtsim.Server
 
+	powerCuts chan PowerCut
+
 	boot   time.Duration
 	block  int // second octet of the nodes' addresses
 	events chan Event
@@ -116,8 +120,8 @@ type machine struct {
 	login    string
 	ailment  *Ailment
 	power    bool
-	offs     int // how often its power was cut
-	boots    int // numbers boots, so that a stale one does nothing
+	cuts     []time.Time // when its power was cut
+	boots    int         // numbers boots, so that a stale one does nothing
 	cured    bool
 }
 
@@ -135,7 +139,7 @@ func Start(o Options) (*World, error) {
 }
 
 func start(o Options, block int, release func()) (*World, error) {
-	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
 	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
@@ -300,7 +304,11 @@ func (w *World) power(m *machine, on bool) error {
 	m.power = on
 	m.boots++
 	if !on {
-		m.offs++
+		m.cuts = append(m.cuts, time.Now())
+		select {
+		case w.powerCuts <- PowerCut{m.Host, m.login, time.Now()}:
+		default:
+		}
 		w.tell(m.login, m.Host+" loses power")
 		return m.SetState(simnode.Off)
 	}
@@ -375,6 +383,55 @@ func (w *World) Heal(host string) error {
 	return w.become(m, simnode.Up)
 }
 
+// Cure takes away what is wrong with a node, and leaves its power as it is: a node that Monitor has left off stays off.
+func (w *World) Cure(host string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.nodes[host]
+	if m == nil {
+		return fmt.Errorf("the testbed has no node %s", host)
+	}
+	if m.ailment == nil {
+		return nil
+	}
+	m.ailment = nil
+	if !m.power || m.State() == simnode.Booting {
+		return nil
+	}
+	m.boots++
+	return w.become(m, simnode.Up)
+}
+
+// Powered reports whether a node has power.
+func (w *World) Powered(host string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].power
+}
+
+// Hosts lists the nodes, in order.
+func (w *World) Hosts() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.nodes))
+}
+
+// PowerCut is a node that lost power at its outlet.
+type PowerCut struct {
+	Host, Site string
+	At         time.Time
+}
+
+// PowerCutsNow are told as they happen, to whoever reads them.
+func (w *World) PowerCutsNow() <-chan PowerCut { return w.powerCuts }
+
+// CutTimes are the times at which the power of a node was cut.
+func (w *World) CutTimes(host string) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.nodes[host].cuts)
+}
+
 // BreakPCU gives the PCU of a site a fault of package pcudev; an empty one mends it.
 func (w *World) BreakPCU(site, fault string) {
 	w.racks[site].Break(fault)
@@ -410,7 +467,7 @@ func (w *World) Suspended(site string) []string {
 func (w *World) PowerCuts(host string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.nodes[host].offs
+	return len(w.nodes[host].cuts)
 }
 
 // Events are told as they happen; what nobody reads is dropped.

@@ -32,7 +32,7 @@ import (
 
 // run serves until the context ends, then lets running activities finish.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	db, err := connect.Store(ctx, cfg)
+	db, err := patiently(ctx, log, "postgres", betweenTries, func() (*store.Store, error) { return connect.Store(ctx, cfg) })
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	tc, err := connect.Temporal(ctx, cfg.Temporal, log, metrics)
+	tc, err := patiently(ctx, log, "temporal", betweenTries, func() (client.Client, error) { return connect.Temporal(ctx, cfg.Temporal, log, metrics) })
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,14 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace); err != nil {
-		return err
-	}
-	if err := ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter)); err != nil {
+	_, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) {
+		err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace)
+		if err == nil {
+			err = ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter))
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
 		return err
 	}
 	mux := pages(registry, db, tc)

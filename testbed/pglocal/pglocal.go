@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,8 +28,18 @@ import (
 
 // Cluster is a Postgres that somebody may write to.
 type Cluster struct {
-	URL  string // of a fresh database
-	stop func() error
+	URL     string // of a fresh database
+	stop    func() error
+	restart func(ctx context.Context, crash bool) error
+}
+
+// Restart ends the server, at once where it is to crash, and brings it up again with the same data at the same port. A server of somebody
+// else's is left alone, and that is an error.
+func (c *Cluster) Restart(ctx context.Context, crash bool) error {
+	if c.restart == nil {
+		return errors.New("the Postgres of DATABASE_URL is somebody else's and is not restarted: unset DATABASE_URL")
+	}
+	return c.restart(ctx, crash)
 }
 
 // Stop ends the cluster, or drops the database in somebody else's one, and removes every file.
@@ -167,6 +178,59 @@ var errPortTaken = errors.New("postgres finds its port taken again and again: ru
 // serve runs Postgres on the data in dir, and makes a database. It asks over the socket in dir, which no other Postgres has: what
 // answers on the port may be somebody else's.
 func serve(ctx context.Context, dir string, port int, command programs) (*Cluster, error) {
+	r, err := launch(dir, port, command)
+	if err != nil {
+		return nil, err
+	}
+	socket := fmt.Sprintf("postgres://monitor@/postgres?host=%s&port=%d", url.QueryEscape(dir), port)
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		made, err := createDatabase(ctx, socket)
+		if err == nil {
+			u, err := url.Parse(made)
+			if err != nil {
+				r.end(os.Interrupt)
+				return nil, err
+			}
+			c := &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path)}
+			c.stop = sync.OnceValue(func() error { r.end(os.Interrupt); return os.RemoveAll(dir) })
+			c.restart = func(ctx context.Context, crash bool) error {
+				how := os.Interrupt // fast shutdown
+				if crash {
+					how = syscall.SIGQUIT // immediate shutdown: the next start recovers
+				}
+				r.end(how)
+				again, err := launch(dir, port, command)
+				if err != nil {
+					return err
+				}
+				r = again
+				return answers(ctx, c.URL)
+			}
+			return c, nil
+		}
+		select {
+		case <-r.ended:
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
+			if bytes.Contains(text, []byte("Address already in use")) {
+				return nil, errPortTaken
+			}
+			return nil, fmt.Errorf("postgres ended at once: %s", text)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			r.end(os.Interrupt)
+			return nil, fmt.Errorf("postgres does not answer: %w", err)
+		}
+	}
+}
+
+// running is a server process.
+type running struct {
+	process *os.Process
+	ended   chan struct{}
+}
+
+func launch(dir string, port int, command programs) (*running, error) {
 	server := command("postgres", "-D", filepath.Join(dir, "data"), "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 	logFile, err := os.Create(filepath.Join(dir, "log"))
@@ -178,41 +242,36 @@ func serve(ctx context.Context, dir string, port int, command programs) (*Cluste
 	if err := server.Start(); err != nil {
 		return nil, err
 	}
-	ended := make(chan struct{})
-	go func() { _ = server.Wait(); close(ended) }()
-	end := sync.OnceFunc(func() {
-		_ = server.Process.Signal(os.Interrupt) // fast shutdown
-		select {
-		case <-ended:
-		case <-time.After(30 * time.Second):
-			_ = server.Process.Kill()
-			<-ended
-		}
-	})
-	socket := fmt.Sprintf("postgres://monitor@/postgres?host=%s&port=%d", url.QueryEscape(dir), port)
-	for deadline := time.Now().Add(2 * time.Minute); ; {
-		made, err := createDatabase(ctx, socket)
+	r := &running{server.Process, make(chan struct{})}
+	go func() { _ = server.Wait(); close(r.ended) }()
+	return r, nil
+}
+
+// end asks the server to end, and kills one that does not. A server that has ended stays so.
+func (r *running) end(how os.Signal) {
+	select {
+	case <-r.ended:
+		return
+	default:
+	}
+	_ = r.process.Signal(how)
+	select {
+	case <-r.ended:
+	case <-time.After(30 * time.Second):
+		_ = r.process.Kill()
+		<-r.ended
+	}
+}
+
+// answers waits until a database answers.
+func answers(ctx context.Context, url string) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := pgx.Connect(ctx, url)
 		if err == nil {
-			u, err := url.Parse(made)
-			if err != nil {
-				end()
-				return nil, err
-			}
-			stop := sync.OnceValue(func() error { end(); return os.RemoveAll(dir) })
-			return &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path), stop: stop}, nil
-		}
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(logFile.Name())
-			if bytes.Contains(text, []byte("Address already in use")) {
-				return nil, errPortTaken
-			}
-			return nil, fmt.Errorf("postgres ended at once: %s", text)
-		case <-time.After(50 * time.Millisecond):
+			return conn.Close(ctx)
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			end()
-			return nil, fmt.Errorf("postgres does not answer: %w", err)
+			return fmt.Errorf("postgres does not answer after its restart: %w", err)
 		}
 	}
 }

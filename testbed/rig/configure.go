@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -22,6 +23,8 @@ type Settings struct {
 	Temporal string // host:port
 	Listen   string // host:port of the worker's pages
 	SMTP     string // host:port
+	PLC, RT  string // URLs; the testbed's own where empty
+	NoRT     bool   // write to people by mail alone
 	Day      time.Duration
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
@@ -57,16 +60,21 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	maps.Copy(policy, s.Policy)
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
+	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
+	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
+	if s.NoRT {
+		tracker = nil
+	}
 	text, err := yaml.Marshal(section{
 		"mode":     "act",
-		"plc":      section{"url": w.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
+		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
 		"database": section{"url_file": in("database_url")},
 		"secrets":  section{"key_file": in("secret_key")},
 		"temporal": section{"address": s.Temporal},
 		"probe":    probe,
 		"pcu":      section{"connect_timeout": "2s", "operation_timeout": "10s"},
 		"mail":     section{"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
-		"rt":       section{"url": w.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue},
+		"rt":       tracker,
 		"policy":   policy,
 		"sweep":    section{"every": "0.4d", "jitter": "0s"},
 		"http":     section{"listen": s.Listen},

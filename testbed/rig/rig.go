@@ -4,17 +4,13 @@ package rig
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -37,6 +33,10 @@ type Options struct {
 	Policy map[string]any // settings of the section policy, over the defaults
 	Probe  map[string]any // settings of the section probe, over the demo's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
+
+	Workers int  // how many run at once; 1
+	NoRT    bool // people are written to by mail alone
+	Wires   bool // lay wires to the servers of the workers, and keep Temporal's state in a file, so that all of it can fail and come back
 }
 
 // Rig is a running product on a running testbed.
@@ -50,13 +50,21 @@ type Rig struct {
 	Config   string // the configuration file, good for every program
 	Day      time.Duration
 
-	Worker *os.Process
-	// StopWorker lets somebody else serve the worker's queues.
-	StopWorker func()
+	Workers []*Worker
+	Wires   map[string]*testbed.Wire // by the names of Links, if they were laid
 
-	dir   string
-	log   io.Writer
-	stops []func() error
+	dir      string
+	log      io.Writer
+	stops    []func() error
+	postgres *pglocal.Cluster
+	temporal func(ctx context.Context) error // ends the server's process, and starts it again
+}
+
+// StopWorker lets somebody else serve the worker's queues.
+func (r *Rig) StopWorker() {
+	for _, w := range r.Workers {
+		w.Stop(10 * time.Second)
+	}
 }
 
 // Start brings everything up, or takes back what it had brought up and says what failed.
@@ -96,6 +104,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, pg.Stop)
+	r.postgres = pg
 	r.say("starting Temporal")
 	if err := r.startTemporal(ctx, o); err != nil {
 		return err
@@ -109,16 +118,23 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	listen, err := freePort()
-	if err != nil {
-		return err
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, NoRT: o.NoRT}
+	if o.Wires {
+		if err := r.layWires(ctx, &settings); err != nil {
+			return err
+		}
 	}
-	r.Web = "http://" + listen
+	for n := range max(o.Workers, 1) {
+		listen, err := freePort()
+		if err != nil {
+			return err
+		}
+		r.Workers = append(r.Workers, &Worker{rig: r, bin: o.Bin, listen: listen, name: fmt.Sprintf("worker%d", n+1)})
+	}
+	settings.Listen = r.Workers[0].listen
+	r.Web = "http://" + settings.Listen
 	var key []byte
-	r.Config, key, err = Configure(r.dir, r.World, Settings{
-		Database: pg.URL, Temporal: r.Address, Listen: listen, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
-	})
-	if err != nil {
+	if r.Config, key, err = Configure(r.dir, r.World, settings); err != nil {
 		return err
 	}
 	if r.Store, err = store.Open(ctx, store.Options{URL: pg.URL, Key: key}); err != nil {
@@ -129,7 +145,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.say("starting the worker")
-	if err := r.startWorker(ctx, o); err != nil {
+	if err := r.startWorkers(ctx); err != nil {
 		return err
 	}
 	return r.firstSweep(ctx)
@@ -150,28 +166,9 @@ func (r *Rig) Close() error {
 func (r *Rig) startTemporal(ctx context.Context, o Options) error {
 	r.Address = os.Getenv("TEMPORAL_ADDRESS")
 	if r.Address == "" {
-		ready := filepath.Join(r.dir, "temporal.json")
-		cmd := exec.Command(filepath.Join(o.Bin, "temporal-dev"), "--ready-file", ready, "--exit-with-stdin", "--ui-port", fmt.Sprint(o.UIPort))
-		stdin, err := cmd.StdinPipe()
-		if err != nil {
+		if err := r.ownTemporal(ctx, o); err != nil {
 			return err
 		}
-		ended, err := r.spawn(cmd, "temporal.log", func() error { return stdin.Close() })
-		if err != nil {
-			return err
-		}
-		var where struct{ Address, UI string }
-		err = waitFor(ctx, ended, time.Minute, func() error {
-			text, err := os.ReadFile(ready)
-			if err != nil {
-				return err
-			}
-			return json.Unmarshal(text, &where)
-		})
-		if err != nil {
-			return fmt.Errorf("temporal-dev: %w\n%s", err, r.tail("temporal.log"))
-		}
-		r.Address, r.UI = where.Address, where.UI
 	}
 	var err error
 	r.Temporal, err = client.DialContext(ctx, client.Options{HostPort: r.Address, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
@@ -179,36 +176,6 @@ func (r *Rig) startTemporal(ctx context.Context, o Options) error {
 		return fmt.Errorf("temporal at %s: %w", r.Address, err)
 	}
 	r.stops = append(r.stops, func() error { r.Temporal.Close(); return nil })
-	return nil
-}
-
-func (r *Rig) startWorker(ctx context.Context, o Options) error {
-	cmd := exec.Command(filepath.Join(o.Bin, "monitor-worker"), "--config", r.Config)
-	cmd.Env = environment()
-	ended, err := r.spawn(cmd, "worker.log", func() error { return cmd.Process.Signal(os.Interrupt) })
-	if err != nil {
-		return err
-	}
-	r.Worker = cmd.Process
-	r.StopWorker = func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		<-ended
-	}
-	err = waitFor(ctx, ended, time.Minute, func() error {
-		resp, err := http.Get(r.Web + "/healthz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("monitor-worker: %w\n%s", err, r.WorkerLog())
-	}
-	r.stops = append(r.stops, func() error { return r.deleteSchedule() })
 	return nil
 }
 
@@ -264,8 +231,14 @@ func (r *Rig) Key() (ssh.Signer, error) {
 	return ssh.ParsePrivateKey(text)
 }
 
-// WorkerLog is the end of what the worker wrote.
-func (r *Rig) WorkerLog() string { return r.tail("worker.log") }
+// WorkerLog is the end of what the workers wrote.
+func (r *Rig) WorkerLog() string {
+	var text string
+	for _, w := range r.Workers {
+		text += r.tail(w.name + ".log")
+	}
+	return text
+}
 
 func (r *Rig) tail(name string) string {
 	text, err := os.ReadFile(filepath.Join(r.dir, name))
@@ -278,43 +251,8 @@ func (r *Rig) tail(name string) string {
 	return string(text)
 }
 
-// spawn starts a child that ends with us: asked to at Close, killed when it does not listen or when we die first.
-func (r *Rig) spawn(cmd *exec.Cmd, logName string, ask func() error) (<-chan error, error) {
-	f, err := os.Create(filepath.Join(r.dir, logName))
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stdout, cmd.Stderr = f, f
-	ownGroup(cmd)
-	started, ended := make(chan error, 1), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // a child's death signal comes when the thread that made it ends, so this one stays
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-		close(ended)
-		_ = f.Close()
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("%w: run `make build` first", err)
-	}
-	r.stops = append(r.stops, func() error {
-		_ = ask()
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
-		}
-		return nil
-	})
-	return ended, nil
-}
-
 // waitFor asks again and again until there is no error; what it last said is part of the failure.
-func waitFor(ctx context.Context, ended <-chan error, limit time.Duration, ask func() error) error {
+func waitFor(ctx context.Context, ended <-chan struct{}, limit time.Duration, ask func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
 		err := ask()
@@ -341,4 +279,15 @@ func freePort() (string, error) {
 	}
 	defer l.Close()
 	return l.Addr().String(), nil
+}
+
+// WholeLog is all that the workers and Temporal wrote.
+func (r *Rig) WholeLog() string {
+	var text string
+	for _, name := range []string{"worker1", "worker2", "temporal"} {
+		if part, err := os.ReadFile(filepath.Join(r.dir, name+".log")); err == nil {
+			text += "=== " + name + "\n" + string(part)
+		}
+	}
+	return text
 }

@@ -139,7 +139,7 @@ func benchSweep(ctx context.Context, out io.Writer, nodes int) error {
 			return fmt.Errorf("the old way saw %d nodes up, not %d", got, want)
 		}
 		old := time.Duration(float64(time.Since(start)) * float64(nodes) / float64(len(some)))
-		return reportSweep(out, measured{nodes, ours, hands, old, peakMemory(r.Worker.Pid)})
+		return reportSweep(out, measured{nodes, ours, hands, old, peakMemory(r.Workers[0].Process().Pid)})
 	})
 }
 

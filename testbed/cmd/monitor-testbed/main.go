@@ -28,7 +28,7 @@ func main() {
 		SilenceErrors: true,
 		Version:       version.String(),
 	}
-	root.AddCommand(demoCommand(), smokeCommand(), benchCommand(), worldCommand(), pcuCommand())
+	root.AddCommand(demoCommand(), smokeCommand(), chaosCommand(), benchCommand(), worldCommand(), pcuCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "monitor-testbed:", err)
 		os.Exit(1)

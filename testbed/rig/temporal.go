@@ -1,0 +1,77 @@
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// ownTemporal starts a Temporal server that ends with us. Where it is to be restarted its state is in a file, and its port is kept.
+func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
+	ready := filepath.Join(r.dir, "temporal.json")
+	args := []string{"--ready-file", ready, "--exit-with-stdin", "--ui-port", fmt.Sprint(o.UIPort)}
+	if o.Wires {
+		address, err := freePort()
+		if err != nil {
+			return err
+		}
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return err
+		}
+		args = append(args, "--db-filename", filepath.Join(r.dir, "temporal.db"), "--port", port)
+	}
+	var c *child
+	stop := func() error { return nil }
+	start := func(ctx context.Context) error {
+		_ = os.Remove(ready)
+		cmd := exec.Command(filepath.Join(o.Bin, "temporal-dev"), args...)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		if c, err = r.spawn(cmd, "temporal.log"); err != nil {
+			return err
+		}
+		stop = func() error { c.stop(stdin.Close, 10*time.Second); return nil }
+		var where struct{ Address, UI string }
+		err = waitFor(ctx, c.ended, time.Minute, func() error {
+			text, err := os.ReadFile(ready)
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(text, &where)
+		})
+		if err != nil {
+			return fmt.Errorf("temporal-dev: %w\n%s", err, r.tail("temporal.log"))
+		}
+		r.Address, r.UI = where.Address, where.UI
+		return nil
+	}
+	r.stops = append(r.stops, func() error { return stop() })
+	r.temporal = func(ctx context.Context) error {
+		_ = c.process.Kill()
+		<-c.ended
+		return start(ctx)
+	}
+	return start(ctx)
+}
+
+// RestartTemporal kills the Temporal server and brings it up again with what it had written down.
+func (r *Rig) RestartTemporal(ctx context.Context) error {
+	if r.temporal == nil || r.Wires == nil {
+		return errors.New("this Temporal server is not restarted: it is somebody else's, or keeps its state in memory")
+	}
+	return r.temporal(ctx)
+}
+
+// RestartPostgres restarts Postgres, where it is to crash without a checkpoint.
+func (r *Rig) RestartPostgres(ctx context.Context, crash bool) error {
+	return r.postgres.Restart(ctx, crash)
+}
