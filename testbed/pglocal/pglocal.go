@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -319,6 +320,26 @@ func dropDatabase(base, database string) error {
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, "drop database if exists "+u.Path[1:]+" with (force)")
 	return err
+}
+
+// Main runs the tests of a package on one cluster, on which each test then has a database of its own: to make a cluster takes seconds.
+// Short tests need none.
+func Main(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() || os.Getenv("DATABASE_URL") != "" {
+		return m.Run()
+	}
+	c, err := Start(context.Background(), os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer c.Stop()
+	if err := os.Setenv("DATABASE_URL", c.URL); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
 
 // ForTest gives a test a fresh database on a cluster of its own, gone when the test ends.
