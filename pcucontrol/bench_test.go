@@ -152,8 +152,8 @@ func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips
 	login, status, switching := 0, 1, 2 // the command and a look at what it did
 	switch {
 	case m.Name == "OpenIPMI":
-		login = 3             // open session, RAKP 1 and 3
-		switching = 1 + 2 + 2 // privilege; off and a look; on and a look
+		login = 3         // open session, RAKP 1 and 3
+		switching = 1 + 2 // privilege; the cycle and a look
 	case strings.HasSuffix(m.Name, "SNMP"):
 	case m.Name == "IPAL" && tr.Name == "telnet":
 		login, status, switching = 1, 0, 1 // it cannot tell its state
