@@ -77,7 +77,7 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 7*time.Minute)
 	defer cancel()
 	k := &tally{out: out, started: time.Now()}
 	var all sync.WaitGroup
@@ -184,9 +184,9 @@ func (s *stage) days(ctx context.Context, n float64) error {
 	}
 }
 
-// until asks until the answer is yes, for at most so many policy days.
+// until asks until the answer is yes, for at most so many policy days, and twice that where the machine is busy.
 func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
-	deadline := time.Now().Add(time.Duration(days * float64(s.Day)))
+	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
 	for {
 		ok, err := ask()
 		if ok && err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/common/v1"
@@ -80,10 +81,11 @@ func ordersHold(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	release, err := s.Store.LockPCU(ctx, pcu.Feeds[0].PCUID) // as somebody who talks to the PCU does
+	unlock, err := s.Store.LockPCU(ctx, pcu.Feeds[0].PCUID) // as somebody who talks to the PCU does
 	if err != nil {
 		return err
 	}
+	release := sync.OnceFunc(unlock)
 	defer release()
 	for node, order := range orders {
 		start := client.StartWorkflowOptions{ID: nodeDown(node), TaskQueue: activities.TaskQueue}
