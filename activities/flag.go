@@ -44,7 +44,7 @@ func (a *Activities) flagOnce(ctx context.Context, t task, mark, reason, fix str
 	return a.tell(ctx, key, store.Done, "flagged for the admins", notify.Notice{
 		Kind: notify.Flagged, Site: ref.Site, At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
 		Items: []notify.Item{{
-			Issue: ref.ID, Type: ref.Type, Target: ref.Target(), Since: t.State.Opened, Evidence: t.evidence(), Fix: fix,
+			Issue: ref.ID, Type: ref.Type, Target: ref.Target(), Since: t.State.Opened, Evidence: t.evidence(), Deeds: t.State.Deeds, Fix: fix,
 		}},
 	})
 }

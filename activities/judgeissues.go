@@ -122,7 +122,7 @@ func (a *Activities) retry(ctx context.Context, j *judgement) error {
 		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
 			continue
 		}
-		f := policy.GateFacts{NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
+		f := policy.GateFacts{Mode: a.modeUnder(controls), NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
 		if c, ordered := controls[store.ControlStop]; ordered {
 			f.Stopped = c.Reason
 		}
@@ -137,7 +137,7 @@ func (a *Activities) retry(ctx context.Context, j *judgement) error {
 }
 
 // liftable are the checks that a sweep can ask from what it has read.
-var liftable = []string{"switch", "covered", "exempt", "blacklist"}
+var liftable = []string{"switch", "mode", "covered", "exempt", "blacklist"}
 
 // lifted says whether a check of the gate that stood in the way passes now.
 func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {

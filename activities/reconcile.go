@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -35,7 +31,7 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	if err != nil {
 		return res, err
 	}
-	sites := map[string]bool{}
+	held := map[string]bool{}
 	for _, c := range claims {
 		if ctx.Err() != nil {
 			return res, ctx.Err()
@@ -54,11 +50,11 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 			res.Held++
 		}
 		if c.Kind == store.ClaimHold || c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
-			sites[c.Site] = true
+			held[c.Site] = true
 		}
 	}
-	for site := range sites {
-		if err := a.wakeSite(ctx, site); err != nil {
+	for login := range held {
+		if err := a.wakeSite(ctx, login); err != nil {
 			res.Left = append(res.Left, clean.Line(err.Error()))
 		}
 	}
@@ -146,34 +142,19 @@ func (a *Activities) noteRepair(ctx context.Context, c store.Claim, said string)
 	return a.Store.Outcome(ctx, key, store.Done, said)
 }
 
-// wakeSite starts the workflow of a site for which something is held, if it does not run: it knows from the store what it has to do.
-func (a *Activities) wakeSite(ctx context.Context, site string) error {
-	id := SiteType + "/" + site
-	running, err := a.runs(ctx, id)
-	if err != nil || running {
+// wakeSite lets the workflow of a site look for which something is held, if it does not run, or if the site is good again and is still
+// denied something: it knows from the store what it has to do.
+func (a *Activities) wakeSite(ctx context.Context, login string) error {
+	running, err := a.running(ctx, sites.ID(login), "")
+	if err != nil {
 		return err
 	}
-	_, err = a.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: TaskQueue, WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, StaticSummary: "what " + site + " is told and denied",
-	}, SiteType, struct{}{})
-	if err != nil {
-		return fmt.Errorf("start %s: %w", id, err)
+	row, err := a.Store.Site(ctx, login)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
 	}
-	return nil
-}
-
-// runs asks Temporal whether a workflow is running. Visibility is not asked, since it lags.
-func (a *Activities) runs(ctx context.Context, id string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	d, err := a.Temporal.DescribeWorkflowExecution(ctx, id, "")
-	var none *serviceerror.NotFound
-	switch {
-	case errors.As(err, &none):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("describe %s: %w", id, err)
+	if running && (row.PenaltyLevel == 0 || !row.Record.Status.Healthy()) {
+		return nil
 	}
-	return d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+	return a.lookAtSite(ctx, login)
 }

@@ -63,7 +63,7 @@ func node(t *testing.T, key ssh.Signer, state simnode.State, d simnode.DebugMode
 	}
 	return n, bootman.Target{
 		Host: n.Host, Addresses: []string{net.JoinHostPort(n.IP, strconv.Itoa(ports[22])), net.JoinHostPort(n.IP, strconv.Itoa(ports[806]))},
-		User: "root", Key: key, HostKey: func(ssh.PublicKey) error { return nil }, Timeout: 2 * time.Second,
+		User: "root", Keys: []ssh.Signer{key}, HostKey: func(ssh.PublicKey) error { return nil }, Timeout: 2 * time.Second,
 	}
 }
 
@@ -181,7 +181,7 @@ func TestKeysAreChecked(t *testing.T) {
 	if err := dial(); !errors.Is(err, refused) || !bootman.Denied(err) {
 		t.Errorf("a key that is refused gives %v", err)
 	}
-	target.HostKey, target.Key = keep(&second), newKey(t)
+	target.HostKey, target.Keys = keep(&second), []ssh.Signer{newKey(t)}
 	if err := dial(); err == nil || !bootman.Denied(err) {
 		t.Errorf("a key of ours that the node does not know gives %v", err)
 	}

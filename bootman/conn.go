@@ -41,7 +41,7 @@ type Target struct {
 	Host      string
 	Addresses []string // host:port, in the order they are tried
 	User      string
-	Key       ssh.Signer
+	Keys      []ssh.Signer // all are offered in one login
 	// HostKey is asked about the key that the node shows; an error refuses it.
 	HostKey func(ssh.PublicKey) error
 	// Timeout bounds the way in and each command.
@@ -83,7 +83,7 @@ func dial(ctx context.Context, t Target, address string) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	var refused error
 	sc, chans, reqs, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
-		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(t.Key)},
+		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(t.Keys...)},
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			refused = t.HostKey(key)
 			return refused

@@ -79,6 +79,10 @@ type Temporal struct {
 type Probe struct {
 	SSHUser    string `yaml:"ssh_user"`
 	SSHKeyFile string `yaml:"ssh_key_file"`
+	// SSHKeyFiles are more keys: PLC opens nodes in debug mode with another one than those in production.
+	SSHKeyFiles []string `yaml:"ssh_key_files"`
+	// BootServer is the name that every node must be able to resolve.
+	BootServer string `yaml:"boot_server"`
 	// SSHPorts are the ports on which a node may answer ssh, in the order they are tried.
 	SSHPorts []int `yaml:"ssh_ports"`
 	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
@@ -90,6 +94,21 @@ type Probe struct {
 	Batch    int    `yaml:"batch"`
 	Resolver string `yaml:"resolver"`
 	Ping     bool   `yaml:"ping"`
+}
+
+// KeyFile is a private key and the setting that names it.
+type KeyFile struct{ Setting, Path string }
+
+// Keys are the files of all private keys, the first setting's first.
+func (p Probe) Keys() []KeyFile {
+	var keys []KeyFile
+	if p.SSHKeyFile != "" {
+		keys = append(keys, KeyFile{"probe.ssh_key_file", p.SSHKeyFile})
+	}
+	for _, path := range p.SSHKeyFiles {
+		keys = append(keys, KeyFile{"probe.ssh_key_files", path})
+	}
+	return keys
 }
 
 // PCU says how power control units are driven.

@@ -67,9 +67,9 @@ func (c *Config) files() error {
 	if _, err := clientTLS("plc.ca_file", c.PLC.CAFile); err != nil {
 		return err
 	}
-	if c.Probe.SSHKeyFile != "" {
-		if _, err := readSecret(c.Probe.SSHKeyFile); err != nil {
-			return fmt.Errorf("probe.ssh_key_file: %w", err)
+	for _, file := range c.Probe.Keys() {
+		if _, err := readSecret(file.Path); err != nil {
+			return fmt.Errorf("%s: %w", file.Setting, err)
 		}
 	}
 	return nil

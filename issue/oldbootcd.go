@@ -41,8 +41,8 @@ func onOldBootCD(p policy.Policy, f Facts, now time.Time) (string, bool) {
 
 func offOldBootCD(f Facts) (bool, string) {
 	found := f.Node.Finding
-	if found.Category != policy.CategoryError && found.Category != policy.CategoryOldBootCD {
-		return true, "it no longer runs from an old boot CD: " + found.Reason
+	if found.State == policy.StateBoot || found.Category != policy.CategoryError && found.Category != policy.CategoryOldBootCD {
+		return true, "it runs, or no longer from an old boot CD: " + found.Reason
 	}
 	return false, found.Reason
 }

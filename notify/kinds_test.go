@@ -11,21 +11,21 @@ import (
 
 // evidence is what a notice of each type would show.
 var evidence = map[Kind]Item{
-	SiteDown:        {Evidence: []string{"0 of its 2 nodes run", "planetlab1.princeton.edu: no ssh: no route", "planetlab2.princeton.edu: no ssh: no route"}},
-	BadHardware:     {Evidence: []string{"debug, kernel \"4.19.110\"", "ata1.00: failed command: READ DMA", "end_request: I/O error, dev sda, sector 10880"}},
-	DNSError:        {Evidence: []string{"its name does not resolve to the address that PLC holds"}},
-	NodeConfig:      {Evidence: []string{"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0", "the gateway does not lie in the network of the address"}},
-	OldBootCD:       {Evidence: []string{"debug, kernel \"2.4.29\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}},
-	Failboot:        {Evidence: []string{"debug, kernel \"4.19.110\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"}, {At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/planetlab1.princeton.edu"}}},
-	Firewall:        {Evidence: []string{"runs, but port 80 is filtered"}},
-	MinimalHardware: {Evidence: []string{"InitializeBootManager: 256 MB of memory, 511 are needed"}},
-	NoBlockDevice:   {Evidence: []string{"no block devices found"}},
-	PCUMissing:      {Evidence: []string{"no ssh: timeout"}},
-	Filesystem:      {Evidence: []string{"mounted read-only: /"}},
-	Held:            {Evidence: []string{"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours"}},
-	Warn:            {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
-	Eased:           {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
-	Repaired:        {Evidence: []string{"somebody lifted by hand what level 1 holds: the site may create slices", "held by nodedown/planetlab1.princeton.edu"}},
+	"sitedown":        {Evidence: []string{"0 of its 2 nodes run", "planetlab1.princeton.edu: no ssh: no route", "planetlab2.princeton.edu: no ssh: no route"}},
+	"badhardware":     {Evidence: []string{"debug, kernel \"4.19.110\"", "ata1.00: failed command: READ DMA", "end_request: I/O error, dev sda, sector 10880"}},
+	"dnserror":        {Evidence: []string{"its name does not resolve to the address that PLC holds"}},
+	"nodeconfig":      {Evidence: []string{"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0", "the gateway does not lie in the network of the address"}},
+	"oldbootcd":       {Evidence: []string{"debug, kernel \"2.4.29\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}},
+	"failboot":        {Evidence: []string{"debug, kernel \"4.19.110\""}, Deeds: []issue.Deed{{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"}, {At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/planetlab1.princeton.edu"}}},
+	"firewall":        {Evidence: []string{"runs, but port 80 is filtered"}},
+	"minimalhardware": {Evidence: []string{"InitializeBootManager: 256 MB of memory, 511 are needed"}},
+	"noblockdevice":   {Evidence: []string{"no block devices found"}},
+	"pcumissing":      {Evidence: []string{"no ssh: timeout"}},
+	"filesystem":      {Evidence: []string{"mounted read-only: /"}},
+	Held:              {Evidence: []string{"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours"}},
+	Warn:              {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
+	Eased:             {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
+	Repaired:          {Evidence: []string{"somebody lifted by hand what level 1 holds: the site may create slices", "held by nodedown/planetlab1.princeton.edu"}},
 }
 
 func TestNoticesOfEveryTypeReadAsTheirGoldenFiles(t *testing.T) {
@@ -33,7 +33,7 @@ func TestNoticesOfEveryTypeReadAsTheirGoldenFiles(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			item.Issue, item.Type, item.Target, item.Since = string(kind)+"/planetlab1.princeton.edu", string(kind), "planetlab1.princeton.edu", days(-4)
 			switch kind {
-			case SiteDown:
+			case "sitedown":
 				item.Issue, item.Target = "sitedown/princeton", "princeton"
 			case Held:
 				item = Item{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: item.Evidence}
@@ -68,7 +68,11 @@ func TestNoticesOfEveryTypeReadAsTheirGoldenFiles(t *testing.T) {
 }
 
 func TestEveryTypeSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
-	for _, typ := range []string{"badhardware", "dnserror", "nodeconfig", "oldbootcd", "firewall", "minimalhardware", "noblockdevice", "unknownsequence", "pcumissing", "filesystem", "sitedown", "pcudown", "nodedown"} {
+	for _, about := range issue.Types() {
+		typ := about.Name
+		if ofType("state", typ) == "" {
+			t.Errorf("the template of %s does not say what is wrong", typ)
+		}
 		if fix(Item{Type: typ}) == fix(Item{Type: "anything"}) {
 			t.Errorf("%s does not say how to mend it", typ)
 		}

@@ -18,7 +18,8 @@ import (
 // Kind says what a notice is about.
 type Kind string
 
-// The kinds of notices.
+// The kinds of notices, besides those about an issue: each type has a kind of its own, issue.Type.NoticeKind, with its words in the
+// template that is named like it.
 const (
 	Down    Kind = "down"    // nodes are down
 	PCUDown Kind = "pcudown" // power control units do not work
@@ -30,19 +31,6 @@ const (
 	Warn    Kind = "warning" // the level would be raised, and nobody was told yet
 	Eased   Kind = "eased"   // the level was lowered, and not to 0
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
-
-	// Each type of issue has a kind of its own, named like it.
-	SiteDown        Kind = "sitedown"
-	BadHardware     Kind = "badhardware"
-	DNSError        Kind = "dnserror"
-	NodeConfig      Kind = "nodeconfig"
-	OldBootCD       Kind = "oldbootcd"
-	Failboot        Kind = "failboot"
-	Firewall        Kind = "firewall"
-	MinimalHardware Kind = "minimalhardware"
-	NoBlockDevice   Kind = "noblockdevice"
-	PCUMissing      Kind = "pcumissing"
-	Filesystem      Kind = "filesystem"
 
 	Held     Kind = "held"     // the fleet guard believes nothing of a sweep: to the admins
 	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins

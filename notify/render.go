@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/planetlab/monitor/issue"
 )
 
 //go:embed templates/*.txt
@@ -53,7 +55,17 @@ func Render(n Notice) (Message, error) {
 
 // words reads the templates of a kind.
 func (n Notice) words() (say func(name string, data Notice) (string, error), err error) {
-	t, err := template.New("notice").Funcs(template.FuncMap{
+	t, err := parse(n.Kind, n)
+	return func(name string, data Notice) (string, error) {
+		var text strings.Builder
+		err := t.ExecuteTemplate(&text, name, data)
+		return text.String(), err
+	}, err
+}
+
+// parse reads the template of a kind, with functions that know the whole notice.
+func parse(kind Kind, n Notice) (*template.Template, error) {
+	return template.New("notice").Funcs(template.FuncMap{
 		"at":       n.when,
 		"wrap":     wrap,
 		"points":   points,
@@ -67,12 +79,7 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 		"reply":    reply,
 		"toAdmins": toAdmins,
 		"list":     func(text string) []string { return []string{text} },
-	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(n.Kind)+".txt")
-	return func(name string, data Notice) (string, error) {
-		var text strings.Builder
-		err := t.ExecuteTemplate(&text, name, data)
-		return text.String(), err
-	}, err
+	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(kind)+".txt")
 }
 
 // parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.
@@ -170,7 +177,7 @@ func (n Notice) subject() string {
 			needs = "need"
 		}
 		return what + " " + needs + " an admin"
-	case SiteDown:
+	case issue.SiteDown:
 		return "no node of the site answers"
 	case Held:
 		return "Monitor holds everything back"

@@ -203,7 +203,7 @@ func TestSubjectsCountWhatTheyNameNot(t *testing.T) {
 }
 
 func TestAMachineHasOneEntryAndCountsOnce(t *testing.T) {
-	missing := Item{Kind: PCUMissing, Issue: "pcumissing/a", Type: "pcumissing", Target: "a", Since: days(-2), Evidence: []string{"no PCU feeds it"}}
+	missing := Item{Kind: "pcumissing", Issue: "pcumissing/a", Type: "pcumissing", Target: "a", Since: days(-2), Evidence: []string{"no PCU feeds it"}}
 	down := node("a")
 	down.Kind = Down
 	m, err := Render(notice("", down, missing))

@@ -37,12 +37,6 @@ func (l *cutLine) message() (arrives, cut bool) {
 	return l.behind, true
 }
 
-func (l *cutLine) wasCut() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gone
-}
-
 // lay puts the line before a device and returns the target at its near end. Over datagrams a line that was cut stays so.
 func (l *cutLine) lay(t *testing.T, target pcucontrol.Target, network string) pcucontrol.Target {
 	t.Helper()
@@ -105,27 +99,42 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 		t.Skip("-short: each model is cut off at each of its messages")
 	}
 	// Not beside other tests: so many devices would keep theirs waiting.
+	slots := make(chan struct{}, 64)
 	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
-		for name, behind := range map[string]bool{"before a message": false, "behind one": true} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				for at, whole := 1, false; !whole && at < 100; at++ {
-					d, r, target := raise(t, m.Name, tr.Name)
-					line := &cutLine{at: at, behind: behind}
-					limit := 20 * time.Second
-					if d.Network() == "udp" {
-						limit = 1500 * time.Millisecond
-					}
-					res, err := pcucontrol.Cycle(within(t, limit), line.lay(t, target, d.Network()))
-					events := r.events()
-					whole = !line.wasCut()
-					if fault := cutFault(res, err, events); fault != "" {
-						t.Errorf("cut at message %d, a cycle gives %+v, %v and switched %q: %s", at, res, err, events, fault)
-					}
+		var cuts sync.WaitGroup
+		for at := range messages(t, m, tr) {
+			for _, behind := range []bool{false, true} {
+				slots <- struct{}{}
+				d, r, target := raise(t, m.Name, tr.Name)
+				line := &cutLine{at: at + 1, behind: behind}
+				target = line.lay(t, target, d.Network())
+				limit := 20 * time.Second
+				if d.Network() == "udp" { // where it stays cut
+					limit = 1500 * time.Millisecond
 				}
-			})
+				cuts.Go(func() {
+					defer func() { <-slots }()
+					res, err := pcucontrol.Cycle(within(t, limit), target)
+					if fault := cutFault(res, err, r.events()); fault != "" {
+						t.Errorf("cut at message %d (behind it: %v), a cycle gives %+v, %v and switched %q: %s", at+1, behind, res, err, r.events(), fault)
+					}
+				})
+			}
 		}
+		cuts.Wait()
 	})
+}
+
+// messages is how many messages a whole cycle has.
+func messages(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) int {
+	d, _, target := raise(t, m.Name, tr.Name)
+	line := &cutLine{at: 1 << 30}
+	if res, err := pcucontrol.Cycle(enough(t), line.lay(t, target, d.Network())); err != nil {
+		t.Fatalf("a cycle that nobody cuts gives %+v, %v", res, err)
+	}
+	line.mu.Lock()
+	defer line.mu.Unlock()
+	return min(line.count, 100)
 }
 
 // cutFault is what is wrong with the answer to a cycle, given what the device did.

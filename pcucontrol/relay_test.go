@@ -151,14 +151,15 @@ func TestAnIPMICycleDuringAnOutageEndsOnOrSaysWhatIsOwed(t *testing.T) {
 				_, r, target := raise(t, "OpenIPMI", "udp")
 				line, heard := &badLine{}, 0
 				line.passes = func(toDevice bool, _ []byte) bool {
-					if !toDevice {
-						heard++
+					if toDevice {
+						return true
 					}
-					if heard == answers && line.cut.CompareAndSwap(false, true) {
-						time.AfterFunc(8*time.Second, func() { line.cut.Store(false); heard++ })
-						return false
+					if heard++; heard != answers {
+						return true
 					}
-					return true
+					line.cut.Store(true)
+					time.AfterFunc(8*time.Second, func() { line.cut.Store(false) })
+					return false
 				}
 				target = line.lay(t, target)
 				target.OffTime = c.offTime
@@ -180,16 +181,16 @@ func TestAHandshakeIsBegunAnewWhereItsProofIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, _, target := raise(t, "OpenIPMI", "udp")
-			lost := 0
+			var lost atomic.Int32
 			line := &badLine{passes: func(toDevice bool, b []byte) bool {
-				if toDevice || len(b) < 6 || b[5] != kind || lost == 2 { // as of a BMC that answers none of its messages twice
+				if toDevice || len(b) < 6 || b[5] != kind || lost.Load() == 2 { // as of a BMC that answers none of its messages twice
 					return true
 				}
-				lost++
+				lost.Add(1)
 				return false
 			}}
-			if res, err := pcucontrol.Status(enough(t), line.lay(t, target)); err != nil || res.After != pcucontrol.On || lost != 2 {
-				t.Errorf("%+v, %v, and %d answers were lost", res, err, lost)
+			if res, err := pcucontrol.Status(enough(t), line.lay(t, target)); err != nil || res.After != pcucontrol.On || lost.Load() != 2 {
+				t.Errorf("%+v, %v, and %d answers were lost", res, err, lost.Load())
 			}
 		})
 	}

@@ -31,8 +31,8 @@ type NodeFacts struct {
 	Symptoms   map[string]Symptom // by the type of issue each is
 }
 
-// writable are the mount points that a node must be able to write: its root, and where slices live.
-var writable = []string{"/", "/vservers"}
+// writable are the places that a node must be able to write: its root, its logs, and where slices live.
+var writable = []string{"/", "/var/log", "/vservers"}
 
 // Symptoms names what a look shows besides whether the node runs: its firewall, its locks, its disks, its name. Since is the time of
 // the look, unless the symptom was there at the look before.

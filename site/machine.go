@@ -267,13 +267,15 @@ func (s *State) holdAsStored(began time.Time, stored map[string]Hold, first bool
 	if s.Holds == nil {
 		s.Holds = map[string]Hold{}
 	}
-	for id, h := range s.Holds {
+	for _, id := range sorted(s.Holds) {
+		h := s.Holds[id]
 		if _, ok := stored[id]; !ok && h.At.Before(began) {
 			delete(s.Holds, id)
 			s.unsay(func(n Notice) bool { return n.Ref.ID == id && !good(n.Kind) })
 		}
 	}
-	for id, h := range stored {
+	for _, id := range sorted(stored) {
+		h := stored[id]
 		was, ok := s.Holds[id]
 		switch {
 		case !ok && (first || h.At.Before(began)):

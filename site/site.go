@@ -7,6 +7,7 @@ package site
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -208,15 +209,14 @@ func Start(login, life string) State { return State{Site: login, Life: life, Hol
 
 // Holders are the issues that hold a level of at least n, by id.
 func (s State) Holders(n int) []string {
-	var ids []string
-	for id, h := range s.Holds {
-		if h.Level >= n {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
+	ids := sorted(s.Holds)
+	return slices.DeleteFunc(ids, func(id string) bool { return s.Holds[id].Level < n })
 }
+
+// sorted are the ids of holds in order, so that a workflow that is replayed does the same again.
+//
+//workflowcheck:ignore
+func sorted(holds map[string]Hold) []string { return slices.Sorted(maps.Keys(holds)) }
 
 // holds in a stable order.
 func (s State) holds() []Hold {
@@ -233,7 +233,7 @@ func (s State) Wanted() int {
 	if s.Spared != nil || s.Ending {
 		return level
 	}
-	for _, h := range s.Holds {
+	for _, h := range s.holds() {
 		level = max(level, h.Level)
 	}
 	return min(level, policy.Top)
@@ -297,7 +297,7 @@ func (s *State) Release(now time.Time, r Release) Answer {
 
 // knownBad says that people know of other trouble with the same machine, so that there is nothing to thank for yet.
 func (s State) knownBad(ref issue.Ref) bool {
-	for _, h := range s.Holds {
+	for _, h := range s.holds() {
 		if h.Ref.Target() == ref.Target() {
 			return true
 		}

@@ -141,7 +141,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return err
 	}
-	key, err := connect.SSHKey(cfg.Probe)
+	keys, err := connect.SSHKeys(cfg.Probe)
 	if err != nil {
 		return badInput("%w", err)
 	}
@@ -153,7 +153,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return err
 	}
-	target := connect.Entrance(cfg.Probe, key)(node.Hostname, node.IP)
+	target := connect.Entrance(cfg.Probe, keys...)(node.Hostname, node.IP)
 	target.HostKey = func(k ssh.PublicKey) error {
 		if accept {
 			return db.SetHostKey(ctx, node.Hostname, k, "believed by "+operator(), a.now())

@@ -98,7 +98,7 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 	if err != nil {
 		return nil, err
 	}
-	signer, err := connect.SSHKey(cfg.Probe)
+	keys, err := connect.SSHKeys(cfg.Probe)
 	if err != nil {
 		return nil, err
 	}
@@ -129,13 +129,13 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 	known := activities.HostKeys{Store: db, PLC: api}
 	return &activities.Activities{
 		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Policy: numbers, Log: log,
-		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKey: signer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
+		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKeys: keys, BootServer: p.BootServer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
 			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping,
 			HostKeys: &probe.HostKeys{MayChange: func(ctx context.Context, host string, key ssh.PublicKey) bool {
 				_, err := known.MayChange(ctx, host, key)
 				return err == nil
 			}}}),
-		Boot: boot, Enter: connect.Entrance(p, signer), HostKeys: known,
+		Boot: boot, Enter: connect.Entrance(p, keys...), HostKeys: known,
 		RT: tracker, Hook: hook, Mode: cfg.MailMode(), TestTo: cfg.Mail.TestAddress,
 		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
