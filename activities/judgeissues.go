@@ -63,6 +63,13 @@ func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, erro
 		return false, err
 	}
 	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason", "issue", i.ID, "run", i.RunID)
+	key := "reconcile/" + ref.Episode()
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: i.ID, RunID: i.RunID, Node: i.Node, Site: i.Site, Reason: why}); err != nil {
+		return false, err
+	}
+	if err := a.Store.Outcome(ctx, key, store.Done, "closed, and all that it held is let go"); err != nil {
+		return false, err
+	}
 	return true, a.Store.CloseLost(ctx, i, why, a.now())
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,7 @@ import (
 )
 
 func smokeCommand() *cobra.Command {
-	var histories string
+	var histories, only string
 	cmd := &cobra.Command{
 		Use:   "smoke",
 		Short: "Run every scenario to its end on real parts and count what passed",
@@ -30,70 +32,139 @@ func smokeCommand() *cobra.Command {
 		Example: `  monitor-testbed smoke
   monitor-testbed smoke --histories workflows/testdata/histories`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return smoke(cmd.Context(), cmd.OutOrStdout(), histories)
+			return smoke(cmd.Context(), cmd.OutOrStdout(), histories, only)
 		},
 	}
+	cmd.Flags().StringVar(&only, "run", "", "run only the scenarios whose id matches this regular `expression`")
 	cmd.Flags().StringVar(&histories, "histories", "", "folder to write the workflows' histories to, for replay tests")
 	return cmd
 }
 
 // scenario is one story with an end that can be checked. Scenarios share a testbed and run at once, each at its own sites.
 type scenario struct {
+	id   string // names it for `go test -run Smoke/<id>` and for --run
 	name string
 	run  func(context.Context, *stage) error
 }
 
 func scenarios() []scenario {
-	return append([]scenario{
-		{"a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
-		{"a reboot does not help, the reinstall does", reinstallHelps},
-		{"a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
-		{"a node that recovers by itself before its threshold: no issue", recoversAlone},
-		{"an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
-		{"a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
-		{"a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
-		{"a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
-		{"the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
-		{"a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
-	}, typeScenarios()...)
+	return slices.Concat([]scenario{
+		{"HungNode", "a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
+		{"ReinstallHelps", "a reboot does not help, the reinstall does", reinstallHelps},
+		{"BrokenPCU", "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
+		{"RecoversAlone", "a node that recovers by itself before its threshold: no issue", recoversAlone},
+		{"Operator", "an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
+		{"StuckNode", "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
+		{"LeftAlone", "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
+		{"AnswersAndGoesSilent", "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
+		{"TrackerAway", "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
+		{"PledgePasses", "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
+	}, typeScenarios(), coreScenarios())
 }
 
-func smoke(ctx context.Context, out io.Writer, histories string) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
-	defer cancel()
-	r, err := rig.Start(ctx, rig.Options{Log: out, Sites: smokeSites()})
+// smokeOptions are those of the rig that scenarios share.
+func smokeOptions(bin string, log io.Writer) rig.Options {
+	return rig.Options{Bin: bin, Log: log, Sites: smokeSites()}
+}
+
+// fleetOptions are those of the rig for scenarios that touch the whole fleet.
+func fleetOptions(bin string, log io.Writer) rig.Options {
+	return rig.Options{Bin: bin, Log: log, Sites: fleetSites(), Wires: true, UIPort: -1}
+}
+
+func smoke(ctx context.Context, out io.Writer, histories, only string) error {
+	chosen, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	started := time.Now()
-	passed, failed := 0, 0
-	var mu sync.Mutex
+	ctx, cancel := context.WithTimeout(ctx, 7*time.Minute)
+	defer cancel()
+	k := &tally{out: out, started: time.Now()}
 	var all sync.WaitGroup
-	for i, s := range scenarios() {
-		all.Go(func() {
-			err := s.run(ctx, &stage{r})
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed++
-				fmt.Fprintf(out, "%s (%d) %s: %v\n", color.RedString("failed"), i+1, s.name, err)
-				return
-			}
-			passed++
-			fmt.Fprintf(out, "%s (%d) %s, %.0f s\n", color.GreenString("passed"), i+1, s.name, time.Since(started).Seconds())
-		})
-	}
+	all.Go(func() { k.shared(ctx, chosen, histories) })
+	all.Go(func() { k.alone(ctx, chosen) })
 	all.Wait()
-	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
-		fmt.Fprintf(out, "\nthe worker's last words:\n%s\n", r.WorkerLog())
+	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
+	if k.failed > 0 {
 		return errors.New("the smoke test failed")
 	}
-	if histories != "" {
-		return exportHistories(ctx, r, histories)
+	return k.err
+}
+
+// tally counts scenarios.
+type tally struct {
+	out     io.Writer
+	started time.Time
+
+	mu             sync.Mutex
+	passed, failed int
+	err            error // of the testbeds themselves
+}
+
+func (k *tally) play(ctx context.Context, r *rig.Rig, s scenario) {
+	err := s.run(ctx, &stage{r})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		k.failed++
+		fmt.Fprintf(k.out, "%s %s: %s: %v\n", color.RedString("failed"), s.id, s.name, err)
+		return
 	}
-	return nil
+	k.passed++
+	fmt.Fprintf(k.out, "%s %s: %s, %.0f s\n", color.GreenString("passed"), s.id, s.name, time.Since(k.started).Seconds())
+}
+
+func choose(all []scenario, chosen *regexp.Regexp) []scenario {
+	return slices.DeleteFunc(all, func(s scenario) bool { return !chosen.MatchString(s.id) })
+}
+
+// shared runs scenarios at once on one testbed.
+func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories string) {
+	k.on(ctx, smokeOptions("", k.out), choose(scenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+		var all sync.WaitGroup
+		for _, s := range list {
+			all.Go(func() { k.play(ctx, r, s) })
+		}
+		all.Wait()
+		if histories == "" {
+			return nil
+		}
+		return exportHistories(ctx, r, histories)
+	})
+}
+
+// alone runs scenarios one after the other on a testbed whose servers may fail.
+func (k *tally) alone(ctx context.Context, chosen *regexp.Regexp) {
+	k.on(ctx, fleetOptions("", io.Discard), choose(fleetScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+		for _, s := range list {
+			k.play(ctx, r, s)
+		}
+		return nil
+	})
+}
+
+func (k *tally) on(ctx context.Context, o rig.Options, list []scenario, play func(*rig.Rig, []scenario) error) {
+	if len(list) == 0 {
+		return
+	}
+	r, err := rig.Start(ctx, o)
+	if err == nil {
+		failed := k.failures()
+		err = play(r, list)
+		if k.failures() > failed {
+			fmt.Fprintf(k.out, "\nthe worker's last words:\n%s\n", r.WorkerLog())
+		}
+		err = errors.Join(err, r.Close())
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = errors.Join(k.err, err)
+}
+
+func (k *tally) failures() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 // stage is what a scenario plays on.
@@ -113,9 +184,9 @@ func (s *stage) days(ctx context.Context, n float64) error {
 	}
 }
 
-// until asks until the answer is yes, for at most so many policy days.
+// until asks until the answer is yes, for at most so many policy days, and twice that where the machine is busy.
 func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
-	deadline := time.Now().Add(time.Duration(days * float64(s.Day)))
+	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
 	for {
 		ok, err := ask()
 		if ok && err == nil {

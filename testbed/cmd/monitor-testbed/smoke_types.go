@@ -24,17 +24,18 @@ import (
 func smokeSites() []testbed.Site {
 	return append(testbed.Fleet(),
 		testbed.Site{Login: "chennai", Nodes: 40}, testbed.Site{Login: "lisbon", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2},
-		testbed.Site{Login: "quito", Nodes: 2}, testbed.Site{Login: "turin", Nodes: 3}, testbed.Site{Login: "dakar", Nodes: 3})
+		testbed.Site{Login: "quito", Nodes: 2}, testbed.Site{Login: "turin", Nodes: 3}, testbed.Site{Login: "dakar", Nodes: 3},
+		testbed.Site{Login: "lima", Nodes: 5}, testbed.Site{Login: "sofia", Nodes: 3}, testbed.Site{Login: "accra", Nodes: 2}, testbed.Site{Login: "quetta", Nodes: 2})
 }
 
 func typeScenarios() []scenario {
 	return []scenario{
-		{"forty nodes of one site lose power at once: one story, one mail", darkSite},
-		{"an exemption is added between two rungs: nothing more is done, and the ledger says why", exemptBetweenRungs},
-		{"a penalty is lifted by hand in PLC: it is applied again, said, and undone without what others had done", liftedByHand},
-		{"two issues hold one site and let go one after the other", twoHold},
-		{"a PCU is mended: the node that had to do without it is power-cycled once", pcuGivenBack},
-		{"every type of issue starts by name, and ends by itself where nothing is wrong", everyType},
+		{"DarkSite", "forty nodes of one site lose power at once: one story, one mail", darkSite},
+		{"ExemptBetweenRungs", "an exemption is added between two rungs: nothing more is done, and the ledger says why", exemptBetweenRungs},
+		{"LiftedByHand", "a penalty is lifted by hand in PLC: it is applied again, said, and undone without what others had done", liftedByHand},
+		{"TwoHold", "two issues hold one site and let go one after the other", twoHold},
+		{"PCUGivenBack", "a PCU is mended: the node that had to do without it is power-cycled once", pcuGivenBack},
+		{"EveryType", "every type of issue starts by name, and ends by itself where nothing is wrong", everyType},
 	}
 }
 
@@ -197,7 +198,7 @@ func liftedByHand(ctx context.Context, s *stage) error {
 		return err
 	}
 	err := s.until(ctx, "the ledger and the admins know", 3, func() (bool, error) {
-		list, err := s.Store.Actions(ctx, store.ActionFilter{Kind: "repair", Site: site})
+		list, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindPenalty, Site: site})
 		return len(list) > 0 && list[0].Outcome == store.Done && s.adminsWereTold(site, "by hand"), err
 	})
 	if err != nil {

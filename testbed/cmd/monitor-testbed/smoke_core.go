@@ -1,0 +1,445 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/common/v1"
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/pcudev"
+	"github.com/planetlab/monitor/testbed/simnode"
+)
+
+func coreScenarios() []scenario {
+	return []scenario{
+		{"OrdersHold", "skip, pause and close while a reboot waits for its PCU: nothing is switched", ordersHold},
+		{"OutletOwed", "a PCU dies after \"off\": the outlet is owed, and turned on when the PCU is back", outletOwed},
+		{"WorkflowsThatDie", "issues and their site are terminated, cancelled and reset: nothing is left over, and the ledger says what was repaired", workflowsThatDie},
+		{"SiteContinues", "a site's workflow continues as new under its own name", siteContinues},
+	}
+}
+
+// seenBad waits until a node's status is bad.
+func (s *stage) seenBad(ctx context.Context, node string) error {
+	return s.until(ctx, node+" is seen down", 15, func() (bool, error) {
+		n, err := s.Store.Node(ctx, node)
+		return n.Record.Status.Bad(), err
+	})
+}
+
+func (s *stage) hang(nodes ...string) error {
+	for _, node := range nodes {
+		if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// underWay waits until an activity of a workflow has begun.
+func (s *stage) underWay(ctx context.Context, id, activity string) error {
+	return s.until(ctx, activity+" of "+id+" is under way", 5, func() (bool, error) {
+		d, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")
+		if err != nil {
+			return false, err
+		}
+		for _, a := range d.PendingActivities {
+			if a.ActivityType.GetName() == activity && a.State == enums.PENDING_ACTIVITY_STATE_STARTED {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+func ordersHold(ctx context.Context, s *stage) error {
+	const site = "lima"
+	orders := map[string]issue.Order{host(site, 1): issue.OrderSkip, host(site, 2): issue.OrderPause, host(site, 3): issue.OrderClose}
+	for node := range orders {
+		if err := s.hang(node); err != nil {
+			return err
+		}
+	}
+	for node := range orders {
+		if err := s.seenBad(ctx, node); err != nil {
+			return err
+		}
+	}
+	pcu, err := s.Store.Node(ctx, host(site, 1))
+	if err != nil {
+		return err
+	}
+	unlock, err := s.Store.LockPCU(ctx, pcu.Feeds[0].PCUID) // as somebody who talks to the PCU does
+	if err != nil {
+		return err
+	}
+	release := sync.OnceFunc(unlock)
+	defer release()
+	for node, order := range orders {
+		start := client.StartWorkflowOptions{ID: nodeDown(node), TaskQueue: activities.TaskQueue}
+		if _, err := s.Temporal.ExecuteWorkflow(ctx, start, issue.NodeDown, map[string]string{"node": node}); err != nil {
+			return err
+		}
+		if err := s.underWay(ctx, nodeDown(node), string(issue.Reboot)); err != nil {
+			return err
+		}
+		if err := s.command(ctx, nodeDown(node), string(order), "its disk has data"); err != nil {
+			return err
+		}
+	}
+	release()
+	if err := errors.Join(s.status(ctx, nodeDown(host(site, 2)), issue.Paused, 8), s.status(ctx, nodeDown(host(site, 3)), issue.Closed, 8)); err != nil {
+		return err
+	}
+	err = s.until(ctx, "the issue whose reboot was skipped has gone on to people", 10, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
+	var all []error
+	for node := range orders {
+		all = append(all, s.cuts(node, 0), s.Heal(node))
+	}
+	all = append(all, s.status(ctx, nodeDown(host(site, 1)), issue.Closed, 12), s.status(ctx, nodeDown(host(site, 2)), issue.Closed, 12))
+	return errors.Join(append(all, err)...)
+}
+
+func outletOwed(ctx context.Context, s *stage) error {
+	const site = "sofia"
+	node := host(site, 1)
+	if err := s.believed(ctx, host("huji", 1)); err != nil {
+		return err
+	}
+	s.BreakPCU(site, pcudev.StaysOff)
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+		return err
+	}
+	if err := s.until(ctx, "its power is cut", 20, func() (bool, error) { return s.PowerCuts(node) == 1, nil }); err != nil {
+		return err
+	}
+	s.BreakPCU(site, pcudev.StaysOff+","+pcudev.Mute)
+	err := s.until(ctx, "the outlet is owed", 15, func() (bool, error) {
+		list, err := s.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimOutlet, Site: site})
+		return len(list) == 1, err
+	})
+	if err != nil {
+		return err
+	}
+	err = s.until(ctx, "the command has ended", 15, func() (bool, error) {
+		list, err := s.Store.Actions(ctx, store.ActionFilter{Node: node, Kind: store.KindReboot})
+		return len(list) == 1 && list[0].Outcome != "", err
+	})
+	if err != nil {
+		return err
+	}
+	if s.Powered(node) {
+		return errors.New("the outlet came on by itself: the scenario proves nothing")
+	}
+	s.BreakPCU(site, "")
+	if err := s.until(ctx, "Monitor has turned the outlet on again", 10, func() (bool, error) { return s.Powered(node), nil }); err != nil {
+		return err
+	}
+	if err := s.status(ctx, nodeDown(node), issue.Closed, 15); err != nil {
+		return err
+	}
+	return errors.Join(s.nothingHeld(ctx, site), s.cuts(node, 1))
+}
+
+// nothingHeld waits until no claim of a site is left, in the store or in PLC.
+func (s *stage) nothingHeld(ctx context.Context, site string) error {
+	return s.until(ctx, "nothing is held at "+site, 12, func() (bool, error) {
+		list, err := s.Store.Claims(ctx, store.ClaimFilter{Site: site})
+		if err == nil && len(list) > 0 {
+			err = fmt.Errorf("held: %+v", list)
+		}
+		return len(list) == 0 && len(s.Suspended(site)) == 0 && s.DB.Get("Sites", "login_base", site)["enabled"] == true, err
+	})
+}
+
+// repaired waits until the ledger tells of something put right for an issue.
+func (s *stage) repaired(ctx context.Context, site string) error {
+	return s.until(ctx, "the ledger says what was repaired at "+site, 10, func() (bool, error) {
+		list, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindReconcile, Site: site})
+		return len(list) > 0, err
+	})
+}
+
+// anew waits until an issue has another run than this, and is open.
+func (s *stage) anew(ctx context.Context, id, run string) error {
+	return s.until(ctx, id+" is open again", 12, func() (bool, error) {
+		i, err := s.Store.Issue(ctx, id)
+		return err == nil && i.RunID != run && i.Status == string(issue.Open), err
+	})
+}
+
+func workflowsThatDie(ctx context.Context, s *stage) error {
+	const site = "accra"
+	node := host(site, 1)
+	id := nodeDown(node)
+	if err := s.believed(ctx, host("huji", 1)); err != nil {
+		return err
+	}
+	if _, err := s.onlyHumans(site); err != nil {
+		return err
+	}
+	disabled := func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] != true, nil }
+	if err := s.until(ctx, "penalty 1 is in PLC", 30, disabled); err != nil {
+		return err
+	}
+	i, err := s.Store.Issue(ctx, id)
+	if err != nil {
+		return err
+	}
+	// Terminated while it holds a level: its hold is released, and it opens again.
+	if err := s.Temporal.TerminateWorkflow(ctx, id, i.RunID, "smoke"); err != nil {
+		return err
+	}
+	if err := s.anew(ctx, id, i.RunID); err != nil {
+		return err
+	}
+	// A site that is terminated is started again, and knows from the store what it denies.
+	if err := s.Temporal.TerminateWorkflow(ctx, sites.ID(site), "", "smoke"); err != nil {
+		return err
+	}
+	if err := s.siteIs(ctx, site, "is awake again", 10, func(sites.State) bool { return true }); err != nil {
+		return err
+	}
+	// Reset to its beginning, and cancelled.
+	if err := s.resetWorkflow(ctx, &common.WorkflowExecution{WorkflowId: pcuDown(site), RunId: s.runOf(ctx, pcuDown(site))}); err != nil {
+		return fmt.Errorf("reset %s: %w", pcuDown(site), err)
+	}
+	if err := s.Temporal.CancelWorkflow(ctx, id, ""); err != nil {
+		return err
+	}
+	if err := s.mend(site); err != nil {
+		return err
+	}
+	for _, id := range []string{id, pcuDown(site)} {
+		if err := s.status(ctx, id, issue.Closed, 15); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.nothingHeld(ctx, site), s.repaired(ctx, site), s.cuts(node, 0))
+}
+
+func (s *stage) runOf(ctx context.Context, id string) string {
+	d, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil {
+		return ""
+	}
+	return d.WorkflowExecutionInfo.Execution.RunId
+}
+
+func siteContinues(ctx context.Context, s *stage) error {
+	const site = "quetta"
+	if err := s.believed(ctx, host("huji", 1)); err != nil {
+		return err
+	}
+	if _, err := s.onlyHumans(site); err != nil {
+		return err
+	}
+	id := sites.ID(site)
+	if err := s.until(ctx, "the site has its workflow", 20, func() (bool, error) { return s.runOf(ctx, id) != "", nil }); err != nil {
+		return err
+	}
+	first := s.runOf(ctx, id)
+	err := s.until(ctx, "it continues as new", 40, func() (bool, error) {
+		for range 200 { // a server suggests a new run after some thousand events
+			if err := s.Temporal.SignalWorkflow(ctx, id, "", sites.SignalLook, nil); err != nil {
+				return false, err
+			}
+		}
+		return s.runOf(ctx, id) != first, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.siteIs(ctx, site, "goes on in its new run", 5, func(state sites.State) bool { return len(state.Holds) > 0 }); err != nil {
+		return err
+	}
+	if err := s.mend(site); err != nil {
+		return err
+	}
+	return errors.Join(s.status(ctx, nodeDown(host(site, 1)), issue.Closed, 12), s.nothingHeld(ctx, site))
+}
+
+// fleetScenarios touch the whole fleet, its servers or its workers: they have a testbed of their own, and run one after the other.
+func fleetScenarios() []scenario {
+	return []scenario{
+		{"ServersAway", "a worker starts while Postgres, then Temporal is away: it waits for them", serversAway},
+		{"ObserveThenAct", "days in observe mode, then act: nothing was used up, and the node is power-cycled then", observeThenAct},
+		{"RoleLost", "PLC takes our role admin for a while: nothing closes, nobody is thanked, nothing is done", roleLost},
+		{"PLCRestored", "PLC is restored from an older backup: what it forgot is in force again, and is undone in the end", plcRestored},
+		{"NamespaceLost", "every workflow is deleted: open issues open again, and nothing is left over in the end", namespaceLost},
+	}
+}
+
+func fleetSites() []testbed.Site {
+	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2}, {Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}}
+}
+
+func serversAway(ctx context.Context, s *stage) error {
+	w := s.Workers[0]
+	for _, link := range []string{"postgres", "temporal"} {
+		w.Stop(20 * time.Second)
+		s.Wires[link].Away(true)
+		began := time.Now()
+		err := w.Start()
+		if err == nil {
+			err = s.until(ctx, "the worker says that it waits for "+link, 10, func() (bool, error) {
+				if w.GaveUp() {
+					return false, errors.New("it gave up")
+				}
+				lines := strings.Split(s.WorkerLog(), "\n")
+				return strings.Contains(strings.Join(lines[max(0, len(lines)-4):], "\n"), "what="+link) || time.Since(began) > 2*s.Day && w.Running(), nil
+			})
+		}
+		s.Wires[link].Away(false)
+		if err != nil {
+			return err
+		}
+		if err := s.until(ctx, "the worker works", 20, func() (bool, error) { err := w.Healthy(); return err == nil, err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func observeThenAct(ctx context.Context, s *stage) error {
+	const site = "bergen"
+	node := host(site, 1)
+	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "smoke", Reason: "a trial"}); err != nil {
+		return err
+	}
+	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+		return err
+	}
+	err := s.until(ctx, "the ledger says what would be done", 15, func() (bool, error) {
+		list, err := s.acts(ctx, node)
+		return len(list) > 0 && list[0].Kind == store.KindSkip && strings.Contains(list[0].Reason, "observe"), err
+	})
+	if err == nil {
+		err = s.days(ctx, 4)
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.cuts(node, 0), s.nobodyMailed(site)); err != nil {
+		return fmt.Errorf("in observe mode: %w", err)
+	}
+	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, By: "smoke", Reason: "the trial is over"}); err != nil {
+		return err
+	}
+	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
+		return err
+	}
+	return errors.Join(s.cuts(node, 1), s.nobodyMailed(site))
+}
+
+// held waits until sweeps are not believed, and say why.
+func (s *stage) held(ctx context.Context, why string) error {
+	return s.until(ctx, "sweeps are not believed: "+why, 12, func() (bool, error) {
+		_, doubt, err := s.Store.LastBelieved(ctx)
+		return strings.Contains(doubt, why), err
+	})
+}
+
+// penalised breaks a site until it is at level 1.
+func (s *stage) penalised(ctx context.Context, site string) error {
+	if _, err := s.onlyHumans(site); err != nil {
+		return err
+	}
+	return s.until(ctx, "penalty 1 is in PLC for "+site, 30, func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] != true, nil })
+}
+
+// mended ends what penalised began.
+func (s *stage) mended(ctx context.Context, site string) error {
+	if err := s.mend(site); err != nil {
+		return err
+	}
+	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site)} {
+		if err := s.status(ctx, id, issue.Closed, 15); err != nil {
+			return err
+		}
+	}
+	return s.nothingHeld(ctx, site)
+}
+
+func roleLost(ctx context.Context, s *stage) error {
+	const site = "cusco"
+	if err := s.penalised(ctx, site); err != nil {
+		return err
+	}
+	s.DB.SetRoles("user")
+	err := s.held(ctx, "admin")
+	if err == nil {
+		err = s.days(ctx, 3)
+	}
+	mails := strings.Join(s.mailTo(site), "\n")
+	i, stored := s.Store.Issue(ctx, nodeDown(host(site, 1)))
+	s.DB.SetRoles("admin")
+	switch {
+	case err != nil || stored != nil:
+		return errors.Join(err, stored)
+	case i.Status != string(issue.Open):
+		return fmt.Errorf("without the role the issue is %s: %s", i.Status, i.Outcome)
+	case strings.Contains(mails, "thank"):
+		return fmt.Errorf("without the role people are thanked: %s", mails)
+	case s.DB.Get("Sites", "login_base", site)["enabled"] == true:
+		return errors.New("without the role the penalty is lifted")
+	}
+	return s.mended(ctx, site)
+}
+
+func plcRestored(ctx context.Context, s *stage) error {
+	const site = "delft"
+	backup := s.DB.Backup()
+	if err := s.penalised(ctx, site); err != nil {
+		return err
+	}
+	s.DB.Restore(backup)
+	err := s.until(ctx, "the penalty that PLC forgot is in force again", 10, func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] != true, nil })
+	if err != nil {
+		return err
+	}
+	return s.mended(ctx, site)
+}
+
+func namespaceLost(ctx context.Context, s *stage) error {
+	const site = "essen"
+	if err := s.penalised(ctx, site); err != nil {
+		return err
+	}
+	runs := map[string]string{}
+	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site), sites.ID(site)} {
+		runs[id] = s.runOf(ctx, id)
+		if err := s.deleteWorkflow(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site)} {
+		if err := s.anew(ctx, id, runs[id]); err != nil {
+			return err
+		}
+	}
+	if err := s.siteIs(ctx, site, "is awake again", 10, func(sites.State) bool { return true }); err != nil {
+		return err
+	}
+	return errors.Join(s.mended(ctx, site), s.repaired(ctx, site))
+}
+
+// deleteWorkflow takes a workflow out of Temporal, as the loss of its namespace would.
+func (s *stage) deleteWorkflow(ctx context.Context, id string) error {
+	_, err := s.Temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+		Namespace: "default", WorkflowExecution: &common.WorkflowExecution{WorkflowId: id},
+	})
+	return err
+}
