@@ -13,7 +13,7 @@ func Default() Config {
 		PLC:      PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
 		Probe: Probe{
-			SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: map[int]int{},
+			SSHUser: "root", SSHKeyFiles: []string{}, SSHPorts: []int{22, 806}, PortMap: map[int]int{},
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
 		},
 		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}},

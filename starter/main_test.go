@@ -168,7 +168,7 @@ func TestBadUsageSaysWhatIsWrong(t *testing.T) {
 		{"node list --status up", []string{`--status must be one of online, good, offline, down, failboot, safeboot, disabled, not "up"`}},
 		{"issue list", []string{"database.url: must be set", url}},
 		{"issue show planetlab1.example.edu", []string{`"planetlab1.example.edu" is no issue: its id looks like nodedown/planetlab1.example.edu`}},
-		{"issue close sweep/now", []string{`"sweep" is no type of issue: there are nodedown, pcudown`}},
+		{"issue close sweep/now", []string{`"sweep" is no type of issue: there are badhardware, dnserror`}},
 		{"issue open nodeup a", []string{`"nodeup" is no type of issue`}},
 		{"issue pause nodedown/a --until tomorrow", []string{`"tomorrow" is no time: write 2026-12-24`}},
 		{"issue pause nodedown/a --until 2025-12-24", []string{`"2025-12-24" lies in the past: it is 2025-12-24 00:00 UTC (11 months ago)`}},

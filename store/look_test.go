@@ -159,7 +159,7 @@ func TestOneUnreadableRowIsLeftOut(t *testing.T) {
 	}
 	var nodes []Node
 	f, err := s.ReadFleet(ctx, time.Now(), func(n Node) { nodes = append(nodes, n) })
-	if err != nil || len(f.Sites) != 2 || len(nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 || !strings.Contains(f.Unreadable[0], `row 2 s2: created`) {
+	if err != nil || len(f.Sites) != 2 || len(nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 || !strings.Contains(f.Unreadable[0], `row s2 2: created`) {
 		t.Errorf("read %d sites, %d nodes, %d PCUs, not %q, %v", len(f.Sites), len(nodes), len(f.PCUs), f.Unreadable, err)
 	}
 	list, bad, err := s.ReadTargets(ctx, 0, 10)
