@@ -103,7 +103,7 @@ func ordersHold(ctx context.Context, s *stage) error {
 	if err := errors.Join(s.status(ctx, nodeDown(host(site, 2)), issue.Paused, 8), s.status(ctx, nodeDown(host(site, 3)), issue.Closed, 8)); err != nil {
 		return err
 	}
-	err = s.until(ctx, "the issue whose reboot was skipped has gone on to people", 10, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
+	err = s.until(ctx, "the issue whose reboot was skipped has gone on to people", 25, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
 	var all []error
 	for node := range orders {
 		all = append(all, s.cuts(node, 0), s.Heal(node))

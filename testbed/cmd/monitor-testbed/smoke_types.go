@@ -98,7 +98,7 @@ func darkSite(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.status(ctx, id, issue.Open, 6); err != nil {
+	if err := s.status(ctx, id, issue.Open, 20); err != nil {
 		return err
 	}
 	err = s.until(ctx, "its technicians have mail", 6, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
