@@ -53,6 +53,8 @@ type chaos struct {
 	o   chaosOptions
 	out io.Writer
 
+	began time.Time
+
 	mu     sync.Mutex
 	counts map[string]int
 	faults []time.Time         // when something failed that may lose an answer
@@ -82,7 +84,7 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 		return err
 	}
 	defer r.Close()
-	c := &chaos{stage: &stage{r}, o: o, out: out, counts: map[string]int{}, down: map[int]time.Time{}, broken: map[string]struct{}{}, sick: map[string]struct{}{}}
+	c := &chaos{stage: &stage{r}, o: o, out: out, began: time.Now(), counts: map[string]int{}, down: map[int]time.Time{}, broken: map[string]struct{}{}, sick: map[string]struct{}{}}
 	c.play(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()

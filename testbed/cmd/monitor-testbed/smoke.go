@@ -64,13 +64,19 @@ func scenarios() []scenario {
 
 // smokeOptions are those of the rig that scenarios share.
 func smokeOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: smokeSites()}
+	return rig.Options{Bin: bin, Log: log, Sites: smokeSites(), Policy: broken(), Probe: unhurried()}
 }
 
 // fleetOptions are those of the rig for scenarios that touch the whole fleet.
 func fleetOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: fleetSites(), Wires: true, UIPort: -1}
+	return rig.Options{Bin: bin, Log: log, Sites: fleetSites(), Wires: true, UIPort: -1, Policy: broken(), Probe: unhurried()}
 }
+
+// broken makes the fleet guard believe more at once than it would in life: scenarios break a good part of a small fleet.
+func broken() map[string]any { return map[string]any{"guard": map[string]any{"share": 0.5}} }
+
+// unhurried gives a node time to answer where the machine is busy: a node that is merely slow would be the scenarios' trouble.
+func unhurried() map[string]any { return map[string]any{"timeout": "1500ms"} }
 
 func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	chosen, err := regexp.Compile(only)
