@@ -33,6 +33,7 @@ func (r *Rig) spawn(cmd *exec.Cmd, logName string) (*child, error) {
 		if err == nil {
 			c.err = cmd.Wait()
 		}
+		runtime.UnlockOSThread() // else the thread ends with us, and with it whatever else was ever started on it, as Postgres
 		close(c.ended)
 		_ = f.Close()
 	}()

@@ -36,7 +36,7 @@ func chaosCommand() *cobra.Command {
 	f.DurationVar(&o.length, "for", 2*time.Minute, "how long things fail")
 	f.DurationVar(&o.patience, "heal", 4*time.Minute, "how long everything may take to heal afterwards")
 	f.BoolVar(&o.verbose, "verbose", false, "say each fault as it happens")
-	f.StringVar(&o.keep, "log", "", "`file` to write the workers' logs to when something is found")
+	f.StringVar(&o.keep, "log", "", "`file` to write the logs of the workers and of Temporal to")
 	return cmd
 }
 
@@ -92,14 +92,15 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	c.heal(ctx)
 	found := c.settle(ctx)
 	found = append(found, c.judge(ctx)...)
+	c.summary(ctx)
 	c.report(found)
-	if len(found) == 0 {
-		return nil
-	}
 	if o.keep != "" {
 		if err := c.keepLogs(o.keep); err != nil {
 			return err
 		}
+	}
+	if len(found) == 0 {
+		return nil
 	}
 	return fmt.Errorf("chaos found %d things; --seed %d repeats the draws", len(found), o.seed)
 }

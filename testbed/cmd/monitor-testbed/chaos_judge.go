@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,6 +193,36 @@ func (c *chaos) judgeTickets() (found []string) {
 		}
 	}
 	return found
+}
+
+// summary counts what Monitor did meanwhile: a run in which it did nothing proves nothing.
+func (c *chaos) summary(ctx context.Context) {
+	list, err := c.Store.Actions(ctx, store.ActionFilter{Limit: 1_000_000})
+	if err != nil {
+		fmt.Fprintln(c.out, err)
+		return
+	}
+	counts, why := map[string]int{}, map[string]int{}
+	for _, a := range list {
+		if a.Kind == store.KindSkip || a.Kind == store.KindGuard {
+			why[strings.Map(func(r rune) rune {
+				if r >= '0' && r <= '9' {
+					return -1
+				}
+				return r
+			}, a.Reason)] += a.Times
+			continue
+		}
+		counts[strings.TrimSpace(string(a.Kind)+" "+a.Outcome)]++
+	}
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(c.out, "%6d  %s\n", counts[what], what)
+	}
+	if c.o.verbose {
+		for _, what := range slices.Sorted(maps.Keys(why)) {
+			fmt.Fprintf(c.out, "%6d  not acted: %.160s\n", why[what], what)
+		}
+	}
 }
 
 func (c *chaos) keepLogs(file string) error { return os.WriteFile(file, []byte(c.WholeLog()), 0o644) }

@@ -72,8 +72,11 @@ func fleetOptions(bin string, log io.Writer) rig.Options {
 	return rig.Options{Bin: bin, Log: log, Sites: fleetSites(), Wires: true, UIPort: -1, Policy: broken(), Probe: unhurried()}
 }
 
-// broken makes the fleet guard believe more at once than it would in life: scenarios break a good part of a small fleet.
-func broken() map[string]any { return map[string]any{"guard": map[string]any{"share": 0.5}} }
+// broken makes the fleet guard believe more at once than it would in life: scenarios break a good part of a small fleet. Trouble that a node
+// has while it changes its state must last some sweeps.
+func broken() map[string]any {
+	return map[string]any{"guard": map[string]any{"share": 0.8}, "trouble_after": "4d"}
+}
 
 // unhurried gives a node time to answer where the machine is busy: a node that is merely slow would be the scenarios' trouble.
 func unhurried() map[string]any { return map[string]any{"timeout": "1500ms"} }

@@ -115,9 +115,6 @@ func ordersHold(ctx context.Context, s *stage) error {
 func outletOwed(ctx context.Context, s *stage) error {
 	const site = "sofia"
 	node := host(site, 1)
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	s.BreakPCU(site, pcudev.StaysOff)
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
 		return err
@@ -184,9 +181,6 @@ func workflowsThatDie(ctx context.Context, s *stage) error {
 	const site = "accra"
 	node := host(site, 1)
 	id := nodeDown(node)
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	if _, err := s.onlyHumans(site); err != nil {
 		return err
 	}
@@ -240,9 +234,6 @@ func (s *stage) runOf(ctx context.Context, id string) string {
 
 func siteContinues(ctx context.Context, s *stage) error {
 	const site = "quetta"
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	if _, err := s.onlyHumans(site); err != nil {
 		return err
 	}

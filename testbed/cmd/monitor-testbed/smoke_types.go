@@ -39,21 +39,6 @@ func typeScenarios() []scenario {
 	}
 }
 
-// believed waits until sweeps have taken what other scenarios broke for what it is. More would fall at once than the fleet guard
-// believes if every scenario began together.
-func (s *stage) believed(ctx context.Context, nodes ...string) error {
-	for _, node := range nodes {
-		err := s.until(ctx, node+" is seen down", 20, func() (bool, error) {
-			n, err := s.Store.Node(ctx, node)
-			return !n.Record.Status.Healthy(), err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // betweenSweeps does something while no sweep looks, so that what happens at once is seen at once.
 func (s *stage) betweenSweeps(ctx context.Context, do func() error) error {
 	h := s.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType)
@@ -83,9 +68,6 @@ func (s *stage) issuesAt(ctx context.Context, site, typ string) (int64, error) {
 func darkSite(ctx context.Context, s *stage) error {
 	const site = "chennai"
 	id := issue.SiteDown + "/" + site
-	if err := s.believed(ctx, host("oslo", 1), host("quito", 1)); err != nil {
-		return err
-	}
 	err := s.betweenSweeps(ctx, func() error {
 		s.BreakPCU(site, pcudev.Refuses)
 		for n := 1; n <= 40; n++ {
@@ -141,9 +123,6 @@ func darkSite(ctx context.Context, s *stage) error {
 func exemptBetweenRungs(ctx context.Context, s *stage) error {
 	const site = "lisbon"
 	node := host(site, 1)
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
 		return err
 	}
@@ -180,9 +159,6 @@ func liftedByHand(ctx context.Context, s *stage) error {
 	node, row := host(site, 1), s.DB.Get("Sites", "login_base", site)
 	enabled := func(want bool) func() (bool, error) {
 		return func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] == want, nil }
-	}
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
 	}
 	others := site + "_coral" // somebody else suspended it long before
 	s.DB.Add("SliceTags", plcapi.Row{"slice_id": s.DB.Get("Slices", "name", others)["slice_id"], "tagname": "enabled", "value": "0"})
@@ -240,9 +216,6 @@ func twoHold(ctx context.Context, s *stage) error {
 	const site = "quito"
 	node := host(site, 1)
 	enabled := func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] == true, nil }
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	s.BreakPCU(site, pcudev.WrongPassword)
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
 		return err
@@ -284,9 +257,6 @@ func twoHold(ctx context.Context, s *stage) error {
 func pcuGivenBack(ctx context.Context, s *stage) error {
 	const site = "turin"
 	node := host(site, 1)
-	if err := s.believed(ctx, host("huji", 1)); err != nil {
-		return err
-	}
 	s.BreakPCU(site, pcudev.WrongPassword)
 	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
 		return err
