@@ -58,7 +58,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	in := func(name string) string { return filepath.Join(dir, name) }
 	policy := section{"day": s.Day.String()}
 	maps.Copy(policy, s.Policy)
-	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "600ms", "tries": 1, "ping": false}
+	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "1200ms", "parallel": 16, "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
