@@ -186,7 +186,7 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	}
 	err = s.until(ctx, "the next message says that it was waited for", 12, func() (bool, error) {
 		for _, m := range s.Mail.Messages() {
-			if strings.Contains(m.Body, "as was asked by smoke: fixed by Friday") && strings.Contains(m.Body, node) {
+			if strings.Contains(strings.Join(strings.Fields(m.Body), " "), "as was asked by smoke: fixed by Friday") && strings.Contains(m.Body, node) {
 				return true, nil
 			}
 		}
