@@ -45,7 +45,6 @@ test: build ## run every test, real ones included
 	@go test $(RACE) -parallel 8 -timeout 20m ./...
 	@cd dev && go test ./...
 	@bin/monitor-testbed smoke
-	@bin/monitor-testbed chaos --for 2m
 
 check: ## the inner loop: format, vet, fast tests
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }

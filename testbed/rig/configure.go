@@ -28,6 +28,7 @@ type Settings struct {
 	Day      time.Duration
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
+	PCU      map[string]any // over the testbed's quick ones
 }
 
 type section = map[string]any
@@ -60,6 +61,8 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	maps.Copy(policy, s.Policy)
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "1200ms", "parallel": 16, "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
+	pcu := section{"connect_timeout": "2s", "operation_timeout": "10s"}
+	maps.Copy(pcu, s.PCU)
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
 	if s.NoRT {
@@ -72,7 +75,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"secrets":  section{"key_file": in("secret_key")},
 		"temporal": section{"address": s.Temporal},
 		"probe":    probe,
-		"pcu":      section{"connect_timeout": "2s", "operation_timeout": "10s"},
+		"pcu":      pcu,
 		"mail":     section{"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"rt":       tracker,
 		"policy":   policy,

@@ -32,6 +32,7 @@ type Options struct {
 	UIPort int            // of Temporal's Web UI; a free one
 	Policy map[string]any // settings of the section policy, over the defaults
 	Probe  map[string]any // settings of the section probe, over the demo's quick ones
+	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 
 	Workers int  // how many run at once; 1
@@ -118,7 +119,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, NoRT: o.NoRT}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT}
 	if o.Wires {
 		if err := r.layWires(ctx, &settings); err != nil {
 			return err

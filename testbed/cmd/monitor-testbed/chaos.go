@@ -78,6 +78,8 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	fmt.Fprintf(out, "chaos with --seed %d for %s\n", o.seed, o.length)
 	r, err := rig.Start(ctx, rig.Options{
 		Log: out, Sites: chaosSites(), Workers: 2, Wires: true, UIPort: -1, NoRT: o.seed%2 == 1, // odd seeds write mails, even ones tickets
+		PCU:    map[string]any{"connect_timeout": "1s", "operation_timeout": "3s"}, // a sweep waits for the PCUs that say nothing
+		Probe:  unhurried(),
 		Policy: map[string]any{"guard": map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1}}, // what breaks here is meant to be believed
 	})
 	if err != nil {

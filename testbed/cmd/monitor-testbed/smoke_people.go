@@ -162,7 +162,7 @@ func pledgePasses(ctx context.Context, s *stage) error {
 		return err
 	}
 	id := nodeDown(node)
-	err = s.until(ctx, "the technicians have mail", 10, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
+	err = s.until(ctx, "the technicians have mail, though the tracker is away in another scenario", 25, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
 	if err != nil {
 		return err
 	}
