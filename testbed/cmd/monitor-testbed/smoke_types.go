@@ -93,13 +93,8 @@ func darkSite(ctx context.Context, s *stage) error {
 	if to := s.mailTo(site); len(to) != 1 || !strings.HasPrefix(to[0], "tech: ") {
 		return fmt.Errorf("want one mail to its technicians, not %q", to)
 	}
-<<<<<<< HEAD
 	held, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindGuard})
 	held = slices.DeleteFunc(held, func(a store.Action) bool { return !strings.HasPrefix(a.Key, "guard/") }) // others say that no sweep came
-=======
-	held, err := s.Store.Actions(ctx, store.ActionFilter{Kind: "guard"})
-	held = slices.DeleteFunc(held, func(a store.Action) bool { return !strings.HasPrefix(a.Key, "guard/") }) // a late sweep is another story
->>>>>>> h-chaos
 	if err != nil || len(held) > 0 {
 		return errors.Join(err, fmt.Errorf("the fleet guard took a power cut for the observer's fault: %+v", held))
 	}
