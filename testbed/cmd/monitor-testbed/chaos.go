@@ -34,7 +34,7 @@ func chaosCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.Uint64Var(&o.seed, "seed", 0, "`number` that repeats the draws of an earlier run; 0 takes a new one")
 	f.DurationVar(&o.length, "for", 2*time.Minute, "how long things fail")
-	f.DurationVar(&o.patience, "heal", 4*time.Minute, "how long everything may take to heal afterwards")
+	f.DurationVar(&o.patience, "heal", 7*time.Minute, "how long everything may take to heal afterwards")
 	f.BoolVar(&o.verbose, "verbose", false, "say each fault as it happens")
 	f.StringVar(&o.keep, "log", "", "`file` to write the logs of the workers and of Temporal to")
 	return cmd
