@@ -37,6 +37,7 @@ type said struct {
 // WriteToSite writes one message to a site's people about what holds of the notices that have gathered. It is composed at the last moment,
 // from facts read now. A second try under the same key finds in the ledger how far the first has come.
 func (a *Activities) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.MailResult, error) {
+	defer heartbeat(ctx)()
 	res := sites.MailResult{Outcome: sites.MailNothing, Ticket: in.Ticket}
 	before, err := a.Store.Action(ctx, in.Key)
 	var l letter
@@ -438,6 +439,7 @@ const mostLostTries = 5
 // WriteToTheLate sends a message once more to each of those whose server has deferred it, and answers who is still without it. What becomes
 // of each stands in the ledger.
 func (a *Activities) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]string, error) {
+	defer heartbeat(ctx)()
 	action, err := a.Store.Action(ctx, in.Key)
 	if err != nil {
 		return nil, err

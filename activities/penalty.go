@@ -55,6 +55,7 @@ func (m move) claims() []store.Claim {
 // MoveSite moves a site's penalty level: at most one step up, through the gate, or any number down, always. Everything is read again first.
 // What will be changed is claimed in one transaction with the intent, then changed in PLC and read back; only what Monitor changed is undone.
 func (a *Activities) MoveSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+	defer heartbeat(ctx)()
 	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
 	before, err := a.Store.Action(ctx, in.Key)
 	switch {

@@ -62,6 +62,7 @@ func (a *Activities) askSite(ctx context.Context, login, update, key string, arg
 // ReadSite says what the store and PLC say of a site: what is denied, who holds it, and whether the level might rise. On the way it puts
 // right what an earlier life has left half done, and applies again what somebody has lifted by hand.
 func (a *Activities) ReadSite(ctx context.Context, in sites.ReadRequest) (sites.Standing, error) {
+	defer heartbeat(ctx)()
 	st := sites.Standing{Times: sites.TimesOf(a.Policy)}
 	if err := a.finishMoves(ctx, in.Site); err != nil {
 		return st, err

@@ -77,6 +77,7 @@ func receipt(id int, kind string, t rt.Ticket, to []string) string {
 
 // LookAtTicket looks whether people have answered. A tracker that is away, or a ticket that may not be read, is not silence: nobody knows.
 func (a *Activities) LookAtTicket(ctx context.Context, in sites.TicketRequest) (sites.TicketResult, error) {
+	defer heartbeat(ctx)()
 	res := sites.TicketResult{Ticket: in.Ticket}
 	if a.RT == nil || a.observes() {
 		return res, nil
@@ -113,6 +114,7 @@ func (a *Activities) unseen(ctx context.Context, in sites.TicketRequest, err err
 
 // ResolveTicket ends a site's ticket: nothing of what it is about is left. It answers MailWait while the tracker is away.
 func (a *Activities) ResolveTicket(ctx context.Context, in sites.TicketRequest) (sites.MailResult, error) {
+	defer heartbeat(ctx)()
 	res := sites.MailResult{Outcome: sites.MailSent}
 	if a.RT == nil || a.observes() {
 		return res, nil
@@ -140,6 +142,7 @@ func (a *Activities) ResolveTicket(ctx context.Context, in sites.TicketRequest) 
 // NoteTicket leaves a note for the operators in a site's ticket: that an answer was heard, and what it does. It is a courtesy: when it fails,
 // the site's own status says the same.
 func (a *Activities) NoteTicket(ctx context.Context, in sites.TicketRequest) error {
+	defer heartbeat(ctx)()
 	if a.RT == nil || a.observes() || in.Ticket.ID == 0 || in.Pause == nil {
 		return nil
 	}

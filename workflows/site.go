@@ -109,6 +109,7 @@ func siteStep(ctx workflow.Context, step site.Step) workflow.Context {
 		TaskQueue:              activities.TaskQueue,
 		StartToCloseTimeout:    5 * time.Minute,
 		ScheduleToCloseTimeout: 15 * time.Minute,
+		HeartbeatTimeout:       heartbeat,
 		WaitForCancellation:    true,
 		Summary:                string(step.Do),
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 3, MaximumInterval: time.Minute, MaximumAttempts: 5,

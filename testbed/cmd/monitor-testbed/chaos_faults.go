@@ -331,7 +331,7 @@ func (s *stage) resetWorkflow(ctx context.Context, id *common.WorkflowExecution)
 		}
 		_, err = s.Temporal.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
 			Namespace: "default", WorkflowExecution: id, Reason: "testbed", WorkflowTaskFinishEventId: e.EventId,
-			RequestId: fmt.Sprint(time.Now().UnixNano()), ResetReapplyType: enums.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+			RequestId: fmt.Sprint(time.Now().UnixNano()),
 		})
 		return err
 	}
