@@ -92,6 +92,7 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	var all sync.WaitGroup
 	all.Go(func() { k.shared(ctx, chosen, histories) })
 	all.Go(func() { k.alone(ctx, chosen) })
+	all.Go(func() { k.dying(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -145,6 +146,16 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 // alone runs scenarios one after the other on a testbed whose servers may fail.
 func (k *tally) alone(ctx context.Context, chosen *regexp.Regexp) {
 	k.on(ctx, fleetOptions("", io.Discard), choose(fleetScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+		for _, s := range list {
+			k.play(ctx, r, s)
+		}
+		return nil
+	})
+}
+
+// dying runs the scenario of a fleet whose workflows die.
+func (k *tally) dying(ctx context.Context, chosen *regexp.Regexp) {
+	k.on(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
