@@ -32,6 +32,8 @@ type Cluster struct {
 	URL     string // of a fresh database
 	stop    func() error
 	restart func(ctx context.Context, crash bool) error
+	dir     string
+	command programs // nil: somebody else's server
 }
 
 // Restart ends the server, at once where it is to crash, and brings it up again with the same data at the same port. A server of somebody
@@ -192,7 +194,7 @@ func serve(ctx context.Context, dir string, port int, command programs) (*Cluste
 				r.end(os.Interrupt)
 				return nil, err
 			}
-			c := &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path)}
+			c := &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path), dir: dir, command: command}
 			c.stop = sync.OnceValue(func() error { r.end(os.Interrupt); return os.RemoveAll(dir) })
 			c.restart = func(ctx context.Context, crash bool) error {
 				how := os.Interrupt // fast shutdown

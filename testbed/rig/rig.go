@@ -62,7 +62,7 @@ type Rig struct {
 	log      io.Writer
 	stops    []func() error
 	postgres *pglocal.Cluster
-	temporal func(ctx context.Context) error // ends the server's process, and starts it again
+	temporal func(ctx context.Context, lose bool) error // ends the server's process, and starts it again with its state or without
 }
 
 // StopWorker lets somebody else serve the worker's queues.

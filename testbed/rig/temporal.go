@@ -55,23 +55,45 @@ func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 		return nil
 	}
 	r.stops = append(r.stops, func() error { return stop() })
-	r.temporal = func(ctx context.Context) error {
+	r.temporal = func(ctx context.Context, lose bool) error {
 		_ = c.process.Kill()
 		<-c.ended
+		if lose {
+			files, err := filepath.Glob(filepath.Join(r.dir, "temporal.db*"))
+			if err != nil {
+				return err
+			}
+			for _, f := range files {
+				if err := os.Remove(f); err != nil {
+					return err
+				}
+			}
+		}
 		return start(ctx)
 	}
 	return start(ctx)
 }
 
 // RestartTemporal kills the Temporal server and brings it up again with what it had written down.
-func (r *Rig) RestartTemporal(ctx context.Context) error {
+func (r *Rig) RestartTemporal(ctx context.Context) error { return r.restartTemporal(ctx, false) }
+
+// LoseTemporal kills the Temporal server and brings it up again without anything: no workflow, no schedule, no search attribute is left.
+func (r *Rig) LoseTemporal(ctx context.Context) error { return r.restartTemporal(ctx, true) }
+
+func (r *Rig) restartTemporal(ctx context.Context, lose bool) error {
 	if r.temporal == nil || r.Wires == nil {
 		return errors.New("this Temporal server is not restarted: it is somebody else's, or keeps its state in memory")
 	}
-	return r.temporal(ctx)
+	return r.temporal(ctx, lose)
 }
 
 // RestartPostgres restarts Postgres, where it is to crash without a checkpoint.
 func (r *Rig) RestartPostgres(ctx context.Context, crash bool) error {
 	return r.postgres.Restart(ctx, crash)
+}
+
+// BackUpPostgres keeps the database as it is now; restore puts that in its place.
+func (r *Rig) BackUpPostgres() (restore func(context.Context) error, err error) {
+	file, err := r.postgres.Backup()
+	return func(ctx context.Context) error { return r.postgres.Restore(ctx, file) }, err
 }

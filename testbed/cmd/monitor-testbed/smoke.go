@@ -45,20 +45,22 @@ type scenario struct {
 	id   string // names it for `go test -run Smoke/<id>` and for --run
 	name string
 	run  func(context.Context, *stage) error
+
+	prepare func(context.Context, *stage) error // what takes long before run; nil: nothing does
 }
 
 func scenarios() []scenario {
 	return slices.Concat([]scenario{
-		{"HungNode", "a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
-		{"ReinstallHelps", "a reboot does not help, the reinstall does", reinstallHelps},
-		{"BrokenPCU", "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
-		{"RecoversAlone", "a node that recovers by itself before its threshold: no issue", recoversAlone},
-		{"Operator", "an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
-		{"StuckNode", "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
-		{"LeftAlone", "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
-		{"AnswersAndGoesSilent", "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
-		{"TrackerAway", "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
-		{"PledgePasses", "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
+		{id: "HungNode", name: "a hung node with a good PCU: one issue, one power cycle, nobody mailed", run: hungNode},
+		{id: "ReinstallHelps", name: "a reboot does not help, the reinstall does", run: reinstallHelps},
+		{id: "BrokenPCU", name: "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", run: brokenPCU},
+		{id: "RecoversAlone", name: "a node that recovers by itself before its threshold: no issue", run: recoversAlone},
+		{id: "Operator", name: "an operator pauses an issue for days, resumes it, skips a rung, closes it", run: operator},
+		{id: "StuckNode", name: "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", run: stuckNode},
+		{id: "LeftAlone", name: "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", run: leftAlone},
+		{id: "AnswersAndGoesSilent", name: "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", run: answersAndGoesSilent},
+		{id: "TrackerAway", name: "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", run: trackerAway},
+		{id: "PledgePasses", name: "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", run: pledgePasses},
 	}, typeScenarios(), coreScenarios())
 }
 
@@ -112,7 +114,10 @@ type tally struct {
 }
 
 func (k *tally) play(ctx context.Context, r *rig.Rig, s scenario) {
-	err := s.run(ctx, &stage{r})
+	k.note(s, s.run(ctx, &stage{r}))
+}
+
+func (k *tally) note(s scenario, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
@@ -146,7 +151,25 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 // alone runs scenarios one after the other on a testbed whose servers may fail.
 func (k *tally) alone(ctx context.Context, chosen *regexp.Regexp) {
 	k.on(ctx, fleetOptions("", io.Discard), choose(fleetScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+		var prepared []scenario
 		for _, s := range list {
+			if s.prepare != nil {
+				prepared = append(prepared, s)
+				continue
+			}
+			k.play(ctx, r, s)
+		}
+		errs := make([]error, len(prepared))
+		var all sync.WaitGroup
+		for n, s := range prepared {
+			all.Go(func() { errs[n] = s.prepare(ctx, &stage{r}) })
+		}
+		all.Wait()
+		for n, s := range prepared {
+			if errs[n] != nil {
+				k.note(s, errs[n])
+				continue
+			}
 			k.play(ctx, r, s)
 		}
 		return nil

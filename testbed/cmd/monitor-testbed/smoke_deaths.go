@@ -148,9 +148,9 @@ func deathOptions(bin string, log io.Writer) rig.Options {
 
 func deathScenarios() []scenario {
 	return []scenario{
-		{"Terminated", "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again", everyDeath(terminated)},
-		{"Cancelled", "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again", everyDeath(cancelled)},
-		{"Reset", "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again", everyDeath(wasReset)},
+		{id: "Terminated", name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again", run: everyDeath(terminated)},
+		{id: "Cancelled", name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again", run: everyDeath(cancelled)},
+		{id: "Reset", name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again", run: everyDeath(wasReset)},
 	}
 }
 
