@@ -128,7 +128,7 @@ func (s *Sender) Send(ctx context.Context, m Message) (Receipt, error) {
 	case ModeTest:
 		r.Withheld = to
 		m.Subject = "[test] " + m.Subject
-		m.Text = hang("", "", "This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", ")) + "\n\n" + m.Text
+		m.Text = wrap("This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", ")) + "\n\n" + m.Text
 		to, header = []string{s.o.TestAddress}, []string{s.o.TestAddress}
 	}
 	msg, err := s.compose(m, header)
