@@ -272,3 +272,22 @@ func TestEximTakesWhatWeSend(t *testing.T) {
 	}
 	x.delivered(t, 2)
 }
+
+func TestEximGetsAnAddressBeyondASCIIOnlyIfItOffersThat(t *testing.T) {
+	x := startExim(t)
+	const wide = "jörg@x.test"
+	r, err := x.sender(t, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Contains(r.Accepted, "a@x.test") {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	offered := slices.Contains(r.Accepted, wide)
+	if !offered && !strings.Contains(r.Rejected[wide], "SMTPUTF8") {
+		t.Errorf("got %+v", r)
+	}
+	for _, m := range x.delivered(t, len(r.Accepted)) {
+		if to := m.Header.Get("Envelope-To"); to == "a@x.test" && strings.Contains(m.Header.Get("To"), "rg@") {
+			t.Errorf("%s gets a mail that names %s", to, m.Header.Get("To"))
+		}
+	}
+	t.Logf("this exim offers SMTPUTF8: %v", offered)
+}

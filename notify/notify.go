@@ -101,6 +101,7 @@ type Message struct {
 	References []string
 	At         time.Time
 	Kind       Kind
+	List       string // the stream that it belongs to: the site, or the admins
 }
 
 // MessageID makes the Message-ID of whatever key names: the same key gives the same ID, so that a mail that is sent

@@ -52,8 +52,16 @@ func Render(n Notice) (Message, error) {
 	text := "Hello,\n\n" + strings.Join(sections, "\n\n") + "\n" + next + "\n" + unreached + "\n" + strings.Join(closings, "\n\n") + "\n" + footer
 	return Message{
 		Subject: cut(subject(parts), maxSubject), Text: tidy(text), To: n.To, MessageID: n.MessageID,
-		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind,
+		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind, List: n.list(),
 	}, nil
+}
+
+// list is the stream that a notice belongs to.
+func (n Notice) list() string {
+	if slices.ContainsFunc(n.Items, func(i Item) bool { return toAdmins(i.Kind) }) {
+		return "admins"
+	}
+	return n.Site
 }
 
 // words reads the templates of a kind.

@@ -230,6 +230,50 @@ func TestNoTextAddsAHeader(t *testing.T) {
 	}
 }
 
+func TestAnAddressBeyondASCIIGoesOnlyWhereItIsOffered(t *testing.T) {
+	const wide = "jörg@x.test"
+	box := server(t, mailbox.Options{})
+	r, err := sender(t, box, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test"}) || !strings.Contains(r.Rejected[wide], "SMTPUTF8") {
+		t.Errorf("where it is not offered: %+v, %v", r, err)
+	}
+	if list := box.Messages(); len(list) != 1 || list[0].Header["To"][0] != "<a@x.test>" {
+		t.Errorf("the others get %+v", list)
+	}
+	box = server(t, mailbox.Options{UTF8: true})
+	r, err = sender(t, box, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test", wide}) {
+		t.Fatalf("where it is offered: %+v, %v", r, err)
+	}
+	list := box.Messages()
+	if len(list) != 2 || list[0].UTF8 || list[0].Header["To"][0] != "<a@x.test>" || !list[1].UTF8 || !slices.Equal(list[1].To, []string{wide}) {
+		t.Errorf("got %+v", list)
+	}
+}
+
+func TestMailsNameTheStreamThatTheyBelongTo(t *testing.T) {
+	for list, want := range map[string]string{
+		"princeton": "<princeton.monitor.monitor.test>", "admins": "<admins.monitor.monitor.test>",
+		"a b\r\nEvil: 1": "<a-b--evil--1.monitor.monitor.test>", "...": "<all.monitor.monitor.test>",
+	} {
+		box := server(t, mailbox.Options{})
+		m := message("a@x.test")
+		m.List = list
+		if _, err := sender(t, box, nil).Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if got := box.Messages()[0].Header["List-Id"]; len(got) != 1 || got[0] != want {
+			t.Errorf("%q: got %q, want %q", list, got, want)
+		}
+	}
+	if m, err := Render(notice(Down, node("a"))); err != nil || m.List != "princeton" {
+		t.Errorf("a site's: %q, %v", m.List, err)
+	}
+	if m, err := Render(notice(Flagged, node("a"))); err != nil || m.List != "admins" {
+		t.Errorf("the admins': %q, %v", m.List, err)
+	}
+}
+
 func TestManyRecipientsAreSentInBatches(t *testing.T) {
 	box := server(t, mailbox.Options{})
 	var to []string
