@@ -28,19 +28,36 @@ func host(n int) string { return fmt.Sprintf("planetlab%d.princeton.edu", n) }
 // about is an item of an issue type, with what a look would show of it.
 func about(typ, target string) Item {
 	t, _ := issue.Lookup(typ)
-	return Item{Kind: Kind(t.NoticeKind()), Issue: typ + "/" + target, Type: typ, Target: target, Since: days(-4), Evidence: seen[typ]}
+	return Item{
+		Kind:     Kind(t.NoticeKind()),
+		Issue:    typ + "/" + target,
+		Type:     typ,
+		Target:   target,
+		Since:    days(-4),
+		Evidence: seen[typ],
+	}
 }
 
 // seen is what is seen of each type of issue.
 var seen = map[string][]string{
-	"nodedown":        {"no ssh: timeout", "ping: no answer in 3 tries"},
-	"pcudown":         {"login as root: wrong password"},
-	"sitedown":        {"0 of its 2 nodes run", host(1) + ": no ssh: no route", host(2) + ": no ssh: no route"},
-	"badhardware":     {"debug, kernel \"4.19.110\"", "ata1.00: failed command: READ DMA", "end_request: I/O error, dev sda, sector 10880"},
-	"dnserror":        {"its name does not resolve to the address that PLC holds"},
-	"nodeconfig":      {"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0", "the gateway does not lie in the network of the address"},
-	"oldbootcd":       {"debug, kernel \"2.4.29\""},
-	"failboot":        {"debug, kernel \"4.19.110\"", "its BootManager came as far as bminit-cfg-auth-getplc-debug-done"},
+	"nodedown": {"no ssh: timeout", "ping: no answer in 3 tries"},
+	"pcudown":  {"login as root: wrong password"},
+	"sitedown": {"0 of its 2 nodes run", host(1) + ": no ssh: no route", host(2) + ": no ssh: no route"},
+	"badhardware": {
+		"debug, kernel \"4.19.110\"",
+		"ata1.00: failed command: READ DMA",
+		"end_request: I/O error, dev sda, sector 10880",
+	},
+	"dnserror": {"its name does not resolve to the address that PLC holds"},
+	"nodeconfig": {
+		"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0",
+		"the gateway does not lie in the network of the address",
+	},
+	"oldbootcd": {"debug, kernel \"2.4.29\""},
+	"failboot": {
+		"debug, kernel \"4.19.110\"",
+		"its BootManager came as far as bminit-cfg-auth-getplc-debug-done",
+	},
 	"firewall":        {"runs, but port 80 is filtered"},
 	"minimalhardware": {"InitializeBootManager: 256 MB of memory, 511 are needed"},
 	"noblockdevice":   {"no block devices found"},
@@ -50,7 +67,10 @@ var seen = map[string][]string{
 }
 
 func deeds() []issue.Deed {
-	return []issue.Deed{{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)}, {At: days(-2), What: issue.DeedReinstall, How: string(issue.PowerLost)}}
+	return []issue.Deed{
+		{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)},
+		{At: days(-2), What: issue.DeedReinstall, How: string(issue.PowerLost)},
+	}
 }
 
 func down(n int) Item {
@@ -75,7 +95,15 @@ func back(item Item) Item {
 }
 
 func notice(items ...Item) Notice {
-	return Notice{Site: "princeton", SiteName: "Princeton University", At: now, Items: items, To: []string{"tech@princeton.test"}, MessageID: "<1@monitor.test>", ReplyHolds: 30 * 24 * time.Hour}
+	return Notice{
+		Site:       "princeton",
+		SiteName:   "Princeton University",
+		At:         now,
+		Items:      items,
+		To:         []string{"tech@princeton.test"},
+		MessageID:  "<1@monitor.test>",
+		ReplyHolds: 30 * 24 * time.Hour,
+	}
 }
 
 func step(level int, at time.Time) site.Coming {
@@ -111,7 +139,8 @@ func told(at time.Time) func(*Notice) {
 	}
 }
 
-// messages is the corpus: every kind, first and again, around answers and pauses, at each step up and down, mixed, late, and to the admins.
+// messages is the corpus: every kind, first and again, around answers and pauses, at each step up and down, mixed,
+// late, and to the admins.
 func messages() corpus {
 	c := corpus{}
 	c.ofEachType()
@@ -143,14 +172,21 @@ func (c corpus) ofEachType() {
 	for _, advice := range []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey} {
 		item := about("nodeconfig", host(1))
 		item.Advice = advice
-		item.Evidence = []string{map[string]string{AdviceLocked: "no ssh: key denied", AdviceHangs: "no ssh: hang after authentication", AdviceStrange: "no ssh: a strange answer",
-			AdviceHostKey: "no ssh: host key changed"}[advice]}
+		item.Evidence = []string{
+			map[string]string{AdviceLocked: "no ssh: key denied", AdviceHangs: "no ssh: hang after authentication", AdviceStrange: "no ssh: a strange answer",
+				AdviceHostKey: "no ssh: host key changed"}[advice],
+		}
 		c.add("nodeconfig-"+advice, notice(item), comes(word(days(7))))
 	}
 }
 
 func (c corpus) ofSteps() {
-	c.add("down-by-mail-alone", notice(down(1)), mailOnly, comes(step(1, days(7)), word(days(7)), step(2, days(14)), site.Coming{What: site.ComesAdmins}))
+	c.add(
+		"down-by-mail-alone",
+		notice(down(1)),
+		mailOnly,
+		comes(step(1, days(7)), word(days(7)), step(2, days(14)), site.Coming{What: site.ComesAdmins}),
+	)
 	c.add("down-not-threatened", notice(down(1)), comes(word(days(7))))
 	c.add("down-two-steps-at-once", notice(down(1)), comes(step(1, days(7)), step(2, days(7))))
 	c.add("down-promised-for-now", notice(down(1)), comes(step(1, days(-1))))
@@ -158,9 +194,19 @@ func (c corpus) ofSteps() {
 	c.add("warning-of-level-2", notice(whole(Warn, now, 1, 2)), level(1), comes(step(2, days(7))))
 	c.add("penalty-1", notice(whole(Penalty, now, 1)), level(1), comes(step(2, days(7))))
 	c.add("penalty-1-announced", notice(whole(Penalty, now, 1)), level(1), func(n *Notice) { n.Announced = days(-7) })
-	c.add("penalty-1-after-an-outage-of-the-mail-server", notice(whole(Penalty, days(-2.5), 1)), level(1), comes(step(2, days(7))))
+	c.add(
+		"penalty-1-after-an-outage-of-the-mail-server",
+		notice(whole(Penalty, days(-2.5), 1)),
+		level(1),
+		comes(step(2, days(7))),
+	)
 	c.add("penalty-2", notice(whole(Penalty, now, 1, 2)), level(2))
-	c.add("penalty-2-announced", notice(whole(Penalty, now, 1, 2)), level(2), func(n *Notice) { n.Announced = days(-7) })
+	c.add(
+		"penalty-2-announced",
+		notice(whole(Penalty, now, 1, 2)),
+		level(2),
+		func(n *Notice) { n.Announced = days(-7) },
+	)
 	c.add("penalty-2-after-an-outage-of-the-mail-server", notice(whole(Penalty, days(-1.5), 1, 2)), level(2))
 	c.add("eased", notice(whole(Eased, now, 1)), level(1), comes(step(2, days(7))))
 	c.add("eased-and-one-is-back", notice(whole(Eased, now, 1), back(down(2))), level(1), open(1), comes(word(days(2))))
@@ -176,10 +222,21 @@ func (c corpus) ofPauses() {
 	c.add("resumed-by-name", notice(answered("tech@princeton.test")), level(1), comes(step(2, days(7))))
 	c.add("resumed-with-news", notice(answered("tech@princeton.test"), down(2)), comes(step(1, days(7))))
 	c.add("continued", notice(whole(Continued, days(-14), 1)), comes(step(1, days(7))))
-	c.add("during-an-answer-something-new", notice(about("filesystem", host(2))), comes(resumes(days(23)), word(days(30))))
-	c.add("during-a-pause-without-end", notice(about("filesystem", host(2))), comes(site.Coming{What: site.ComesResume}))
+	c.add(
+		"during-an-answer-something-new",
+		notice(about("filesystem", host(2))),
+		comes(resumes(days(23)), word(days(30))),
+	)
+	c.add(
+		"during-a-pause-without-end",
+		notice(about("filesystem", host(2))),
+		comes(site.Coming{What: site.ComesResume}),
+	)
 	waited := down(1)
-	waited.Deeds = append(waited.Deeds, issue.Deed{At: days(-1), What: issue.DeedWaited, Until: days(-1), By: "ann", How: "a new disk comes on Friday"})
+	waited.Deeds = append(
+		waited.Deeds,
+		issue.Deed{At: days(-1), What: issue.DeedWaited, Until: days(-1), By: "ann", How: "a new disk comes on Friday"},
+	)
 	waited.Told = days(-14)
 	c.add("down-after-a-pledge", notice(waited), comes(step(1, days(7))))
 }
@@ -205,27 +262,63 @@ func (c corpus) ofGoodNews() {
 
 func (c corpus) ofSeveral() {
 	c.add("several-nodes", notice(down(1), down(2), down(3)), comes(step(1, days(7))))
-	c.add("several-since-different-days", notice(down(1), func() Item { i := down(2); i.Since = days(-6); return i }()), comes(word(days(7))))
+	c.add(
+		"several-since-different-days",
+		notice(down(1), func() Item { i := down(2); i.Since = days(-6); return i }()),
+		comes(word(days(7))),
+	)
 	c.add("node-and-pcu", notice(down(1), pcu()), comes(step(1, days(7)), word(days(3))))
 	c.add("one-machine-two-issues", notice(down(1), about("pcumissing", host(1))), comes(word(days(7))))
-	c.add("two-machines-different-trouble", notice(about("badhardware", host(1)), about("firewall", host(2))), comes(word(days(7))))
+	c.add(
+		"two-machines-different-trouble",
+		notice(about("badhardware", host(1)), about("firewall", host(2))),
+		comes(word(days(7))),
+	)
 	mixed := notice(whole(Penalty, now, 1, 2, 3, 4), down(1), down(2), down(3), down(4), pcu(), back(down(9)))
 	for i := range mixed.Items[1:5] {
-		mixed.Items[i+1].Evidence = append([]string{}, mixed.Items[i+1].Evidence[0], "its own fact "+string(rune('a'+i)))
+		mixed.Items[i+1].Evidence = append(
+			[]string{},
+			mixed.Items[i+1].Evidence[0],
+			"its own fact "+string(rune('a'+i)),
+		)
 	}
-	c.add("mixed", mixed, level(1), open(5), comes(step(2, days(14)), word(days(7)), site.Coming{What: site.ComesAdmins}))
+	c.add(
+		"mixed",
+		mixed,
+		level(1),
+		open(5),
+		comes(step(2, days(14)), word(days(7)), site.Coming{What: site.ComesAdmins}),
+	)
 	c.add("one-back-one-down", notice(down(1), back(down(2))), open(1), comes(word(days(7))))
 	page := down(1)
 	page.Page = "https://plc.test/db/nodes/node.php?id=12"
 	c.add("down-with-its-page", notice(page))
 	boot := about("failboot", host(1))
-	boot.Deeds = []issue.Deed{{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"}, {At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/" + host(1)}}
+	boot.Deeds = []issue.Deed{
+		{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"},
+		{At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/" + host(1)},
+	}
 	c.add("failboot-with-deeds", notice(boot), comes(word(days(7))))
 	cd := about("oldbootcd", host(1))
 	cd.Deeds = []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}
 	c.add("oldbootcd-with-deeds", notice(cd), comes(word(days(7))))
-	c.add("unreached", notice(Item{Kind: Unreached, Type: "person", Target: "pi@princeton.test", Evidence: []string{"pi@princeton.test: 550 no such user"}}))
-	c.add("down-and-somebody-out-of-reach", notice(down(1)), comes(word(days(7))), func(n *Notice) { n.Unreached = []string{"pi@princeton.test: 550 no such user"} })
+	c.add(
+		"unreached",
+		notice(
+			Item{
+				Kind:     Unreached,
+				Type:     "person",
+				Target:   "pi@princeton.test",
+				Evidence: []string{"pi@princeton.test: 550 no such user"},
+			},
+		),
+	)
+	c.add(
+		"down-and-somebody-out-of-reach",
+		notice(down(1)),
+		comes(word(days(7))),
+		func(n *Notice) { n.Unreached = []string{"pi@princeton.test: 550 no such user"} },
+	)
 }
 
 func (c corpus) toTheAdmins() {
@@ -233,11 +326,55 @@ func (c corpus) toTheAdmins() {
 	flag := func(item Item) Item { item.Kind = Flagged; return item }
 	c.add("flagged", notice(flag(down(1))), level(2), admins)
 	c.add("flagged-unknownsequence", notice(flag(about("unknownsequence", host(1)))), admins)
-	c.add("flagged-site", notice(Item{Kind: Flagged, Evidence: []string{"nobody at the site can be written to"}}), admins)
-	c.add("by-hand", notice(Item{Kind: ByHand, Issue: "nodedown/" + host(1), Type: "nodedown", Target: host(1), Since: days(-4), Evidence: seen["nodedown"],
-		Fix: "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again."}), admins)
-	c.add("held", notice(Item{Kind: Held, Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours"}}), admins)
-	c.add("repaired", notice(Item{Kind: Repaired, Evidence: []string{"somebody lifted by hand what level 1 holds: the site may create slices", "held by nodedown/" + host(1)}}), level(1), admins)
+	c.add(
+		"flagged-site",
+		notice(Item{Kind: Flagged, Evidence: []string{"nobody at the site can be written to"}}),
+		admins,
+	)
+	c.add(
+		"by-hand",
+		notice(
+			Item{
+				Kind:     ByHand,
+				Issue:    "nodedown/" + host(1),
+				Type:     "nodedown",
+				Target:   host(1),
+				Since:    days(-4),
+				Evidence: seen["nodedown"],
+				Fix:      "Turn outlet 3 of pcu1.princeton.edu off, wait ten seconds, and turn it on again.",
+			},
+		),
+		admins,
+	)
+	c.add(
+		"held",
+		notice(
+			Item{
+				Kind:   Held,
+				Issue:  "guard",
+				Type:   "fleet",
+				Target: "the fleet",
+				Evidence: []string{
+					"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours",
+				},
+			},
+		),
+		admins,
+	)
+	c.add(
+		"repaired",
+		notice(
+			Item{
+				Kind: Repaired,
+				Evidence: []string{
+					"somebody lifted by hand what level 1 holds: the site may create slices",
+					"held by nodedown/" + host(1),
+				},
+			},
+		),
+		level(1),
+		admins,
+	)
 	var many []Item
 	for n := range 12 {
 		item := about("unknownsequence", fmt.Sprintf("node%d.site%d.test", n, n%3))
@@ -383,7 +520,10 @@ func TestWhatAMessageClaimsTooMuchIsFound(t *testing.T) {
 
 func allKnown(n *Notice) {
 	for i := range n.Items {
-		n.Items[i].Deeds = []issue.Deed{{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)}, {At: days(-2), What: issue.DeedReinstall, How: string(issue.Cycled)}}
+		n.Items[i].Deeds = []issue.Deed{
+			{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)},
+			{At: days(-2), What: issue.DeedReinstall, How: string(issue.Cycled)},
+		}
 	}
 }
 

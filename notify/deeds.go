@@ -73,12 +73,14 @@ func byPower(how, done string) string {
 	return done + " through its power control unit"
 }
 
-// coming is what happens next in the words of those whom it meets: each thing once, at its earliest, and two steps that come together as one.
+// coming is what happens next in the words of those whom it meets: each thing once, at its earliest, and two steps that
+// come together as one.
 func (n Notice) coming() []string {
 	var kept []site.Coming
 	for _, c := range n.Coming {
 		same := func(o site.Coming) bool { return o.What == c.What && o.Level == c.Level }
-		if slices.ContainsFunc(kept, same) || c.What == site.ComesStep && c.Level <= n.Level { // what is in force is no news
+		if slices.ContainsFunc(kept, same) ||
+			c.What == site.ComesStep && c.Level <= n.Level { // what is in force is no news
 			continue
 		}
 		kept = append(kept, c)
@@ -162,6 +164,13 @@ func because(targets []string) string {
 // AnswerHeard is the note that a ticket gets when somebody at the site has answered, for the operators.
 func AnswerHeard(login string, level int, by string, until time.Time) string {
 	login, by = line(login), line(by)
-	return fmt.Sprintf("Monitor keeps %s at penalty level %d until %s, since %s answered.\n\nTo let it go on earlier: monitor site resume %s\nTo hold it longer: monitor site pause %s --until DATE\n",
-		login, level, until.UTC().Format(time.RFC3339), by, login, login)
+	return fmt.Sprintf(
+		"Monitor keeps %s at penalty level %d until %s, since %s answered.\n\nTo let it go on earlier: monitor site resume %s\nTo hold it longer: monitor site pause %s --until DATE\n",
+		login,
+		level,
+		until.UTC().Format(time.RFC3339),
+		by,
+		login,
+		login,
+	)
 }

@@ -14,14 +14,16 @@ type group struct {
 	Pages   []string
 }
 
-// groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs to one
+// groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs
+// to one
 // names it.
 func (n Notice) groups(items []Item) []group {
 	var list []group
 	members := map[int][]Item{}
 	for _, item := range items {
 		i := slices.IndexFunc(list, func(g group) bool {
-			return g.Type == item.Type && g.Fix == item.Fix && g.Advice == item.Advice && slices.Equal(g.Also, item.Also)
+			return g.Type == item.Type && g.Fix == item.Fix && g.Advice == item.Advice &&
+				slices.Equal(g.Also, item.Also)
 		})
 		if i < 0 {
 			i = len(list)

@@ -18,7 +18,8 @@ import (
 // Kind says what a notice is about.
 type Kind string
 
-// The kinds of notices, besides those about an issue: each type has a kind of its own, issue.Type.NoticeKind, with its words in the
+// The kinds of notices, besides those about an issue: each type has a kind of its own, issue.Type.NoticeKind, with its
+// words in the
 // template that is named like it.
 const (
 	Down    Kind = "down"    // nodes are down
@@ -43,7 +44,8 @@ const (
 	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins
 )
 
-// Notice is one message to the people of a site, or to the admins, before it is put into words. It is the facts from which the words are made,
+// Notice is one message to the people of a site, or to the admins, before it is put into words. It is the facts from
+// which the words are made,
 // and nothing else: package proof holds the words against it.
 type Notice struct {
 	Kind     Kind      `json:"kind,omitempty"`      // of every item that does not name another
@@ -56,9 +58,11 @@ type Notice struct {
 	Coming    []site.Coming `json:"coming,omitempty"`      // what happens next, unless something changes
 	Open      int           `json:"open"`                  // what else stays open at the site, or is still to be said to it
 	HowToStop string        `json:"how_to_stop,omitempty"` // how the reader may stop the clock; a general answer stands in for an empty one
-	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for us.
+	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for
+	// us.
 	ReplyHolds time.Duration `json:"reply_holds,omitempty"`
-	// Announced is when the step that a penalty speaks of was announced, if each of those whom the message goes to had that word.
+	// Announced is when the step that a penalty speaks of was announced, if each of those whom the message goes to had
+	// that word.
 	Announced time.Time `json:"announced,omitzero"`
 	Unreached []string  `json:"unreached,omitempty"` // people of the site whom mail does not reach, each with the reason
 

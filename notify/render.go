@@ -17,7 +17,8 @@ import (
 //go:embed templates/*.txt
 var templates embed.FS
 
-// Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice lacks
+// Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice
+// lacks
 // what its text needs, so that no one gets half a mail.
 func Render(n Notice) (Message, error) {
 	if err := n.check(); err != nil {
@@ -49,7 +50,13 @@ func Render(n Notice) (Message, error) {
 		}
 		next, unreached, footer = texts["next"], texts["unreached"], texts["footer"]
 	}
-	text := "Hello,\n\n" + strings.Join(sections, "\n\n") + "\n" + next + "\n" + unreached + "\n" + strings.Join(closings, "\n\n") + "\n" + footer
+	text := "Hello,\n\n" + strings.Join(
+		sections,
+		"\n\n",
+	) + "\n" + next + "\n" + unreached + "\n" + strings.Join(
+		closings,
+		"\n\n",
+	) + "\n" + footer
 	return Message{
 		Subject: cut(subject(parts), maxSubject), Text: tidy(text), To: n.To, MessageID: n.MessageID,
 		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind, List: n.list(),
@@ -102,7 +109,16 @@ func parse(kind Kind, n Notice) (*template.Template, error) {
 
 // parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.
 func (n Notice) parts() []Notice {
-	weight := map[Kind]int{Penalty: -6, Eased: -5, Cleared: -4, Warn: -3, Resumed: -2, Continued: -1, Online: 1, Unreached: 2}
+	weight := map[Kind]int{
+		Penalty:   -6,
+		Eased:     -5,
+		Cleared:   -4,
+		Warn:      -3,
+		Resumed:   -2,
+		Continued: -1,
+		Online:    1,
+		Unreached: 2,
+	}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
 	for _, item := range n.Items {
@@ -141,7 +157,9 @@ func (n Notice) check() error {
 			return err
 		}
 		switch {
-		case kind == Penalty && (n.Level < 1 || n.Level > 2), kind == Eased && n.Level != 1, kind == Cleared && n.Level != 0:
+		case kind == Penalty && (n.Level < 1 || n.Level > 2),
+			kind == Eased && n.Level != 1,
+			kind == Cleared && n.Level != 0:
 			return fmt.Errorf("penalty level %d has no text in a notice %q", n.Level, kind)
 		case kind == Warn && !slices.ContainsFunc(n.Coming, func(c site.Coming) bool { return c.What == site.ComesStep }):
 			return errors.New("a warning without the step that it warns of")
@@ -155,7 +173,10 @@ func reply(n Notice) string {
 	if n.ReplyHolds <= 0 {
 		return ""
 	}
-	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(distance(n.ReplyHolds), "in ") + "."
+	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(
+		distance(n.ReplyHolds),
+		"in ",
+	) + "."
 }
 
 // toAdmins says that a kind of notice goes to those who run Monitor, and know its commands and the ids of issues.
@@ -412,8 +433,13 @@ func (n Notice) cleaned() Notice {
 			item.Target, item.Type, item.Issue = n.Site, "site", "site/"+n.Site
 		}
 		n.Items[i] = Item{
-			Kind: cmp.Or(item.Kind, n.Kind), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
-			Evidence: lines(item.Evidence), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page),
+			Kind: cmp.Or(
+				item.Kind,
+				n.Kind,
+			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
+			Evidence: lines(
+				item.Evidence,
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page),
 		}
 		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
 			n.Items[i].Kind = k
@@ -424,7 +450,10 @@ func (n Notice) cleaned() Notice {
 	})
 	n.Items = onePerTarget(n.Items)
 	n.Unreached = lines(n.Unreached)
-	if !slices.ContainsFunc(n.Items, func(i Item) bool { return !goodNews(i.Kind) && i.Kind != Unreached }) { // good news carries no threats
+	if !slices.ContainsFunc(
+		n.Items,
+		func(i Item) bool { return !goodNews(i.Kind) && i.Kind != Unreached },
+	) { // good news carries no threats
 		n.Coming = nil
 	}
 	return n
@@ -437,7 +466,11 @@ func onePerTarget(items []Item) []Item {
 		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued, Unreached}, k) || toAdmins(k)
 	}
 	for _, item := range items {
-		if item.Kind == Online && slices.ContainsFunc(items, func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) }) {
+		if item.Kind == Online &&
+			slices.ContainsFunc(
+				items,
+				func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) },
+			) {
 			continue
 		}
 		i := slices.IndexFunc(out, func(o Item) bool {

@@ -17,8 +17,14 @@ func days(n float64) time.Time { return now.Add(time.Duration(n * 24 * float64(t
 func node(name string) Item {
 	return Item{
 		Issue: "nodedown/" + name, Type: "nodedown", Target: name, Since: days(-4),
-		Evidence: []string{"no answer on ports 22, 80 and 806 since Fri 20 Nov 2026 09:00 UTC", "ping: no answer in 3 tries"},
-		Deeds:    []issue.Deed{{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)}, {At: days(-2), What: issue.DeedReinstall, How: string(issue.PowerLost)}},
+		Evidence: []string{
+			"no answer on ports 22, 80 and 806 since Fri 20 Nov 2026 09:00 UTC",
+			"ping: no answer in 3 tries",
+		},
+		Deeds: []issue.Deed{
+			{At: days(-3), What: issue.DeedRebooted, How: string(issue.Cycled)},
+			{At: days(-2), What: issue.DeedReinstall, How: string(issue.PowerLost)},
+		},
 	}
 }
 
@@ -64,8 +70,21 @@ func TestANoticeThatLacksSomethingIsRefused(t *testing.T) {
 
 func TestTextFromOutsideStaysInItsLine(t *testing.T) {
 	evil := "x\r\nBcc: a@b.c\x1b[31m\u202e\u2028end"
-	n := notice(Down, Item{Issue: evil, Type: evil, Target: evil, Since: days(-3), Evidence: []string{evil, "", " "}, Deeds: []issue.Deed{{What: issue.DeedUnreachable, How: evil}}, Fix: evil})
-	n.Site, n.SiteName, n.HowToStop, n.Coming = evil, evil, evil, []site.Coming{{At: days(1), What: site.ComesStep, Level: 1, Targets: []string{evil}}}
+	n := notice(
+		Down,
+		Item{
+			Issue:    evil,
+			Type:     evil,
+			Target:   evil,
+			Since:    days(-3),
+			Evidence: []string{evil, "", " "},
+			Deeds:    []issue.Deed{{What: issue.DeedUnreachable, How: evil}},
+			Fix:      evil,
+		},
+	)
+	n.Site, n.SiteName, n.HowToStop, n.Coming = evil, evil, evil, []site.Coming{
+		{At: days(1), What: site.ComesStep, Level: 1, Targets: []string{evil}},
+	}
 	m, err := Render(n)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +148,14 @@ func TestSubjectsCountWhatTheyNameNot(t *testing.T) {
 }
 
 func TestAMachineHasOneEntryAndCountsOnce(t *testing.T) {
-	missing := Item{Kind: "pcumissing", Issue: "pcumissing/a", Type: "pcumissing", Target: "a", Since: days(-2), Evidence: []string{"no PCU feeds it"}}
+	missing := Item{
+		Kind:     "pcumissing",
+		Issue:    "pcumissing/a",
+		Type:     "pcumissing",
+		Target:   "a",
+		Since:    days(-2),
+		Evidence: []string{"no PCU feeds it"},
+	}
 	down := node("a")
 	down.Kind = Down
 	m, err := Render(notice("", down, missing))
@@ -149,7 +175,8 @@ func TestAMachineHasOneEntryAndCountsOnce(t *testing.T) {
 	if m, err := Render(notice("", back, again)); err != nil || m.Subject != "[princeton] a is back, thank you" {
 		t.Errorf("one machine is back: %q, %v", m.Subject, err)
 	}
-	if m, err := Render(notice("", back, missing)); err != nil || strings.Contains(m.Text, "Thank you") || strings.Contains(m.Subject, "back") {
+	if m, err := Render(notice("", back, missing)); err != nil || strings.Contains(m.Text, "Thank you") ||
+		strings.Contains(m.Subject, "back") {
 		t.Errorf("thanks for a machine with other trouble: %q, %v\n%s", m.Subject, err, m.Text)
 	}
 }

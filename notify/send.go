@@ -113,7 +113,11 @@ func (r Receipt) String() string {
 	case ModeObserve:
 		return "observe mode, nothing was sent; it was for " + strings.Join(r.Withheld, ", ")
 	case ModeTest:
-		return fmt.Sprintf("test mode, sent to %s; it was for %s", strings.Join(r.Accepted, ", "), strings.Join(r.Withheld, ", "))
+		return fmt.Sprintf(
+			"test mode, sent to %s; it was for %s",
+			strings.Join(r.Accepted, ", "),
+			strings.Join(r.Withheld, ", "),
+		)
 	}
 	return fmt.Sprintf("%d accepted, %d rejected, %d deferred", len(r.Accepted), len(r.Rejected), len(r.Deferred))
 }
@@ -135,7 +139,9 @@ func (s *Sender) Send(ctx context.Context, m Message) (Receipt, error) {
 	case ModeTest:
 		r.Withheld = to
 		m.Subject = "[test] " + m.Subject
-		m.Text = wrap("This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", ")) + "\n\n" + m.Text
+		m.Text = wrap(
+			"This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", "),
+		) + "\n\n" + m.Text
 		to, header = []string{s.o.TestAddress}, []string{s.o.TestAddress}
 	}
 	mailings, err := s.mailings(m, to, header)
@@ -184,10 +190,12 @@ func recipients(m Message, r *Receipt) (to, header []string) {
 	return to, header
 }
 
-// plainAddress reports whether an address reads the same to every program on its way: a quoted one with a comma or a bracket is two to some of
+// plainAddress reports whether an address reads the same to every program on its way: a quoted one with a comma or a
+// bracket is two to some of
 // them, and one that the library refuses would cost the message of all others.
 func plainAddress(address string) bool {
-	if len(address) > 254 || strings.ContainsAny(address, " \t\r\n<>\"(),:;[]\\") || line(address) != address { // RFC 5321, 4.5.3.1.3
+	if len(address) > 254 || strings.ContainsAny(address, " \t\r\n<>\"(),:;[]\\") ||
+		line(address) != address { // RFC 5321, 4.5.3.1.3
 		return false
 	}
 	return mail.NewMsg().To(address) == nil
@@ -262,7 +270,8 @@ type mailing struct {
 	utf8 bool // a recipient's address is not ASCII, which takes a server that offers SMTPUTF8 (RFC 6531)
 }
 
-// mailings are what is sent. A message that names an address beyond ASCII can go only from server to server that know SMTPUTF8, so that those
+// mailings are what is sent. A message that names an address beyond ASCII can go only from server to server that know
+// SMTPUTF8, so that those
 // with plain addresses get one that does not name it.
 func (s *Sender) mailings(m Message, to, header []string) ([]mailing, error) {
 	var list []mailing

@@ -17,7 +17,9 @@ const (
 // line makes text from outside one printable line.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) ||
+			unicode.Is(unicode.Zp, r) ||
+			r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
@@ -60,7 +62,8 @@ func paste(text string) string {
 // wrap fills text into lines.
 func wrap(text string) string { return hang("", text) }
 
-// points writes a list, one point an entry. Its lines begin without a space: Request Tracker makes quotes of those that do.
+// points writes a list, one point an entry. Its lines begin without a space: Request Tracker makes quotes of those that
+// do.
 func points(facts []string) string {
 	out := make([]string, len(facts))
 	for i, fact := range facts {

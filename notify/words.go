@@ -9,7 +9,8 @@ import (
 	"github.com/planetlab/monitor/site"
 )
 
-// The advices: what was found of a node that is alive and lets nobody in. Each has its words in the template that is named like it.
+// The advices: what was found of a node that is alive and lets nobody in. Each has its words in the template that is
+// named like it.
 const (
 	AdviceLocked  = "locked"  // it refuses our key
 	AdviceHangs   = "hangs"   // it takes the login, and then hangs
@@ -19,7 +20,8 @@ const (
 
 func advices() []string { return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey} }
 
-// wordsFor is the kind whose template has the words for an item: what was found of it, where that says more than its type does.
+// wordsFor is the kind whose template has the words for an item: what was found of it, where that says more than its
+// type does.
 func wordsFor(item Item) Kind {
 	if item.Type == issue.NodeConfig && slices.Contains(advices(), item.Advice) {
 		return Kind(item.Advice)
@@ -91,7 +93,10 @@ func fix(item Item) string {
 	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}
-	return cmp.Or(ofKind("fix", wordsFor(item)), "Please look at the machine itself, and tell us what you find by answering this message.")
+	return cmp.Or(
+		ofKind("fix", wordsFor(item)),
+		"Please look at the machine itself, and tell us what you find by answering this message.",
+	)
 }
 
 // lifted says that a limit is over, and why. Whom Monitor lets off for another reason is not thanked for work.
@@ -124,7 +129,10 @@ func (n Notice) limited(item Item) string {
 		announced = "As we wrote on " + n.when(n.Announced) + ", "
 	}
 	if n.Level > 1 {
-		return announced + firstOr(announced, "the") + " slices of " + n.site() + " are suspended " + from + ", and the site cannot create new ones, since too few of its nodes work. " +
+		return announced + firstOr(
+			announced,
+			"the",
+		) + " slices of " + n.site() + " are suspended " + from + ", and the site cannot create new ones, since too few of its nodes work. " +
 			"Nothing in them is deleted. They return by themselves as soon as enough of the following works again:"
 	}
 	return announced + n.site() + " cannot create new slices " + from + ", since too few of its nodes work. " +

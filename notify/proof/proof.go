@@ -1,5 +1,6 @@
-// Package proof holds what people are told against the facts from which it was made. It reads a message as its reader does, claim by claim, and
-// shares no words with the package that writes them: a template that claims too much is found here, and so is a fact that stays unsaid.
+// Package proof holds what people are told against the facts from which it was made. It reads a message as its reader
+// does, claim by claim, and shares no words with the package that writes them: a template that claims too much is found
+// here, and so is a fact that stays unsaid.
 package proof
 
 import (
@@ -190,15 +191,31 @@ func (c *check) endings() {
 		was = max(was, item.Level)
 	}
 	c.needs("All limits on", was == 2 && c.n.Level == 0, "the site was not at level 2, or still is limited")
-	c.needs("is lifted: the site can create slices again", len(cleared) > 0 && was < 2 && c.n.Level == 0, "no limit on new slices alone has ended")
+	c.needs(
+		"is lifted: the site can create slices again",
+		len(cleared) > 0 && was < 2 && c.n.Level == 0,
+		"no limit on new slices alone has ended",
+	)
 	c.must(len(cleared) > 0, "the site can create slices again", "the last limit has ended")
 	c.needs("that were suspended run again", was == 2 || len(eased) > 0, "no slice was suspended")
 	c.must(len(eased) > 0, "that were suspended run again", "the level fell to 1")
-	c.needs("closes the matter; there is nothing left to do", len(online) > 0 && c.good() && c.n.Open == 0 && c.n.Level == 0, "something stays open or limited")
-	c.must(len(online) > 0 && len(online) == len(c.n.Items) && c.n.Open == 0 && c.n.Level == 0, "This closes the matter", "nothing is left")
+	c.needs(
+		"closes the matter; there is nothing left to do",
+		len(online) > 0 && c.good() && c.n.Open == 0 && c.n.Level == 0,
+		"something stays open or limited",
+	)
+	c.must(
+		len(online) > 0 && len(online) == len(c.n.Items) && c.n.Open == 0 && c.n.Level == 0,
+		"This closes the matter",
+		"nothing is left",
+	)
 	c.needs("Other trouble at the site goes on", c.n.Open > 0 || c.n.Level > 0, "there is none")
 	c.needs("so does the limit on it", c.n.Level > 0, "there is no limit")
-	deserved := len(online) > 0 || slices.ContainsFunc(cleared, func(i notify.Item) bool { return i.Why == "" || site.SpareKind(i.Why) == site.SparedGood })
+	deserved := len(online) > 0 ||
+		slices.ContainsFunc(
+			cleared,
+			func(i notify.Item) bool { return i.Why == "" || site.SpareKind(i.Why) == site.SparedGood },
+		)
 	c.needs("hank you", deserved, "nobody has mended anything")
 	c.needs("works again", len(online) > 0 || len(c.of(notify.Penalty)) > 0, "nothing does")
 	c.must(len(online) > 0, "works again", "something does")

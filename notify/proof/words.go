@@ -51,7 +51,10 @@ func (c *check) names() {
 
 // wholeSite says that a kind speaks of the limits of a site rather than of a machine.
 func wholeSite(k notify.Kind) bool {
-	return slices.Contains([]notify.Kind{notify.Penalty, notify.Eased, notify.Cleared, notify.Warn, notify.Resumed, notify.Continued}, k)
+	return slices.Contains(
+		[]notify.Kind{notify.Penalty, notify.Eased, notify.Cleared, notify.Warn, notify.Resumed, notify.Continued},
+		k,
+	)
 }
 
 // targets are those of items, each once.
@@ -90,8 +93,14 @@ func (c *check) counts() {
 		for _, item := range c.n.Items {
 			owners[item.Site] = true
 		}
-		allowed = append(allowed, strconv.Itoa(nodes)+" node", strconv.Itoa(pcus)+" power control unit", strconv.Itoa(len(sites))+" site",
-			strconv.Itoa(len(owners))+" site", strconv.Itoa(nodes)+" people")
+		allowed = append(
+			allowed,
+			strconv.Itoa(nodes)+" node",
+			strconv.Itoa(pcus)+" power control unit",
+			strconv.Itoa(len(sites))+" site",
+			strconv.Itoa(len(owners))+" site",
+			strconv.Itoa(nodes)+" people",
+		)
 	}
 	if nodes := len(c.targets(c.machine(false))); nodes > 0 { // one entry a machine takes several kinds together
 		allowed = append(allowed, strconv.Itoa(nodes)+" node")
@@ -106,7 +115,9 @@ func (c *check) counts() {
 // machine says whether an item is about a node in trouble, and not thanked for.
 func (c *check) machine(pcu bool) func(notify.Item) bool {
 	return func(i notify.Item) bool {
-		return c.kind(i) != notify.Online && !wholeSite(c.kind(i)) && (i.Type == issue.PCUDown) == pcu && i.Type != "site" && i.Type != issue.SiteDown
+		return c.kind(i) != notify.Online && !wholeSite(c.kind(i)) && (i.Type == issue.PCUDown) == pcu &&
+			i.Type != "site" &&
+			i.Type != issue.SiteDown
 	}
 }
 
@@ -170,7 +181,11 @@ func (c *check) future() {
 		c.wrong("good news carries what comes next")
 	}
 	for _, phrase := range []string{"What you can do", "How to stop this", "short of working nodes"} {
-		c.needs(phrase, !c.good() || phrase == "What you can do" && len(c.of(notify.Unreached)) > 0, "good news asks nothing of anybody")
+		c.needs(
+			phrase,
+			!c.good() || phrase == "What you can do" && len(c.of(notify.Unreached)) > 0,
+			"good news asks nothing of anybody",
+		)
 	}
 	next, _, _ = strings.Cut(next, " How to stop this")
 	for _, step := range c.n.Coming {
@@ -187,7 +202,10 @@ func (c *check) future() {
 		}
 	}
 	for level, limit := range map[int]string{1: "cannot create new slices any more", 2: "suspended; nothing in them is deleted"} {
-		threatened := slices.ContainsFunc(c.n.Coming, func(s site.Coming) bool { return s.What == site.ComesStep && s.Level >= level })
+		threatened := slices.ContainsFunc(
+			c.n.Coming,
+			func(s site.Coming) bool { return s.What == site.ComesStep && s.Level >= level },
+		)
 		if strings.Contains(next, limit) && (!threatened || level <= c.n.Level) {
 			c.wrong("it threatens with level %d, which is not to come", level)
 		}
@@ -217,13 +235,26 @@ func (c *check) sayings() {
 	n := c.n
 	c.needs("Your answer by itself holds", n.ReplyHolds > 0, "nobody reads the answers")
 	c.must(n.ReplyHolds > 0 && c.says("If you need more time"), "Your answer by itself holds", "an answer does that")
-	c.needs("short of working nodes", !c.ofAdmins() && (len(c.of(notify.Penalty, notify.Eased, notify.Warn)) > 0 || slices.ContainsFunc(n.Coming, isStep)), "nothing says that it is")
+	c.needs(
+		"short of working nodes",
+		!c.ofAdmins() &&
+			(len(c.of(notify.Penalty, notify.Eased, notify.Warn)) > 0 || slices.ContainsFunc(n.Coming, isStep)),
+		"nothing says that it is",
+	)
 	c.needs("We had an answer", len(c.of(notify.Resumed)) > 0, "nobody has answered")
 	c.needs("The operators had stopped the clock", len(c.of(notify.Continued)) > 0, "they had not")
-	c.needs("we last wrote about this", c.any(func(i notify.Item) bool { return !i.Told.IsZero() }), "this is the first word")
+	c.needs(
+		"we last wrote about this",
+		c.any(func(i notify.Item) bool { return !i.Told.IsZero() }),
+		"this is the first word",
+	)
 	c.needs(": power-cycled it", c.deed(issue.DeedRebooted), "nobody did")
 	c.needs("had it install itself anew", c.deed(issue.DeedReinstall), "nobody did")
-	c.needs("did not say whether it has", c.deed(issue.DeedRebooted, issue.PowerLost) || c.deed(issue.DeedReinstall, issue.PowerLost), "each power cycle is known")
+	c.needs(
+		"did not say whether it has",
+		c.deed(issue.DeedRebooted, issue.PowerLost) || c.deed(issue.DeedReinstall, issue.PowerLost),
+		"each power cycle is known",
+	)
 	c.needs("set it disabled", c.deed(issue.DeedDisabled), "nobody did")
 	c.needs("as was asked", c.deed(issue.DeedWaited), "nobody did")
 	c.needs("Whom this does not reach", len(n.Unreached) > 0, "it reaches everybody")
@@ -233,7 +264,11 @@ func (c *check) sayings() {
 	enters := func(advice ...string) func(notify.Item) bool {
 		return func(i notify.Item) bool { return i.Type == issue.NodeConfig && slices.Contains(advice, i.Advice) }
 	}
-	c.needs("does not fit their network", c.any(func(i notify.Item) bool { return i.Type == issue.NodeConfig && i.Advice == "" }), "their network is right")
+	c.needs(
+		"does not fit their network",
+		c.any(func(i notify.Item) bool { return i.Type == issue.NodeConfig && i.Advice == "" }),
+		"their network is right",
+	)
 	c.needs("do not take the key", c.any(enters(notify.AdviceLocked)), "none refuses it")
 	c.needs("take our login, and then do nothing", c.any(enters(notify.AdviceHangs)), "none hangs")
 	c.needs("is not the shell of a PlanetLab node", c.any(enters(notify.AdviceStrange)), "every shell is right")
@@ -241,7 +276,14 @@ func (c *check) sayings() {
 	if !c.any(func(i notify.Item) bool { return !enters(notify.AdviceHangs)(i) }) {
 		c.needs("boot medium", false, "a restart from it does not mend one that hangs")
 	}
-	c.needs("what would come, and when, stands below", slices.ContainsFunc(n.Coming, func(s site.Coming) bool { return s.What == site.ComesStep && s.Level > n.Level }), "nothing does")
+	c.needs(
+		"what would come, and when, stands below",
+		slices.ContainsFunc(
+			n.Coming,
+			func(s site.Coming) bool { return s.What == site.ComesStep && s.Level > n.Level },
+		),
+		"nothing does",
+	)
 }
 
 // mostLines is how many facts a heading may have; the rest is counted.
@@ -253,7 +295,9 @@ func (c *check) evidence() {
 		if len(item.Evidence) >= mostLines || c.kind(item) == notify.Online || c.kind(item) == notify.Cleared {
 			continue
 		}
-		if c.kind(item) != notify.Online && c.any(func(o notify.Item) bool { return c.kind(o) == c.kind(item) && o.Target != item.Target }) && len(c.n.Items) > mostLines/2 {
+		if c.kind(item) != notify.Online &&
+			c.any(func(o notify.Item) bool { return c.kind(o) == c.kind(item) && o.Target != item.Target }) &&
+			len(c.n.Items) > mostLines/2 {
 			continue // many together are bounded
 		}
 		for _, line := range item.Evidence {
