@@ -51,7 +51,11 @@ func (a *claims) release(ctx context.Context, c store.Claim, why string) (string
 		}
 		return a.bootStates.restore(ctx, c, why)
 	case store.ClaimOutlet:
-		return a.outlets.pay(ctx, c)
+		paid, err := a.outlets.pay(ctx, c)
+		if !paid.changed { // one that is on, as it should be, is nothing to tell of an issue's end
+			return "", err
+		}
+		return "outlet " + c.Target + " " + paid.said, err
 	}
 	return "", nil
 }

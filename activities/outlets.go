@@ -282,44 +282,51 @@ func (a *outlets) manual(p store.PCU) bool {
 	return err == nil && m.Name == pcucontrol.Manual
 }
 
+// paid is what became of an outlet that was owed.
+type paid struct {
+	said    string // empty: it was settled while this waited for its PCU
+	changed bool   // something else than what the outlet should be was found
+}
+
 // pay turns an outlet on that Monitor may have left off, and ends the claim when it is read on.
-func (a *outlets) pay(ctx context.Context, c store.Claim) (string, error) {
+func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 	var owed store.Feed
 	if err := json.Unmarshal(c.Data, &owed); err != nil {
-		return "", fmt.Errorf("claim %d: %w", c.ID, err)
+		return paid{}, fmt.Errorf("claim %d: %w", c.ID, err)
 	}
 	feeds, release, err := a.lock(ctx, []store.Feed{owed})
 	if errors.Is(err, store.ErrNotFound) {
-		return "its PCU is gone", a.Store.Release(ctx, c.ID, "PLC has the PCU no more")
+		return paid{"its PCU is gone", true}, a.Store.Release(ctx, c.ID, "PLC has the PCU no more")
 	}
 	if err != nil {
-		return "", err
+		return paid{}, err
 	}
 	defer release()
 	held, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: c.Kind, Target: c.Target, Issue: c.Issue, Key: c.Key})
-	if err != nil || len(held) == 0 { // it was settled while this waited for the PCU
-		return "", err
+	if err != nil || len(held) == 0 {
+		return paid{}, err
 	}
 	action, err := a.Store.Action(ctx, c.Key)
 	if err != nil {
-		return "", err
+		return paid{}, err
 	}
 	if !action.Begun() { // an outlet that was off before is not ours to turn on
-		return "", a.Store.Release(ctx, c.ID, "the command was never given")
+		return paid{said: "its command was never given"}, a.Store.Release(ctx, c.ID, "the command was never given")
 	}
 	set, err := a.set(ctx, feeds)
 	if err != nil {
-		return "", err
+		return paid{}, err
 	}
 	state := set.turnOn(ctx)
+	ctx = context.WithoutCancel(ctx)
 	switch {
 	case state.on && state.wasOff:
-		return "outlet " + c.Target + " was off and is on again",
-			a.Store.Release(context.WithoutCancel(ctx), c.ID, "found off, and turned on")
+		return paid{"was off and is on again", true}, a.Store.Release(ctx, c.ID, "found off, and turned on")
 	case state.on:
-		return "", a.Store.Release(context.WithoutCancel(ctx), c.ID, "read on")
+		return paid{said: "is on"}, a.Store.Release(ctx, c.ID, "read on")
 	case state.untold:
-		return "", a.Store.Release(context.WithoutCancel(ctx), c.ID, "this PCU cannot say what its outlets do")
+		const why = "this PCU cannot say what its outlets do"
+		return paid{said: why}, a.Store.Release(ctx, c.ID, why)
 	}
-	return "", errors.New(state.why)
+	return paid{}, errors.New(state.why)
 }

@@ -628,8 +628,8 @@ func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b.must(b.Store.SetControl(ctx,
 		store.Control{Name: store.ControlStop, Value: "stopped", Reason: "which must not keep it off"}))
 	said, err := b.Power.outlets.pay(ctx, held[0])
-	if b.must(err); !strings.Contains(said, "is on again") {
-		t.Errorf("said %q", said)
+	if b.must(err); !strings.Contains(said.said, "is on again") {
+		t.Errorf("said %q", said.said)
 	}
 	b.wantClaims()
 	b.wantOutlet(pcucontrol.On)

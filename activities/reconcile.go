@@ -120,11 +120,8 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 		if a.now().Sub(c.Taken) < a.Policy.OwedAfter {
 			return "", nil
 		}
-		said, err := a.outlets.pay(ctx, c)
-		if err == nil && said == "" {
-			said = "is on"
-		}
-		return said, err
+		paid, err := a.outlets.pay(ctx, c)
+		return paid.said, err
 	}
 	// the site's own workflow looks after these
 	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
