@@ -26,9 +26,9 @@ import (
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/pglocal"
-	"github.com/planetlab/monitor/testbed/plcapi"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
+	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
 // desk takes down which issues are opened instead of opening them.
@@ -474,7 +474,7 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 	})
 	t.Run("an exempt node is not even entered", func(t *testing.T) {
 		host := f.stuck(t, fakenode.DebugMode{Log: log})
-		f.DB.Add("NodeTags", plcapi.Row{"node_id": f.DB.Get("Nodes", "hostname", host)["node_id"],
+		f.DB.Add("NodeTags", fakeplc.Row{"node_id": f.DB.Get("Nodes", "hostname", host)["node_id"],
 			"tagname": "exempt_node_until", "value": time.Now().AddDate(0, 1, 0).Format("20060102")})
 		f.sync(t)
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "exempt") {

@@ -19,8 +19,8 @@ import (
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/plcapi"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
 // ailing makes a site ripe for a penalty: its two nodes hang, and have for long, and an issue holds level 2.
@@ -60,7 +60,7 @@ func (b *bench) enabled(login string) bool {
 }
 
 func (b *bench) tag(slice, name, value string) {
-	b.w.DB.Add("SliceTags", plcapi.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name,
+	b.w.DB.Add("SliceTags", fakeplc.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name,
 		"value": value})
 }
 
