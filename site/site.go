@@ -146,6 +146,9 @@ type Warning struct {
 	NotBefore time.Time `json:"not_before"`
 	At        time.Time `json:"at"`     // when somebody had it
 	Issues    []string  `json:"issues"` // which would be the reason
+	// Reaches is the level whose people had it. A step that makes others an audience waits until they had it, too.
+	Reaches int      `json:"reaches,omitempty"`
+	Letters []string `json:"letters,omitempty"` // the keys of the messages that said so
 }
 
 // Pause holds the level where it is; it may still fall.
@@ -184,10 +187,12 @@ type State struct {
 	Holds     map[string]Hold `json:"holds,omitempty"` // by issue id
 	Spared    *Spared         `json:"spared,omitempty"`
 	Warned    *Warning        `json:"warned,omitempty"`
+	Reached   int             `json:"reached,omitempty"` // the level whose people were told of any trouble
 	Reason    string          `json:"reason,omitempty"`  // why the level is what it is
 	Blocked   string          `json:"blocked,omitempty"` // what the next step waits for
 
 	NextTry     time.Time `json:"next_try,omitzero"`   // not before: a step up
+	NextWiden   time.Time `json:"next_widen,omitzero"` // not before: the word of a step to those who have not had it
 	NextLower   time.Time `json:"next_lower,omitzero"` // not before: a step down
 	NextRead    time.Time `json:"next_read,omitzero"`  // what is denied is read back then
 	NextResolve time.Time `json:"next_resolve,omitzero"`
