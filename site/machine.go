@@ -186,7 +186,7 @@ func (s State) riseAt() time.Time {
 	switch {
 	case !s.rises() || s.Unsure:
 		return time.Time{}
-	case s.Warned != nil && s.Warned.Reaches < s.Warned.Level: // those whom the step makes an audience hear of it first
+	case s.Warned != nil && !s.Warned.toAll(s.Rules): // those whom the step makes an audience hear of it first
 		return time.Time{}
 	case s.Warned != nil:
 		return latest(s.NextTry, s.Warned.NotBefore, s.Looking)
@@ -197,6 +197,9 @@ func (s State) riseAt() time.Time {
 	return latest(s.NextTry, time.Unix(0, 0).UTC())
 }
 
+// toAll says that all whom the step would make an audience have had its word.
+func (w Warning) toAll(rules int) bool { return rules == 0 || w.Reaches >= w.Level }
+
 // lead is how long before a step those have its word who become an audience by it.
 func (s State) lead() time.Duration { return s.Times.PeopleStep / 2 }
 
@@ -206,13 +209,13 @@ func (s State) widenFrom() time.Time { return s.Warned.NotBefore.Add(-s.lead() -
 // widens says that it is time for those to hear of the next step who become an audience by it.
 func (s State) widens(now time.Time) bool {
 	w := s.Warned
-	return w != nil && w.Reaches < w.Level && !now.Before(s.widenFrom())
+	return w != nil && !w.toAll(s.Rules) && !now.Before(s.widenFrom())
 }
 
 // widenAt is when a word for them is to be gathered; zero is never.
 func (s State) widenAt() time.Time {
 	w := s.Warned
-	if w == nil || w.Reaches >= w.Level || s.Pause != nil || s.Spared != nil || s.Ending || s.Letter != nil ||
+	if w == nil || w.toAll(s.Rules) || s.Pause != nil || s.Spared != nil || s.Ending || s.Letter != nil ||
 		slices.ContainsFunc(s.Pending, func(n Notice) bool { return ahead(n.Kind) }) {
 		return time.Time{}
 	}
@@ -440,7 +443,9 @@ func (s *State) Heard(now time.Time, r TicketResult) {
 // at work on it. An operator's longer pause stays.
 func (s *State) answered(now time.Time, by string) {
 	until := now.Add(s.Times.ReplyPause)
-	s.dropNotices(func(n Notice) bool { return !good(n.Kind) && s.Holds[n.Ref.ID].Told })
+	if s.Rules > 0 {
+		s.dropNotices(func(n Notice) bool { return !good(n.Kind) && s.Holds[n.Ref.ID].Told })
+	}
 	if s.Ordered() && (s.Pause.Until.IsZero() || s.Pause.Until.After(until)) {
 		return
 	}

@@ -125,7 +125,7 @@ func (s State) mailAt() time.Time {
 	if s.Held != nil {
 		at = latest(at, s.Held.Until)
 	}
-	if s.Ticket.ID != 0 { // while nobody knows whether somebody has answered, nothing is said
+	if s.Ticket.ID != 0 && s.Rules > 0 { // while nobody knows whether somebody has answered, nothing is said
 		at = latest(at, s.Looking)
 	}
 	return at
@@ -156,7 +156,7 @@ func (s *State) seal(now time.Time, key string) {
 
 // asksFirst says that the ticket is looked at before the next message goes: whoever has answered is not asked again.
 func (s State) asksFirst(now time.Time) bool {
-	return s.Ticket.ID != 0 && s.Letter == nil && now.Sub(s.Looked) >= s.Times.hour() &&
+	return s.Rules > 0 && s.Ticket.ID != 0 && s.Letter == nil && now.Sub(s.Looked) >= s.Times.hour() &&
 		slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) && !n.NotBefore.After(now) })
 }
 

@@ -74,7 +74,7 @@ func (s *State) endPause(now time.Time) {
 	switch {
 	case p.Answer:
 		s.queueNotice(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At, By: p.By})
-	case told:
+	case told && s.Rules > 0:
 		s.queueNotice(now, Notice{Kind: Continued, Level: s.Level, Since: p.At})
 	}
 }

@@ -175,6 +175,7 @@ type Ticket struct {
 // site starts.
 type State struct {
 	Site  string `json:"site"`
+	Rules int    `json:"rules,omitempty"`
 	Life  string `json:"life"` // names this life of the site, over all its runs, in the keys of its effects
 	Times Times  `json:"times"`
 
@@ -216,8 +217,15 @@ type State struct {
 	Ending  bool `json:"ending,omitempty"`  // the workflow is cancelled
 }
 
+// Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in the
+// same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer silences what
+// it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of it before.
+const Rules = 1
+
 // Start is the state of a site of which nothing is known yet.
-func Start(login, life string) State { return State{Site: login, Life: life, Holds: map[string]Hold{}} }
+func Start(login, life string) State {
+	return State{Site: login, Rules: Rules, Life: life, Holds: map[string]Hold{}}
+}
 
 // Holders are the issues that hold a level of at least n, by id.
 func (s State) Holders(n int) []string {

@@ -33,6 +33,7 @@ func Site(ctx workflow.Context, in site.Input) (site.State, error) {
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)
 	}
+	r.Rules = max(0, int(workflow.GetVersion(ctx, "rules of a site", workflow.DefaultVersion, site.Rules)))
 	if err := r.listen(ctx); err != nil {
 		return r.State, err
 	}
