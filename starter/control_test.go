@@ -102,3 +102,25 @@ func TestTheStatusOfTheFleetReadsAsItsGoldenFile(t *testing.T) {
 	wantStable(t, got.out)
 	wantGolden(t, "status-json", got.out)
 }
+
+func TestATargetIsSilenced(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	ctx := t.Context()
+	for _, target := range []string{host, "princeton", "pcu1.princeton.example"} {
+		got := call(ctx, "silence", target, "--for", "3d", "--reason", "being moved")
+		wantCode(t, got, exitOK)
+		wantIn(t, got.out, target+", until 2026-11-27 14:03 UTC (3 days from now): being moved (alice)")
+	}
+	if list, err := db.Blacklist(ctx); err != nil || len(list) != 3 || list[1].Kind != "pcu" {
+		t.Errorf("the store has %+v, %v", list, err)
+	}
+	got := call(ctx, "silence", "princeton", "--end")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "no longer left alone: site princeton")
+	wantCode(t, call(ctx, "silence", "princeton", "--end"), exitNotFound)
+	wantCode(t, call(ctx, "silence", "nobody", "--for", "3d", "--reason", "x"), exitNotFound)
+	wantCode(t, call(ctx, "silence", "princeton", "--for", "3d"), exitUsage)
+	wantCode(t, call(ctx, "silence", "princeton"), exitUsage)
+	wantCode(t, call(ctx, "silence", "princeton", "--for", "-3d", "--reason", "x"), exitUsage)
+}

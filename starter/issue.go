@@ -73,6 +73,8 @@ func (a *app) issue() *cobra.Command {
 		order(string(issue.OrderResume), "Let a paused issue go on where it was", "  monitor issue resume nodedown/planetlab1.example.edu --reason \"the disk is in\""),
 		order(string(issue.OrderClose), "Close an issue and release its hold on the site", "  monitor issue close pcudown/pcu1.example.edu --reason \"this PCU is retired\""),
 		order(string(issue.OrderSkip), "Pass over the next rung of an issue; the wait before it stays", "  monitor issue skip nodedown/planetlab1.example.edu --reason \"do not reinstall, its disk has data\""),
+		a.issueVeto(issue.OrderVeto, "Pass over a coming step of an issue when it is due", "  monitor issue veto nodedown/planetlab1.example.edu 3 --reason \"its disk has data\""),
+		a.issueVeto(issue.OrderAllow, "Take a veto back", "  monitor issue allow nodedown/planetlab1.example.edu 3 --reason \"the data is saved\""),
 	)
 	return cmd
 }
