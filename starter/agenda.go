@@ -2,42 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
-
-// agendaView is all that comes if nothing changes.
-type agendaView struct {
-	Until  time.Time    `json:"until"`
-	Steps  []agendaStep `json:"steps"`            // by time
-	Vetoed []agendaStep `json:"vetoed"`           // what operators will not have
-	Paused []agendaStep `json:"paused"`           // of what nothing comes until somebody resumes it
-	Open   []string     `json:"unread,omitempty"` // issues that could not be read
-}
-
-// agendaStep is one coming act. Each is asked of the gate again when its time has come.
-type agendaStep struct {
-	At     time.Time `json:"at,omitzero"` // not before
-	Site   string    `json:"site"`
-	Issue  string    `json:"issue,omitempty"` // empty: of the site
-	Step   int       `json:"step,omitempty"`  // for issue veto
-	What   string    `json:"what"`
-	Waits  string    `json:"waits,omitempty"` // why it did not come already
-	Reason string    `json:"reason,omitempty"`
-}
 
 func (a *app) agenda() *cobra.Command {
 	var login, ahead string
@@ -63,9 +39,19 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 				if err := knownSite(ctx, db, login); err != nil {
 					return err
 				}
-				v, err := a.readAgenda(ctx, db, login, until)
+				tc, away := a.openTemporal(ctx)
+				if away == nil {
+					defer tc.Close()
+				}
+				v, err := answers.ReadAgenda(ctx, db, tc, login, a.now(), until)
 				if err != nil {
 					return err
+				}
+				if away != nil {
+					v.Missing = "coming penalties are not shown: " + away.Error()
+				}
+				if v.Missing != "" {
+					a.warn("%s", v.Missing)
 				}
 				return a.show(v, func() { a.drawAgenda(v) })
 			})
@@ -77,97 +63,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 	return cmd
 }
 
-func (a *app) readAgenda(ctx context.Context, db *store.Store, login string, until time.Time) (agendaView, error) {
-	v := agendaView{Until: until, Steps: []agendaStep{}, Vetoed: []agendaStep{}, Paused: []agendaStep{}}
-	open, err := db.Issues(ctx, store.IssueFilter{Open: true, Site: login, Limit: everything})
-	if err != nil {
-		return v, err
-	}
-	sites := map[string]bool{}
-	for _, i := range open {
-		sites[i.Site] = true
-		memory, err := i.Memory()
-		if err != nil || len(memory.Ladder.Rungs) == 0 { // an issue whose workflow has not said yet where it stands
-			v.Open = append(v.Open, i.ID)
-			continue
-		}
-		v.take(memory)
-	}
-	if len(sites) > 0 {
-		a.takeSites(ctx, sites, &v)
-	}
-	v.Steps = slices.DeleteFunc(v.Steps, func(s agendaStep) bool { return s.At.After(until) })
-	slices.SortStableFunc(v.Steps, func(x, y agendaStep) int {
-		if c := x.At.Compare(y.At); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Site+x.Issue, y.Site+y.Issue)
-	})
-	return v, nil
-}
-
-// take adds what comes of an issue.
-func (v *agendaView) take(s issue.State) {
-	id, login := s.Ref.ID, s.Ref.Site
-	if !s.RecoveredAt.IsZero() {
-		what, at := s.NextAt()
-		v.Steps = append(v.Steps, agendaStep{At: at.UTC(), Site: login, Issue: id, What: what})
-		return
-	}
-	for i, c := range s.Coming() {
-		step := agendaStep{At: c.At.UTC(), Site: login, Issue: id, Step: c.Step, What: s.Ladder.Rungs[c.Step-1].String()}
-		if i == 0 && s.Blocked != nil {
-			step.Waits = s.Blocked.Reason
-		}
-		v.Steps = append(v.Steps, step)
-	}
-	for _, veto := range s.Vetoes {
-		v.Vetoed = append(v.Vetoed, agendaStep{Site: login, Issue: id, Step: veto.Step, What: s.Ladder.Rungs[veto.Step-1].String(), Reason: veto.String()})
-	}
-	if p := s.Pause; p != nil && p.Until.IsZero() {
-		v.Paused = append(v.Paused, agendaStep{Site: login, Issue: id, What: s.NextRung().String(), Reason: p.String()})
-	}
-}
-
-// takeSites adds the penalties that come, which each site's own workflow knows.
-func (a *app) takeSites(ctx context.Context, sites map[string]bool, v *agendaView) {
-	tc, err := a.openTemporal(ctx)
-	if err != nil {
-		a.warn("coming penalties are not shown: %v", err)
-		return
-	}
-	defer tc.Close()
-	for _, login := range slices.Sorted(maps.Keys(sites)) {
-		s, err := a.askSiteSoon(ctx, tc, login)
-		if errors.Is(err, errNoWorkflow) {
-			continue
-		}
-		if err != nil {
-			a.warn("coming penalties of %s are not shown: %v", login, err)
-			return
-		}
-		for _, c := range s.Coming(a.now()) {
-			if c.What == site.ComesStep || c.What == site.ComesResume {
-				v.Steps = append(v.Steps, agendaStep{At: c.At.UTC(), Site: login, What: comingOfSite(c)})
-			}
-		}
-	}
-}
-
-func (a *app) askSiteSoon(ctx context.Context, tc client.Client, login string) (site.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience/3)
-	defer cancel()
-	return askSite(ctx, tc, login)
-}
-
-func comingOfSite(c site.Coming) string {
-	if c.What == site.ComesResume {
-		return "the pause of its penalty ends"
-	}
-	return fmt.Sprintf("penalty level %d, for %s", c.Level, strings.Join(c.Targets, ", "))
-}
-
-func (a *app) drawAgenda(v agendaView) {
+func (a *app) drawAgenda(v answers.Agenda) {
 	var rows, vetoed []row
 	for _, s := range v.Steps {
 		rows = append(rows, row{s.At, s.Site, orDash(s.Issue), stepNumber(s.Step), s.What, orDash(s.Waits)})
@@ -180,8 +76,8 @@ func (a *app) drawAgenda(v agendaView) {
 		a.heading("vetoed, or paused until somebody resumes it")
 		a.table("", row{"SITE", "ISSUE", "STEP", "WHAT", "WHY"}, vetoed)
 	}
-	if len(v.Open) > 0 {
-		a.warn("of %d open issues nobody knows yet what comes: %s", len(v.Open), strings.Join(v.Open, ", "))
+	if len(v.Unread) > 0 {
+		a.warn("of %d open issues nobody knows yet what comes: %s", len(v.Unread), strings.Join(v.Unread, ", "))
 	}
 }
 

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -145,40 +145,15 @@ func (a *app) giveControl(ctx context.Context, db *store.Store, c store.Control)
 	return a.showControls(ctx, db)
 }
 
-// controlsView is what Monitor may do now.
-type controlsView struct {
-	Stopped string          `json:"stopped"` // why; empty: it is not
-	Mode    policy.Mode     `json:"mode"`
-	Why     string          `json:"why,omitempty"` // where a narrower mode than act comes from
-	Orders  []store.Control `json:"orders"`        // those in force
-}
-
-// readControls reads what is ordered, and what the worker is configured to do, which it wrote down when it started.
-func readControls(ctx context.Context, db *store.Store) (v controlsView, err error) {
-	controls, err := db.Controls(ctx)
-	if err != nil {
-		return v, err
-	}
-	v = controlsView{Stopped: controls.Stopped(), Orders: []store.Control{}}
-	v.Mode, v.Why = controls.Mode(controls.Configured(), "", "")
-	for _, name := range slices.Sorted(maps.Keys(controls)) {
-		if c := controls[name]; name != store.ControlConfigured {
-			c.At = c.At.UTC()
-			v.Orders = append(v.Orders, c)
-		}
-	}
-	return v, nil
-}
-
 func (a *app) showControls(ctx context.Context, db *store.Store) error {
-	v, err := readControls(ctx, db)
+	v, err := answers.ReadControls(ctx, db)
 	if err != nil {
 		return err
 	}
 	return a.show(v, func() { a.drawControls(v) })
 }
 
-func (a *app) drawControls(v controlsView) {
+func (a *app) drawControls(v answers.Controls) {
 	switch {
 	case v.Stopped != "":
 		a.say("%s: %s", a.state("stopped"), clean(v.Stopped))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
@@ -202,11 +203,11 @@ func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
 	switch {
 	case err == nil:
 		return v, nil
-	case storeErr != nil && errors.Is(err, errNoWorkflow):
+	case storeErr != nil && errors.Is(err, answers.ErrNoWorkflow):
 		return v, notFound("there is no issue %s: see `monitor issue list --all`", id)
 	case storeErr != nil:
 		return v, err
-	case !errors.Is(err, errNoWorkflow):
+	case !errors.Is(err, answers.ErrNoWorkflow):
 		a.warn("this is what the store last knew: %v", err)
 	case v.Status != string(issue.Closed):
 		a.warn("the store says %s, but Temporal has no such workflow: it was deleted, or this is another server", v.Status)
