@@ -59,7 +59,9 @@ func TestReconcile_AnOwedOutletIsReadOn(t *testing.T) {
 	b.commit(req)
 	b.must(b.Store.Outcome(context.Background(), req.Key, store.Ambiguous, "the answer was lost"))
 	res := b.reconcile()
-	said := func(line string) bool { return strings.HasPrefix(line, "outlet ") && strings.HasSuffix(line, ": is on") }
+	said := func(line string) bool {
+		return strings.HasPrefix(line, "outlet ") && strings.HasSuffix(line, ": is on")
+	}
 	if !slices.ContainsFunc(res.Repaired, said) {
 		t.Errorf("repaired %q, left %q", res.Repaired, res.Left)
 	}
