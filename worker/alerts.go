@@ -55,12 +55,14 @@ type answer struct {
 }
 
 // receiveAlerts serves POST /alertmanager, where there are rules.
-func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts, take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
+func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts,
+	take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
 	if len(c.Rules) == 0 {
 		return nil
 	}
 	r := &receiver{token: c.Token.Reveal(), take: take, log: log, counter: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."}, []string{"outcome"})}
+		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."},
+		[]string{"outcome"})}
 	for _, text := range c.Rules {
 		rule, err := config.ParseAlertRule(text)
 		if err != nil {
@@ -71,7 +73,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 			types = append(types, t.Name)
 		}
 		if !slices.Contains(types, rule.Type) {
-			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type, strings.Join(types, ", "))
+			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type,
+				strings.Join(types, ", "))
 		}
 		r.rules = append(r.rules, rule)
 	}
@@ -81,7 +84,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" && (!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
+	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" &&
+		(!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "a bearer token is needed: see alertmanager.token", http.StatusUnauthorized)
 		return
@@ -115,7 +119,8 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, mostBody))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return g, http.StatusRequestEntityTooLarge, fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
+		return g, http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
 	}
 	if err != nil {
 		return g, http.StatusBadRequest, fmt.Errorf("the message was cut off: %w", err)
@@ -129,11 +134,14 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 	case len(g.Alerts) == 0:
 		return g, http.StatusBadRequest, errors.New("alerts must name at least one alert")
 	case len(g.Alerts) > mostAlerts:
-		return g, http.StatusBadRequest, fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d", len(g.Alerts), mostAlerts)
+		return g, http.StatusBadRequest,
+			fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d",
+				len(g.Alerts), mostAlerts)
 	}
 	for i, a := range g.Alerts {
 		if a.Status != "firing" && a.Status != "resolved" {
-			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].status must be firing or resolved, not %q", i, a.Status)
+			return g, http.StatusBadRequest,
+				fmt.Errorf("alerts[%d].status must be firing or resolved, not %q", i, a.Status)
 		}
 		if len(a.Labels) == 0 {
 			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].labels is empty", i)
@@ -156,7 +164,8 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 		target = host
 	}
 	if target == "" {
-		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored, Why: "it has no label " + rule.Label}
+		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored,
+			Why: "it has no label " + rule.Label}
 		return said, nil
 	}
 	said.Issue = rule.Type + "/" + target
@@ -165,6 +174,7 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 		why += ": " + text
 	}
 	var err error
-	said.AlertAnswer, err = r.take(ctx, activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
+	said.AlertAnswer, err = r.take(ctx,
+		activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
 	return said, err
 }
