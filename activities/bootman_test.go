@@ -26,9 +26,9 @@ import (
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/pglocal"
-	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
+	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
 // desk takes down which issues are opened instead of opening them.

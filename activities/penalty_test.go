@@ -19,8 +19,8 @@ import (
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
 // ailing makes a site ripe for a penalty: its two nodes hang, and have for long, and an issue holds level 2.
