@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -67,14 +66,17 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	go acts.Hook.Run(ctx)
 	go activities.WatchSweeps(ctx, acts)
-	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() {
-		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("http.listen: %w", err)
-		}
-	}()
+	tls, err := cfg.HTTP.TLSConfig()
+	if err != nil {
+		return err
+	}
+	web, failed := server(mux, tls, log), make(chan error, 1)
 	defer web.Close()
+	if cfg.HTTP.Listen != "" {
+		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
+			return err
+		}
+	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
