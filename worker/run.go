@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -169,7 +170,8 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 
 func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	people := worker.New(tc, activities.TaskQueue, worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true})
+	bounds := []interceptor.WorkerInterceptor{&activities.Bounded{}}
+	people := worker.New(tc, activities.TaskQueue, worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds})
 	for _, w := range workflows.Types() {
 		people.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
 	}
@@ -177,6 +179,7 @@ func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
 	// Machines have a queue of their own with a brake, so that no flood of issues becomes a flood of power commands.
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{
 		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5, MaxConcurrentActivityExecutionSize: 50,
+		Interceptors: bounds,
 	})
 	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
