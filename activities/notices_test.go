@@ -18,9 +18,9 @@ import (
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/fakert"
 	"github.com/planetlab/monitor/testbed/mailbox"
 	"github.com/planetlab/monitor/testbed/pglocal"
-	"github.com/planetlab/monitor/testbed/rtsim"
 )
 
 // people is a site with its contacts in a real Postgres, a real mail server, and a simulated tracker.
@@ -28,7 +28,7 @@ type people struct {
 	*activities.Activities
 	t       *testing.T
 	box     *mailbox.Mailbox
-	tracker *rtsim.Server
+	tracker *fakert.Server
 }
 
 var persons = []plc.Person{
@@ -93,7 +93,7 @@ func (p *people) exempt(who map[int]time.Time) {
 // withTracker gives the site's people a tracker as well.
 func (p *people) withTracker() *people {
 	p.t.Helper()
-	p.tracker = rtsim.New(rtsim.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
+	p.tracker = fakert.New(fakert.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
 	server := httptest.NewServer(p.tracker)
 	p.t.Cleanup(server.Close)
 	var err error

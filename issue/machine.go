@@ -57,6 +57,8 @@ func (s *State) Next(now time.Time) Step {
 			why = "waits: " + s.Blocked.Reason
 		}
 		return s.orSave(Step{Do: Sleep, Until: s.Due, Why: why})
+	case !s.Running && s.passVetoed(now):
+		return s.Next(now)
 	}
 	return Step{Do: RunRung}
 }
@@ -256,26 +258,4 @@ func (s State) NextAt() (what string, at time.Time) {
 		return s.next().String() + " (waits: " + s.Blocked.Reason + ")", s.Due
 	}
 	return s.next().String(), s.Due
-}
-
-// Coming is a rung that comes if nothing changes.
-type Coming struct {
-	At    time.Time `json:"at"` // not before
-	Do    Action    `json:"do"`
-	Level int       `json:"level,omitempty"`
-}
-
-// Coming are the rungs that follow the next one, if nothing changes: each is passed over or waits if its conditions or the gate say so.
-func (s State) Coming() []Coming {
-	if s.Status == Closed || s.End != nil || !s.RecoveredAt.IsZero() {
-		return nil
-	}
-	var steps []Coming
-	at := s.Due
-	for i := s.Rung; i < len(s.Ladder.Rungs); i++ {
-		r := s.Ladder.Rungs[i]
-		steps = append(steps, Coming{At: at, Do: r.Do, Level: r.Level})
-		at = at.Add(r.Yield.of(s.Times))
-	}
-	return steps
 }

@@ -78,6 +78,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
+	if err := db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen); err != nil {
+		return err
+	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
 		if err := w.Start(); err != nil {

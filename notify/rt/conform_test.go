@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/notify/rt"
-	"github.com/planetlab/monitor/testbed/rtsim"
+	"github.com/planetlab/monitor/testbed/fakert"
 )
 
 // tracker is a Request Tracker to test against: the simulated one, or Debian's.
@@ -22,7 +22,7 @@ type tracker struct {
 }
 
 func TestTheSimulatedTrackerConforms(t *testing.T) {
-	server := httptest.NewServer(rtsim.New(rtsim.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"}))
+	server := httptest.NewServer(fakert.New(fakert.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"}))
 	t.Cleanup(server.Close)
 	conform(t, tracker{server.URL, "robot-token", "human-token", "General"})
 }

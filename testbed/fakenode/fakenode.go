@@ -1,6 +1,6 @@
-// Package simnode is a PlanetLab node of the testbed: it listens where a node would, answers a probe's ssh command with the
+// Package fakenode is a PlanetLab node of the testbed: it listens where a node would, answers a probe's ssh command with the
 // facts of its state, and is as silent as the real one when it hangs, is off, or sits behind a firewall.
-package simnode
+package fakenode
 
 import (
 	"bufio"

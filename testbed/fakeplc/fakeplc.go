@@ -1,7 +1,7 @@
-// Package plcapi is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners
+// Package fakeplc is the testbed's PLCAPI: a database of sites, nodes, PCUs and people behind XML-RPC, with the manners
 // of the real one: faults in HTTP 200, an HTML page for what breaks it, nil for everything and an empty list for
 // nothing.
-package plcapi
+package fakeplc
 
 import (
 	"bytes"

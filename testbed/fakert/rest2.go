@@ -1,4 +1,4 @@
-package rtsim
+package fakert
 
 import (
 	"encoding/json"

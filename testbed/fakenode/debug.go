@@ -1,4 +1,4 @@
-package simnode
+package fakenode
 
 import (
 	"bufio"
@@ -77,7 +77,7 @@ type jail struct {
 }
 
 func newJail(d DebugMode, told func(string)) (*jail, error) {
-	root, err := os.MkdirTemp("", "simnode-")
+	root, err := os.MkdirTemp("", "fakenode-")
 	if err != nil {
 		return nil, err
 	}

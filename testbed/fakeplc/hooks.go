@@ -1,4 +1,4 @@
-package plcapi
+package fakeplc
 
 import (
 	"maps"

@@ -1,4 +1,4 @@
-package plcapi_test
+package fakeplc_test
 
 import (
 	"bytes"
@@ -10,20 +10,20 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/plc/xmlrpc"
-	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
-type row = plcapi.Row
+type row = fakeplc.Row
 
 // plant is a simulator with a site of two nodes, one behind a whitelist, and a peer's.
 type plant struct {
-	*plcapi.DB
+	*fakeplc.DB
 	t   *testing.T
 	url string
 }
 
 func newPlant(t *testing.T) plant {
-	db := plcapi.NewDB("m@example", "pw")
+	db := fakeplc.NewDB("m@example", "pw")
 	db.Add("Sites", row{"site_id": 1, "login_base": "home", "enabled": true, "ext_consortium_id": 1})
 	db.Add("Sites", row{"site_id": 2, "login_base": "peer", "enabled": true, "peer_id": 9})
 	db.Add("Nodes", row{"node_id": 10, "hostname": "a.home", "site_id": 1, "boot_state": "boot", "pcu_ids": []any{5}, "ports": []any{3}, "key": "k"})

@@ -1,6 +1,6 @@
-// Package rtsim is a small Request Tracker: the part of REST2 that a robot uses, with its oddities, and mail to the watchers
+// Package fakert is a small Request Tracker: the part of REST2 that a robot uses, with its oddities, and mail to the watchers
 // of a ticket. It is for the demo and the tests; the test of package rt holds it against the real one.
-package rtsim
+package fakert
 
 import (
 	"net/http"
