@@ -2,6 +2,8 @@ package issue
 
 import (
 	"time"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Do is what an issue's next step is.
@@ -75,6 +77,7 @@ func (s *State) Began() { s.Running = true }
 func (s *State) Ran(now time.Time, r Result) {
 	rung := s.next()
 	skipped := s.Skip
+	r.Reason = clean.Line(r.Reason) // it stands in what blocks the issue and why it ends, too
 	s.Running, s.Skip, s.Blocked = false, false, nil
 	s.record(Event{At: now, Kind: EventRung, Rung: rung.String(), Outcome: r.Outcome, Reason: r.Reason, Until: r.Until})
 	s.Told = s.Told || r.Told

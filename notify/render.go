@@ -78,6 +78,7 @@ func parse(kind Kind, n Notice) (*template.Template, error) {
 		"groups":   n.groups,
 		"reply":    reply,
 		"toAdmins": toAdmins,
+		"paste":    paste,
 		"list":     func(text string) []string { return []string{text} },
 	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(kind)+".txt")
 }

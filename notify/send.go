@@ -157,8 +157,8 @@ func recipients(m Message, r *Receipt) (to, header []string) {
 	seen := map[string]bool{}
 	for _, text := range m.To {
 		a, err := netmail.ParseAddress(text)
-		if err != nil || strings.ContainsAny(a.Address, " \t\r\n<>") {
-			r.Rejected[text] = "not a mail address"
+		if err != nil || !plainAddress(a.Address) {
+			r.Rejected[line(text)] = "not a mail address that Monitor writes to"
 			continue
 		}
 		if folded := strings.ToLower(a.Address); !seen[folded] {
@@ -175,6 +175,15 @@ func recipients(m Message, r *Receipt) (to, header []string) {
 	}
 	to = slices.DeleteFunc(slices.Clone(header), func(a string) bool { return !only[strings.ToLower(a)] })
 	return to, header
+}
+
+// plainAddress reports whether an address reads the same to every program on its way: a quoted one with a comma or a bracket is two to some of
+// them, and one that the library refuses would cost the message of all others.
+func plainAddress(address string) bool {
+	if len(address) > 254 || strings.ContainsAny(address, " \t\r\n<>\"(),:;[]\\") || line(address) != address { // RFC 5321, 4.5.3.1.3
+		return false
+	}
+	return mail.NewMsg().To(address) == nil
 }
 
 // compose builds the mail. Every header value goes through [line] or a strict form, so none can add a header.

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -43,6 +44,17 @@ func lines(facts []string) []string {
 		kept = append(kept[:mostLines], fmt.Sprintf("and %d more", over))
 	}
 	return kept
+}
+
+// plainWord is what no shell reads anything into.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,][A-Za-z0-9_./:@%+=,-]*$`)
+
+// paste makes text from outside one word of a shell, for commands that people paste: names in PLC may hold anything.
+func paste(text string) string {
+	if text = line(text); plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // wrap fills text into lines that begin with indent.

@@ -228,6 +228,20 @@ func conform(t *testing.T, x tracker) {
 		}
 	})
 
+	t.Run("a ticket of somebody else with our mark is not ours", func(t *testing.T) {
+		theirs, said, err := human.Open(ctx, opening("k", "k1"))
+		if err != nil || !said || theirs.Creator != "alice" {
+			t.Fatalf("got %+v, %v, %v", theirs, said, err)
+		}
+		mine, said, err := c.Open(ctx, opening("k", "k1"))
+		if err != nil || !said || mine.ID == theirs.ID || mine.Creator != "monitor" {
+			t.Errorf("with a ticket of hers there, ours is %+v, %v, %v", mine, said, err)
+		}
+		if again, _, err := c.Open(ctx, opening("k", "k2")); err != nil || again.ID != mine.ID {
+			t.Errorf("then %+v, %v", again, err)
+		}
+	})
+
 	t.Run("a note is written once, though its answer was lost", func(t *testing.T) {
 		_, place := open(t, "g")
 		lossy := x.client(t, func(o *rt.Options) { o.Transport = &wire{lose: changes} })
