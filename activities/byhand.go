@@ -15,25 +15,20 @@ import (
 func (a *Power) requestManualCycle(ctx context.Context, t task, act policy.Act, node store.Node, p store.PCU,
 	outlet int) (issue.Result, error) {
 	if act != policy.ActReboot {
-		return issue.Result{Outcome: issue.Passed,
-				Reason: "its PCU " + p.Name +
-					" is switched by people, and only Monitor itself reboots into a reinstall"},
-			nil
+		return issue.Result{Outcome: issue.Passed, Reason: "its PCU " + p.Name +
+			" is switched by people, and only Monitor itself reboots into a reinstall"}, nil
 	}
 	if len(a.post.Admins) == 0 {
 		return issue.Result{Outcome: issue.Passed,
 			Reason: "its PCU " + p.Name + " is switched by people, and mail.admins names nobody to ask"}, nil
 	}
 	asked := fmt.Sprintf("asked the admins to power-cycle outlet %d of %s by hand", outlet, p.Name)
-	action, existed, over, err := a.Store.Begin(ctx, store.Plan{Budget: a.gate.budget(act), Action: store.Action{
+	// It takes no share of the budgets, and is no power cycle for the window: nothing is switched by Monitor.
+	action, existed, err := a.Store.Intent(ctx, store.Action{
 		Key: t.Key, Kind: store.KindReboot, Issue: t.ref().ID, RunID: t.ref().Run, Node: node.Hostname, Site: node.Site,
-		PCUID: p.PCUID, Reason: t.seen.reason}})
+		PCUID: p.PCUID, Reason: t.seen.reason})
 	if err != nil {
 		return issue.Result{}, err
-	}
-	if over != nil {
-		return issue.Result{Outcome: issue.Wait, Check: "budget", Reason: "the budget of this hour is spent",
-			Until: over.Free.Add(a.Policy.Hour())}, nil
 	}
 	if !existed || action.Outcome == "" {
 		asked, err = a.post.tellAdmins(ctx, t.Key, store.Asked, asked, notify.Notice{

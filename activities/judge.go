@@ -133,6 +133,9 @@ func (a *Sweep) believed(ctx context.Context, plan Plan, j *judgement, res *Swee
 		if err := a.skipToday(ctx, typ, Ref{}, res.Doubts[typ], j.now); err != nil {
 			return err
 		}
+		if err := a.tellDoubt(ctx, plan.Sweep, typ, res.Doubts[typ]); err != nil {
+			return err
+		}
 	}
 	for _, c := range fresh {
 		if err := a.openOne(ctx, c, j.now, res); err != nil {
@@ -385,4 +388,13 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 	}
 	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held,
 		Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})
+}
+
+// tellDoubt writes to the admins that issues of one type are held back, once for as long as it lasts.
+func (a *Sweep) tellDoubt(ctx context.Context, sweep int64, typ, why string) error {
+	since, err := a.Store.LastWithoutDoubt(ctx, typ, sweep)
+	if err != nil {
+		return err
+	}
+	return a.post.tellDoubted(ctx, fmt.Sprintf("doubt/%s/%d", typ, since), typ, why)
 }

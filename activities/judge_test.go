@@ -348,6 +348,15 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 	if d, err := b.underLease(ctx); err != nil || !d.Do {
 		t.Errorf("the nodes are not believed: %+v, %v", d, err)
 	}
+	b.wantDoubtTold(1)
+	silent := func(host string) bool { return strings.HasPrefix(host, "pcu.") }
+	b.judge(silent)
+	b.wantDoubtTold(1) // it lasts
+	b.judge(func(string) bool { return false })
+	if res := b.judge(silent); len(res.Doubts) == 0 {
+		t.Errorf("they are silent again, and believed: %+v", res)
+	}
+	b.wantDoubtTold(2)
 	alert := func(typ, target string) AlertAnswer {
 		t.Helper()
 		answer, err := b.Alerts.Take(ctx, Alert{Type: typ, Target: target, Firing: true, Reason: "an alert"})
@@ -473,4 +482,19 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 func (b *bench) underLease(ctx context.Context) (policy.Decision, error) {
 	l, err := b.Power.gate.lease(ctx)
 	return policy.AskOne(b.Policy, "lease", policy.GateFacts{Lease: l}, time.Now()), err
+}
+
+// wantDoubtTold counts the mails to the admins about a doubt.
+func (b *bench) wantDoubtTold(times int) {
+	b.Helper()
+	told := 0
+	for _, m := range b.w.Mail.Messages() {
+		if strings.Contains(m.Subject, "Monitor holds back every new pcudown") &&
+			strings.Contains(m.Body, "5 of 5 PCUs became bad") && slices.Contains(m.To, "noc@plc.example") {
+			told++
+		}
+	}
+	if told != times {
+		b.Errorf("the admins were told %d times, want %d", told, times)
+	}
 }

@@ -137,6 +137,13 @@ func TestPCU_AManualOneIsAskedForOnce(t *testing.T) {
 			t.Errorf("what was asked for counts as %q", res.Power)
 		}
 	}
+	b.Policy.MaxReboots, b.Policy.Budget.RebootsFleet, b.Policy.Budget.RebootsSite = 1, 1, 1
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	seen, err := b.Power.observer.observe(ctx, req.State.Ref)
+	b.must(err)
+	if answer, err := b.Power.gate.ask(ctx, policy.ActReboot, req.State.Ref, seen); err != nil || !answer.Do {
+		t.Errorf("what people were asked for counts as a power cycle of ours: %+v, %v", answer, err)
+	}
 	mail := b.w.Mail.Messages()
 	if len(mail) != 1 || !strings.Contains(string(mail[0].Raw), "please power-cycle "+sick) ||
 		strings.Contains(string(mail[0].Raw), pcuSecret) {

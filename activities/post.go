@@ -105,6 +105,25 @@ func (a *post) tellHeld(ctx context.Context, key, why string) {
 	}
 }
 
+// tellDoubted writes to the admins, once for each key, that issues of one type are held back, and why.
+func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
+	if err != nil || action.Outcome != "" {
+		return err
+	}
+	if len(a.Admins) == 0 {
+		return a.Store.Outcome(ctx, key, store.Done, "mail.admins is empty, so nobody was written to")
+	}
+	_, err = a.tellAdmins(ctx, key, store.Done, "the admins know", notify.Notice{
+		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
+		Items: []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
+	})
+	if err != nil { // the ledger keeps it, unfinished, and the next sweep tries again
+		a.Log.Warn("the admins could not be told of a doubt", "type", typ, "reason", why, "error", err)
+	}
+	return nil
+}
+
 // tellRepaired writes to the admins that a penalty was lifted by hand and is in force again, and how it ends for good.
 func (a *post) tellRepaired(ctx context.Context, login, key string, plan move, reason string) error {
 	if len(a.Admins) == 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
@@ -128,8 +129,11 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 		return "", nil
 	}
 	open, err := a.episodeOpen(ctx, c.Issue, "")
-	if err != nil || open {
+	if err != nil {
 		return "", err
+	}
+	if open {
+		return a.releaseEarly(ctx, c)
 	}
 	const why = "its issue is not open any more"
 	if c.Kind == store.ClaimHold {
@@ -138,6 +142,32 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 	}
 	said, err := a.claims.release(ctx, c, why)
 	return said, err
+}
+
+// releaseEarly gives a boot state back that an open issue has no more use for: its node is up, and the next reboot must
+// not wipe it, or the power command that it was set for was given up.
+func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, error) {
+	if c.Kind != store.ClaimBootState {
+		return "", nil
+	}
+	action, err := a.Store.Action(ctx, c.Key)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	if action.Outcome == store.Failed {
+		return a.claims.release(ctx, c, "its command was given up")
+	}
+	n, err := a.Store.Node(ctx, c.Target)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // its own issue finds that out
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	if action.Outcome == "" || n.State != policy.StateBoot || !n.SeenAt.After(action.Finished) {
+		return "", nil
+	}
+	return a.claims.release(ctx, c, "the node is up")
 }
 
 // noteRepair keeps in the ledger what was put right.

@@ -362,6 +362,16 @@ func (c corpus) toTheAdmins() {
 		admins,
 	)
 	c.add(
+		"doubted",
+		notice(
+			Item{
+				Kind: Doubted, Issue: "guard", Type: "pcudown", Target: "the fleet",
+				Evidence: []string{"40 of 40 PCUs became bad within 1 d: the fault may be ours"},
+			},
+		),
+		admins,
+	)
+	c.add(
 		"repaired",
 		notice(
 			Item{

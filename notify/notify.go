@@ -41,6 +41,7 @@ const (
 	Digest Kind = "digest"
 
 	Held     Kind = "held"     // the fleet guard believes nothing of a sweep: to the admins
+	Doubted  Kind = "doubted"  // it does not believe that so many issues of one type are real: to the admins
 	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins
 )
 

@@ -87,8 +87,9 @@ type Over struct {
 // reserved is how long an intent that was neither committed nor ended counts: its worker may still be about to act.
 const reserved = `'15 minutes'::interval`
 
-// spent is what counts against a budget or a window: what may have happened, and what is about to.
-const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped') or outcome = ''
+// spent is what counts against a budget or a window: what may have happened, and what is about to. What people were
+// asked to do is no act of Monitor.
+const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped', 'asked') or outcome = ''
 	and committed is null and at > now() - ` + reserved + `)`
 
 // Plan is an intent with what it takes: all of it is written, or nothing.
@@ -282,11 +283,11 @@ func (s *Store) CountActions(ctx context.Context, kind ActionKind, site string, 
 	return n, err
 }
 
-// PowerCycles are the times at which a node was, or may have been, power-cycled since a time.
+// PowerCycles are the times at which Monitor power-cycled a node, or may have, since a time.
 func (s *Store) PowerCycles(ctx context.Context, node string, since time.Time) ([]time.Time, error) {
 	rows, err := s.pool.Query(ctx,
 		`select committed from action where node = $1 and kind in ('reboot', 'reinstall') and committed >= $2
-		and outcome not in ('failed', 'refused', 'skipped') order by committed`, node, since)
+		and outcome not in ('failed', 'refused', 'skipped', 'asked') order by committed`, node, since)
 	if err != nil {
 		return nil, fmt.Errorf("power cycles of %s: %w", node, err)
 	}

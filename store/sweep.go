@@ -158,6 +158,17 @@ func (s *Store) LastSweep(ctx context.Context) (Sweep, error) {
 	return first("sweep", list, err)
 }
 
+// LastWithoutDoubt is the last believed sweep before one that did not doubt an issue type; 0: none is kept. It names how
+// long a doubt has lasted.
+func (s *Store) LastWithoutDoubt(ctx context.Context, typ string, before int64) (id int64, err error) {
+	err = s.pool.QueryRow(ctx, `select coalesce(max(id), 0) from sweep
+		where believed and id < $2 and not jsonb_exists(doubts, $1)`, typ, before).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("the last sweep without a doubt about %s: %w", typ, err)
+	}
+	return id, nil
+}
+
 // LastBelieved says when the last believed sweep ended, and if a later one was not believed, why. The zero time: none
 // ever was.
 func (s *Store) LastBelieved(ctx context.Context) (at time.Time, why string, err error) {

@@ -101,7 +101,7 @@ func (c *check) deed(what issue.DeedKind, how ...issue.Power) bool {
 
 // ofAdmins says that the message is for those who run Monitor.
 func (c *check) ofAdmins() bool {
-	return len(c.of(notify.Flagged, notify.ByHand, notify.Held, notify.Repaired, notify.Digest)) > 0
+	return len(c.of(notify.Flagged, notify.ByHand, notify.Held, notify.Doubted, notify.Repaired, notify.Digest)) > 0
 }
 
 // good says that the message has good news alone, and what it asks of nobody.
