@@ -194,7 +194,12 @@ func (n *Node) drop(port int) error {
 	if err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock() // else a program that is started now inherits the socket, and keeps the port
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return err
 	}

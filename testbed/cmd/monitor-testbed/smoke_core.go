@@ -229,6 +229,11 @@ func (s *stage) runOf(ctx context.Context, id string) string {
 	return d.WorkflowExecutionInfo.Execution.RunId
 }
 
+func (s *stage) isRunning(ctx context.Context, id string) (bool, error) {
+	d, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, err
+}
+
 func siteContinues(ctx context.Context, s *stage) error {
 	const site = "quetta"
 	if _, err := s.onlyHumans(site); err != nil {

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -21,7 +25,8 @@ func fleetScenarios() []scenario {
 	return []scenario{
 		{id: "ServersAway", name: "a worker starts while Postgres, then Temporal is away: it waits for them", run: serversAway},
 		{id: "ObserveThenAct", name: "days in observe mode, then act: nothing was used up, and the node is power-cycled then", run: observeThenAct},
-		{id: "RoleLost", name: "PLC takes our role admin for a while: nothing closes, nobody is thanked, nothing is done", run: roleLost, prepare: penalise("cusco")},
+		{id: "NoSweepNoAct", name: "the sweep's schedule is paused: nothing is done without it, and the admins are told", run: noSweepNoAct},
+		{id: "RoleLost", name: "PLC takes our role admin, and then shows half of its nodes: nothing closes, nobody is thanked, nothing is done", run: roleLost, prepare: penalise("cusco")},
 		plcRestored(),
 		{id: "PLCRestoredTooMuch", name: "PLC is restored from a backup that has a penalty which was lifted since: it is lifted again", run: plcRestoredTooMuch, prepare: penalise("hanoi")},
 		{id: "NamespaceLost", name: "Temporal loses all it has: open issues open again, and nothing is left over in the end", run: namespaceLost, prepare: penalise("essen")},
@@ -30,7 +35,7 @@ func fleetScenarios() []scenario {
 }
 
 func fleetSites() []testbed.Site {
-	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2}, {Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2}}
+	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2}, {Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2}, {Login: "ivrea", Nodes: 2}}
 }
 
 // penalise brings a site to level 1.
@@ -132,24 +137,68 @@ func (s *stage) mended(ctx context.Context, site string) error {
 func roleLost(ctx context.Context, s *stage) error {
 	const site = "cusco"
 	s.DB.SetRoles("user")
-	err := s.held(ctx, "admin")
+	err := s.stays(ctx, site, "admin")
+	s.DB.SetRoles("admin")
+	if err != nil {
+		return fmt.Errorf("without the role: %w", err)
+	}
+	s.DB.Hide("Nodes", 0.5)
+	err = s.stays(ctx, site, "nodes")
+	s.DB.Hide("Nodes", 0)
+	if err != nil {
+		return fmt.Errorf("with half of the nodes: %w", err)
+	}
+	return s.mended(ctx, site)
+}
+
+// stays checks that a penalised site stays as it is while sweeps are not believed, though it is mended in the eyes of who believes them.
+func (s *stage) stays(ctx context.Context, site, why string) error {
+	err := s.held(ctx, why)
 	if err == nil {
 		err = s.days(ctx, 3)
 	}
-	mails := strings.Join(s.mailTo(site), "\n")
-	i, stored := s.Store.Issue(ctx, nodeDown(host(site, 1)))
-	s.DB.SetRoles("admin")
-	switch {
-	case err != nil || stored != nil:
-		return errors.Join(err, stored)
-	case i.Status != string(issue.Open):
-		return fmt.Errorf("without the role the issue is %s: %s", i.Status, i.Outcome)
-	case strings.Contains(mails, "thank"):
-		return fmt.Errorf("without the role people are thanked: %s", mails)
-	case s.enabled(site):
-		return errors.New("without the role the penalty is lifted")
+	if err != nil {
+		return err
 	}
-	return s.mended(ctx, site)
+	i, err := s.Store.Issue(ctx, nodeDown(host(site, 1)))
+	switch mails := strings.Join(s.mailTo(site), "\n"); {
+	case err != nil:
+		return err
+	case i.Status != string(issue.Open):
+		return fmt.Errorf("the issue is %s: %s", i.Status, i.Outcome)
+	case strings.Contains(mails, "thank"):
+		return fmt.Errorf("people are thanked: %s", mails)
+	case s.enabled(site):
+		return errors.New("the penalty is lifted")
+	}
+	return nil
+}
+
+// noSweepNoAct opens an issue by name while no sweep looks.
+func noSweepNoAct(ctx context.Context, s *stage) error {
+	const site = "ivrea"
+	node := host(site, 1)
+	err := s.betweenSweeps(ctx, func() error {
+		if err := s.hang(node); err != nil {
+			return err
+		}
+		err := s.until(ctx, "the admins are told", 20, func() (bool, error) {
+			list, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindGuard})
+			return slices.ContainsFunc(list, func(a store.Action) bool { return strings.HasPrefix(a.Key, "lease/") && a.Outcome == store.Done }), err
+		})
+		if err != nil {
+			return err
+		}
+		start := client.StartWorkflowOptions{ID: nodeDown(node), TaskQueue: activities.TaskQueue}
+		if _, err := s.Temporal.ExecuteWorkflow(ctx, start, issue.NodeDown, map[string]string{"node": node}); err != nil {
+			return err
+		}
+		return s.until(ctx, "the ledger says why nothing is done", 10, func() (bool, error) {
+			list, err := s.acts(ctx, node)
+			return len(list) > 0 && list[0].Kind == store.KindSkip && strings.Contains(list[0].Reason, "believed sweep"), err
+		})
+	})
+	return errors.Join(err, s.cuts(node, 0), s.nobodyMailed(site), s.Heal(node), s.status(ctx, nodeDown(node), issue.Closed, 15))
 }
 
 func (s *stage) enabled(site string) bool {
@@ -205,7 +254,23 @@ func namespaceLost(ctx context.Context, s *stage) error {
 	if err := s.siteIs(ctx, site, "is awake again", 10, func(sites.State) bool { return true }); err != nil {
 		return err
 	}
+	if err := s.remembered(ctx, nodeDown(host(site, 1)), runs[nodeDown(host(site, 1))]); err != nil {
+		return err
+	}
 	return errors.Join(s.mended(ctx, site), s.repaired(ctx, site))
+}
+
+// remembered checks that the store has an earlier episode of an issue, with its timeline.
+func (s *stage) remembered(ctx context.Context, id, run string) error {
+	episodes, err := s.Store.Episodes(ctx, id)
+	if err != nil || len(episodes) != 2 || episodes[1].RunID != run || episodes[1].Status != string(issue.Closed) {
+		return errors.Join(err, fmt.Errorf("the episodes of %s are %+v", id, episodes))
+	}
+	events, err := s.Store.Timeline(ctx, id, run)
+	if err != nil || len(events) < 3 {
+		return errors.Join(err, fmt.Errorf("the timeline of the lost episode of %s is %+v", id, events))
+	}
+	return nil
 }
 
 // postgresRestored: a site was mended since the backup. The store then knows of issues and a penalty that are none any more.

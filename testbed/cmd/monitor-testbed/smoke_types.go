@@ -25,7 +25,8 @@ func smokeSites() []testbed.Site {
 	return append(testbed.Fleet(),
 		testbed.Site{Login: "chennai", Nodes: 40}, testbed.Site{Login: "lisbon", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2},
 		testbed.Site{Login: "quito", Nodes: 2}, testbed.Site{Login: "turin", Nodes: 3}, testbed.Site{Login: "dakar", Nodes: 3},
-		testbed.Site{Login: "lima", Nodes: 5}, testbed.Site{Login: "sofia", Nodes: 3}, testbed.Site{Login: "accra", Nodes: 2}, testbed.Site{Login: "quetta", Nodes: 2})
+		testbed.Site{Login: "lima", Nodes: 5}, testbed.Site{Login: "sofia", Nodes: 3}, testbed.Site{Login: "accra", Nodes: 2}, testbed.Site{Login: "quetta", Nodes: 2},
+		testbed.Site{Login: "malmo", Nodes: 2}, testbed.Site{Login: "perth", Nodes: 2})
 }
 
 func typeScenarios() []scenario {
