@@ -436,6 +436,9 @@ func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T)
 	if waits("exempt"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
 		t.Errorf("its exemption was lifted, and it is told %q", b.tc.signals)
 	}
+	if waits("lease"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
+		t.Errorf("it waits for a believed sweep, this one is, and it is told %q", b.tc.signals)
+	}
 	if waits("budget"); len(b.tc.signals) > 0 {
 		t.Errorf("it waits for its budget, and is told %q", b.tc.signals)
 	}

@@ -95,7 +95,8 @@ func waitsToClose(i store.Issue) bool {
 }
 
 // retry wakes issues whose next rung waits for something that is over: an exemption or an entry of the blacklist that
-// was lifted early, a site's story that has ended, a switch that was set back.
+// was lifted early, a site's story that has ended, a switch that was set back, or the lack of a believed sweep, which
+// this one ends.
 func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
@@ -115,7 +116,8 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 			continue
 		}
 		f := policy.GateFacts{Mode: a.gate.modeUnder(controls), NodeExemptUntil: j.exempt["node/"+i.Node],
-			SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
+			SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now),
+			Lease: policy.Lease{Believed: j.now, Every: max(a.SweepEvery, leastInterval)}}
 		if c, ordered := controls[store.ControlStop]; ordered {
 			f.Stopped = c.Reason
 		}
@@ -130,7 +132,7 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 }
 
 // liftable are the checks that a sweep can ask from what it has read.
-var liftable = []string{"switch", "mode", "covered", "exempt", "blacklist"}
+var liftable = []string{"switch", "mode", "lease", "covered", "exempt", "blacklist"}
 
 // lifted says whether a check of the gate that stood in the way passes now.
 func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
