@@ -125,13 +125,22 @@ func (n *Node) SetState(s State) error {
 		switch {
 		case s == Off, s == Booting, (s == Debug || s == OldBootCD) && port != 22:
 		case s == Filtered, s == Firewalled && port != 22:
-			err = n.drop(port)
+			err = onceFree(func() error { return n.drop(port) })
 		default:
-			err = n.listen(port, s)
+			err = onceFree(func() error { return n.listen(port, s) })
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// onceFree takes a port that we have just let go: a program that is being started at that moment has it until it has begun.
+func onceFree(take func() error) error {
+	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		if err := take(); !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func (n *Node) address(port int) string {
