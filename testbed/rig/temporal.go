@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -16,22 +17,15 @@ import (
 func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 	ready := filepath.Join(r.dir, "temporal.json")
 	args := []string{"--ready-file", ready, "--exit-with-stdin", "--ui-port", fmt.Sprint(o.UIPort)}
+	port := "0" // any
 	if o.Wires {
-		address, err := freePort()
-		if err != nil {
-			return err
-		}
-		_, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return err
-		}
-		args = append(args, "--db-filename", filepath.Join(r.dir, "temporal.db"), "--port", port)
+		args = append(args, "--db-filename", filepath.Join(r.dir, "temporal.db"))
 	}
 	var c *child
 	stop := func() error { return nil }
 	start := func(ctx context.Context) error {
 		_ = os.Remove(ready)
-		cmd := exec.Command(filepath.Join(o.Bin, "temporal-dev"), args...)
+		cmd := exec.Command(filepath.Join(o.Bin, "temporal-dev"), append(args, "--port", port)...)
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			return err
@@ -71,7 +65,22 @@ func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 		}
 		return start(ctx)
 	}
-	return start(ctx)
+	if !o.Wires {
+		return start(ctx)
+	}
+	for range 5 { // a port that was free a moment ago may be somebody else's by now
+		address, err := freePort()
+		if err != nil {
+			return err
+		}
+		if _, port, err = net.SplitHostPort(address); err != nil {
+			return err
+		}
+		if err = start(ctx); err == nil || !strings.Contains(r.tail("temporal.log"), "address already in use") {
+			return err
+		}
+	}
+	return errors.New("temporal-dev finds its port taken again and again: run fewer tests at once")
 }
 
 // RestartTemporal kills the Temporal server and brings it up again with what it had written down.

@@ -29,6 +29,7 @@ func fleetScenarios() []scenario {
 		{id: "PLCRestoredTooMuch", name: "PLC is restored from a backup that has a penalty which was lifted since: it is lifted again", run: plcRestoredTooMuch, prepare: penalise("hanoi")},
 		{id: "NamespaceLost", name: "Temporal loses all it has: open issues open again, and nothing is left over in the end", run: namespaceLost, prepare: penalise("essen")},
 		{id: "PostgresRestored", name: "Postgres is restored from a backup that has a penalty which was lifted since: nothing is left over", run: postgresRestored, prepare: penalise("ghent")},
+		postgresForgot(),
 	}
 }
 
@@ -267,7 +268,12 @@ func postgresRestored(ctx context.Context, s *stage) error {
 	if err := restore(ctx); err != nil {
 		return err
 	}
-	if list, err := s.Store.Claims(ctx, store.ClaimFilter{Site: site}); err != nil || len(list) == 0 {
+	var list []store.Claim
+	err = s.until(ctx, "Postgres answers", 5, func() (bool, error) { // it ended all connections, ours as well
+		list, err = s.Store.Claims(ctx, store.ClaimFilter{Site: site})
+		return err == nil, err
+	})
+	if err != nil || len(list) == 0 {
 		return errors.Join(err, errors.New("the backup has no claim: the scenario proves nothing"))
 	}
 	return errors.Join(s.nothingHeld(ctx, site), s.repaired(ctx, site))
@@ -294,9 +300,12 @@ func postgresForgot() scenario {
 					return err
 				}
 			}
-			err := s.until(ctx, "the store knows again what is denied", 12, func() (bool, error) {
+			if err := s.repaired(ctx, site); err != nil {
+				return err
+			}
+			err := s.until(ctx, "the claims say what PLC says", 12, func() (bool, error) {
 				list, err := s.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimSiteDisabled, Site: site})
-				return len(list) == 1 && !s.enabled(site), err
+				return (len(list) == 0) == s.enabled(site), err
 			})
 			return errors.Join(err, s.mended(ctx, site))
 		},
