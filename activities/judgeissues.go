@@ -114,11 +114,9 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
 			continue
 		}
-		f := policy.GateFacts{Mode: a.gate.modeUnder(controls), NodeExemptUntil: j.exempt["node/"+i.Node],
+		f := policy.GateFacts{Stopped: controls.Stopped(), NodeExemptUntil: j.exempt["node/"+i.Node],
 			SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
-		if c, ordered := controls[store.ControlStop]; ordered {
-			f.Stopped = c.Reason
-		}
+		f.Mode, f.ModeWhy = a.gate.mode(controls, memory.Ref)
 		if id := issue.SiteDown + "/" + i.Site; i.Type != issue.SiteDown && isOpen[id] {
 			f.CoveredBy = id
 		}

@@ -45,6 +45,7 @@ type GateFacts struct {
 
 	Stopped string // who stopped Monitor, and why; empty: nobody
 	Mode    Mode
+	ModeWhy string // where a narrower mode than act comes from
 	Lease   Lease
 
 	CoveredBy string // the open issue that speaks for this one, and why; empty: none
@@ -257,6 +258,9 @@ func askSwitch(_ Policy, f GateFacts, _ time.Time) Decision {
 
 func askMode(_ Policy, f GateFacts, _ time.Time) Decision {
 	if f.Mode != ModeAct {
+		if f.ModeWhy != "" {
+			return No(time.Time{}, "observe mode: would %s (%s)", f.Act, f.ModeWhy)
+		}
 		return No(time.Time{}, "observe mode: would %s", f.Act)
 	}
 	return Yes("the mode is act")
