@@ -115,8 +115,9 @@ func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
 		return a.Store.Outcome(ctx, key, store.Done, "mail.admins is empty, so nobody was written to")
 	}
 	_, err = a.tellAdmins(ctx, key, store.Done, "the admins know", notify.Notice{
-		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
-		Items: []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
+		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins,
+		MessageID: notify.MessageID(key, a.Domain),
+		Items:     []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
 	})
 	if err != nil { // the ledger keeps it, unfinished, and the next sweep tries again
 		a.Log.Warn("the admins could not be told of a doubt", "type", typ, "reason", why, "error", err)
