@@ -436,8 +436,26 @@ func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T)
 	if waits("exempt"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
 		t.Errorf("its exemption was lifted, and it is told %q", b.tc.signals)
 	}
-	if waits("budget"); len(b.tc.signals) > 0 {
-		t.Errorf("it waits for its budget, and is told %q", b.tc.signals)
+	for _, check := range []string{"budget", "booting", "heartbeat", "pcu", "attempts", "no such check", ""} {
+		if waits(check); len(b.tc.signals) > 0 {
+			t.Errorf("it waits for what no sweep sees, %q, and is told %q", check, b.tc.signals)
+		}
+	}
+	for _, check := range []string{"lease", "answers", "boot state", "covered", "switch", "mode"} {
+		if waits(check); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
+			t.Errorf("what it waited for is over, %q, and it is told %q", check, b.tc.signals)
+		}
+	}
+	b.inPLC("boot_state", "safeboot")
+	b.sync()
+	if waits("boot state"); len(b.tc.signals) > 0 {
+		t.Errorf("somebody has it at safeboot still, and it is told %q", b.tc.signals)
+	}
+	b.open(issue.Failboot+"/"+sick, issue.Failboot, sick)
+	b.must(b.Store.AddBootRepair(ctx, store.BootRepair{Key: "k", Node: sick, Sequence: "s", Action: "a",
+		At: time.Now()}))
+	if waits("covered"); len(b.tc.signals) > 0 {
+		t.Errorf("its boot is being repaired still, and it is told %q", b.tc.signals)
 	}
 }
 
