@@ -59,9 +59,6 @@ func at(sites ...string) func(string) bool {
 }
 
 func TestASweepJudgesTheFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	sites := []testbed.Site{{Login: "chennai", Nodes: 40}, {Login: "huji", Nodes: 4}, {Login: "oslo", Nodes: 4},
 		{Login: "quito", Nodes: 4}, {Login: "uba", Nodes: 4, NoPCU: true}}
 	b := newBench(t, sites...)
@@ -241,9 +238,6 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 }
 
 func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 26}, testbed.Site{Login: "oslo", Nodes: 26},
 		testbed.Site{Login: "quito", Nodes: 26})
 	ctx := b.Context()
@@ -297,9 +291,6 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 }
 
 func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 6}, testbed.Site{Login: "oslo", Nodes: 6})
 	if res := b.judge(func(host string) bool {
 		return !strings.HasPrefix(host, "planetlab1.")
@@ -326,9 +317,6 @@ func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
 }
 
 func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	sites := []testbed.Site{{Login: "huji", Nodes: 2}, {Login: "oslo", Nodes: 2}, {Login: "quito", Nodes: 2},
 		{Login: "turin", Nodes: 2}, {Login: "dakar", Nodes: 2}}
 	b := newBench(t, sites...)
@@ -393,9 +381,6 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 }
 
 func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: site, Nodes: 4})
 	ctx, id := b.Context(), "nodedown/"+sick
 	isSick := func(host string) bool { return host == sick }
@@ -469,9 +454,6 @@ func mustType(t *testing.T, name string) issue.Type {
 }
 
 func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t)
 	watch := func(began time.Time) {
 		t.Helper()

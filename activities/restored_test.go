@@ -28,9 +28,6 @@ func (b *bench) wantPLC(login string, enabled bool, suspended ...string) {
 // A PLC that was restored from a backup has a penalty again that was lifted since: it is lifted again, and what
 // somebody else has set stays.
 func TestRestored_WhatABackupBringsBackIsLiftedAgain(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	var world []testbed.Site
 	for _, login := range []string{"huji", "oslo", "pisa"} {
 		world = append(world, testbed.Site{Login: login, Nodes: 2})
