@@ -26,9 +26,9 @@ import (
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/pglocal"
-	"github.com/planetlab/monitor/testbed/plcapi"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // desk takes down which issues are opened instead of opening them.
@@ -131,7 +131,7 @@ func (f *fleet) sync(t *testing.T) {
 }
 
 // stuck gives a fresh node that is stuck in debug mode.
-func (f *fleet) stuck(t *testing.T, d simnode.DebugMode) string {
+func (f *fleet) stuck(t *testing.T, d fakenode.DebugMode) string {
 	t.Helper()
 	f.next++
 	host := fmt.Sprintf("planetlab%d.sydney.example", f.next)
@@ -139,10 +139,10 @@ func (f *fleet) stuck(t *testing.T, d simnode.DebugMode) string {
 	return host
 }
 
-func (f *fleet) debug(t *testing.T, host string, d simnode.DebugMode) {
+func (f *fleet) debug(t *testing.T, host string, d fakenode.DebugMode) {
 	t.Helper()
-	off := testbed.Ailment{State: simnode.Off, Healer: testbed.Nobody}
-	for _, a := range []testbed.Ailment{off, {State: simnode.Debug, Healer: testbed.Nobody, Debug: d}} {
+	off := testbed.Fault{State: fakenode.Off, FixedBy: testbed.Nobody}
+	for _, a := range []testbed.Fault{off, {State: fakenode.Debug, FixedBy: testbed.Nobody, Debug: d}} {
 		if err := f.Break(host, a); err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +273,7 @@ func testBootmanDoesWhatTheSequenceCallsFor(t *testing.T, f *fleet) {
 			"bootman sent", "boot"},
 	} {
 		t.Run(c.ledger+" for "+c.sequence, func(t *testing.T) {
-			host := f.stuck(t, simnode.DebugMode{Log: logOf(c.sequence)})
+			host := f.stuck(t, fakenode.DebugMode{Log: logOf(c.sequence)})
 			res := f.visit(t, host, 0)
 			if res.Outcome != issue.Acted || res.Told {
 				t.Errorf("it answers %+v", res)
@@ -312,7 +312,7 @@ func testBootmanOpensWhatNoProgramMends(t *testing.T, f *fleet) {
 			"Hardware requirements not met"},
 	} {
 		t.Run(c.typ+" for "+c.sequence, func(t *testing.T) {
-			host := f.stuck(t, simnode.DebugMode{Log: logOf(c.sequence), Dmesg: c.dmesg})
+			host := f.stuck(t, fakenode.DebugMode{Log: logOf(c.sequence), Dmesg: c.dmesg})
 			id := f.DB.Get("Nodes", "hostname", host)["node_id"].(int)
 			nic := f.DB.Get("Interfaces", "node_id", id)["interface_id"].(int)
 			f.DB.Set("Interfaces", nic, "method", "static")
@@ -332,7 +332,7 @@ func testBootmanOpensWhatNoProgramMends(t *testing.T, f *fleet) {
 }
 
 func testAnIssueThatEndedInVainIsNotOpenedAgain(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{
+	host := f.stuck(t, fakenode.DebugMode{
 		Log: logOf("bminit-cfg-auth-getplc-hardware-exception-noblockdev-hardwarerequirefail-update-debug-done"),
 	})
 	id := issue.NoBlockDevice + "/" + host
@@ -353,18 +353,18 @@ func testAnIssueThatEndedInVainIsNotOpenedAgain(t *testing.T, f *fleet) {
 }
 
 func testASequenceThatComesBackIsNotRepairedTwice(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{Log: logOf(fsckSequence)})
+	host := f.stuck(t, fakenode.DebugMode{Log: logOf(fsckSequence)})
 	repair := []string{"umount /tmp/mnt/sysimg/vservers", "umount /tmp/mnt/sysimg", "fsck -f -y /dev/planetlab/root",
 		"fsck -f -y /dev/planetlab/vservers", "BootManager.py boot"}
 	f.visit(t, host, 0)
 	f.told(t, host, repair...)
-	f.debug(t, host, simnode.DebugMode{Log: logOf(fsckSequence)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(fsckSequence)})
 	if res := f.visit(t, host, 1); res.Outcome != issue.Passed ||
 		!strings.Contains(res.Reason, "fsck_repair was tried") {
 		t.Errorf("the same sequence again gives %+v", res)
 	}
 	f.told(t, host, repair...)
-	f.debug(t, host, simnode.DebugMode{Log: logOf(bootSequence)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(bootSequence)})
 	if res := f.visit(t, host, 2); res.Outcome != issue.Acted {
 		t.Errorf("another sequence gives %+v", res)
 	}
@@ -373,16 +373,16 @@ func testASequenceThatComesBackIsNotRepairedTwice(t *testing.T, f *fleet) {
 }
 
 func testARetryStartsNothingAgain(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{Log: logOf(bootSequence)})
+	host := f.stuck(t, fakenode.DebugMode{Log: logOf(bootSequence)})
 	f.visit(t, host, 0)
 	f.told(t, host, "BootManager.py boot")
-	f.debug(t, host, simnode.DebugMode{Log: logOf(bootSequence)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(bootSequence)})
 	if res := f.visit(t, host, 0); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "was started") {
 		t.Errorf("a retry that finds the outcome gives %+v", res)
 	}
 	in := input(host, 5)
 	other := "bminit-cfg-auth-getplc-exception-update-bootupdatefail-debug-done"
-	f.debug(t, host, simnode.DebugMode{Log: logOf(other)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(other)})
 	if _, _, err := f.Store.Intent(t.Context(), store.Action{Key: in.Key, Kind: "reboot", Issue: in.State.Ref.ID,
 		Node: host, Site: "sydney"}); err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func testARetryStartsNothingAgain(t *testing.T, f *fleet) {
 		t.Fatal(err)
 	}
 	// it may be anything by now
-	if err := f.Break(host, testbed.Ailment{State: simnode.Off, Healer: testbed.Nobody}); err != nil {
+	if err := f.Break(host, testbed.Fault{State: fakenode.Off, FixedBy: testbed.Nobody}); err != nil {
 		t.Fatal(err)
 	}
 	if res := f.visit(t, host, 5); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "not repeated") {
@@ -410,7 +410,7 @@ func testARetryStartsNothingAgain(t *testing.T, f *fleet) {
 	if res := f.visit(t, host, 6); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "before it began") {
 		t.Errorf("a retry that finds but the intent gives %+v", res)
 	}
-	f.debug(t, host, simnode.DebugMode{Log: logOf(other)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(other)})
 	if res := f.visit(t, host, 7); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "restarted cleanly") {
 		t.Errorf("what never began counts as tried: %+v", res)
 	}
@@ -420,7 +420,7 @@ func testARetryStartsNothingAgain(t *testing.T, f *fleet) {
 func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 	log := logOf(bootSequence)
 	t.Run("a node whose BootManager runs", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log, Running: true})
+		host := f.stuck(t, fakenode.DebugMode{Log: log, Running: true})
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "running") ||
 			res.Until.IsZero() {
 			t.Errorf("it answers %+v", res)
@@ -428,14 +428,14 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		f.told(t, host)
 	})
 	t.Run("a node that hangs when it is read: the ladder climbs", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log, Hangs: true})
+		host := f.stuck(t, fakenode.DebugMode{Log: log, Hangs: true})
 		if res := f.visit(t, host, 0); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "dmesg") {
 			t.Errorf("it answers %+v", res)
 		}
 		f.told(t, host)
 	})
 	t.Run("a node that is up", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log})
+		host := f.stuck(t, fakenode.DebugMode{Log: log})
 		if err := f.Heal(host); err != nil {
 			t.Fatal(err)
 		}
@@ -445,8 +445,8 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		f.wantLedger(t, host)
 	})
 	t.Run("a node that runs behind a firewall", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log})
-		if err := f.Break(host, testbed.Ailment{State: simnode.Firewalled, Healer: testbed.Nobody}); err != nil {
+		host := f.stuck(t, fakenode.DebugMode{Log: log})
+		if err := f.Break(host, testbed.Fault{State: fakenode.Firewalled, FixedBy: testbed.Nobody}); err != nil {
 			t.Fatal(err)
 		}
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait ||
@@ -455,8 +455,8 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		}
 	})
 	t.Run("a node that is off", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log})
-		if err := f.Break(host, testbed.Ailment{State: simnode.Off, Healer: testbed.Nobody}); err != nil {
+		host := f.stuck(t, fakenode.DebugMode{Log: log})
+		if err := f.Break(host, testbed.Fault{State: fakenode.Off, FixedBy: testbed.Nobody}); err != nil {
 			t.Fatal(err)
 		}
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait {
@@ -464,7 +464,7 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		}
 	})
 	t.Run("a node that somebody has put into safeboot", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log})
+		host := f.stuck(t, fakenode.DebugMode{Log: log})
 		f.DB.Set("Nodes", f.DB.Get("Nodes", "hostname", host)["node_id"].(int), "boot_state", "safeboot")
 		f.sync(t)
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "somebody's hands") {
@@ -473,8 +473,8 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		f.told(t, host)
 	})
 	t.Run("an exempt node is not even entered", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: log})
-		f.DB.Add("NodeTags", plcapi.Row{"node_id": f.DB.Get("Nodes", "hostname", host)["node_id"],
+		host := f.stuck(t, fakenode.DebugMode{Log: log})
+		f.DB.Add("NodeTags", fakeplc.Row{"node_id": f.DB.Get("Nodes", "hostname", host)["node_id"],
 			"tagname": "exempt_node_until", "value": time.Now().AddDate(0, 1, 0).Format("20060102")})
 		f.sync(t)
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "exempt") {
@@ -489,7 +489,7 @@ func testWhatIsLeftAlone(t *testing.T, f *fleet) {
 		budget := f.Policy.Budget
 		defer func() { f.Policy.Budget = budget }()
 		f.Policy.Budget.ReinstallsSite = 0
-		host := f.stuck(t, simnode.DebugMode{
+		host := f.stuck(t, fakenode.DebugMode{
 			Log: logOf("bminit-cfg-auth-getplc-installinit-validate-exception-noinstall-update-debug-done"),
 		})
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || !strings.Contains(res.Reason, "budget") {
@@ -513,7 +513,7 @@ func testInObserveModeNoVisitIsUsedUp(t *testing.T, f *fleet) {
 			t.Error(err)
 		}
 	}()
-	for _, d := range []simnode.DebugMode{{Log: logOf(bootSequence)}, {Log: logOf(bootSequence), Hangs: true}} {
+	for _, d := range []fakenode.DebugMode{{Log: logOf(bootSequence)}, {Log: logOf(bootSequence), Hangs: true}} {
 		host := f.stuck(t, d)
 		for visit := range 2 {
 			if res := f.visit(t, host, visit); res.Outcome != issue.Wait ||
@@ -523,7 +523,7 @@ func testInObserveModeNoVisitIsUsedUp(t *testing.T, f *fleet) {
 		}
 		f.told(t, host)
 	}
-	host := f.stuck(t, simnode.DebugMode{Log: logOf(bootSequence)})
+	host := f.stuck(t, fakenode.DebugMode{Log: logOf(bootSequence)})
 	if err := f.Store.AddBlacklist(ctx,
 		store.BlacklistEntry{Kind: "node", Target: host, Reason: "new board"}); err != nil {
 		t.Fatal(err)
@@ -535,7 +535,7 @@ func testInObserveModeNoVisitIsUsedUp(t *testing.T, f *fleet) {
 
 // A node that was down and came up in debug mode may be under repair: nodedown cuts no power and writes no mail.
 func testNodeDownLetsFailbootSpeak(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{Log: logOf(bootSequence)})
+	host := f.stuck(t, fakenode.DebugMode{Log: logOf(bootSequence)})
 	failboot := store.Issue{ID: issue.Failboot + "/" + host, Type: issue.Failboot, Target: host, Node: host,
 		Site: "sydney", Status: "open", Opened: time.Now()}
 	putIssue(t, f.url, failboot)
@@ -566,12 +566,12 @@ func testNodeDownLetsFailbootSpeak(t *testing.T, f *fleet) {
 }
 
 func testASecondRestartWithinADayIsHard(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{
+	host := f.stuck(t, fakenode.DebugMode{
 		Log: logOf("bminit-cfg-auth-getplc-exception-update-bootupdatefail-debug-done"),
 	})
 	f.visit(t, host, 0)
 	f.told(t, host, "shutdown -r now")
-	f.debug(t, host, simnode.DebugMode{Log: logOf("bminit-cfg-auth-implementerror-bootcheckfail-update-debug-done")})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf("bminit-cfg-auth-implementerror-bootcheckfail-update-debug-done")})
 	if res := f.visit(t, host, 1); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "hard") {
 		t.Errorf("it answers %+v", res)
 	}
@@ -581,7 +581,7 @@ func testASecondRestartWithinADayIsHard(t *testing.T, f *fleet) {
 func testNodeKeys(t *testing.T, f *fleet) {
 	inPLC := func(host string) any { return f.DB.Get("Nodes", "hostname", host)["key"] }
 	t.Run("a key that differs goes into PLC, and nowhere else", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: logOf(keySequence), Key: "n3w s3cret"})
+		host := f.stuck(t, fakenode.DebugMode{Log: logOf(keySequence), Key: "n3w s3cret"})
 		res := f.visit(t, host, 0)
 		if res.Outcome != issue.Acted || inPLC(host) != "n3w s3cret" {
 			t.Errorf("it answers %+v, and PLC has %v", res, inPLC(host))
@@ -591,14 +591,14 @@ func testNodeKeys(t *testing.T, f *fleet) {
 		if err != nil || strings.Contains(fmt.Sprint(res, list), "s3cret") {
 			t.Errorf("the key is told: %v %v, %v", res, list, err)
 		}
-		f.debug(t, host, simnode.DebugMode{Log: logOf(keySequence), Key: "n3w s3cret"})
+		f.debug(t, host, fakenode.DebugMode{Log: logOf(keySequence), Key: "n3w s3cret"})
 		if res := f.visit(t, host, 1); res.Outcome != issue.Wait || f.desk.opened["nodeconfig/"+host].Cause == "" {
 			t.Errorf("when that did not help it answers %+v", res)
 		}
 		f.told(t, host, "BootManager.py boot")
 	})
 	t.Run("a node without a key has a bad configuration", func(t *testing.T) {
-		host := f.stuck(t, simnode.DebugMode{Log: logOf(keySequence)})
+		host := f.stuck(t, fakenode.DebugMode{Log: logOf(keySequence)})
 		was := inPLC(host)
 		if res := f.visit(t, host, 0); res.Outcome != issue.Wait || f.desk.opened["nodeconfig/"+host].Cause == "" ||
 			inPLC(host) != was {
@@ -610,7 +610,7 @@ func testNodeKeys(t *testing.T, f *fleet) {
 
 func testAnUnknownSequenceIsShownToAdminsAndTriedOnce(t *testing.T, f *fleet) {
 	const sequence = "bminit-nospace-debug-done"
-	d := simnode.DebugMode{Log: logOf(sequence), Records: []string{"old", "new"}}
+	d := fakenode.DebugMode{Log: logOf(sequence), Records: []string{"old", "new"}}
 	host := f.stuck(t, d)
 	if res := f.visit(t, host, 0); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "cleared 1 of 2") {
 		t.Errorf("it answers %+v", res)
@@ -636,7 +636,7 @@ func testAnUnknownSequenceIsShownToAdminsAndTriedOnce(t *testing.T, f *fleet) {
 }
 
 func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
-	host := f.stuck(t, simnode.DebugMode{Log: logOf(bootSequence)})
+	host := f.stuck(t, fakenode.DebugMode{Log: logOf(bootSequence)})
 	id := f.DB.Get("Nodes", "hostname", host)["node_id"].(int)
 	f.visit(t, host, 0)
 	f.told(t, host, "BootManager.py boot")
@@ -644,7 +644,7 @@ func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
 	if err != nil || first == "" {
 		t.Fatalf("the first key is %q, %v", first, err)
 	}
-	f.debug(t, host, simnode.DebugMode{Log: logOf(fsckSequence)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(fsckSequence)})
 	f.DB.Set("Nodes", id, "run_level", "boot")
 	if res := f.visit(t, host, 1); res.Outcome != issue.Acted || !strings.Contains(res.Reason, "host key has changed") {
 		t.Errorf("a key that nothing explains gives %+v", res)
@@ -665,7 +665,7 @@ func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
 		!strings.Contains(why, "told PLC") {
 		t.Errorf("the key that PLC was told gives %q, %v", why, err)
 	}
-	f.debug(t, host, simnode.DebugMode{Log: logOf(fsckSequence)})
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(fsckSequence)})
 	f.visit(t, host, 2)
 	if second, _ := f.Store.HostKey(t.Context(), host); second == first {
 		t.Error("the new key of a node in debug mode is not known")

@@ -12,7 +12,7 @@ import (
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 // looks writes into the store what a sweep would have seen of every node and PCU: silent ones, and those that run.
@@ -358,7 +358,7 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 		!strings.Contains(a.Why, "our own look finds it good") {
 		t.Errorf("an alert about a node that is good: %+v", a)
 	}
-	if err := b.w.Break(sick, testbed.Ailment{State: simnode.Filtered}); err != nil {
+	if err := b.w.Break(sick, testbed.Fault{State: fakenode.Filtered}); err != nil {
 		t.Fatal(err)
 	}
 	if a := alert("nodedown", sick); a.Outcome != AlertOpened {

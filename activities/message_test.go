@@ -19,9 +19,9 @@ import (
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/fakert"
 	"github.com/planetlab/monitor/testbed/mailbox"
 	"github.com/planetlab/monitor/testbed/pglocal"
-	"github.com/planetlab/monitor/testbed/rtsim"
 )
 
 // people is a site with its contacts in a real Postgres, a real mail server, and a simulated tracker.
@@ -30,7 +30,7 @@ type people struct {
 	*ledger
 	t       *testing.T
 	box     *mailbox.Mailbox
-	tracker *rtsim.Server
+	tracker *fakert.Server
 	denies  atomic.Int32 // the status with which the tracker answers what writes; 0: it does not deny it
 }
 
@@ -100,7 +100,7 @@ func (p *people) exempt(who map[int]time.Time) {
 // withTracker gives the site's people a tracker as well.
 func (p *people) withTracker() *people {
 	p.t.Helper()
-	p.tracker = rtsim.New(rtsim.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
+	p.tracker = fakert.New(fakert.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if code := int(p.denies.Load()); code != 0 && r.Method != http.MethodGet {
 			w.WriteHeader(code)

@@ -85,7 +85,7 @@ type outlet struct {
 
 // outlet looks a PCU's secret and its pins up. PLC's ip may carry a port, as 10.0.0.5:2323.
 func (a *outlets) outlet(ctx context.Context, p store.PCU, number int) (*outlet, error) {
-	password, err := a.Store.PCUPassword(ctx, p.PCUID)
+	password, err := a.Store.PCUPassword(ctx, p)
 	if err != nil {
 		return nil, err
 	}

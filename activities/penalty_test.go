@@ -19,8 +19,8 @@ import (
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/plcapi"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
 // ailing makes a site ripe for a penalty: its two nodes hang, and have for long, and an issue holds level 2.
@@ -28,7 +28,7 @@ func (b *bench) ailing(login string) {
 	b.Helper()
 	for n := 1; n <= 2; n++ {
 		host := fmt.Sprintf("planetlab%d.%s.example", n, login)
-		b.must(b.w.Break(host, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
+		b.must(b.w.Break(host, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}))
 		b.was("node", host, policy.StatusDown, 12)
 	}
 	b.was("site", login, policy.StatusDown, 10)
@@ -60,7 +60,7 @@ func (b *bench) enabled(login string) bool {
 }
 
 func (b *bench) tag(slice, name, value string) {
-	b.w.DB.Add("SliceTags", plcapi.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name,
+	b.w.DB.Add("SliceTags", fakeplc.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name,
 		"value": value})
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 // The power rungs of nodedown.
@@ -31,7 +31,7 @@ var (
 // hung makes the sick node hang for days, as the last sweeps saw it and as PLC hears it, with a PCU that works.
 func (b *bench) hung() {
 	b.Helper()
-	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}))
+	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}))
 	b.was("node", sick, policy.StatusDown, 3)
 	b.pcuIs(policy.StatusGood)
 	b.inPLC("last_contact", int(time.Now().Add(-72*time.Hour).Unix()))
@@ -415,7 +415,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			}, issue.Gone, "PLC does not have"},
 		{"it comes back", func() { b.must(b.w.Heal(sick)) }, func() { b.hung() }, issue.Recovered, "good again"},
 		{"it comes up in debug mode", func() {
-			b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Debug, Healer: testbed.Nobody}))
+			b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody}))
 		}, func() { b.hung() }, issue.Wait, "alive"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -738,7 +738,7 @@ func TestPower_StopForbidsEverythingButUndoing(t *testing.T) {
 func TestPower_AFirewallIsNotMendedByPower(t *testing.T) {
 	b := newBench(t)
 	b.hung()
-	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Firewalled, Healer: testbed.Nobody}))
+	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Firewalled, FixedBy: testbed.Nobody}))
 	res, err := b.Power.Reboot(b.Context(), b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Passed, "behind a firewall")
 	b.wantCuts(0)

@@ -18,7 +18,7 @@ import (
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 var (
@@ -169,7 +169,7 @@ func TestRung_WhatForbidsActingIsAskedBeforeEveryRung(t *testing.T) {
 func TestDisable_ANodeOnAnOldBootCDGetsItsBootStateBack(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
-	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Debug, Healer: testbed.Nobody}))
+	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody}))
 	b.was("node", sick, policy.StatusFailboot, 1)
 	b.Policy.Kernels.OldBootCD = []string{` 4\.19\.`} // what the testbed's nodes run
 	task := func(key string) issue.Request {
@@ -226,7 +226,7 @@ func TestDisable_AReinstallOfOursIsNotGivenBack(t *testing.T) {
 	res, err := b.Power.Reinstall(ctx, b.rebooted("0"))
 	b.want(res, err, issue.Acted, "read back on")
 	b.inPLC("boot_state", "reinstall") // it never took it up
-	b.must(b.w.Break(sick, testbed.Ailment{State: simnode.Debug, Healer: testbed.Nobody}))
+	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody}))
 	b.Policy.Kernels.OldBootCD = []string{` 4\.19\.`}
 	req := b.task(issue.OldBootCD, "1", issue.Rung{Do: issue.Disable})
 	res, err = b.Boot.disable(ctx, task{Request: req})

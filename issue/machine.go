@@ -2,6 +2,8 @@ package issue
 
 import (
 	"time"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Do is what an issue's next step is.
@@ -55,6 +57,8 @@ func (s *State) Next(now time.Time) Step {
 			why = "waits: " + s.Blocked.Reason
 		}
 		return s.orSave(Step{Do: Sleep, Until: s.Due, Why: why})
+	case !s.Running && s.passVetoed(now):
+		return s.Next(now)
 	}
 	return Step{Do: RunRung}
 }
@@ -73,6 +77,7 @@ func (s *State) Began() { s.Running = true }
 func (s *State) Ran(now time.Time, r Result) {
 	rung := s.next()
 	skipped := s.Skip
+	r.Reason = clean.Line(r.Reason) // it stands in what blocks the issue and why it ends, too
 	s.Running, s.Skip, s.Blocked = false, false, nil
 	s.record(Event{At: now, Kind: EventRung, Rung: rung.String(), Outcome: r.Outcome, Reason: r.Reason, Until: r.Until})
 	s.Told = s.Told || r.Told
@@ -255,27 +260,4 @@ func (s State) NextAt() (what string, at time.Time) {
 		return s.next().String() + " (waits: " + s.Blocked.Reason + ")", s.Due
 	}
 	return s.next().String(), s.Due
-}
-
-// Coming is a rung that comes if nothing changes.
-type Coming struct {
-	At    time.Time `json:"at"` // not before
-	Do    Action    `json:"do"`
-	Level int       `json:"level,omitempty"`
-}
-
-// Coming are the rungs that follow the next one, if nothing changes: each is passed over or waits if its conditions or
-// the gate say so.
-func (s State) Coming() []Coming {
-	if s.Status == Closed || s.End != nil || !s.RecoveredAt.IsZero() {
-		return nil
-	}
-	var steps []Coming
-	at := s.Due
-	for i := s.Rung; i < len(s.Ladder.Rungs); i++ {
-		r := s.Ladder.Rungs[i]
-		steps = append(steps, Coming{At: at, Do: r.Do, Level: r.Level})
-		at = at.Add(r.Yield.of(s.Times))
-	}
-	return steps
 }

@@ -3,6 +3,7 @@ package issue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
@@ -18,10 +19,14 @@ const (
 	OrderResume Order = "resume"
 	OrderClose  Order = "close"
 	OrderSkip   Order = "skip"
+	OrderVeto   Order = "veto"
+	OrderAllow  Order = "allow"
 )
 
 // Orders are all of them.
-func Orders() []Order { return []Order{OrderPause, OrderResume, OrderClose, OrderSkip} }
+func Orders() []Order {
+	return []Order{OrderPause, OrderResume, OrderClose, OrderSkip, OrderVeto, OrderAllow}
+}
 
 // About describes the order for the Web UI.
 func (o Order) About() string {
@@ -36,6 +41,10 @@ func (o Order) About() string {
 	case OrderSkip:
 		return "Pass over the next rung, also one that is under way and has not acted yet; the wait before it " +
 			"stays: {\"reason\",\"by\"}"
+	case OrderVeto:
+		return "Pass over a step ahead when it is due: {\"step\",\"reason\",\"by\"}; the steps count from 1"
+	case OrderAllow:
+		return "Take a veto back: {\"step\",\"reason\",\"by\"}"
 	}
 	return ""
 }
@@ -46,6 +55,8 @@ type Command struct {
 	Reason string `json:"reason,omitempty"`
 	// Until ends a pause by itself; without it a pause lasts until resume.
 	Until time.Time `json:"until,omitzero"`
+	// Step is the rung that a veto is about, from 1.
+	Step int `json:"step,omitempty"`
 }
 
 // Clean is the command with its texts bounded and free of what must not be kept.
@@ -70,6 +81,8 @@ func (s *State) Check(o Order, c Command, now time.Time) error {
 		return errors.New("skip: the last rung has nothing after it; close the issue instead")
 	case o == OrderSkip && s.Skip:
 		return errors.New("skip: the rung that is under way is being skipped already")
+	case o == OrderVeto || o == OrderAllow:
+		return s.checkVeto(o, c.Step)
 	}
 	return nil
 }
@@ -96,6 +109,13 @@ func (s *State) Obey(o Order, c Command, now time.Time) {
 		} else {
 			s.advance(s.Due)
 		}
+	case OrderVeto:
+		e.Rung = s.Ladder.Rungs[c.Step-1].String()
+		s.Vetoes = append(s.Vetoes, Veto{Step: c.Step, At: now, By: c.By, Reason: c.Reason})
+	case OrderAllow:
+		e.Rung = s.Ladder.Rungs[c.Step-1].String()
+		i := s.vetoOf(c.Step)
+		s.Vetoes = slices.Delete(s.Vetoes, i, i+1)
 	}
 	s.record(e)
 	s.Stale = true

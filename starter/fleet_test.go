@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,12 @@ func fleet(t *testing.T) (*store.Store, string) {
 	url := pglocal.ForTest(t)
 	alone(t)
 	t.Setenv("MONITOR_DATABASE_URL", url)
-	db, err := store.Open(t.Context(), store.Options{URL: url})
+	file := filepath.Join(t.TempDir(), "secret_key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MONITOR_SECRETS_KEY_FILE", file)
+	db, err := store.Open(t.Context(), store.Options{URL: url, Key: bytes.Repeat([]byte{7}, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}

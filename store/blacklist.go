@@ -3,12 +3,13 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // BlacklistEntry is a line of the blacklist; a downtime is one with a start and an end.
 type BlacklistEntry struct {
-	Kind     string    `json:"kind"` // node or site
+	Kind     string    `json:"kind"` // node, site or pcu
 	Target   string    `json:"target"`
 	Starts   time.Time `json:"starts"`
 	Until    time.Time `json:"until,omitzero"` // zero: never ends
@@ -33,8 +34,8 @@ func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Tim
 
 // AddBlacklist adds an entry.
 func (s *Store) AddBlacklist(ctx context.Context, e BlacklistEntry) error {
-	if (e.Kind != "node" && e.Kind != "site") || e.Target == "" {
-		return fmt.Errorf("blacklist: name a node or a site, not %s %q", e.Kind, e.Target)
+	if !slices.Contains([]string{"node", "site", "pcu"}, e.Kind) || e.Target == "" {
+		return fmt.Errorf("blacklist: name a node, a site or a PCU, not %s %q", e.Kind, e.Target)
 	}
 	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime)
 		values ($1,$2,$3,$4,$5,$6,$7)`,

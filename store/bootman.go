@@ -60,10 +60,14 @@ type BootLog struct {
 	Log      []byte    `json:"-"`
 }
 
+// gzipMagic is how compressed data begin (RFC 1952, 2.3.1).
+var gzipMagic = []byte{0x1f, 0x8b}
+
 // logsKept is how many logs of one node are kept; older ones are dropped.
 const logsKept = 20
 
-// SaveBootLog keeps a log, compressed. What is longer than bootman.MaxOutput is cut.
+// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than
+// bootman.MaxOutput is cut.
 func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if len(l.Log) > bootman.MaxOutput {
 		l.Log, l.Cut = l.Log[:bootman.MaxOutput], true
@@ -76,9 +80,12 @@ func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
+	if s.seal == nil {
+		return fmt.Errorf("boot log of %s: without a key it is not kept: %w", l.Node, errNoSealKey)
+	}
 	b := &pgx.Batch{}
 	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, log) values ($1, $2, $3, $4, $5, $6)`, l.Node,
-		l.At, l.Sequence, len(l.Log), l.Cut, packed.Bytes())
+		l.At, l.Sequence, len(l.Log), l.Cut, s.seal.seal(bond("boot log", l.Node), packed.Bytes()))
 	b.Queue(`delete from bootman_logs where node = $1 and id not in (select id from bootman_logs where node = $1
 		order by id desc limit $2)`, l.Node, logsKept)
 	return s.send(ctx, "save the boot log of "+l.Node, b)
@@ -92,7 +99,14 @@ func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 	if err != nil {
 		return l, err
 	}
-	r, err := gzip.NewReader(bytes.NewReader(l.Log))
+	packed := l.Log
+	// those from before they were sealed are read as they are, until newer ones take their places
+	if !bytes.HasPrefix(packed, gzipMagic) {
+		if packed, _, err = s.seal.open(bond("boot log", node), packed); err != nil {
+			return BootLog{}, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err == nil {
 		l.Log, err = io.ReadAll(io.LimitReader(r, bootman.MaxOutput))
 	}

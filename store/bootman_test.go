@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -77,6 +78,30 @@ func TestBootman(t *testing.T) {
 		if err := s.pool.QueryRow(ctx, `select count(*) from bootman_logs`).Scan(&n); err != nil || n != logsKept {
 			t.Errorf("%d logs are kept, %v", n, err)
 		}
+	})
+	t.Run("a log is sealed at rest, and one from before is still read", func(t *testing.T) {
+		if err := s.SaveBootLog(ctx, BootLog{Node: "sealed", At: time.Now(), Sequence: "done",
+			Log: []byte("the log")}); err != nil {
+			t.Fatal(err)
+		}
+		var raw []byte
+		if err := s.pool.QueryRow(ctx, `select log from bootman_logs where node = 'sealed'`).Scan(&raw); err != nil ||
+			bytes.HasPrefix(raw, gzipMagic) {
+			t.Fatalf("at rest it is %q, %v", raw, err)
+		}
+		s.exec(t, `update bootman_logs set node = 'other' where node = 'sealed'`)
+		if l, err := s.LastBootLog(ctx, "other"); err == nil {
+			t.Errorf("it passes for the log of another node: %q", l.Log)
+		}
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, _ = w.Write([]byte("an old log"))
+		_ = w.Close()
+		s.exec(t, `update bootman_logs set log = $1 where node = 'other'`, packed.Bytes())
+		if l, err := s.LastBootLog(ctx, "other"); err != nil || string(l.Log) != "an old log" {
+			t.Errorf("a log from before reads %q, %v", l.Log, err)
+		}
+		s.exec(t, `delete from bootman_logs where node = 'other'`)
 	})
 	t.Run("a long log is cut and packed", func(t *testing.T) {
 		if err := s.SaveBootLog(ctx, BootLog{Node: "big", At: time.Now(), Sequence: "done",

@@ -106,8 +106,8 @@ func (s *Store) Mark(ctx context.Context, id int64, mark any) error {
 	return nil
 }
 
-// Lifted are the claims on sites and slices that were released since a time and of which nothing is held now, the latest
-// first. Those of a site only where PLC has it disabled.
+// Lifted are the claims on sites and slices that were released since a time and of which nothing is held now, the
+// latest first. Those of a site only where PLC has it disabled.
 func (s *Store) Lifted(ctx context.Context, since time.Time) ([]Claim, error) {
 	return many[Claim](ctx, s, "lifted penalties", claimSQL+`where released >= $1 and data is not null
 		and (kind = $2 and exists (select from site where site_id::text = claim.target and not enabled and not gone)

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,12 +25,76 @@ type Control struct {
 const (
 	ControlStop = "stop" // value: "stopped"; no row: Monitor may act
 	ControlMode = "mode" // value: a policy.Mode, which narrows the configuration's
+
+	ControlConfigured = "configured" // value: the policy.Mode of the worker that started last; no order
 )
 
-// Controls reads what is ordered, by name.
-func (s *Store) Controls(ctx context.Context) (map[string]Control, error) {
-	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control`)
-	byName := map[string]Control{}
+// Controls are the orders in force, by name.
+type Controls map[string]Control
+
+// ControlOf is the name of an order that holds only for a part of the fleet: "mode/site/princeton",
+// "mode/type/nodedown".
+func ControlOf(name, kind, part string) string { return name + "/" + kind + "/" + part }
+
+// The parts of the fleet for which a mode may be ordered.
+const (
+	PartSite = "site"
+	PartType = "type"
+)
+
+// Stopped says who stopped Monitor, when and why; empty: nobody.
+func (c Controls) Stopped() string {
+	stop, stopped := c[ControlStop]
+	if !stopped {
+		return ""
+	}
+	return stop.says()
+}
+
+// says is why an order was given, by whom and when.
+func (c Control) says() string {
+	reason := c.Reason
+	if reason == "" {
+		reason = "no reason given"
+	}
+	return fmt.Sprintf("%s (%s, since %s)", reason, cmp.Or(c.By, "nobody named"), c.At.UTC().Format(time.RFC3339))
+}
+
+// Mode is what Monitor may do at a site for a type of issue, either of which may be empty: the narrowest of what is
+// configured and of what was ordered for the fleet, the site and the type. It also says where a narrower mode than act
+// comes from.
+func (c Controls) Mode(configured policy.Mode, site, issueType string) (policy.Mode, string) {
+	if configured != policy.ModeAct {
+		return policy.ModeObserve, "configured so, or no worker has started yet"
+	}
+	for _, name := range []string{ControlMode, ControlOf(ControlMode, PartSite, site),
+		ControlOf(ControlMode, PartType, issueType)} {
+		if o, ordered := c[name]; ordered && policy.Narrowest(policy.Mode(o.Value)) != policy.ModeAct {
+			return policy.ModeObserve, strings.TrimPrefix(strings.TrimPrefix(name, ControlMode), "/") + ": " + o.says()
+		}
+	}
+	return policy.ModeAct, ""
+}
+
+// Configured is the mode that the worker which started last is configured for; nobody may act before one has.
+func (c Controls) Configured() policy.Mode {
+	return policy.Narrowest(policy.Mode(c[ControlConfigured].Value))
+}
+
+// SayConfigured writes down what a worker that starts is configured for, for those who ask without its configuration.
+func (s *Store) SayConfigured(ctx context.Context, mode policy.Mode, worker string) error {
+	_, err := s.pool.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,'')
+		on conflict (name) do update set value=$2, by=$3, at=now()`, ControlConfigured, mode, worker)
+	if err != nil {
+		return fmt.Errorf("control %s: %w", ControlConfigured, err)
+	}
+	return nil
+}
+
+// Controls reads what is ordered.
+func (s *Store) Controls(ctx context.Context) (Controls, error) {
+	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control order by name`)
+	byName := Controls{}
 	for _, c := range list {
 		byName[c.Name] = c
 	}
@@ -37,7 +103,7 @@ func (s *Store) Controls(ctx context.Context) (map[string]Control, error) {
 
 // SetControl orders something; an empty value takes the order back. Both go into the ledger.
 func (s *Store) SetControl(ctx context.Context, c Control) error {
-	if c.Name == ControlMode && c.Value != "" {
+	if (c.Name == ControlMode || strings.HasPrefix(c.Name, ControlMode+"/")) && c.Value != "" {
 		if _, err := policy.ParseMode(c.Value); err != nil {
 			return err
 		}

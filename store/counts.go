@@ -8,8 +8,9 @@ import (
 
 // IssueCount is how many issues of one type have one status.
 type IssueCount struct {
-	Type, Status string
-	Count        int
+	Type   string `json:"type"`
+	Status string `json:"status"`
+	Count  int    `json:"count"`
 }
 
 // CountIssues counts issues that are not closed.
@@ -20,8 +21,8 @@ func (s *Store) CountIssues(ctx context.Context) ([]IssueCount, error) {
 
 // StatusCount is how many nodes have one status.
 type StatusCount struct {
-	Status string
-	Count  int
+	Status string `json:"status"`
+	Count  int    `json:"count"`
 }
 
 // CountNodes counts the nodes that PLC has, by status.

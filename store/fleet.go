@@ -186,14 +186,17 @@ func (s *Store) PCUs(ctx context.Context, after int64, limit int) ([]PCU, error)
 		after, limit))
 }
 
-// PCUPassword unseals a PCU's password.
-func (s *Store) PCUPassword(ctx context.Context, id int) (plc.Secret, error) {
-	var sealed []byte
-	if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = $1`, id).Scan(&sealed); err != nil {
-		return "", fmt.Errorf("password of pcu %d: %w", id, err)
+// PCUPassword unseals a PCU's password. It opens only for a PCU that stands where it stood when PLC gave the password.
+func (s *Store) PCUPassword(ctx context.Context, p PCU) (plc.Secret, error) {
+	var text []byte
+	if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = $1`, p.PCUID).Scan(&text); err != nil {
+		return "", fmt.Errorf("password of pcu %d: %w", p.PCUID, err)
 	}
-	p, err := s.seal.open(id, sealed)
-	return plc.Secret(p), err
+	plain, _, err := s.seal.open(passwordBond(p.PCUID, p.Hostname, p.IP, p.Username, p.Model), text)
+	if err != nil {
+		return "", fmt.Errorf("password of pcu %d: %w", p.PCUID, err)
+	}
+	return plc.Secret(plain), nil
 }
 
 // Site reads one site by its login_base.

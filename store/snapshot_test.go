@@ -555,13 +555,39 @@ func passwordsAreSealedAnewOnlyWhenTheyChange(t *testing.T, s *Store) {
 	}
 	snap.PCUs[0].Password = "another"
 	s.save(t, snap)
-	if p, err := s.PCUPassword(t.Context(), 1); err != nil || p.Reveal() != "another" {
+	password := func() (plc.Secret, error) {
+		p, err := s.PCU(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.PCUPassword(t.Context(), p)
+	}
+	if p, err := password(); err != nil || p.Reveal() != "another" {
 		t.Errorf("it reads %q, %v", p.Reveal(), err)
 	}
 	s.exec(t, `update pcu set password = $1`, []byte("sealed with a key that nobody has any more"))
 	s.save(t, snap)
-	if p, err := s.PCUPassword(t.Context(), 1); err != nil || p.Reveal() != "another" {
+	if p, err := password(); err != nil || p.Reveal() != "another" {
 		t.Errorf("after a change of key it reads %q, %v", p.Reveal(), err)
+	}
+	today, err := newSealer(bytes.Repeat([]byte{9}, 32), bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := sealed()
+	s.seal = today
+	if p, err := password(); err != nil || p.Reveal() != "another" {
+		t.Errorf("with the key of before among the old ones it reads %q, %v", p.Reveal(), err)
+	}
+	s.save(t, snap)
+	if bytes.Equal(sealed(), before) {
+		t.Error("a sweep leaves it sealed with the old key")
+	}
+	if s.seal, err = newSealer(bytes.Repeat([]byte{9}, 32)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := password(); err != nil || p.Reveal() != "another" {
+		t.Errorf("without the old key it reads %q, %v", p.Reveal(), err)
 	}
 }
 

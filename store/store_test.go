@@ -88,15 +88,46 @@ func TestStore(t *testing.T) {
 			bytes.Contains(raw, []byte("sesame")) || len(raw) == 0 {
 			t.Errorf("at rest it is %q, %v", raw, err)
 		}
-		if p, err := s.PCUPassword(ctx, 5); err != nil || p.Reveal() != "open sesame" {
+		pcu, err := s.PCU(ctx, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, pcu); err != nil || p.Reveal() != "open sesame" {
 			t.Errorf("it reads back as %q, %v", p.Reveal(), err)
 		}
-		other, _ := newSealer(bytes.Repeat([]byte{8}, 32))
-		if _, err := other.open(5, raw); err == nil {
-			t.Error("another key opens it")
+		bond := func(p PCU) []byte { return passwordBond(p.PCUID, p.Hostname, p.IP, p.Username, p.Model) }
+		if _, today, err := s.seal.open(bond(pcu), raw); err != nil || !today {
+			t.Fatal(err)
 		}
-		if _, err := s.seal.open(6, raw); err == nil {
-			t.Error("it opens for another PCU")
+		for what, change := range map[string]func(*PCU){
+			"PCU": func(p *PCU) {
+				p.PCUID = 6
+			}, "host": func(p *PCU) { p.Hostname = "evil.example" }, "address": func(p *PCU) { p.IP = "192.0.2.66" },
+			"account": func(p *PCU) { p.Username += "x" }, "model": func(p *PCU) { p.Model = "WTIIPS4" },
+		} {
+			other := pcu
+			change(&other)
+			if _, _, err := s.seal.open(bond(other), raw); !errors.Is(err, errOtherThing) {
+				t.Errorf("for another %s: %v", what, err)
+			}
+		}
+		other, _ := newSealer(bytes.Repeat([]byte{8}, 32))
+		if _, _, err := other.open(bond(pcu), raw); !errors.Is(err, errOtherKey) {
+			t.Errorf("another key: %v", err)
+		}
+		s.exec(t, `update pcu set ip = '192.0.2.66' where pcu_id = 5`) // as somebody who may write to the table
+		moved, err := s.PCU(ctx, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, moved); err == nil {
+			t.Errorf("it would be sent elsewhere: %q", p.Reveal())
+		}
+		if _, err := s.SaveSnapshot(ctx, snapshot, false); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, pcu); err != nil || p.Reveal() != "open sesame" {
+			t.Errorf("after PLC put it right it reads back as %q, %v", p.Reveal(), err)
 		}
 	})
 	t.Run("only exempt people are left out of contacts", func(t *testing.T) {

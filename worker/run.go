@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -24,6 +24,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/workflows"
@@ -73,14 +74,20 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	go hook.Run(ctx)
 	go activities.WatchSweeps(ctx, acts.Sweep)
-	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() {
-		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("http.listen: %w", err)
-		}
-	}()
+	tls, err := cfg.HTTP.TLSConfig()
+	if err != nil {
+		return err
+	}
+	web, failed := server(mux, tls, log), make(chan error, 1)
 	defer web.Close()
+	if cfg.HTTP.Listen != "" {
+		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
+			return err
+		}
+	}
+	if err := db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen); err != nil {
+		return err
+	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
@@ -218,8 +225,10 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 
 func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	people := worker.New(tc, activities.TaskQueue,
-		worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true})
+	bounds := []interceptor.WorkerInterceptor{&activities.Bounded{}}
+	people := worker.New(tc, activities.TaskQueue, worker.Options{
+		WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds,
+	})
 	for _, w := range workflows.Types() {
 		people.RegisterWorkflowWithOptions(w.Func,
 			workflow.RegisterOptions{Name: w.Name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
@@ -230,7 +239,7 @@ func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
 	// Machines have a queue of their own with a brake, so that no flood of issues becomes a flood of power commands.
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{
 		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5,
-		MaxConcurrentActivityExecutionSize: 50,
+		MaxConcurrentActivityExecutionSize: 50, Interceptors: bounds,
 	})
 	machines.RegisterActivityWithOptions(acts.Power.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Power.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})

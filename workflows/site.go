@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/site"
 )
 
@@ -28,11 +29,13 @@ type siteRun struct {
 func Site(ctx workflow.Context, in site.Input) (site.State, error) {
 	r := &siteRun{news: workflow.NewBufferedChannel(ctx, 64), shown: -1}
 	info := workflow.GetInfo(ctx)
-	if in.State != nil {
+	// whoever starts a site says nothing of what it holds and is denied
+	if in.State != nil && info.ContinuedExecutionRunID != "" {
 		r.State = *in.State
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)
 	}
+	r.Rules = max(0, int(workflow.GetVersion(ctx, "rules of a site", workflow.DefaultVersion, site.Rules)))
 	if err := r.listen(ctx); err != nil {
 		return r.State, err
 	}
@@ -100,7 +103,7 @@ func (r *siteRun) perform(ctx workflow.Context, step site.Step) {
 		r.Cancelled(now, step.Do)
 	default:
 		workflow.GetLogger(ctx).Warn("a step of a site failed", "site", r.Site, "step", string(step.Do), "error", err)
-		r.Failed(now, step.Do, reasonOf(err))
+		r.Failed(now, step.Do, clean.Line(reasonOf(err)))
 	}
 }
 

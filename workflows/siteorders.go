@@ -27,14 +27,20 @@ func (r *siteRun) listen(ctx workflow.Context) error {
 	err = workflow.SetUpdateHandlerWithOptions(ctx, site.UpdateHold,
 		func(ctx workflow.Context, h site.HoldRequest) (site.Answer, error) {
 			return r.asked(ctx, func() site.Answer { return r.Hold(workflow.Now(ctx), h) })
-		}, workflow.UpdateHandlerOptions{Description: "An issue asks for a message, and holds a penalty level"})
+		}, workflow.UpdateHandlerOptions{
+			Description: "An issue asks for a message, and holds a penalty level",
+			Validator:   func(h site.HoldRequest) error { return h.Check() },
+		})
 	if err != nil {
 		return err
 	}
 	err = workflow.SetUpdateHandlerWithOptions(ctx, site.UpdateRelease,
 		func(ctx workflow.Context, l site.Release) (site.Answer, error) {
 			return r.asked(ctx, func() site.Answer { return r.Release(workflow.Now(ctx), l) })
-		}, workflow.UpdateHandlerOptions{Description: "An issue lets its hold go, and may ask for a thank-you"})
+		}, workflow.UpdateHandlerOptions{
+			Description: "An issue lets its hold go, and may ask for a thank-you",
+			Validator:   func(l site.Release) error { return l.Check() },
+		})
 	if err != nil {
 		return err
 	}
