@@ -478,9 +478,9 @@ func TestWhatWasDoneIsSaidInWords(t *testing.T) {
 		{What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
 	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
 	list := p.box.Messages()
-	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 ||
+	if want := "What Monitor did:\n- power-cycled it through its power control unit\n"; len(list) != 1 ||
 		!strings.Contains(list[0].Body, want) {
-		t.Errorf("mail: %+v", list)
+		t.Errorf("%d mails; the last: %s", len(list), list[len(list)-1].Body)
 	}
 }
 
