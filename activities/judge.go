@@ -386,11 +386,11 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 		return err
 	}
 	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
-	if len(earlier) == 0 || earlier[0].Key == key {
-		a.post.tellHeld(ctx, key, res.Held)
-	}
-	if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
-		return err
+	known := len(earlier) > 0 && earlier[0].Key != key && earlier[0].Outcome != ""
+	if known || a.post.tellHeld(ctx, key, res.Held) {
+		if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
+			return err
+		}
 	}
 	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held,
 		Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})

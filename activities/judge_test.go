@@ -263,8 +263,10 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 		}
 	}
 	lease(true, "")
-	for range 2 {
+	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
+	for range 3 {
 		res := b.judge(upTo(10))
+		b.w.Mail.Accept("noc@plc.example") // who could not be told at first is told by the next sweep, once
 		if !strings.Contains(res.Held, "30 nodes became bad within 1 d, 30 of 78") {
 			t.Errorf("held %q", res.Held)
 		}
@@ -465,6 +467,9 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 	}
 	b.Sweep.SweepEvery, b.Policy.Day = 0, 0 // hours are over at once
 	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
+	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
+	watch(time.Now())
+	b.w.Mail.Accept("noc@plc.example")
 	watch(time.Now())
 	watch(time.Now())
 	got := b.w.Mail.Messages()
