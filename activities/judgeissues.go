@@ -121,9 +121,11 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 		if c, ordered := controls[store.ControlStop]; ordered {
 			f.Stopped = c.Reason
 		}
-		if f.CoveredBy, err = a.gate.coveredBy(ctx, memory.Ref); err != nil {
-			a.Log.Warn("it is not known what speaks for an issue", "issue", i.ID, "error", err)
-			continue
+		if memory.Blocked.Check == "covered" { // the one check that has to be asked of the store
+			if f.CoveredBy, err = a.gate.coveredBy(ctx, memory.Ref); err != nil {
+				a.Log.Warn("it is not known what speaks for an issue", "issue", i.ID, "error", err)
+				continue
+			}
 		}
 		if policy.Lifted(a.Policy, memory.Blocked.Check, f, j.now) {
 			_ = a.workflows.signal(ctx, i, SignalRetry)

@@ -101,9 +101,13 @@ func (a *Reconciler) liftRestored(ctx context.Context, res *Reconciled) error {
 		if err == nil && is {
 			err = a.liftAgain(ctx, c, res)
 		}
-		if err != nil && !errors.Is(err, plc.ErrNotFound) {
-			a.Log.Warn("it is not known whether PLC has an old penalty again", "claim", string(c.Kind),
-				"target", c.Target, "error", err)
+		if err == nil || errors.Is(err, plc.ErrNotFound) {
+			continue
+		}
+		a.Log.Warn("it is not known whether PLC has an old penalty again", "claim", string(c.Kind),
+			"target", c.Target, "error", err)
+		if errors.Is(err, plc.ErrUnavailable) || errors.Is(err, plc.ErrAuth) || errors.Is(err, plc.ErrNotAdmin) {
+			return nil // the others would fare no better; the next sweep asks again
 		}
 	}
 	return nil
