@@ -10,7 +10,7 @@
 //	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
 //	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, judge.go, judgeissues.go, watch.go
-//	Reconciler  undoes what nobody holds any more: reconcile.go
+//	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
 //	Explainer   says why an act is, or is not, done: whynot.go
 //
 // and Alerts (alert.go), which takes what another watch says, outside of workflows.
@@ -125,7 +125,7 @@ func New(o Options) *Groups {
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
 			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
-		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows},
+		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC},
 		Alerts:     &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
 	}
 }

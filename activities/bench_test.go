@@ -110,7 +110,7 @@ const (
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
+		t.Skip("left out by -short: it needs Postgres and a small PlanetLab; `make test` runs it")
 	}
 	t.Parallel() // they wait for machines most of the time
 	if sites == nil {

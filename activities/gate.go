@@ -242,23 +242,18 @@ func (a *gate) budget(act policy.Act) *store.Budget {
 	return &store.Budget{Kind: kind, Since: a.now().Add(-a.Policy.Hour()), Fleet: fleet, Site: site}
 }
 
-// resultOf is what a rung answers when the gate says no. What can be told to hold for good passes the rung over; all
-// else is asked again.
+// resultOf is what a rung answers when the gate says no.
 func resultOf(no policy.Answer) issue.Result {
 	res := issue.Result{Outcome: issue.Wait, Reason: no.Reason, Until: no.Until, Check: no.Check}
-	switch no.Check {
-	case "target":
+	switch no.Then {
+	case policy.ThenEnd:
 		res.Outcome = issue.Gone
-	case "recovered":
+	case policy.ThenRecover:
 		res.Outcome = issue.Recovered
-	case "order":
+	case policy.ThenStop:
 		res.Outcome = issue.Stopped
-	case "firewall", "attempts":
+	case policy.ThenPass:
 		res.Outcome = issue.Passed
-	case "pcu":
-		if no.Until.IsZero() {
-			res.Outcome = issue.Passed
-		}
 	}
 	return res
 }

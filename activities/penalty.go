@@ -294,6 +294,8 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 		err := a.PLC.SetSiteEnabled(ctx, ref, false)
 		if neverDone(err) {
 			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
+		} else if err == nil {
+			a.markSite(ctx, login, ref)
 		}
 		if err != nil {
 			return refused, err
@@ -311,6 +313,9 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 		} else if r.Err != nil {
 			return refused, r.Err
 		}
+	}
+	if len(plan.Suspend) > 0 {
+		a.markSlices(ctx, login, ref)
 	}
 	return refused, nil
 }
