@@ -93,7 +93,8 @@ func (s *State) Ran(now time.Time, r Result) {
 	case Acted:
 		s.Rebooted = s.Rebooted || r.Power == Cycled
 		if skipped || s.Pause != nil || s.End != nil {
-			s.record(Event{At: now, Kind: EventTooLate, Order: s.lastOrder(skipped), Reason: "the rung had acted already: " + r.Reason})
+			s.record(Event{At: now, Kind: EventTooLate, Order: s.lastOrder(skipped),
+				Reason: "the rung had acted already: " + r.Reason})
 		}
 		s.advance(now.Add(s.yield(rung)))
 	case Passed:
@@ -138,8 +139,8 @@ func (s *State) lastOrder(skipped bool) Order {
 	return OrderPause
 }
 
-// patience is how long an issue waits whose rung cannot say when to ask again: a quarter of a day at first, then twice as long each
-// time, at most 30 days. What it waits for wakes it, when that is seen.
+// patience is how long an issue waits whose rung cannot say when to ask again: a quarter of a day at first, then twice
+// as long each time, at most 30 days. What it waits for wakes it, when that is seen.
 func (s *State) patience() time.Duration {
 	return doubling(s.Times.Day/4, s.Tries-1, s.Times)
 }
@@ -152,7 +153,8 @@ func doubling(first time.Duration, times int, t Times) time.Duration {
 	return min(d, 30*t.Day)
 }
 
-// yield is how long the rung that has just acted is given. The last one waits ever longer: an issue that nobody mends stays open and quiet.
+// yield is how long the rung that has just acted is given. The last one waits ever longer: an issue that nobody mends
+// stays open and quiet.
 func (s *State) yield(rung Rung) time.Duration {
 	d := rung.Yield.of(s.Times)
 	if s.Rung < s.last() {
@@ -182,8 +184,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// retryPowerRungs returns to the power rungs of an issue that had to pass them for want of its PCU. What it had reached with people
-// goes on after them, and not sooner than it was due.
+// retryPowerRungs returns to the power rungs of an issue that had to pass them for want of its PCU. What it had reached
+// with people goes on after them, and not sooner than it was due.
 func (s *State) retryPowerRungs(now time.Time) {
 	why := s.PCUBack
 	s.PCUBack = ""

@@ -9,8 +9,8 @@ import (
 	"github.com/planetlab/monitor/clean"
 )
 
-// Order names what an operator may ask of an issue. Each is a Signal, for plain command lines, and an Update of the same name, which
-// checks the request and answers what became of it.
+// Order names what an operator may ask of an issue. Each is a Signal, for plain command lines, and an Update of the
+// same name, which checks the request and answers what became of it.
 type Order string
 
 // The orders of operators.
@@ -36,9 +36,11 @@ func (o Order) About() string {
 	case OrderResume:
 		return "Go on where the pause began: {\"reason\",\"by\"}"
 	case OrderClose:
-		return "Close the issue now and release all it holds; its target is left alone until it was good once: {\"reason\",\"by\"}"
+		return "Close the issue now and release all it holds; its target is left alone until it was good once: " +
+			"{\"reason\",\"by\"}"
 	case OrderSkip:
-		return "Pass over the next rung, also one that is under way and has not acted yet; the wait before it stays: {\"reason\",\"by\"}"
+		return "Pass over the next rung, also one that is under way and has not acted yet; the wait before it " +
+			"stays: {\"reason\",\"by\"}"
 	case OrderVeto:
 		return "Pass over a step ahead when it is due: {\"step\",\"reason\",\"by\"}; the steps count from 1"
 	case OrderAllow:
@@ -69,7 +71,8 @@ func (s *State) Check(o Order, c Command, now time.Time) error {
 	case s.Status == Closed || s.End != nil:
 		return fmt.Errorf("%s: the issue is closing", o)
 	case len(c.Reason)+len(c.By) > clean.MaxText:
-		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By), clean.MaxText)
+		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By),
+			clean.MaxText)
 	case o == OrderPause && !c.Until.IsZero() && !c.Until.After(now):
 		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
 	case o == OrderResume && s.Pause == nil:

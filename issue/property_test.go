@@ -51,8 +51,8 @@ func (l *life) must(ok bool, format string, a ...any) {
 	l.t.Fatalf(format, a...)
 }
 
-// TestMachine_RandomHistories lives many random lives: results, orders, recoveries, clock jumps, duplicates and lost answers in any
-// order.
+// TestMachine_RandomHistories lives many random lives: results, orders, recoveries, clock jumps, duplicates and lost
+// answers in any order.
 func TestMachine_RandomHistories(t *testing.T) {
 	types := Types()
 	for seed := range histories(t) {
@@ -83,7 +83,8 @@ func (l *life) step() {
 	l.say("%s %s until %s", l.now.Format(time.RFC3339), step.Do, step.Until.Format(time.RFC3339))
 	switch step.Do {
 	case RunRung:
-		l.must(l.s.Status == Open && l.s.Pause == nil && l.s.End == nil && l.s.RecoveredAt.IsZero(), "a rung of an issue that must wait: %+v", l.s)
+		l.must(l.s.Status == Open && l.s.Pause == nil && l.s.End == nil && l.s.RecoveredAt.IsZero(),
+			"a rung of an issue that must wait: %+v", l.s)
 		l.must(!l.now.Before(l.s.Due), "a rung before it is due")
 		l.must(l.s.vetoOf(l.s.Rung+1) < 0 || l.s.Rung == l.s.last(), "a vetoed rung")
 		l.run()
@@ -237,11 +238,13 @@ func (l *life) finish() {
 	l.must(false, "does not end")
 }
 
-// TestComing_IsWhatHappens: when nothing changes and every rung acts, the forecast comes true, rung by rung and to the second.
+// TestComing_IsWhatHappens: when nothing changes and every rung acts, the forecast comes true, rung by rung and to the
+// second.
 func TestComing_IsWhatHappens(t *testing.T) {
 	for _, typ := range Types() {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		s := Start(Opening{Ref: Ref{ID: typ.Name + "/a", Run: "r"}, Ladder: typ.Ladder, Times: TimesOf(policy.Defaults(24 * time.Hour))}, now)
+		s := Start(Opening{Ref: Ref{ID: typ.Name + "/a", Run: "r"}, Ladder: typ.Ladder,
+			Times: TimesOf(policy.Defaults(24 * time.Hour))}, now)
 		want := s.Coming()
 		if len(want) != len(typ.Ladder.Rungs) {
 			t.Errorf("%s: forecast of %d rungs, the ladder has %d", typ.Name, len(want), len(typ.Ladder.Rungs))

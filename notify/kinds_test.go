@@ -23,6 +23,7 @@ var evidence = map[Kind]Item{
 	"pcumissing":      {Evidence: []string{"no ssh: timeout"}},
 	"filesystem":      {Evidence: []string{"mounted read-only: /"}},
 	Held:              {Evidence: []string{"1000 nodes went down at once, 250 of 250 where a dark site counts once: the fault may be ours"}},
+	Doubted:           {Evidence: []string{"40 of 40 PCUs became bad within 1 d: the fault may be ours"}},
 	Warn:              {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
 	Eased:             {Evidence: []string{"planetlab1.princeton.edu: no ssh: timeout"}},
 	Repaired:          {Evidence: []string{"somebody lifted by hand what level 1 holds: the site may create slices", "held by nodedown/planetlab1.princeton.edu"}},
@@ -37,12 +38,14 @@ func TestNoticesOfEveryTypeReadAsTheirGoldenFiles(t *testing.T) {
 				item.Issue, item.Target = "sitedown/princeton", "princeton"
 			case Held:
 				item = Item{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: item.Evidence}
+			case Doubted:
+				item = Item{Issue: "guard", Type: "pcudown", Target: "the fleet", Evidence: item.Evidence}
 			case Repaired, Warn, Eased:
 				item = Item{Evidence: item.Evidence}
 			}
 			n := notice(kind, item)
 			n.Open = 1
-			if kind != Held && kind != Repaired {
+			if kind != Held && kind != Doubted && kind != Repaired {
 				n.Coming = steps[:1]
 			}
 			m, err := Render(n)

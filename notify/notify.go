@@ -33,6 +33,7 @@ const (
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
 	Held     Kind = "held"     // the fleet guard believes nothing of a sweep: to the admins
+	Doubted  Kind = "doubted"  // it does not believe that so many issues of one type are real: to the admins
 	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins
 )
 

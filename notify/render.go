@@ -139,7 +139,9 @@ func reply(n Notice) string {
 }
 
 // toAdmins says that a kind of notice goes to those who run Monitor, and know its commands and the ids of issues.
-func toAdmins(k Kind) bool { return k == Flagged || k == ByHand || k == Held || k == Repaired }
+func toAdmins(k Kind) bool {
+	return k == Flagged || k == ByHand || k == Held || k == Doubted || k == Repaired
+}
 
 // subject joins what the parts have to say.
 func subject(parts []Notice) string {
@@ -182,6 +184,8 @@ func (n Notice) subject() string {
 		return "no node of the site answers"
 	case Held:
 		return "Monitor holds everything back"
+	case Doubted:
+		return "Monitor holds back every new " + n.Items[0].Type
 	case Repaired:
 		return "a penalty lifted by hand is in force again"
 	case ByHand:

@@ -35,8 +35,8 @@ type Coming struct {
 	Targets []string   `json:"targets,omitempty"`
 }
 
-// threat is the next step up, if one may come: not in a pause, since another word comes after it, and not where the site is spared. What
-// people were promised once stands.
+// threat is the next step up, if one may come: not in a pause, since another word comes after it, and not where the
+// site is spared. What people were promised once stands.
 func (s State) threat(now time.Time) *Threat {
 	if s.Pause != nil || s.Spared != nil || s.Ending || s.Level >= policy.Top {
 		return nil

@@ -20,7 +20,8 @@ const (
 // good says that a kind of notice is good news.
 func good(kind string) bool { return kind == Online || kind == Cleared || kind == Eased }
 
-// Notice is one thing to say, as data. What is said of it, and whether it still holds, is decided when the message goes out.
+// Notice is one thing to say, as data. What is said of it, and whether it still holds, is decided when the message goes
+// out.
 type Notice struct {
 	Kind      string       `json:"kind"`
 	Ref       issue.Ref    `json:"ref,omitzero"`
@@ -32,8 +33,8 @@ type Notice struct {
 	NotBefore time.Time    `json:"not_before,omitzero"`
 }
 
-// Letter is the message that is under way, or may be. While nobody can have got it, its notices go back to those that gather; once
-// somebody may have, it is sealed: the same again under the same key, a few times.
+// Letter is the message that is under way, or may be. While nobody can have got it, its notices go back to those that
+// gather; once somebody may have, it is sealed: the same again under the same key, a few times.
 type Letter struct {
 	Key     string    `json:"key"`
 	Notices []Notice  `json:"notices"`
@@ -68,21 +69,22 @@ const (
 	mostLost   = 5   // tries of a message whose answer is lost each time
 )
 
-// lateFor is how long people are tried whose server defers them (RFC 5321, 4.5.4.1, asks for 4 to 5 days), in policy days.
+// lateFor is how long people are tried whose server defers them (RFC 5321, 4.5.4.1, asks for 4 to 5 days), in policy
+// days.
 const lateFor = 5
 
-// say keeps a notice for the next message: one for each issue and kind, the latest.
-func (s *State) say(n Notice) {
-	s.unsay(func(p Notice) bool {
+// setNotice keeps a notice for the next message: one for each issue and kind, the latest.
+func (s *State) setNotice(n Notice) {
+	s.dropNotices(func(p Notice) bool {
 		return p.Ref.ID == n.Ref.ID && (p.Kind == n.Kind || n.Ref.ID != "" && !good(n.Kind))
 	})
 	s.Pending = append(s.Pending, n)
 }
 
-func (s *State) unsay(what func(Notice) bool) { s.Pending = slices.DeleteFunc(s.Pending, what) }
+func (s *State) dropNotices(what func(Notice) bool) { s.Pending = slices.DeleteFunc(s.Pending, what) }
 
-// gather keeps a notice that waits a little for more to come, or goes with what waits already.
-func (s *State) gather(now time.Time, n Notice) {
+// queueNotice keeps a notice that waits a little for more to come, or goes with what waits already.
+func (s *State) queueNotice(now time.Time, n Notice) {
 	at := now.Add(s.Times.GroupWait)
 	for _, p := range s.Pending {
 		if p.NotBefore.Before(at) {
@@ -92,10 +94,11 @@ func (s *State) gather(now time.Time, n Notice) {
 	if n.NotBefore.Before(at) {
 		n.NotBefore = at
 	}
-	s.say(n)
+	s.setNotice(n)
 }
 
-// mailAt is when the next message may go; zero is never. It waits for a step that is due within the same moment, so that both are one.
+// mailAt is when the next message may go; zero is never. It waits for a step that is due within the same moment, so
+// that both are one.
 func (s State) mailAt() time.Time {
 	if s.Letter != nil {
 		return s.Letter.Next
@@ -221,7 +224,8 @@ func (s *State) Mailed(now time.Time, r MailResult) {
 		s.sent(now, r)
 	}
 	s.Letter, s.Held = nil, nil
-	if s.Warned == nil && s.rises() { // without a word that reached somebody nothing rises; who can be reached may change
+	// without a word that reached somebody nothing rises; who can be reached may change
+	if s.Warned == nil && s.rises() {
 		s.NextTry = latest(s.NextTry, now.Add(s.Times.Day))
 		s.Blocked = "nobody was told of the next step yet"
 		if r.Reason != "" {
@@ -255,15 +259,16 @@ func (s *State) sent(now time.Time, r MailResult) {
 		}
 	}
 	if to := r.Deferred; len(to) > 0 {
-		s.Late = append(s.Late, Late{Key: l.Key, To: to[:min(len(to), mostTo)], Since: now, Next: now.Add(s.Times.hour() / 4)})
+		s.Late = append(s.Late, Late{Key: l.Key, To: to[:min(len(to), mostTo)], Since: now,
+			Next: now.Add(s.Times.hour() / 4)})
 		if len(s.Late) > mostLate {
 			s.Late = slices.Delete(s.Late, 0, 1)
 		}
 	}
 }
 
-// warn keeps what a message has said of the next step. What it repeats from an earlier one holds if that still does; else people have their
-// time from this one.
+// warn keeps what a message has said of the next step. What it repeats from an earlier one holds if that still does;
+// else people have their time from this one.
 func (s *State) warn(now time.Time, l Letter, said time.Time) {
 	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, said), At: now, Issues: l.Threat.Issues}
 	if s.Warned == nil {

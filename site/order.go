@@ -15,7 +15,8 @@ func Orders() []issue.Order { return []issue.Order{issue.OrderPause, issue.Order
 // About describes an order for the Web UI.
 func About(o issue.Order) string {
 	if o == issue.OrderPause {
-		return "Hold the site's penalty level where it is, until resume or until a time; it may still fall: {\"reason\",\"by\",\"until\"}"
+		return "Hold the site's penalty level where it is, until resume or until a time; it may still fall: " +
+			"{\"reason\",\"by\",\"until\"}"
 	}
 	return "Let the level rise again, after people were told so: {\"reason\",\"by\"}"
 }
@@ -26,7 +27,8 @@ func (s *State) Check(o issue.Order, c issue.Command, now time.Time) error {
 	case s.Ending:
 		return fmt.Errorf("%s: the site's workflow is ending", o)
 	case len(c.Reason)+len(c.By) > clean.MaxText:
-		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By), clean.MaxText)
+		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By),
+			clean.MaxText)
 	case o == issue.OrderPause && !c.Until.IsZero() && !c.Until.After(now):
 		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
 	case o == issue.OrderResume && s.Pause == nil:
@@ -55,7 +57,7 @@ func (s *State) pause(p Pause) {
 		p.At = s.Pause.At
 	}
 	s.Pause, s.Warned = &p, nil
-	s.unsay(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
+	s.dropNotices(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
 }
 
 // endPause lets the level rise again. Those who had gained the time by an answer are told first that it is over.
@@ -64,7 +66,7 @@ func (s *State) endPause(now time.Time) {
 	s.Pause = nil
 	s.change()
 	if p != nil && p.Answer && s.Spared == nil && len(s.Holds) > 0 {
-		s.gather(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At})
+		s.queueNotice(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At})
 	}
 }
 

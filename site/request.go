@@ -65,12 +65,14 @@ func (s State) Read(key string) ReadRequest {
 
 // Move is the request of a Raise or Lower.
 func (s State) Move(step Step) StepRequest {
-	return StepRequest{Site: s.Site, Key: step.Key, From: s.Level, To: step.To, LastRaise: s.LastRaise, Warned: s.Warned, Reason: s.Why()}
+	return StepRequest{Site: s.Site, Key: step.Key, From: s.Level, To: step.To, LastRaise: s.LastRaise,
+		Warned: s.Warned, Reason: s.Why()}
 }
 
 // Write is the request of a Mail.
 func (s State) Write(now time.Time) MailRequest {
-	r := MailRequest{Site: s.Site, Key: s.Letter.Key, Level: s.Level, Notices: s.Letter.Notices, Threat: s.Letter.Threat, Coming: s.Coming(now), Pause: s.Pause,
+	r := MailRequest{Site: s.Site, Key: s.Letter.Key, Level: s.Level, Notices: s.Letter.Notices,
+		Threat: s.Letter.Threat, Coming: s.Coming(now), Pause: s.Pause,
 		Ticket: s.Ticket, Thread: s.Thread, ReplyPause: s.Times.ReplyPause}
 	r.Open, r.Reaches = len(s.Holds), s.Level
 	for _, n := range r.Notices {
@@ -89,7 +91,8 @@ func (s State) Write(now time.Time) MailRequest {
 
 // Chase is the request of a MailLate.
 func (s State) Chase(now time.Time, l Late) LateRequest {
-	return LateRequest{Site: s.Site, Key: l.Key, To: l.To, Tries: l.Tries, Since: l.Since, Last: now.Sub(l.Since)+s.Times.Day/2 > lateFor*s.Times.Day}
+	return LateRequest{Site: s.Site, Key: l.Key, To: l.To, Tries: l.Tries, Since: l.Since,
+		Last: now.Sub(l.Since)+s.Times.Day/2 > lateFor*s.Times.Day}
 }
 
 // OnTicket is the request of what a site does with its ticket.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -42,7 +43,7 @@ func TestTheAgendaListsWhatComes(t *testing.T) {
 	got = call(t.Context(), append([]string{"agenda", "--for", "1d", "-o", "json"}, away...)...)
 	wantCode(t, got, exitOK)
 	wantStable(t, got.out)
-	var v agendaView
+	var v answers.Agenda
 	if err := json.Unmarshal([]byte(got.out), &v); err != nil || len(v.Steps) != 1 || v.Steps[0].Waits == "" || len(v.Vetoed) != 1 {
 		t.Errorf("within a day: %v, %+v", err, v)
 	}

@@ -108,14 +108,18 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `delete from control where name = $1`, c.Name)
 		if err == nil && c.Value != "" {
-			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value, c.By, c.Reason)
+			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value,
+				c.By, c.Reason)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason, data, committed, outcome, detail, finished)
-			values ($1, $2, '', '', '', 0, $3, jsonb_build_object('name', $4::text, 'value', $5::text, 'by', $6::text), now(), 'done', $7, now())`,
-			fmt.Sprintf("control/%s/%d", c.Name, time.Now().UnixNano()), KindOrder, c.Reason, c.Name, c.Value, c.By, c.Name+" "+c.Value)
+		_, err = tx.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason, data, committed, outcome,
+			detail, finished)
+			values ($1, $2, '', '', '', 0, $3, jsonb_build_object('name', $4::text, 'value', $5::text, 'by', $6::text),
+			now(), 'done', $7, now())`,
+			fmt.Sprintf("control/%s/%d", c.Name, time.Now().UnixNano()), KindOrder, c.Reason, c.Name, c.Value, c.By,
+			c.Name+" "+c.Value)
 		return err
 	})
 	if err != nil {
@@ -124,7 +128,8 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 	return nil
 }
 
-// OperatorClosed is an issue that an operator closed though its target is bad: sweeps leave it alone until the target was good once.
+// OperatorClosed is an issue that an operator closed though its target is bad: sweeps leave it alone until the target
+// was good once.
 type OperatorClosed struct {
 	Issue  string    `json:"issue"`
 	By     string    `json:"by"`
@@ -134,7 +139,8 @@ type OperatorClosed struct {
 
 // LeaveClosed keeps an operator's close.
 func (s *Store) LeaveClosed(ctx context.Context, o OperatorClosed) error {
-	_, err := s.pool.Exec(ctx, `insert into closed_by_operator (issue, by, reason) values ($1,$2,$3) on conflict (issue) do update set by=$2, reason=$3, at=now()`, o.Issue, o.By, o.Reason)
+	_, err := s.pool.Exec(ctx, `insert into closed_by_operator (issue, by, reason) values ($1,$2,$3) on conflict (issue)
+		do update set by=$2, reason=$3, at=now()`, o.Issue, o.By, o.Reason)
 	if err != nil {
 		return fmt.Errorf("close of %s: %w", o.Issue, err)
 	}
@@ -143,7 +149,8 @@ func (s *Store) LeaveClosed(ctx context.Context, o OperatorClosed) error {
 
 // LeftClosed reads which issues operators closed, by issue id.
 func (s *Store) LeftClosed(ctx context.Context) (map[string]OperatorClosed, error) {
-	list, err := many[OperatorClosed](ctx, s, "issues closed by operators", `select issue, by, reason, at from closed_by_operator`)
+	list, err := many[OperatorClosed](ctx, s, "issues closed by operators",
+		`select issue, by, reason, at from closed_by_operator`)
 	byIssue := map[string]OperatorClosed{}
 	for _, o := range list {
 		byIssue[o.Issue] = o

@@ -134,7 +134,8 @@ func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
 
 func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
-		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+finite("last_pcu_reboot")+`, `+
+		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+
+		finite("last_pcu_reboot")+`, `+
 		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state from node`)
 	if err != nil {
 		return err

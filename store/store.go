@@ -42,7 +42,8 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		return nil, errors.New("database.url is no Postgres URL: it looks like postgres://user@host:5432/monitor") // the parse error may hold the password
+		// the parse error may hold the password
+		return nil, errors.New("database.url is no Postgres URL: it looks like postgres://user@host:5432/monitor")
 	}
 	seal, err := newSealer(append([][]byte{o.Key}, o.OldKeys...)...)
 	if err != nil {
@@ -53,7 +54,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		err = pool.Ping(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, cfg.ConnConfig.Database, err)
+		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port,
+			cfg.ConnConfig.Database, err)
 	}
 	return &Store{pool: pool, seal: seal, locks: make(chan struct{}, mostLocks)}, nil
 }

@@ -58,12 +58,14 @@ type answer struct {
 }
 
 // receiveAlerts serves POST /alertmanager, where there are rules.
-func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts, take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
+func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts,
+	take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
 	if len(c.Rules) == 0 {
 		return nil
 	}
 	r := &receiver{token: c.Token.Reveal(), take: take, log: log, counter: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."}, []string{"outcome"})}
+		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."},
+		[]string{"outcome"})}
 	for _, text := range c.Rules {
 		rule, err := config.ParseAlertRule(text)
 		if err != nil {
@@ -74,7 +76,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 			types = append(types, t.Name)
 		}
 		if !slices.Contains(types, rule.Type) {
-			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type, strings.Join(types, ", "))
+			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type,
+				strings.Join(types, ", "))
 		}
 		r.rules = append(r.rules, rule)
 	}
@@ -84,7 +87,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" && (!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
+	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" &&
+		(!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "a bearer token is needed: see alertmanager.token", http.StatusUnauthorized)
 		return
@@ -123,7 +127,8 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, mostBody))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return g, http.StatusRequestEntityTooLarge, fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
+		return g, http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
 	}
 	if err != nil {
 		return g, http.StatusBadRequest, fmt.Errorf("the message was cut off: %w", err)
@@ -137,11 +142,14 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 	case len(g.Alerts) == 0:
 		return g, http.StatusBadRequest, errors.New("alerts must name at least one alert")
 	case len(g.Alerts) > mostAlerts:
-		return g, http.StatusBadRequest, fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d", len(g.Alerts), mostAlerts)
+		return g, http.StatusBadRequest,
+			fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d",
+				len(g.Alerts), mostAlerts)
 	}
 	for i, a := range g.Alerts {
 		if a.Status != "firing" && a.Status != "resolved" {
-			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].status must be firing or resolved, not %.40q", i, a.Status)
+			return g, http.StatusBadRequest,
+				fmt.Errorf("alerts[%d].status must be firing or resolved, not %.40q", i, a.Status)
 		}
 		if len(a.Labels) == 0 {
 			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].labels is empty", i)
@@ -164,7 +172,8 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 		target = host
 	}
 	if target == "" {
-		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored, Why: "it has no label " + rule.Label}
+		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored,
+			Why: "it has no label " + rule.Label}
 		return said, nil
 	}
 	if !clean.Is(target, longestTarget) || strings.ContainsAny(target, "\n\t") { // nothing in PLC is called so, and Postgres would not even look
@@ -177,6 +186,7 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 		why += ": " + clean.Line(text)
 	}
 	var err error
-	said.AlertAnswer, err = r.take(ctx, activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
+	said.AlertAnswer, err = r.take(ctx,
+		activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
 	return said, err
 }

@@ -1,5 +1,5 @@
-// Monitor-worker is the process that watches the fleet: it runs the workflows and activities, keeps the sweep's schedule,
-// and serves its health and metrics.
+// Monitor-worker is the process that watches the fleet: it runs the workflows and activities, keeps the sweep's
+// schedule, and serves its health and metrics.
 package main
 
 import (
@@ -33,9 +33,10 @@ var sections = []string{"plc", "database", "secrets", "temporal", "probe", "mail
 
 func command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:           "monitor-worker",
-		Short:         "Watch a fleet of machines and work the issues of those that fail",
-		Example:       "  monitor-worker --config /etc/monitor/monitor.yaml\n  monitor-worker --config monitor.yaml --check-config",
+		Use:   "monitor-worker",
+		Short: "Watch a fleet of machines and work the issues of those that fail",
+		Example: "  monitor-worker --config /etc/monitor/monitor.yaml\n  monitor-worker --config monitor.yaml " +
+			"--check-config",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -1,4 +1,4 @@
-package activities_test
+package activities
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
@@ -25,7 +24,8 @@ import (
 
 // people is a site with its contacts in a real Postgres, a real mail server, and a simulated tracker.
 type people struct {
-	*activities.Activities
+	*Groups
+	*ledger
 	t       *testing.T
 	box     *mailbox.Mailbox
 	tracker *fakert.Server
@@ -53,13 +53,16 @@ func newPeople(t *testing.T, mode string) *people {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = box.Close() })
-	sender, err := notify.NewSender(notify.Options{Addr: box.Addr(), From: "monitor@plc.example", TLS: notify.TLSNone, Mode: mode, TestAddress: "tester@plc.example", Timeout: 5 * time.Second})
+	sender, err := notify.NewSender(notify.Options{Addr: box.Addr(), From: "monitor@plc.example", TLS: notify.TLSNone,
+		Mode: mode, TestAddress: "tester@plc.example", Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &people{t: t, box: box, Activities: &activities.Activities{
-		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
-	}}
+	p := &people{t: t, box: box, Groups: New(Options{
+		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
+	})}
+	p.ledger = p.People.ledger
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
 	p.swept(true)
 	return p
@@ -83,7 +86,8 @@ func (p *people) exempt(who map[int]time.Time) {
 	p.t.Helper()
 	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
-		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1}, {NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
+		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1},
+			{NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
 	}, true)
 	if err != nil {
 		p.t.Fatal(err)
@@ -97,7 +101,7 @@ func (p *people) withTracker() *people {
 	server := httptest.NewServer(p.tracker)
 	p.t.Cleanup(server.Close)
 	var err error
-	if p.RT, err = rt.New(rt.Options{URL: server.URL, Token: "token", Queue: "q"}); err != nil {
+	if p.People.RT, err = rt.New(rt.Options{URL: server.URL, Token: "token", Queue: "q"}); err != nil {
 		p.t.Fatal(err)
 	}
 	return p
@@ -109,7 +113,7 @@ func (p *people) write(in sites.MailRequest) sites.MailResult {
 	if in.Notices == nil {
 		in.Notices = []sites.Notice{down(1)}
 	}
-	res, err := p.WriteToSite(p.t.Context(), in)
+	res, err := p.People.WriteToSite(p.t.Context(), in)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -118,7 +122,8 @@ func (p *people) write(in sites.MailRequest) sites.MailResult {
 
 func down(n int) sites.Notice {
 	host := fmt.Sprintf("planetlab%d.huji.example", n)
-	return sites.Notice{Ref: issue.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"}, Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
+	return sites.Notice{Ref: issue.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"},
+		Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
 }
 
 // to lists the envelopes of all mail.
@@ -150,12 +155,14 @@ func (p *people) last() store.Action {
 
 func TestMailWidensWithTheLevelAndNeverReachesTheExempt(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	for level, want := range []string{"tech@huji.example", "pi@huji.example tech@huji.example", "pi@huji.example tech@huji.example user@huji.example"} {
+	for level, want := range []string{"tech@huji.example", "pi@huji.example tech@huji.example",
+		"pi@huji.example tech@huji.example user@huji.example"} {
 		p.box.Messages()
 		n := down(1)
 		n.Kind = []string{"down", "penalty", "pcudown"}[level] // none repeats another
 		n.Level = level
-		if res := p.write(sites.MailRequest{Key: fmt.Sprint("k", level), Level: level, Reaches: level, Notices: []sites.Notice{n}}); res.Outcome != sites.MailSent || !res.Reached {
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("k", level), Level: level, Reaches: level,
+			Notices: []sites.Notice{n}}); res.Outcome != sites.MailSent || !res.Reached {
 			t.Errorf("level %d: %+v", level, res)
 		}
 		list := p.box.Messages()
@@ -178,12 +185,13 @@ func TestWhereTheTechnicianIsExemptTheNextOneHearsOfItFirst(t *testing.T) {
 
 func TestWhereNobodyCanBeReachedTheAdminsAreToldOnceAndNobodyCountsAsTold(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	p.Admins = []string{"noc@plc.example"}
+	p.People.post.Admins = []string{"noc@plc.example"}
 	soon := time.Now().Add(time.Hour)
 	p.exempt(map[int]time.Time{1: soon, 2: soon, 3: soon, 4: soon})
 	for n := range 2 {
 		res := p.write(sites.MailRequest{Key: fmt.Sprint("k", n)})
-		if res.Outcome != sites.MailNobody || res.Reached || !strings.Contains(res.Reason, "nobody at the site can be written to") {
+		if res.Outcome != sites.MailNobody || res.Reached ||
+			!strings.Contains(res.Reason, "nobody at the site can be written to") {
 			t.Errorf("%+v", res)
 		}
 	}
@@ -196,23 +204,29 @@ func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	in := time.Now().Add(7 * 24 * time.Hour)
 	request := func(key string, n int) sites.MailRequest {
-		return sites.MailRequest{Key: key, Notices: []sites.Notice{down(n)}, Threat: &sites.Threat{Level: 1, NotBefore: in},
-			Coming: []sites.Coming{{At: in, What: sites.ComesStep, Level: 1, Targets: []string{"planetlab1.huji.example"}}, {At: in, What: sites.ComesWord}}}
+		return sites.MailRequest{Key: key, Notices: []sites.Notice{down(n)},
+			Threat: &sites.Threat{Level: 1, NotBefore: in},
+			Coming: []sites.Coming{{At: in, What: sites.ComesStep, Level: 1,
+				Targets: []string{"planetlab1.huji.example"}}, {At: in, What: sites.ComesWord}}}
 	}
-	if res := p.write(request("enough", 1)); res.Threatened || strings.Contains(p.box.Messages()[0].Body, "cannot create") {
+	if res := p.write(request("enough", 1)); res.Threatened ||
+		strings.Contains(p.box.Messages()[0].Body, "cannot create") {
 		t.Errorf("a site with enough nodes is threatened: %+v", res)
 	}
 	var changes []store.Change
 	for n := 1; n <= 2; n++ {
-		changes = append(changes, store.Change{Kind: "node", Target: fmt.Sprintf("planetlab%d.huji.example", n), Record: policy.Record{Status: policy.StatusDown, Changed: time.Now()}})
+		changes = append(changes, store.Change{Kind: "node", Target: fmt.Sprintf("planetlab%d.huji.example", n),
+			Record: policy.Record{Status: policy.StatusDown, Changed: time.Now()}})
 	}
 	since := time.Now().Add(-time.Hour)
-	changes = append(changes, store.Change{Kind: "site", Target: "huji", Record: policy.Record{Status: policy.StatusOffline, Changed: since}})
+	changes = append(changes, store.Change{Kind: "site", Target: "huji",
+		Record: policy.Record{Status: policy.StatusOffline, Changed: since}})
 	if err := p.Store.SaveChanges(t.Context(), changes, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	res := p.write(request("short", 2))
-	if !res.Threatened || res.NotBefore.Before(since.Add(p.Policy.SiteDownBeforePenalty).Add(-time.Second)) || !strings.Contains(p.box.Messages()[1].Body, "Not before") {
+	if !res.Threatened || res.NotBefore.Before(since.Add(p.Policy.SiteDownBeforePenalty).Add(-time.Second)) ||
+		!strings.Contains(p.box.Messages()[1].Body, "Not before") {
 		t.Errorf("a site that is short of nodes is not told: %+v\n%s", res, p.box.Messages()[1].Body)
 	}
 }
@@ -224,18 +238,21 @@ func TestThanksAreNotSaidForWhatIsBadAgainAndCarryNoThreat(t *testing.T) {
 	is := func(status policy.Status) {
 		t.Helper()
 		r := policy.Record{Status: status, Changed: time.Now()}
-		if err := p.Store.SaveChanges(t.Context(), []store.Change{{Kind: "node", Target: "planetlab1.huji.example", Record: r}}, time.Now()); err != nil {
+		if err := p.Store.SaveChanges(t.Context(),
+			[]store.Change{{Kind: "node", Target: "planetlab1.huji.example", Record: r}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	coming := []sites.Coming{{At: time.Now().Add(time.Hour), What: sites.ComesStep, Level: 1}}
 	is(policy.StatusOffline)
-	if res := p.write(sites.MailRequest{Key: "bad", Notices: []sites.Notice{thanks}, Coming: coming}); res.Outcome != sites.MailNothing || len(p.box.Messages()) != 0 {
+	if res := p.write(sites.MailRequest{Key: "bad", Notices: []sites.Notice{thanks},
+		Coming: coming}); res.Outcome != sites.MailNothing || len(p.box.Messages()) != 0 {
 		t.Errorf("thanks for a node that is down again: %+v", res)
 	}
 	is(policy.StatusOnline)
 	res := p.write(sites.MailRequest{Key: "good", Notices: []sites.Notice{thanks}, Coming: coming})
-	if list := p.box.Messages(); res.Outcome != sites.MailSent || len(list) != 1 || strings.Contains(list[0].Body, "happens next") {
+	if list := p.box.Messages(); res.Outcome != sites.MailSent || len(list) != 1 ||
+		strings.Contains(list[0].Body, "happens next") {
 		t.Errorf("%+v, %+v", res, list)
 	}
 }
@@ -243,7 +260,8 @@ func TestThanksAreNotSaidForWhatIsBadAgainAndCarryNoThreat(t *testing.T) {
 func TestWhoBecomesExemptIsTakenFromTheTicket(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(sites.MailRequest{Key: "k1", Reaches: 1})
-	if first.Outcome != sites.MailSent || first.Ticket.Robot != "monitor" || p.watchers() != "pi@huji.example tech@huji.example" {
+	if first.Outcome != sites.MailSent || first.Ticket.Robot != "monitor" ||
+		p.watchers() != "pi@huji.example tech@huji.example" {
 		t.Fatalf("%+v, watchers %s", first, p.watchers())
 	}
 	p.exempt(map[int]time.Time{2: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
@@ -267,7 +285,8 @@ func TestInTestModeAllMailGoesToOneAddressAndNobodyCountsAsTold(t *testing.T) {
 	p.withTracker()
 	real := sites.Ticket{ID: 77, Robot: "monitor"} // from when the mode was live: real people are on it
 	res := p.write(sites.MailRequest{Key: "k2", Reaches: 2, Notices: []sites.Notice{down(2)}, Ticket: real})
-	if res.Outcome != sites.MailSent || res.Reached || res.Ticket.ID != 1 || !res.Ticket.Test || p.watchers() != "tester@plc.example" {
+	if res.Outcome != sites.MailSent || res.Reached || res.Ticket.ID != 1 || !res.Ticket.Test ||
+		p.watchers() != "tester@plc.example" {
 		t.Errorf("%+v, watchers %s", res, p.watchers())
 	}
 }
@@ -276,21 +295,25 @@ func TestInObserveModeNothingLeaves(t *testing.T) {
 	p := newPeople(t, notify.ModeObserve).withTracker()
 	for range 2 {
 		res := p.write(sites.MailRequest{Key: "k", Reaches: 2})
-		if res.Outcome != sites.MailNothing || p.last().Outcome != store.Skipped || !strings.Contains(p.last().Reason, "observe mode: pi@huji.example, tech@huji.example, user@huji.example would be written to") {
+		if res.Outcome != sites.MailNothing || p.last().Outcome != store.Skipped ||
+			!strings.Contains(p.last().Reason,
+				"observe mode: pi@huji.example, tech@huji.example, user@huji.example would be written to") {
 			t.Errorf("%+v, ledger %+v", res, p.last())
 		}
 	}
 	for _, do := range []func() error{
 		func() error {
-			_, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1}})
+			_, err := p.People.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1}})
 			return err
 		},
 		func() error {
-			_, err := p.ResolveTicket(t.Context(), sites.TicketRequest{Site: "huji", Key: "r", Ticket: sites.Ticket{ID: 1}})
+			_, err := p.People.ResolveTicket(t.Context(),
+				sites.TicketRequest{Site: "huji", Key: "r", Ticket: sites.Ticket{ID: 1}})
 			return err
 		},
 		func() error {
-			return p.NoteTicket(t.Context(), sites.TicketRequest{Ticket: sites.Ticket{ID: 1}, Pause: &sites.Pause{}})
+			return p.People.NoteTicket(t.Context(),
+				sites.TicketRequest{Ticket: sites.Ticket{ID: 1}, Pause: &sites.Pause{}})
 		},
 	} {
 		if err := do(); err != nil {
@@ -306,18 +329,22 @@ func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	p.tracker.Away(true)
 	for n := range 3 {
-		if res := p.write(sites.MailRequest{Key: fmt.Sprint("away", n)}); res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "503") {
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("away", n)}); res.Outcome != sites.MailWait ||
+			!strings.Contains(res.Reason, "503") {
 			t.Fatalf("while it is away: %+v", res)
 		}
 	}
-	if res, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1, Robot: "monitor"}}); err != nil || res.Away == "" {
+	if res, err := p.People.LookAtTicket(t.Context(),
+		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1, Robot: "monitor"}}); err != nil ||
+		res.Away == "" {
 		t.Errorf("what cannot be seen reads as silence: %+v, %v", res, err)
 	}
 	p.tracker.Away(false)
 	in := sites.MailRequest{Key: "k"}
 	first := p.write(in)
 	again := p.write(in) // as a worker that died before it could tell
-	if first.Outcome != sites.MailSent || again.Outcome != sites.MailSent || len(p.tracker.Tickets()) != 1 || len(p.tracker.Tickets()[0].History) != 1 {
+	if first.Outcome != sites.MailSent || again.Outcome != sites.MailSent || len(p.tracker.Tickets()) != 1 ||
+		len(p.tracker.Tickets()[0].History) != 1 {
 		t.Errorf("%+v, then %+v; tickets %+v", first, again, p.tracker.Tickets())
 	}
 	next := sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}
@@ -336,21 +363,24 @@ func TestAMailServerThatDefersEverybodyMakesAMessageWait(t *testing.T) {
 	}
 	p.box.Accept("tech@huji.example")
 	first := p.write(sites.MailRequest{Key: "k1", Thread: []string{"<a@b>", "<c@d>"}})
-	if again := p.write(sites.MailRequest{Key: "k1"}); first.Outcome != sites.MailSent || first.MessageID == "" || again.Outcome != sites.MailSent || !again.Reached || len(p.box.Messages()) != 1 {
+	if again := p.write(sites.MailRequest{Key: "k1"}); first.Outcome != sites.MailSent || first.MessageID == "" ||
+		again.Outcome != sites.MailSent || !again.Reached || len(p.box.Messages()) != 1 {
 		t.Errorf("%+v, then %+v, %d mails", first, again, len(p.box.Messages()))
 	}
-	if m := p.box.Messages()[0]; m.InReplyTo != "<c@d>" || !slices.Equal(m.References, []string{"<a@b>", "<c@d>"}) || m.MessageID != first.MessageID {
+	if m := p.box.Messages()[0]; m.InReplyTo != "<c@d>" || !slices.Equal(m.References, []string{"<a@b>", "<c@d>"}) ||
+		m.MessageID != first.MessageID {
 		t.Errorf("threads as %+v", m)
 	}
 }
 
 func TestANoticeThatEveryServerRefusesDoesNotCountAsTold(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	p.Admins = []string{"noc@plc.example"}
+	p.People.post.Admins = []string{"noc@plc.example"}
 	p.box.Refuse("tech@huji.example", 550, "relaying denied")
 	res := p.write(sites.MailRequest{Key: "k"})
 	action, err := p.Store.Action(t.Context(), "k")
-	if err != nil || res.Outcome != sites.MailRefused || res.Reached || action.Outcome != store.Refused || !strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example" {
+	if err != nil || res.Outcome != sites.MailRefused || res.Reached || action.Outcome != store.Refused ||
+		!strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example" {
 		t.Errorf("refused: %+v, ledger %+v, %v, mail to %q", res, action, err, p.to())
 	}
 	if last, err := p.Store.LastNotice(t.Context(), "down", "planetlab1.huji.example"); err != nil || !last.IsZero() {
@@ -366,13 +396,13 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	late := sites.LateRequest{Site: "huji", Key: "k", To: res.Deferred, Since: time.Now()}
-	left, err := p.WriteToTheLate(t.Context(), late)
+	left, err := p.People.WriteToTheLate(t.Context(), late)
 	if err != nil || !slices.Equal(left, res.Deferred) {
 		t.Errorf("while it is deferred: %q, %v", left, err)
 	}
 	p.box.Accept("pi@huji.example")
 	for range 2 { // and a retry
-		if left, err = p.WriteToTheLate(t.Context(), late); err != nil || len(left) != 0 {
+		if left, err = p.People.WriteToTheLate(t.Context(), late); err != nil || len(left) != 0 {
 			t.Errorf("then: %q, %v", left, err)
 		}
 	}
@@ -385,10 +415,12 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 	}
 	p.box.Refuse("pi@huji.example", 451, "greylisted")
 	res = p.write(sites.MailRequest{Key: "k2", Reaches: 1, Notices: []sites.Notice{down(2)}})
-	if left, err = p.WriteToTheLate(t.Context(), sites.LateRequest{Site: "huji", Key: "k2", To: res.Deferred, Last: true}); err != nil || len(left) != 0 {
+	if left, err = p.People.WriteToTheLate(t.Context(),
+		sites.LateRequest{Site: "huji", Key: "k2", To: res.Deferred, Last: true}); err != nil || len(left) != 0 {
 		t.Errorf("at the last try: %q, %v", left, err)
 	}
-	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil || action.Outcome != store.Failed {
+	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil ||
+		action.Outcome != store.Failed {
 		t.Errorf("the ledger says %+v, %v", action, err)
 	}
 }
@@ -396,7 +428,8 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	p.swept(false)
-	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || !strings.Contains(res.Reason, "half the fleet is gone") || len(p.box.Messages()) != 0 {
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait ||
+		!strings.Contains(res.Reason, "half the fleet is gone") || len(p.box.Messages()) != 0 {
 		t.Errorf("held back: %+v", res)
 	}
 	p.swept(true)
@@ -411,7 +444,8 @@ func TestAServerThatHangsUpAfterTheMessageIsTriedUnderTheSameMessageID(t *testin
 	in := sites.MailRequest{Key: "k"}
 	for n := range 2 {
 		res := p.write(in)
-		if action, err := p.Store.Action(t.Context(), "k"); err != nil || res.Outcome != sites.MailLost || res.Reached || action.Outcome != store.Ambiguous {
+		if action, err := p.Store.Action(t.Context(), "k"); err != nil || res.Outcome != sites.MailLost ||
+			res.Reached || action.Outcome != store.Ambiguous {
 			t.Fatalf("try %d: %+v, ledger %+v, %v", n, res, action, err)
 		}
 	}
@@ -431,17 +465,20 @@ func TestAServerThatHangsUpAfterTheMessageIsTriedUnderTheSameMessageID(t *testin
 func TestWhatWasDoneIsSaidInWords(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	n := down(1)
-	n.Deeds = []issue.Deed{{What: issue.DeedRebooted, How: string(issue.Cycled)}, {What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
+	n.Deeds = []issue.Deed{{What: issue.DeedRebooted, How: string(issue.Cycled)},
+		{What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
 	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
 	list := p.box.Messages()
-	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 || !strings.Contains(list[0].Body, want) {
+	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 ||
+		!strings.Contains(list[0].Body, want) {
 		t.Errorf("mail: %+v", list)
 	}
 }
 
 func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
-	res, err := p.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 99, Robot: "monitor"}})
+	res, err := p.People.LookAtTicket(t.Context(),
+		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 99, Robot: "monitor"}})
 	if err != nil || !res.Gone {
 		t.Errorf("one that does not exist: %+v, %v", res, err)
 	}

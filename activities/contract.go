@@ -1,6 +1,3 @@
-// Package activities is everything Monitor can do to the world: look, reboot, reinstall, ask a site, write to its
-// people, keep the record. An activity gets names and numbers, looks secrets up itself, looks again before it acts, and
-// answers with an outcome and the reason for it.
 package activities
 
 import (

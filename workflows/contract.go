@@ -1,5 +1,5 @@
-// Package workflows holds Monitor's durable processes: the shells in which the pure machines of packages issue and site run on
-// Temporal's timers, and the sweep. What they decide, and when, is decided in those packages.
+// Package workflows holds Monitor's durable processes: the shells in which the pure machines of packages issue and site
+// run on Temporal's timers, and the sweep. What they decide, and when, is decided in those packages.
 package workflows
 
 import (
