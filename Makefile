@@ -93,10 +93,9 @@ docs: ## write docs/ladders.md from the ladders, docs/gate.md from the gate, and
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 
-sbom: ## write a software bill of materials (CycloneDX) for each program into bin/
-	@mkdir -p bin
-	@for main in worker:monitor-worker starter:monitor testbed/cmd/monitor-testbed:monitor-testbed; do \
-		GOFLAGS=-mod=mod go run $(CYCLONEDX) app -json -licenses -main $${main%%:*} -output bin/$${main##*:}.cdx.json . && echo "bin/$${main##*:}.cdx.json"; \
+sbom: build ## write a software bill of materials (CycloneDX) for each program into bin/
+	@for program in monitor monitor-worker monitor-testbed; do \
+		go run $(CYCLONEDX) bin -json -version "$$(git describe --always --dirty)" -output bin/$$program.cdx.json bin/$$program && echo "bin/$$program.cdx.json"; \
 	done
 
 clean: ## remove what was built
