@@ -27,6 +27,13 @@ func Temporal(ctx context.Context, c config.Temporal, log *slog.Logger, metrics 
 	if key := c.APIKey.Reveal(); key != "" {
 		o.Credentials = client.NewAPIKeyStaticCredentials(key)
 	}
+	key, err := c.PayloadKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := encrypt(&o, key); err != nil {
+		return nil, err
+	}
 	tls, err := c.TLSConfig()
 	if err != nil {
 		return nil, err

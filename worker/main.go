@@ -43,6 +43,7 @@ func command() *cobra.Command {
 		Version:       version.String(),
 	}
 	flags := config.AddFlags(cmd.Flags())
+	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is well, and exit 0 if it is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o := config.Options{Flags: flags}
 		if flags.Check {
@@ -51,6 +52,9 @@ func command() *cobra.Command {
 		cfg, err := config.Load(o)
 		if err != nil {
 			return err
+		}
+		if *ask {
+			return healthy(cmd.Context(), cfg.HTTP)
 		}
 		if err := cfg.Require(sections...); err != nil {
 			return err
