@@ -88,7 +88,7 @@ func TestAWebServerIsNoPCU(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			port, log := nginx(t, c.location)
 			for _, model := range []string{"ePowerSwitchNew", "ePowerSwitchOld", "BlackBoxPSMaverick", "Shelly",
-				"ShellyGen2"} {
+				"ShellyGen2", "Tasmota"} {
 				target := pcucontrol.Target{
 					Model:     model,
 					Transport: "http",

@@ -25,7 +25,7 @@ import (
 func webFaces() map[string]string {
 	return map[string]string{
 		"ePowerSwitchNew": "http", "ePowerSwitchOld": "http", "BlackBoxPSMaverick": "http", "IntelAMT": "http",
-		"Redfish": "https", "HPiLO": "https",
+		"Redfish": "https", "HPiLO": "https", "Tasmota": "http",
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/amt"
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/ipal"
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/ipmi"
+	"github.com/planetlab/monitor/pcucontrol/internal/drivers/nut"
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/redfish"
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/ribcl"
 	"github.com/planetlab/monitor/pcucontrol/internal/drivers/snmp"
+	"github.com/planetlab/monitor/pcucontrol/internal/drivers/wol"
 )
 
 // protocols are the models that need code. Where a model of that name has a conversation, too, that is the second
@@ -33,6 +35,13 @@ func protocols() []pcucontrol.Model {
 			full("https", 16993, amt.Driver{}, "reset")),
 		pcucontrol.NewModel(redfish.Model, "anything that speaks Redfish: iLO 5, iDRAC 9, XClarity, OpenBMC", false,
 			full("https", 443, redfish.Driver{}, "reset", "shutdown", "boot", "list")),
+		pcucontrol.NewModel("NUT", "outlets and groups that a server of Network UPS Tools speaks for", true,
+			full("tcp", 3493, nut.Driver{}, "list")),
+		pcucontrol.NewModel("WakeOnLAN", "a machine woken by a magic packet; the user name is its network card's address",
+			false, pcucontrol.Route{
+				Transport: pcucontrol.Transport{Name: "udp", Port: 9, Can: []string{"test", "on"}},
+				Driver:    wol.Driver{},
+			}),
 	}
 }
 
@@ -68,6 +77,9 @@ func families() []pcucontrol.Family {
 		{Word: "CyberPower", Model: "CyberPowerSNMP"},
 		{Word: "TrippLite", Model: "TrippLiteSNMP"},
 		{Word: "OpenBMC", Model: redfish.Model},
+		{Word: "Cyclades", Model: "CycladesPM"},
+		{Word: "AlterPath", Model: "CycladesPM"},
+		{Word: "Tasmota", Model: "Tasmota"},
 		{Word: "ILOM", Model: "SunILOM"},
 		{Word: "DigitalLoggers", Model: "DigitalLoggers"},
 	}

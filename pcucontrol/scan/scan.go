@@ -87,7 +87,7 @@ func Host(ctx context.Context, c *pcucontrol.Catalog, host string) ([]Port, erro
 	return ports, wire.Fail(pcucontrol.Target{Host: host}, pcucontrol.Unreachable, "scan", detail)
 }
 
-// portsOf are those that models use, with the models.
+// portsOf are those that models use and that may answer, with the models.
 func portsOf(c *pcucontrol.Catalog) []Port {
 	type key struct {
 		udp  bool
@@ -97,6 +97,9 @@ func portsOf(c *pcucontrol.Catalog) []Port {
 	for _, m := range c.Models() {
 		for _, tr := range m.Transports {
 			k := key{tr.Name == "udp", tr.Port}
+			if _, asked := greetings()[tr.Port]; k.udp && !asked { // nothing there answers, as to a magic packet
+				continue
+			}
 			if found[k] == nil {
 				found[k] = &Port{Port: tr.Port}
 			}

@@ -65,4 +65,5 @@ const (
 	OldFirmware   = device.OldFirmware
 	CableError    = device.CableError
 	ToldUnasked   = device.ToldUnasked
+	OnlySwitches  = device.OnlySwitches
 )

@@ -285,9 +285,14 @@ func peers() []peer {
 
 // powerman runs LLNL's daemon with one of the device files that come with it, the password in it replaced by ours, and
 // gives it orders. It listens at another address of loopback, by the device's port.
+// The kind is the device file and, after a colon, the specification in it where that has another name.
 func powerman(kind, password, orders string) []string {
+	file, kind, named := strings.Cut(kind, ":")
+	if !named {
+		kind = file
+	}
 	return []string{"bash", "-c", `set -e; cd "$HOME"; me=127.0.0.93:{port}
-		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + kind + `.dev > conf
+		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + file + `.dev > conf
 		printf '%s\n' "listen \"$me\"" 'device "d" "` + kind + `" "{host}:{port}"' 'node "t[1-8]" "d" "[1-8]"' >> conf
 		powermand -c conf -f & trap "kill $!" EXIT
 		for i in $(seq 300); do powerman -h $me -q 2>/dev/null | grep -q "on: *t" && break; sleep 0.1; done
@@ -324,6 +329,8 @@ func powermanPeers() []peer {
 			command: powerman("apc7900", "none", "--off --on"), events: cycled},
 		{name: "powerman drives an APC 7900 of v3", model: "APCControl121p1", user: "apc", password: "apc",
 			command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an AlterPath PM8", model: "CycladesPM", user: "admin", password: "pm8",
+			command: powerman("cyclades-pm8:pm8", "none", "--off --on"), events: cycled},
 	}
 	for i := range list {
 		list[i].transport, list[i].also, list[i].pkg, list[i].says = "telnet", "powermand powerman", "bash", "on:      t[1-8]"
@@ -501,6 +508,25 @@ func webPeers() []peer {
 			command:   curl("-u", "{user}:{password}", "http://{host}:{port}/relay/2?turn=off"),
 		},
 		{
+			name:      "upscmd turns off at a server of NUT",
+			pkg:       "nut-client",
+			model:     "NUT",
+			transport: "tcp",
+			says:      "OK",
+			events:    "3 off",
+			command:   []string{"upscmd", "-u", "{user}", "-p", "{password}", "rack@{host}:{port}", "outlet.3.load.off"},
+		},
+		{
+			name:      "curl turns off at a Tasmota",
+			pkg:       "curl",
+			model:     "Tasmota",
+			transport: "http",
+			says:      `{"POWER3":"OFF"}`,
+			events:    "3 off",
+			command: curl("--get", "--data-urlencode", "cmnd=Power3 off", "--data-urlencode", "user={user}",
+				"--data-urlencode", "password={password}", "http://{host}:{port}/cm"),
+		},
+		{
 			name:      "curl turns off at a Black Box by Digest",
 			pkg:       "curl",
 			model:     "BlackBoxPSMaverick",
@@ -520,6 +546,27 @@ func webPeers() []peer {
 			command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0",
 				"http://{host}:{port}/config/home_f.html"),
 		},
+	}
+}
+
+func TestCIInstallsThePackagesOfOurPeers(t *testing.T) {
+	list, err := os.ReadFile("../../.ci/packages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := strings.Fields(string(list))
+	for _, p := range peers() {
+		needs := []string{p.pkg}
+		for also := range strings.SplitSeq(p.also, ", ") {
+			if _, pkg, ok := strings.Cut(also, " "); ok {
+				needs = append(needs, pkg)
+			}
+		}
+		for _, pkg := range needs {
+			if !slices.Contains(installed, pkg) {
+				t.Errorf("%s needs Debian's %s, which is not in .ci/packages", p.name, pkg)
+			}
+		}
 	}
 }
 

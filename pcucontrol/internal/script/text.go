@@ -142,7 +142,7 @@ func (c Conversation) outlets(each *regexp.Regexp, heard string) []pcucontrol.Ou
 		for i, group := range each.SubexpNames() {
 			switch group {
 			case "outlet":
-				o.Outlet, _ = strconv.Atoi(m[i])
+				o.Outlet, _ = strconv.Atoi(cmp.Or(m[i], "1")) // a device of one outlet may not number it
 			case "name":
 				o.Name = strings.TrimSpace(m[i])
 			case "state":

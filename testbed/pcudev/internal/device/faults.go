@@ -97,7 +97,7 @@ func IPALFaults() []Fault {
 func TLSFaults() []Fault { return []Fault{{OldTLS, "https: speaks TLS 1.0 only"}} }
 
 func TwoTonguesFaults() []Fault {
-	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management"}}
+	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management; Tasmota: status 200 for a wrong password"}}
 }
 
 func RedfishFaults() []Fault {
@@ -134,13 +134,24 @@ const (
 	OldFirmware = "old firmware" // does not know the newer of its two protocols
 )
 
+// OnlySwitches leaves a server of NUT without instant commands: its outlets have switches to set.
+const OnlySwitches = "has switches only"
+
+// NUTFaults are those of a server of Network UPS Tools.
+func NUTFaults() []Fault {
+	return []Fault{{OnlySwitches, "NUT: has no instant commands, but switches to set"}}
+}
+
+// TasmotaFaults are those of Tasmota.
+func TasmotaFaults() []Fault { return TwoTonguesFaults() }
+
 // AllFaults are those that any device can have.
 func AllFaults() []Fault {
 	seen := map[string]bool{}
 	var all []Fault
 	for _, f := range slices.Concat(SpokenFaults(), BayTechFaults(true), WTIFaults(), APCCLIFaults(), DRACFaults(),
 		IPALFaults(),
-		TLSFaults(), TwoTonguesFaults(), RedfishFaults(), EPowerSwitchFaults()) {
+		TLSFaults(), TwoTonguesFaults(), RedfishFaults(), EPowerSwitchFaults(), NUTFaults()) {
 		if !seen[f.Name] {
 			seen[f.Name] = true
 			all = append(all, f)
