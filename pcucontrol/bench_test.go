@@ -3,7 +3,6 @@ package pcucontrol_test
 import (
 	"fmt"
 	"net"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,40 +253,4 @@ func BenchmarkCycle(b *testing.B) {
 		_, err := models.Builtin().Cycle(within(b, 30*time.Second), t)
 		return err
 	})
-}
-
-// BenchmarkIPMIStatusAgainstIpmitool asks the same BMC over the same line in turns. ipmitool's time has the start of a
-// process in it.
-func BenchmarkIPMIStatusAgainstIpmitool(b *testing.B) {
-	ipmitool, err := exec.LookPath("ipmitool")
-	if err != nil {
-		b.Skip("no ipmitool here: apt-get install ipmitool")
-	}
-	for _, trip := range []time.Duration{0, 50 * time.Millisecond} {
-		b.Run(fmt.Sprintf("%dms", trip.Milliseconds()), func(b *testing.B) {
-			d, _, target := raise(b, "OpenIPMI", "udp")
-			ourLine, theirLine := &farLine{trip: trip}, &farLine{trip: trip}
-			ours, theirs := ourLine.lay(b, target, d.Network()), theirLine.lay(b, target, d.Network())
-			var took, theirsTook time.Duration
-			for b.Loop() {
-				start := time.Now()
-				if _, err := models.Builtin().Status(within(b, 30*time.Second), ours); err != nil {
-					b.Fatal(err)
-				}
-				between := time.Now()
-				args := []string{"-I", "lanplus", "-C", "3", "-H", theirs.Host, "-p", strconv.Itoa(theirs.Port), "-U",
-					theirs.User, "-P", theirs.Password, "chassis", "power", "status"}
-				if out, err := exec.CommandContext(within(b, 60*time.Second), ipmitool,
-					args...).CombinedOutput(); err != nil {
-					b.Fatalf("ipmitool: %v: %s", err, out)
-				}
-				took, theirsTook = took+between.Sub(start), theirsTook+time.Since(between)
-			}
-			b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), "ours-ms/op")
-			b.ReportMetric(float64(theirsTook.Microseconds())/1000/float64(b.N), "ipmitool-ms/op")
-			b.ReportMetric(ourLine.count()/float64(b.N), "our-trips/op")
-			b.ReportMetric(theirLine.count()/float64(b.N), "ipmitool-trips/op")
-			b.ReportMetric(float64(theirsTook)/float64(took), "ipmitool/ours")
-		})
-	}
 }

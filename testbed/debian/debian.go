@@ -40,7 +40,7 @@ func missing(t ender, format string, args ...any) {
 
 // Need finds a program. Where Debian's package is missing and may be installed, it is, once; else the test is skipped
 // and says why and what to install; in CI it fails. No test installs anything under -short.
-func Need(t *testing.T, program, pkg string) string {
+func Need(t testing.TB, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err == nil && settled(pkg) {
@@ -67,7 +67,7 @@ func settled(pkg string) bool {
 }
 
 // Unpack fetches a package and gives a file of it, without installing it: a server that Debian would start at once.
-func Unpack(t *testing.T, pkg, file string) string {
+func Unpack(t testing.TB, pkg, file string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skipf("no %s, and -short fetches nothing", pkg)
