@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,7 +127,14 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT,
 		SweepEvery: o.SweepEvery}
 	if o.Connections > 0 {
-		settings.Database += fmt.Sprintf("?pool_max_conns=%d", o.Connections)
+		u, err := url.Parse(pg.URL)
+		if err != nil {
+			return err
+		}
+		query := u.Query()
+		query.Set("pool_max_conns", fmt.Sprint(o.Connections))
+		u.RawQuery = query.Encode()
+		settings.Database = u.String()
 	}
 	if o.Wires {
 		if err := r.layWires(ctx, &settings); err != nil {
