@@ -68,7 +68,7 @@ vulncheck: ## look for known vulnerabilities in what is compiled in
 	else echo "$$found"; exit 1; fi
 
 bench: build ## measure against the old way, in the same run
-	@go test ./pcucontrol -run '^$$' -bench . -benchtime 3x
+	@go test ./pcucontrol ./selection -run '^$$' -bench . -benchtime 3x
 	@exec bin/monitor-testbed bench
 
 FUZZTIME ?= 30s
@@ -87,9 +87,10 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, and docs/gate.md from the gate
+docs: ## write docs/ladders.md from the ladders, docs/gate.md from the gate, and docs/select.md from the fields
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
+	@go run ./starter query --markdown > docs/select.md
 
 clean: ## remove what was built
 	@rm -rf bin
