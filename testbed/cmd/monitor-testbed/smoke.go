@@ -46,7 +46,8 @@ type scenario struct {
 	name string
 	run  func(context.Context, *stage) error
 
-	prepare func(context.Context, *stage) error // what takes long before run; nil: nothing does
+	prepare   func(context.Context, *stage) error // what takes long before run; nil: nothing does
+	onlyNamed bool                                // too much beside others: played only by those who choose it
 }
 
 func scenarios() []scenario {
@@ -137,7 +138,7 @@ func (k *tally) note(s scenario, err error) {
 }
 
 func choose(all []scenario, chosen *regexp.Regexp) []scenario {
-	return slices.DeleteFunc(all, func(s scenario) bool { return !chosen.MatchString(s.id) })
+	return slices.DeleteFunc(all, func(s scenario) bool { return !chosen.MatchString(s.id) || s.onlyNamed && chosen.String() == "" })
 }
 
 // shared runs scenarios at once on one testbed.

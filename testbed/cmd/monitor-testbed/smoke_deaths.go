@@ -85,11 +85,12 @@ type death struct {
 	trouble  trouble
 	typ      string
 	stage    string
+	way      string
 	site, id string
 	run      string // that ends
 }
 
-func (d *death) name() string { return d.typ + " " + d.stage }
+func (d *death) name() string { return d.typ + " " + d.stage + " " + d.way }
 func (d *death) node() string { return host(d.site, 1) }
 
 // input is the target of an issue, as any client would name it.
@@ -148,9 +149,14 @@ func deathOptions(bin string, log io.Writer) rig.Options {
 
 func deathScenarios() []scenario {
 	return []scenario{
-		{id: "Terminated", name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again", run: everyDeath(terminated)},
-		{id: "Cancelled", name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again", run: everyDeath(cancelled)},
-		{id: "Reset", name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again", run: everyDeath(wasReset)},
+		{id: "EveryDeath", name: "every type of issue, and the site, is ended by hand at every stage, in ways that take turns: within two sweeps the books agree again",
+			run: everyDeath(terminated, cancelled, wasReset)},
+		{id: "Terminated", name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again",
+			run: everyDeath(terminated), onlyNamed: true},
+		{id: "Cancelled", name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again",
+			run: everyDeath(cancelled), onlyNamed: true},
+		{id: "Reset", name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again",
+			run: everyDeath(wasReset), onlyNamed: true},
 	}
 }
 
@@ -273,12 +279,12 @@ func (m *matrix) settled(b *books, d *death) []string {
 	i, open := b.open[d.id]
 	t, _ := issue.Lookup(d.typ)
 	switch {
-	case open && i.RunID == d.run && m.way != wasReset:
+	case open && i.RunID == d.run && d.way != wasReset:
 		found = append(found, "the run that was ended is open")
-	case !open && (t.Call != nil || m.way == wasReset):
+	case !open && (t.Call != nil || d.way == wasReset):
 		found = append(found, "it is not open again")
 	}
-	if m.way == terminated && b.mended[d.run] == "" {
+	if d.way == terminated && b.mended[d.run] == "" {
 		found = append(found, "the ledger does not say that it was put right")
 	}
 	return found
@@ -303,12 +309,22 @@ func (g *gate) pass() error {
 	return g.err
 }
 
-// everyDeath plays all deaths of one way at once, and then mends everything.
-func everyDeath(way string) func(context.Context, *stage) error {
+// everyDeath plays all deaths at once, and then mends everything. Where there are several ways each type meets each of them, and so does each stage.
+func everyDeath(ways ...string) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 		defer cancel()
-		m := &matrix{stage: s, way: way, all: deaths(), gates: map[string]*gate{}}
+		m := &matrix{stage: s, all: deaths(), gates: map[string]*gate{}}
+		kinds, stages := map[string]int{}, map[string]int{}
+		for _, d := range m.all {
+			if _, seen := kinds[d.typ]; !seen {
+				kinds[d.typ] = len(kinds)
+			}
+			if _, seen := stages[d.stage]; !seen {
+				stages[d.stage] = len(stages)
+			}
+			d.way = ways[(kinds[d.typ]+stages[d.stage])%len(ways)]
+		}
 		go m.read(ctx)
 		if err := m.begin(ctx); err != nil {
 			return err
@@ -374,7 +390,6 @@ func (m *matrix) mendAll(ctx context.Context) error {
 // matrix is all deaths, and what is known of them.
 type matrix struct {
 	*stage
-	way    string
 	all    []*death
 	gates  map[string]*gate
 	latest atomic.Pointer[books]
@@ -673,7 +688,7 @@ func (m *matrix) end(ctx context.Context, d *death) error {
 	if d.run = m.runOf(ctx, d.id); d.run == "" {
 		return errors.New("it does not run")
 	}
-	switch m.way {
+	switch d.way {
 	case terminated:
 		return m.Temporal.TerminateWorkflow(ctx, d.id, d.run, "smoke")
 	case cancelled:
