@@ -73,11 +73,9 @@ func upsd(t *testing.T) pcucontrol.Target {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"NUT_CONFPATH", "NUT_STATEPATH", "NUT_ALTPIDPATH"} {
-		t.Setenv(name, dir)
-	}
-	runs(t, driver, "-a", "pdu", "-u", "root", "-D")
-	runs(t, server, "-u", "root", "-D")
+	env := []string{"NUT_CONFPATH=" + dir, "NUT_STATEPATH=" + dir, "NUT_ALTPIDPATH=" + dir}
+	runsIn(t, env, driver, "-a", "pdu", "-u", "root", "-D")
+	runsIn(t, env, server, "-u", "root", "-D")
 	target := pcucontrol.Target{Model: "NUT", Host: "127.0.0.1", Port: port, User: "admin", Password: password,
 		Outlet: 3}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -92,6 +90,7 @@ func upsd(t *testing.T) pcucontrol.Target {
 }
 
 func TestDebiansUPSServerIsDriven(t *testing.T) {
+	t.Parallel()
 	target := upsd(t)
 	c := models.Builtin()
 	list, err := c.List(enough(t), target)

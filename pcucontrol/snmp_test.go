@@ -41,6 +41,7 @@ func raiseSNMP(t *testing.T, d *pcudev.SNMPRack, user, password string) (*rack, 
 
 // Not beside other tests: those of babbling devices leave a process no time to answer in.
 func TestSNMPVersions(t *testing.T) {
+	t.Parallel()
 	const two = "password-one password-two"
 	for _, c := range []struct {
 		name           string
@@ -127,6 +128,7 @@ func (f *forgetful) WriteTo(b []byte, to net.Addr) (int, error) {
 }
 
 func TestSNMPSendsACommandOnce(t *testing.T) {
+	t.Parallel()
 	r := &rack{}
 	d := &pcudev.SNMPRack{Options: pcudev.Options{Password: "private", Outlets: r, OffTime: time.Millisecond}}
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -231,6 +233,7 @@ func TestDebiansFenceAgentDrivesOurRack(t *testing.T) {
 
 // TestSNMPDrivesDebiansSnmpd drives an agent that is not ours: net-snmp's, with a script for the outlets.
 func TestSNMPDrivesDebiansSnmpd(t *testing.T) {
+	t.Parallel()
 	snmpd := debian.Need(t, "snmpd", "snmpd")
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {

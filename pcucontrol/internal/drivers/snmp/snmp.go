@@ -344,7 +344,9 @@ func (a *agent) command(ctx context.Context, op pcucontrol.Operation) error {
 		}
 		return wire.Unsure(a.t, string(op), err)
 	}
-	switch _, kind, detail := understand(packet); kind {
+	v, kind, detail := understand(packet)
+	a.trace("< %v %v", v.Type, v.Value)
+	switch kind {
 	case "":
 		return nil
 	case pcucontrol.NoOutlet: // it could be read a moment ago
