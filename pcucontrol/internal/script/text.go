@@ -166,7 +166,7 @@ func (d textDriver) Switch(ctx context.Context, t pcucontrol.Target,
 }
 
 func (k *talk) switches() power.Operations {
-	do := func(doing string, steps []step) func(context.Context) error {
+	command := func(doing string, steps []step) func(context.Context) error {
 		if len(steps) == 0 {
 			return nil
 		}
@@ -176,11 +176,11 @@ func (k *talk) switches() power.Operations {
 		}
 	}
 	s := power.Operations{
-		On:       do("on", k.c.On),
-		Off:      do("off", k.c.Off),
-		Cycle:    do("cycle", k.c.Cycle),
-		Reset:    do("reset", k.c.Reset),
-		Shutdown: do("shutdown", k.c.Shutdown),
+		On:       command("on", k.c.On),
+		Off:      command("off", k.c.Off),
+		Cycle:    command("cycle", k.c.Cycle),
+		Reset:    command("reset", k.c.Reset),
+		Shutdown: command("shutdown", k.c.Shutdown),
 		Pause:    time.Duration(k.c.Pause),
 		Dead:     func() bool { return k.HungUp },
 	}

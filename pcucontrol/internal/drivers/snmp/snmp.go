@@ -276,7 +276,7 @@ func (a *agent) trace(format string, args ...any) {
 	}
 }
 
-// list walks the first table that has outlets.
+// List walks the first table that has outlets.
 func (d Driver) List(ctx context.Context, t pcucontrol.Target) (found []pcucontrol.OutletState, err error) {
 	t.Outlet, t.OutletName = 0, ""
 	err = d.with(ctx, t, func(a *agent, _ pcucontrol.State) error {
@@ -387,14 +387,14 @@ func (d Driver) Switch(ctx context.Context, t pcucontrol.Target,
 			}
 			return a.state(ctx)
 		}
-		do := func(op pcucontrol.Operation) func(context.Context) error {
+		command := func(op pcucontrol.Operation) func(context.Context) error {
 			return func(ctx context.Context) error { return a.command(ctx, op) }
 		}
 		r, err = power.Operations{
 			Read:  read,
-			On:    do(pcucontrol.OpOn),
-			Off:   do(pcucontrol.OpOff),
-			Cycle: do(pcucontrol.OpCycle),
+			On:    command(pcucontrol.OpOn),
+			Off:   command(pcucontrol.OpOff),
+			Cycle: command(pcucontrol.OpCycle),
 		}.Perform(ctx, t, op)
 		return err
 	})
