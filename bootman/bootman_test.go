@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/bootman"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 var ports = map[int]int{22: 21022, 80: 21080, 806: 21806}
@@ -38,7 +38,7 @@ func newKey(t testing.TB) ssh.Signer {
 var next atomic.Int32
 
 // enter starts a node in a state and enters it.
-func enter(t *testing.T, state simnode.State, d simnode.DebugMode) (*simnode.Node, *bootman.Conn) {
+func enter(t *testing.T, state fakenode.State, d fakenode.DebugMode) (*fakenode.Node, *bootman.Conn) {
 	t.Helper()
 	key := newKey(t)
 	n, target := node(t, key, state, d)
@@ -50,9 +50,9 @@ func enter(t *testing.T, state simnode.State, d simnode.DebugMode) (*simnode.Nod
 	return n, c
 }
 
-func node(t *testing.T, key ssh.Signer, state simnode.State, d simnode.DebugMode) (*simnode.Node, bootman.Target) {
+func node(t *testing.T, key ssh.Signer, state fakenode.State, d fakenode.DebugMode) (*fakenode.Node, bootman.Target) {
 	t.Helper()
-	n, err := simnode.New(simnode.Options{Host: "planetlab1.example", IP: fmt.Sprintf("127.9.7.%d", next.Add(1)), PortMap: ports, Root: key.PublicKey()})
+	n, err := fakenode.New(fakenode.Options{Host: "planetlab1.example", IP: fmt.Sprintf("127.9.7.%d", next.Add(1)), PortMap: ports, Root: key.PublicKey()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,16 +79,16 @@ func reader(t testing.TB) *bootman.Bootman {
 func TestReading(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		state simnode.State
-		debug simnode.DebugMode
+		state fakenode.State
+		debug fakenode.DebugMode
 		want  bootman.Reading
 	}{
-		{"a node that runs is left alone", simnode.Up, simnode.DebugMode{}, bootman.Reading{State: bootman.Up}},
-		{"a BootManager at work is left to it", simnode.Debug, simnode.DebugMode{Running: true, Dmesg: "Buffer I/O error on device dm-0, logical block 7"}, bootman.Reading{State: bootman.Debug, Running: true}},
-		{"a failing disk ends the visit", simnode.Debug, simnode.DebugMode{Dmesg: "[  1.0] ok\n[ 12.3] Buffer I/O error on device dm-0, logical block 7\n"},
+		{"a node that runs is left alone", fakenode.Up, fakenode.DebugMode{}, bootman.Reading{State: bootman.Up}},
+		{"a BootManager at work is left to it", fakenode.Debug, fakenode.DebugMode{Running: true, Dmesg: "Buffer I/O error on device dm-0, logical block 7"}, bootman.Reading{State: bootman.Debug, Running: true}},
+		{"a failing disk ends the visit", fakenode.Debug, fakenode.DebugMode{Dmesg: "[  1.0] ok\n[ 12.3] Buffer I/O error on device dm-0, logical block 7\n"},
 			bootman.Reading{State: bootman.Debug, Failing: []string{"[ 12.3] Buffer I/O error on device dm-0, logical block 7"}}},
-		{"an empty floppy drive is no failing disk", simnode.Debug, simnode.DebugMode{Dmesg: "end_request: I/O error, dev fd0, sector 0\n"}, bootman.Reading{State: bootman.Debug, Sequence: "bminit-cfg-auth-getplc-update-debug-done"}},
-		{"a log of nothing we know is a sequence too", simnode.Debug, simnode.DebugMode{Log: "Segmentation fault\n"}, bootman.Reading{State: bootman.Debug, Sequence: "done"}},
+		{"an empty floppy drive is no failing disk", fakenode.Debug, fakenode.DebugMode{Dmesg: "end_request: I/O error, dev fd0, sector 0\n"}, bootman.Reading{State: bootman.Debug, Sequence: "bminit-cfg-auth-getplc-update-debug-done"}},
+		{"a log of nothing we know is a sequence too", fakenode.Debug, fakenode.DebugMode{Log: "Segmentation fault\n"}, bootman.Reading{State: bootman.Debug, Sequence: "done"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, conn := enter(t, c.state, c.debug)
@@ -108,7 +108,7 @@ func TestReading(t *testing.T) {
 }
 
 func TestACommandThatHangsHoldsNothingUp(t *testing.T) {
-	_, conn := enter(t, simnode.Debug, simnode.DebugMode{Hangs: true})
+	_, conn := enter(t, fakenode.Debug, fakenode.DebugMode{Hangs: true})
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	started := time.Now()
@@ -126,7 +126,7 @@ func TestACommandThatHangsHoldsNothingUp(t *testing.T) {
 
 func TestANodeThatHangsBeforeSSHIsGivenUpInTime(t *testing.T) {
 	key := newKey(t)
-	_, target := node(t, key, simnode.Hung, simnode.DebugMode{})
+	_, target := node(t, key, fakenode.Hung, fakenode.DebugMode{})
 	target.Timeout = 200 * time.Millisecond
 	started := time.Now()
 	if _, err := bootman.Dial(t.Context(), target); !errors.Is(err, bootman.ErrTimeout) {
@@ -138,7 +138,7 @@ func TestANodeThatHangsBeforeSSHIsGivenUpInTime(t *testing.T) {
 }
 
 func TestOutputIsBounded(t *testing.T) {
-	_, conn := enter(t, simnode.Debug, simnode.DebugMode{Log: "Initializing the BootManager.\n" + strings.Repeat("a line that says nothing\n", 80_000)})
+	_, conn := enter(t, fakenode.Debug, fakenode.DebugMode{Log: "Initializing the BootManager.\n" + strings.Repeat("a line that says nothing\n", 80_000)})
 	got, err := reader(t).Read(t.Context(), conn)
 	if err != nil || !got.Cut || len(got.Log) != bootman.MaxOutput || got.Sequence != "bminit-done" {
 		t.Errorf("a log of 2 MB is read as %d bytes, cut %v, %q, %v", len(got.Log), got.Cut, got.Sequence, err)
@@ -150,7 +150,7 @@ func TestOutputIsBounded(t *testing.T) {
 
 func TestKeysAreChecked(t *testing.T) {
 	key := newKey(t)
-	n, target := node(t, key, simnode.Debug, simnode.DebugMode{})
+	n, target := node(t, key, fakenode.Debug, fakenode.DebugMode{})
 	var first, second ssh.PublicKey
 	keep := func(to *ssh.PublicKey) func(ssh.PublicKey) error {
 		return func(k ssh.PublicKey) error { *to = k; return nil }
@@ -166,7 +166,7 @@ func TestKeysAreChecked(t *testing.T) {
 	if err := dial(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(n.SetState(simnode.Off), n.SetState(simnode.Debug)); err != nil {
+	if err := errors.Join(n.SetState(fakenode.Off), n.SetState(fakenode.Debug)); err != nil {
 		t.Fatal(err)
 	}
 	target.HostKey = keep(&second)
@@ -188,7 +188,7 @@ func TestKeysAreChecked(t *testing.T) {
 }
 
 // told waits until the node was made to run so many programs.
-func told(t *testing.T, n *simnode.Node, count int) []string {
+func told(t *testing.T, n *fakenode.Node, count int) []string {
 	t.Helper()
 	for deadline := time.Now().Add(6 * time.Second); len(n.Told()) < count && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
@@ -213,7 +213,7 @@ func TestRepairs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			n, conn := enter(t, simnode.Debug, simnode.DebugMode{})
+			n, conn := enter(t, fakenode.Debug, fakenode.DebugMode{})
 			if err := c.do(t.Context(), conn); err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func TestRepairs(t *testing.T) {
 }
 
 func TestOnlyOneBootManagerRuns(t *testing.T) {
-	n, conn := enter(t, simnode.Debug, simnode.DebugMode{})
+	n, conn := enter(t, fakenode.Debug, fakenode.DebugMode{})
 	if err := bootman.RestartBootManager(t.Context(), conn, "boot"); err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestOnlyOneBootManagerRuns(t *testing.T) {
 }
 
 func TestSpaceIsClearedOldestFirst(t *testing.T) {
-	n, conn := enter(t, simnode.Debug, simnode.DebugMode{Records: []string{"oldest", "older file", "newer", "newest"}})
+	n, conn := enter(t, fakenode.Debug, fakenode.DebugMode{Records: []string{"oldest", "older file", "newer", "newest"}})
 	if said, err := bootman.ClearSpace(t.Context(), conn); err != nil || said != "cleared 2 of 4 traffic records" {
 		t.Errorf("it says %q, %v", said, err)
 	}
@@ -274,7 +274,7 @@ func TestSpaceIsClearedOldestFirst(t *testing.T) {
 }
 
 func TestANodeKeyIsReadAndNeverLogged(t *testing.T) {
-	_, conn := enter(t, simnode.Debug, simnode.DebugMode{Key: "s3cret/key=", Log: "NODE_KEY=\"s3cret/key=\" in conf\nnode_key: s3cret/key=\nAuthenticating node with PLC.\n"})
+	_, conn := enter(t, fakenode.Debug, fakenode.DebugMode{Key: "s3cret/key=", Log: "NODE_KEY=\"s3cret/key=\" in conf\nnode_key: s3cret/key=\nAuthenticating node with PLC.\n"})
 	if key, err := bootman.NodeKey(t.Context(), conn); err != nil || key != "s3cret/key=" {
 		t.Errorf("the key is read as %q, %v", key, err)
 	}
@@ -282,22 +282,22 @@ func TestANodeKeyIsReadAndNeverLogged(t *testing.T) {
 	if err != nil || strings.Contains(string(got.Log), "s3cret") || got.Sequence != "auth-done" {
 		t.Errorf("the log reads %q, %v", got.Log, err)
 	}
-	_, bare := enter(t, simnode.Debug, simnode.DebugMode{})
+	_, bare := enter(t, fakenode.Debug, fakenode.DebugMode{})
 	if _, err := bootman.NodeKey(t.Context(), bare); !errors.Is(err, bootman.ErrNoKey) {
 		t.Errorf("a node without configuration gives %v", err)
 	}
 }
 
 func TestALostAnswerIsUncertain(t *testing.T) {
-	n, conn := enter(t, simnode.Debug, simnode.DebugMode{})
-	time.AfterFunc(200*time.Millisecond, func() { _ = n.SetState(simnode.Off) })
+	n, conn := enter(t, fakenode.Debug, fakenode.DebugMode{})
+	time.AfterFunc(200*time.Millisecond, func() { _ = n.SetState(fakenode.Off) })
 	if _, err := conn.Run(t.Context(), "sleep 5"); !errors.Is(err, bootman.ErrLost) || !bootman.Uncertain(err) {
 		t.Errorf("a connection that breaks gives %v", err)
 	}
 	if err := bootman.RestartNode(t.Context(), conn, false); !bootman.Uncertain(err) {
 		t.Errorf("the next command gives %v", err)
 	}
-	_, up := enter(t, simnode.Up, simnode.DebugMode{})
+	_, up := enter(t, fakenode.Up, fakenode.DebugMode{})
 	if err := bootman.RestartBootManager(t.Context(), up, "boot"); err == nil || bootman.Uncertain(err) {
 		t.Errorf("a refusal gives %v", err)
 	}

@@ -29,6 +29,13 @@ func Temporal(ctx context.Context, c config.Temporal, log *slog.Logger, metrics 
 	if key := c.APIKey.Reveal(); key != "" {
 		o.Credentials = client.NewAPIKeyStaticCredentials(key)
 	}
+	key, err := c.PayloadKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := encrypt(&o, key); err != nil {
+		return nil, err
+	}
 	tls, err := c.TLSConfig()
 	if err != nil {
 		return nil, err
@@ -54,7 +61,11 @@ func Store(ctx context.Context, cfg *config.Config) (*store.Store, error) {
 	if key == nil {
 		return nil, errNoKey
 	}
-	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key})
+	old, err := cfg.Secrets.OldKeys()
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key, OldKeys: old})
 	if err != nil {
 		return nil, err
 	}

@@ -11,22 +11,22 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/plc"
-	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
-func fleet(t *testing.T) (*plcapi.DB, *plc.Client) {
+func fleet(t *testing.T) (*fakeplc.DB, *plc.Client) {
 	t.Helper()
-	db := plcapi.NewDB("monitor@example", "s3cret")
-	db.Add("Sites", plcapi.Row{"site_id": 1, "login_base": "princeton", "name": "Princeton", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 1})
-	db.Add("Sites", plcapi.Row{"site_id": 2, "login_base": "pending", "name": "Pending", "enabled": false, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
-	db.Add("Sites", plcapi.Row{"site_id": 3, "login_base": "free", "name": "Enabled, of no consortium", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
+	db := fakeplc.NewDB("monitor@example", "s3cret")
+	db.Add("Sites", fakeplc.Row{"site_id": 1, "login_base": "princeton", "name": "Princeton", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 1})
+	db.Add("Sites", fakeplc.Row{"site_id": 2, "login_base": "pending", "name": "Pending", "enabled": false, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
+	db.Add("Sites", fakeplc.Row{"site_id": 3, "login_base": "free", "name": "Enabled, of no consortium", "enabled": true, "max_slices": 10, "date_created": 1000, "ext_consortium_id": 0})
 	for i := 1; i <= 7; i++ {
-		db.Add("Nodes", plcapi.Row{"node_id": i, "hostname": fmt.Sprintf("n%d.example", i), "site_id": 1, "boot_state": "boot", "last_contact": nil, "pcu_ids": []any{}, "ports": []any{}})
+		db.Add("Nodes", fakeplc.Row{"node_id": i, "hostname": fmt.Sprintf("n%d.example", i), "site_id": 1, "boot_state": "boot", "last_contact": nil, "pcu_ids": []any{}, "ports": []any{}})
 	}
-	db.Add("Slices", plcapi.Row{"slice_id": 5, "name": "princeton_a", "site_id": 1})
-	db.Add("Slices", plcapi.Row{"slice_id": 6, "name": "princeton_b", "site_id": 1})
-	db.Add("NodeTags", plcapi.Row{"node_id": 3, "tagname": "exempt_node_until", "value": "20300131"})
-	db.Add("NodeTags", plcapi.Row{"node_id": 4, "tagname": "exempt_node_until", "value": "99991231"})
+	db.Add("Slices", fakeplc.Row{"slice_id": 5, "name": "princeton_a", "site_id": 1})
+	db.Add("Slices", fakeplc.Row{"slice_id": 6, "name": "princeton_b", "site_id": 1})
+	db.Add("NodeTags", fakeplc.Row{"node_id": 3, "tagname": "exempt_node_until", "value": "20300131"})
+	db.Add("NodeTags", fakeplc.Row{"node_id": 4, "tagname": "exempt_node_until", "value": "99991231"})
 	server := httptest.NewServer(db)
 	t.Cleanup(server.Close)
 	c, err := plc.New(plc.Options{URL: server.URL + "/PLCAPI/", Username: "monitor@example", Password: "s3cret"})
@@ -56,12 +56,12 @@ func TestSnapshot(t *testing.T) {
 	if until := s.NodeExempt[3]; until.Format("20060102") != "20300201" {
 		t.Errorf("exempt until %s", until)
 	}
-	db.Set("Nodes", 4, "last_contact", plcapi.Poison)
+	db.Set("Nodes", 4, "last_contact", fakeplc.Poison)
 	s, err = c.Snapshot(t.Context())
 	if err != nil || len(s.Nodes) != 6 || len(s.Unreadable) != 1 || s.Unreadable[0] != "nodes 4" || !slices.Equal(s.Unsent["nodes"], []int{4}) {
 		t.Errorf("with a poisoned row: %d nodes, unreadable %v, %v", len(s.Nodes), s.Unreadable, err)
 	}
-	db.Add("SiteTags", plcapi.Row{"site_id": 1, "tagname": "exempt_site_until", "value": "next summer"})
+	db.Add("SiteTags", fakeplc.Row{"site_id": 1, "tagname": "exempt_site_until", "value": "next summer"})
 	s, err = c.Snapshot(t.Context())
 	if err != nil || !s.SiteExempt[1].After(time.Now().AddDate(100, 0, 0)) || len(s.Unreadable) != 2 || !strings.Contains(s.Unreadable[1], `exempt_site_until of site 1: "next summer"`) {
 		t.Errorf("a day that cannot be read exempts until %v, unreadable %q, %v", s.SiteExempt[1], s.Unreadable, err)
@@ -100,8 +100,8 @@ func TestWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "enabled", "value": "0"}) // as two callers at once leave it
-	db.Add("SliceTags", plcapi.Row{"slice_id": 5, "tagname": "exempt_slice_until", "value": "20261231"})
+	db.Add("SliceTags", fakeplc.Row{"slice_id": 5, "tagname": "enabled", "value": "0"}) // as two callers at once leave it
+	db.Add("SliceTags", fakeplc.Row{"slice_id": 5, "tagname": "exempt_slice_until", "value": "20261231"})
 	list, err = c.SlicesOfSite(ctx, princeton)
 	if err != nil || !list[0].Suspended || !list[1].Suspended || list[0].ExemptUntil.IsZero() == list[1].ExemptUntil.IsZero() {
 		t.Errorf("slices %+v, %v", list, err)

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/plc"
-	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
 func TestNodeKeys(t *testing.T) {
@@ -25,9 +25,9 @@ func TestNodeKeys(t *testing.T) {
 
 func TestNetworksOfOneNode(t *testing.T) {
 	db, c := fleet(t)
-	db.Add("Interfaces", plcapi.Row{"node_id": 1, "ip": "10.0.0.2", "is_primary": false})
-	db.Add("Interfaces", plcapi.Row{"node_id": 1, "ip": "10.0.0.1", "is_primary": true, "method": "static", "dns1": "10.0.0.53", "mac": "00:01:02:03:04:05"})
-	db.Add("Interfaces", plcapi.Row{"node_id": 2, "ip": "10.0.0.3", "is_primary": true})
+	db.Add("Interfaces", fakeplc.Row{"node_id": 1, "ip": "10.0.0.2", "is_primary": false})
+	db.Add("Interfaces", fakeplc.Row{"node_id": 1, "ip": "10.0.0.1", "is_primary": true, "method": "static", "dns1": "10.0.0.53", "mac": "00:01:02:03:04:05"})
+	db.Add("Interfaces", fakeplc.Row{"node_id": 2, "ip": "10.0.0.3", "is_primary": true})
 	list, err := c.Networks(t.Context(), "n1.example")
 	if err != nil || len(list) != 2 || list[0].IP != "10.0.0.1" || list[0].DNS1 != "10.0.0.53" || list[0].Method != "static" || list[1].IP != "10.0.0.2" {
 		t.Errorf("networks are %+v, %v", list, err)

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/plc"
-	"github.com/planetlab/monitor/testbed/plcapi"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 )
 
-type row = plcapi.Row
+type row = fakeplc.Row
 
 func TestOnlyOurOwnIsRead(t *testing.T) {
 	db, c := fleet(t)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/probe"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 var ports = map[int]int{22: 20022, 80: 20080, 806: 20806}
@@ -32,8 +32,8 @@ func key(t testing.TB) ssh.Signer {
 	return s
 }
 
-func node(t testing.TB, ip string, root ssh.PublicKey, state simnode.State) *simnode.Node {
-	n, err := simnode.New(simnode.Options{Host: "n.example", IP: ip, PortMap: ports, Root: root})
+func node(t testing.TB, ip string, root ssh.PublicKey, state fakenode.State) *fakenode.Node {
+	n, err := fakenode.New(fakenode.Options{Host: "n.example", IP: ip, PortMap: ports, Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,24 +46,29 @@ func node(t testing.TB, ip string, root ssh.PublicKey, state simnode.State) *sim
 
 func TestEveryStateIsToldApart(t *testing.T) {
 	k := key(t)
-	n := node(t, "127.9.1.1", k.PublicKey(), simnode.Up)
+	n := node(t, "127.9.1.1", k.PublicKey(), fakenode.Up)
 	fromCD := true // debug mode runs from a CD, and has another key after each boot
-	keys := &probe.HostKeys{MayChange: func(_ context.Context, host string, _ ssh.PublicKey) bool { return fromCD && host == "n.example" }}
+	keys := &probe.HostKeys{Believe: func(_ context.Context, host string, _ ssh.PublicKey) error {
+		if fromCD && host == "n.example" {
+			return nil
+		}
+		return probe.ErrHostKey
+	}}
 	o := probe.Options{SSHKey: k, PortMap: ports, Timeout: 700 * time.Millisecond, Tries: 1, Resolver: "127.0.0.1:1", HostKeys: keys}
 	for _, c := range []struct {
-		state       simnode.State
+		state       fakenode.State
 		ok          bool
 		failure     string
 		p80         string
 		bootManager bool
 	}{
-		{simnode.Up, true, "", probe.Open, false},
-		{simnode.Debug, true, "", probe.Closed, true},
-		{simnode.Hung, false, probe.Timeout, probe.Open, false},
-		{simnode.Off, false, probe.Refused, probe.Closed, false},
-		{simnode.Firewalled, true, "", probe.Filtered, false},
-		{simnode.Filtered, false, probe.Timeout, probe.Filtered, false},
-		{simnode.Up, true, "", probe.Open, false},
+		{fakenode.Up, true, "", probe.Open, false},
+		{fakenode.Debug, true, "", probe.Closed, true},
+		{fakenode.Hung, false, probe.Timeout, probe.Open, false},
+		{fakenode.Off, false, probe.Refused, probe.Closed, false},
+		{fakenode.Firewalled, true, "", probe.Filtered, false},
+		{fakenode.Filtered, false, probe.Timeout, probe.Filtered, false},
+		{fakenode.Up, true, "", probe.Open, false},
 	} {
 		if err := n.SetState(c.state); err != nil {
 			t.Fatal(err)
@@ -82,7 +87,7 @@ func TestEveryStateIsToldApart(t *testing.T) {
 		t.Errorf("a foreign key gives %+v", r.SSH)
 	}
 	n.Close()
-	node(t, "127.9.1.1", k.PublicKey(), simnode.Up)
+	node(t, "127.9.1.1", k.PublicKey(), fakenode.Up)
 	o.SSHKey = k
 	if r := probe.New(o).Node(t.Context(), probe.Target{Host: n.Host, IP: n.IP}); r.SSH.Failure != probe.HostKeyChanged {
 		t.Errorf("a changed host key gives %+v", r.SSH)
@@ -117,14 +122,14 @@ func TestTheScriptRunsOnARealSystem(t *testing.T) {
 func TestSilentNodesKeepNobodyWaiting(t *testing.T) {
 	const timeout = 2 * time.Second
 	k := key(t)
-	up := node(t, "127.9.1.2", k.PublicKey(), simnode.Up)
+	up := node(t, "127.9.1.2", k.PublicKey(), fakenode.Up)
 	for name, c := range map[string]struct {
-		state simnode.State
+		state fakenode.State
 		known bool
 	}{
-		"silent nodes":                       {simnode.Filtered, false},
-		"nodes that were silent before":      {simnode.Filtered, true},
-		"nodes that connect and say nothing": {simnode.Hung, false},
+		"silent nodes":                       {fakenode.Filtered, false},
+		"nodes that were silent before":      {fakenode.Filtered, true},
+		"nodes that connect and say nothing": {fakenode.Hung, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sick := node(t, "127.9.1.6", nil, c.state)
@@ -197,7 +202,7 @@ func TestFewLooksReachOneSiteAtOnce(t *testing.T) {
 }
 
 func TestALookThatIsBrokenOffIsOurFault(t *testing.T) {
-	sick := node(t, "127.9.1.8", nil, simnode.Filtered)
+	sick := node(t, "127.9.1.8", nil, fakenode.Filtered)
 	p := probe.New(probe.Options{PortMap: ports, Timeout: time.Minute, Parallel: 1, Resolver: "127.0.0.1:1"})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -295,7 +300,7 @@ func TestAllKeysAreOfferedInOneLoginAndTheOneThatWorkedComesFirst(t *testing.T) 
 }
 
 func TestTheSilenceOfOnePortDoesNotTakeBackTheLifeOfAnother(t *testing.T) {
-	n := node(t, "127.9.1.3", key(t).PublicKey(), simnode.Up)
+	n := node(t, "127.9.1.3", key(t).PublicKey(), fakenode.Up)
 	silent, err := net.Listen("tcp", "127.9.1.3:0") // takes connections and says nothing
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 const keyLog = "Initializing the BootManager.\nReading node configuration file.\nAuthenticating node with PLC.\nFailed to authenticate call: Call could not be authenticated\nStarting debug mode\n"
@@ -111,13 +111,13 @@ func TestANodeIsReadOverSSHAndLeftAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := simnode.New(simnode.Options{Host: host, IP: "127.10.1.1", PortMap: map[int]int{22: 22022, 80: 22080, 806: 22806}, Root: root})
+	n, err := fakenode.New(fakenode.Options{Host: host, IP: "127.10.1.1", PortMap: map[int]int{22: 22022, 80: 22080, 806: 22806}, Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	n.SetDebugMode(simnode.DebugMode{Log: keyLog})
-	if err := n.SetState(simnode.Debug); err != nil {
+	n.SetDebugMode(fakenode.DebugMode{Log: keyLog})
+	if err := n.SetState(fakenode.Debug); err != nil {
 		t.Fatal(err)
 	}
 	got := call(t.Context(), "--config", config, "bootman", "read", host)
@@ -126,10 +126,10 @@ func TestANodeIsReadOverSSHAndLeftAsItIs(t *testing.T) {
 	if told := n.Told(); len(told) > 0 {
 		t.Errorf("the node was told %q", told)
 	}
-	if err := n.SetState(simnode.Off); err != nil {
+	if err := n.SetState(fakenode.Off); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.SetState(simnode.Debug); err != nil { // with another key, and PLC is away
+	if err := n.SetState(fakenode.Debug); err != nil { // with another key, and PLC is away
 		t.Fatal(err)
 	}
 	got = call(t.Context(), "--config", config, "bootman", "read", host)

@@ -3,15 +3,17 @@ package testbed
 import (
 	"strings"
 
-	"github.com/planetlab/monitor/testbed/simnode"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 // become changes what a machine does; one that can tells PLC. w.mu is held.
-func (w *World) become(m *machine, state simnode.State) error {
+func (w *World) become(m *machine, state fakenode.State) error {
 	switch state {
-	case simnode.Up:
+	case fakenode.Up:
 		w.DB.Set("Nodes", m.id, "run_level", "boot")
-	case simnode.Debug:
+	case fakenode.Debug:
 		w.DB.Set("Nodes", m.id, "run_level", "failboot")
 	}
 	return m.SetState(state)
@@ -22,8 +24,8 @@ func (w *World) told(m *machine, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tell(m.login, m.Host+" is told "+what)
-	if m.ailment != nil && m.ailment.Healer == Bootman && what == m.ailment.Cure {
-		m.cured = true
+	if m.fault != nil && m.fault.FixedBy == Bootman && what == m.fault.Fix {
+		m.fixed = true
 	}
 	switch {
 	case what == "shutdown -r now", what == "sysrq b":
@@ -32,20 +34,28 @@ func (w *World) told(m *machine, what string) {
 	case strings.HasPrefix(what, "BootManager.py "):
 		m.boots++
 		w.afterBoot(m, func() {
-			if !m.cured {
+			if !m.fixed {
 				w.tell(m.login, m.Host+" is in debug mode again")
 				_ = m.FinishBootManager()
 				return
 			}
-			m.ailment = nil
+			m.fault = nil
 			w.tell(m.login, m.Host+" boots from there and is up")
-			_ = w.become(m, simnode.Up)
+			_ = w.become(m, fakenode.Up)
 		})
 	}
 }
 
 // nodeKey is the key by which PLC knows a node of the testbed.
 func nodeKey(host string) string { return "key of " + host }
+
+// TellHostKey makes a node tell PLC the ssh host key that it shows now.
+func (w *World) TellHostKey(host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.nodes[host]
+	w.DB.Set("Nodes", m.id, "ssh_rsa_key", string(ssh.MarshalAuthorizedKey(m.ShownKey())))
+}
 
 // Told lists what a node was made to run in debug mode.
 func (w *World) Told(host string) []string {

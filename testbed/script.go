@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // Incident is one line of a script: what breaks on which policy day, what heals it, and when a human does if nothing else.
@@ -15,9 +15,9 @@ type Incident struct {
 	Day     float64
 	Site    string
 	Node    int // planetlab<Node> of the site; 0: the site's PCU
-	State   simnode.State
-	Healer  string
-	Cure    string  // where bootman is the healer
+	State   fakenode.State
+	FixedBy string
+	Fix     string  // where it is fixed by bootman
 	Fault   string  // of the PCU, where Node is 0
 	Mended  float64 // days after Day on which a human mends it; 0: nobody comes
 	Because string  // for those who watch
@@ -26,15 +26,15 @@ type Incident struct {
 // Story is the demo's script: one of each, then the small accidents of every fleet.
 func Story() []Incident {
 	return []Incident{
-		{Day: 1, Site: "princeton", Node: 1, State: simnode.Hung, Healer: Reboot, Because: "a reboot will help"},
+		{Day: 1, Site: "princeton", Node: 1, State: fakenode.Hung, FixedBy: Reboot, Because: "a reboot will help"},
 		{Day: 2, Site: "huji", Fault: pcudev.WrongPassword, Mended: 19},
-		{Day: 2.5, Site: "huji", Node: 1, State: simnode.Hung, Healer: Nobody, Mended: 17, Because: "only a human can help, and the site has too few nodes left"},
-		{Day: 4, Site: "upmc", Node: 1, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
-		{Day: 6, Site: "inria", Node: 2, State: simnode.Hung, Healer: Nobody, Mended: 0.5, Because: "it recovers by itself before anybody acts"},
-		{Day: 8, Site: "cambridge", Node: 1, State: simnode.Debug, Healer: Bootman, Cure: "BootManager.py boot", Because: "its boot stopped halfway, and its BootManager only has to be started again"},
-		{Day: 9, Site: "uba", Node: 2, State: simnode.Off, Healer: Nobody, Mended: 8, Because: "its site has no PCU"},
-		{Day: 12, Site: "sydney", Node: 3, State: simnode.Hung, Healer: Reboot, Because: "a reboot will help"},
-		{Day: 15, Site: "pisa", Node: 2, State: simnode.Hung, Healer: Reinstall, Because: "a reboot will not help, a reinstallation will"},
+		{Day: 2.5, Site: "huji", Node: 1, State: fakenode.Hung, FixedBy: Nobody, Mended: 17, Because: "only a human can help, and the site has too few nodes left"},
+		{Day: 4, Site: "upmc", Node: 1, State: fakenode.Hung, FixedBy: Reinstall, Because: "a reboot will not help, a reinstallation will"},
+		{Day: 6, Site: "inria", Node: 2, State: fakenode.Hung, FixedBy: Nobody, Mended: 0.5, Because: "it recovers by itself before anybody acts"},
+		{Day: 8, Site: "cambridge", Node: 1, State: fakenode.Debug, FixedBy: Bootman, Fix: "BootManager.py boot", Because: "its boot stopped halfway, and its BootManager only has to be started again"},
+		{Day: 9, Site: "uba", Node: 2, State: fakenode.Off, FixedBy: Nobody, Mended: 8, Because: "its site has no PCU"},
+		{Day: 12, Site: "sydney", Node: 3, State: fakenode.Hung, FixedBy: Reboot, Because: "a reboot will help"},
+		{Day: 15, Site: "pisa", Node: 2, State: fakenode.Hung, FixedBy: Reinstall, Because: "a reboot will not help, a reinstallation will"},
 	}
 }
 
@@ -45,12 +45,12 @@ func Accidents(sites []Site, from float64, seed uint64) func() Incident {
 	return func() Incident {
 		from += 1 + 2*r.Float64()
 		s := sites[r.IntN(len(sites))]
-		i := Incident{Day: from, Site: s.Login, Node: 1 + r.IntN(s.Nodes), State: simnode.Hung, Healer: Reboot, Mended: 12}
+		i := Incident{Day: from, Site: s.Login, Node: 1 + r.IntN(s.Nodes), State: fakenode.Hung, FixedBy: Reboot, Mended: 12}
 		switch n := r.IntN(10); {
 		case n >= 9:
-			i.Healer = Nobody
+			i.FixedBy = Nobody
 		case n >= 6:
-			i.Healer = Reinstall
+			i.FixedBy = Reinstall
 		}
 		return i
 	}
@@ -81,13 +81,13 @@ func (w *World) happen(i Incident, day time.Duration) error {
 	if i.Node == 0 {
 		w.BreakPCU(i.Site, i.Fault)
 		mend = func() { w.BreakPCU(i.Site, "") }
-	} else if err := w.Break(node, Ailment{State: i.State, Healer: i.Healer, Cure: i.Cure, Because: i.Because}); err != nil {
+	} else if err := w.Break(node, Fault{State: i.State, FixedBy: i.FixedBy, Fix: i.Fix, Because: i.Because}); err != nil {
 		return err
 	}
 	if i.Mended > 0 {
-		ailing := w.ailment(node)
+		before := w.faultOf(node)
 		time.AfterFunc(time.Duration(i.Mended*float64(day)), func() {
-			if i.Node == 0 || w.ailment(node) == ailing && ailing != nil { // nobody mends what has healed
+			if i.Node == 0 || w.faultOf(node) == before && before != nil { // nobody mends what has healed
 				mend()
 			}
 		})
@@ -95,11 +95,11 @@ func (w *World) happen(i Incident, day time.Duration) error {
 	return nil
 }
 
-func (w *World) ailment(host string) *Ailment {
+func (w *World) faultOf(host string) *Fault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := w.nodes[host]; m != nil {
-		return m.ailment
+		return m.fault
 	}
 	return nil
 }

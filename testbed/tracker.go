@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/planetlab/monitor/testbed/rtsim"
+	"github.com/planetlab/monitor/testbed/fakert"
 )
 
 // The account that Monitor has at the testbed's Request Tracker.
@@ -28,7 +28,7 @@ func (w *World) serveRT(server string) error {
 		return err
 	}
 	server = cmp.Or(server, w.Mail.Addr())
-	w.Tracker = rtsim.New(rtsim.Options{
+	w.Tracker = fakert.New(fakert.Options{
 		Users: map[string]string{RTToken: "monitor"}, Queue: RTQueue,
 		Deliver: func(to []string, subject, text string) {
 			message := fmt.Sprintf("From: Request Tracker <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <rt-%d@plc.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s",
@@ -38,7 +38,7 @@ func (w *World) serveRT(server string) error {
 			}
 		},
 	})
-	web := &http.Server{Handler: w.Tracker, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: w.Tracker, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	go func() { _ = web.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = web.Close() })
 	w.RT = "http://" + l.Addr().String()

@@ -24,11 +24,11 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
+	"github.com/planetlab/monitor/testbed/fakert"
 	"github.com/planetlab/monitor/testbed/mailbox"
 	"github.com/planetlab/monitor/testbed/pcudev"
-	"github.com/planetlab/monitor/testbed/plcapi"
-	"github.com/planetlab/monitor/testbed/rtsim"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none.
@@ -59,24 +59,24 @@ func PortMap() map[int]int {
 	return out
 }
 
-// What heals an ailment.
+// What a fault is fixed by.
 const (
 	Reboot    = "reboot"
 	Reinstall = "reinstall"
-	Bootman   = "bootman" // what is told to a node in debug mode: see Ailment.Cure
+	Bootman   = "bootman" // what is told to a node in debug mode: see Fault.Fix
 	Nobody    = "nobody"  // only Heal does, as a human would
 )
 
-// Ailment is what is wrong with a node, and what heals it.
-type Ailment struct {
-	State   simnode.State
-	Healer  string
+// Fault is what is wrong with a node, and what heals it.
+type Fault struct {
+	State   fakenode.State
+	FixedBy string
 	Because string // for those who watch
 
-	// Debug is what the node shows in debug mode. Cure is what it must be told there to boot, where bootman is the healer, as
+	// Debug is what the node shows in debug mode. Fix is what it must be told there to boot, where it is fixed by bootman, as
 	// "BootManager.py boot"; it boots at the end of the next run of its BootManager, or restart.
-	Debug simnode.DebugMode
-	Cure  string
+	Debug fakenode.DebugMode
+	Fix   string
 }
 
 // Event is something that happened in the world, for those who tell the story.
@@ -94,13 +94,13 @@ const (
 
 // World is a running testbed.
 type World struct {
-	DB       *plcapi.DB
+	DB       *fakeplc.DB
 	Mail     *mailbox.Mailbox
 	PLC      string // URL
 	PLCCA    []byte // PEM of the authority to trust for it
 	Resolver string // host:port of the name server
 	RT       string // URL of Request Tracker
-	Tracker  *rtsim.Server
+	Tracker  *fakert.Server
 
 	powerCuts chan PowerCut
 
@@ -115,14 +115,14 @@ type World struct {
 }
 
 type machine struct {
-	*simnode.Node
+	*fakenode.Node
 	id, site int
 	login    string
-	ailment  *Ailment
+	fault    *Fault
 	power    bool
 	cuts     []time.Time // when its power was cut
 	boots    int         // numbers boots, so that a stale one does nothing
-	cured    bool
+	fixed    bool
 }
 
 // Options make a world.
@@ -139,7 +139,7 @@ func Start(o Options) (*World, error) {
 }
 
 func start(o Options, block int, release func()) (*World, error) {
-	w := &World{DB: plcapi.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
 	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
@@ -171,7 +171,7 @@ func (w *World) servePLC() error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	go func() { _ = server.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = server.Close() })
 	w.PLC, w.PLCCA = "https://"+l.Addr().String()+"/PLCAPI/", ca
@@ -224,12 +224,12 @@ func (w *World) serveDNS() error {
 
 func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	created := int(time.Now().AddDate(-3, 0, 0).Unix())
-	w.DB.Add("Sites", plcapi.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1})
+	w.DB.Add("Sites", fakeplc.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1})
 	for _, role := range []string{"tech", "pi", "user"} {
-		w.DB.Add("Persons", plcapi.Row{"email": role + "@" + s.Login + ".example", "roles": []any{role}, "site_ids": []any{id}})
+		w.DB.Add("Persons", fakeplc.Row{"email": role + "@" + s.Login + ".example", "roles": []any{role}, "site_ids": []any{id}})
 	}
 	for _, name := range []string{"_codeen", "_coral"} {
-		w.DB.Add("Slices", plcapi.Row{"name": s.Login + name, "site_id": id})
+		w.DB.Add("Slices", fakeplc.Row{"name": s.Login + name, "site_id": id})
 	}
 	var members []*machine
 	var nodeIDs, outlets, pcuIDs []any
@@ -240,12 +240,12 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	for n := 1; n <= s.Nodes; n++ {
 		host, ip := fmt.Sprintf("planetlab%d.%s.example", n, s.Login), fmt.Sprintf("127.%d.%d.%d", w.block, id, n)
 		m := &machine{id: id*100 + n, site: id, login: s.Login, power: true}
-		node, err := simnode.New(simnode.Options{Host: host, IP: ip, PortMap: ports, Root: root, Happens: func(what string) { w.told(m, what) }})
+		node, err := fakenode.New(fakenode.Options{Host: host, IP: ip, PortMap: ports, Root: root, Happens: func(what string) { w.told(m, what) }})
 		if err != nil {
 			return err
 		}
 		m.Node = node
-		if err := node.SetState(simnode.Up); err != nil {
+		if err := node.SetState(fakenode.Up); err != nil {
 			return fmt.Errorf("node %s (macOS first needs `sudo ifconfig lo0 alias %s`): %w", host, ip, err)
 		}
 		w.closes = append(w.closes, node.Close)
@@ -254,9 +254,9 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 			ports = []any{n}
 			nodeIDs, outlets = append(nodeIDs, m.id), append(outlets, n)
 		}
-		w.DB.Add("Nodes", plcapi.Row{"node_id": m.id, "hostname": host, "site_id": id, "boot_state": "boot", "run_level": "boot", "model": "rack server",
+		w.DB.Add("Nodes", fakeplc.Row{"node_id": m.id, "hostname": host, "site_id": id, "boot_state": "boot", "run_level": "boot", "model": "rack server",
 			"last_contact": int(time.Now().Unix()), "pcu_ids": pcuIDs, "ports": ports, "key": nodeKey(host), "ssh_rsa_key": string(ssh.MarshalAuthorizedKey(node.HostKey()))})
-		w.DB.Add("Interfaces", plcapi.Row{"node_id": m.id, "ip": ip, "is_primary": true})
+		w.DB.Add("Interfaces", fakeplc.Row{"node_id": m.id, "ip": ip, "is_primary": true})
 		w.nodes[host] = m
 		members = append(members, m)
 	}
@@ -271,7 +271,7 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	go func() { _ = rack.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = l.Close() })
 	w.racks[s.Login] = rack
-	w.DB.Add("PCUs", plcapi.Row{"pcu_id": pcuID, "site_id": id, "hostname": "pcu." + s.Login + ".example", "ip": l.Addr().String(), "username": "apc", "password": "pcu-s3cret",
+	w.DB.Add("PCUs", fakeplc.Row{"pcu_id": pcuID, "site_id": id, "hostname": "pcu." + s.Login + ".example", "ip": l.Addr().String(), "username": "apc", "password": "pcu-s3cret",
 		"model": "APCControl12p3", "node_ids": nodeIDs, "ports": outlets})
 	return nil
 }
@@ -310,7 +310,7 @@ func (w *World) power(m *machine, on bool) error {
 		default:
 		}
 		w.tell(m.login, m.Host+" loses power")
-		return m.SetState(simnode.Off)
+		return m.SetState(fakenode.Off)
 	}
 	return w.restart(m)
 }
@@ -318,7 +318,7 @@ func (w *World) power(m *machine, on bool) error {
 // restart boots a machine that has power; w.mu is held.
 func (w *World) restart(m *machine) error {
 	w.tell(m.login, m.Host+" boots")
-	if err := m.SetState(simnode.Booting); err != nil {
+	if err := m.SetState(fakenode.Booting); err != nil {
 		return err
 	}
 	w.afterBoot(m, func() {
@@ -326,12 +326,12 @@ func (w *World) restart(m *machine) error {
 		if reinstalled {
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")
 		}
-		if m.ailment != nil && (m.ailment.Healer == Reboot || m.ailment.Healer == Reinstall && reinstalled || m.cured) {
-			m.ailment = nil
+		if m.fault != nil && (m.fault.FixedBy == Reboot || m.fault.FixedBy == Reinstall && reinstalled || m.fixed) {
+			m.fault = nil
 		}
-		state := simnode.Up
-		if m.ailment != nil {
-			state = m.ailment.State
+		state := fakenode.Up
+		if m.fault != nil {
+			state = m.fault.State
 		}
 		w.tell(m.login, m.Host+" is "+string(state))
 		_ = w.become(m, state)
@@ -351,15 +351,15 @@ func (w *World) afterBoot(m *machine, do func()) {
 	})
 }
 
-// Break gives a node an ailment.
-func (w *World) Break(host string, a Ailment) error {
+// Break gives a node a fault.
+func (w *World) Break(host string, a Fault) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := w.nodes[host]
 	if m == nil {
 		return fmt.Errorf("the testbed has no node %s", host)
 	}
-	m.ailment, m.cured = &a, false
+	m.fault, m.fixed = &a, false
 	m.SetDebugMode(a.Debug)
 	text := host + " is " + string(a.State)
 	if a.Because != "" {
@@ -377,29 +377,29 @@ func (w *World) Heal(host string) error {
 	if m == nil {
 		return fmt.Errorf("the testbed has no node %s", host)
 	}
-	m.ailment, m.power = nil, true
+	m.fault, m.power = nil, true
 	m.boots++
 	w.tell(m.login, "somebody mends "+host)
-	return w.become(m, simnode.Up)
+	return w.become(m, fakenode.Up)
 }
 
-// Cure takes away what is wrong with a node, and leaves its power as it is: a node that Monitor has left off stays off.
-func (w *World) Cure(host string) error {
+// Fix takes away what is wrong with a node, and leaves its power as it is: a node that Monitor has left off stays off.
+func (w *World) Fix(host string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := w.nodes[host]
 	if m == nil {
 		return fmt.Errorf("the testbed has no node %s", host)
 	}
-	if m.ailment == nil {
+	if m.fault == nil {
 		return nil
 	}
-	m.ailment = nil
-	if !m.power || m.State() == simnode.Booting {
+	m.fault = nil
+	if !m.power || m.State() == fakenode.Booting {
 		return nil
 	}
 	m.boots++
-	return w.become(m, simnode.Up)
+	return w.become(m, fakenode.Up)
 }
 
 // Powered reports whether a node has power.
@@ -445,7 +445,7 @@ func (w *World) BreakPCU(site, fault string) {
 
 // Exempt puts a site's exemption into PLC, as an admin would.
 func (w *World) Exempt(site string, until time.Time) {
-	w.DB.Add("SiteTags", plcapi.Row{"site_id": w.DB.Get("Sites", "login_base", site)["site_id"], "tagname": "exempt_site_until", "value": until.Format("20060102")})
+	w.DB.Add("SiteTags", fakeplc.Row{"site_id": w.DB.Get("Sites", "login_base", site)["site_id"], "tagname": "exempt_site_until", "value": until.Format("20060102")})
 }
 
 // Suspended names the slices of a site that are suspended in PLC.

@@ -20,8 +20,8 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/rig"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 func benchCommand() *cobra.Command {
@@ -118,7 +118,7 @@ func benchSweep(ctx context.Context, out io.Writer, nodes int) error {
 			if healthy[n.IP] {
 				continue
 			}
-			if err := r.Break(n.Hostname, testbed.Ailment{State: simnode.Filtered, Healer: testbed.Nobody}); err != nil {
+			if err := r.Break(n.Hostname, testbed.Fault{State: fakenode.Filtered, FixedBy: testbed.Nobody}); err != nil {
 				return err
 			}
 		}
@@ -230,13 +230,13 @@ func lookTheOldWay(ctx context.Context, ips []string, key ssh.Signer) int {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			open := 0
-			for _, port := range simnode.Ports {
+			for _, port := range fakenode.Ports {
 				if conn, err := (&net.Dialer{Timeout: benchTimeout}).DialContext(ctx, "tcp", oldAddress(ip, port)); err == nil {
 					open++
 					_ = conn.Close()
 				}
 			}
-			if open == len(simnode.Ports) && oldInside(ip, key) {
+			if open == len(fakenode.Ports) && oldInside(ip, key) {
 				mu.Lock()
 				up++
 				mu.Unlock()

@@ -172,7 +172,7 @@ func (c *chaos) heal(ctx context.Context) {
 		}
 	}
 	for _, h := range c.Hosts() {
-		_ = c.Cure(h)
+		_ = c.Fix(h)
 	}
 	for _, w := range c.Workers {
 		if err := w.Start(); err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/rig"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // The faults that are counted apart.
@@ -37,9 +37,9 @@ func (c *chaos) breakNodes(ctx context.Context, rng *rand.Rand) {
 	for pause(ctx, rng, c.Day/8, c.Day/2) {
 		h := pick(rng, c.Hosts()...)
 		a := pick(rng,
-			testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot},
-			testbed.Ailment{State: simnode.Hung, Healer: testbed.Reinstall}, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody},
-			testbed.Ailment{State: simnode.Debug, Healer: testbed.Bootman, Cure: "BootManager.py boot"})
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot},
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reinstall}, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody},
+			testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Bootman, Fix: "BootManager.py boot"})
 		stays := time.Duration(8+rng.IntN(20)) * c.Day
 		if !c.take(c.broken, h) {
 			continue
@@ -48,10 +48,10 @@ func (c *chaos) breakNodes(ctx context.Context, rng *rand.Rand) {
 			fmt.Fprintln(c.out, err)
 			continue
 		}
-		c.did("nodes broken", h, a.State, a.Healer)
+		c.did("nodes broken", h, a.State, a.FixedBy)
 		time.AfterFunc(stays, func() {
 			if ctx.Err() == nil {
-				_ = c.Cure(h)
+				_ = c.Fix(h)
 			}
 			c.leave(c.broken, h)
 		})

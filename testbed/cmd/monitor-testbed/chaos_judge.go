@@ -14,7 +14,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/testbed/rtsim"
+	"github.com/planetlab/monitor/testbed/fakert"
 )
 
 // settle waits until nothing is open and nothing is held, and names what is left.
@@ -181,7 +181,7 @@ func (c *chaos) judgeTickets() (found []string) {
 		if subjects[t.Subject] == 2 {
 			found = append(found, fmt.Sprintf("doubled: two tickets %q", t.Subject))
 		}
-		var last rtsim.Transaction
+		var last fakert.Transaction
 		for _, h := range t.History {
 			if h.Type != "Correspond" && h.Type != "Create" {
 				continue

@@ -18,9 +18,9 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/rig"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 func smokeCommand() *cobra.Command {
@@ -287,7 +287,7 @@ func (s *stage) cuts(node string, want int) error {
 
 func hungNode(ctx context.Context, s *stage) error {
 	node := host("princeton", 1)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
@@ -301,7 +301,7 @@ func hungNode(ctx context.Context, s *stage) error {
 
 func reinstallHelps(ctx context.Context, s *stage) error {
 	node := host("upmc", 1)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reinstall}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reinstall}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
@@ -317,7 +317,7 @@ func brokenPCU(ctx context.Context, s *stage) error {
 	const site = "huji"
 	node := host(site, 1)
 	s.BreakPCU(site, pcudev.WrongPassword)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, pcuDown(site), issue.Open, 10); err != nil {
@@ -385,7 +385,7 @@ func (s *stage) thanked(site string) bool {
 
 func recoversAlone(ctx context.Context, s *stage) error {
 	node := host("inria", 1)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	seen := func(want bool) func() (bool, error) {
@@ -412,7 +412,7 @@ func recoversAlone(ctx context.Context, s *stage) error {
 func operator(ctx context.Context, s *stage) error {
 	node := host("tokyo", 1)
 	id := nodeDown(node)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, id, issue.Open, 10); err != nil {
@@ -466,7 +466,7 @@ func leftAlone(ctx context.Context, s *stage) error {
 	}
 	s.Exempt("cornell", time.Now().AddDate(0, 1, 0))
 	for _, h := range []string{node, exempt} {
-		if err := s.Break(h, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+		if err := s.Break(h, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 			return err
 		}
 	}

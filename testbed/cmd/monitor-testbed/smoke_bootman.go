@@ -10,15 +10,15 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/simnode"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 func failboot(host string) string { return issue.Failboot + "/" + host }
 
 func stuckNode(ctx context.Context, s *stage) error {
-	const site, cure = "sydney", "BootManager.py boot"
+	const site, fix = "sydney", "BootManager.py boot"
 	node := host(site, 1)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Debug, Healer: testbed.Bootman, Cure: cure}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Bootman, Fix: fix}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, failboot(node), issue.Closed, 20); err != nil {
@@ -37,8 +37,8 @@ func stuckNode(ctx context.Context, s *stage) error {
 	if !strings.Contains(repairs[0].Reason, log.Sequence) {
 		all = append(all, fmt.Errorf("the log kept is of %s, and what was done of %s", log.Sequence, repairs[0].Reason))
 	}
-	if told := s.Told(node); !slices.Equal(told, []string{cure}) {
-		all = append(all, fmt.Errorf("%s was told %q, want %q", node, told, cure))
+	if told := s.Told(node); !slices.Equal(told, []string{fix}) {
+		all = append(all, fmt.Errorf("%s was told %q, want %q", node, told, fix))
 	}
 	return errors.Join(append(all, err, logErr, s.opened(ctx, failboot(node), 1), s.opened(ctx, nodeDown(node), 0), s.cuts(node, 0), s.nobodyMailed(site))...)
 }

@@ -18,8 +18,8 @@ import (
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 func coreScenarios() []scenario {
@@ -35,13 +35,13 @@ func coreScenarios() []scenario {
 func (s *stage) seenBad(ctx context.Context, node string) error {
 	return s.until(ctx, node+" is seen down", 15, func() (bool, error) {
 		n, err := s.Store.Node(ctx, node)
-		return n.Record.Status.Bad(), err
+		return n.Record.Status.Faulty(), err
 	})
 }
 
 func (s *stage) hang(nodes ...string) error {
 	for _, node := range nodes {
-		if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+		if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 			return err
 		}
 	}
@@ -116,7 +116,7 @@ func outletOwed(ctx context.Context, s *stage) error {
 	const site = "sofia"
 	node := host(site, 1)
 	s.BreakPCU(site, pcudev.StaysOff)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
 		return err
 	}
 	if err := s.until(ctx, "its power is cut", 20, func() (bool, error) { return s.PowerCuts(node) == 1, nil }); err != nil {
@@ -310,7 +310,7 @@ func observeThenAct(ctx context.Context, s *stage) error {
 	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "smoke", Reason: "a trial"}); err != nil {
 		return err
 	}
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
 		return err
 	}
 	err := s.until(ctx, "the ledger says what would be done", 15, func() (bool, error) {

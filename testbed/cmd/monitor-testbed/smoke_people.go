@@ -11,9 +11,9 @@ import (
 	"github.com/planetlab/monitor/notify/rt"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakert"
 	"github.com/planetlab/monitor/testbed/pcudev"
-	"github.com/planetlab/monitor/testbed/rtsim"
-	"github.com/planetlab/monitor/testbed/simnode"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -21,7 +21,7 @@ import (
 func (s *stage) onlyHumans(site string) (node string, err error) {
 	node = host(site, 1)
 	s.BreakPCU(site, pcudev.WrongPassword)
-	return node, s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody})
+	return node, s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody})
 }
 
 // mend is a human who mends both.
@@ -31,8 +31,8 @@ func (s *stage) mend(site string) error {
 }
 
 // tickets are those of a site, the oldest first.
-func (s *stage) tickets(site string) []rtsim.Ticket {
-	var list []rtsim.Ticket
+func (s *stage) tickets(site string) []fakert.Ticket {
+	var list []fakert.Ticket
 	for _, t := range s.Tracker.Tickets() {
 		if strings.Contains(t.Subject, "[monitor:"+site+":") {
 			list = append(list, t)

@@ -15,9 +15,9 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/pcudev"
-	"github.com/planetlab/monitor/testbed/plcapi"
-	"github.com/planetlab/monitor/testbed/simnode"
 )
 
 // smokeSites are the sites of these scenarios, beside the testbed's usual ones.
@@ -71,7 +71,7 @@ func darkSite(ctx context.Context, s *stage) error {
 	err := s.betweenSweeps(ctx, func() error {
 		s.BreakPCU(site, pcudev.Refuses)
 		for n := 1; n <= 40; n++ {
-			if err := s.Break(host(site, n), testbed.Ailment{State: simnode.Off, Healer: testbed.Nobody, Because: "a power cut"}); err != nil {
+			if err := s.Break(host(site, n), testbed.Fault{State: fakenode.Off, FixedBy: testbed.Nobody, Because: "a power cut"}); err != nil {
 				return err
 			}
 		}
@@ -124,7 +124,7 @@ func darkSite(ctx context.Context, s *stage) error {
 func exemptBetweenRungs(ctx context.Context, s *stage) error {
 	const site = "lisbon"
 	node := host(site, 1)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	err := s.until(ctx, "its technicians have mail", 15, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
@@ -162,9 +162,9 @@ func liftedByHand(ctx context.Context, s *stage) error {
 		return func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] == want, nil }
 	}
 	others := site + "_coral" // somebody else suspended it long before
-	s.DB.Add("SliceTags", plcapi.Row{"slice_id": s.DB.Get("Slices", "name", others)["slice_id"], "tagname": "enabled", "value": "0"})
+	s.DB.Add("SliceTags", fakeplc.Row{"slice_id": s.DB.Get("Slices", "name", others)["slice_id"], "tagname": "enabled", "value": "0"})
 	s.BreakPCU(site, pcudev.WrongPassword)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	if err := s.until(ctx, "penalty 1 is in PLC", 25, enabled(false)); err != nil {
@@ -218,7 +218,7 @@ func twoHold(ctx context.Context, s *stage) error {
 	node := host(site, 1)
 	enabled := func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] == true, nil }
 	s.BreakPCU(site, pcudev.WrongPassword)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Nobody}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
 		return err
 	}
 	err := s.until(ctx, "penalty 1 is in PLC", 25, func() (bool, error) { on, err := enabled(); return !on, err })
@@ -257,7 +257,7 @@ func pcuGivenBack(ctx context.Context, s *stage) error {
 	const site = "turin"
 	node := host(site, 1)
 	s.BreakPCU(site, pcudev.WrongPassword)
-	if err := s.Break(node, testbed.Ailment{State: simnode.Hung, Healer: testbed.Reboot}); err != nil {
+	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, pcuDown(site), issue.Open, 10); err != nil {
