@@ -87,6 +87,32 @@ func TestSNMPVersions(t *testing.T) {
 	}
 }
 
+func TestAManagedEPDUCountsItsRowsFromNought(t *testing.T) {
+	t.Parallel()
+	r, err := pcudev.NewRack(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, target := serve(t, pcudev.Options{Model: "EatonSNMP", Transport: "udp", Password: password, Outlets: r})
+	d.Break(pcudev.ManagedEPDU)
+	target.User = "v2c"
+	if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
+		t.Errorf("off gives %+v, %v", res, err)
+	}
+	if on, _ := r.State(3); on || len(r.Events()) != 1 {
+		t.Errorf("it switched %v", r.Events())
+	}
+	list, err := models.Builtin().List(enough(t), target)
+	if err != nil || len(list) != 4 || list[2] != (pcucontrol.OutletState{Outlet: 3, Name: "Outlet 3",
+		State: pcucontrol.Off}) {
+		t.Errorf("the list is %+v, %v", list, err)
+	}
+	target.Outlet = 5
+	if _, err := models.Builtin().TurnOff(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+		t.Errorf("the fifth of four gives %v", err)
+	}
+}
+
 func TestSNMPRecordsThatCannotBeMeant(t *testing.T) {
 	for _, c := range []struct{ name, user, password string }{
 		{"v3 without a name", "v3", password},

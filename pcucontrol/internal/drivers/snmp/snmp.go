@@ -186,7 +186,7 @@ func (a *agent) fail(kind pcucontrol.Kind, doing, detail string) error {
 }
 
 func (a *agent) state(ctx context.Context) (pcucontrol.State, error) {
-	v, err := a.get(ctx, "status", a.table.state+strconv.Itoa(a.t.Outlet))
+	v, err := a.get(ctx, "status", a.table.row(a.table.state, a.t.Outlet))
 	if err != nil {
 		return pcucontrol.Unknown, err
 	}
@@ -293,11 +293,12 @@ func (d Driver) List(ctx context.Context, t pcucontrol.Target) (found []pcucontr
 				return err
 			}
 			for _, v := range states {
-				n, _ := strconv.Atoi(strings.TrimPrefix(v.Name, table.state))
+				row, _ := strconv.Atoi(strings.TrimPrefix(v.Name, table.state))
+				n := row + table.shift
 				o := pcucontrol.OutletState{Outlet: n, State: table.of(v)}
 				for _, name := range names {
 					if text, ok := name.Value.([]byte); ok &&
-						strings.TrimPrefix(name.Name, table.name) == strconv.Itoa(n) {
+						name.Name == table.row(table.name, n) {
 						o.Name = string(text)
 					}
 				}
@@ -331,7 +332,7 @@ func (a *agent) walk(ctx context.Context, column string) ([]gosnmp.SnmpPDU, erro
 func (a *agent) command(ctx context.Context, op pcucontrol.Operation) error {
 	c := a.table.commands[map[pcucontrol.Operation]int{pcucontrol.OpOn: 0, pcucontrol.OpOff: 1,
 		pcucontrol.OpCycle: 2}[op]]
-	oid := c.column + strconv.Itoa(a.t.Outlet)
+	oid := a.table.row(c.column, a.t.Outlet)
 	a.trace("> set %s = %d", oid, c.value)
 	patience := a.Timeout
 	a.Retries, a.Timeout = 0, 10*time.Second
