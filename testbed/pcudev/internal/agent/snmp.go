@@ -351,6 +351,10 @@ func (d *Rack) mib() []mibObject {
 		all[1].value = func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, columns.product...))
 		}
+		if d.Model == "EatonSNMP" { // productName and outletCount, by which NUT's snmp-ups knows an ePDU
+			add(text("EPDU MA 0U"), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 2, 0)
+			add(number(d.Outlets.Count()), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 22, 0)
+		}
 		return d.otherMIB(all, columns)
 	}
 	if !d.Newer {
