@@ -29,6 +29,8 @@ type Settings struct {
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
 	PCU      map[string]any // over the testbed's quick ones
+
+	SweepEvery string // 0.4d
 }
 
 type section = map[string]any
@@ -79,7 +81,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"mail":     section{"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"rt":       tracker,
 		"policy":   policy,
-		"sweep":    section{"every": "0.4d", "jitter": "0s"},
+		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
 		"http":     section{"listen": s.Listen},
 	})
 	if err != nil {

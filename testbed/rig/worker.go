@@ -40,6 +40,13 @@ func (w *Worker) Start() error {
 	return nil
 }
 
+// Bin has the worker start from another folder of programs the next time, as a release does.
+func (w *Worker) Bin(dir string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bin = dir
+}
+
 // GaveUp reports whether the process has ended and nobody had asked it to.
 func (w *Worker) GaveUp() bool {
 	w.mu.Lock()
