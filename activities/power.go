@@ -398,8 +398,8 @@ func (a *Activities) ownBootState(ctx context.Context, host string) (string, err
 	return state, err
 }
 
-// lostWrite is how long PLC may still carry out a write whose answer was lost.
-const lostWrite = 10 * time.Minute
+// lostWrite is how long PLC may still carry out a write whose answer was lost, in times of what one call may take: ten minutes by default.
+const lostWrite = 5
 
 // wasAnswered says whether the write behind a claim has surely ended, so that nothing comes after what PLC says now.
 func (a *Activities) wasAnswered(ctx context.Context, c store.Claim) (bool, error) {
@@ -411,5 +411,5 @@ func (a *Activities) wasAnswered(ctx context.Context, c store.Claim) (bool, erro
 		return false, err
 	}
 	ended := action.Outcome != "" && action.Outcome != store.Failed
-	return ended || a.now().Sub(action.At) > lostWrite, nil
+	return ended || a.now().Sub(action.At) > lostWrite*a.PLC.Timeout(), nil
 }

@@ -58,7 +58,7 @@ type Action struct {
 	Outcome   string          `json:"outcome"`            // empty: intended, and not known to have ended
 	Detail    string          `json:"detail"`
 	Finished  time.Time       `json:"finished,omitzero"`
-	Times     int             `json:"times"` // a skip that repeats is one line
+	Times     int             `json:"times"` // how often a skip came, or a message was tried
 }
 
 // Begun reports whether the effect may have happened, or did.
@@ -170,6 +170,17 @@ func overBudget(ctx context.Context, tx pgx.Tx, p Plan) (*Over, error) {
 // committed once, and one that has ended never.
 func (s *Store) Commit(ctx context.Context, key string) (bool, error) {
 	tag, err := s.pool.Exec(ctx, `update action set committed = now() where key = $1 and committed is null and outcome = ''`, key)
+	if err != nil {
+		return false, fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// TryAgain marks, directly before an effect is repeated that may be, as a message is that somebody may have already, that it is repeated, and
+// why: the ledger counts the tries. It answers false for one that was never committed, or has ended.
+func (s *Store) TryAgain(ctx context.Context, key, why string) (bool, error) {
+	tag, err := s.pool.Exec(ctx, `update action set times = times + 1, outcome = 'ambiguous', detail = case when outcome = '' then $2 else detail end
+		where key = $1 and committed is not null and outcome in ('', 'ambiguous')`, key, why)
 	if err != nil {
 		return false, fmt.Errorf("ledger %s: %w", key, err)
 	}

@@ -35,6 +35,9 @@ type Options struct {
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 
+	SweepEvery string // how often the fleet is looked at; 0.4d
+	PLCTimeout string // of one call; 2m
+
 	Workers int  // how many run at once; 1
 	NoRT    bool // people are written to by mail alone
 	Wires   bool // lay wires to the servers of the workers, and keep Temporal's state in a file, so that all of it can fail and come back
@@ -48,6 +51,7 @@ type Rig struct {
 	Address  string // of the Temporal frontend
 	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
 	Web      string // URL of the worker's pages
+	Database string // URL of Postgres itself, with no wire before it
 	Config   string // the configuration file, good for every program
 	Day      time.Duration
 
@@ -105,7 +109,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, pg.Stop)
-	r.postgres = pg
+	r.postgres, r.Database = pg, pg.URL
 	r.say("starting Temporal")
 	if err := r.startTemporal(ctx, o); err != nil {
 		return err
@@ -119,7 +123,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
 	if o.Wires {
 		if err := r.layWires(ctx, &settings); err != nil {
 			return err
