@@ -18,8 +18,8 @@ import (
 // ErrHostKey says that a node shows another ssh host key than it should.
 var ErrHostKey = errors.New("the host key has changed")
 
-// HostKeys says which ssh host keys are believed. The first key that a node shows is; a later one only when PLC has a reason for
-// it, since a boot from the CD makes a new key and so does an installation.
+// HostKeys says which ssh host keys are believed. The first key that a node shows is; a later one only when PLC has a
+// reason for it, since a boot from the CD makes a new key and so does an installation.
 type HostKeys struct {
 	Store *store.Store
 	PLC   *plc.Client
@@ -65,5 +65,6 @@ func (h HostKeys) MayChange(ctx context.Context, host string, key ssh.PublicKey)
 	case slices.Contains(newSystem, n.BootState):
 		return "PLC has the node at boot state " + n.BootState, nil
 	}
-	return "", fmt.Errorf("%w to %s, and PLC neither has the node in debug mode or reinstalled nor was told that key", ErrHostKey, ssh.FingerprintSHA256(key))
+	return "", fmt.Errorf("%w to %s, and PLC neither has the node in debug mode or reinstalled nor was told that key",
+		ErrHostKey, ssh.FingerprintSHA256(key))
 }

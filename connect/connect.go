@@ -52,7 +52,11 @@ func Store(ctx context.Context, cfg *config.Config) (*store.Store, error) {
 	if key == nil {
 		return nil, errNoKey
 	}
-	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key})
+	old, err := cfg.Secrets.OldKeys()
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key, OldKeys: old})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc/xmlrpc"
 )
 
@@ -117,6 +118,7 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 // call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost
 // means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
+	defer func() { err = clean.Err(err) }() // it may repeat what the other side says
 	body, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {
 		return nil, false, fmt.Errorf("plc %s: %w", method, err)

@@ -27,13 +27,13 @@ const (
 func power() []Act { return []Act{ActReboot, ActReinstall} }
 
 // machine are the acts on a node, by its power or from inside.
-func machine() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
+func machineActs() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
 
 // counted are the acts that have a budget and, on a node, count as power cycles.
 func counted() []Act { return []Act{ActReboot, ActReinstall, ActRestart, ActWipe} }
 
-// GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before the point of no
-// return. A fact that is not known stands as its zero value, and forbids.
+// GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before
+// the point of no return. A fact that is not known stands as its zero value, and forbids.
 type GateFacts struct {
 	Act    Act
 	Issue  string // id of the issue that asks; empty: none
@@ -60,7 +60,8 @@ type GateFacts struct {
 	Spent  Spent
 }
 
-// Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is fresh.
+// Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is
+// fresh.
 type Lease struct {
 	Believed time.Time     // when the last believed sweep ended; zero: never
 	Every    time.Duration // a sweep is due this often
@@ -131,22 +132,28 @@ func Gate() []Check {
 		{"order", "no operator ordered otherwise meanwhile", nil, askOrder},
 		{"recovered", "the target is not good again", nil, askRecovered},
 		{"switch", "nobody has stopped Monitor", nil, askSwitch},
-		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do", append(machine(), ActDisable, ActNotify, ActPenalize), askMode},
+		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do",
+			append(machineActs(), ActDisable, ActNotify, ActPenalize), askMode},
 		{"lease", "the last believed sweep is younger than two intervals", nil, askLease},
 		{"covered", "no other open issue speaks for this one", nil, askCovered},
 		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), askFirewall},
 		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), askAnswers},
-		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(), askHeartbeat},
+		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(),
+			askHeartbeat},
 		{"booting", "the node did not just begin to boot", power(), askBooting},
-		{"boot state", "PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands", machine(), askBootState},
+		{"boot state",
+			"PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
+			machineActs(), askBootState},
 		{"exempt", "neither the node nor its site is exempt in PLC", nil, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, askBlacklist},
 		{"pcu", "a PCU feeds the node, and works", power(), askPCU},
 		{"attempts", "the node was not power-cycled too often lately", counted(), askAttempts},
-		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough", []Act{ActPenalize}, askSite},
+		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough",
+			[]Act{ActPenalize}, askSite},
 		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, askTold},
 		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, askStep},
-		{"budget", "the fleet's and the site's budgets of this hour are not spent", append(counted(), ActPenalize), askBudget},
+		{"budget", "the fleet's and the site's budgets of this hour are not spent",
+			append(counted(), ActPenalize), askBudget},
 	}
 }
 
@@ -199,9 +206,13 @@ func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 // GateMarkdown is a page about the gate.
 func GateMarkdown() string {
 	var b strings.Builder
-	b.WriteString("# The gate\n\nWritten by `make docs` from policy/gate.go; do not edit.\n\nEvery act on the world passes these checks in this order, on facts gathered afresh, under the lock of what is acted on, directly\n" +
-		"before the point of no return. The first that says no gives the reason, and the time when to ask again. A fact that is not known forbids.\n" +
-		"Recoveries, thanks, and undoing what Monitor changed always pass.\n\n| check | what must hold | asked before |\n|---|---|---|\n")
+	b.WriteString(
+		"# The gate\n\nWritten by `make docs` from policy/gate.go; do not edit.\n\nEvery act on the world passes " +
+			"these checks in this order, on facts gathered afresh, under the lock of what is acted on, directly\n" +
+			"before the point of no return. The first that says no gives the reason, and the time when to ask " +
+			"again. A fact that is not known forbids.\n" +
+			"Recoveries, thanks, and undoing what Monitor changed always pass.\n\n| check | what must hold | asked " +
+			"before |\n|---|---|---|\n")
 	for _, c := range Gate() {
 		acts := "every act"
 		if len(c.For) > 0 {
@@ -266,7 +277,8 @@ func askLease(_ Policy, f GateFacts, now time.Time) Decision {
 	case l.Doubt != "":
 		return No(again, "the last sweep is not believed: %s", l.Doubt)
 	case now.After(l.Until()):
-		return No(again, "the last believed sweep ended %s ago, and one is due every %s", now.Sub(l.Believed).Round(time.Second), l.Every)
+		return No(again, "the last believed sweep ended %s ago, and one is due every %s",
+			now.Sub(l.Believed).Round(time.Second), l.Every)
 	}
 	return Yes("the last believed sweep is fresh")
 }
@@ -309,7 +321,8 @@ func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 		return No(time.Time{}, "PLC cannot be asked whether it hears the node")
 	}
 	if age := now.Sub(n.LastContact); age < p.HeartbeatFresh && n.LastContact.After(n.SilentFrom) {
-		return No(n.LastContact.Add(p.HeartbeatFresh), "PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
+		return No(n.LastContact.Add(p.HeartbeatFresh),
+			"PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
 	}
 	return Yes("PLC has not heard from it")
 }
@@ -334,9 +347,11 @@ func askBootState(_ Policy, f GateFacts, _ time.Time) Decision {
 func askExempt(_ Policy, f GateFacts, now time.Time) Decision {
 	switch {
 	case f.NodeExemptUntil.After(now):
-		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s", f.NodeExemptUntil.UTC().Format(time.DateOnly))
+		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s",
+			f.NodeExemptUntil.UTC().Format(time.DateOnly))
 	case f.SiteExemptUntil.After(now):
-		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s", f.SiteExemptUntil.UTC().Format(time.DateOnly))
+		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s",
+			f.SiteExemptUntil.UTC().Format(time.DateOnly))
 	}
 	return Yes("not exempt")
 }
@@ -385,7 +400,8 @@ func LikelyHardware(p Policy, cycles []time.Time, now time.Time) (bool, string) 
 			count++
 		}
 	}
-	return count >= p.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, p.Days(p.RebootWindow))
+	return count >= p.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot",
+		count, p.Days(p.RebootWindow))
 }
 
 func askSite(p Policy, f GateFacts, now time.Time) Decision {
@@ -401,7 +417,8 @@ func askSite(p Policy, f GateFacts, now time.Time) Decision {
 	case s.Record.Status != StatusDown:
 		return No(now.Add(p.SiteOfflineToDown), "the site is %s, not down", s.Record.Status)
 	case down < p.SiteDownBeforePenalty:
-		return No(s.Record.Changed.Add(p.SiteDownBeforePenalty), "the site is down for %s, less than %s", p.Days(down), p.Days(p.SiteDownBeforePenalty))
+		return No(s.Record.Changed.Add(p.SiteDownBeforePenalty), "the site is down for %s, less than %s", p.Days(down),
+			p.Days(p.SiteDownBeforePenalty))
 	}
 	return Yes(fmt.Sprintf("the site is down for %s with %s up", p.Days(down), nodes(s.Up)))
 }
@@ -411,7 +428,8 @@ func askTold(_ Policy, f GateFacts, now time.Time) Decision {
 	case f.Site.Told.IsZero():
 		return No(time.Time{}, "nobody at the site has been told of it yet")
 	case now.Before(f.Site.NotBefore):
-		return No(f.Site.NotBefore, "its people were told that it comes not before %s", f.Site.NotBefore.UTC().Format(time.RFC3339))
+		return No(f.Site.NotBefore, "its people were told that it comes not before %s",
+			f.Site.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return Yes("its people were told")
 }

@@ -84,7 +84,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: table or json")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.sweep(), a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
+	root.AddCommand(a.status(), a.agenda(), a.silence(), a.stop(), a.start(), a.mode(), a.sweep(), a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
 	a.begin(root)
 	return root
 }

@@ -64,7 +64,7 @@ func (a *app) state(word string) coloured {
 	switch word {
 	case "good", "online", "up", "on", "done", "sent", "closed":
 		return a.paint(word, color.FgGreen)
-	case "down", "offline", "failed", "refused", "terminated", "failboot":
+	case "down", "offline", "stopped", "failed", "refused", "terminated", "failboot":
 		return a.paint(word, color.FgRed)
 	case "":
 		return "-"
