@@ -376,12 +376,15 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 		return err
 	}
 	key := fmt.Sprintf("guard/%d", plan.Sweep)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held}); err != nil {
+	intended, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held})
+	if err != nil {
 		return err
 	}
 	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
 	if len(earlier) == 0 || earlier[0].Key == key {
-		a.post.tellHeld(ctx, key, res.Held)
+		if err := a.post.tellHeld(ctx, intended, store.Skipped, res.Held); err != nil {
+			a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
+		}
 	}
 	if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
 		return err

@@ -80,14 +80,12 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		res.Outcome, res.Reason = sites.MailWait, before.Detail
 		return res, nil
 	}
-	if !before.Begun() {
-		if a.workflows.ordered(ctx) != "" {
-			res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
-			return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
-		}
-		if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
-			return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
-		}
+	if !before.Begun() && a.workflows.ordered(ctx) != "" {
+		res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
+		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
+	}
+	if may, err := a.maySend(ctx, before); err != nil || !may {
+		return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }

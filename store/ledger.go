@@ -195,6 +195,15 @@ func (s *Store) TryAgain(ctx context.Context, key, why string) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
+// Withdraw takes the commitment back of a message that surely did not leave: it may be sent as if for the first time. One that may have
+// left once stays as it is.
+func (s *Store) Withdraw(ctx context.Context, key string) error {
+	if _, err := s.pool.Exec(ctx, `update action set committed = null where key = $1 and outcome = ''`, key); err != nil {
+		return fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return nil
+}
+
 // Intent is Begin for an effect that takes no claim and no budget.
 func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 	stored, existed, _, err := s.Begin(ctx, Plan{Action: a})
