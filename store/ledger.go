@@ -210,6 +210,17 @@ func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 	return stored, existed, err
 }
 
+// Note writes down what was done already, with its outcome, once: a line that waits for none.
+func (s *Store) Note(ctx context.Context, a Action) error {
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome, detail, committed, finished)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,now(),now()) on conflict (key) do nothing`,
+		a.Key, a.Kind, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Data, a.Outcome, a.Detail)
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", a.Key, err)
+	}
+	return nil
+}
+
 // Skip writes down that something was looked at and not acted on, and why. The key names the occasion; when it comes
 // again with the same reason the line only counts up.
 func (s *Store) Skip(ctx context.Context, a Action) error {
