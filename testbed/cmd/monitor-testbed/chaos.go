@@ -101,7 +101,7 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	found = append(found, c.judge(ctx)...)
 	done, err := c.summary(ctx)
 	if o.keep != "" {
-		err = errors.Join(err, c.keepLogs(o.keep))
+		err = errors.Join(err, c.keepLogs(ctx, o.keep))
 	}
 	return errors.Join(err, c.report(done, found))
 }

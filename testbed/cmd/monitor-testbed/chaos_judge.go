@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -66,6 +67,9 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 		say("the store does not answer: %v", err)
 	}
 	for _, a := range unfinished {
+		if a.Kind == store.KindGuard { // what the guard has said is history: it is ended within minutes
+			continue
+		}
 		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind, a.At.Local().Format(time.TimeOnly), a.Begun())
 	}
 	claims, err := c.Store.Claims(ctx, store.ClaimFilter{})
@@ -224,4 +228,17 @@ func (c *chaos) judgeTickets() (found []string) {
 	return found
 }
 
-func (c *chaos) keepLogs(file string) error { return os.WriteFile(file, []byte(c.WholeLog()), 0o644) }
+// keepLogs writes the logs beside the histories of the workflows that still run.
+func (c *chaos) keepLogs(ctx context.Context, file string) error {
+	all := []error{os.WriteFile(file, []byte(c.WholeLog()), 0o644)}
+	running, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
+	if err != nil {
+		return errors.Join(append(all, err)...)
+	}
+	for _, e := range running.Executions {
+		id := e.Execution.WorkflowId
+		all = append(all, export(ctx, c.Rig, id, e.Execution.RunId, file+"."+strings.ReplaceAll(id, "/", "_")+".json"))
+	}
+	return errors.Join(all...)
+}
