@@ -81,7 +81,7 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 		Probe: unhurried(),
 		Policy: map[string]any{
 			"guard":       map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1},              // what breaks here is meant to be believed
-			"people_step": "3d", "penalty_step": "3d", "site_down_before_penalty": "3d", "site_min_up": 3, // so that much is done within minutes
+			"people_step": "2d", "penalty_step": "2d", "site_down_before_penalty": "1d", "site_min_up": 3, // so that much is done within minutes
 		},
 	})
 	if err != nil {

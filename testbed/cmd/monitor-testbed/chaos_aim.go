@@ -34,14 +34,14 @@ func (c *chaos) aim(ctx context.Context, rng *rand.Rand) {
 		}
 		wait(ctx, soonAfter(m.What, rng))
 		c.strike(ctx, rng, m)
-		t.next = time.Now().Add(300*time.Millisecond + time.Duration(rng.Int64N(int64(time.Second))))
+		t.next = time.Now().Add(300*time.Millisecond + time.Duration(rng.Int64N(int64(800*time.Millisecond))))
 	}
 }
 
 const (
 	idle        = "no moment"
-	mostIdle    = 2 * time.Second // without a moment a worker is killed all the same
-	burst       = 8 * time.Second
+	mostIdle    = 1500 * time.Millisecond // without a moment a worker is killed all the same
+	burst       = 9 * time.Second
 	sweepsAlone = 25 * time.Second // between blows on sweeps
 )
 
