@@ -188,7 +188,12 @@ func (n *Node) drop(port int) error {
 	if err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock() // a program that is started meanwhile must not inherit it, and hold the port for its life
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return err
 	}
