@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -102,8 +103,8 @@ func (c *chaos) report(done acts, found []string) error {
 	switch {
 	case len(found) > 0:
 		return fmt.Errorf("chaos found %d things; --seed %d repeats the draws", len(found), c.o.seed)
-	case len(missing) == len(wanted()) || c.counts[killed] == 0:
-		return fmt.Errorf("chaos proved nothing: %d workers were killed, and nothing was done that could be done twice; try it on a machine that is less busy", c.counts[killed])
+	case c.counts[killed] == 0:
+		return errors.New("chaos proved nothing: no worker was killed; try it on a machine that is less busy, or for longer")
 	}
 	return nil
 }
