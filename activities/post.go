@@ -99,24 +99,30 @@ func (a *post) flagSite(ctx context.Context, login, key string, evidence []strin
 	return nil
 }
 
-// tellHeld writes to the admins that nothing is done, and why.
-func (a *post) tellHeld(ctx context.Context, intended store.Action, outcome, why string) error {
+// tellHeld writes to the admins that nothing is done, and why, and reports whether they know: what could not be told
+// is told by whoever comes next.
+func (a *post) tellHeld(ctx context.Context, intended store.Action, outcome, why string) bool {
 	if told(intended) {
-		return nil
+		return true
 	}
+	var err error
 	if len(a.Admins) == 0 {
-		return a.Store.Outcome(ctx, intended.Key, outcome, why)
+		err = a.Store.Outcome(ctx, intended.Key, outcome, why)
+	} else {
+		_, err = a.tellAdmins(ctx, intended, outcome, why, notify.Notice{
+			Kind: notify.Held, Site: "fleet",
+			Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
+		})
 	}
-	_, err := a.tellAdmins(ctx, intended, outcome, why, notify.Notice{
-		Kind: notify.Held, Site: "fleet",
-		Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
-	})
-	return err
+	if err != nil {
+		a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
+	}
+	return err == nil
 }
 
 // tellDoubted writes to the admins, once for each key, that issues of one type are held back, and why.
 func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
-	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindFlag, Reason: why})
 	if err != nil || told(action) {
 		return err
 	}

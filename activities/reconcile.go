@@ -9,6 +9,7 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -20,6 +21,7 @@ type Reconciler struct {
 	claims    *claims
 	outlets   *outlets
 	workflows *workflows
+	PLC       *plc.Client
 }
 
 // Reconciled is what a reconciler found left over, and what became of it.
@@ -36,6 +38,9 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer heartbeat(ctx)()
 	var res Reconciled
 	if err := a.endLostActions(ctx, &res); err != nil {
+		return res, err
+	}
+	if err := a.liftRestored(ctx, &res); err != nil {
 		return res, err
 	}
 	claims, err := a.Store.Claims(ctx, store.ClaimFilter{})
@@ -110,12 +115,12 @@ const aWatch = 2 * time.Minute
 // says, the worker itself.
 func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
 	switch {
-	case act.Kind == store.KindGuard:
-		return a.now().Sub(act.At) < aWatch, nil
 	case act.RunID != "":
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
-	case act.Site == "":
+	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it
 		return true, nil
+	case act.Site == "":
+		return a.now().Sub(act.At) < aWatch, nil
 	}
 	running, err := a.workflows.running(ctx, sites.ID(act.Site), "")
 	if err != nil || running || act.Kind != store.KindPenalty {

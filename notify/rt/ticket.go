@@ -118,6 +118,9 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
+	if n, err := strconv.Atoi(fmt.Sprint(r.ID)); err != nil || n < 1 { // a merged ticket answers with the other's number
+		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer is no ticket"}
+	}
 	t := Ticket{ID: id, Subject: clean.Line(r.Subject), Status: clean.Line(r.Status), Creator: clean.Line(r.Creator.ID)}
 	for _, u := range r.Cc[:min(len(r.Cc), mostWatchers)] {
 		if clean.Is(u.ID, clean.MaxLine) { // what is no address is nobody that we added
@@ -125,7 +128,7 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 		}
 	}
 	t.Version, err = strconv.Atoi(strings.Trim(header.Get("ETag"), `W/"`))
-	if err != nil {
+	if err != nil || t.Version < 0 {
 		return t, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer has no ETag"}
 	}
 	return t, nil
