@@ -39,7 +39,8 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	if !may.Do && may.Check != "mode" { // in observe mode it is said what would be
 		return may.Reason, nil
 	}
-	if n.Kind == sites.Penalty || n.Kind == sites.Warn || n.Kind == sites.Resumed {
+	switch n.Kind {
+	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued:
 		return "", nil
 	}
 	if n.Ref.Node != "" {

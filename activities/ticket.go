@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,17 +34,20 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	if t = in.Ticket; t.Test != l.Test {
 		t = sites.Ticket{}
 	}
-	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: to, Without: l.Exempt}
+	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: to, Without: append(slices.Clone(l.Exempt), l.Without...)}
 	if t.ID != 0 {
 		now, said, err := a.RT.Correspond(ctx, placeOf(t, t.Said), reply)
 		if err == nil {
 			t.Said = said
-			return t, receipt(t.ID, "", now, to), false, nil
+			return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
 		}
 		if rt.FailureOf(err) != rt.Missing {
 			return t, "", rt.Unsent(err), err
 		}
-		t = sites.Ticket{} // somebody deleted it
+		if err := a.putAway(ctx, in.Site, t.ID, err); err != nil {
+			return t, "", true, err
+		}
+		t = sites.Ticket{}
 	}
 	now, said, err := a.RT.Open(ctx, rt.Opening{Reference: reference, Key: mark(in.Key), Subject: message.Subject,
 		Text: message.Text, Cc: to})
@@ -52,14 +56,36 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	}
 	t = sites.Ticket{ID: now.ID, Robot: now.Creator, Test: l.Test}
 	if said {
-		return t, receipt(t.ID, "new ", now, to), false, nil
+		return t, receipt(t.ID, "new ", now, to), false, a.unwatched(ctx, in.Site, now, to)
 	}
 	t.Said, t.Seen = now.Version, now.Version // one of an earlier life of the site goes on
 	if now, t.Said, err = a.RT.Correspond(ctx, placeOf(t, t.Said), reply); err != nil {
 		t.Said = t.Seen
 		return t, "", rt.Unsent(err), err
 	}
-	return t, receipt(t.ID, "", now, to), false, nil
+	return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
+}
+
+// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into another.
+func (a *People) putAway(ctx context.Context, login string, ticket int, why error) error {
+	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
+	return a.post.flagSite(ctx, login, key, []string{
+		fmt.Sprintf("ticket %d is not used any more, and what is to be said next makes another one: %v", ticket, why),
+		"to keep Monitor from writing to the site, put it on the blacklist, or pause it",
+	})
+}
+
+// unwatched tells the admins of people whom Request Tracker does not take as watchers.
+func (a *People) unwatched(ctx context.Context, login string, t rt.Ticket, to []string) error {
+	for _, who := range t.Missing(to) {
+		if who == a.TestTo {
+			continue
+		}
+		if err := a.dead(ctx, login, who, "Request Tracker does not take the address as a watcher"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mark names a message in a ticket's subject.
@@ -87,15 +113,15 @@ func (a *People) LookAtTicket(ctx context.Context, in sites.TicketRequest) (site
 	if _, err := a.RT.Ticket(ctx, in.Ticket.ID); err != nil { // its history reads as empty to those who may not see it
 		return a.unseen(ctx, in, err)
 	}
-	replies, err := a.RT.Replies(ctx, placeOf(in.Ticket, in.Ticket.Seen))
+	letters, err := a.RT.Letters(ctx, placeOf(in.Ticket, in.Ticket.Seen))
 	if err != nil {
 		return a.unseen(ctx, in, err)
 	}
-	if n := len(replies); n > 0 {
-		last := replies[n-1]
-		res.Ticket.Seen, res.By, res.At = last.ID, last.By, last.At
+	res.Ticket.Seen = max(res.Ticket.Seen, letters.Last)
+	if n := len(letters.Replies); n > 0 {
+		res.By, res.At = letters.Replies[n-1].By, letters.Replies[n-1].At
 	}
-	return res, nil
+	return res, a.bounced(ctx, in.Site, letters.Bounces)
 }
 
 // unseen is a ticket that could not be read. What an admin must mend is told to the admins, once a day.

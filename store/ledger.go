@@ -24,6 +24,7 @@ const (
 	KindNotice    ActionKind = "notice"
 	KindTicket    ActionKind = "ticket"
 	KindFlag      ActionKind = "flag"
+	KindContact   ActionKind = "contact" // somebody is out of reach by mail
 	KindGuard     ActionKind = "guard"
 	KindBelieve   ActionKind = "believe"
 	KindOrder     ActionKind = "order"     // of an operator to the whole fleet
