@@ -53,8 +53,11 @@ func (a *People) dead(ctx context.Context, login, who, why string) error {
 	}
 	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
 	key := fmt.Sprintf("contact/%s/%s/%s", login, who, week)
-	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindContact, Issue: sites.ID(login), Site: login,
-		Reason: who + ": " + why, Data: data})
+	action, _, err := a.Store.Intent(
+		ctx,
+		store.Action{Key: key, Kind: store.KindContact, Issue: sites.ID(login), Site: login,
+			Reason: who + ": " + why, Data: data},
+	)
 	if err != nil || action.Outcome != "" {
 		return err
 	}

@@ -313,7 +313,8 @@ func (a *People) left(ctx context.Context, login string) ([]string, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(written, func(who string) bool {
-		return slices.Contains(exempt, who) || slices.ContainsFunc(now, func(c store.Contact) bool { return c.Email == who })
+		return slices.Contains(exempt, who) ||
+			slices.ContainsFunc(now, func(c store.Contact) bool { return c.Email == who })
 	}), nil
 }
 

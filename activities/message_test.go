@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/proof"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -63,6 +65,7 @@ func newPeople(t *testing.T, mode string) *people {
 		Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	})}
 	p.ledger = p.People.ledger
+	t.Cleanup(p.prove)
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
 	p.swept(true)
 	return p
@@ -83,6 +86,12 @@ func (p *people) swept(believed bool) {
 
 // exempt says who must not be written to, as PLC's tags do.
 func (p *people) exempt(who map[int]time.Time) {
+	p.t.Helper()
+	p.contacts(persons, who)
+}
+
+// contacts says whom PLC has at the site.
+func (p *people) contacts(persons []plc.Person, who map[int]time.Time) {
 	p.t.Helper()
 	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
@@ -105,6 +114,27 @@ func (p *people) withTracker() *people {
 		p.t.Fatal(err)
 	}
 	return p
+}
+
+// prove holds every message in the ledger against its facts.
+func (p *people) prove() {
+	p.t.Helper()
+	list, err := p.Store.Actions(context.Background(), store.ActionFilter{Kind: store.KindNotice, Limit: 1000})
+	if err != nil {
+		p.t.Error(err)
+	}
+	for _, action := range list {
+		var l letter
+		if len(action.Data) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(action.Data, &l); err != nil {
+			p.t.Error(err)
+		}
+		for _, wrong := range proof.Check(l.Facts, l.Message) {
+			p.t.Errorf("%s: %s\n%s\n\n%s", action.Key, wrong, l.Message.Subject, l.Message.Text)
+		}
+	}
 }
 
 func (p *people) write(in sites.MailRequest) sites.MailResult {
@@ -469,7 +499,7 @@ func TestWhatWasDoneIsSaidInWords(t *testing.T) {
 		{What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
 	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
 	list := p.box.Messages()
-	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 ||
+	if want := "What Monitor did:\n- power-cycled it through its power control unit\n"; len(list) != 1 ||
 		!strings.Contains(list[0].Body, want) {
 		t.Errorf("mail: %+v", list)
 	}

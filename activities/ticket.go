@@ -34,7 +34,12 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	if t = in.Ticket; t.Test != l.Test {
 		t = sites.Ticket{}
 	}
-	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: to, Without: append(slices.Clone(l.Exempt), l.Without...)}
+	reply := rt.Message{
+		Subject: message.Subject,
+		Text:    message.Text,
+		Cc:      to,
+		Without: append(slices.Clone(l.Exempt), l.Without...),
+	}
 	if t.ID != 0 {
 		now, said, err := a.RT.Correspond(ctx, placeOf(t, t.Said), reply)
 		if err == nil {
