@@ -61,7 +61,7 @@ func (a *People) dead(ctx context.Context, login, who, why string) error {
 	if err != nil || action.Outcome != "" {
 		return err
 	}
-	err = a.post.flagSite(ctx, login, key+"/flag", []string{
+	err = a.post.flagSite(ctx, login, causeContact, key+"/flag", []string{
 		"mail to " + who + " is not delivered: " + why,
 		"correct the address in PLC, or disable the account if the person has left",
 	})
@@ -72,7 +72,7 @@ func (a *People) dead(ctx context.Context, login, who, why string) error {
 }
 
 // outOfReach names those of the people to whom mail was not delivered of late, each with the reason.
-func (a *People) outOfReach(ctx context.Context, login string, to []string) ([]string, error) {
+func (a *post) outOfReach(ctx context.Context, login string, to []string) ([]string, error) {
 	signs, err := a.Store.Actions(ctx, store.ActionFilter{Kind: store.KindContact, Site: login,
 		Since: a.now().Add(-unreachedFor * a.Policy.Day)})
 	if err != nil {

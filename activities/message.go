@@ -181,7 +181,7 @@ func (a *People) audience(ctx context.Context, login string, level int) (to, exe
 // flagUnreachable tells the admins, once a week, that a site has nobody who can be told.
 func (a *People) flagUnreachable(ctx context.Context, login, reason string) error {
 	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, sites.ID(login)+"/unreachable/"+week,
+	return a.post.flagSite(ctx, login, causeUnreachable, sites.ID(login)+"/unreachable/"+week,
 		[]string{reason, "nothing is denied to it until somebody can be told"})
 }
 
@@ -294,7 +294,7 @@ func (a *People) addressees(ctx context.Context, login string, to []string, n *n
 		}
 	}
 	var err error
-	if n.Unreached, err = a.outOfReach(ctx, login, to); err != nil || a.RT == nil {
+	if n.Unreached, err = a.post.outOfReach(ctx, login, to); err != nil || a.RT == nil {
 		return err
 	}
 	l.Without, err = a.left(ctx, login)

@@ -74,7 +74,7 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 // putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into another.
 func (a *People) putAway(ctx context.Context, login string, ticket int, why error) error {
 	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
-	return a.post.flagSite(ctx, login, key, []string{
+	return a.post.flagSite(ctx, login, causeTicket, key, []string{
 		fmt.Sprintf("ticket %d is not used any more, and what is to be said next makes another one: %v", ticket, why),
 		"to keep Monitor from writing to the site, put it on the blacklist, or pause it",
 	})
@@ -138,7 +138,7 @@ func (a *People) unseen(ctx context.Context, in sites.TicketRequest, err error) 
 	case rt.Denied, rt.Auth, rt.Refused:
 		key := fmt.Sprintf("%s/ticket/%d/unseen/%s", sites.ID(in.Site), in.Ticket.ID,
 			a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339))
-		return res, a.post.flagSite(ctx, in.Site, key,
+		return res, a.post.flagSite(ctx, in.Site, causeTicket, key,
 			[]string{fmt.Sprintf("ticket %d cannot be read, so nobody knows whether the site has answered: %v",
 				in.Ticket.ID, err),
 				"its penalty level does not rise meanwhile; give the robot the right ShowTicket on the ticket's queue"})

@@ -6,7 +6,8 @@ import (
 	"github.com/planetlab/monitor/policy"
 )
 
-// readPreset fills in the numbers of a policy's preset, but for those that somebody has set. A name that is none is found by
+// readPreset fills in the numbers of a policy's preset, but for those that somebody has set. A name that is none is
+// found by
 // the checks.
 func (l *loader) readPreset() {
 	preset, known := policy.Preset(l.cfg.Policy.Preset)

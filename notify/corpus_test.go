@@ -391,6 +391,14 @@ func (c corpus) toTheAdmins() {
 		item.Kind, item.Site = Digest, fmt.Sprintf("site%d", n%3)
 		many = append(many, item)
 	}
+	var noContact []Item
+	for n := range 3 {
+		login := fmt.Sprintf("site%d", n)
+		noContact = append(noContact, Item{Kind: Digest, Type: "site", Target: login, Site: login,
+			Evidence: []string{"nobody at the site can be written to"}})
+	}
+	fleet := func(n *Notice) { n.Site, n.SiteName = "fleet", "" }
+	c.add("digest-of-sites", notice(noContact...), admins, fleet)
 	c.add("digest", notice(many...), admins, func(n *Notice) { n.Site, n.SiteName = "fleet", "" })
 	c.add("digest-unreached", notice(many[:2]...), admins, func(n *Notice) {
 		n.Site, n.SiteName, n.Unreached = "fleet", "", []string{"site1: nobody at the site can be written to"}

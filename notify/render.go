@@ -275,7 +275,7 @@ func whatNeeds(n Notice) string {
 		}
 	}
 	text := subjects(n.Items)
-	if len(sites) > 1 {
+	if len(sites) > 1 && slices.ContainsFunc(n.Items, func(i Item) bool { return i.Type != "site" }) {
 		text += " of " + count(len(sites), "site")
 	}
 	if len(n.Items) > 1 {

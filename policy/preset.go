@@ -13,7 +13,8 @@ func Presets() []string { return []string{PresetMyOps, PresetPLE} }
 
 // Preset is the policy of a name, as a configuration holds it; false: there is none.
 //
-// PlanetLab Europe promised its sites weeks: the technicians hear of a node after one, the investigators in the second, and
+// PlanetLab Europe promised its sites weeks: the technicians hear of a node after one, the investigators in the second,
+// and
 // the users in the third, when the slices are suspended. Machines are worked on from the first day as everywhere.
 func Preset(name string) (Policy, bool) {
 	n := configured()
