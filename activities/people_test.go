@@ -212,7 +212,7 @@ func TestASecondMessageSaysWhenTheFirstWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}})
-	if text := p.newest(); !strings.Contains(text, "we last wrote about this on") ||
+	if text := p.newest(); !strings.Contains(text, "we last wrote to the site about this on") ||
 		!strings.Contains(text, "(5 days ago)") {
 		t.Errorf("the second: %s", text)
 	}

@@ -371,7 +371,7 @@ func (n Notice) told(g group) string {
 	if g.Told.IsZero() || g.Type == "site" {
 		return ""
 	}
-	return "we last wrote about this on " + n.when(g.Told)
+	return "we last wrote to the site about this on " + n.when(g.Told)
 }
 
 // worksSince says how long what works again had been in trouble.
