@@ -303,17 +303,6 @@ func (c corpus) ofSeveral() {
 	cd.Deeds = []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}
 	c.add("oldbootcd-with-deeds", notice(cd), comes(word(days(7))))
 	c.add(
-		"unreached",
-		notice(
-			Item{
-				Kind:     Unreached,
-				Type:     "person",
-				Target:   "pi@princeton.test",
-				Evidence: []string{"pi@princeton.test: 550 no such user"},
-			},
-		),
-	)
-	c.add(
 		"down-and-somebody-out-of-reach",
 		notice(down(1)),
 		comes(word(days(7))),

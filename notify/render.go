@@ -117,7 +117,6 @@ func (n Notice) parts() []Notice {
 		Resumed:   -2,
 		Continued: -1,
 		Online:    1,
-		Unreached: 2,
 	}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
@@ -224,8 +223,6 @@ func (n Notice) subject() string {
 		return "the site is short of working nodes"
 	case Resumed, Continued:
 		return "still not working, and the time is over"
-	case Unreached:
-		return "mail to " + subjectsOf(len(n.Items), n.Items[0].Target, "person", "people") + " comes back"
 	case Digest:
 		return whatNeeds(n)
 	case Flagged:
@@ -310,13 +307,6 @@ func subjects(items []Item) string {
 		}
 	}
 	return strings.Join(parts, " and ")
-}
-
-func subjectsOf(n int, name, one, many string) string {
-	if n == 1 {
-		return name
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 func count(n int, what string) string {
@@ -454,7 +444,7 @@ func (n Notice) cleaned() Notice {
 	n.Unreached = lines(n.Unreached)
 	if !slices.ContainsFunc(
 		n.Items,
-		func(i Item) bool { return !goodNews(i.Kind) && i.Kind != Unreached },
+		func(i Item) bool { return !goodNews(i.Kind) },
 	) { // good news carries no threats
 		n.Coming = nil
 	}
@@ -465,7 +455,7 @@ func (n Notice) cleaned() Notice {
 func onePerTarget(items []Item) []Item {
 	var out []Item
 	whole := func(k Kind) bool {
-		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued, Unreached}, k) || toAdmins(k)
+		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued}, k) || toAdmins(k)
 	}
 	for _, item := range items {
 		if item.Kind == Online &&
