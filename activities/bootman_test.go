@@ -136,6 +136,7 @@ func (f *fleet) stuck(t *testing.T, d fakenode.DebugMode) string {
 	f.next++
 	host := fmt.Sprintf("planetlab%d.sydney.example", f.next)
 	f.debug(t, host, d)
+	f.TellHostKey(host)
 	return host
 }
 
@@ -246,6 +247,7 @@ func TestBootman(t *testing.T) {
 		{"node keys", testNodeKeys},
 		{"an unknown sequence is shown to admins and tried once", testAnUnknownSequenceIsShownToAdminsAndTriedOnce},
 		{"a new host key needs a reason in PLC", testANewHostKeyNeedsAReasonInPLC},
+		{"only a proven host key may choose a reinstall", testOnlyAProvenHostKeyMayChooseAReinstall},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.desk.opened = map[string]issue.Input{}
@@ -608,6 +610,50 @@ func testNodeKeys(t *testing.T, f *fleet) {
 	})
 }
 
+// A log must not choose what an impostor would have of us: a reinstallation, or another node key in PLC.
+func testOnlyAProvenHostKeyMayChooseAReinstall(t *testing.T, f *fleet) {
+	const wipes = "bminit-cfg-auth-getplc-installinit-validate-exception-noinstall-update-debug-done"
+	for _, c := range []struct{ name, log, key, told string }{
+		{"a reinstallation", logOf(wipes), "", "BootManager.py reinstall"},
+		{"a node key", logOf(keySequence), "the thief's s3cret", "BootManager.py boot"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f.next++
+			host := fmt.Sprintf("planetlab%d.sydney.example", f.next)
+			was := f.DB.Get("Nodes", "hostname", host)
+			f.debug(t, host, fakenode.DebugMode{Log: c.log, Key: c.key})
+			res := f.visit(t, host, 0)
+			if res.Outcome != issue.Acted || !strings.Contains(res.Reason, "--accept-host-key") {
+				t.Errorf("with a key that nothing proves it answers %+v", res)
+			}
+			f.told(t, host)
+			if is := f.DB.Get("Nodes", "hostname", host); is["key"] != was["key"] || is["boot_state"] != was["boot_state"] {
+				t.Errorf("PLC has it as %v", is)
+			}
+			shown, _, _, _, err := ssh.ParseAuthorizedKey([]byte(f.hostKey(t, host)))
+			if err == nil {
+				err = f.Store.ConfirmHostKey(t.Context(), host, shown, "ann", time.Now())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res := f.visit(t, host, 1); res.Outcome != issue.Acted || strings.Contains(res.Reason, "--accept-host-key") {
+				t.Errorf("once ann has compared it, it answers %+v", res)
+			}
+			f.told(t, host, c.told)
+		})
+	}
+}
+
+func (f *fleet) hostKey(t *testing.T, host string) string {
+	t.Helper()
+	key, err := f.Store.HostKey(t.Context(), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func testAnUnknownSequenceIsShownToAdminsAndTriedOnce(t *testing.T, f *fleet) {
 	const sequence = "bminit-nospace-debug-done"
 	d := fakenode.DebugMode{Log: logOf(sequence), Records: []string{"old", "new"}}
@@ -636,7 +682,9 @@ func testAnUnknownSequenceIsShownToAdminsAndTriedOnce(t *testing.T, f *fleet) {
 }
 
 func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
-	host := f.stuck(t, fakenode.DebugMode{Log: logOf(bootSequence)})
+	f.next++
+	host := fmt.Sprintf("planetlab%d.sydney.example", f.next)
+	f.debug(t, host, fakenode.DebugMode{Log: logOf(bootSequence)}) // with a key of the CD, which PLC was not told
 	id := f.DB.Get("Nodes", "hostname", host)["node_id"].(int)
 	f.visit(t, host, 0)
 	f.told(t, host, "BootManager.py boot")

@@ -46,6 +46,15 @@ func (a *Boot) repair(ctx context.Context, v visit, action bootman.Action, r rem
 		}
 		return issue.Result{Outcome: issue.Passed, Reason: reason}, nil
 	}
+	if r.act == policy.ActWipe || action == bootman.RepairNodeKeys { // what an impostor would have of us
+		proven, why, err := a.HostKeys.Proven(ctx, v.node.Hostname)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		if !proven {
+			return a.fruitless(ctx, v.task, fmt.Sprintf("its boot ends as %s, which calls for %s: %s", v.reading.Sequence, action, why))
+		}
+	}
 	answer, err := a.gate.ask(ctx, r.act, v.ref(), v.seen)
 	if err != nil {
 		return issue.Result{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -112,6 +113,22 @@ func TestWhoHasLeftPLCLeavesTheTicketAndWhomOthersAddedStays(t *testing.T) {
 	}
 	if strings.Contains(p.watchers(), pi) {
 		t.Errorf("who has left is still a watcher: %s", p.watchers())
+	}
+}
+
+func TestAnAddressThatTheTrackerCannotTakeCostsThatWatcherAlone(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	const wide = "jörg@huji.example"
+	p.contacts(append(slices.Clone(persons[:2]),
+		plc.Person{PersonID: 9, Email: wide, Roles: []string{"tech"}, SiteIDs: []int{1}}), nil)
+	first := p.write(sites.MailRequest{Key: "k", Reaches: 1})
+	second := p.write(sites.MailRequest{Key: "k2", Reaches: 1, Notices: []sites.Notice{down(2)}, Ticket: first.Ticket})
+	if second.Outcome != sites.MailSent || p.watchers() != pi+" tech@huji.example" {
+		t.Errorf("%+v, watchers %s", second, p.watchers())
+	}
+	flags, err := p.Store.Actions(t.Context(), store.ActionFilter{Kind: store.KindFlag})
+	if err != nil || len(flags) != 1 || !strings.Contains(flags[0].Reason, "mail to "+wide+" is not delivered") {
+		t.Errorf("the admins are told %+v, %v", flags, err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package probe_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/probe"
@@ -111,4 +114,30 @@ func FuzzAnswer(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// A memory of host keys that cannot be asked is a fault of ours, and says nothing about the node.
+func TestAMemoryThatIsAwayIsNotBlamedOnTheNode(t *testing.T) {
+	k := key(t)
+	n := node(t, "127.9.5.1", k.PublicKey(), fakenode.Up)
+	var asked []string
+	away := errors.New("postgres does not answer")
+	o := probe.Options{SSHKey: k, PortMap: ports, Timeout: 2 * time.Second, Tries: 1, Resolver: "127.0.0.1:1"}
+	o.HostKeys = &probe.HostKeys{Believe: func(_ context.Context, host string, _ ssh.PublicKey) error {
+		asked = append(asked, host)
+		return away
+	}}
+	p := probe.New(o)
+	if r := p.Node(t.Context(), probe.Target{Host: "n.example", IP: n.IP}); r.SSH.OK || !strings.Contains(r.Fault, away.Error()) {
+		t.Errorf("it is seen as %+v", r)
+	}
+	away = nil
+	for range 2 {
+		if r := p.Node(t.Context(), probe.Target{Host: "n.example", IP: n.IP}); !r.SSH.OK {
+			t.Errorf("it is seen as %+v", r)
+		}
+	}
+	if len(asked) != 2 { // the first time in vain, then once for all looks that show the same key
+		t.Errorf("asked %q", asked)
+	}
 }

@@ -143,8 +143,9 @@ func (s *State) seal(now time.Time, key string) {
 			l.Notices = append(l.Notices, n)
 		}
 	}
-	if l.Threat != nil &&
-		(s.widens(now) || slices.ContainsFunc(l.Notices, func(n Notice) bool { return ahead(n.Kind) })) {
+	if l.Threat != nil && (s.widens(now) || slices.ContainsFunc(l.Notices, func(n Notice) bool {
+		return ahead(n.Kind)
+	})) {
 		l.Reaches = l.Threat.Level
 	}
 	for _, n := range l.Notices { // good news reaches everybody who got the bad

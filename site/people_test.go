@@ -106,12 +106,8 @@ func TestRise_WhomItMakesAnAudienceHearsOfItBefore(t *testing.T) {
 		t.Fatalf("at %s it does %+v with %+v", now, step, s.Letter)
 	}
 	if !s.Letter.Threat.NotBefore.Equal(at) || at.Sub(now) < s.lead() {
-		t.Errorf(
-			"those who hear of it last have from %s to %s; %s was said at first",
-			now,
-			s.Letter.Threat.NotBefore,
-			at,
-		)
+		t.Errorf("those who hear of it last have from %s to %s; %s was said at first", now,
+			s.Letter.Threat.NotBefore, at)
 	}
 	s.Mailed(now, MailResult{Outcome: MailSent, Reached: true, Threatened: true, NotBefore: at})
 	if w := s.Warned; w.Reaches != 1 || len(w.Letters) != 2 || !s.riseAt().Equal(at) {

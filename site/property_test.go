@@ -194,11 +194,8 @@ func (l *life) mayRaise(step Step) {
 		l.s.Level, l.s.Wanted())
 	t, ok := l.told[step.To]
 	l.must(ok, "level %d, and nobody was told of this step", step.To)
-	l.must(
-		l.reached[step.To] >= step.To,
-		"level %d, and the first word to some of its people would be that step",
-		step.To,
-	)
+	l.must(l.reached[step.To] >= step.To,
+		"level %d, and the first word to some of its people would be that step", step.To)
 	l.must(!l.now.Before(t.NotBefore), "level %d sooner than was told: %s", step.To, t.NotBefore)
 	l.must(l.lastRaise.IsZero() || l.now.Sub(l.lastRaise) >= l.s.Times.PenaltyStep, "two steps within %s",
 		l.now.Sub(l.lastRaise))

@@ -217,9 +217,10 @@ type State struct {
 	Ending  bool `json:"ending,omitempty"`  // the workflow is cancelled
 }
 
-// Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in the
-// same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer silences what
-// it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of it before.
+// Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in
+// the same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer
+// silences what it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of
+// it before.
 const Rules = 1
 
 // Start is the state of a site of which nothing is known yet.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/clean"
 )
 
 // BootSequence is a row of the table that says what a boot sequence calls for.
@@ -66,7 +67,8 @@ var gzipMagic = []byte{0x1f, 0x8b}
 // logsKept is how many logs of one node are kept; older ones are dropped.
 const logsKept = 20
 
-// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than bootman.MaxOutput is cut.
+// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than
+// bootman.MaxOutput is cut.
 func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if len(l.Log) > bootman.MaxOutput {
 		l.Log, l.Cut = l.Log[:bootman.MaxOutput], true
@@ -99,7 +101,8 @@ func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 		return l, err
 	}
 	packed := l.Log
-	if !bytes.HasPrefix(packed, gzipMagic) { // those from before they were sealed are read as they are, until newer ones take their places
+	// those from before they were sealed are read as they are, until newer ones take their places
+	if !bytes.HasPrefix(packed, gzipMagic) {
 		if packed, _, err = s.seal.open(bond("boot log", node), packed); err != nil {
 			return BootLog{}, fmt.Errorf("%s: %w", what, err)
 		}
@@ -149,6 +152,28 @@ func (s *Store) HostKey(ctx context.Context, host string) (string, error) {
 		return "", fmt.Errorf("host key of %s: %w", host, err)
 	}
 	return key, nil
+}
+
+// confirmed is how the reason begins for a key that a person has compared.
+const confirmed = "confirmed by "
+
+// ConfirmHostKey writes down that a person vouches for a node's key.
+func (s *Store) ConfirmHostKey(ctx context.Context, host string, key ssh.PublicKey, by string, now time.Time) error {
+	return s.SetHostKey(ctx, host, key, confirmed+clean.Line(by), now)
+}
+
+// HostKeyConfirmed says who has vouched for the key by which a node is known; empty: nobody.
+func (s *Store) HostKeyConfirmed(ctx context.Context, host string) (string, error) {
+	var reason string
+	err := s.pool.QueryRow(ctx, `select reason from host_key where host = $1`, host).Scan(&reason)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("host key of %s: %w", host, err)
+	}
+	by, is := strings.CutPrefix(reason, confirmed)
+	if !is {
+		return "", nil
+	}
+	return by, nil
 }
 
 // SetHostKey writes down by which key a node is known from now on, and why; a change goes into the history, by

@@ -43,6 +43,7 @@ func command() *cobra.Command {
 		Version:       version.String(),
 	}
 	flags := config.AddFlags(cmd.Flags())
+	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is well, and exit 0 if it is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o := config.Options{Flags: flags}
 		if flags.Check {
@@ -51,6 +52,9 @@ func command() *cobra.Command {
 		cfg, err := config.Load(o)
 		if err != nil {
 			return err
+		}
+		if *ask {
+			return healthy(cmd.Context(), cfg.HTTP)
 		}
 		if err := cfg.Require(sections...); err != nil {
 			return err
@@ -72,7 +76,8 @@ func logger(l config.Log) *slog.Logger {
 	return slog.New(cleanHandler(os.Stderr, l.Format, level))
 }
 
-// cleanHandler writes the log. What it repeats of machines far away is bounded, and nothing in it can drive the terminal of whoever reads it.
+// cleanHandler writes the log. What it repeats of machines far away is bounded, and nothing in it can drive the
+// terminal of whoever reads it.
 func cleanHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch v := a.Value.Any().(type) {

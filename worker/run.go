@@ -173,10 +173,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		Parallel:   p.Parallel,
 		Resolver:   p.Resolver,
 		Ping:       p.Ping,
-		HostKeys: &probe.HostKeys{MayChange: func(ctx context.Context, host string, key ssh.PublicKey) bool {
-			_, err := known.MayChange(ctx, host, key)
-			return err == nil
-		}},
+		HostKeys:   &probe.HostKeys{Believe: known.Check},
 	})
 }
 

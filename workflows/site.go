@@ -29,7 +29,8 @@ type siteRun struct {
 func Site(ctx workflow.Context, in site.Input) (site.State, error) {
 	r := &siteRun{news: workflow.NewBufferedChannel(ctx, 64), shown: -1}
 	info := workflow.GetInfo(ctx)
-	if in.State != nil && info.ContinuedExecutionRunID != "" { // whoever starts a site says nothing of what it holds and is denied
+	// whoever starts a site says nothing of what it holds and is denied
+	if in.State != nil && info.ContinuedExecutionRunID != "" {
 		r.State = *in.State
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)

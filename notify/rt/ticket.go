@@ -121,9 +121,9 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 		return Ticket{}, err
 	}
 	is, err := strconv.Atoi(fmt.Sprint(r.ID))
-	if err != nil {
+	if err != nil || is < 1 {
 		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK,
-			Text: "the answer has no number"}
+			Text: "the answer is no ticket"}
 	}
 	t := Ticket{ID: id, Subject: clean.Line(r.Subject), Status: clean.Line(r.Status), Creator: clean.Line(r.Creator.ID)}
 	for _, u := range r.Cc[:min(len(r.Cc), mostWatchers)] {
@@ -135,7 +135,7 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 		t.Merged = is
 	}
 	t.Version, err = strconv.Atoi(strings.Trim(header.Get("ETag"), `W/"`))
-	if err != nil {
+	if err != nil || t.Version < 0 {
 		return t, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer has no ETag"}
 	}
 	return t, nil
@@ -166,15 +166,15 @@ func (c *Client) SetStatus(ctx context.Context, id int, status string) error {
 	return err
 }
 
-// watchable says that RT can take somebody as a watcher. An address that is not ASCII it drops in silence from a new ticket, as what is no
+// Watchable says that RT can take somebody as a watcher. An address that is not ASCII it drops in silence from a new ticket, as what is no
 // address at all, and dies of either in a change: one of them would cost all others their mail.
-func watchable(person string) bool {
+func Watchable(person string) bool {
 	a, err := mail.ParseAddress(person)
 	return err == nil && a.Address == person && !strings.ContainsFunc(person, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func watchables(people []string) []string {
-	return slices.DeleteFunc(slices.Clone(people), func(p string) bool { return !watchable(p) })
+	return slices.DeleteFunc(slices.Clone(people), func(p string) bool { return !Watchable(p) })
 }
 
 // watch adds people to those who get a copy and keeps everybody who is there, but for those who must not be written to.
@@ -185,7 +185,7 @@ func (c *Client) watch(ctx context.Context, id int, people, without []string) (T
 	}
 	return c.change(ctx, id, func(t Ticket) map[string]any {
 		before = slices.DeleteFunc(slices.Clone(t.Cc), exempt)
-		more := slices.DeleteFunc(t.Missing(people), func(p string) bool { return !watchable(p) || exempt(p) })
+		more := slices.DeleteFunc(t.Missing(people), func(p string) bool { return !Watchable(p) || exempt(p) })
 		if len(more) == 0 && len(before) == len(t.Cc) {
 			return nil
 		}
