@@ -205,6 +205,7 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 		b.want(res, err, issue.Passed, "power-cycled 2 times within 7 d: likely hardware")
 	}
 	b.wantCuts(2)
+	b.digested()
 	if got := b.subjects(); len(got) != 1 {
 		t.Errorf("mail is %q, want one to the admins", got)
 	}

@@ -21,6 +21,7 @@ type Reconciler struct {
 	claims    *claims
 	outlets   *outlets
 	workflows *workflows
+	post      *post
 	PLC       *plc.Client
 }
 
@@ -74,6 +75,10 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 		if err := a.wakeSite(ctx, login); err != nil {
 			res.Left = append(res.Left, clean.Line(err.Error()))
 		}
+	}
+	if err := a.post.digest(ctx); err != nil { // the ledger keeps it, and the next sweep tries again
+		a.Log.Warn("the admins could not be told", "error", err)
+		res.Left = append(res.Left, clean.Line(err.Error()))
 	}
 	return res, nil
 }

@@ -47,7 +47,7 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	switch n.Kind {
 	case sites.Warn:
 		return a.notComing(ctx, in)
-	case sites.Penalty, sites.Resumed:
+	case sites.Penalty, sites.Resumed, sites.Continued:
 		return "", nil
 	}
 	if n.Ref.Node != "" {

@@ -24,6 +24,8 @@ const (
 	KindNotice    ActionKind = "notice"
 	KindTicket    ActionKind = "ticket"
 	KindFlag      ActionKind = "flag"
+	KindDigest    ActionKind = "digest"  // flags, as the admins are told of them
+	KindContact   ActionKind = "contact" // somebody is out of reach by mail
 	KindGuard     ActionKind = "guard"
 	KindBelieve   ActionKind = "believe"
 	KindOrder     ActionKind = "order"     // of an operator to the whole fleet
