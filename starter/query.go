@@ -25,10 +25,10 @@ func (a *app) query() *cobra.Command {
   monitor query --select planetlab1.example.edu --explain-select planetlab1.example.edu
   monitor query nodes --list-fields
   monitor query nodes --select 'planetlab*.example.edu' --not-in issues=nodedown --fields name,site,kernel,uptime -o csv
-  monitor query sites --select 'site.penalty>0||status=down' -o name
+  monitor query sites --select 'penalty=[12]||status=down' -o name
   monitor query pcus --select ok=no --sort site,-bad_age
-  monitor query issues --closed --select type=nodedown,age<30d -o yaml
-  monitor query ledger --select kind=reboot,age<7d --sort -at
+  monitor query issues --closed --select 'type=nodedown,age<30d' -o yaml
+  monitor query ledger --select 'kind=reboot,age<7d' --sort -at
   monitor query --select 'state=DOWN&&loginbase=princ' -o wide`,
 		ValidArgsFunction: a.completeKind(kinds, func(string) lister { return nothing }),
 		Args:              cobra.MaximumNArgs(1),
