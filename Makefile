@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs clean
+.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # The race detector needs a C compiler; without one the tests run all the same.
@@ -87,10 +88,16 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, docs/gate.md from the gate, and docs/select.md from the fields
+docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, and the third-party notices
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./starter query --markdown > docs/select.md
+	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
+
+sbom: build ## write a software bill of materials (CycloneDX) for each program into bin/
+	@for program in monitor monitor-worker monitor-testbed; do \
+		go run $(CYCLONEDX) bin -json -version "$$(git describe --always --dirty)" -output bin/$$program.cdx.json bin/$$program && echo "bin/$$program.cdx.json"; \
+	done
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -1,7 +1,36 @@
+// Package activities is everything Monitor can do to the world: look, reboot, reinstall, ask a site, write to its
+// people, keep the record. An activity gets names and numbers, looks secrets up itself, looks again before it acts,
+// asks the gate, and answers with an outcome and the reason for it.
+//
+// The activities come in groups, each a struct whose exported methods a worker registers under their own names:
+//
+//	Issues      opens, keeps and closes issues, settles lost rungs: issues.go, settle.go, pcuissue.go
+//	Power       the rungs that cut power, by lock, look, gate, intent, command: power.go, byhand.go
+//	Boot        the rungs that enter a node and repair its boot, or disable it: bootman.go, bootrepair.go, disable.go
+//	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
+//	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
+//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, judge.go, judgeissues.go, watch.go
+//	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
+//	Explainer   says why an act is, or is not, done: whynot.go
+//
+// and Alerts (alert.go), which takes what another watch says, outside of workflows.
+//
+// A group holds the parts that it needs, and no more. The parts know no group:
+//
+//	ledger      ledger.go     the store with its ledger, the policy numbers, the mode: all others stand on it
+//	gate        gate.go       gathers facts and asks package policy about an act; also cover.go, sitegate.go
+//	rungs       rung.go       what every rung does before and after its own work
+//	observer    observe.go    a fresh look at a node, a PCU or a site
+//	outlets     outlets.go    locks, tests, cycles and reads the outlets of PCUs
+//	bootStates  bootstate.go  boot states in PLC that are ours to give back
+//	claims      claims.go     lets go of what an issue changed
+//	workflows   temporal.go   starts, asks and signals the workflows of issues and sites
+//	post        post.go       mail to the admins, and events for the webhook
+//
+// To follow one act from its beginning to its end, read rung.go, then power.go from top to bottom.
 package activities
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -17,38 +46,86 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Activities are Monitor's hands. All fields are set once by the worker and only read after that.
-type Activities struct {
+// Options is what the activities are made of. A test may leave out what the groups that it uses do not need.
+type Options struct {
 	Store    *store.Store
-	PLC      *plc.Client
-	Prober   *probe.Prober
-	Mail     *notify.Sender
-	Boot     *bootman.Bootman
-	Enter    func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
-	HostKeys HostKeys
-	RT       *rt.Client // nil: people are written to by mail alone
-	Hook     *notify.Hook
 	Temporal client.Client
-	PCUs     *pcucontrol.Catalog
 	Policy   policy.Policy
+	Mode     string // of package notify: live, test or observe
 	Log      *slog.Logger
 
-	Mode       string        // of package notify: live, test or observe
-	TestTo     string        // gets all mail in test mode
-	Domain     string        // right side of Message-IDs
-	Admins     []string      // who is told what no site can mend
-	BatchSize  int           // targets a probe activity
+	PLC        *plc.Client
+	PLCCache   time.Duration // how old the PLC snapshot may be
+	Prober     *probe.Prober
+	BatchSize  int // targets a probe activity
+	SweepEvery time.Duration
+
+	PCUs       *pcucontrol.Catalog
 	PCUTimeout time.Duration // for one conversation with a PCU
 	PCUConnect time.Duration // for one connection to it
 	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
-	PLCCache   time.Duration // how old the PLC snapshot may be
-	SweepEvery time.Duration
+
+	Bootman *bootman.Bootman
+	Enter   func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
+
+	Mail   *notify.Sender
+	RT     *rt.Client // nil: people are written to by mail alone
+	Hook   *notify.Hook
+	TestTo string   // gets all mail in test mode
+	Domain string   // right side of Message-IDs
+	Admins []string // who is told what no site can mend
 }
 
-func (a *Activities) now() time.Time { return time.Now() }
+// Groups are all activities of a worker. Their fields are set here once and only read after that.
+type Groups struct {
+	Issues     *Issues
+	Power      *Power
+	Boot       *Boot
+	People     *People
+	Penalties  *Penalties
+	Sweep      *Sweep
+	Reconciler *Reconciler
+	Explainer  *Explainer
+	Alerts     *Alerts
+}
 
-// skip writes down that something was looked at and not acted on, and why. The key is never that of the effect itself: what was once
-// skipped would seem begun.
-func (a *Activities) skip(ctx context.Context, key string, ref Ref, reason string) error {
-	return a.Store.Skip(ctx, store.Action{Key: key, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, PCU: ref.PCUID, Reason: reason})
+// Registered are the groups that workflows use by the names of their methods.
+func (g *Groups) Registered() []any {
+	return []any{g.Issues, g.Power, g.Boot, g.People, g.Penalties, g.Sweep, g.Reconciler, g.Explainer}
+}
+
+// New deals out the parts to the groups that need them.
+func New(o Options) *Groups {
+	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log}
+	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
+		PCULegacy: o.PCULegacy}
+	workflows := &workflows{ledger: l, Temporal: o.Temporal}
+	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, PLC: o.PLC, SweepEvery: o.SweepEvery}
+	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober}
+	bootStates := &bootStates{ledger: l, PLC: o.PLC}
+	claims := &claims{ledger: l, bootStates: bootStates, outlets: outlets}
+	rungs := &rungs{ledger: l, observer: observer, workflows: workflows}
+	post := &post{ledger: l, Mail: o.Mail, Hook: o.Hook, Admins: o.Admins, Domain: o.Domain}
+
+	power := &Power{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, bootStates: bootStates,
+		post: post, PLC: o.PLC}
+	boot := &Boot{ledger: l, rungs: rungs, gate: gate, workflows: workflows, bootStates: bootStates,
+		PLC: o.PLC, Boot: o.Bootman, Enter: o.Enter, HostKeys: HostKeys{Store: o.Store, PLC: o.PLC}}
+	penalties := &Penalties{ledger: l, gate: gate, observer: observer, workflows: workflows, post: post, PLC: o.PLC}
+	return &Groups{
+		Issues: &Issues{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, claims: claims,
+			workflows: workflows, post: post,
+			power: power, boot: boot},
+		Power: power,
+		Boot:  boot,
+		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
+			TestTo: o.TestTo},
+		Penalties: penalties,
+		Explainer: &Explainer{ledger: l, rungs: rungs, gate: gate, observer: observer, penalties: penalties},
+		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
+			workflows: workflows, post: post,
+			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
+		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC},
+		Alerts:     &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
+	}
 }

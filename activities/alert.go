@@ -15,6 +15,14 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
+// Alerts takes what somebody else's watch says. It runs outside of workflows.
+type Alerts struct {
+	*ledger
+	gate      *gate
+	observer  *observer
+	workflows *workflows
+}
+
 // Alert is what somebody else's watch says of a target: Firing opens an issue as a sweep would, else it is cleared.
 type Alert struct {
 	Type   string `json:"type"`
@@ -38,13 +46,15 @@ type AlertAnswer struct {
 
 func ignored(why string) AlertAnswer { return AlertAnswer{AlertIgnored, why} }
 
-// TakeAlert opens or clears the issue of an alert and says why if it does neither. What others say is believed no more than what a sweep
-// sees: only while a sweep is believed, of few targets at a time, and never against a fresh look of our own. An error is worth another try.
-func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, error) {
+// Take opens or clears the issue of an alert and says why if it does neither. What others say is believed no more than
+// what a sweep sees: only while a sweep is believed, of few targets at a time, and never against a fresh look of our
+// own. An error is worth another try.
+func (a *Alerts) Take(ctx context.Context, in Alert) (AlertAnswer, error) {
 	in.Reason = clean.Line(in.Reason)
 	typ, _ := issue.Lookup(in.Type)
 	input := typ.Input(in.Target)
-	ref, record, _, err := a.find(ctx, Ref{ID: in.Type + "/" + in.Target, Type: in.Type, Node: input.Node, PCU: input.PCU, Site: input.Site})
+	ref, record, _, err := a.find(ctx, Ref{ID: in.Type + "/" + in.Target, Type: in.Type, Node: input.Node,
+		PCU: input.PCU, Site: input.Site})
 	var unknown *temporal.ApplicationError
 	if errors.As(err, &unknown) && unknown.Type() == ErrNoSuchTarget {
 		return ignored(unknown.Message()), nil
@@ -53,7 +63,7 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 		return AlertAnswer{}, err
 	}
 	if !in.Firing {
-		err := a.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalRecovered, nil)
+		err := a.workflows.Temporal.SignalWorkflow(ctx, ref.ID, "", SignalRecovered, nil)
 		var none *serviceerror.NotFound
 		if errors.As(err, &none) {
 			return ignored(ref.ID + " is not open"), nil
@@ -67,12 +77,12 @@ func (a *Activities) TakeAlert(ctx context.Context, in Alert) (AlertAnswer, erro
 	if why != "" {
 		return ignored(why), nil
 	}
-	return AlertAnswer{Outcome: AlertOpened}, a.openIssue(ctx, in.Type, ref, in.Reason, nil)
+	return AlertAnswer{Outcome: AlertOpened}, a.workflows.openIssue(ctx, in.Type, ref, in.Reason, nil)
 }
 
 // againstAlert says why a firing alert opens nothing; empty: it does.
-func (a *Activities) againstAlert(ctx context.Context, ref Ref, record policy.Record) (string, error) {
-	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
+func (a *Alerts) againstAlert(ctx context.Context, ref Ref, record policy.Record) (string, error) {
+	answer, err := a.gate.ask(ctx, policy.ActOpen, ref, observation{})
 	if err != nil || !answer.Do {
 		return answer.Reason, err
 	}
@@ -81,7 +91,7 @@ func (a *Activities) againstAlert(ctx context.Context, ref Ref, record policy.Re
 			return why, err
 		}
 	}
-	seen, err := a.observe(ctx, ref)
+	seen, err := a.observer.observe(ctx, ref)
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +102,7 @@ func (a *Activities) againstAlert(ctx context.Context, ref Ref, record policy.Re
 }
 
 // doubtsAlert says whether the type of an issue is doubted, by the last sweep or because too many of it would open.
-func (a *Activities) doubtsAlert(ctx context.Context, ref Ref) (string, error) {
+func (a *Alerts) doubtsAlert(ctx context.Context, ref Ref) (string, error) {
 	last, err := a.Store.LastSweep(ctx)
 	if err != nil {
 		return "", err
@@ -127,7 +137,7 @@ func (a *Activities) doubtsAlert(ctx context.Context, ref Ref) (string, error) {
 }
 
 // fleetOf is how many targets a type of issue has.
-func (a *Activities) fleetOf(ctx context.Context, typ string, last store.Sweep) (int, error) {
+func (a *Alerts) fleetOf(ctx context.Context, typ string, last store.Sweep) (int, error) {
 	t, _ := issue.Lookup(typ)
 	switch t.Target {
 	case issue.OfPCU:
@@ -140,10 +150,11 @@ func (a *Activities) fleetOf(ctx context.Context, typ string, last store.Sweep) 
 }
 
 // closedByOperator says whether an operator has closed the issue, which holds until its target was good once.
-func (a *Activities) closedByOperator(ctx context.Context, ref Ref) (string, error) {
+func (a *Alerts) closedByOperator(ctx context.Context, ref Ref) (string, error) {
 	closed, err := a.Store.LeftClosed(ctx)
 	if c, left := closed[ref.ID]; err == nil && left {
-		return fmt.Sprintf("%s closed it, and its target was not good since: %s", cmp.Or(c.By, "an operator"), c.Reason), nil
+		return fmt.Sprintf("%s closed it, and its target was not good since: %s", cmp.Or(c.By, "an operator"),
+			c.Reason), nil
 	}
 	return "", err
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
@@ -20,9 +22,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
-	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
@@ -31,17 +33,18 @@ import (
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
-// bench is the activities on a small world: real Postgres, nodes that listen, PCUs that switch, PLC and a mailbox. Only Temporal is
-// a fake, which notes what it is asked.
+// bench is the activities on a small world: real Postgres, nodes that listen, PCUs that switch, PLC and a mailbox. Only
+// Temporal is a fake, which notes what it is asked.
 type bench struct {
 	*testing.T
-	*Activities
+	*Groups
+	*ledger
 	w   *testbed.World
 	tc  *fakeTemporal
 	url string // of Postgres
 }
 
-// fakeTemporal notes what is started, signalled and leant on.
+// fakeTemporal notes what is started, signalled and asked.
 type fakeTemporal struct {
 	client.Client
 	started []string // "<id> <cause>"
@@ -59,7 +62,8 @@ func (f *fakeTemporal) RecordActivityHeartbeat(context.Context, []byte, ...any) 
 	return f.beat()
 }
 
-func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
+func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any,
+	args ...any) (client.WorkflowRun, error) {
 	f.started = append(f.started, strings.TrimSpace(o.ID+" "+args[0].(issue.Input).Cause))
 	return nil, nil
 }
@@ -72,19 +76,24 @@ func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ a
 	return nil
 }
 
-func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id,
+	_ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	status := enums.WORKFLOW_EXECUTION_STATUS_RUNNING
 	if slices.Contains(f.gone, id) {
 		status = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: status}}, nil
+	return &workflowservice.DescribeWorkflowExecutionResponse{
+		WorkflowExecutionInfo: &workflow.WorkflowExecutionInfo{Status: status},
+	}, nil
 }
 
-func (f *fakeTemporal) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any, ...any) client.WithStartWorkflowOperation {
+func (f *fakeTemporal) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any,
+	...any) client.WithStartWorkflowOperation {
 	return nil
 }
 
-func (f *fakeTemporal) UpdateWithStartWorkflow(_ context.Context, o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+func (f *fakeTemporal) UpdateWithStartWorkflow(_ context.Context,
+	o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	f.updates = append(f.updates, o.UpdateOptions.Args[0])
 	return answered{}, nil
 }
@@ -102,7 +111,7 @@ const (
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
+		t.Skip("left out by -short: it needs Postgres and a small PlanetLab; `make test` runs it")
 	}
 	t.Parallel() // they wait for machines most of the time
 	if sites == nil {
@@ -138,20 +147,25 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mail, err := notify.NewSender(notify.Options{Addr: w.Mail.Addr(), From: "monitor@plc.example", TLS: "none", Mode: "live", Timeout: 5 * time.Second})
+	mail, err := notify.NewSender(notify.Options{Addr: w.Mail.Addr(), From: "monitor@plc.example", TLS: "none",
+		Mode: "live", Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pcus, err := pcucontrol.Open()
+	pcus, err := models.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
-	b.Activities = &Activities{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
-		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: w.Resolver}),
-		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second, SweepEvery: 30 * time.Minute,
-	}
+	b.Groups = New(Options{
+		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
+		Log: slog.New(slog.DiscardHandler),
+		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond,
+			Tries: 1, Resolver: w.Resolver}),
+		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second,
+		SweepEvery: 30 * time.Minute,
+	})
+	b.ledger = b.Power.ledger
 	b.sync()
 	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
 	return b
@@ -176,7 +190,7 @@ func (b *bench) must(err error) {
 // sync takes PLC over into the store.
 func (b *bench) sync() {
 	b.Helper()
-	snap, err := b.PLC.Snapshot(b.Context())
+	snap, err := b.Power.PLC.Snapshot(b.Context())
 	b.must(err)
 	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
 	b.must(err)
@@ -186,14 +200,16 @@ func (b *bench) sync() {
 func (b *bench) was(kind, target string, status policy.Status, days float64) {
 	b.Helper()
 	r := policy.Record{Status: status, Changed: time.Now().Add(-time.Duration(days * 24 * float64(time.Hour)))}
-	b.must(b.Store.SaveChanges(b.Context(), []store.Change{{Kind: kind, Target: target, Record: r, Reason: "as the test has it"}}, time.Now()))
+	b.must(b.Store.SaveChanges(b.Context(),
+		[]store.Change{{Kind: kind, Target: target, Record: r, Reason: "as the test has it"}}, time.Now()))
 }
 
 // open puts an issue into the store, as if its workflow were running.
 func (b *bench) open(id, typ, node string) {
 	b.Helper()
 	_, target, _ := strings.Cut(id, "/")
-	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: id, RunID: "r", Type: typ, Target: target, Node: node, Site: site, PCUID: b.pcuID(), Status: "open", Opened: time.Now()}))
+	putIssue(b.T, b.url, store.Issue{ID: id, RunID: "r", Type: typ, Target: target, Node: node,
+		Site: site, PCUID: b.pcuID(), Status: "open", Opened: time.Now()})
 }
 
 func (b *bench) closed(id string) {
@@ -201,7 +217,7 @@ func (b *bench) closed(id string) {
 	i, err := b.Store.Issue(b.Context(), id)
 	b.must(err)
 	i.Status, i.Closed = "closed", time.Now()
-	b.must(b.Store.UpdateIssue(b.Context(), i))
+	putIssue(b.T, b.url, i)
 }
 
 func (b *bench) pcuID() int {
@@ -217,13 +233,14 @@ func (b *bench) task(typ, key string, rung issue.Rung) issue.Request {
 	if !known {
 		b.Fatalf("no type %s", typ)
 	}
-	s := issue.Start(issue.Opening{Ref: ref, Cause: "as the test has it", Times: issue.TimesOf(b.Policy), Ladder: t.Ladder}, time.Now().Add(-72*time.Hour))
+	s := issue.Start(issue.Opening{Ref: ref, Cause: "as the test has it", Times: issue.TimesOf(b.Policy),
+		Ladder: t.Ladder}, time.Now().Add(-72*time.Hour))
 	s.Began()
 	return issue.Request{State: s, Rung: rung, Key: ref.Episode() + "/" + key}
 }
 
-// ledger lists "<kind> <outcome>" of an issue's actions, oldest first.
-func (b *bench) ledger(issue string) []string {
+// lines lists "<kind> <outcome>" of an issue's actions, oldest first.
+func (b *bench) lines(issue string) []string {
 	b.Helper()
 	list, err := b.Store.Actions(b.Context(), store.ActionFilter{Issue: issue})
 	b.must(err)
@@ -237,7 +254,7 @@ func (b *bench) ledger(issue string) []string {
 
 func (b *bench) wantLedger(issue string, want ...string) {
 	b.Helper()
-	if got := b.ledger(issue); !slices.Equal(got, want) {
+	if got := b.lines(issue); !slices.Equal(got, want) {
 		b.Errorf("the ledger of %s says %q, want %q", issue, got, want)
 	}
 }
@@ -262,4 +279,30 @@ func (b *bench) subjects() []string {
 		out = append(out, m.Subject)
 	}
 	return out
+}
+
+// putIssue writes an episode into the store as it stands, without its memory and whatever was there before.
+func putIssue(t testing.TB, url string, i store.Issue) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	orNull := func(at time.Time) *time.Time {
+		if at.IsZero() {
+			return nil
+		}
+		return &at
+	}
+	_, err = conn.Exec(t.Context(), `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level,
+		opened, closed, next, next_at, outcome, cause)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
+		on conflict (id, run_id) do update set status=$8, rung=$9, level=$10, opened=$11, closed=$12, next=$13,
+		next_at=$14, outcome=$15, cause=$16, site=$6, pcu=$7`,
+		i.ID, i.RunID, i.Type, i.Target, i.Node, i.Site, i.PCUID, i.Status, i.Rung, i.Level, i.Opened,
+		orNull(i.Closed), i.Next, orNull(i.NextAt), i.Outcome, i.Cause)
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -16,33 +16,47 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Bootman reads a node that is stuck in debug mode and does what its boot sequence calls for: one repair, or an issue that
-// says to people what no program can mend.
-func (a *Activities) Bootman(ctx context.Context, req issue.Request) (issue.Result, error) {
+// Boot are the rungs about a node that does not come up from its own disk: Bootman enters it and repairs its boot,
+// Disable takes it out of service in PLC.
+type Boot struct {
+	*ledger
+	rungs      *rungs
+	gate       *gate
+	workflows  *workflows
+	bootStates *bootStates
+	PLC        *plc.Client
+	Boot       *bootman.Bootman
+	Enter      func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
+	HostKeys   HostKeys
+}
+
+// Bootman reads a node that is stuck in debug mode and does what its boot sequence calls for: one repair, or an issue
+// that says to people what no program can mend.
+func (a *Boot) Bootman(ctx context.Context, req issue.Request) (issue.Result, error) {
 	intent, err := a.Store.Action(ctx, req.Key)
 	if err == nil { // an earlier try has begun; the node may be anything by now
 		res, err := a.finishRepair(ctx, task{Request: req}, intent)
 		if err != nil {
 			return res, err
 		}
-		return res, a.saveRung(ctx, req, res)
+		return res, a.rungs.save(ctx, req, res)
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return issue.Result{}, err
 	}
-	return a.runRung(ctx, req, a.bootman)
+	return a.rungs.run(ctx, req, a.bootman)
 }
 
 // bootman visits a node. Looking is no act, so it is done in observe mode, too; but there a visit is never used up.
-func (a *Activities) bootman(ctx context.Context, t task) (issue.Result, error) {
-	facts, err := a.gateFacts(ctx, policy.ActRepair, t.ref(), t.seen)
+func (a *Boot) bootman(ctx context.Context, t task) (issue.Result, error) {
+	facts, err := a.gate.facts(ctx, policy.ActRepair, t.ref(), t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	observes := facts.Mode != policy.ModeAct
 	facts.Mode = policy.ModeAct
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
-		return a.refuse(ctx, t, answer)
+		return a.rungs.refuse(ctx, t, answer)
 	}
 	res, err := a.enter(ctx, t)
 	if observes && err == nil && (res.Outcome == issue.Acted || res.Outcome == issue.Passed) {
@@ -51,7 +65,7 @@ func (a *Activities) bootman(ctx context.Context, t task) (issue.Result, error) 
 	return res, err
 }
 
-func (a *Activities) enter(ctx context.Context, t task) (issue.Result, error) {
+func (a *Boot) enter(ctx context.Context, t task) (issue.Result, error) {
 	node, err := a.Store.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{}, err
@@ -77,13 +91,15 @@ func (a *Activities) enter(ctx context.Context, t task) (issue.Result, error) {
 	case r.State != bootman.Debug:
 		return a.fruitless(ctx, t, "it is neither in debug mode nor up")
 	case r.Running && r.Since >= a.Policy.MachineStep:
-		return a.fruitless(ctx, t, fmt.Sprintf("a BootManager has been running on it for %s and was left alone", r.Since))
+		return a.fruitless(ctx, t, fmt.Sprintf(
+			"a BootManager has been running on it for %s and was left alone", r.Since))
 	case r.Running:
 		return a.visitLater(ctx, t, a.Policy.Hour(), "a BootManager is running on it")
 	case r.Failing != nil:
 		return a.openFollowUp(ctx, v, issue.BadHardware, "its kernel reports failing media", r.Failing)
 	}
-	if err := a.Store.SaveBootLog(ctx, store.BootLog{Node: node.Hostname, At: a.now(), Sequence: r.Sequence, Cut: r.Cut, Log: r.Log}); err != nil {
+	if err := a.Store.SaveBootLog(ctx, store.BootLog{Node: node.Hostname, At: a.now(), Sequence: r.Sequence, Cut: r.Cut,
+		Log: r.Log}); err != nil {
 		return issue.Result{}, err
 	}
 	known, err := a.Store.BootSequence(ctx, r.Sequence)
@@ -105,7 +121,7 @@ type visit struct {
 }
 
 // answer does what the table says of a sequence.
-func (a *Activities) answer(ctx context.Context, v visit, action bootman.Action) (issue.Result, error) {
+func (a *Boot) answer(ctx context.Context, v visit, action bootman.Action) (issue.Result, error) {
 	if do, isRepair := a.repairs()[action]; isRepair {
 		return a.repair(ctx, v, action, do)
 	}
@@ -130,7 +146,7 @@ func (a *Activities) answer(ctx context.Context, v visit, action bootman.Action)
 }
 
 // unknown shows the admins a sequence that nobody has met, and lets the BootManager try once more.
-func (a *Activities) unknown(ctx context.Context, v visit) (issue.Result, error) {
+func (a *Boot) unknown(ctx context.Context, v visit) (issue.Result, error) {
 	const cause = "bootman does not know how its boot ends; `monitor bootman sequences set` teaches it"
 	evidence := append([]string{"sequence: " + v.reading.Sequence}, v.logTail()...)
 	tried, err := a.tried(ctx, v, bootman.UnknownSequenceNotice)
@@ -140,42 +156,45 @@ func (a *Activities) unknown(ctx context.Context, v visit) (issue.Result, error)
 	if !tried.IsZero() {
 		return a.openFollowUp(ctx, v, issue.UnknownSequence, cause, evidence)
 	}
-	if err := a.openIssue(ctx, issue.UnknownSequence, v.ref(), cause, evidence); err != nil {
+	if err := a.workflows.openIssue(ctx, issue.UnknownSequence, v.ref(), cause, evidence); err != nil {
 		return issue.Result{}, err
 	}
 	return a.repair(ctx, v, bootman.UnknownSequenceNotice, remedy{policy.ActRepair, a.tryOnceMore})
 }
 
-// openFollowUp opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again meanwhile. An issue
-// that was opened so and has ended, with nothing better, is not opened over and over: this ladder climbs itself.
-func (a *Activities) openFollowUp(ctx context.Context, v visit, typ, cause string, evidence []string) (issue.Result, error) {
+// openFollowUp opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again
+// meanwhile. An issue that was opened so and has ended, with nothing better, is not opened over and over: this ladder
+// climbs itself.
+func (a *Boot) openFollowUp(ctx context.Context, v visit, typ, cause string, evidence []string) (issue.Result, error) {
 	id := typ + "/" + v.node.Hostname
 	earlier, err := a.Store.Issue(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return issue.Result{}, err
 	}
 	if !earlier.Closed.IsZero() && earlier.Opened.After(v.State.Opened) {
-		return issue.Result{Outcome: issue.Passed, Reason: fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)}, nil
+		return issue.Result{Outcome: issue.Passed,
+			Reason: fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)}, nil
 	}
-	if err := a.openIssue(ctx, typ, v.ref(), cause, evidence); err != nil {
+	if err := a.workflows.openIssue(ctx, typ, v.ref(), cause, evidence); err != nil {
 		return issue.Result{}, err
 	}
-	return issue.Result{Outcome: issue.Wait, Reason: id + " is open: " + cause, Until: a.now().Add(a.Policy.MachineStep / 2),
+	return issue.Result{Outcome: issue.Wait, Reason: id + " is open: " + cause,
+		Until: a.now().Add(a.Policy.MachineStep / 2),
 		Deeds: []issue.Deed{{At: a.now(), What: issue.DeedBootFound, How: id}}}, nil
 }
 
 // visitLater is a visit that changed nothing and is made again.
-func (a *Activities) visitLater(ctx context.Context, t task, after time.Duration, reason string) (issue.Result, error) {
+func (a *Boot) visitLater(ctx context.Context, t task, after time.Duration, reason string) (issue.Result, error) {
 	return issue.Result{Outcome: issue.Wait, Reason: reason, Until: a.now().Add(after)}, a.noteVisit(ctx, t, reason)
 }
 
 // fruitless is a visit that could do nothing: it counts, so that the ladder climbs.
-func (a *Activities) fruitless(ctx context.Context, t task, reason string) (issue.Result, error) {
+func (a *Boot) fruitless(ctx context.Context, t task, reason string) (issue.Result, error) {
 	return issue.Result{Outcome: issue.Acted, Reason: reason}, a.noteVisit(ctx, t, reason)
 }
 
 // noteVisit writes down, one line for each rung, what a visit found.
-func (a *Activities) noteVisit(ctx context.Context, t task, reason string) error {
+func (a *Boot) noteVisit(ctx context.Context, t task, reason string) error {
 	return a.skip(ctx, fmt.Sprintf("%s/%d/visit", t.ref().Episode(), t.State.Rung), t.ref(), reason)
 }
 
@@ -193,7 +212,7 @@ func (v visit) dmesgTail(ctx context.Context) []string {
 }
 
 // networks says how PLC has a node's interfaces set up; when it cannot be asked, that.
-func (a *Activities) networks(ctx context.Context, node store.Node) []string {
+func (a *Boot) networks(ctx context.Context, node store.Node) []string {
 	list, err := a.PLC.Networks(ctx, node.Hostname)
 	if err != nil {
 		return []string{"its network settings could not be read from PLC: " + err.Error()}
@@ -211,7 +230,8 @@ func (a *Activities) networks(ctx context.Context, node store.Node) []string {
 func networkLine(n plc.Network) string {
 	var s strings.Builder
 	for _, f := range [][2]string{
-		{"method", n.Method}, {"ip", n.IP}, {"gateway", n.Gateway}, {"network", n.Network}, {"broadcast", n.Broadcast}, {"netmask", n.Netmask},
+		{"method", n.Method}, {"ip", n.IP}, {"gateway", n.Gateway}, {"network", n.Network}, {"broadcast", n.Broadcast},
+		{"netmask", n.Netmask},
 		{"dns1", n.DNS1}, {"dns2", n.DNS2}, {"mac", n.MAC},
 	} {
 		value := f[1]
@@ -224,9 +244,9 @@ func networkLine(n plc.Network) string {
 	return s.String()
 }
 
-// tried says when a repair was already tried for the sequence that is there again: by this issue, or within the time in which a
-// node that fails once more is not started over and over.
-func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) (time.Time, error) {
+// tried says when a repair was already tried for the sequence that is there again: by this issue, or within the time in
+// which a node that fails once more is not started over and over.
+func (a *Boot) tried(ctx context.Context, v visit, action bootman.Action) (time.Time, error) {
 	since := a.now().Add(-a.Policy.RebootWindow)
 	if v.State.Opened.Before(since) {
 		since = v.State.Opened
@@ -244,13 +264,4 @@ func (a *Activities) tried(ctx context.Context, v visit, action bootman.Action) 
 		}
 	}
 	return time.Time{}, nil
-}
-
-// mayHaveHappened says whether what stands in the ledger under a key was done, or may have been. What has no line there was.
-func (a *Activities) mayHaveHappened(ctx context.Context, key string) (bool, error) {
-	action, err := a.Store.Action(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return true, nil
-	}
-	return action.Begun() && action.Outcome != store.Failed, err
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// remedy is how a repair is done, and by which act the gate, the ledger and the budgets know it: what restarts or wipes a node counts
-// among all reboots and reinstalls.
+// remedy is how a repair is done, and by which act the gate, the ledger and the budgets know it: what restarts or wipes
+// a node counts among all reboots and reinstalls.
 type remedy struct {
 	act policy.Act
 	do  func(context.Context, visit) (string, error)
 }
 
-func (a *Activities) repairs() map[bootman.Action]remedy {
+func (a *Boot) repairs() map[bootman.Action]remedy {
 	return map[bootman.Action]remedy{
 		bootman.RestartBootManagerBoot: {policy.ActRepair, restartBootManager("boot")},
 		bootman.RestartBootManagerRins: {policy.ActWipe, restartBootManager("reinstall")},
@@ -33,31 +33,42 @@ func (a *Activities) repairs() map[bootman.Action]remedy {
 }
 
 // repair does one repair for one sequence, once: a sequence that is there again after it climbs.
-func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action, r remedy) (issue.Result, error) {
+func (a *Boot) repair(ctx context.Context, v visit, action bootman.Action, r remedy) (issue.Result, error) {
 	at, err := a.tried(ctx, v, action)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	if !at.IsZero() {
-		reason := fmt.Sprintf("its boot ends as %s again, and %s was tried at %s", v.reading.Sequence, action, at.UTC().Format(time.RFC3339))
+		reason := fmt.Sprintf("its boot ends as %s again, and %s was tried at %s", v.reading.Sequence, action,
+			at.UTC().Format(time.RFC3339))
 		if action == bootman.RepairNodeKeys {
 			return a.openFollowUp(ctx, v, issue.NodeConfig, reason, append(a.networks(ctx, v.node), v.logTail()...))
 		}
 		return issue.Result{Outcome: issue.Passed, Reason: reason}, nil
 	}
-	answer, err := a.ask(ctx, r.act, v.ref(), v.seen)
+	if r.act == policy.ActWipe || action == bootman.RepairNodeKeys { // what an impostor would have of us
+		proven, why, err := a.HostKeys.Proven(ctx, v.node.Hostname)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		if !proven {
+			return a.fruitless(ctx, v.task, fmt.Sprintf("its boot ends as %s, which calls for %s: %s", v.reading.Sequence, action, why))
+		}
+	}
+	answer, err := a.gate.ask(ctx, r.act, v.ref(), v.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	if !answer.Do {
-		return a.refuse(ctx, v.task, answer)
+		return a.rungs.refuse(ctx, v.task, answer)
 	}
 	kind, counted := budgetKind(r.act)
 	if !counted {
 		kind = store.KindRepair
 	}
-	intent, existed, over, err := a.Store.Begin(ctx, store.Plan{Budget: a.budget(r.act), Action: store.Action{
-		Key: v.Key, Kind: kind, Issue: v.ref().ID, RunID: v.ref().Run, Node: v.node.Hostname, Site: v.node.Site, PCU: v.node.PCUID,
+	intent, existed, over, err := a.Store.Begin(ctx, store.Plan{Budget: a.gate.budget(r.act), Action: store.Action{
+		Key: v.Key, Kind: kind, Issue: v.ref().ID, RunID: v.ref().Run, Node: v.node.Hostname, Site: v.node.Site,
+		PCUID:  v.node.PCUID,
 		Reason: fmt.Sprintf("%s: its boot ends as %s", action, v.reading.Sequence),
 	}})
 	switch {
@@ -69,11 +80,14 @@ func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action,
 	case existed:
 		return a.finishRepair(ctx, v.task, intent)
 	}
-	if err := a.Store.AddBootRepair(ctx, store.BootRepair{Key: v.Key, Node: v.node.Hostname, Sequence: v.reading.Sequence, Action: string(action), At: a.now()}); err != nil {
+	if err := a.Store.AddBootRepair(ctx,
+		store.BootRepair{Key: v.Key, Node: v.node.Hostname, Sequence: v.reading.Sequence, Action: string(action),
+			At: a.now()}); err != nil {
 		return issue.Result{}, err
 	}
-	if order := a.ordered(ctx); order != "" {
-		return issue.Result{Outcome: issue.Stopped, Reason: order}, a.Store.Outcome(context.WithoutCancel(ctx), v.Key, store.Failed, order)
+	if order := a.workflows.ordered(ctx); order != "" {
+		return issue.Result{Outcome: issue.Stopped, Reason: order},
+			a.Store.Outcome(context.WithoutCancel(ctx), v.Key, store.Failed, order)
 	}
 	if mine, err := a.Store.Commit(ctx, v.Key); err != nil || !mine {
 		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same repair is under way"}, err
@@ -83,8 +97,10 @@ func (a *Activities) repair(ctx context.Context, v visit, action bootman.Action,
 	return a.afterRepair(ctx, v, action, detail, err)
 }
 
-func (a *Activities) afterRepair(ctx context.Context, v visit, action bootman.Action, detail string, err error) (issue.Result, error) {
-	res := issue.Result{Outcome: issue.Acted, Deeds: []issue.Deed{{At: a.now(), What: issue.DeedRepaired, How: string(action)}}}
+func (a *Boot) afterRepair(ctx context.Context, v visit, action bootman.Action, detail string,
+	err error) (issue.Result, error) {
+	res := issue.Result{Outcome: issue.Acted,
+		Deeds: []issue.Deed{{At: a.now(), What: issue.DeedRepaired, How: string(action)}}}
 	switch {
 	case err == nil:
 		res.Reason = fmt.Sprintf("%s: %s", action, detail)
@@ -102,11 +118,12 @@ func (a *Activities) afterRepair(ctx context.Context, v visit, action bootman.Ac
 	case errors.Is(err, bootman.ErrNoKey):
 		return a.openFollowUp(ctx, v, issue.NodeConfig, err.Error(), append(a.networks(ctx, v.node), v.logTail()...))
 	}
-	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("%s failed: %s", action, clean.Line(err.Error()))}, nil
+	return issue.Result{Outcome: issue.Acted,
+		Reason: fmt.Sprintf("%s failed: %s", action, clean.Line(err.Error()))}, nil
 }
 
 // finishRepair is what a try does that finds its own intent: it starts nothing again.
-func (a *Activities) finishRepair(ctx context.Context, t task, intent store.Action) (issue.Result, error) {
+func (a *Boot) finishRepair(ctx context.Context, t task, intent store.Action) (issue.Result, error) {
 	switch {
 	case intent.Outcome == store.Failed:
 		return issue.Result{Outcome: issue.Wait, Reason: intent.Detail, Until: a.now().Add(a.Policy.Hour())}, nil
@@ -114,7 +131,8 @@ func (a *Activities) finishRepair(ctx context.Context, t task, intent store.Acti
 		return issue.Result{Outcome: issue.Acted, Reason: intent.Detail}, nil
 	case !intent.Begun():
 		const detail = "its worker ended before it began"
-		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)}, a.Store.Outcome(ctx, t.Key, store.Failed, detail)
+		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)},
+			a.Store.Outcome(ctx, t.Key, store.Failed, detail)
 	}
 	const detail = "the worker ended before it knew whether this was done; it is not repeated"
 	return issue.Result{Outcome: issue.Acted, Reason: detail}, a.Store.Outcome(ctx, t.Key, store.Ambiguous, detail)
@@ -126,31 +144,34 @@ func restartBootManager(state string) func(context.Context, visit) (string, erro
 	}
 }
 
-// restartNode sets the boot state in PLC and restarts the node: cleanly, or hard when that was already tried within a day. A
-// restart that surely did not happen takes the boot state back, so that no later one wipes the node by surprise.
-func (a *Activities) restartNode(state string) func(context.Context, visit) (string, error) {
+// restartNode sets the boot state in PLC and restarts the node: cleanly, or hard when that was already tried within a
+// day. A restart that surely did not happen takes the boot state back, so that no later one wipes the node by surprise.
+func (a *Boot) restartNode(state string) func(context.Context, visit) (string, error) {
 	return func(ctx context.Context, v visit) (string, error) {
 		hard, err := a.restarted(ctx, v)
 		if err != nil {
 			return "", err
 		}
-		was, err := a.ownBootState(ctx, v.node.Hostname)
+		was, err := a.bootStates.own(ctx, v.node.Hostname)
 		if err != nil {
 			return "", err
 		}
 		if state == "reinstall" { // the claim gives back what PLC had, if the node does not take it up
-			if err := a.Store.Take(ctx, store.Claim{Kind: store.ClaimBootState, Target: v.node.Hostname, Site: v.node.Site, Issue: v.ref().ID, RunID: v.ref().Run,
+			if err := a.Store.Take(ctx, store.Claim{Kind: store.ClaimBootState, Target: v.node.Hostname,
+				Site: v.node.Site, Issue: v.ref().ID, RunID: v.ref().Run,
 				Key: v.Key, Was: was, SetTo: state}); err != nil {
 				return "", err
 			}
 		}
 		if err := a.PLC.SetBootState(ctx, v.node.Hostname, state); err != nil { // it may have been done
-			_, undo := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key}, "the node was not restarted")
+			_, undo := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key},
+				"the node was not restarted")
 			return "", errors.Join(err, undo)
 		}
 		err = bootman.RestartNode(ctx, v.conn, hard)
 		if err != nil && !bootman.Uncertain(err) {
-			_, undo := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key}, "the node was not restarted")
+			_, undo := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key},
+				"the node was not restarted")
 			return "", errors.Join(err, undo)
 		}
 		how := "cleanly"
@@ -162,10 +183,11 @@ func (a *Activities) restartNode(state string) func(context.Context, visit) (str
 }
 
 // restarted says whether bootman restarted the node within the last day.
-func (a *Activities) restarted(ctx context.Context, v visit) (bool, error) {
+func (a *Boot) restarted(ctx context.Context, v visit) (bool, error) {
 	list, err := a.Store.BootRepairs(ctx, v.node.Hostname, a.now().Add(-a.Policy.Day))
 	for _, r := range list {
-		if r.Key == v.Key || r.Action != string(bootman.RestartNodeBoot) && r.Action != string(bootman.RestartNodeRins) {
+		if r.Key == v.Key || r.Action != string(bootman.RestartNodeBoot) &&
+			r.Action != string(bootman.RestartNodeRins) {
 			continue
 		}
 		if did, err := a.mayHaveHappened(ctx, r.Key); err != nil || did {
@@ -175,12 +197,12 @@ func (a *Activities) restarted(ctx context.Context, v visit) (bool, error) {
 	return false, err
 }
 
-func (a *Activities) bootState(ctx context.Context, v visit) (string, error) {
+func (a *Boot) bootState(ctx context.Context, v visit) (string, error) {
 	n, err := a.PLC.Node(ctx, v.node.Hostname)
 	return policy.CleanBootState(n.BootState), err
 }
 
-func (a *Activities) fsck(ctx context.Context, v visit) (string, error) {
+func (a *Boot) fsck(ctx context.Context, v visit) (string, error) {
 	state, err := a.bootState(ctx, v)
 	if err != nil {
 		return "", err
@@ -189,7 +211,7 @@ func (a *Activities) fsck(ctx context.Context, v visit) (string, error) {
 }
 
 // repairKeys makes PLC know the node by the key that it has.
-func (a *Activities) repairKeys(ctx context.Context, v visit) (string, error) {
+func (a *Boot) repairKeys(ctx context.Context, v visit) (string, error) {
 	has, err := bootman.NodeKey(ctx, v.conn)
 	if err != nil {
 		return "", err
@@ -213,7 +235,7 @@ func (a *Activities) repairKeys(ctx context.Context, v visit) (string, error) {
 }
 
 // tryOnceMore is all that can be done for a sequence that nobody knows.
-func (a *Activities) tryOnceMore(ctx context.Context, v visit) (string, error) {
+func (a *Boot) tryOnceMore(ctx context.Context, v visit) (string, error) {
 	var did string
 	if bootman.NoSpace(v.reading.Sequence) {
 		said, err := bootman.ClearSpace(ctx, v.conn)

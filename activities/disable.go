@@ -3,19 +3,20 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
-// Disable sets the node of an issue disabled in PLC, since nothing but a human at the machine helps it. What it had before is a claim,
-// and goes back to PLC when the issue ends.
-func (a *Activities) Disable(ctx context.Context, req issue.Request) (issue.Result, error) {
-	return a.runRung(ctx, req, a.disable)
+// Disable sets the node of an issue disabled in PLC, since nothing but a human at the machine helps it. What it had
+// before is a claim, and goes back to PLC when the issue ends.
+func (a *Boot) Disable(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.rungs.run(ctx, req, a.disable)
 }
 
-func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) {
+func (a *Boot) disable(ctx context.Context, t task) (issue.Result, error) {
 	ref := t.ref()
 	node, err := a.PLC.Node(ctx, ref.Node)
 	if err != nil {
@@ -29,28 +30,32 @@ func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) 
 	if was == "disabled" {
 		return a.alreadyDisabled(ctx, t, claims)
 	}
-	if was, err = a.ownBootState(ctx, ref.Node); err != nil {
+	if was, err = a.bootStates.own(ctx, ref.Node); err != nil {
 		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 	}
-	answer, err := a.ask(ctx, policy.ActDisable, ref, t.seen)
+	answer, err := a.gate.ask(ctx, policy.ActDisable, ref, t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	if !answer.Do {
-		return a.refuse(ctx, t, answer)
+		return a.rungs.refuse(ctx, t, answer)
 	}
 	action, _, _, err := a.Store.Begin(ctx, store.Plan{
-		Action: store.Action{Key: t.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, Reason: t.State.Cause},
+		Action: store.Action{Key: t.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: ref.Node,
+			Site: ref.Site, Reason: t.State.Cause},
 		Claims: []store.Claim{{Kind: store.ClaimNodeDisabled, Target: ref.Node, Was: was, SetTo: "disabled"}},
 	})
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if action.Outcome != "" { // an order stopped this very try, and its claim is gone: the next one has a key of its own
+	// an order stopped this very try, and its claim is gone: the next one has a key of its own
+	if action.Outcome != "" {
 		return issue.Result{Outcome: issue.Wait, Reason: action.Detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
-	if order := a.ordered(ctx); order != "" && !action.Begun() {
-		return issue.Result{Outcome: issue.Stopped, Reason: order}, a.Store.Settle(context.WithoutCancel(ctx), t.Key, store.Failed, order, []store.ClaimKind{store.ClaimNodeDisabled})
+	if order := a.workflows.ordered(ctx); order != "" && !action.Begun() {
+		return issue.Result{Outcome: issue.Stopped, Reason: order},
+			a.Store.Settle(context.WithoutCancel(ctx), t.Key, store.Failed, order,
+				[]store.ClaimKind{store.ClaimNodeDisabled})
 	}
 	if _, err := a.Store.Commit(ctx, t.Key); err != nil {
 		return issue.Result{}, err
@@ -58,29 +63,33 @@ func (a *Activities) disable(ctx context.Context, t task) (issue.Result, error) 
 	if err := a.PLC.SetBootState(ctx, ref.Node, "disabled"); err != nil { // it may have been done: the claim stays
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
-	return disabled(a, was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done, "it was "+was+" in PLC before")
+	return disabled(a.now(), was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
+		"it was "+was+" in PLC before")
 }
 
-// alreadyDisabled is for a node that PLC has disabled: by an earlier try whose answer was lost, or by somebody else, who will undo it.
-func (a *Activities) alreadyDisabled(ctx context.Context, t task, claims []store.Claim) (issue.Result, error) {
+// alreadyDisabled is for a node that PLC has disabled: by an earlier try whose answer was lost, or by somebody else,
+// who will undo it.
+func (a *Boot) alreadyDisabled(ctx context.Context, t task, claims []store.Claim) (issue.Result, error) {
 	if len(claims) == 0 {
 		return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in PLC already"}, nil
 	}
 	c := claims[0]
 	if c.Key == t.Key {
-		if err := a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done, "it was "+c.Was+" in PLC before"); err != nil {
+		if err := a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
+			"it was "+c.Was+" in PLC before"); err != nil {
 			return issue.Result{}, err
 		}
 	}
-	return disabled(a, c.Was), nil
+	return disabled(a.now(), c.Was), nil
 }
 
-func disabled(a *Activities, was string) issue.Result {
-	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("it was %s in PLC before", was), Deeds: []issue.Deed{{At: a.now(), What: issue.DeedDisabled, How: was}}}
+func disabled(now time.Time, was string) issue.Result {
+	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("it was %s in PLC before", was),
+		Deeds: []issue.Deed{{At: now, What: issue.DeedDisabled, How: was}}}
 }
 
 // finishDisable finds out whether a write whose answer was lost took effect.
-func (a *Activities) finishDisable(ctx context.Context, t task, action store.Action) (issue.Result, error) {
+func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (issue.Result, error) {
 	node, err := a.PLC.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
@@ -90,7 +99,8 @@ func (a *Activities) finishDisable(ctx context.Context, t task, action store.Act
 		return issue.Result{}, err
 	}
 	if policy.CleanBootState(node.BootState) == "disabled" && len(claims) > 0 {
-		return disabled(a, claims[0].Was), a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in PLC before")
+		return disabled(a.now(), claims[0].Was),
+			a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in PLC before")
 	}
 	const detail = "PLC did not take it"
 	if action.Outcome == "" {

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
@@ -12,22 +11,22 @@ import (
 )
 
 // Email hands an issue's notice, and the penalty level it asks for, to the workflow of its site.
-func (a *Activities) Email(ctx context.Context, req issue.Request) (issue.Result, error) {
-	return a.runRung(ctx, req, a.email)
+func (a *People) Email(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.rungs.run(ctx, req, a.email)
 }
 
-func (a *Activities) email(ctx context.Context, t task) (issue.Result, error) {
+func (a *People) email(ctx context.Context, t task) (issue.Result, error) {
 	ref := t.ref()
 	typ, _ := issue.Lookup(ref.Type)
 	now := a.now()
 	if may := typ.MayNotifySite(a.Policy, t.seen.record, t.State.Opened, now); !may.Do {
 		return issue.Result{Outcome: issue.Wait, Reason: may.Reason, Until: may.Until, Check: "age"}, nil
 	}
-	if answer, err := a.ask(ctx, policy.ActNotify, ref, t.seen); err != nil || !answer.Do {
+	if answer, err := a.gate.ask(ctx, policy.ActNotify, ref, t.seen); err != nil || !answer.Do {
 		if err != nil {
 			return issue.Result{}, err
 		}
-		return a.refuse(ctx, t, answer)
+		return a.rungs.refuse(ctx, t, answer)
 	}
 	request := sites.HoldRequest{
 		Key: t.Key, Ref: ref, Level: max(t.Rung.Level, t.State.Level), Kind: typ.NoticeKind(), Since: t.State.Opened,
@@ -39,25 +38,10 @@ func (a *Activities) email(ctx context.Context, t task) (issue.Result, error) {
 	if r := t.seen.record; !r.Status.Healthy() && r.Changed.Before(t.State.Opened) {
 		request.Since = r.Changed
 	}
-	answer, err := a.holdSite(ctx, request)
+	answer, err := a.workflows.holdSite(ctx, request)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	reason := fmt.Sprintf("handed to site %s, which is at penalty level %d", ref.Site, answer.Level)
 	return issue.Result{Outcome: issue.Acted, Reason: reason, Told: true, Level: t.Rung.Level}, nil
-}
-
-// evidence is what people are shown: what was just seen, then what the issue was opened with.
-func (t task) evidence() []string {
-	lines := []string{t.seen.reason}
-	if s, seen := t.seen.facts.Symptoms[t.ref().Type]; seen && s.Reason != t.seen.reason {
-		lines = append(lines, s.Reason)
-	}
-	lines = append(lines, t.seen.silent...)
-	for _, l := range t.State.Evidence {
-		if !slices.Contains(lines, l) {
-			lines = append(lines, l)
-		}
-	}
-	return issue.Evidence(lines)
 }

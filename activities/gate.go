@@ -8,32 +8,40 @@ import (
 	"slices"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
-
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
-// ask gathers what the gate wants to know about an act and passes it through. Whoever acts asks directly before the point of no return,
+// gate gathers the facts that package policy decides on. Whoever acts asks it directly before the point of no return,
 // under the lock of what is acted on.
-func (a *Activities) ask(ctx context.Context, act policy.Act, ref Ref, seen sight) (policy.Answer, error) {
-	facts, err := a.gateFacts(ctx, act, ref, seen)
+type gate struct {
+	*ledger
+	workflows  *workflows
+	outlets    *outlets
+	PLC        *plc.Client
+	SweepEvery time.Duration
+}
+
+// ask gathers what the gate wants to know about an act and passes it through. Whoever acts asks directly before the
+// point of no return, under the lock of what is acted on.
+func (a *gate) ask(ctx context.Context, act policy.Act, ref Ref, seen observation) (policy.Answer, error) {
+	facts, err := a.facts(ctx, act, ref, seen)
 	if err != nil {
 		return policy.Answer{}, err
 	}
 	return policy.Ask(a.Policy, facts, a.now()), nil
 }
 
-func (a *Activities) gateFacts(ctx context.Context, act policy.Act, ref Ref, seen sight) (policy.GateFacts, error) {
-	f := policy.GateFacts{Act: act, Issue: ref.ID, Target: ref.Target(), Exists: true, Ordered: a.ordered(ctx)}
+func (a *gate) facts(ctx context.Context, act policy.Act, ref Ref, seen observation) (policy.GateFacts, error) {
+	f := policy.GateFacts{Act: act, Issue: ref.ID, Target: ref.Target(), Exists: true,
+		Ordered: a.workflows.ordered(ctx)}
 	if seen.good {
 		f.Recovered = seen.reason
 	}
-	for _, gather := range []func(context.Context, Ref, sight, *policy.GateFacts) error{
-		a.gateControls, a.gateLease, a.gateCover, a.gateExemptions, a.gateNode, a.gatePCU, a.gateBudget,
+	for _, gather := range []func(context.Context, Ref, observation, *policy.GateFacts) error{
+		a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode, a.addPCU, a.addBudget,
 	} {
 		if err := gather(ctx, ref, seen, &f); err != nil {
 			return f, err
@@ -42,70 +50,37 @@ func (a *Activities) gateFacts(ctx context.Context, act policy.Act, ref Ref, see
 	return f, nil
 }
 
-// ordered says whether an order against the activity has come meanwhile: its workflow then has cancelled it. It asks Temporal directly,
-// since heartbeats are sent and answered only now and then.
-func (a *Activities) ordered(ctx context.Context) string {
-	if ctx.Err() != nil {
-		return "an order came meanwhile"
-	}
-	if a.Temporal == nil || !activity.IsActivity(ctx) {
-		return ""
-	}
-	err := a.Temporal.RecordActivityHeartbeat(ctx, activity.GetInfo(ctx).TaskToken)
-	var cancelled *temporal.CanceledError
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &cancelled):
-		return "an order came meanwhile"
-	}
-	return "its workflow cannot be asked whether it still wants this: " + err.Error()
-}
-
-// mode is what Monitor may do now: the narrowest of the configuration and what an operator ordered.
-func (a *Activities) mode(ctx context.Context) (policy.Mode, error) {
-	controls, err := a.Store.Controls(ctx)
-	if err != nil {
-		return policy.ModeObserve, err
-	}
-	return a.modeUnder(controls), nil
-}
-
-func (a *Activities) modeUnder(controls map[string]store.Control) policy.Mode {
-	modes := []policy.Mode{policy.ModeAct}
+// mode is what Monitor may do now at a site for a type of issue, and where a narrower mode than act comes from.
+func (a *gate) mode(controls store.Controls, ref Ref) (policy.Mode, string) {
+	configured := policy.ModeAct
 	if a.observes() {
-		modes = append(modes, policy.ModeObserve)
+		configured = policy.ModeObserve
 	}
-	if c, ordered := controls[store.ControlMode]; ordered {
-		modes = append(modes, policy.Mode(c.Value))
-	}
-	return policy.Narrowest(modes...)
+	return controls.Mode(configured, ref.Site, ref.Type)
 }
 
-func (a *Activities) gateControls(ctx context.Context, _ Ref, _ sight, f *policy.GateFacts) error {
+func (a *gate) addControls(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
 		return err
 	}
-	f.Mode = a.modeUnder(controls)
-	if c, stopped := controls[store.ControlStop]; stopped {
-		f.Stopped = fmt.Sprintf("%s (%s, since %s)", c.Reason, c.By, c.At.UTC().Format(time.RFC3339))
-	}
+	f.Stopped = controls.Stopped()
+	f.Mode, f.ModeWhy = a.mode(controls, ref)
 	return nil
 }
 
-func (a *Activities) gateLease(ctx context.Context, _ Ref, _ sight, f *policy.GateFacts) (err error) {
+func (a *gate) addLease(ctx context.Context, _ Ref, _ observation, f *policy.GateFacts) (err error) {
 	f.Lease, err = a.lease(ctx)
 	return err
 }
 
-func (a *Activities) gateCover(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) (err error) {
+func (a *gate) addCover(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) (err error) {
 	f.CoveredBy, err = a.coveredBy(ctx, ref)
 	return err
 }
 
-// gateExemptions gathers what PLC and the blacklist say against acting on a target.
-func (a *Activities) gateExemptions(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) error {
+// addExemptions gathers what PLC and the blacklist say against acting on a target.
+func (a *gate) addExemptions(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
 	site, err := a.Store.Site(ctx, ref.Site)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -122,8 +97,8 @@ func (a *Activities) gateExemptions(ctx context.Context, ref Ref, _ sight, f *po
 	return err
 }
 
-// gateNode asks the store and PLC about a node. What PLC cannot be asked is not known, and forbids power.
-func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *policy.GateFacts) error {
+// addNode asks the store and PLC about a node. What PLC cannot be asked is not known, and forbids power.
+func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy.GateFacts) error {
 	if ref.Node == "" {
 		return nil
 	}
@@ -136,7 +111,8 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 		return err
 	}
 	f.NodeExemptUntil = n.ExemptUntil
-	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding, SilentFrom: cmp.Or(n.FirstSilent, n.Record.Changed)}
+	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding,
+		SilentFrom: cmp.Or(n.FirstSilent, n.Record.Changed)}
 	if f.Act == policy.ActOpen || f.Act == policy.ActNotify || f.Act == policy.ActPenalize {
 		return nil
 	}
@@ -154,15 +130,16 @@ func (a *Activities) gateNode(ctx context.Context, ref Ref, seen sight, f *polic
 		f.Node.LastBoot, f.Node.Pressed = later(fresh.LastBoot, fresh.LastDownload), fresh.LastPCUReboot
 		for _, feed := range feedsOf(n) {
 			if !slices.Contains(feedsIn(fresh), feed) { // somebody else's node may be on that outlet by now
-				f.PCU.Shaky, f.PCU.Again = "PLC has it on other outlets than the last sweep saw", a.now().Add(a.SweepEvery)
+				f.PCU.Shaky, f.PCU.Again = "PLC has it on other outlets than the last sweep saw",
+					a.now().Add(a.SweepEvery)
 			}
 		}
 	}
 	return nil
 }
 
-// gatePCU says whether the PCUs that feed a node can be used.
-func (a *Activities) gatePCU(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) error {
+// addPCU says whether the PCUs that feed a node can be used.
+func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
 	if f.Act != policy.ActReboot && f.Act != policy.ActReinstall {
 		return nil
 	}
@@ -183,7 +160,7 @@ func (a *Activities) gatePCU(ctx context.Context, ref Ref, _ sight, f *policy.Ga
 			return err
 		}
 		f.PCU.Feeds++
-		f.PCU.Manual = f.PCU.Manual || a.manual(p)
+		f.PCU.Manual = f.PCU.Manual || a.outlets.manual(p)
 		if id, err := a.openID(ctx, issue.PCUDown, p.Name); err != nil {
 			return err
 		} else if id != "" && f.PCU.Broken == "" {
@@ -200,8 +177,8 @@ func (a *Activities) gatePCU(ctx context.Context, ref Ref, _ sight, f *policy.Ga
 	return nil
 }
 
-// gateBudget counts what was done lately.
-func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy.GateFacts) (err error) {
+// addBudget counts what was done lately.
+func (a *gate) addBudget(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) (err error) {
 	kind, counted := budgetKind(f.Act)
 	if !counted {
 		return nil
@@ -214,7 +191,7 @@ func (a *Activities) gateBudget(ctx context.Context, ref Ref, _ sight, f *policy
 			f.Cycles = append(f.Cycles, pressed)
 		}
 	}
-	f.Spent, err = a.spent(ctx, kind, ref.Site)
+	f.Spent, err = a.budgetUsed(ctx, kind, ref.Site)
 	return err
 }
 
@@ -256,7 +233,7 @@ func budgetKind(act policy.Act) (store.ActionKind, bool) {
 }
 
 // budget is the share of the hour's budget that an intent reserves.
-func (a *Activities) budget(act policy.Act) *store.Budget {
+func (a *gate) budget(act policy.Act) *store.Budget {
 	kind, counted := budgetKind(act)
 	if !counted {
 		return nil
@@ -265,32 +242,38 @@ func (a *Activities) budget(act policy.Act) *store.Budget {
 	return &store.Budget{Kind: kind, Since: a.now().Add(-a.Policy.Hour()), Fleet: fleet, Site: site}
 }
 
-// resultOf is what a rung answers when the gate says no. What can be told to hold for good passes the rung over; all else is asked again.
+// resultOf is what a rung answers when the gate says no.
 func resultOf(no policy.Answer) issue.Result {
 	res := issue.Result{Outcome: issue.Wait, Reason: no.Reason, Until: no.Until, Check: no.Check}
-	switch no.Check {
-	case "target":
+	switch no.Then {
+	case policy.ThenEnd:
 		res.Outcome = issue.Gone
-	case "recovered":
+	case policy.ThenRecover:
 		res.Outcome = issue.Recovered
-	case "order":
+	case policy.ThenStop:
 		res.Outcome = issue.Stopped
-	case "firewall", "attempts":
+	case policy.ThenPass:
 		res.Outcome = issue.Passed
-	case "pcu":
-		if no.Until.IsZero() {
-			res.Outcome = issue.Passed
-		}
 	}
 	return res
 }
 
-// spent counts what was done of a kind in the last policy hour.
-func (a *Activities) spent(ctx context.Context, kind store.ActionKind, site string) (s policy.Spent, err error) {
+// budgetUsed counts what was done of a kind in the last policy hour.
+func (a *gate) budgetUsed(ctx context.Context, kind store.ActionKind, site string) (s policy.Spent, err error) {
 	since := a.now().Add(-a.Policy.Hour())
 	if s.Fleet, err = a.Store.CountActions(ctx, kind, "", since); err != nil {
 		return s, err
 	}
 	s.Site, err = a.Store.CountActions(ctx, kind, site, since)
 	return s, err
+}
+
+// leastInterval is the shortest interval between sweeps that a lease counts by: where days are short, as in a demo, a
+// sweep still takes as long as its slowest PCU.
+const leastInterval = 30 * time.Second
+
+// lease is how long ago the fleet was last looked at and what was seen believed.
+func (a *gate) lease(ctx context.Context) (policy.Lease, error) {
+	at, why, err := a.Store.LastBelieved(ctx)
+	return policy.Lease{Believed: at, Every: max(a.SweepEvery, leastInterval), Doubt: why}, err
 }

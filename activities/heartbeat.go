@@ -7,8 +7,8 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// heartbeat tells the server, until it is stopped, that a long activity is alive. PLC or a PCU that keeps one waiting is not the end of
-// a worker, of which the server hears by the silence.
+// heartbeat tells the server, until it is stopped, that a long activity is alive. PLC or a PCU that keeps one waiting
+// is not the end of a worker, of which the server hears by the silence.
 func heartbeat(ctx context.Context) (stop func()) {
 	if !activity.IsActivity(ctx) {
 		return func() {}

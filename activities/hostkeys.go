@@ -3,7 +3,6 @@ package activities
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,14 +11,16 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
 // ErrHostKey says that a node shows another ssh host key than it should.
-var ErrHostKey = errors.New("the host key has changed")
+var ErrHostKey = probe.ErrHostKey
 
-// HostKeys says which ssh host keys are believed. The first key that a node shows is; a later one only when PLC has a reason for
-// it, since a boot from the CD makes a new key and so does an installation.
+// HostKeys says which ssh host keys are believed, by the probe and by bootman alike. The first key that a node shows is; a
+// later one only when PLC has a reason for it, since a boot from the CD makes a new key and so does an installation. To
+// believe a key is enough to look, and to start what is harmless; see Proven for the rest.
 type HostKeys struct {
 	Store *store.Store
 	PLC   *plc.Client
@@ -44,6 +45,36 @@ func textOf(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
+// Proven reports whether the key by which a node is known is surely the node's: it told PLC this key itself, over TLS and
+// under its own node key, or a person compared it. Else why says what is missing. Somebody in a node's place could hand out a
+// log of his making, and a key of his for PLC to believe.
+func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why string, err error) {
+	known, err := h.Store.HostKey(ctx, host)
+	if err != nil {
+		return false, "", err
+	}
+	if known == "" {
+		return false, "no host key of it is known", nil
+	}
+	by, err := h.Store.HostKeyConfirmed(ctx, host)
+	if err != nil {
+		return false, "", err
+	}
+	if by != "" {
+		return true, by + " has confirmed its host key", nil
+	}
+	n, err := h.PLC.Node(ctx, host)
+	if err != nil {
+		return false, "", err
+	}
+	told, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.SSHKey))
+	if err == nil && textOf(told) == known {
+		return true, "it told PLC its host key", nil
+	}
+	return false, "nothing proves that it is the node: its host key is not the one that PLC was told; compare the key, " +
+		"then say `monitor bootman read " + host + " --accept-host-key`", nil
+}
+
 // newSystem are the boot states and run levels of a node that runs from its CD or was just installed from it.
 var newSystem = []string{"failboot", "safeboot", "install", "reinstall", "disabled"}
 
@@ -65,5 +96,6 @@ func (h HostKeys) MayChange(ctx context.Context, host string, key ssh.PublicKey)
 	case slices.Contains(newSystem, n.BootState):
 		return "PLC has the node at boot state " + n.BootState, nil
 	}
-	return "", fmt.Errorf("%w to %s, and PLC neither has the node in debug mode or reinstalled nor was told that key", ErrHostKey, ssh.FingerprintSHA256(key))
+	return "", fmt.Errorf("%w to %s, and PLC neither has the node in debug mode or reinstalled nor was told that key",
+		ErrHostKey, ssh.FingerprintSHA256(key))
 }

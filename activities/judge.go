@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -25,7 +24,9 @@ type judgement struct {
 	closed  map[string]store.OperatorClosed // those that operators closed
 	exempt  map[string]time.Time            // "node/<host>" and "site/<login_base>"
 	nodes   map[string]policy.NodeFacts     // of those that issues are about; a fleet is too large to be held
+	gates   map[string]policy.NodeGate      // what the gate would ask about them, as far as a sweep knows
 	wanted  map[string]bool                 // they
+	plcOK   bool                            // PLC answered this sweep
 	pcus    map[string]issue.PCUFacts       // by name
 	sites   map[string]*policy.SiteSeen
 	up      map[string]int       // nodes of a site that count as up
@@ -56,9 +57,9 @@ type call struct {
 
 func (c call) id() string { return c.typ.Name + "/" + c.target }
 
-// Judge turns what a sweep saw into statuses, asks whether it is to be believed, then opens and clears issues. It may be tried again at any
-// point: a sweep that was ended as believed is taken up where it was left.
-func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
+// Judge turns what a sweep saw into statuses, asks whether it is to be believed, then opens and clears issues. It may
+// be tried again at any point: a sweep that was ended as believed is taken up where it was left.
+func (a *Sweep) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
 	sweep, err := a.Store.Sweep(ctx, plan.Sweep)
 	if err != nil {
 		return SweepResult{}, err
@@ -84,11 +85,13 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 	if err != nil {
 		return SweepResult{}, err
 	}
-	res := SweepResult{Nodes: j.counts.nodes - j.counts.unseenNodes, PCUs: j.counts.pcus - j.counts.unseenPCUs, Up: j.counts.up,
+	res := SweepResult{Nodes: j.counts.nodes - j.counts.unseenNodes, PCUs: j.counts.pcus - j.counts.unseenPCUs,
+		Up:     j.counts.up,
 		Unseen: j.counts.unseenNodes + j.counts.unseenPCUs, Doubts: map[string]string{}}
 	if sweep.Ended.IsZero() {
 		if guard := policy.BelieveSweep(a.Policy, j.seen(plan)); !guard.Do {
-			// Nothing of this sweep is believed, not even the statuses: the next sweep looks again. That something is good passes.
+			// Nothing of this sweep is believed, not even the statuses: the next sweep looks again. That something is
+			// good passes.
 			res.Held = guard.Reason
 			a.clear(ctx, j, &res)
 			return res, a.hold(ctx, plan, res)
@@ -98,7 +101,7 @@ func (a *Activities) Judge(ctx context.Context, plan Plan) (SweepResult, error) 
 }
 
 // believed writes down what a believed sweep found, which is the lease to act, and acts on it.
-func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res *SweepResult) error {
+func (a *Sweep) believed(ctx context.Context, plan Plan, j *judgement, res *SweepResult) error {
 	vouched := plan.Believe != ""
 	if vouched {
 		if err := a.vouch(ctx, plan); err != nil {
@@ -119,7 +122,8 @@ func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res 
 	if err != nil {
 		return err
 	}
-	if err := a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Believed: true, Vouched: vouched, Doubts: res.Doubts, Counts: j.counts.stored()}); err != nil {
+	if err := a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Believed: true, Vouched: vouched, Doubts: res.Doubts,
+		Counts: j.counts.stored()}); err != nil {
 		return err
 	}
 	a.clear(ctx, j, res)
@@ -129,6 +133,9 @@ func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res 
 	for _, typ := range slices.Sorted(maps.Keys(res.Doubts)) {
 		a.Log.Warn("issues of one type are held back", "type", typ, "reason", res.Doubts[typ])
 		if err := a.skipToday(ctx, typ, Ref{}, res.Doubts[typ], j.now); err != nil {
+			return err
+		}
+		if err := a.tellDoubt(ctx, plan.Sweep, typ, res.Doubts[typ]); err != nil {
 			return err
 		}
 	}
@@ -141,13 +148,15 @@ func (a *Activities) believed(ctx context.Context, plan Plan, j *judgement, res 
 }
 
 func (c counts) stored() map[string]int {
-	return map[string]int{"nodes": c.nodes, "pcus": c.pcus, "up": c.up, "unseen": c.unseenNodes, "unseen_pcus": c.unseenPCUs, "unreadable": c.unreadable}
+	return map[string]int{"nodes": c.nodes, "pcus": c.pcus, "up": c.up, "unseen": c.unseenNodes,
+		"unseen_pcus": c.unseenPCUs, "unreadable": c.unreadable}
 }
 
 // vouch writes down that an operator takes a sweep's news for true.
-func (a *Activities) vouch(ctx context.Context, plan Plan) error {
+func (a *Sweep) vouch(ctx context.Context, plan Plan) error {
 	key := fmt.Sprintf("believe/%d", plan.Sweep)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindBelieve, Reason: plan.Believe}); err != nil {
+	if _, _, err := a.Store.Intent(ctx,
+		store.Action{Key: key, Kind: store.KindBelieve, Reason: plan.Believe}); err != nil {
 		return err
 	}
 	return a.Store.Outcome(ctx, key, store.Done, "the fleet guard lets the sweep's news pass")
@@ -168,11 +177,12 @@ func (j *judgement) seen(plan Plan) policy.SweepSeen {
 }
 
 // judgeFleet reads the fleet once and judges all of it; nothing is written yet.
-func (a *Activities) judgeFleet(ctx context.Context, plan Plan) (*judgement, error) {
+func (a *Sweep) judgeFleet(ctx context.Context, plan Plan) (*judgement, error) {
 	j, err := a.newJudgement(ctx)
 	if err != nil {
 		return nil, err
 	}
+	j.plcOK = plan.PLC == PLCAnswers
 	fleet, err := a.Store.ReadFleet(ctx, plan.Started, func(n store.Node) { a.judgeNode(j, n) })
 	if err != nil {
 		return nil, err
@@ -189,11 +199,14 @@ func (a *Activities) judgeFleet(ctx context.Context, plan Plan) (*judgement, err
 }
 
 // newJudgement reads what a judgement needs beside the fleet.
-func (a *Activities) newJudgement(ctx context.Context) (*judgement, error) {
+func (a *Sweep) newJudgement(ctx context.Context) (*judgement, error) {
 	now := a.now()
 	j := &judgement{
-		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), exempt: map[string]time.Time{}, nodes: map[string]policy.NodeFacts{},
-		wanted: map[string]bool{}, pcus: map[string]issue.PCUFacts{}, sites: map[string]*policy.SiteSeen{}, up: map[string]int{}, since: map[string]time.Time{},
+		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), exempt: map[string]time.Time{},
+		nodes:  map[string]policy.NodeFacts{},
+		wanted: map[string]bool{}, gates: map[string]policy.NodeGate{}, pcus: map[string]issue.PCUFacts{},
+		sites: map[string]*policy.SiteSeen{},
+		up:    map[string]int{}, since: map[string]time.Time{},
 	}
 	var err error
 	if j.vouched, err = a.Store.LastVouched(ctx); err != nil {
@@ -220,7 +233,7 @@ func (a *Activities) newJudgement(ctx context.Context) (*judgement, error) {
 	return j, nil
 }
 
-func (a *Activities) judgeNode(j *judgement, n store.Node) {
+func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	j.counts.nodes++
 	if n.ExemptUntil.After(j.now) {
 		j.exempt["node/"+n.Hostname] = n.ExemptUntil
@@ -231,15 +244,19 @@ func (a *Activities) judgeNode(j *judgement, n store.Node) {
 	}
 	saw := n.State + " " + policy.CleanBootState(n.BootState)
 	record, reason := policy.NextNode(a.Policy, n.Record, policy.NodeSeen{
-		State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero(), AsBefore: n.Judged == saw,
+		State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero(),
+		AsBefore: n.Judged == saw,
 	}, j.now)
 	if record != n.Record || n.Judged != saw {
-		j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record, Judged: saw, Reason: reason})
+		j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record,
+			Judged: saw, Reason: reason})
 	}
 	facts := storedFacts(n)
 	facts.Record = record
 	if j.wanted[n.Hostname] {
 		j.nodes[n.Hostname] = facts
+		j.gates[n.Hostname] = policy.NodeGate{Looked: true, Finding: facts.Finding,
+			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState}
 	}
 	bad := badSince(n.BadSince, record)
 	for _, s := range facts.Symptoms {
@@ -267,7 +284,7 @@ func (a *Activities) judgeNode(j *judgement, n store.Node) {
 // badSince is since when something is bad with the status it now has; zero: it is not.
 func badSince(was time.Time, record policy.Record) time.Time {
 	switch {
-	case !record.Status.Bad():
+	case !record.Status.Faulty():
 		return time.Time{}
 	case was.IsZero():
 		return record.Changed
@@ -304,14 +321,15 @@ func (j *judgement) see(n store.Node, now policy.NodeFacts, bad time.Time) {
 	}
 }
 
-func (a *Activities) judgePCU(j *judgement, p store.PCU) {
+func (a *Sweep) judgePCU(j *judgement, p store.PCU) {
 	if p.SeenAt.IsZero() {
 		j.counts.unseenPCUs++
 		return
 	}
 	record, reason := policy.NextPCU(a.Policy, p.Record, p.OK, j.now)
 	if record != p.Record {
-		j.pcuChanges = append(j.pcuChanges, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record, Record: record, Reason: reason})
+		j.pcuChanges = append(j.pcuChanges, store.Change{Kind: "pcu", Target: strconv.Itoa(p.PCUID), Was: p.Record,
+			Record: record, Reason: reason})
 	}
 	facts := issue.PCUFacts{Name: p.Name, Site: p.Site, Record: record, Passes: p.OK, Reason: p.Reason}
 	j.pcus[p.Name] = facts
@@ -325,18 +343,20 @@ func (a *Activities) judgePCU(j *judgement, p store.PCU) {
 			continue
 		}
 		if why, open := t.Call(a.Policy, issue.Facts{PCU: facts}, j.now); open {
-			j.calls = append(j.calls, call{typ: t, target: p.Name, site: p.Site, why: why, since: cmp.Or(bad, record.Changed)})
+			j.calls = append(j.calls, call{typ: t, target: p.Name, site: p.Site, why: why,
+				since: cmp.Or(bad, record.Changed)})
 		}
 	}
 }
 
-func (a *Activities) judgeSite(j *judgement, s store.Site) {
+func (a *Sweep) judgeSite(j *judgement, s store.Site) {
 	record, reason := policy.NextSite(a.Policy, s.Record, j.up[s.LoginBase], s.Created, j.now)
 	if s.ExemptUntil.After(j.now) {
 		j.exempt["site/"+s.LoginBase] = s.ExemptUntil
 	}
 	if record != s.Record {
-		j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record, Reason: reason})
+		j.changes = append(j.changes, store.Change{Kind: "site", Target: s.LoginBase, Was: s.Record, Record: record,
+			Reason: reason})
 	}
 	seen := j.sites[s.LoginBase]
 	if seen == nil {
@@ -355,8 +375,9 @@ func (a *Activities) judgeSite(j *judgement, s store.Site) {
 }
 
 // hold writes down why nothing of a sweep is believed, and tells the admins when that begins.
-func (a *Activities) hold(ctx context.Context, plan Plan, res SweepResult) error {
-	earlier, err := a.Store.Actions(ctx, store.ActionFilter{Kind: store.KindGuard, Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
+func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
+	earlier, err := a.Store.Actions(ctx,
+		store.ActionFilter{Kind: store.KindGuard, Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -365,25 +386,21 @@ func (a *Activities) hold(ctx context.Context, plan Plan, res SweepResult) error
 		return err
 	}
 	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
-	if len(earlier) == 0 || earlier[0].Key == key {
-		a.tellHeld(ctx, key, res.Held)
+	known := len(earlier) > 0 && earlier[0].Key != key && earlier[0].Outcome != ""
+	if known || a.post.tellHeld(ctx, key, res.Held) {
+		if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
+			return err
+		}
 	}
-	if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
-		return err
-	}
-	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held, Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})
+	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held,
+		Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})
 }
 
-// tellHeld writes to the admins that nothing is done, and why.
-func (a *Activities) tellHeld(ctx context.Context, key, why string) {
-	if len(a.Admins) == 0 {
-		return
-	}
-	_, err := a.send(ctx, notify.Notice{
-		Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
-		Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
-	}, nil)
+// tellDoubt writes to the admins that issues of one type are held back, once for as long as it lasts.
+func (a *Sweep) tellDoubt(ctx context.Context, sweep int64, typ, why string) error {
+	since, err := a.Store.LastWithoutDoubt(ctx, typ, sweep)
 	if err != nil {
-		a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
+		return err
 	}
+	return a.post.tellDoubted(ctx, fmt.Sprintf("doubt/%s/%d", typ, since), typ, why)
 }

@@ -24,7 +24,8 @@ func (b *bench) looks(silent func(host string) bool) Plan {
 	b.must(err)
 	var looks []store.NodeLook
 	for _, n := range nodes {
-		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot", Detail: []byte(`{}`)}
+		l := store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd,
+			Reason: "boot", Detail: []byte(`{}`)}
 		if silent(n.Hostname) {
 			l.State, l.Category, l.Reason, l.Silent = policy.StateDown, policy.CategoryError, "no ssh: timeout", true
 		}
@@ -36,7 +37,8 @@ func (b *bench) looks(silent func(host string) bool) Plan {
 	b.must(err)
 	var tests []store.PCULook
 	for _, p := range pcus {
-		tests = append(tests, store.PCULook{PCUID: p.PCUID, At: time.Now(), OK: !silent(p.Name), Reason: "as the test has it"})
+		tests = append(tests, store.PCULook{PCUID: p.PCUID, At: time.Now(), OK: !silent(p.Name),
+			Reason: "as the test has it"})
 	}
 	b.must(b.Store.SavePCULooks(b.Context(), tests))
 	b.must(b.Store.SaveSeen(b.Context(), store.Seen{Kind: "pcu", Upto: 1 << 30, At: time.Now()}))
@@ -45,7 +47,7 @@ func (b *bench) looks(silent func(host string) bool) Plan {
 
 func (b *bench) judge(silent func(host string) bool) SweepResult {
 	b.Helper()
-	res, err := b.Judge(b.Context(), b.looks(silent))
+	res, err := b.Sweep.Judge(b.Context(), b.looks(silent))
 	b.must(err)
 	return res
 }
@@ -57,10 +59,8 @@ func at(sites ...string) func(string) bool {
 }
 
 func TestASweepJudgesTheFleet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
-	sites := []testbed.Site{{Login: "chennai", Nodes: 40}, {Login: "huji", Nodes: 4}, {Login: "oslo", Nodes: 4}, {Login: "quito", Nodes: 4}, {Login: "uba", Nodes: 4, NoPCU: true}}
+	sites := []testbed.Site{{Login: "chennai", Nodes: 40}, {Login: "huji", Nodes: 4}, {Login: "oslo", Nodes: 4},
+		{Login: "quito", Nodes: 4}, {Login: "uba", Nodes: 4, NoPCU: true}}
 	b := newBench(t, sites...)
 	ctx := b.Context()
 	all := func(login string, n int, status policy.Status, days float64) {
@@ -81,7 +81,8 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		for range 2 {
 			res := b.judge(func(string) bool { return true })
 			if res.Held == "" || res.Opened > 0 || status("planetlab1.chennai.example") != policy.StatusGood {
-				t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
+				t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened,
+					status("planetlab1.chennai.example"))
 			}
 		}
 		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "holds everything back") {
@@ -92,14 +93,16 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	t.Run("a power cut at one large site is believed", func(t *testing.T) {
 		res := b.judge(at("chennai"))
 		if res.Held != "" || status("planetlab1.chennai.example") != policy.StatusOffline || res.Opened != 0 {
-			t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened, status("planetlab1.chennai.example"))
+			t.Errorf("held %q, opened %d, and the node is %s", res.Held, res.Opened,
+				status("planetlab1.chennai.example"))
 		}
 	})
 	t.Run("it opens one story, not forty, and none for its PCU", func(t *testing.T) {
 		all("chennai", 40, policy.StatusDown, 2.5)
 		b.was("pcu", "1001", policy.StatusDown, 2.5)
 		b.judge(at("chennai"))
-		if len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], "sitedown/chennai none of its 40 nodes answers for 2.5 d") {
+		if len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0],
+			"sitedown/chennai none of its 40 nodes answers for 2.5 d") {
 			t.Errorf("started %q", b.tc.started)
 		}
 	})
@@ -122,7 +125,8 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.tc.started = nil
 	})
 	t.Run("what is exempt is not opened, and the ledger says why, once a day", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab1.oslo.example", Reason: "new board"}))
+		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab1.oslo.example",
+			Reason: "new board"}))
 		b.was("node", "planetlab1.oslo.example", policy.StatusDown, 5)
 		for range 2 {
 			b.judge(func(host string) bool { return host == "planetlab1.oslo.example" })
@@ -135,69 +139,80 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	t.Run("a node without a PCU is missed as well as its PCU", func(t *testing.T) {
 		b.was("node", "planetlab1.uba.example", policy.StatusDown, 5)
 		b.judge(func(host string) bool { return host == "planetlab1.uba.example" })
-		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/") || !strings.HasPrefix(b.tc.started[1], "pcumissing/planetlab1.uba.example") {
+		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/") ||
+			!strings.HasPrefix(b.tc.started[1], "pcumissing/planetlab1.uba.example") {
 			t.Errorf("started %q", b.tc.started)
 		}
 		b.tc.started = nil
 	})
-	t.Run("an issue whose workflow was terminated is opened again while there is reason to, and ends in the store when there is none", func(t *testing.T) {
-		id := "nodedown/planetlab3.quito.example"
-		gone := store.Issue{ID: id, RunID: "r", Type: issue.NodeDown, Target: "planetlab3.quito.example", Node: "planetlab3.quito.example", Site: "quito", Status: "open",
-			Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
-		b.must(b.Store.UpdateIssue(ctx, gone))
-		b.was("node", "planetlab3.quito.example", policy.StatusDown, 5)
-		third := func(host string) bool { return host == "planetlab3.quito.example" }
-		if b.judge(third); len(b.tc.started) > 0 {
-			t.Errorf("it lives, and is opened: %q", b.tc.started)
-		}
-		b.tc.started, b.tc.updates, b.tc.gone = nil, nil, []string{id}
-		if b.judge(third); len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], id) {
-			t.Errorf("started %q", b.tc.started)
-		}
-		if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 || !strings.HasPrefix(i.Outcome, "lost") {
-			t.Errorf("the store says %+v, %v", i, err)
-		}
-		gone.RunID, b.tc.started = "r2", nil
-		b.must(b.Store.UpdateIssue(ctx, gone))
-		if b.judge(func(string) bool { return false }); len(b.tc.started) > 0 {
-			t.Errorf("its target is good, and it is opened: %q", b.tc.started)
-		}
-		b.tc.gone = nil
-	})
-	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark", func(t *testing.T) {
-		b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab4.huji.example", Reason: "new board"}))
-		all("huji", 4, policy.StatusDown, 5)
-		b.tc.started = nil
-		b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
-		for _, s := range b.tc.started {
-			if strings.HasPrefix(s, issue.SiteDown) {
-				t.Errorf("started %q, which the next sweep would end", s)
+	t.Run(
+		"an issue whose workflow was terminated is opened again while there is reason to, and ends in the store "+
+			"when there is none", func(t *testing.T) {
+			id := "nodedown/planetlab3.quito.example"
+			gone := store.Issue{ID: id, RunID: "r", Type: issue.NodeDown, Target: "planetlab3.quito.example",
+				Node: "planetlab3.quito.example", Site: "quito", Status: "open",
+				Opened: time.Now().Add(-96 * time.Hour), NextAt: time.Now().Add(-23 * time.Hour), Level: 1}
+			putIssue(b.T, b.url, gone)
+			b.was("node", "planetlab3.quito.example", policy.StatusDown, 5)
+			third := func(host string) bool { return host == "planetlab3.quito.example" }
+			if b.judge(third); len(b.tc.started) > 0 {
+				t.Errorf("it lives, and is opened: %q", b.tc.started)
 			}
-		}
-		b.open("sitedown/huji", issue.SiteDown, "")
-		b.tc.signals = nil
-		plan := b.looks(at("huji"))
-		b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.StateDebug, Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
-		_, err := b.Judge(ctx, plan)
-		b.must(err)
-		if !slices.Contains(b.tc.signals, "sitedown/huji cleared") {
-			t.Errorf("told %q: bootman would never come", b.tc.signals)
-		}
-		b.closed("sitedown/huji")
-		b.tc.started = nil
-		all("huji", 4, policy.StatusGood, 5)
-	})
+			b.tc.started, b.tc.updates, b.tc.gone = nil, nil, []string{id}
+			if b.judge(third); len(b.tc.started) != 1 || !strings.HasPrefix(b.tc.started[0], id) {
+				t.Errorf("started %q", b.tc.started)
+			}
+			if i, err := b.Store.Issue(ctx, id); err != nil || i.Status != "closed" || i.Level != 0 ||
+				!strings.HasPrefix(i.Outcome, "lost") {
+				t.Errorf("the store says %+v, %v", i, err)
+			}
+			gone.RunID, b.tc.started = "r2", nil
+			putIssue(b.T, b.url, gone)
+			if b.judge(func(string) bool { return false }); len(b.tc.started) > 0 {
+				t.Errorf("its target is good, and it is opened: %q", b.tc.started)
+			}
+			b.tc.gone = nil
+		})
+	t.Run("a site whose nodes come up in debug mode, or beside a blacklisted one that runs, is not dark",
+		func(t *testing.T) {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab4.huji.example",
+				Reason: "new board"}))
+			all("huji", 4, policy.StatusDown, 5)
+			b.tc.started = nil
+			b.judge(func(host string) bool { return at("huji")(host) && host != "planetlab4.huji.example" })
+			for _, s := range b.tc.started {
+				if strings.HasPrefix(s, issue.SiteDown) {
+					t.Errorf("started %q, which the next sweep would end", s)
+				}
+			}
+			b.open("sitedown/huji", issue.SiteDown, "")
+			b.tc.signals = nil
+			plan := b.looks(at("huji"))
+			b.must(b.Store.SaveNodeLooks(ctx,
+				[]store.NodeLook{{Host: "planetlab1.huji.example", At: time.Now(), State: policy.StateDebug,
+					Category: policy.CategoryProd, Reason: "debug", Detail: []byte(`{}`)}}))
+			_, err := b.Sweep.Judge(ctx, plan)
+			b.must(err)
+			if !slices.Contains(b.tc.signals, "sitedown/huji cleared") {
+				t.Errorf("told %q: bootman would never come", b.tc.signals)
+			}
+			b.closed("sitedown/huji")
+			b.tc.started = nil
+			all("huji", 4, policy.StatusGood, 5)
+		})
 	t.Run("when our name server fails, no site hears of it", func(t *testing.T) {
 		plan := b.looks(func(string) bool { return false })
 		nodes, err := b.Store.Nodes(ctx, 0, 1000)
 		b.must(err)
 		var looks []store.NodeLook
 		for _, n := range nodes {
-			looks = append(looks, store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot",
-				Detail: fmt.Appendf(nil, `{"troubles":{"dnserror":{"since":%q,"reason":"its name does not resolve"}}}`, time.Now().Add(-48*time.Hour).Format(time.RFC3339))})
+			looks = append(looks, store.NodeLook{Host: n.Hostname, At: time.Now(), State: policy.StateBoot,
+				Category: policy.CategoryProd, Reason: "boot",
+				Detail: fmt.Appendf(nil, `{"troubles":{"dnserror":{"since":%q,"reason":"its name does not resolve"}}}`,
+					time.Now().Add(-48*time.Hour).Format(time.RFC3339))})
 		}
 		b.must(b.Store.SaveNodeLooks(ctx, looks))
-		_, err = b.Judge(ctx, plan)
+		_, err = b.Sweep.Judge(ctx, plan)
 		b.must(err)
 		if len(b.tc.started) > 0 {
 			t.Errorf("started %q", b.tc.started)
@@ -206,26 +221,25 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 	t.Run("what an operator vouches for is believed, and the ledger says who says so", func(t *testing.T) {
 		plan := b.looks(func(string) bool { return true })
 		plan.Believe = "the fibre to the east is cut"
-		res, err := b.Judge(ctx, plan)
+		res, err := b.Sweep.Judge(ctx, plan)
 		b.must(err)
 		acts, err := b.Store.Actions(ctx, store.ActionFilter{Kind: "believe"})
 		b.must(err)
-		if res.Held != "" || status("planetlab3.quito.example") != policy.StatusOffline || len(acts) != 1 || acts[0].Reason != plan.Believe {
+		if res.Held != "" || status("planetlab3.quito.example") != policy.StatusOffline || len(acts) != 1 ||
+			acts[0].Reason != plan.Believe {
 			t.Errorf("held %q, the node is %s, the ledger says %+v", res.Held, status("planetlab3.quito.example"), acts)
 		}
 		plan = b.looks(func(string) bool { return true })
 		plan.PLC, plan.Believe = "no answer", "it was rebooted"
-		if res, err := b.Judge(ctx, plan); err != nil || res.Held != "no answer" {
+		if res, err := b.Sweep.Judge(ctx, plan); err != nil || res.Held != "no answer" {
 			t.Errorf("with PLC away: held %q, %v", res.Held, err)
 		}
 	})
 }
 
 func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
-	b := newBench(t, testbed.Site{Login: "huji", Nodes: 26}, testbed.Site{Login: "oslo", Nodes: 26}, testbed.Site{Login: "quito", Nodes: 26})
+	b := newBench(t, testbed.Site{Login: "huji", Nodes: 26}, testbed.Site{Login: "oslo", Nodes: 26},
+		testbed.Site{Login: "quito", Nodes: 26})
 	ctx := b.Context()
 	for _, s := range []string{"huji", "oslo", "quito"} {
 		for i := range 26 {
@@ -249,14 +263,17 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 		}
 	}
 	lease(true, "")
-	for range 2 {
+	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
+	for range 3 {
 		res := b.judge(upTo(10))
+		b.w.Mail.Accept("noc@plc.example") // who could not be told at first is told by the next sweep, once
 		if !strings.Contains(res.Held, "30 nodes became bad within 1 d, 30 of 78") {
 			t.Errorf("held %q", res.Held)
 		}
 	}
 	lease(false, "30 nodes became bad")
-	if n, err := b.Store.Node(ctx, "planetlab7.huji.example"); err != nil || n.Record.Status != policy.StatusGood || n.FirstSilent.IsZero() {
+	if n, err := b.Store.Node(ctx, "planetlab7.huji.example"); err != nil || n.Record.Status != policy.StatusGood ||
+		n.FirstSilent.IsZero() {
 		t.Errorf("a held sweep made it %+v, silent since %s, %v", n.Record, n.FirstSilent, err)
 	}
 	if got := b.subjects(); len(got) != 1 {
@@ -264,7 +281,7 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 	}
 	plan := b.looks(upTo(10))
 	plan.Believe = "the fibre is cut"
-	res, err := b.Judge(ctx, plan)
+	res, err := b.Sweep.Judge(ctx, plan)
 	b.must(err)
 	if again := b.judge(upTo(10)); res.Held != "" || again.Held != "" {
 		t.Errorf("an operator vouched: held %q, then %q", res.Held, again.Held)
@@ -276,11 +293,10 @@ func TestASlowWaveOfFailuresIsNotBelieved(t *testing.T) {
 }
 
 func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 6}, testbed.Site{Login: "oslo", Nodes: 6})
-	if res := b.judge(func(host string) bool { return !strings.HasPrefix(host, "planetlab1.") }); !strings.Contains(res.Held, "10 nodes became bad") {
+	if res := b.judge(func(host string) bool {
+		return !strings.HasPrefix(host, "planetlab1.")
+	}); !strings.Contains(res.Held, "10 nodes became bad") {
 		t.Errorf("held %q", res.Held)
 	}
 	plan := b.looks(func(string) bool { return false })
@@ -295,7 +311,7 @@ func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
 	b.must(err)
 	seen.At = time.Now()
 	b.must(b.Store.SaveSeen(b.Context(), seen))
-	res, err := b.Judge(b.Context(), Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: PLCAnswers})
+	res, err := b.Sweep.Judge(b.Context(), Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: PLCAnswers})
 	b.must(err)
 	if res.Held != "2 of 12 nodes could not be looked at: the fault is ours" || res.Nodes != 10 || res.Unseen != 4 {
 		t.Errorf("%+v", res)
@@ -303,10 +319,8 @@ func TestTheFirstSweepOfAFleetThatLooksDeadIsNotBelieved(t *testing.T) {
 }
 
 func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
-	sites := []testbed.Site{{Login: "huji", Nodes: 2}, {Login: "oslo", Nodes: 2}, {Login: "quito", Nodes: 2}, {Login: "turin", Nodes: 2}, {Login: "dakar", Nodes: 2}}
+	sites := []testbed.Site{{Login: "huji", Nodes: 2}, {Login: "oslo", Nodes: 2}, {Login: "quito", Nodes: 2},
+		{Login: "turin", Nodes: 2}, {Login: "dakar", Nodes: 2}}
 	b := newBench(t, sites...)
 	ctx := b.Context()
 	for i, s := range sites {
@@ -317,22 +331,33 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 	res := b.judge(func(host string) bool { return strings.HasPrefix(host, "pcu.") })
 	p, err := b.Store.PCUByName(ctx, pcu)
 	b.must(err)
-	if res.Held != "" || !strings.Contains(res.Doubts["pcudown"], "5 of 5 PCUs became bad") || p.Record.Status != policy.StatusGood || p.OK {
+	if res.Held != "" || !strings.Contains(res.Doubts["pcudown"], "5 of 5 PCUs became bad") ||
+		p.Record.Status != policy.StatusGood || p.OK {
 		t.Errorf("%+v, and the PCU is %+v", res, p)
 	}
 	if d, err := b.underLease(ctx); err != nil || !d.Do {
 		t.Errorf("the nodes are not believed: %+v, %v", d, err)
 	}
+	b.wantDoubtTold(1)
+	silent := func(host string) bool { return strings.HasPrefix(host, "pcu.") }
+	b.judge(silent)
+	b.wantDoubtTold(1) // it lasts
+	b.judge(func(string) bool { return false })
+	if res := b.judge(silent); len(res.Doubts) == 0 {
+		t.Errorf("they are silent again, and believed: %+v", res)
+	}
+	b.wantDoubtTold(2)
 	alert := func(typ, target string) AlertAnswer {
 		t.Helper()
-		answer, err := b.TakeAlert(ctx, Alert{Type: typ, Target: target, Firing: true, Reason: "an alert"})
+		answer, err := b.Alerts.Take(ctx, Alert{Type: typ, Target: target, Firing: true, Reason: "an alert"})
 		b.must(err)
 		return answer
 	}
 	if a := alert("pcudown", pcu); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "PCUs became bad") {
 		t.Errorf("an alert about a PCU: %+v", a)
 	}
-	if a := alert("nodedown", sick); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "our own look finds it good") {
+	if a := alert("nodedown", sick); a.Outcome != AlertIgnored ||
+		!strings.Contains(a.Why, "our own look finds it good") {
 		t.Errorf("an alert about a node that is good: %+v", a)
 	}
 	if err := b.w.Break(sick, testbed.Fault{State: fakenode.Filtered}); err != nil {
@@ -343,10 +368,12 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 	}
 	for i := range 5 { // what alerts have opened before
 		id := fmt.Sprintf("nodedown/n%d", i)
-		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: id, RunID: "r", Type: "nodedown", Target: fmt.Sprintf("n%d", i), Site: site, Status: "closed", Opened: time.Now()}))
+		putIssue(b.T, b.url, store.Issue{ID: id, RunID: "r", Type: "nodedown", Target: fmt.Sprintf("n%d", i),
+			Site: site, Status: "closed", Opened: time.Now()})
 	}
 	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 10, "pcus": 5}})
-	if a := alert("nodedown", sick); a.Outcome != AlertIgnored || !strings.Contains(a.Why, "nodedown would open for 6 of 10") {
+	if a := alert("nodedown", sick); a.Outcome != AlertIgnored ||
+		!strings.Contains(a.Why, "nodedown would open for 6 of 10") {
 		t.Errorf("a flood of alerts: %+v", a)
 	}
 	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
@@ -356,9 +383,6 @@ func TestPCUsAndIssueTypesAreDoubtedByThemselves(t *testing.T) {
 }
 
 func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: site, Nodes: 4})
 	ctx, id := b.Context(), "nodedown/"+sick
 	isSick := func(host string) bool { return host == sick }
@@ -379,7 +403,8 @@ func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T)
 	seq := 0
 	waits := func(check string) {
 		t.Helper()
-		s := issue.State{Opening: issue.Opening{Ref: issue.Ref{ID: id, Run: "r", Type: issue.NodeDown, Node: sick, Site: site}, Ladder: mustType(t, issue.NodeDown).Ladder},
+		s := issue.State{Opening: issue.Opening{Ref: issue.Ref{ID: id, Run: "r", Type: issue.NodeDown, Node: sick,
+			Site: site}, Ladder: mustType(t, issue.NodeDown).Ladder},
 			Opened: time.Now(), Status: issue.Open, Blocked: &issue.Block{Check: check, Reason: "as the test has it"}}
 		seq++
 		s.Seq = seq
@@ -398,8 +423,26 @@ func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T)
 	if waits("exempt"); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
 		t.Errorf("its exemption was lifted, and it is told %q", b.tc.signals)
 	}
-	if waits("budget"); len(b.tc.signals) > 0 {
-		t.Errorf("it waits for its budget, and is told %q", b.tc.signals)
+	for _, check := range []string{"budget", "booting", "heartbeat", "pcu", "attempts", "no such check", ""} {
+		if waits(check); len(b.tc.signals) > 0 {
+			t.Errorf("it waits for what no sweep sees, %q, and is told %q", check, b.tc.signals)
+		}
+	}
+	for _, check := range []string{"lease", "answers", "boot state", "covered", "switch", "mode"} {
+		if waits(check); !slices.Equal(b.tc.signals, []string{id + " retry"}) {
+			t.Errorf("what it waited for is over, %q, and it is told %q", check, b.tc.signals)
+		}
+	}
+	b.inPLC("boot_state", "safeboot")
+	b.sync()
+	if waits("boot state"); len(b.tc.signals) > 0 {
+		t.Errorf("somebody has it at safeboot still, and it is told %q", b.tc.signals)
+	}
+	b.open(issue.Failboot+"/"+sick, issue.Failboot, sick)
+	b.must(b.Store.AddBootRepair(ctx, store.BootRepair{Key: "k", Node: sick, Sequence: "s", Action: "a",
+		At: time.Now()}))
+	if waits("covered"); len(b.tc.signals) > 0 {
+		t.Errorf("its boot is being repaired still, and it is told %q", b.tc.signals)
 	}
 }
 
@@ -413,20 +456,20 @@ func mustType(t *testing.T, name string) issue.Type {
 }
 
 func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t)
 	watch := func(began time.Time) {
 		t.Helper()
-		b.must(b.watchSweeps(b.Context(), began))
+		b.must(b.Sweep.watchSweeps(b.Context(), began))
 	}
 	watch(time.Now())
 	if got := b.subjects(); len(got) > 0 {
 		t.Fatalf("told %q", got)
 	}
-	b.SweepEvery, b.Policy.Day = 0, 0 // hours are over at once
+	b.Sweep.SweepEvery, b.Policy.Day = 0, 0 // hours are over at once
 	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
+	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
+	watch(time.Now())
+	b.w.Mail.Accept("noc@plc.example")
 	watch(time.Now())
 	watch(time.Now())
 	got := b.w.Mail.Messages()
@@ -442,6 +485,21 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 
 // underLease asks the gate's lease alone.
 func (b *bench) underLease(ctx context.Context) (policy.Decision, error) {
-	l, err := b.lease(ctx)
+	l, err := b.Power.gate.lease(ctx)
 	return policy.AskOne(b.Policy, "lease", policy.GateFacts{Lease: l}, time.Now()), err
+}
+
+// wantDoubtTold counts the mails to the admins about a doubt.
+func (b *bench) wantDoubtTold(times int) {
+	b.Helper()
+	told := 0
+	for _, m := range b.w.Mail.Messages() {
+		if strings.Contains(m.Subject, "Monitor holds back every new pcudown") &&
+			strings.Contains(m.Body, "5 of 5 PCUs became bad") && slices.Contains(m.To, "noc@plc.example") {
+			told++
+		}
+	}
+	if told != times {
+		b.Errorf("the admins were told %d times, want %d", told, times)
+	}
 }

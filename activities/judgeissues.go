@@ -2,14 +2,11 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
@@ -19,9 +16,10 @@ import (
 // asksAtOnce bounds the questions to Temporal under way.
 const asksAtOnce = 16
 
-// closeLost asks Temporal for the workflow of each open issue, once a sweep, and closes in the store those that have none any more: they were
-// terminated, or their namespace was lost. What they were about may then be opened again. It answers those that live.
-func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.Issue {
+// closeLost asks Temporal for the workflow of each open issue, once a sweep, and closes in the store those that have
+// none any more: they were terminated, or their namespace was lost. What they were about may then be opened again. It
+// answers those that live.
+func (a *Sweep) closeLost(ctx context.Context, open []store.Issue) []store.Issue {
 	lost := make([]bool, len(open))
 	slots := make(chan struct{}, asksAtOnce)
 	var wg sync.WaitGroup
@@ -29,7 +27,7 @@ func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			alive, err := a.running(ctx, i.ID, "")
+			alive, err := a.workflows.running(ctx, i.ID, "")
 			if err == nil && !alive {
 				lost[n], err = a.closeOrphan(ctx, i)
 			}
@@ -48,23 +46,26 @@ func (a *Activities) closeLost(ctx context.Context, open []store.Issue) []store.
 	return living
 }
 
-// closeOrphan ends an issue in the store whose workflow is gone, with all that it holds, unless it came to its end just now.
-func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
+// closeOrphan ends an issue in the store whose workflow is gone, with all that it holds, unless it came to its end just
+// now.
+func (a *Sweep) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
 	last, err := a.Store.Issue(ctx, i.ID)
 	if err != nil || last.RunID != i.RunID || last.Status == string(issue.Closed) {
 		return err == nil, err
 	}
 	ref := Ref{ID: i.ID, Run: i.RunID, Type: i.Type, Node: i.Node, Site: i.Site, PCUID: i.PCUID}
 	const why = "its workflow was terminated, or lost with its namespace"
-	if _, err := a.releaseAll(ctx, ref, why); err != nil {
+	if _, err := a.claims.releaseAll(ctx, ref, why); err != nil {
 		return false, err
 	}
-	if err := a.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
+	if err := a.workflows.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
 		return false, err
 	}
-	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason", "issue", i.ID, "run", i.RunID)
+	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason",
+		"issue", i.ID, "run", i.RunID)
 	key := "reconcile/" + ref.Episode()
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: i.ID, RunID: i.RunID, Node: i.Node, Site: i.Site, Reason: why}); err != nil {
+	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: i.ID, RunID: i.RunID,
+		Node: i.Node, Site: i.Site, Reason: why}); err != nil {
 		return false, err
 	}
 	if err := a.Store.Outcome(ctx, key, store.Done, "closed, and all that it held is let go"); err != nil {
@@ -74,12 +75,12 @@ func (a *Activities) closeOrphan(ctx context.Context, i store.Issue) (bool, erro
 }
 
 // clear tells open issues whose target the sweep saw good. Each looks for itself before it closes.
-func (a *Activities) clear(ctx context.Context, j *judgement, res *SweepResult) {
+func (a *Sweep) clear(ctx context.Context, j *judgement, res *SweepResult) {
 	for _, i := range j.open {
 		if !j.recovered(i) || waitsToClose(i) {
 			continue
 		}
-		if err := a.signal(ctx, i, SignalRecovered); err == nil {
+		if err := a.workflows.signal(ctx, i, SignalRecovered); err == nil {
 			res.Cleared++
 		}
 	}
@@ -93,18 +94,10 @@ func waitsToClose(i store.Issue) bool {
 	return i.Next == issue.Recovering
 }
 
-func (a *Activities) signal(ctx context.Context, i store.Issue, name string) error {
-	err := a.Temporal.SignalWorkflow(ctx, i.ID, "", name, nil)
-	var none *serviceerror.NotFound
-	if err != nil && !errors.As(err, &none) { // one that is gone is found by the next sweep
-		a.Log.Warn("an issue could not be signalled", "issue", i.ID, "signal", name, "error", err)
-	}
-	return err
-}
-
-// retry wakes issues whose next rung waits for something that is over: an exemption or an entry of the blacklist that was lifted early, a
-// site's story that has ended, a switch that was set back.
-func (a *Activities) retry(ctx context.Context, j *judgement) error {
+// retry wakes issues whose next rung waits for something that this sweep saw end: an exemption or an entry of the
+// blacklist that was lifted early, a site's story that is over, a switch that was set back, a boot state that somebody
+// gave back.
+func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
 		return err
@@ -113,35 +106,30 @@ func (a *Activities) retry(ctx context.Context, j *judgement) error {
 	if err != nil {
 		return err
 	}
-	isOpen := map[string]bool{}
-	for _, i := range j.open {
-		isOpen[i.ID] = true
+	lease, err := a.gate.lease(ctx)
+	if err != nil {
+		return err
 	}
 	for _, i := range j.open {
 		memory, err := i.Memory()
-		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
+		if err != nil || memory.Status != issue.Open || memory.Blocked == nil || memory.Blocked.Check == "" {
 			continue
 		}
-		f := policy.GateFacts{Mode: a.modeUnder(controls), NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
-		if c, ordered := controls[store.ControlStop]; ordered {
-			f.Stopped = c.Reason
+		f := policy.GateFacts{Stopped: controls.Stopped(), Lease: lease, Node: j.gates[i.Node],
+			NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site],
+			Listed: listing(entries, i, j.now)}
+		f.Mode, f.ModeWhy = a.gate.mode(controls, memory.Ref)
+		if memory.Blocked.Check == "covered" { // the one check that has to be asked of the store
+			if f.CoveredBy, err = a.gate.coveredBy(ctx, memory.Ref); err != nil {
+				a.Log.Warn("it is not known what speaks for an issue", "issue", i.ID, "error", err)
+				continue
+			}
 		}
-		if id := issue.SiteDown + "/" + i.Site; i.Type != issue.SiteDown && isOpen[id] {
-			f.CoveredBy = id
-		}
-		if lifted(a.Policy, memory.Blocked.Check, f, j.now) {
-			_ = a.signal(ctx, i, SignalRetry)
+		if policy.Lifted(a.Policy, memory.Blocked.Check, f, j.now) {
+			_ = a.workflows.signal(ctx, i, SignalRetry)
 		}
 	}
 	return nil
-}
-
-// liftable are the checks that a sweep can ask from what it has read.
-var liftable = []string{"switch", "mode", "covered", "exempt", "blacklist"}
-
-// lifted says whether a check of the gate that stood in the way passes now.
-func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
-	return slices.Contains(liftable, check) && policy.AskOne(p, check, f, now).Do
 }
 
 // listing finds what the blacklist says of an issue's target.
@@ -181,18 +169,21 @@ func (j *judgement) recovered(i store.Issue) bool {
 	return good
 }
 
-// foldOutages leaves out what is wrong at a site that went down as a whole, which is one story.
-func (a *Activities) foldOutages(j *judgement, isOpen map[string]bool) []call {
+// foldSiteOutages leaves out what is wrong at a site that went down as a whole, which is one story.
+func (a *Sweep) foldSiteOutages(j *judgement, isOpen map[string]bool) []call {
 	dark := map[string]bool{}
 	for name, s := range j.sites {
 		_, outage, _ := policy.SiteOutage(a.Policy, *s, j.now)
 		dark[name] = outage || isOpen[issue.SiteDown+"/"+name]
 	}
-	return slices.DeleteFunc(slices.Clone(j.calls), func(c call) bool { return dark[c.site] && c.typ.Target != issue.OfSite })
+	return slices.DeleteFunc(slices.Clone(j.calls), func(c call) bool {
+		return dark[c.site] && c.typ.Target != issue.OfSite
+	})
 }
 
-// fresh are the issues that are to be opened: those that are not open, that no operator closed, and whose type is believed.
-func (a *Activities) fresh(ctx context.Context, j *judgement, vouched bool, res *SweepResult) ([]call, error) {
+// fresh are the issues that are to be opened: those that are not open, that no operator closed, and whose type is
+// believed.
+func (a *Sweep) fresh(ctx context.Context, j *judgement, vouched bool, res *SweepResult) ([]call, error) {
 	isOpen, news := map[string]bool{}, map[string]int{}
 	for _, i := range j.open {
 		isOpen[i.ID] = true
@@ -205,7 +196,7 @@ func (a *Activities) fresh(ctx context.Context, j *judgement, vouched bool, res 
 		return nil, err
 	}
 	var out []call
-	for _, c := range a.foldOutages(j, isOpen) {
+	for _, c := range a.foldSiteOutages(j, isOpen) {
 		if isOpen[c.id()] || closed[c.id()] {
 			continue
 		}
@@ -214,9 +205,11 @@ func (a *Activities) fresh(ctx context.Context, j *judgement, vouched bool, res 
 			news[c.typ.Name]++
 		}
 	}
-	of := map[issue.TargetKind]int{issue.OfNode: j.counts.nodes, issue.OfPCU: j.counts.pcus, issue.OfSite: j.counts.sites}
+	of := map[issue.TargetKind]int{issue.OfNode: j.counts.nodes, issue.OfPCU: j.counts.pcus,
+		issue.OfSite: j.counts.sites}
 	for _, t := range j.types {
-		if d := policy.BelieveMany(a.Policy, t.Name, news[t.Name], of[t.Target]); !d.Do && !vouched && res.Doubts[t.Name] == "" {
+		if d := policy.BelieveMany(a.Policy, t.Name, news[t.Name], of[t.Target]); !d.Do && !vouched &&
+			res.Doubts[t.Name] == "" {
 			res.Doubts[t.Name] = d.Reason
 		}
 	}
@@ -224,7 +217,7 @@ func (a *Activities) fresh(ctx context.Context, j *judgement, vouched bool, res 
 }
 
 // leftClosed are the issues that operators closed. A target that is good again may have issues again.
-func (a *Activities) leftClosed(ctx context.Context, j *judgement) (map[string]bool, error) {
+func (a *Sweep) leftClosed(ctx context.Context, j *judgement) (map[string]bool, error) {
 	still := map[string]bool{}
 	for id := range j.closed {
 		ref := refOf(id)
@@ -250,17 +243,17 @@ func refOf(id string) Ref {
 	return ref
 }
 
-func (a *Activities) openOne(ctx context.Context, c call, now time.Time, res *SweepResult) error {
+func (a *Sweep) openOne(ctx context.Context, c call, now time.Time, res *SweepResult) error {
 	ref := refOf(c.id())
 	ref.Site = c.site
-	answer, err := a.ask(ctx, policy.ActOpen, ref, sight{})
+	answer, err := a.gate.ask(ctx, policy.ActOpen, ref, observation{})
 	if err != nil {
 		return err
 	}
 	if !answer.Do {
 		return a.skipToday(ctx, ref.ID, ref, "not opened: "+answer.Reason, now)
 	}
-	if err := a.openIssue(ctx, c.typ.Name, ref, c.why, nil); err != nil {
+	if err := a.workflows.openIssue(ctx, c.typ.Name, ref, c.why, nil); err != nil {
 		return err
 	}
 	res.Opened++
@@ -268,6 +261,7 @@ func (a *Activities) openOne(ctx context.Context, c call, now time.Time, res *Sw
 }
 
 // skipToday says once a policy day why something is not done.
-func (a *Activities) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
-	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what, now.Truncate(a.Policy.Day).UTC().Format(time.RFC3339)), ref, reason)
+func (a *Sweep) skipToday(ctx context.Context, what string, ref Ref, reason string, now time.Time) error {
+	return a.skip(ctx, fmt.Sprintf("skip/%s/%s", what,
+		now.Truncate(a.Policy.Day).UTC().Format(time.RFC3339)), ref, reason)
 }

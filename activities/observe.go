@@ -13,8 +13,15 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// sight is what a fresh look at the target of an issue found.
-type sight struct {
+// observer takes fresh looks.
+type observer struct {
+	*ledger
+	outlets *outlets
+	Prober  *probe.Prober
+}
+
+// observation is what a fresh look at the target of an issue found.
+type observation struct {
 	looked bool // the rest was seen just now
 	good   bool
 	reason string
@@ -24,27 +31,27 @@ type sight struct {
 }
 
 // observe takes a fresh look at the target of an issue.
-func (a *Activities) observe(ctx context.Context, ref Ref) (sight, error) {
+func (a *observer) observe(ctx context.Context, ref Ref) (observation, error) {
 	switch ref.Type {
 	case issue.PCUDown:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if err != nil {
-			return sight{}, err
+			return observation{}, err
 		}
-		ok, reason, err := a.testPCU(ctx, p)
-		return sight{looked: err == nil, good: ok, reason: reason, record: p.Record}, err
+		ok, reason, err := a.outlets.test(ctx, p)
+		return observation{looked: err == nil, good: ok, reason: reason, record: p.Record}, err
 	case issue.SiteDown:
 		return a.observeSite(ctx, ref.Site)
 	}
 	n, err := a.Store.Node(ctx, ref.Node)
 	if err != nil {
-		return sight{}, err
+		return observation{}, err
 	}
 	r := a.Prober.Node(ctx, probeTarget(n))
 	if r.Fault != "" {
-		return sight{}, fmt.Errorf("look at %s: %s", n.Hostname, r.Fault)
+		return observation{}, fmt.Errorf("look at %s: %s", n.Hostname, r.Fault)
 	}
-	s := sight{looked: true, record: n.Record, facts: a.facts(n, r)}
+	s := observation{looked: true, record: n.Record, facts: a.factsOf(n, r)}
 	t, known := issue.Lookup(ref.Type)
 	if !known {
 		return s, fmt.Errorf("no issue type %q", ref.Type)
@@ -53,15 +60,15 @@ func (a *Activities) observe(ctx context.Context, ref Ref) (sight, error) {
 	return s, nil
 }
 
-// observeSite looks at all nodes of a site. One that answers in any way ends the story of a dark site, and so does it when none
-// is missed any more.
-func (a *Activities) observeSite(ctx context.Context, site string) (sight, error) {
+// observeSite looks at all nodes of a site. One that answers in any way ends the story of a dark site, and so does it
+// when none is missed any more.
+func (a *observer) observeSite(ctx context.Context, site string) (observation, error) {
 	nodes, err := a.Store.NodesOfSite(ctx, site)
 	if err != nil {
-		return sight{}, err
+		return observation{}, err
 	}
 	var targets []probe.Target
-	s := sight{looked: true, record: policy.Record{Status: policy.StatusDown}}
+	s := observation{looked: true, record: policy.Record{Status: policy.StatusDown}}
 	for _, n := range nodes {
 		if n.Record.Status == policy.StatusDisabled {
 			continue
@@ -97,8 +104,8 @@ func (a *Activities) observeSite(ctx context.Context, site string) (sight, error
 	return s, ctx.Err()
 }
 
-// facts are what policy is told of a node after a look.
-func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
+// factsOf are what policy is told of a node after a look.
+func (a *observer) factsOf(n store.Node, r probe.NodeResult) policy.NodeFacts {
 	f := a.infer(r)
 	return policy.NodeFacts{
 		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, Finding: f, HasPCU: n.PCUID != 0,
@@ -109,8 +116,10 @@ func (a *Activities) facts(n store.Node, r probe.NodeResult) policy.NodeFacts {
 // storedFacts are what the store knows of a node from its last look.
 func storedFacts(n store.Node) policy.NodeFacts {
 	f := policy.NodeFacts{
-		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, HasPCU: n.PCUID != 0, Symptoms: symptomsOf(n),
-		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime, Reason: n.Reason},
+		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, HasPCU: n.PCUID != 0,
+		Symptoms: symptomsOf(n),
+		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime,
+			Reason: n.Reason},
 	}
 	_, f.Finding.Locked = f.Symptoms[policy.SymptomNodeConfig]
 	return f
@@ -121,7 +130,7 @@ func probeTarget(n store.Node) probe.Target {
 }
 
 // infer turns what a probe saw into what policy makes of it.
-func (a *Activities) infer(r probe.NodeResult) policy.Finding {
+func (a *observer) infer(r probe.NodeResult) policy.Finding {
 	return policy.InferNode(a.Policy.Kernels, nodeLook(r))
 }
 
@@ -142,13 +151,14 @@ func symptomsOf(n store.Node) map[string]policy.Symptom {
 	return out
 }
 
-// storedLook is what the store keeps of a look. What differs from look to look though nothing has changed, as the time and the uptime, is
-// not part of its detail: a look that is as the last one is then not written.
-func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLook, error) {
-	facts := a.facts(n, r)
+// storedLook is what the store keeps of a look. What differs from look to look though nothing has changed, as the time
+// and the uptime, is not part of its detail: a look that is as the last one is then not written.
+func (a *observer) storedLook(n store.Node, r probe.NodeResult) (store.NodeLook, error) {
+	facts := a.factsOf(n, r)
 	f := facts.Finding
 	l := store.NodeLook{
-		Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Silent: !f.Alive(), Reason: f.Reason, Uptime: f.Uptime,
+		Host: r.Host, At: r.At, State: f.State, Category: f.Category, Firewall: f.Firewall, Silent: !f.Alive(),
+		Reason: f.Reason, Uptime: f.Uptime,
 	}
 	if !r.Inside.Booted.IsZero() {
 		l.Uptime = r.At.Sub(r.Inside.Booted) // the answer may be seconds younger than the look
@@ -160,4 +170,20 @@ func (a *Activities) storedLook(n store.Node, r probe.NodeResult) (store.NodeLoo
 	}
 	l.Symptoms, err = json.Marshal(facts.Symptoms)
 	return l, err
+}
+
+// runningNow looks at nodes and names those that run.
+func (a *observer) runningNow(ctx context.Context, nodes []store.Node) []string {
+	var targets []probe.Target
+	for _, n := range nodes {
+		targets = append(targets, probeTarget(n))
+	}
+	var running []string
+	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
+		if a.infer(r).State == policy.StateBoot {
+			running = append(running, r.Host)
+		}
+	})
+	slices.Sort(running)
+	return running
 }

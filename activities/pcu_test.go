@@ -87,7 +87,8 @@ func (l *line) cut() {
 // plug lets a device of some model, which feeds no real node, stand in PLC for the PCU of the sick node.
 func (b *bench) plug(model, transport string, r *rack) (pcudev.Device, *line) {
 	b.Helper()
-	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: pcuUser, Password: pcuSecret, Outlets: r, OffTime: 20 * time.Millisecond})
+	d, err := pcudev.New(pcudev.Options{Model: model, Transport: transport, User: pcuUser, Password: pcuSecret,
+		Outlets: r, OffTime: 20 * time.Millisecond})
 	b.must(err)
 	return d, b.listen(d, model, "127.0.0.1:0")
 }
@@ -106,7 +107,8 @@ func (b *bench) listen(d pcudev.Device, model, address string) *line {
 // entry is what PLC has of the PCU.
 func (b *bench) entry(model, address string) {
 	b.Helper()
-	for column, value := range map[string]any{"model": model, "ip": address, "username": pcuUser, "password": pcuSecret} {
+	for column, value := range map[string]any{"model": model, "ip": address, "username": pcuUser,
+		"password": pcuSecret} {
 		b.w.DB.Set("PCUs", b.pcuID(), column, value)
 	}
 	b.sync()
@@ -125,25 +127,33 @@ func TestPCU_AManualOneIsAskedForOnce(t *testing.T) {
 	ctx := b.Context()
 	b.hung()
 	b.entry("ManualPCU", "")
-	if ok, reason, err := b.testPCU(ctx, b.pcu()); !ok || err != nil {
+	if ok, reason, err := b.Power.outlets.test(ctx, b.pcu()); !ok || err != nil {
 		t.Errorf("its dry run fails: %s, %v", reason, err)
 	}
 	for range 2 { // the second is a retry of the same rung
-		res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+		res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 		b.want(res, err, issue.Acted, "asked the admins to power-cycle outlet 1 of pcu.huji.example")
 		if res.Power != issue.Asked || b.task(issue.NodeDown, "0", rebootRung).After(time.Now(), res).Rebooted {
 			t.Errorf("what was asked for counts as %q", res.Power)
 		}
 	}
-	mail := b.w.Mail.Messages()
-	if len(mail) != 1 || !strings.Contains(string(mail[0].Raw), "please power-cycle "+sick) || strings.Contains(string(mail[0].Raw), pcuSecret) {
-		t.Errorf("%d mails: %s", len(mail), mail)
+	b.Policy.MaxReboots, b.Policy.Budget.RebootsFleet, b.Policy.Budget.RebootsSite = 1, 1, 1
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	seen, err := b.Power.observer.observe(ctx, req.State.Ref)
+	b.must(err)
+	if answer, err := b.Power.gate.ask(ctx, policy.ActReboot, req.State.Ref, seen); err != nil || !answer.Do {
+		t.Errorf("what people were asked for counts as a power cycle of ours: %+v, %v", answer, err)
 	}
-	res, err := b.Reinstall(ctx, b.rebooted("1"))
+	mail := b.w.Mail.Messages()
+	if len(mail) != 1 || !strings.Contains(string(mail[0].Raw), "please power-cycle "+sick) ||
+		strings.Contains(string(mail[0].Raw), pcuSecret) {
+		t.Errorf("%d mails: %+v", len(mail), mail)
+	}
+	res, err := b.Power.Reinstall(ctx, b.rebooted("1"))
 	b.want(res, err, issue.Passed, "only Monitor itself reboots into a reinstall")
 	b.wantState("boot")
-	b.Admins = nil
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	b.People.post.Admins = nil
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
 	b.want(res, err, issue.Passed, "mail.admins names nobody to ask")
 	b.wantLedger(issue.NodeDown+"/"+sick, "reboot asked")
 }
@@ -155,7 +165,7 @@ func TestPCU_OneThatShowsAnotherKeyIsNotDriven(t *testing.T) {
 	r := &rack{}
 	_, cable := b.plug("DRAC", "ssh", r)
 	for range 2 {
-		if ok, reason, err := b.testPCU(ctx, b.pcu()); !ok || err != nil {
+		if ok, reason, err := b.Power.outlets.test(ctx, b.pcu()); !ok || err != nil {
 			t.Fatal(reason, err)
 		}
 	}
@@ -165,15 +175,16 @@ func TestPCU_OneThatShowsAnotherKeyIsNotDriven(t *testing.T) {
 	}
 	address := cable.Addr().String()
 	_ = cable.Close()
-	other, err := pcudev.New(pcudev.Options{Model: "DRAC", Transport: "ssh", User: pcuUser, Password: pcuSecret, Outlets: r, OffTime: 20 * time.Millisecond})
+	other, err := pcudev.New(pcudev.Options{Model: "DRAC", Transport: "ssh", User: pcuUser, Password: pcuSecret,
+		Outlets: r, OffTime: 20 * time.Millisecond})
 	b.must(err)
 	b.listen(other, "DRAC", address) // the same model with a key of its own
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Passed, "monitor pcu forget pcu.huji.example")
 	r.wantCuts(t, 0)
 	_, err = b.Store.ForgetPCUPins(ctx, b.pcuID())
 	b.must(err)
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	r.wantCuts(t, 1)
 	b.wantClaims()
@@ -187,26 +198,28 @@ func TestPCU_ABusyOneIsWaitedForButNotForEver(t *testing.T) {
 	d, _ := b.plug("APCControl12p3", "telnet", r)
 	d.Break(pcudev.Busy)
 	for key, want := range map[string]issue.Outcome{"0": issue.Wait} {
-		res, err := b.Reboot(ctx, b.task(issue.NodeDown, key, rebootRung))
+		res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, key, rebootRung))
 		b.want(res, err, want, "")
 	}
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
 	b.want(res, err, issue.Wait, "")
-	res, err = b.Reinstall(ctx, b.rebooted("2"))
+	res, err = b.Power.Reinstall(ctx, b.rebooted("2"))
 	b.want(res, err, issue.Passed, "")
 	b.wantState("boot")
 	b.wantClaims()
 	r.wantCuts(t, 0)
 	b.wantLedger(issue.NodeDown+"/"+sick, "reboot failed", "reboot failed", "reinstall failed")
 	d.Break("")
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "3", rebootRung)) // what was refused is no reboot
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "3", rebootRung)) // what was refused is no reboot
 	b.want(res, err, issue.Acted, "read back on")
 	r.wantCuts(t, 1)
 }
 
-// The line is cut when the device has the command: what became of it is looked up, and the command is never given again.
+// The line is cut when the device has the command: what became of it is looked up, and the command is never given
+// again.
 func TestPCU_AnAnswerLostAfterTheCommandIsNotRepeated(t *testing.T) {
-	for model, transport := range map[string]string{"APCControl12p3": "telnet", "IPAL": "tcp", "WTIIPS4": "telnet", "DRAC": "ssh"} {
+	for model, transport := range map[string]string{"APCControl12p3": "telnet", "IPAL": "tcp", "WTIIPS4": "telnet",
+		"DRAC": "ssh"} {
 		t.Run(model, func(t *testing.T) {
 			b := newBench(t)
 			ctx := b.Context()
@@ -220,7 +233,7 @@ func TestPCU_AnAnswerLostAfterTheCommandIsNotRepeated(t *testing.T) {
 			}
 			req := b.task(issue.NodeDown, "0", rebootRung)
 			for range 3 {
-				res, err := b.Reboot(ctx, req)
+				res, err := b.Power.Reboot(ctx, req)
 				b.want(res, err, issue.Acted, "")
 				if res.Power != issue.Cycled && res.Power != issue.PowerLost {
 					t.Errorf("it is said to be %q: %s", res.Power, res.Reason)
@@ -253,19 +266,19 @@ func TestPCU_OneThatDiesAfterOffIsTurnedOnLater(t *testing.T) {
 		}
 	}
 	req := b.task(issue.NodeDown, "0", rebootRung)
-	res, err := b.Reboot(ctx, req)
+	res, err := b.Power.Reboot(ctx, req)
 	b.want(res, err, issue.Acted, "may be off")
 	if res.Power != issue.LeftOff {
 		t.Errorf("it is said to be %q", res.Power)
 	}
 	b.wantClaims("outlet")
-	said, err := b.releaseAll(ctx, req.State.Ref, "an operator closes the issue meanwhile")
+	said, err := b.Sweep.claims.releaseAll(ctx, req.State.Ref, "an operator closes the issue meanwhile")
 	if err != nil || !strings.Contains(said, "not undone yet") {
 		t.Errorf("said %q, %v", said, err)
 	}
 	b.wantClaims("outlet")
 	d.Break("")
-	said, err = b.releaseAll(ctx, req.State.Ref, "the next sweep")
+	said, err = b.Sweep.claims.releaseAll(ctx, req.State.Ref, "the next sweep")
 	if err != nil || !strings.Contains(said, "is on again") {
 		t.Errorf("said %q, %v", said, err)
 	}
@@ -292,12 +305,13 @@ func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
 			dark++
 		}
 	}
-	feeds, release, err := b.lockFeeds(ctx, both)
+	feeds, release, err := b.Power.outlets.lock(ctx, both)
 	b.must(err)
 	defer release()
 	node, err := b.Store.Node(ctx, sick)
 	b.must(err)
-	res, err := b.beginPower(ctx, task{Request: b.task(issue.NodeDown, "0", rebootRung)}, policy.ActReboot, node, feeds)
+	res, err := b.Power.beginPower(ctx, task{Request: b.task(issue.NodeDown, "0", rebootRung)},
+		policy.ActReboot, node, feeds)
 	b.want(res, err, issue.Acted, "outlets cycled together and read back on")
 	r.wantCuts(t, 2)
 	if dark == 0 {
@@ -305,13 +319,13 @@ func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
 	}
 	b.wantClaims()
 
-	set, err := b.outlets(ctx, feeds)
+	set, err := b.Power.outlets.set(ctx, feeds)
 	b.must(err)
 	b.must(r.Set(1, false)) // a worker died when one of the two was off: the node never lost power
 	req := b.task(issue.NodeDown, "1", rebootRung)
 	b.intend(req)
 	b.commit(req)
-	res, err = b.resolveAmbiguous(ctx, task{Request: req}, policy.ActReboot, set)
+	res, err = b.Power.resolveAmbiguous(ctx, task{Request: req}, policy.ActReboot, set)
 	b.want(res, err, issue.Acted, "not repeated")
 	if on, _ := r.State(1); !on || res.Power != issue.PowerLost {
 		t.Errorf("outlet 1 is on: %v, and it is said to be %q", on, res.Power)
@@ -330,10 +344,12 @@ func TestPCU_LegacyIsForThoseThatAreNamed(t *testing.T) {
 		{[]string{"HPiLO", "DRAC"}, true},
 		{[]string{pcu}, true},
 	} {
-		b.PCULegacy = c.names
-		o, err := b.outletOf(b.Context(), b.pcu(), 3)
-		if err != nil || o.target.Legacy != c.want || o.target.Host != "127.0.0.1" || o.target.Port != 1 || o.target.Outlet != 3 || o.target.Password != pcuSecret {
-			t.Errorf("with %q the target is on %s:%d, outlet %d, legacy %v, %v", c.names, o.target.Host, o.target.Port, o.target.Outlet, o.target.Legacy, err)
+		b.Power.outlets.PCULegacy = c.names
+		o, err := b.Power.outlets.outlet(b.Context(), b.pcu(), 3)
+		if err != nil || o.target.Legacy != c.want || o.target.Host != "127.0.0.1" || o.target.Port != 1 ||
+			o.target.Outlet != 3 || o.target.Password != pcuSecret {
+			t.Errorf("with %q the target is on %s:%d, outlet %d, legacy %v, %v", c.names, o.target.Host, o.target.Port,
+				o.target.Outlet, o.target.Legacy, err)
 		}
 	}
 }
@@ -345,39 +361,42 @@ func TestPCU_ACertificateNobodyVouchesForIsPinnedWhereItIsPermitted(t *testing.T
 	_, cable := b.plug("Redfish", "https", r)
 	try := func(what string, want bool, says string) {
 		t.Helper()
-		if ok, reason, err := b.testPCU(ctx, b.pcu()); err != nil || ok != want || !strings.Contains(reason, says) {
+		if ok, reason, err := b.Power.outlets.test(ctx, b.pcu()); err != nil || ok != want ||
+			!strings.Contains(reason, says) {
 			t.Fatalf("%s: %v, %s, %v", what, ok, reason, err)
 		}
 	}
 	try("not permitted", false, "certificate")
-	b.PCULegacy = []string{"Redfish"}
+	b.Power.outlets.PCULegacy = []string{"Redfish"}
 	try("permitted", true, "")
 	if pins, err := b.Store.PCUPins(ctx, b.pcuID()); err != nil || len(pins[store.Certificate]) != 64 {
 		t.Fatalf("pinned are %v, %v", pins, err)
 	}
-	b.PCULegacy = nil
+	b.Power.outlets.PCULegacy = nil
 	try("pinned, and no longer permitted", true, "")
 	address := cable.Addr().String()
 	_ = cable.Close()
-	other, err := pcudev.New(pcudev.Options{Model: "Redfish", Transport: "https", User: pcuUser, Password: pcuSecret, Outlets: r})
+	other, err := pcudev.New(pcudev.Options{Model: "Redfish", Transport: "https", User: pcuUser,
+		Password: pcuSecret, Outlets: r})
 	b.must(err)
 	b.listen(other, "Redfish", address) // the same model with a certificate of its own
-	b.PCULegacy = []string{"Redfish"}
+	b.Power.outlets.PCULegacy = []string{"Redfish"}
 	try("another certificate", false, "monitor pcu forget pcu.huji.example")
 }
 
 func TestPCU_AFaultOfOursIsNotBlamedOnIt(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
-	other, err := store.Open(ctx, store.Options{URL: b.url, Key: bytes.Repeat([]byte{8}, 32)}) // a worker with another key
+	// a worker with another key
+	other, err := store.Open(ctx, store.Options{URL: b.url, Key: bytes.Repeat([]byte{8}, 32)})
 	b.must(err)
 	t.Cleanup(other.Close)
-	b.Activities.Store = other
-	if ok, reason, err := b.testPCU(ctx, b.pcu()); err == nil {
+	b.Store = other
+	if ok, reason, err := b.Power.outlets.test(ctx, b.pcu()); err == nil {
 		t.Errorf("with a secret that cannot be read the dry run says %v, %s", ok, reason)
 	}
 	b.hung()
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Wait, "")
 	b.wantCuts(0)
 	b.wantClaims()

@@ -11,11 +11,11 @@ import (
 )
 
 // OpenPCUDown opens pcudown on the PCUs of a node that do not work.
-func (a *Activities) OpenPCUDown(ctx context.Context, req issue.Request) (issue.Result, error) {
-	return a.runRung(ctx, req, a.openPCUDown)
+func (a *Issues) OpenPCUDown(ctx context.Context, req issue.Request) (issue.Result, error) {
+	return a.rungs.run(ctx, req, a.openPCUDown)
 }
 
-func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, error) {
+func (a *Issues) openPCUDown(ctx context.Context, t task) (issue.Result, error) {
 	node, err := a.Store.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{}, err
@@ -24,11 +24,11 @@ func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, err
 	if len(feeds) == 0 {
 		return issue.Result{Outcome: issue.Passed, Reason: "no PCU feeds it"}, nil
 	}
-	if answer, err := a.ask(ctx, policy.ActOpen, t.ref(), t.seen); err != nil || !answer.Do {
+	if answer, err := a.gate.ask(ctx, policy.ActOpen, t.ref(), t.seen); err != nil || !answer.Do {
 		if err != nil {
 			return issue.Result{}, err
 		}
-		return a.refuse(ctx, t, answer)
+		return a.rungs.refuse(ctx, t, answer)
 	}
 	res := issue.Result{Outcome: issue.Passed}
 	for _, f := range feeds {
@@ -39,7 +39,7 @@ func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, err
 		if err != nil {
 			return issue.Result{}, err
 		}
-		ok, reason, err := a.testPCU(ctx, p)
+		ok, reason, err := a.outlets.test(ctx, p)
 		if err != nil {
 			return issue.Result{}, err
 		}
@@ -48,22 +48,24 @@ func (a *Activities) openPCUDown(ctx context.Context, t task) (issue.Result, err
 			continue
 		}
 		ref := Ref{ID: issue.PCUDown + "/" + p.Name, PCU: p.Name, Site: p.Site, PCUID: p.PCUID}
-		if answer, err := a.ask(ctx, policy.ActOpen, ref, sight{}); err != nil || !answer.Do {
+		if answer, err := a.gate.ask(ctx, policy.ActOpen, ref, observation{}); err != nil || !answer.Do {
 			if err != nil {
 				return issue.Result{}, err
 			}
-			return a.refuse(ctx, t, answer)
+			return a.rungs.refuse(ctx, t, answer)
 		}
-		if err := a.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {
+		if err := a.workflows.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {
 			return issue.Result{}, err
 		}
-		return issue.Result{Outcome: issue.Acted, Reason: "opened " + ref.ID, Deeds: []issue.Deed{{At: a.now(), What: issue.DeedPCUDownOpened, How: p.Name}}}, nil
+		return issue.Result{Outcome: issue.Acted, Reason: "opened " + ref.ID,
+			Deeds: []issue.Deed{{At: a.now(), What: issue.DeedPCUDownOpened, How: p.Name}}}, nil
 	}
 	return res, nil
 }
 
-// notifyPCURecovered tells the nodedown issues of a PCU's nodes that it works again, for those that had to do without it.
-func (a *Activities) notifyPCURecovered(ctx context.Context, pcu Ref) error {
+// notifyPCURecovered tells the nodedown issues of a PCU's nodes that it works again, for those that had to do without
+// it.
+func (a *Issues) notifyPCURecovered(ctx context.Context, pcu Ref) error {
 	open, err := a.Store.Issues(ctx, store.IssueFilter{Type: issue.NodeDown, Open: true, Limit: 1 << 30})
 	if err != nil {
 		return err
@@ -81,7 +83,8 @@ func (a *Activities) notifyPCURecovered(ctx context.Context, pcu Ref) error {
 				continue
 			}
 			reason := fmt.Sprintf("%s/%s is closed", issue.PCUDown, pcu.Target())
-			if err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack, issue.Command{Reason: reason}); err != nil {
+			if err := a.workflows.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack,
+				issue.Command{Reason: reason}); err != nil {
 				a.Log.Warn("an issue could not be told that its PCU works again", "issue", i.ID, "error", err)
 			}
 		}

@@ -8,16 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
-	"github.com/planetlab/monitor/probe"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
-// move is what the ledger keeps of a step of a site's level, so that it can be finished, or undone, by whoever comes next.
+// move is what the ledger keeps of a step of a site's level, so that it can be finished, or undone, by whoever comes
+// next.
 type move struct {
 	From    int      `json:"from"`
 	To      int      `json:"to"`
@@ -44,17 +45,20 @@ func (m move) claims() []store.Claim {
 	data, _ := json.Marshal(map[string]int{"site_id": m.SiteID})
 	var list []store.Claim
 	if m.Disable {
-		list = append(list, store.Claim{Kind: store.ClaimSiteDisabled, Target: strconv.Itoa(m.SiteID), Was: "enabled", SetTo: "disabled", Data: data})
+		list = append(list, store.Claim{Kind: store.ClaimSiteDisabled, Target: strconv.Itoa(m.SiteID), Was: "enabled",
+			SetTo: "disabled", Data: data})
 	}
 	for _, name := range m.Suspend {
-		list = append(list, store.Claim{Kind: store.ClaimSliceSuspended, Target: name, Was: "running", SetTo: "suspended", Data: data})
+		list = append(list, store.Claim{Kind: store.ClaimSliceSuspended, Target: name, Was: "running",
+			SetTo: "suspended", Data: data})
 	}
 	return list
 }
 
-// MoveSite moves a site's penalty level: at most one step up, through the gate, or any number down, always. Everything is read again first.
-// What will be changed is claimed in one transaction with the intent, then changed in PLC and read back; only what Monitor changed is undone.
-func (a *Activities) MoveSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+// MoveSite moves a site's penalty level: at most one step up, through the gate, or any number down, always. Everything
+// is read again first. What will be changed is claimed in one transaction with the intent, then changed in PLC and read
+// back; only what Monitor changed is undone.
+func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
 	defer heartbeat(ctx)()
 	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
 	before, err := a.Store.Action(ctx, in.Key)
@@ -77,7 +81,7 @@ func (a *Activities) MoveSite(ctx context.Context, in sites.StepRequest) (sites.
 	return a.raiseSite(ctx, in)
 }
 
-func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
+func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
 	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
 	answer, err := a.mayRaise(ctx, in)
 	if err != nil {
@@ -87,7 +91,7 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 		res.Reason, res.Until = answer.Reason, answer.Until
 		return res, a.skipSite(ctx, in.Site, "level "+strconv.Itoa(in.To), answer.Reason)
 	}
-	plan, err := a.lacks(ctx, in.Site, in.From, in.To)
+	plan, err := a.missingPenalty(ctx, in.Site, in.From, in.To)
 	if err != nil {
 		return a.refusedByPLC(ctx, in, res, err)
 	}
@@ -99,7 +103,7 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 		Action: store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Data: data,
 			Reason: fmt.Sprintf("level %d to %d: %s; %s", in.From, in.To, answer.Reason, in.Reason)},
 		Claims: plan.claims(),
-		Budget: a.budget(policy.ActPenalize),
+		Budget: a.gate.budget(policy.ActPenalize),
 	})
 	switch {
 	case err != nil:
@@ -109,7 +113,7 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 		res.Until = over.Free.Add(a.Policy.Hour())
 		return res, nil
 	}
-	if a.ordered(ctx) != "" {
+	if a.workflows.ordered(ctx) != "" {
 		res.Outcome, res.Reason = sites.StepStopped, "an order came before it was done"
 		ctx = context.WithoutCancel(ctx)
 		return res, a.Store.Settle(ctx, in.Key, store.Skipped, res.Reason, penaltyClaims())
@@ -121,241 +125,92 @@ func (a *Activities) raiseSite(ctx context.Context, in sites.StepRequest) (sites
 	return a.carryOut(context.WithoutCancel(ctx), in.Site, action)
 }
 
-func penaltyClaims() []store.ClaimKind {
-	return []store.ClaimKind{store.ClaimSiteDisabled, store.ClaimSliceSuspended}
-}
-
-// carryOut changes in PLC what a step up has planned. What PLC refuses for one slice is told to the admins and stops no other.
-func (a *Activities) carryOut(ctx context.Context, login string, action store.Action) (sites.StepResult, error) {
-	var plan move
-	if err := json.Unmarshal(action.Data, &plan); err != nil {
-		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
+// mayRaise asks the gate for a step up, on facts read now.
+func (a *Penalties) mayRaise(ctx context.Context, in sites.StepRequest) (policy.Answer, error) {
+	facts, no, err := a.raiseFacts(ctx, in)
+	if err != nil || no.Check != "" {
+		return no, err
 	}
-	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason}
-	refused, err := a.inflict(ctx, login, action.Key, plan)
+	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
+		return answer, nil
+	}
+	_, down, err := a.gate.nodesUp(ctx, in.Site)
 	if err != nil {
-		return sites.StepResult{}, err
+		return policy.Answer{}, err
 	}
-	if plan.To == 1 && plan.Disable && len(refused) > 0 { // it was all that there was to do
-		res = sites.StepResult{Outcome: sites.StepRefused, Level: plan.From, Reason: strings.Join(refused, "; "), Until: a.now().Add(a.Policy.Day)}
-		return res, errors.Join(a.flagSite(ctx, login, action.Key+"/refused", refused), a.Store.Settle(ctx, action.Key, store.Refused, res.Reason, penaltyClaims()))
+	back := a.observer.runningNow(ctx, down)
+	facts.Site.Up += len(back)
+	answer := policy.Ask(a.Policy, facts, a.now())
+	if len(back) > 0 {
+		answer.Reason += "; back since the last sweep: " + strings.Join(back, ", ")
 	}
-	if err := a.Store.SetPenaltyLevel(ctx, login, plan.To, a.now()); err != nil {
-		return sites.StepResult{}, err
-	}
-	detail := fmt.Sprintf("level %d", plan.To)
-	if len(refused) > 0 {
-		detail += "; " + strings.Join(refused, "; ")
-		if err := a.flagSite(ctx, login, action.Key+"/refused", refused); err != nil {
-			return sites.StepResult{}, err
-		}
-	}
-	a.postEvent(notify.EventPenalty, action.Key, siteRef(login), plan.To, action.Reason)
-	return res, a.Store.Outcome(ctx, action.Key, store.Done, detail)
+	return answer, ctx.Err()
 }
 
-// inflict changes what a plan says, and releases the claim of what PLC refuses, with the reason.
-func (a *Activities) inflict(ctx context.Context, login, key string, plan move) (refused []string, err error) {
-	ref := plc.SiteRef{SiteID: plan.SiteID, LoginBase: login}
-	no := func(kind store.ClaimKind, target string, why error) error {
-		refused = append(refused, fmt.Sprintf("%s %s: %v", kind, target, why))
-		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, "PLC refused it")
+// raiseFacts gathers what the gate asks before a step up. An answer with a check says why the gate need not be asked.
+func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (policy.GateFacts, policy.Answer, error) {
+	no := func(check string, until time.Time, format string, args ...any) policy.Answer {
+		return policy.Answer{Decision: policy.No(until, format, args...), Check: check}
 	}
-	if plan.Disable {
-		err := a.PLC.SetSiteEnabled(ctx, ref, false)
-		if neverDone(err) {
-			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
-		}
-		if err != nil {
-			return refused, err
-		}
-	}
-	results, err := a.PLC.SuspendSlices(ctx, ref, plan.Suspend)
-	if err != nil && !neverDone(err) {
-		return refused, err
-	}
-	for _, r := range results {
-		if neverDone(r.Err) || errors.Is(r.Err, plc.ErrNotOrdinary) {
-			if err := no(store.ClaimSliceSuspended, r.Name, r.Err); err != nil {
-				return refused, err
-			}
-		} else if r.Err != nil {
-			return refused, r.Err
-		}
-	}
-	return refused, nil
-}
-
-// neverDone says that PLC refuses this target, and will if asked again. That it is away, or takes nothing from us, is another story.
-func neverDone(err error) bool {
-	for _, away := range []error{plc.ErrUnavailable, plc.ErrAuth, plc.ErrNotAdmin, context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, away) {
-			return false
-		}
-	}
-	return errors.Is(err, plc.ErrNotFound) || errors.Is(err, plc.ErrRefused)
-}
-
-func (a *Activities) releaseClaims(ctx context.Context, f store.ClaimFilter, how string) error {
-	list, err := a.Store.Claims(ctx, f)
-	for _, c := range list {
-		err = errors.Join(err, a.Store.Release(ctx, c.ID, how))
-	}
-	return err
-}
-
-// refusedByPLC is a step that cannot be begun: PLC does not have the site as one of ours, or is away.
-func (a *Activities) refusedByPLC(ctx context.Context, in sites.StepRequest, res sites.StepResult, err error) (sites.StepResult, error) {
-	res.Reason, res.Until = err.Error(), a.now().Add(a.Policy.Hour())
-	if neverDone(err) {
-		res.Until = a.now().Add(a.Policy.Day)
-		return res, a.flagSite(ctx, in.Site, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"), []string{err.Error()})
-	}
-	return res, nil
-}
-
-// lowerSite undoes what Monitor changed above a level. What was so before Monitor came stays so. It passes in every mode: nobody is denied
-// what nobody means to deny.
-func (a *Activities) lowerSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
-	data, err := json.Marshal(move{From: in.From, To: in.To})
+	facts, err := a.gate.siteFacts(ctx, policy.ActPenalize, in.Site)
 	if err != nil {
-		return sites.StepResult{}, err
+		return facts, policy.Answer{}, err
 	}
-	reason := fmt.Sprintf("level %d to %d: %s", in.From, in.To, in.Reason)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: store.KindPenalty, Issue: sites.ID(in.Site), Site: in.Site, Reason: reason, Data: data}); err != nil {
-		return sites.StepResult{}, err
-	}
-	if _, err := a.Store.Commit(ctx, in.Key); err != nil {
-		return sites.StepResult{}, err
-	}
-	ctx = context.WithoutCancel(ctx)
-	kept, err := a.undoAbove(ctx, in.Site, in.To)
+	row, gone, err := a.siteRow(ctx, in.Site)
 	if err != nil {
-		res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour())}
-		return res, a.Store.Outcome(ctx, in.Key, store.Failed, err.Error())
+		return facts, policy.Answer{}, err
 	}
-	if err := a.Store.SetPenaltyLevel(ctx, in.Site, in.To, a.now()); err != nil {
-		return sites.StepResult{}, err
-	}
-	detail := fmt.Sprintf("level %d", in.To)
-	if len(kept) > 0 {
-		detail += "; PLC refuses: " + strings.Join(kept, "; ")
-		if err := a.flagSite(ctx, in.Site, in.Key+"/kept", kept); err != nil {
-			return sites.StepResult{}, err
-		}
-	}
-	a.postEvent(notify.EventPenalty, in.Key, siteRef(in.Site), in.To, reason)
-	return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: reason}, a.Store.Outcome(ctx, in.Key, store.Done, detail)
-}
-
-// undoAbove takes back what claims hold above a level, and releases them. What PLC refuses to take back stays claimed, and is answered: every
-// sweep tries it again. An error says that PLC cannot be asked.
-func (a *Activities) undoAbove(ctx context.Context, login string, level int) (kept []string, err error) {
-	claims, err := a.appliedTo(ctx, login)
+	spared, err := a.gate.spared(ctx, row, gone)
 	if err != nil {
-		return nil, err
+		return facts, policy.Answer{}, err
 	}
-	if level < 2 {
-		for id, list := range bySite(claims, store.ClaimSliceSuspended) {
-			left, err := a.restore(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, list, "they run again")
-			if err != nil {
-				return nil, err
-			}
-			kept = append(kept, left...)
-		}
-	}
-	if level >= 1 {
-		return kept, nil
-	}
-	for id, list := range bySite(claims, store.ClaimSiteDisabled) {
-		err := a.PLC.SetSiteEnabled(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, true)
-		how := "the site is enabled"
-		switch {
-		case errors.Is(err, plc.ErrNotFound):
-			how = "PLC does not have the site any more"
-		case neverDone(err):
-			kept = append(kept, err.Error())
-			continue
-		case err != nil:
-			return nil, err
-		}
-		for _, c := range list {
-			if err := a.Store.Release(ctx, c.ID, how); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return kept, nil
-}
-
-// restore lets slices run again and releases their claims.
-func (a *Activities) restore(ctx context.Context, ref plc.SiteRef, list []store.Claim, how string) (kept []string, err error) {
-	byName := map[string]store.Claim{}
-	var names []string
-	for _, c := range list {
-		byName[c.Target] = c
-		names = append(names, c.Target)
-	}
-	results, err := a.PLC.RestoreSlices(ctx, ref, names)
-	if errors.Is(err, plc.ErrNotFound) { // the site is gone, and its slices with it
-		results, err = nil, nil
-		for _, n := range names {
-			results = append(results, plc.SliceResult{Name: n, Err: plc.ErrNotFound})
-		}
-	}
+	holds, err := a.holdsOn(ctx, in.Site, gone)
 	if err != nil {
-		return nil, err
+		return facts, policy.Answer{}, err
 	}
-	for _, r := range results {
-		said := how
-		switch {
-		case errors.Is(r.Err, plc.ErrNotFound):
-			said = "PLC does not have it any more"
-		case neverDone(r.Err):
-			kept = append(kept, fmt.Sprintf("slice %s: %v", r.Name, r.Err))
-			continue
-		case r.Err != nil:
-			return nil, r.Err
-		}
-		if err := a.Store.Release(ctx, byName[r.Name].ID, said); err != nil {
-			return nil, err
-		}
+	up, _, err := a.gate.nodesUp(ctx, in.Site)
+	if err != nil {
+		return facts, policy.Answer{}, err
 	}
-	return kept, nil
+	facts.Site.Up, facts.Site.To = up, in.To
+	if in.LastRaise.After(facts.Site.LastRaise) {
+		facts.Site.LastRaise = in.LastRaise
+	}
+	why := holdersOf(holds, in.To)
+	if len(why) > 0 {
+		facts.Issue = why[0]
+	}
+	if warned(in, why) {
+		facts.Site.Told, facts.Site.NotBefore = in.Warned.At, in.Warned.NotBefore
+	}
+	switch {
+	case a.Mode == notify.ModeTest:
+		return facts, no("mail", time.Time{},
+			"mail goes to the test address alone, so nobody is told and nothing is denied"), nil
+	case spared != nil:
+		return facts, no("spared", spared.Until, "the site is spared: %s", spared), nil
+	case len(why) == 0:
+		return facts, no("hold", time.Time{}, "no open issue holds level %d", in.To), nil
+	}
+	return facts, policy.Answer{}, nil
 }
 
-// appliedTo are the claims of what a site is denied.
-func (a *Activities) appliedTo(ctx context.Context, login string) ([]store.Claim, error) {
-	list, err := a.Store.Claims(ctx, store.ClaimFilter{Site: login})
-	return slices.DeleteFunc(list, func(c store.Claim) bool { return !slices.Contains(penaltyClaims(), c.Kind) }), err
-}
-
-// bySite are claims of a kind by PLC's id of the site that they were taken at: it may have another name by now.
-func bySite(claims []store.Claim, kind store.ClaimKind) map[int][]store.Claim {
-	byID := map[int][]store.Claim{}
-	for _, c := range claims {
-		var data struct {
-			SiteID int `json:"site_id"`
-		}
-		if c.Kind != kind || json.Unmarshal(c.Data, &data) != nil {
-			continue
-		}
-		byID[data.SiteID] = append(byID[data.SiteID], c)
+// warned reports whether people were told of this very step, for one of the issues that hold it.
+func warned(in sites.StepRequest, holders []string) bool {
+	if in.Warned == nil || in.Warned.Level != in.To {
+		return false
 	}
-	return byID
+	return in.Warned.Issues == nil || slices.ContainsFunc(holders, func(id string) bool {
+		return slices.Contains(in.Warned.Issues, id)
+	})
 }
 
-func loginIf(id int, login string) string {
-	if id == 0 {
-		return login
-	}
-	return ""
+func holdersOf(holds map[string]sites.Hold, level int) []string {
+	return sites.State{Holds: holds}.Holders(level)
 }
 
-func siteRef(login string) Ref { return Ref{ID: sites.ID(login), Type: sites.Type, Site: login} }
-
-// lacks reads from PLC what a level asks for and is not in force. Slices that are exempt are left alone.
-func (a *Activities) lacks(ctx context.Context, login string, from, to int) (move, error) {
+// missingPenalty reads from PLC what a level asks for and is not in force. Slices that are exempt are left alone.
+func (a *Penalties) missingPenalty(ctx context.Context, login string, from, to int) (move, error) {
 	plan := move{From: from, To: to}
 	row, err := a.Store.Site(ctx, login)
 	if err != nil {
@@ -380,18 +235,107 @@ func (a *Activities) lacks(ctx context.Context, login string, from, to int) (mov
 	return plan, err
 }
 
-// runningNow looks at nodes and names those that run.
-func (a *Activities) runningNow(ctx context.Context, nodes []store.Node) []string {
-	var targets []probe.Target
-	for _, n := range nodes {
-		targets = append(targets, probeTarget(n))
+// refusedByPLC is a step that cannot be begun: PLC does not have the site as one of ours, or is away.
+func (a *Penalties) refusedByPLC(ctx context.Context, in sites.StepRequest, res sites.StepResult,
+	err error) (sites.StepResult, error) {
+	res.Reason, res.Until = err.Error(), a.now().Add(a.Policy.Hour())
+	if neverDone(err) {
+		res.Until = a.now().Add(a.Policy.Day)
+		return res, a.post.flagSite(ctx, in.Site, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"),
+			[]string{err.Error()})
 	}
-	var running []string
-	a.Prober.Nodes(ctx, targets, func(r probe.NodeResult) {
-		if a.infer(r).State == policy.StateBoot {
-			running = append(running, r.Host)
+	return res, nil
+}
+
+func penaltyClaims() []store.ClaimKind {
+	return []store.ClaimKind{store.ClaimSiteDisabled, store.ClaimSliceSuspended}
+}
+
+// carryOut changes in PLC what a step up has planned. What PLC refuses for one slice is told to the admins and stops no
+// other.
+func (a *Penalties) carryOut(ctx context.Context, login string, action store.Action) (sites.StepResult, error) {
+	var plan move
+	if err := json.Unmarshal(action.Data, &plan); err != nil {
+		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
+	}
+	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason}
+	refused, err := a.inflict(ctx, login, action.Key, plan)
+	if err != nil {
+		return sites.StepResult{}, err
+	}
+	if plan.To == 1 && plan.Disable && len(refused) > 0 { // it was all that there was to do
+		res = sites.StepResult{Outcome: sites.StepRefused, Level: plan.From, Reason: strings.Join(refused, "; "),
+			Until: a.now().Add(a.Policy.Day)}
+		return res, errors.Join(a.post.flagSite(ctx, login, action.Key+"/refused", refused),
+			a.Store.Settle(ctx, action.Key, store.Refused, res.Reason, penaltyClaims()))
+	}
+	if err := a.Store.SetPenaltyLevel(ctx, login, plan.To, a.now()); err != nil {
+		return sites.StepResult{}, err
+	}
+	detail := fmt.Sprintf("level %d", plan.To)
+	if len(refused) > 0 {
+		detail += "; " + strings.Join(refused, "; ")
+		if err := a.post.flagSite(ctx, login, action.Key+"/refused", refused); err != nil {
+			return sites.StepResult{}, err
 		}
-	})
-	slices.Sort(running)
-	return running
+	}
+	a.post.event(notify.EventPenalty, action.Key, siteRef(login), plan.To, action.Reason)
+	return res, a.Store.Outcome(ctx, action.Key, store.Done, detail)
+}
+
+// inflict changes what a plan says, and releases the claim of what PLC refuses, with the reason.
+func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (refused []string, err error) {
+	ref := plc.SiteRef{SiteID: plan.SiteID, LoginBase: login}
+	no := func(kind store.ClaimKind, target string, why error) error {
+		refused = append(refused, fmt.Sprintf("%s %s: %v", kind, target, why))
+		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, "PLC refused it")
+	}
+	if plan.Disable {
+		err := a.PLC.SetSiteEnabled(ctx, ref, false)
+		if neverDone(err) {
+			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
+		} else if err == nil {
+			a.markSite(ctx, login, ref)
+		}
+		if err != nil {
+			return refused, err
+		}
+	}
+	results, err := a.PLC.SuspendSlices(ctx, ref, plan.Suspend)
+	if err != nil && !neverDone(err) {
+		return refused, err
+	}
+	for _, r := range results {
+		if neverDone(r.Err) || errors.Is(r.Err, plc.ErrNotOrdinary) {
+			if err := no(store.ClaimSliceSuspended, r.Name, r.Err); err != nil {
+				return refused, err
+			}
+		} else if r.Err != nil {
+			return refused, r.Err
+		}
+	}
+	if len(plan.Suspend) > 0 {
+		a.markSlices(ctx, login, ref)
+	}
+	return refused, nil
+}
+
+// neverDone says that PLC refuses this target, and will if asked again. That it is away, or takes nothing from us, is
+// another story.
+func neverDone(err error) bool {
+	for _, away := range []error{plc.ErrUnavailable, plc.ErrAuth, plc.ErrNotAdmin, context.Canceled,
+		context.DeadlineExceeded} {
+		if errors.Is(err, away) {
+			return false
+		}
+	}
+	return errors.Is(err, plc.ErrNotFound) || errors.Is(err, plc.ErrRefused)
+}
+
+func (a *Penalties) releaseClaims(ctx context.Context, f store.ClaimFilter, how string) error {
+	list, err := a.Store.Claims(ctx, f)
+	for _, c := range list {
+		err = errors.Join(err, a.Store.Release(ctx, c.ID, how))
+	}
+	return err
 }

@@ -50,7 +50,8 @@ func (b *bench) holds(login string, level int) {
 	b.Helper()
 	host := "planetlab1." + login + ".example"
 	ref := issue.Ref{ID: "nodedown/" + host, Run: "r", Type: issue.NodeDown, Node: host, Site: login}
-	b.must(b.Store.UpdateIssue(b.Context(), store.Issue{ID: ref.ID, RunID: "r", Type: ref.Type, Target: host, Node: host, Site: login, Status: "open", Opened: time.Now()}))
+	putIssue(b.T, b.url, store.Issue{ID: ref.ID, RunID: "r", Type: ref.Type, Target: host,
+		Node: host, Site: login, Status: "open", Opened: time.Now()})
 	b.must(b.Store.Take(b.Context(), HoldClaim(sites.HoldRequest{Key: "k", Ref: ref, Level: level})))
 }
 
@@ -59,21 +60,25 @@ func (b *bench) enabled(login string) bool {
 }
 
 func (b *bench) tag(slice, name, value string) {
-	b.w.DB.Add("SliceTags", fakeplc.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name, "value": value})
+	b.w.DB.Add("SliceTags", fakeplc.Row{"slice_id": b.w.DB.Get("Slices", "name", slice)["slice_id"], "tagname": name,
+		"value": value})
 }
 
 // step asks for a step of which people were told.
 func (b *bench) step(login, key string, from, to int) sites.StepResult {
 	b.Helper()
-	res, err := b.MoveSite(b.Context(), sites.StepRequest{Site: login, Key: "site/" + login + "/run/" + key, From: from, To: to, Reason: "held by nodedown/x",
-		Warned: &sites.Warning{Level: to, At: time.Now().Add(-8 * 24 * time.Hour), NotBefore: time.Now().Add(-time.Hour), Issues: []string{"nodedown/planetlab1." + login + ".example"}}})
+	res, err := b.Penalties.MoveSite(b.Context(), sites.StepRequest{Site: login, Key: "site/" + login + "/run/" + key,
+		From: from, To: to, Reason: "held by nodedown/x",
+		Warned: &sites.Warning{Level: to, At: time.Now().Add(-8 * 24 * time.Hour),
+			NotBefore: time.Now().Add(-time.Hour), Issues: []string{"nodedown/planetlab1." + login + ".example"}}})
 	b.must(err)
 	return res
 }
 
 func (b *bench) read(login, key string, level int) sites.Standing {
 	b.Helper()
-	st, err := b.ReadSite(b.Context(), sites.ReadRequest{Site: login, Key: "site/" + login + "/run/" + key, Level: level, Want: level})
+	st, err := b.Penalties.ReadSite(b.Context(), sites.ReadRequest{Site: login, Key: "site/" + login + "/run/" + key,
+		Level: level, Want: level})
 	b.must(err)
 	return st
 }
@@ -81,7 +86,7 @@ func (b *bench) read(login, key string, level int) sites.Standing {
 // applied lists what is claimed of a site.
 func (b *bench) applied(login string) []string {
 	b.Helper()
-	list, err := b.appliedTo(b.Context(), login)
+	list, err := b.Penalties.appliedTo(b.Context(), login)
 	b.must(err)
 	var out []string
 	for _, c := range list {
@@ -102,15 +107,13 @@ func (b *bench) sql(text string) {
 }
 
 // SignalWithStartWorkflow notes who is asked to look.
-func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, name string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, name string, _ any, _ client.StartWorkflowOptions,
+	_ any, _ ...any) (client.WorkflowRun, error) {
 	f.signals = append(f.signals, id+" "+name)
 	return nil, nil
 }
 
 func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	var world []testbed.Site
 	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin", "kyoto"} {
 		world = append(world, testbed.Site{Login: login, Nodes: 2})
@@ -126,11 +129,14 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		if res := b.step("huji", "1", 0, 1); res.Level != 1 || b.enabled("huji") || len(b.applied("huji")) != 1 {
 			t.Errorf("level 1 is %+v, the site enabled %v, claimed %q", res, b.enabled("huji"), b.applied("huji"))
 		}
-		if res := b.step("huji", "2", 1, 2); res.Level != 2 || len(b.w.Suspended("huji")) != 2 || !slices.Contains(b.applied("huji"), "slice suspended huji_codeen") || len(b.applied("huji")) != 2 {
+		if res := b.step("huji", "2", 1, 2); res.Level != 2 || len(b.w.Suspended("huji")) != 2 ||
+			!slices.Contains(b.applied("huji"), "slice suspended huji_codeen") || len(b.applied("huji")) != 2 {
 			t.Errorf("level 2 is %+v, suspended %q, claimed %q", res, b.w.Suspended("huji"), b.applied("huji"))
 		}
-		if res := b.step("huji", "3", 2, 0); res.Level != 0 || !b.enabled("huji") || !slices.Equal(b.w.Suspended("huji"), []string{"huji_coral"}) || len(b.applied("huji")) != 0 {
-			t.Errorf("level 0 is %+v, the site enabled %v, suspended %q, claimed %q", res, b.enabled("huji"), b.w.Suspended("huji"), b.applied("huji"))
+		if res := b.step("huji", "3", 2, 0); res.Level != 0 || !b.enabled("huji") ||
+			!slices.Equal(b.w.Suspended("huji"), []string{"huji_coral"}) || len(b.applied("huji")) != 0 {
+			t.Errorf("level 0 is %+v, the site enabled %v, suspended %q, claimed %q", res, b.enabled("huji"),
+				b.w.Suspended("huji"), b.applied("huji"))
 		}
 		if again := b.step("huji", "3", 2, 0); again.Outcome != sites.StepDone {
 			t.Errorf("a retry answers %+v", again)
@@ -142,12 +148,14 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 	})
 	t.Run("a step that was begun comes to its end by whoever comes next", func(t *testing.T) {
 		ctx := b.Context()
-		plan, err := b.lacks(ctx, "oslo", 0, 1)
+		plan, err := b.Penalties.missingPenalty(ctx, "oslo", 0, 1)
 		b.must(err)
 		data, err := json.Marshal(plan)
 		b.must(err)
 		key := "site/oslo/run/1"
-		_, _, _, err = b.Store.Begin(ctx, store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "oslo", Issue: "site/oslo", Data: data}, Claims: plan.claims()})
+		_, _, _, err = b.Store.Begin(ctx,
+			store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "oslo", Issue: "site/oslo",
+				Data: data}, Claims: plan.claims()})
 		b.must(err)
 		_, err = b.Store.Commit(ctx, key) // and then the worker died
 		b.must(err)
@@ -163,12 +171,14 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 	})
 	t.Run("a step that was never begun leaves nothing claimed", func(t *testing.T) {
 		ctx := b.Context()
-		plan, err := b.lacks(ctx, "kyoto", 0, 1)
+		plan, err := b.Penalties.missingPenalty(ctx, "kyoto", 0, 1)
 		b.must(err)
 		data, err := json.Marshal(plan)
 		b.must(err)
 		key := "site/kyoto/run/1"
-		_, _, _, err = b.Store.Begin(ctx, store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "kyoto", Issue: "site/kyoto", Data: data}, Claims: plan.claims()})
+		_, _, _, err = b.Store.Begin(ctx,
+			store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: "kyoto", Issue: "site/kyoto",
+				Data: data}, Claims: plan.claims()})
 		b.must(err)
 		if st := b.read("kyoto", "2", 0); st.Level != 0 || len(b.applied("kyoto")) != 0 || !b.enabled("kyoto") {
 			t.Errorf("it stands at %+v, claimed %q", st, b.applied("kyoto"))
@@ -178,7 +188,7 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		}
 	})
 	t.Run("a site that was disabled before Monitor came stays so", func(t *testing.T) {
-		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false))
+		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false))
 		if res := b.step("pisa", "1", 0, 1); res.Level != 1 || len(b.applied("pisa")) != 0 {
 			t.Errorf("it is claimed: %+v, %q", res, b.applied("pisa"))
 		}
@@ -194,7 +204,8 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 			t.Errorf("suspended are %q", got)
 		}
 		b.tag("quito_codeen", "exempt_slice_until", time.Now().AddDate(0, 1, 0).Format("20060102"))
-		if st := b.read("quito", "3", 2); len(b.w.Suspended("quito")) > 0 || st.Level != 2 || slices.Contains(b.applied("quito"), "slice suspended quito_codeen") {
+		if st := b.read("quito", "3", 2); len(b.w.Suspended("quito")) > 0 || st.Level != 2 ||
+			slices.Contains(b.applied("quito"), "slice suspended quito_codeen") {
 			t.Errorf("suspended are %q, claimed %q, and it answers %+v", b.w.Suspended("quito"), b.applied("quito"), st)
 		}
 	})
@@ -204,8 +215,8 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		if st := b.read("lisbon", "3", 2); st.Reason != "" || st.Level != 2 || len(b.subjects()) != 0 {
 			t.Errorf("all is as it should be, and it says %+v, mail %q", st, b.subjects())
 		}
-		b.must(b.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
-		_, err := b.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
+		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
+		_, err := b.Power.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
 		b.must(err)
 		for range 2 { // and a retry
 			b.read("lisbon", "4", 2)
@@ -226,16 +237,14 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		if st.Spared == nil || st.Spared.Why != sites.SparedGone || st.Level != 2 {
 			t.Errorf("it stands at %+v", st)
 		}
-		if res := b.step("turin", "4", 2, 0); res.Outcome != sites.StepDone || b.w.DB.Get("Sites", "login_base", "torino")["enabled"] != true || len(b.applied("turin")) != 0 {
+		if res := b.step("turin", "4", 2, 0); res.Outcome != sites.StepDone ||
+			b.w.DB.Get("Sites", "login_base", "torino")["enabled"] != true || len(b.applied("turin")) != 0 {
 			t.Errorf("it answers %+v; claimed %q", res, b.applied("turin"))
 		}
 	})
 }
 
 func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2})
 	b.ailing("huji")
 	ctx := b.Context()
@@ -244,7 +253,8 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 		t.Helper()
 		n++
 		res := b.step("huji", fmt.Sprint("refused/", n), 0, 1)
-		if res.Outcome != sites.StepRefused || res.Level != 0 || !b.enabled("huji") || !strings.Contains(res.Reason, says) || len(b.applied("huji")) != 0 {
+		if res.Outcome != sites.StepRefused || res.Level != 0 || !b.enabled("huji") ||
+			!strings.Contains(res.Reason, says) || len(b.applied("huji")) != 0 {
 			t.Errorf("it answers %+v, enabled %v, claimed %q; want %q", res, b.enabled("huji"), b.applied("huji"), says)
 		}
 	}
@@ -255,13 +265,18 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 		"observe mode": {func() { b.Mode = notify.ModeObserve }, func() { b.Mode = "" }, "observe mode"},
 		"test mail":    {func() { b.Mode = notify.ModeTest }, func() { b.Mode = "" }, "test address"},
 		"the order of an operator": {func() {
-			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "move"}))
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann",
+				Reason: "move"}))
 		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, "Monitor is stopped"},
-		"the mode that was ordered": {func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe"})) }, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, "observe mode"},
+		"the mode that was ordered": {func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, "observe mode"},
 		"the blacklist": {func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "site", "huji")) }, "new room"},
-		"a site that is good again": {func() { b.was("site", "huji", policy.StatusGood, 1) }, func() { b.was("site", "huji", policy.StatusDown, 10) }, "good again"},
+		"a site that is good again": {func() {
+			b.was("site", "huji", policy.StatusGood, 1)
+		}, func() { b.was("site", "huji", policy.StatusDown, 10) }, "good again"},
 		"enough nodes": {func() {
 			b.was("node", "planetlab1.huji.example", policy.StatusGood, 1)
 			b.was("node", "planetlab2.huji.example", policy.StatusGood, 1)
@@ -269,8 +284,13 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 			b.was("node", "planetlab1.huji.example", policy.StatusDown, 12)
 			b.was("node", "planetlab2.huji.example", policy.StatusDown, 12)
 		}, "are enough"},
-		"a hold that was let go":     {func() { b.holds("huji", 0) }, func() { b.holds("huji", 2) }, "no open issue holds level 1"},
-		"nodes that are back by now": {func() { b.must(b.w.Heal("planetlab1.huji.example")); b.must(b.w.Heal("planetlab2.huji.example")) }, func() { b.ailing("huji") }, "back since the last sweep"},
+		"a hold that was let go": {func() {
+			b.holds("huji", 0)
+		}, func() { b.holds("huji", 2) }, "no open issue holds level 1"},
+		"nodes that are back by now": {func() {
+			b.must(b.w.Heal("planetlab1.huji.example"))
+			b.must(b.w.Heal("planetlab2.huji.example"))
+		}, func() { b.ailing("huji") }, "back since the last sweep"},
 	} {
 		t.Run(name+" forbids it", func(t *testing.T) {
 			c.set()
@@ -281,11 +301,14 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 	t.Run("nobody was told", func(t *testing.T) {
 		for says, w := range map[string]*sites.Warning{
 			"nobody at the site has been told": nil,
-			"not before":                       {Level: 1, At: time.Now(), NotBefore: time.Now().Add(time.Hour), Issues: []string{"nodedown/planetlab1.huji.example"}},
-			"has been told of it yet":          {Level: 1, At: time.Now(), Issues: []string{"nodedown/of.another"}},
+			"not before": {Level: 1, At: time.Now(), NotBefore: time.Now().Add(time.Hour),
+				Issues: []string{"nodedown/planetlab1.huji.example"}},
+			"has been told of it yet": {Level: 1, At: time.Now(), Issues: []string{"nodedown/of.another"}},
 		} {
-			res, err := b.MoveSite(ctx, sites.StepRequest{Site: "huji", Key: "told/" + says, To: 1, Warned: w})
-			if err != nil || res.Outcome != sites.StepRefused || !strings.Contains(res.Reason, says) || !b.enabled("huji") {
+			res, err := b.Penalties.MoveSite(ctx,
+				sites.StepRequest{Site: "huji", Key: "told/" + says, To: 1, Warned: w})
+			if err != nil || res.Outcome != sites.StepRefused || !strings.Contains(res.Reason, says) ||
+				!b.enabled("huji") {
 				t.Errorf("%+v answers %+v, %v", w, res, err)
 			}
 		}
@@ -293,7 +316,7 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 	t.Run("a cancelled step does nothing", func(t *testing.T) {
 		stopped, cancel := context.WithCancel(ctx)
 		cancel()
-		if b.ordered(stopped) == "" {
+		if b.Boot.workflows.ordered(stopped) == "" {
 			t.Error("a cancelled activity goes on")
 		}
 	})
@@ -305,14 +328,12 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 }
 
 func TestHoldsAreReadFromClaims(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2})
 	ctx := b.Context()
 	b.ailing("huji")
 	id := "nodedown/planetlab1.huji.example"
-	if st := b.read("huji", "1", 0); st.Holds[id].Level != 2 || st.Holds[id].Ref.Node == "" || !st.Rise.Do || st.Spared != nil || st.Times.Day != 24*time.Hour {
+	if st := b.read("huji", "1", 0); st.Holds[id].Level != 2 || st.Holds[id].Ref.Node == "" || !st.Rise.Do ||
+		st.Spared != nil || st.Times.Day != 24*time.Hour {
 		t.Errorf("it stands at %+v", st)
 	}
 
@@ -320,8 +341,10 @@ func TestHoldsAreReadFromClaims(t *testing.T) {
 		p, err := b.Store.PCUByName(ctx, pcu)
 		b.must(err)
 		hold := func(id int) {
-			b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "pcudown/" + pcu, RunID: "r", Type: issue.PCUDown, Target: pcu, Site: "huji", PCUID: id, Status: "open", Opened: time.Now()}))
-			b.must(b.Store.Take(ctx, HoldClaim(sites.HoldRequest{Key: "p", Ref: issue.Ref{ID: "pcudown/" + pcu, Run: "r", Site: "huji"}, Level: 2})))
+			putIssue(b.T, b.url, store.Issue{ID: "pcudown/" + pcu, RunID: "r", Type: issue.PCUDown,
+				Target: pcu, Site: "huji", PCUID: id, Status: "open", Opened: time.Now()})
+			b.must(b.Store.Take(ctx, HoldClaim(sites.HoldRequest{Key: "p",
+				Ref: issue.Ref{ID: "pcudown/" + pcu, Run: "r", Site: "huji"}, Level: 2})))
 		}
 		hold(p.PCUID)
 		if st := b.read("huji", "2", 0); st.Holds["pcudown/"+pcu].Level != 2 {

@@ -14,14 +14,26 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
+// Power are the rungs that cut a node's power: Reboot and Reinstall.
+type Power struct {
+	*ledger
+	rungs      *rungs
+	gate       *gate
+	observer   *observer
+	outlets    *outlets
+	bootStates *bootStates
+	post       *post
+	PLC        *plc.Client
+}
+
 // Reboot power-cycles the node of an issue through the PCUs that feed it.
-func (a *Activities) Reboot(ctx context.Context, req issue.Request) (issue.Result, error) {
+func (a *Power) Reboot(ctx context.Context, req issue.Request) (issue.Result, error) {
 	return a.powerRung(ctx, req, policy.ActReboot)
 }
 
-// Reinstall sets the node to reinstall in PLC, then power-cycles it. What PLC had before is a claim: it is given back when the power
-// cycle surely did not happen, or when the issue ends and the node did not take it up.
-func (a *Activities) Reinstall(ctx context.Context, req issue.Request) (issue.Result, error) {
+// Reinstall sets the node to reinstall in PLC, then power-cycles it. What PLC had before is a claim: it is given back
+// when the power cycle surely did not happen, or when the issue ends and the node did not take it up.
+func (a *Power) Reinstall(ctx context.Context, req issue.Request) (issue.Result, error) {
 	return a.powerRung(ctx, req, policy.ActReinstall)
 }
 
@@ -33,7 +45,7 @@ func (a *Activities) Reinstall(ctx context.Context, req issue.Request) (issue.Re
 //	commandPower  the point of no return is marked, and the command given, once
 //	settlePower   what became of it is written down, with what is still owed
 
-func (a *Activities) powerRung(ctx context.Context, req issue.Request, act policy.Act) (issue.Result, error) {
+func (a *Power) powerRung(ctx context.Context, req issue.Request, act policy.Act) (issue.Result, error) {
 	action, err := a.Store.Action(ctx, req.Key)
 	if err == nil {
 		defer heartbeat(ctx)()
@@ -41,20 +53,23 @@ func (a *Activities) powerRung(ctx context.Context, req issue.Request, act polic
 		if err != nil {
 			return res, err
 		}
-		return res, a.saveRung(ctx, req, res)
+		return res, a.rungs.save(ctx, req, res)
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return issue.Result{}, err
 	}
-	return a.runRung(ctx, req, func(ctx context.Context, t task) (issue.Result, error) { return a.decidePower(ctx, t, act) })
+	return a.rungs.run(ctx, req, func(ctx context.Context, t task) (issue.Result, error) {
+		return a.decidePower(ctx, t, act)
+	})
 }
 
-// decidePower asks the gate under the locks of the PCUs: nobody else drives them from here on. The look that came before the locks is
-// taken again, since one may have waited for them.
-func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (issue.Result, error) {
+// decidePower asks the gate under the locks of the PCUs: nobody else drives them from here on. The look that came
+// before the locks is taken again, since one may have waited for them.
+func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.Result, error) {
 	for _, c := range t.Rung.When {
 		if c == issue.RebootFailed && !t.State.Rebooted {
-			return issue.Result{Outcome: issue.Passed, Reason: "it was surely not rebooted, so no reboot has failed"}, nil
+			return issue.Result{Outcome: issue.Passed,
+				Reason: "it was surely not rebooted, so no reboot has failed"}, nil
 		}
 	}
 	node, err := a.Store.Node(ctx, t.ref().Node)
@@ -62,7 +77,7 @@ func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (i
 		return issue.Result{}, err
 	}
 	waited := a.now()
-	feeds, release, err := a.lockFeeds(ctx, feedsOf(node))
+	feeds, release, err := a.outlets.lock(ctx, feedsOf(node))
 	switch {
 	case ctx.Err() != nil:
 		return issue.Result{}, ctx.Err()
@@ -85,28 +100,30 @@ func (a *Activities) decidePower(ctx context.Context, t task, act policy.Act) (i
 		return issue.Result{}, err
 	}
 	if !slices.Equal(feedsOf(again), feedsOf(node)) { // the locks are those of other outlets
-		return issue.Result{Outcome: issue.Wait, Reason: "its outlets have changed in PLC meanwhile", Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+		return issue.Result{Outcome: issue.Wait, Reason: "its outlets have changed in PLC meanwhile",
+			Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
 	node = again
 	if a.now().Sub(waited) > lookedLately {
-		if t.seen, err = a.observe(ctx, t.ref()); err != nil {
+		if t.seen, err = a.observer.observe(ctx, t.ref()); err != nil {
 			return issue.Result{}, err
 		}
 	}
-	answer, err := a.ask(ctx, act, t.ref(), t.seen)
+	answer, err := a.gate.ask(ctx, act, t.ref(), t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	if !answer.Do {
 		if answer.Check == "attempts" {
-			if _, err := a.flagOnce(ctx, t, "hardware", answer.Reason, "Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
+			if _, err := a.post.flagOnce(ctx, t, "hardware", answer.Reason,
+				"Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
 				return issue.Result{}, err
 			}
 		}
-		return a.refuse(ctx, t, answer)
+		return a.rungs.refuse(ctx, t, answer)
 	}
 	for _, f := range feeds {
-		if a.manual(f.pcu) {
+		if a.outlets.manual(f.pcu) {
 			return a.requestManualCycle(ctx, t, act, node, f.pcu, f.outlet)
 		}
 	}
@@ -121,14 +138,17 @@ type powerData struct {
 	Feeds []store.Feed `json:"feeds"`
 }
 
-// beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost there leaves
-// the claim, so that it is set right one day.
-func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, node store.Node, feeds []feed) (issue.Result, error) {
+// beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost
+// there leaves the claim, so that it is set right one day.
+func (a *Power) beginPower(ctx context.Context, t task, act policy.Act, node store.Node,
+	feeds []feed) (issue.Result, error) {
 	kind, _ := budgetKind(act)
 	var data powerData
-	plan := store.Plan{Budget: a.budget(act), Action: store.Action{
-		Key: t.Key, Kind: kind, Issue: t.ref().ID, RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, PCU: feeds[0].pcu.PCUID,
-		Reason: fmt.Sprintf("%s since %s: %s", node.Record.Status, node.Record.Changed.UTC().Format(time.RFC3339), t.seen.reason),
+	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{
+		Key: t.Key, Kind: kind, Issue: t.ref().ID, RunID: t.ref().Run, Node: node.Hostname, Site: node.Site,
+		PCUID: feeds[0].pcu.PCUID,
+		Reason: fmt.Sprintf("%s since %s: %s", node.Record.Status, node.Record.Changed.UTC().Format(time.RFC3339),
+			t.seen.reason),
 	}}
 	for _, f := range feeds {
 		one := store.Feed{PCUID: f.pcu.PCUID, Outlet: f.outlet}
@@ -137,20 +157,25 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 		if err != nil {
 			return issue.Result{}, err
 		}
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimOutlet, Target: outletName(one.PCUID, one.Outlet), Was: "on", SetTo: "on", Data: text})
+		plan.Claims = append(plan.Claims,
+			store.Claim{Kind: store.ClaimOutlet, Target: outletName(one.PCUID, one.Outlet), Was: "on",
+				SetTo: "on", Data: text})
 	}
 	var err error
 	if plan.Data, err = json.Marshal(data); err != nil {
 		return issue.Result{}, err
 	}
 	if act == policy.ActReinstall {
-		was, err := a.ownBootState(ctx, node.Hostname)
+		was, err := a.bootStates.own(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: was, SetTo: "reinstall"})
-	} else if _, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname}, "a plain reboot must not wipe it"); err != nil {
-		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: was,
+			SetTo: "reinstall"})
+	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
+		"a plain reboot must not wipe it"); err != nil {
+		return issue.Result{Outcome: issue.Wait,
+			Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
 	}
 	action, existed, over, err := a.Store.Begin(ctx, plan)
 	switch {
@@ -160,7 +185,8 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
 			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
 	case existed: // under the locks that this try holds, only one that lost them can have written it
-		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same command is under way: " + action.Reason}, nil
+		return issue.Result{Outcome: issue.Unknown,
+			Reason: "another try of the same command is under way: " + action.Reason}, nil
 	}
 	if act == policy.ActReinstall {
 		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
@@ -171,11 +197,11 @@ func (a *Activities) beginPower(ctx context.Context, t task, act policy.Act, nod
 }
 
 // commandPower gives the command once. An order that came meanwhile stops it here at the latest.
-func (a *Activities) commandPower(ctx context.Context, t task, act policy.Act, feeds []feed) (issue.Result, error) {
-	if order := a.ordered(ctx); order != "" {
+func (a *Power) commandPower(ctx context.Context, t task, act policy.Act, feeds []feed) (issue.Result, error) {
+	if order := a.rungs.workflows.ordered(ctx); order != "" {
 		return a.abandonPower(ctx, t, order, issue.Stopped)
 	}
-	outlets, err := a.outlets(ctx, feeds)
+	outlets, err := a.outlets.set(ctx, feeds)
 	if err != nil {
 		return a.abandonPower(ctx, t, err.Error(), issue.Wait)
 	}
@@ -191,24 +217,26 @@ func (a *Activities) commandPower(ctx context.Context, t task, act policy.Act, f
 	return a.settlePower(ctx, t, act, outlets, outcome)
 }
 
-// overtaken is for a try that was held up for so long that another has given its intent up. What the late one has set in PLC since then
-// is given back: no claim speaks of it any more.
-func (a *Activities) overtaken(ctx context.Context, t task) (issue.Result, error) {
+// overtaken is for a try that was held up for so long that another has given its intent up. What the late one has set
+// in PLC since then is given back: no claim speaks of it any more.
+func (a *Power) overtaken(ctx context.Context, t task) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	const why = "another try has given the same command up meanwhile"
-	_, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key, Released: true}, why)
+	_, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key, Released: true}, why)
 	return issue.Result{Outcome: issue.Unknown, Reason: why}, err
 }
 
 // abandonPower ends an intent that surely was not carried out: what was set for it is given back.
-func (a *Activities) abandonPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
+func (a *Power) abandonPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	res := issue.Result{Outcome: outcome, Reason: why, Until: a.now().Add(a.Policy.Hour())}
 	if err := a.Store.Settle(ctx, t.Key, store.Failed, why, []store.ClaimKind{store.ClaimOutlet}); err != nil {
 		return res, err
 	}
-	if undone, err := a.releaseBootState(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key}, why); err != nil {
-		res.Reason += "; and its boot state is not given back yet: " + err.Error() // the claim stays, and every sweep tries again
+	if undone, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key},
+		why); err != nil {
+		// the claim stays, and every sweep tries again
+		res.Reason += "; and its boot state is not given back yet: " + err.Error()
 	} else if undone != "" {
 		res.Reason += "; " + undone
 	}
@@ -216,7 +244,8 @@ func (a *Activities) abandonPower(ctx context.Context, t task, why string, outco
 }
 
 // settlePower writes down what became of a power command. An outlet that is not read on stays owed.
-func (a *Activities) settlePower(ctx context.Context, t task, act policy.Act, outlets outletSet, c cycled) (issue.Result, error) {
+func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets outletSet,
+	c cycled) (issue.Result, error) {
 	res := issue.Result{Outcome: issue.Acted, Reason: c.detail, Power: c.power}
 	free := []store.ClaimKind{store.ClaimOutlet}
 	var err error
@@ -253,12 +282,14 @@ func deedOf(act policy.Act) issue.DeedKind {
 	return issue.DeedRebooted
 }
 
-// powerTries bounds how often one issue gives a power command in a day that comes to nothing, as to a device that is always busy.
+// powerTries bounds how often one issue gives a power command in a day that comes to nothing, as to a device that is
+// always busy.
 const powerTries = 3
 
 // triedPower counts the commands of an issue that reached for a device lately and surely did nothing.
-func (a *Activities) triedPower(ctx context.Context, t task) int {
-	failed, err := a.Store.Actions(ctx, store.ActionFilter{Issue: t.ref().ID, Run: t.ref().Run, Outcome: store.Failed, Since: a.now().Add(-a.Policy.Day)})
+func (a *Power) triedPower(ctx context.Context, t task) int {
+	failed, err := a.Store.Actions(ctx, store.ActionFilter{Issue: t.ref().ID, Run: t.ref().Run, Outcome: store.Failed,
+		Since: a.now().Add(-a.Policy.Day)})
 	if err != nil { // it is asked again with the next try
 		return 0
 	}
@@ -272,7 +303,7 @@ func (a *Activities) triedPower(ctx context.Context, t task) int {
 }
 
 // finishPower is what a try does that finds its own intent. It never gives the command again.
-func (a *Activities) finishPower(ctx context.Context, t task, action store.Action) (issue.Result, error) {
+func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (issue.Result, error) {
 	act := policy.ActReboot
 	if action.Kind == store.KindReinstall {
 		act = policy.ActReinstall
@@ -282,7 +313,8 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 	}
 	switch action.Outcome {
 	case store.Done, store.Sent:
-		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Cycled, Deeds: deeds(issue.Cycled)}, nil
+		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Cycled,
+			Deeds: deeds(issue.Cycled)}, nil
 	case store.Asked:
 		return issue.Result{Outcome: issue.Acted, Reason: action.Detail, Power: issue.Asked}, nil
 	case store.Failed, store.Refused:
@@ -294,7 +326,7 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 			return issue.Result{}, fmt.Errorf("ledger %s: %w", action.Key, err)
 		}
 	}
-	feeds, release, err := a.lockFeeds(ctx, data.Feeds)
+	feeds, release, err := a.outlets.lock(ctx, data.Feeds)
 	if errors.Is(err, store.ErrBusy) {
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
@@ -302,7 +334,8 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 		return issue.Result{}, err
 	}
 	defer release()
-	if action, err = a.Store.Action(ctx, action.Key); err != nil { // the try before may have ended while this one waited for the PCU
+	// the try before may have ended while this one waited for the PCU
+	if action, err = a.Store.Action(ctx, action.Key); err != nil {
 		return issue.Result{}, err
 	}
 	switch {
@@ -311,16 +344,17 @@ func (a *Activities) finishPower(ctx context.Context, t task, action store.Actio
 	case !action.Begun():
 		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
 	}
-	outlets, err := a.outlets(ctx, feeds)
+	outlets, err := a.outlets.set(ctx, feeds)
 	if err != nil {
 		return issue.Result{}, err
 	}
 	return a.resolveAmbiguous(ctx, t, act, outlets)
 }
 
-// resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is left alone. An
-// outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one that is found on tells nothing.
-func (a *Activities) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
+// resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is
+// left alone. An outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one
+// that is found on tells nothing.
+func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	state := outlets.turnOn(ctx)
 	res := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
@@ -333,7 +367,8 @@ func (a *Activities) resolveAmbiguous(ctx context.Context, t task, act policy.Ac
 		res.Reason = "the answer to the power command was lost; the outlet is on, and the command is not repeated"
 		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
 	case state.untold: // nothing can be read from this device, now or later
-		res.Reason = "the answer to the power command was lost, and this PCU cannot say what its outlets do; not repeated"
+		res.Reason = "the answer to the power command was lost, and this PCU cannot say what its outlets do; not " +
+			"repeated"
 		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
 	default: // owed: the claim stays, and every sweep tries to turn it on
 		res.Power = issue.LeftOff
@@ -342,74 +377,4 @@ func (a *Activities) resolveAmbiguous(ctx context.Context, t task, act policy.Ac
 	}
 	res.Deeds = []issue.Deed{{At: a.now(), What: deedOf(act), How: string(res.Power)}}
 	return res, err
-}
-
-// releaseBootState gives nodes the boot state back that PLC had before Monitor set it, unless somebody has changed it since.
-func (a *Activities) releaseBootState(ctx context.Context, f store.ClaimFilter, why string) (said string, err error) {
-	claims, err := a.Store.Claims(ctx, f)
-	for _, c := range claims {
-		if said, err = a.giveBootStateBack(ctx, c, why); err != nil {
-			return said, err
-		}
-	}
-	return said, err
-}
-
-func (a *Activities) giveBootStateBack(ctx context.Context, c store.Claim, why string) (string, error) {
-	n, err := a.PLC.Node(ctx, c.Target)
-	said := ""
-	switch {
-	case errors.Is(err, plc.ErrNotFound):
-		said = "PLC has the node no more"
-	case err != nil:
-		return "", err
-	case policy.CleanBootState(n.BootState) == c.Was:
-		if sure, err := a.wasAnswered(ctx, c); err != nil || !sure {
-			return "", errors.Join(err, fmt.Errorf("PLC has it at %s, but may still carry out a write whose answer was lost: it is looked at again", c.Was))
-		}
-		said = "its boot state is " + c.Was + " already"
-	case policy.CleanBootState(n.BootState) != c.SetTo:
-		said = "left at " + n.BootState + " in PLC, as somebody has set it meanwhile"
-	default:
-		if err := a.PLC.SetBootState(ctx, c.Target, c.Was); err != nil {
-			return "", err
-		}
-		said = "set back to " + c.Was + " in PLC"
-	}
-	return said, a.Store.Release(ctx, c.ID, why+": "+said)
-}
-
-// ownBootState is what PLC has for a node, apart from what Monitor has set: that is not what is to be given back one day.
-func (a *Activities) ownBootState(ctx context.Context, host string) (string, error) {
-	n, err := a.PLC.Node(ctx, host)
-	if err != nil {
-		return "", err
-	}
-	state := policy.CleanBootState(n.BootState)
-	if state == "disabled" || state == "safeboot" {
-		return "", fmt.Errorf("PLC has it at %s since a moment: it is in somebody's hands", state)
-	}
-	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Target: host})
-	for _, c := range claims { // the oldest first
-		if (c.Kind == store.ClaimBootState || c.Kind == store.ClaimNodeDisabled) && c.SetTo == state {
-			return c.Was, err
-		}
-	}
-	return state, err
-}
-
-// lostWrite is how long PLC may still carry out a write whose answer was lost.
-const lostWrite = 10 * time.Minute
-
-// wasAnswered says whether the write behind a claim has surely ended, so that nothing comes after what PLC says now.
-func (a *Activities) wasAnswered(ctx context.Context, c store.Claim) (bool, error) {
-	action, err := a.Store.Action(ctx, c.Key)
-	if errors.Is(err, store.ErrNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	ended := action.Outcome != "" && action.Outcome != store.Failed
-	return ended || a.now().Sub(action.At) > lostWrite, nil
 }

@@ -73,14 +73,14 @@ func (b *bench) outlet() *outlet {
 	b.Helper()
 	p, err := b.Store.PCU(b.Context(), b.pcuID())
 	b.must(err)
-	o, err := b.outletOf(b.Context(), p, 1)
+	o, err := b.Power.outlets.outlet(b.Context(), p, 1)
 	b.must(err)
 	return o
 }
 
 func (b *bench) wantOutlet(want pcucontrol.State) {
 	b.Helper()
-	if read, err := b.outlet().run(b.Context(), b.PCUs.Status); err != nil || read.After != want {
+	if read, err := b.outlet().run(b.Context(), b.Power.outlets.PCUs.Status); err != nil || read.After != want {
 		b.Errorf("the outlet is %s, %v; want %s", read.After, err, want)
 	}
 }
@@ -98,13 +98,16 @@ func (b *bench) intend(req issue.Request) {
 	feed, err := json.Marshal(store.Feed{PCUID: b.pcuID(), Outlet: 1})
 	b.must(err)
 	plan := store.Plan{
-		Action: store.Action{Key: req.Key, Kind: store.KindReboot, Issue: req.State.Ref.ID, RunID: req.State.Ref.Run, Node: sick, Site: site, PCU: b.pcuID(),
+		Action: store.Action{Key: req.Key, Kind: store.KindReboot, Issue: req.State.Ref.ID, RunID: req.State.Ref.Run,
+			Node: sick, Site: site, PCUID: b.pcuID(),
 			Data: fmt.Appendf(nil, `{"feeds":[%s]}`, feed)},
-		Claims: []store.Claim{{Kind: store.ClaimOutlet, Target: outletName(b.pcuID(), 1), Was: "on", SetTo: "on", Data: feed}},
+		Claims: []store.Claim{{Kind: store.ClaimOutlet, Target: outletName(b.pcuID(), 1), Was: "on",
+			SetTo: "on", Data: feed}},
 	}
 	if req.Rung.Do == issue.Reinstall {
 		plan.Kind = store.KindReinstall
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: sick, Was: "boot", SetTo: "reinstall"})
+		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: sick, Was: "boot",
+			SetTo: "reinstall"})
 	}
 	_, existed, over, err := b.Store.Begin(b.Context(), plan)
 	if b.must(err); existed || over != nil {
@@ -121,7 +124,8 @@ func (b *bench) commit(req issue.Request) {
 }
 
 // asActivity runs a rung as a worker does, so that orders reach it.
-func (b *bench) asActivity(rung func(context.Context, issue.Request) (issue.Result, error), req issue.Request) (res issue.Result, err error) {
+func (b *bench) asActivity(rung func(context.Context, issue.Request) (issue.Result, error),
+	req issue.Request) (res issue.Result, err error) {
 	b.Helper()
 	env := (&testsuite.WorkflowTestSuite{}).NewTestActivityEnvironment()
 	env.RegisterActivity(rung)
@@ -147,7 +151,9 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 	ctx := b.Context()
 	id := issue.NodeDown + "/" + sick
 	b.pcuIs(policy.StatusGood)
-	reboot := func(key string) (issue.Result, error) { return b.Reboot(ctx, b.task(issue.NodeDown, key, rebootRung)) }
+	reboot := func(key string) (issue.Result, error) {
+		return b.Power.Reboot(ctx, b.task(issue.NodeDown, key, rebootRung))
+	}
 
 	res, err := reboot("up")
 	b.want(res, err, issue.Recovered, "up")
@@ -164,7 +170,8 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 	res, err = reboot("firewall")
 	b.want(res, err, issue.Passed, "no reboot mends a firewall")
 	b.closed(issue.Firewall + "/" + sick)
-	b.was("pcu", strconv.Itoa(b.pcuID()), policy.StatusOffline, 0.5) // one dry run has failed: that costs no node its reboot
+	// one dry run has failed: that costs no node its reboot
+	b.was("pcu", strconv.Itoa(b.pcuID()), policy.StatusOffline, 0.5)
 	res, err = reboot("offline")
 	b.want(res, err, issue.Wait, "is offline")
 	if in := time.Until(res.Until); in < 35*time.Hour || in > 37*time.Hour {
@@ -186,7 +193,7 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 	}
 	b.wantCuts(1)
 	b.wantClaims()
-	res, err = b.Reinstall(ctx, b.rebooted("1"))
+	res, err = b.Power.Reinstall(ctx, b.rebooted("1"))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantCuts(2)
 	b.wantClaims("boot state") // what PLC had is given back if the node does not take it up
@@ -198,19 +205,19 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 	if got := b.subjects(); len(got) != 1 {
 		t.Errorf("mail is %q, want one to the admins", got)
 	}
-	if n := len(b.ledger(id)); n > 10 {
-		t.Errorf("the ledger has %d lines: %q", n, b.ledger(id))
+	if n := len(b.lines(id)); n > 10 {
+		t.Errorf("the ledger has %d lines: %q", n, b.lines(id))
 	}
 }
 
-// A worker may die between any two steps. The next try under the same key knows from the rows where it stands: it finishes or undoes, and
-// never gives the command again.
+// A worker may die between any two steps. The next try under the same key knows from the rows where it stands: it
+// finishes or undoes, and never gives the command again.
 func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
 	off := func() {
-		_, err := b.outlet().run(ctx, b.PCUs.TurnOff)
+		_, err := b.outlet().run(ctx, b.Power.outlets.PCUs.TurnOff)
 		b.must(err)
 	}
 	for _, c := range []struct {
@@ -225,10 +232,11 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 		claims    []string // held
 	}{
 		{"after its intent", false, b.intend, issue.Wait, "before the command was given", "", 0, "boot", nil},
-		{"after its intent to reinstall", true, b.intend, issue.Wait, "it is looked at again", "", 0, "boot", []string{"boot state"}},
+		{"after its intent to reinstall", true, b.intend, issue.Wait, "it is looked at again", "", 0, "boot",
+			[]string{"boot state"}},
 		{"after the write to PLC", true, func(req issue.Request) {
 			b.intend(req)
-			b.must(b.PLC.SetBootState(ctx, sick, "reinstall"))
+			b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
 		}, issue.Wait, "set back to boot", "", 0, "boot", nil},
 		{"after the point of no return", false, func(req issue.Request) {
 			b.intend(req)
@@ -236,7 +244,7 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 		}, issue.Acted, "the outlet is on, and the command is not repeated", issue.PowerLost, 0, "boot", nil},
 		{"after the point of no return of a reinstall", true, func(req issue.Request) {
 			b.intend(req)
-			b.must(b.PLC.SetBootState(ctx, sick, "reinstall"))
+			b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
 			b.commit(req)
 		}, issue.Acted, "not repeated", issue.PowerLost, 0, "reinstall", []string{"boot state"}},
 		{"between off and on", false, func(req issue.Request) {
@@ -254,27 +262,29 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 			b.intend(req)
 			b.commit(req)
 			off()
-			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", Reason: "meanwhile"}))
+			b.must(b.Store.SetControl(ctx,
+				store.Control{Name: store.ControlStop, Value: "stopped", Reason: "meanwhile"}))
 		}, issue.Acted, "turned on", issue.Cycled, 1, "boot", nil},
 		{"after the command, before its outcome", false, func(req issue.Request) {
 			b.intend(req)
 			b.commit(req)
-			_, err := b.outlet().run(ctx, b.PCUs.Cycle)
+			_, err := b.outlet().run(ctx, b.Power.outlets.PCUs.Cycle)
 			b.must(err)
 		}, issue.Acted, "not repeated", issue.PowerLost, 1, "boot", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := &bench{T: t, Activities: b.Activities, w: b.w, tc: b.tc, url: b.url}
+			b := &bench{T: t, Groups: b.Groups, ledger: b.ledger, w: b.w, tc: b.tc, url: b.url}
 			before := b.w.PowerCuts(sick)
 			req := b.task(issue.NodeDown, c.name, rebootRung)
-			rung := b.Reboot
+			rung := b.Power.Reboot
 			if c.reinstall {
-				req, rung = b.rebooted(c.name), b.Reinstall
+				req, rung = b.rebooted(c.name), b.Power.Reinstall
 			}
 			c.died(req)
 			for range 2 { // the next try, and one more
 				res, err := rung(ctx, req)
-				if c.outcome == issue.Wait && err == nil && res.Outcome == issue.Wait { // the second is told what the first found
+				// the second is told what the first found
+				if c.outcome == issue.Wait && err == nil && res.Outcome == issue.Wait {
 					res.Reason += c.says
 				}
 				b.want(res, err, c.outcome, c.says)
@@ -289,7 +299,7 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 			// What is left is undone with the issue.
 			_ = b.Store.RemoveBlacklist(ctx, "node", sick) // where a case has put it
 			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
-			_, err := b.releaseAll(ctx, req.State.Ref, "the issue is closed")
+			_, err := b.Sweep.claims.releaseAll(ctx, req.State.Ref, "the issue is closed")
 			b.must(err)
 			b.wantState("boot")
 			held, err := b.Store.Claims(ctx, store.ClaimFilter{})
@@ -338,26 +348,54 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, issue.Wait, "blacklisted: new board"},
 		{"its site gets a downtime", func() {
-			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving", Until: time.Now().Add(time.Hour), Downtime: true}))
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving",
+				Until: time.Now().Add(time.Hour), Downtime: true}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "site", site)) }, issue.Wait, "in a downtime: moving"},
-		{"its owner sets it to safeboot", func() { b.inPLC("boot_state", "safeboot") }, func() { b.inPLC("boot_state", "boot") }, issue.Wait, "somebody's hands"},
-		{"its owner disables it", func() { b.inPLC("boot_state", "disabled") }, func() { b.inPLC("boot_state", "boot") }, issue.Wait, "somebody's hands"},
-		{"PLC hears it", func() { b.inPLC("last_contact", now()) }, func() { b.inPLC("last_contact", old) }, issue.Wait, "unreachable from here"},
-		{"it begins to boot", func() { b.inPLC("last_boot", now()) }, func() { b.inPLC("last_boot", old) }, issue.Wait, "it began to boot"},
-		{"it fetches a boot image", func() { b.inPLC("last_download", now()) }, func() { b.inPLC("last_download", old) }, issue.Wait, "it began to boot"},
-		{"it gets another outlet", func() { b.inPLC("ports", []any{2}) }, func() { b.inPLC("ports", []any{1}) }, issue.Wait, "on other outlets"},
-		{"a sweep is not believed", func() { b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"}) }, func() { b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}}) }, issue.Wait, "half the fleet is gone"},
-		{"its whole site goes dark", func() { b.open(issue.SiteDown+"/"+site, issue.SiteDown, "") }, func() { b.closed(issue.SiteDown + "/" + site) }, issue.Wait, "speaks for it"},
+		{"its owner sets it to safeboot", func() {
+			b.inPLC("boot_state", "safeboot")
+		}, func() { b.inPLC("boot_state", "boot") }, issue.Wait, "somebody's hands"},
+		{"its owner disables it", func() {
+			b.inPLC("boot_state", "disabled")
+		}, func() { b.inPLC("boot_state", "boot") }, issue.Wait, "somebody's hands"},
+		{"PLC hears it", func() {
+			b.inPLC("last_contact", now())
+		}, func() { b.inPLC("last_contact", old) }, issue.Wait, "unreachable from here"},
+		{"it begins to boot", func() {
+			b.inPLC("last_boot", now())
+		}, func() { b.inPLC("last_boot", old) }, issue.Wait, "it began to boot"},
+		{"it fetches a boot image", func() {
+			b.inPLC("last_download", now())
+		}, func() { b.inPLC("last_download", old) }, issue.Wait, "it began to boot"},
+		{"it gets another outlet", func() {
+			b.inPLC("ports", []any{2})
+		}, func() { b.inPLC("ports", []any{1}) }, issue.Wait, "on other outlets"},
+		{"a sweep is not believed", func() {
+			b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"})
+		}, func() {
+			b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
+		}, issue.Wait, "half the fleet is gone"},
+		{"its whole site goes dark", func() {
+			b.open(issue.SiteDown+"/"+site, issue.SiteDown, "")
+		}, func() { b.closed(issue.SiteDown + "/" + site) }, issue.Wait, "speaks for it"},
 		{"Monitor is stopped", func() {
-			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "a fire"}))
-		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, issue.Wait, "Monitor is stopped: a fire"},
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann",
+				Reason: "a fire"}))
+		}, func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
+		}, issue.Wait, "Monitor is stopped: a fire"},
 		{"somebody wants Monitor to observe", func() {
-			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "ann", Reason: "a test"}))
-		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, issue.Wait, "would reboot"},
-		{"PLC goes away", func() { b.w.DB.LoseAnswers("GetNodes", 1000) }, func() { b.w.DB.LoseAnswers("GetNodes", 0) }, issue.Wait, "PLC cannot be asked"},
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "ann",
+				Reason: "a test"}))
+		}, func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode}))
+		}, issue.Wait, "would reboot"},
+		{"PLC goes away", func() {
+			b.w.DB.LoseAnswers("GetNodes", 1000)
+		}, func() { b.w.DB.LoseAnswers("GetNodes", 0) }, issue.Wait, "PLC cannot be asked"},
 		{"somebody presses PLC's button twice", func() {
 			for i := range 2 { // one is ours to see in the ledger, one PLC's to tell
-				_, _, err := b.Store.Intent(ctx, store.Action{Key: fmt.Sprint("other", i), Kind: store.KindReboot, Node: sick, Site: "elsewhere"})
+				_, _, err := b.Store.Intent(ctx, store.Action{Key: fmt.Sprint("other", i), Kind: store.KindReboot,
+					Node: sick, Site: "elsewhere"})
 				b.must(err)
 				_, err = b.Store.Commit(ctx, fmt.Sprint("other", i))
 				b.must(err)
@@ -367,16 +405,21 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 				b.must(b.Store.Outcome(ctx, fmt.Sprint("other", i), store.Failed, "it was not"))
 			}
 		}, issue.Passed, "likely hardware"},
-		{"an operator orders otherwise", func() { b.tc.beat = orders }, func() { b.tc.beat = nil }, issue.Stopped, "an order came meanwhile"},
+		{"an operator orders otherwise", func() {
+			b.tc.beat = orders
+		}, func() { b.tc.beat = nil }, issue.Stopped, "an order came meanwhile"},
 		{"it leaves PLC", func() { b.inPLC("hostname", "other.huji.example") },
 			func() {
-				b.w.DB.Set("Nodes", b.w.DB.Get("Nodes", "hostname", "other.huji.example")["node_id"].(int), "hostname", sick)
+				b.w.DB.Set("Nodes", b.w.DB.Get("Nodes", "hostname", "other.huji.example")["node_id"].(int),
+					"hostname", sick)
 			}, issue.Gone, "PLC does not have"},
 		{"it comes back", func() { b.must(b.w.Heal(sick)) }, func() { b.hung() }, issue.Recovered, "good again"},
-		{"it comes up in debug mode", func() { b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody})) }, func() { b.hung() }, issue.Wait, "alive"},
+		{"it comes up in debug mode", func() {
+			b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody}))
+		}, func() { b.hung() }, issue.Wait, "alive"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := &bench{T: t, Activities: b.Activities, w: b.w, tc: b.tc, url: b.url}
+			b := &bench{T: t, Groups: b.Groups, ledger: b.ledger, w: b.w, tc: b.tc, url: b.url}
 			release, err := b.Store.LockPCU(ctx, b.pcuID())
 			b.must(err)
 			type answer struct {
@@ -385,7 +428,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			}
 			answered := make(chan answer, 1)
 			go func() {
-				res, err := b.asActivity(b.Reboot, b.task(issue.NodeDown, c.name, rebootRung))
+				res, err := b.asActivity(b.Power.Reboot, b.task(issue.NodeDown, c.name, rebootRung))
 				answered <- answer{res, err}
 			}()
 			b.waits()
@@ -396,16 +439,21 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			}
 			release()
 			got := <-answered
+			if c.outcome != issue.Stopped { // an order is given to one activity, and nobody else sees it
+				b.wantWhyNot(policy.ActReboot, issue.NodeDown, got.res)
+			}
 			c.undo()
 			b.want(got.res, got.err, c.outcome, c.says)
 			b.wantCuts(0)
 			b.wantClaims()
-			if list, err := b.Store.Actions(ctx, store.ActionFilter{Kind: store.KindReboot, Site: site}); err != nil || len(list) > 0 {
+			if list, err := b.Store.Actions(ctx, store.ActionFilter{Kind: store.KindReboot, Site: site}); err != nil ||
+				len(list) > 0 {
 				t.Errorf("intended was %+v, %v", list, err)
 			}
 		})
 	}
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "in the end", rebootRung))
+	b.wantWhyNot(policy.ActReboot, issue.NodeDown, issue.Result{})
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "in the end", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantCuts(1)
 }
@@ -421,18 +469,18 @@ func TestPower_AnOrderBetweenIntentAndCommandUndoesTheIntent(t *testing.T) {
 		return nil
 	}
 	req := b.rebooted("0")
-	res, err := b.asActivity(b.Reinstall, req)
+	res, err := b.asActivity(b.Power.Reinstall, req)
 	b.want(res, err, issue.Stopped, "set back to boot in PLC")
 	b.wantCuts(0)
 	b.wantState("boot")
 	b.wantClaims()
 	b.wantLedger(req.State.Ref.ID, "reinstall failed")
 	b.tc.beat = nil
-	res, err = b.SettleRung(b.Context(), req)
+	res, err = b.Issues.SettleRung(b.Context(), req)
 	b.want(res, err, issue.Stopped, "")
-	res, err = b.Reinstall(b.Context(), req) // the order is taken back
+	res, err = b.Power.Reinstall(b.Context(), req) // the order is taken back
 	b.want(res, err, issue.Wait, "an order came meanwhile")
-	res, err = b.Reinstall(b.Context(), b.rebooted("1"))
+	res, err = b.Power.Reinstall(b.Context(), b.rebooted("1"))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantCuts(1)
 }
@@ -450,7 +498,7 @@ func TestPower_TwoTriesAtOnceCutPowerOnce(t *testing.T) {
 	answers := make(chan answer, 2)
 	for range 2 {
 		go func() {
-			res, err := b.Reboot(b.Context(), req)
+			res, err := b.Power.Reboot(b.Context(), req)
 			answers <- answer{res, err}
 		}()
 	}
@@ -465,7 +513,8 @@ func TestPower_TwoTriesAtOnceCutPowerOnce(t *testing.T) {
 	b.wantLedger(req.State.Ref.ID, "reboot done")
 }
 
-// PLC did the write and its answer was lost, or it does the write long after everybody has stopped waiting: a reboot must not wipe the node.
+// PLC did the write and its answer was lost, or it does the write long after everybody has stopped waiting: a reboot
+// must not wipe the node.
 func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
@@ -477,18 +526,20 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = b.Reinstall(short, req) // nobody hears its answer
+		_, _ = b.Power.Reinstall(short, req) // nobody hears its answer
 	}()
 	<-done
 	b.wantState("boot")
 	b.wantClaims("boot state") // PLC may do it yet
 	late()                     // and does
-	b.until("PLC has done it", func() bool { return b.w.DB.Get("Nodes", "hostname", sick)["boot_state"] == "reinstall" })
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	b.until("PLC has done it", func() bool {
+		return b.w.DB.Get("Nodes", "hostname", sick)["boot_state"] == "reinstall"
+	})
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantState("boot")
 	b.wantCuts(1)
-	_, err = b.releaseAll(ctx, req.State.Ref, "the issue is closed")
+	_, err = b.Sweep.claims.releaseAll(ctx, req.State.Ref, "the issue is closed")
 	b.must(err)
 	b.wantState("boot")
 }
@@ -499,15 +550,15 @@ func TestPower_ATryThatWasHeldUpTakesItsWriteToPLCBack(t *testing.T) {
 	b.hung()
 	req := b.rebooted("0")
 	b.intend(req)
-	res, err := b.Reinstall(ctx, req) // another try gives it up
+	res, err := b.Power.Reinstall(ctx, req) // another try gives it up
 	b.want(res, err, issue.Wait, "before the command was given")
-	b.must(b.PLC.SetBootState(ctx, sick, "reinstall")) // and only now the first one goes on
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall")) // and only now the first one goes on
 	n, err := b.Store.Node(ctx, sick)
 	b.must(err)
-	feeds, release, err := b.lockFeeds(ctx, feedsOf(n))
+	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
 	b.must(err)
 	defer release()
-	res, err = b.commandPower(ctx, task{Request: req}, policy.ActReinstall, feeds)
+	res, err = b.Power.commandPower(ctx, task{Request: req}, policy.ActReinstall, feeds)
 	b.want(res, err, issue.Unknown, "given the same command up")
 	b.wantState("boot")
 	b.wantCuts(0)
@@ -520,7 +571,7 @@ func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 	for i := range 3 { // three workers that died before their commands
 		req := b.task(issue.NodeDown, fmt.Sprint(i), rebootRung)
 		b.intend(req)
-		res, err := b.Reboot(ctx, req)
+		res, err := b.Power.Reboot(ctx, req)
 		b.want(res, err, issue.Wait, "before the command was given")
 		if after := req.After(time.Now(), res); after.Rebooted {
 			t.Error("an intent counts as a reboot")
@@ -529,62 +580,66 @@ func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 	lost := b.task(issue.NodeDown, "lost", rebootRung)
 	b.intend(lost)
 	b.commit(lost)
-	res, err := b.Reboot(ctx, lost)
+	res, err := b.Power.Reboot(ctx, lost)
 	b.want(res, err, issue.Acted, "not repeated")
 	after := lost.After(time.Now(), res)
 	if after.Rebooted {
 		t.Error("a reboot whose answer was lost unlocks the reinstall")
 	}
-	res, err = b.Reinstall(ctx, issue.Request{State: after, Rung: reinstallRung, Key: "r"})
+	res, err = b.Power.Reinstall(ctx, issue.Request{State: after, Rung: reinstallRung, Key: "r"})
 	b.want(res, err, issue.Passed, "surely not rebooted")
 	b.wantState("boot")
 	b.wantCuts(0)
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "after", rebootRung))
-	b.want(res, err, issue.Acted, "read back on") // the lost one counts as one of two in the window, the intents as none
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "third", rebootRung))
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "after", rebootRung))
+	// the lost one counts as one of two in the window, the intents as none
+	b.want(res, err, issue.Acted, "read back on")
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "third", rebootRung))
 	b.want(res, err, issue.Passed, "power-cycled 2 times")
 	b.wantCuts(1)
 }
 
-// An outlet that the device would not turn on again is owed: it stays a claim, nobody at the site is written to for it, and it is paid
-// when the device obeys.
+// An outlet that the device would not turn on again is owed: it stays a claim, nobody at the site is written to for it,
+// and it is paid when the device obeys.
 func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
 	b.w.BreakPCU(site, "stays off")
 	req := b.task(issue.NodeDown, "0", rebootRung)
-	res, err := b.Reboot(ctx, req)
+	res, err := b.Power.Reboot(ctx, req)
 	b.want(res, err, issue.Acted, "the outlet may be off")
 	if res.Power != issue.LeftOff || req.After(time.Now(), res).Rebooted {
 		t.Errorf("it is said to be %q, and counts as a reboot: %v", res.Power, req.After(time.Now(), res).Rebooted)
 	}
 	b.wantCuts(1)
 	b.wantClaims("outlet")
-	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){"email": b.Email, "flag": b.Flag, "reboot": b.Reboot} {
+	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){
+		"email": b.People.Email, "flag": b.People.Flag, "reboot": b.Power.Reboot,
+	} {
 		got, err := rung(ctx, b.task(issue.NodeDown, name, issue.Rung{Do: issue.Email}))
 		b.want(got, err, issue.Wait, "Monitor itself may have left outlet")
 	}
 	if len(b.tc.updates) > 0 || len(b.subjects()) > 0 {
-		t.Errorf("the site is leant on: %v, mailed %q", b.tc.updates, b.subjects())
+		t.Errorf("the site is asked: %v, mailed %q", b.tc.updates, b.subjects())
 	}
 	held, err := b.Store.Claims(ctx, store.ClaimFilter{})
 	b.must(err)
-	if _, err := b.payOutlet(ctx, held[0]); err == nil {
+	if _, err := b.Power.outlets.pay(ctx, held[0]); err == nil {
 		t.Error("it is said to be paid while the device does not obey")
 	}
 	b.wantClaims("outlet")
 	b.w.BreakPCU(site, "")
-	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", Reason: "which must not keep it off"}))
-	said, err := b.payOutlet(ctx, held[0])
-	if b.must(err); !strings.Contains(said, "is on again") {
-		t.Errorf("said %q", said)
+	b.must(b.Store.SetControl(ctx,
+		store.Control{Name: store.ControlStop, Value: "stopped", Reason: "which must not keep it off"}))
+	said, err := b.Power.outlets.pay(ctx, held[0])
+	if b.must(err); !strings.Contains(said.said, "is on again") {
+		t.Errorf("said %q", said.said)
 	}
 	b.wantClaims()
 	b.wantOutlet(pcucontrol.On)
 	b.wantCuts(1)
 	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
-	got, err := b.Email(ctx, b.task(issue.NodeDown, "later", issue.Rung{Do: issue.Email}))
+	got, err := b.People.Email(ctx, b.task(issue.NodeDown, "later", issue.Rung{Do: issue.Email}))
 	b.want(got, err, issue.Acted, "handed to site huji")
 }
 
@@ -595,8 +650,9 @@ func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {
 	overs := make(chan *store.Over, 20)
 	for i := range 20 {
 		go func() {
-			_, _, over, err := b.Store.Begin(ctx, store.Plan{Budget: b.budget(policy.ActReboot),
-				Action: store.Action{Key: fmt.Sprint("k", i), Kind: store.KindReboot, Node: fmt.Sprint("n", i), Site: site}})
+			_, _, over, err := b.Store.Begin(ctx, store.Plan{Budget: b.Power.gate.budget(policy.ActReboot),
+				Action: store.Action{Key: fmt.Sprint("k", i), Kind: store.KindReboot,
+					Node: fmt.Sprint("n", i), Site: site}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -613,7 +669,7 @@ func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {
 		t.Errorf("%d of a budget of 3 were reserved", reserved)
 	}
 	b.hung()
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Wait, "budget of 3")
 	b.wantCuts(0)
 }
@@ -623,12 +679,13 @@ func TestPower_ObserveModeWritesOneLineAndWaits(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
-	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "ann", Reason: "the first weeks"}))
+	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "ann",
+		Reason: "the first weeks"}))
 	req := b.task(issue.NodeDown, "0", rebootRung)
 	state := req.State
 	for try := range 20 {
 		next := state.Request()
-		res, err := b.Reboot(ctx, next)
+		res, err := b.Power.Reboot(ctx, next)
 		b.want(res, err, issue.Wait, "observe mode: would reboot")
 		state.Began()
 		state.Ran(time.Now(), res)
@@ -636,8 +693,10 @@ func TestPower_ObserveModeWritesOneLineAndWaits(t *testing.T) {
 			t.Fatalf("after %d tries it has climbed to rung %d", try, state.Rung)
 		}
 	}
-	for _, rung := range []issue.Rung{{Do: issue.Email}, {Do: issue.Email, Level: 1}, {Do: issue.Flag}, {Do: issue.Disable}} {
-		do := map[issue.Action]func(context.Context, issue.Request) (issue.Result, error){issue.Email: b.Email, issue.Flag: b.Flag, issue.Disable: b.Disable}[rung.Do]
+	for _, rung := range []issue.Rung{{Do: issue.Email}, {Do: issue.Email, Level: 1}, {Do: issue.Flag},
+		{Do: issue.Disable}} {
+		do := map[issue.Action]func(context.Context, issue.Request) (issue.Result, error){issue.Email: b.People.Email,
+			issue.Flag: b.People.Flag, issue.Disable: b.Boot.Disable}[rung.Do]
 		res, err := do(ctx, b.task(issue.NodeDown, "0", rung))
 		b.want(res, err, issue.Wait, "observe mode: would")
 	}
@@ -645,12 +704,12 @@ func TestPower_ObserveModeWritesOneLineAndWaits(t *testing.T) {
 	b.wantClaims()
 	b.wantState("boot")
 	if n := b.w.DB.Calls("UpdateNode"); n > 0 || len(b.tc.updates) > 0 || len(b.subjects()) > 0 {
-		t.Errorf("PLC was written %d times, the site leant on with %v, mailed %q", n, b.tc.updates, b.subjects())
+		t.Errorf("PLC was written %d times, the site asked with %v, mailed %q", n, b.tc.updates, b.subjects())
 	}
 	b.wantLedger(req.State.Ref.ID, "skip skipped")
 	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode}))
 	state.Retry(time.Now()) // as the sweep tells it
-	res, err := b.Reboot(ctx, state.Request())
+	res, err := b.Power.Reboot(ctx, state.Request())
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantCuts(1)
 }
@@ -659,22 +718,24 @@ func TestPower_StopForbidsEverythingButUndoing(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
-	b.must(b.PLC.SetBootState(ctx, sick, "reinstall"))
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
 	req := b.rebooted("before")
 	b.intend(req)
-	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann", Reason: "a fire"}))
+	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann",
+		Reason: "a fire"}))
 	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){
-		"reboot": b.Reboot, "reinstall": b.Reinstall, "email": b.Email, "flag": b.Flag, "pcu": b.OpenPCUDown, "disable": b.Disable} {
+		"reboot": b.Power.Reboot, "reinstall": b.Power.Reinstall, "email": b.People.Email, "flag": b.People.Flag,
+		"pcu": b.Issues.OpenPCUDown, "disable": b.Boot.Disable} {
 		res, err := rung(ctx, b.rebooted(name))
 		b.want(res, err, issue.Wait, "Monitor is stopped: a fire (ann")
 	}
-	res, err := b.Reinstall(ctx, req)
+	res, err := b.Power.Reinstall(ctx, req)
 	b.want(res, err, issue.Wait, "set back to boot")
 	b.wantState("boot")
 	b.wantClaims()
 	b.wantCuts(0)
 	if len(b.tc.updates) > 0 || len(b.subjects()) > 0 || len(b.tc.started) > 0 {
-		t.Errorf("leant %v, mailed %q, opened %q", b.tc.updates, b.subjects(), b.tc.started)
+		t.Errorf("asked %v, mailed %q, opened %q", b.tc.updates, b.subjects(), b.tc.started)
 	}
 }
 
@@ -682,7 +743,7 @@ func TestPower_AFirewallIsNotMendedByPower(t *testing.T) {
 	b := newBench(t)
 	b.hung()
 	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Firewalled, FixedBy: testbed.Nobody}))
-	res, err := b.Reboot(b.Context(), b.task(issue.NodeDown, "0", rebootRung))
+	res, err := b.Power.Reboot(b.Context(), b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Passed, "behind a firewall")
 	b.wantCuts(0)
 }
@@ -692,12 +753,13 @@ func TestPower_ANodeThatFallsSilentInDebugModeIsDownAgain(t *testing.T) {
 	ctx := b.Context()
 	b.hung()
 	b.open(issue.Failboot+"/"+sick, issue.Failboot, sick)
-	b.must(b.Store.AddBootRepair(ctx, store.BootRepair{Key: "r", Node: sick, Sequence: "s", Action: "RestartNodeRins", At: time.Now().Add(-time.Hour)}))
-	res, err := b.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.must(b.Store.AddBootRepair(ctx, store.BootRepair{Key: "r", Node: sick, Sequence: "s", Action: "RestartNodeRins",
+		At: time.Now().Add(-time.Hour)}))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Wait, "speaks for it") // it may be installing itself
 	b.wantCuts(0)
 	b.Policy.MachineStep = time.Minute
-	res, err = b.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "1", rebootRung))
 	b.want(res, err, issue.Acted, "outlet cycled")
 	b.wantCuts(1)
 }

@@ -7,9 +7,20 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
+
+// Reconciler undoes what Monitor still holds in the world and no open issue stands for.
+type Reconciler struct {
+	*ledger
+	claims    *claims
+	outlets   *outlets
+	workflows *workflows
+	PLC       *plc.Client
+}
 
 // Reconciled is what a reconciler found left over, and what became of it.
 type Reconciled struct {
@@ -18,13 +29,16 @@ type Reconciled struct {
 	Left     []string `json:"left,omitempty"`     // what could not be put right now; the next sweep tries again
 }
 
-// Reconcile compares what Monitor holds in the world with what is open, and lets go of what nobody holds any more: what a terminated
-// workflow, a lost namespace, a dead worker or an older backup has left behind. It asks no believed sweep, since undoing always passes. One
-// claim that cannot be undone stops no other.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+// Reconcile compares what Monitor holds in the world with what is open, and lets go of what nobody holds any more: what
+// a terminated workflow, a lost namespace, a dead worker or an older backup has left behind. It asks no believed sweep,
+// since undoing always passes. One claim that cannot be undone stops no other.
+func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer heartbeat(ctx)()
 	var res Reconciled
 	if err := a.endLostActions(ctx, &res); err != nil {
+		return res, err
+	}
+	if err := a.liftRestored(ctx, &res); err != nil {
 		return res, err
 	}
 	claims, err := a.Store.Claims(ctx, store.ClaimFilter{})
@@ -39,7 +53,8 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 		said, err := a.reconcileClaim(ctx, c)
 		switch {
 		case err != nil:
-			a.Log.Warn("a claim could not be put right", "claim", string(c.Kind), "target", c.Target, "issue", c.Issue, "error", err)
+			a.Log.Warn("a claim could not be put right", "claim", string(c.Kind), "target", c.Target, "issue",
+				c.Issue, "error", err)
 			res.Left = append(res.Left, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, clean.Line(err.Error())))
 		case said != "":
 			res.Repaired = append(res.Repaired, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, said))
@@ -62,7 +77,7 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 }
 
 // endLostActions ends power commands and repairs whose workers died and whose issues no longer ask for them.
-func (a *Activities) endLostActions(ctx context.Context, res *Reconciled) error {
+func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error {
 	unfinished, err := a.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 1000})
 	if err != nil {
 		return err
@@ -76,7 +91,8 @@ func (a *Activities) endLostActions(ctx context.Context, res *Reconciled) error 
 		if a.now().Sub(act.At) < a.Policy.OwedAfter {
 			continue
 		}
-		if open, err := a.episodeOpen(ctx, act.Issue, act.RunID); err != nil || open { // the issue itself asks what became of it
+		// the issue itself asks what became of it
+		if open, err := a.episodeOpen(ctx, act.Issue, act.RunID); err != nil || open {
 			if err != nil {
 				return err
 			}
@@ -84,7 +100,8 @@ func (a *Activities) endLostActions(ctx context.Context, res *Reconciled) error 
 		}
 		outcome, detail := store.Failed, "its worker ended before it began"
 		if act.Begun() {
-			outcome, detail = store.Ambiguous, "its worker ended before it knew whether this was done; it is not repeated"
+			outcome, detail = store.Ambiguous,
+				"its worker ended before it knew whether this was done; it is not repeated"
 		}
 		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil {
 			return err
@@ -95,7 +112,7 @@ func (a *Activities) endLostActions(ctx context.Context, res *Reconciled) error 
 }
 
 // episodeOpen reports whether the episode of an issue that took something is open.
-func (a *Activities) episodeOpen(ctx context.Context, id, run string) (bool, error) {
+func (a *Reconciler) episodeOpen(ctx context.Context, id, run string) (bool, error) {
 	i, err := a.Store.Issue(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -104,37 +121,65 @@ func (a *Activities) episodeOpen(ctx context.Context, id, run string) (bool, err
 }
 
 // reconcileClaim puts one claim right, and says how; nothing: it is in force.
-func (a *Activities) reconcileClaim(ctx context.Context, c store.Claim) (string, error) {
+func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string, error) {
 	if c.Kind == store.ClaimOutlet {
 		if a.now().Sub(c.Taken) < a.Policy.OwedAfter {
 			return "", nil
 		}
-		said, err := a.payOutlet(ctx, c)
-		if err == nil && said == "" {
-			said = "is on"
-		}
-		return said, err
+		paid, err := a.outlets.pay(ctx, c)
+		return paid.said, err
 	}
-	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended { // the site's own workflow looks after these
+	// the site's own workflow looks after these
+	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
 		return "", nil
 	}
 	open, err := a.episodeOpen(ctx, c.Issue, "")
-	if err != nil || open {
+	if err != nil {
 		return "", err
+	}
+	if open {
+		return a.releaseEarly(ctx, c)
 	}
 	const why = "its issue is not open any more"
 	if c.Kind == store.ClaimHold {
 		ref := Ref{ID: c.Issue, Run: c.RunID, Site: c.Site}
-		return "let go: " + why, a.releaseHold(ctx, ref, false, c.Taken, why)
+		return "let go: " + why, a.workflows.releaseHold(ctx, ref, false, c.Taken, why)
 	}
-	said, err := a.releaseClaim(ctx, c, why)
+	said, err := a.claims.release(ctx, c, why)
 	return said, err
 }
 
+// releaseEarly gives a boot state back that an open issue has no more use for: its node is up, and the next reboot must
+// not wipe it, or the power command that it was set for was given up.
+func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, error) {
+	if c.Kind != store.ClaimBootState {
+		return "", nil
+	}
+	action, err := a.Store.Action(ctx, c.Key)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	if action.Outcome == store.Failed {
+		return a.claims.release(ctx, c, "its command was given up")
+	}
+	n, err := a.Store.Node(ctx, c.Target)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // its own issue finds that out
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	if action.Outcome == "" || n.State != policy.StateBoot || !n.SeenAt.After(action.Finished) {
+		return "", nil
+	}
+	return a.claims.release(ctx, c, "the node is up")
+}
+
 // noteRepair keeps in the ledger what was put right.
-func (a *Activities) noteRepair(ctx context.Context, c store.Claim, said string) error {
+func (a *Reconciler) noteRepair(ctx context.Context, c store.Claim, said string) error {
 	key := fmt.Sprintf("reconcile/%d", c.ID)
-	_, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID, Site: c.Site,
+	_, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue,
+		RunID: c.RunID, Site: c.Site,
 		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target)})
 	if err != nil {
 		return err
@@ -142,10 +187,10 @@ func (a *Activities) noteRepair(ctx context.Context, c store.Claim, said string)
 	return a.Store.Outcome(ctx, key, store.Done, said)
 }
 
-// wakeSite lets the workflow of a site look for which something is held, if it does not run, or if the site is good again and is still
-// denied something: it knows from the store what it has to do.
-func (a *Activities) wakeSite(ctx context.Context, login string) error {
-	running, err := a.running(ctx, sites.ID(login), "")
+// wakeSite lets the workflow of a site look for which something is held, if it does not run, or if the site is good
+// again and is still denied something: it knows from the store what it has to do.
+func (a *Reconciler) wakeSite(ctx context.Context, login string) error {
+	running, err := a.workflows.running(ctx, sites.ID(login), "")
 	if err != nil {
 		return err
 	}
@@ -156,5 +201,5 @@ func (a *Activities) wakeSite(ctx context.Context, login string) error {
 	if running && (row.PenaltyLevel == 0 || !row.Record.Status.Healthy()) {
 		return nil
 	}
-	return a.lookAtSite(ctx, login)
+	return a.workflows.lookAtSite(ctx, login)
 }

@@ -33,7 +33,8 @@ func (b *bench) locked() {
 	b.must(err)
 	key, err := ssh.NewSignerFromKey(private)
 	b.must(err)
-	b.Prober = probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond, Tries: 1, Resolver: b.w.Resolver})
+	b.Power.observer.Prober = probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(),
+		Timeout: 600 * time.Millisecond, Tries: 1, Resolver: b.w.Resolver})
 }
 
 func TestRung_ANodeThatLetsNobodyInIsAlive(t *testing.T) {
@@ -43,7 +44,9 @@ func TestRung_ANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	b.pcuIs(policy.StatusGood)
 	b.was("node", sick, policy.StatusDown, 3)
 	b.inPLC("last_contact", int(time.Now().Add(-72*time.Hour).Unix()))
-	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){"reboot": b.Reboot, "reinstall": b.Reinstall} {
+	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){
+		"reboot": b.Power.Reboot, "reinstall": b.Power.Reinstall,
+	} {
 		res, err := rung(ctx, b.rebooted(name))
 		b.want(res, err, issue.Wait, "lets nobody in, which no power command mends: no ssh: key denied")
 	}
@@ -51,13 +54,14 @@ func TestRung_ANodeThatLetsNobodyInIsAlive(t *testing.T) {
 	b.wantState("boot")
 	dark := b.task(issue.NodeDown, "dark", emailRung)
 	dark.State.Ref = Ref{ID: "sitedown/huji", Run: "run", Type: issue.SiteDown, Site: site}
-	res, err := b.Email(ctx, dark)
+	res, err := b.People.Email(ctx, dark)
 	b.want(res, err, issue.Recovered, "2 of its 2 nodes answer")
 	b.closed(dark.State.Ref.ID)
-	res, err = b.Email(ctx, b.task(issue.NodeConfig, "email", emailRung))
+	res, err = b.People.Email(ctx, b.task(issue.NodeConfig, "email", emailRung))
 	b.want(res, err, issue.Acted, "handed to site huji")
-	if l := b.tc.updates[0].(sites.HoldRequest); l.Evidence[0] != "no ssh: key denied" || l.Advice != notify.AdviceLocked {
-		t.Errorf("leant %+v", l)
+	if l := b.tc.updates[0].(sites.HoldRequest); l.Evidence[0] != "no ssh: key denied" ||
+		l.Advice != notify.AdviceLocked {
+		t.Errorf("asked %+v", l)
 	}
 }
 
@@ -68,30 +72,32 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 
 	t.Run("a site is not written to before its node is down", func(t *testing.T) {
 		b.was("node", sick, policy.StatusOffline, 1.5)
-		res, err := b.Email(ctx, b.task(issue.NodeDown, "0", emailRung))
+		res, err := b.People.Email(ctx, b.task(issue.NodeDown, "0", emailRung))
 		b.want(res, err, issue.Wait, "nobody is written to before it is down")
 		if in := time.Until(res.Until); in < 11*time.Hour || in > 13*time.Hour || len(b.tc.updates) > 0 {
-			t.Errorf("it waits for %s, and leant %v", in, b.tc.updates)
+			t.Errorf("it waits for %s, and asked %v", in, b.tc.updates)
 		}
 	})
 	t.Run("what was seen and what the issue was opened with is its evidence", func(t *testing.T) {
 		b.was("node", sick, policy.StatusDown, 3)
 		req := b.task(issue.NodeDown, "1", issue.Rung{Do: issue.Email, Level: 1})
 		req.State.Evidence = []string{"the switch port is dark"}
-		res, err := b.Email(ctx, req)
+		res, err := b.People.Email(ctx, req)
 		b.want(res, err, issue.Acted, "handed to site huji")
 		if len(b.tc.updates) != 1 {
-			t.Fatalf("leant %v", b.tc.updates)
+			t.Fatalf("asked %v", b.tc.updates)
 		}
 		l := b.tc.updates[0].(sites.HoldRequest)
-		if l.Kind != "down" || l.Level != 1 || len(l.Evidence) != 2 || !strings.Contains(l.Evidence[0], "no ssh") || l.Evidence[1] != "the switch port is dark" {
-			t.Errorf("leant %+v", l)
+		if l.Kind != "down" || l.Level != 1 || len(l.Evidence) != 2 || !strings.Contains(l.Evidence[0], "no ssh") ||
+			l.Evidence[1] != "the switch port is dark" {
+			t.Errorf("asked %+v", l)
 		}
 		if !res.Told || res.Level != 1 {
 			t.Errorf("answered %+v", res)
 		}
 		b.wantClaims("hold")
-		res, err = b.SettleRung(ctx, req) // an order came while the site was asked: nobody knows whether it heard
+		// an order came while the site was asked: nobody knows whether it heard
+		res, err = b.Issues.SettleRung(ctx, req)
 		b.want(res, err, issue.Unknown, "may have been handed to its site")
 	})
 	t.Run("a forced end lets the hold go, without thanks", func(t *testing.T) {
@@ -99,7 +105,7 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 		s := b.task(issue.NodeDown, "1", emailRung).State
 		s.Told, s.End = true, &issue.End{Why: issue.EndOperator, By: "ann"}
 		for range 2 {
-			res, err := b.CloseIssue(ctx, CloseRequest{State: s, Force: true})
+			res, err := b.Issues.CloseIssue(ctx, CloseRequest{State: s, Force: true})
 			b.want(res, err, issue.Acted, "")
 		}
 		if len(b.tc.updates) != 1 || b.tc.updates[0].(sites.Release).Thanks {
@@ -109,7 +115,7 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 	})
 	t.Run("the admins are told once an issue, whatever the tries", func(t *testing.T) {
 		for _, key := range []string{"2", "2", "3"} {
-			res, err := b.Flag(ctx, b.task(issue.UnknownSequence, key, flagRung))
+			res, err := b.People.Flag(ctx, b.task(issue.UnknownSequence, key, flagRung))
 			b.want(res, err, issue.Acted, "")
 		}
 		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "needs an admin") {
@@ -118,13 +124,14 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 	})
 	t.Run("a node that is up is written about to nobody", func(t *testing.T) {
 		b.must(b.w.Heal(sick))
-		res, err := b.Email(ctx, b.task(issue.NodeDown, "4", emailRung))
+		res, err := b.People.Email(ctx, b.task(issue.NodeDown, "4", emailRung))
 		b.want(res, err, issue.Recovered, "up")
 	})
 	t.Run("a node that has left PLC is gone", func(t *testing.T) {
 		req := b.task(issue.NodeDown, "k", emailRung)
-		req.State.Ref = Ref{ID: "nodedown/nobody.example", Run: "r", Type: issue.NodeDown, Node: "nobody.example", Site: site}
-		res, err := b.Email(ctx, req)
+		req.State.Ref = Ref{ID: "nodedown/nobody.example", Run: "r", Type: issue.NodeDown,
+			Node: "nobody.example", Site: site}
+		res, err := b.People.Email(ctx, req)
 		b.want(res, err, issue.Gone, "no longer in PLC")
 	})
 }
@@ -134,7 +141,8 @@ func TestRung_WhatForbidsActingIsAskedBeforeEveryRung(t *testing.T) {
 	ctx := b.Context()
 	b.hung()
 	rungs := map[string]func(context.Context, issue.Request) (issue.Result, error){
-		"reboot": b.Reboot, "reinstall": b.Reinstall, "email": b.Email, "flag": b.Flag, "pcudown": b.OpenPCUDown}
+		"reboot": b.Power.Reboot, "reinstall": b.Power.Reinstall, "email": b.People.Email, "flag": b.People.Flag,
+		"pcudown": b.Issues.OpenPCUDown}
 	forbidden := func(because, says string) {
 		t.Helper()
 		for name, rung := range rungs {
@@ -154,7 +162,7 @@ func TestRung_WhatForbidsActingIsAskedBeforeEveryRung(t *testing.T) {
 	b.wantCuts(0)
 	b.wantClaims()
 	if got := b.subjects(); len(got) > 0 || len(b.tc.started) > 0 || len(b.tc.updates) > 0 {
-		t.Errorf("mailed %q, started %q, leant %v", got, b.tc.started, b.tc.updates)
+		t.Errorf("mailed %q, started %q, asked %v", got, b.tc.started, b.tc.updates)
 	}
 }
 
@@ -168,41 +176,41 @@ func TestDisable_ANodeOnAnOldBootCDGetsItsBootStateBack(t *testing.T) {
 		return b.task(issue.OldBootCD, key, issue.Rung{Do: issue.Disable})
 	}
 	b.inPLC("boot_state", "safeboot")
-	res, err := b.Disable(ctx, task("owned"))
+	res, err := b.Boot.Disable(ctx, task("owned"))
 	b.want(res, err, issue.Wait, "somebody's hands")
-	b.must(b.PLC.SetBootState(ctx, sick, "reinstall")) // as its admin wants it
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall")) // as its admin wants it
 
 	b.tc.beat = func() error { return temporal.NewCanceledError() }
-	res, err = b.asActivity(b.Disable, task("0"))
+	res, err = b.asActivity(b.Boot.Disable, task("0"))
 	b.want(res, err, issue.Stopped, "an order came meanwhile")
 	b.tc.beat = nil
 	b.wantState("reinstall")
 	b.wantClaims()
 
 	for range 2 { // and a retry that finds it disabled by the first try
-		res, err := b.Disable(ctx, task("1"))
+		res, err := b.Boot.Disable(ctx, task("1"))
 		b.want(res, err, issue.Acted, "it was reinstall in PLC before")
 		b.wantState("disabled")
 	}
-	res, err = b.Disable(ctx, task("2")) // the answer was lost, and then the rung had to wait
+	res, err = b.Boot.Disable(ctx, task("2")) // the answer was lost, and then the rung had to wait
 	b.want(res, err, issue.Acted, "it was reinstall in PLC before")
 	b.wantClaims("node disabled")
 	state := task("3").State
-	said, err := b.releaseAll(ctx, state.Ref, "good again")
+	said, err := b.Sweep.claims.releaseAll(ctx, state.Ref, "good again")
 	if err != nil || !strings.Contains(said, "set back to reinstall in PLC") {
 		t.Errorf("said %q, %v", said, err)
 	}
 	b.wantState("reinstall")
 	b.wantClaims()
 
-	b.must(b.PLC.SetBootState(ctx, sick, "disabled")) // by its owner, who will undo it
-	res, err = b.Disable(ctx, task("4"))
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "disabled")) // by its owner, who will undo it
+	res, err = b.Boot.Disable(ctx, task("4"))
 	b.want(res, err, issue.Passed, "disabled in PLC already")
-	b.must(b.PLC.SetBootState(ctx, sick, "boot"))
-	res, err = b.Disable(ctx, task("5"))
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "boot"))
+	res, err = b.Boot.Disable(ctx, task("5"))
 	b.want(res, err, issue.Acted, "it was boot in PLC before")
-	b.must(b.PLC.SetBootState(ctx, sick, "safeboot")) // its owner wants to look at it
-	said, err = b.releaseAll(ctx, state.Ref, "good again")
+	b.must(b.Power.PLC.SetBootState(ctx, sick, "safeboot")) // its owner wants to look at it
+	said, err = b.Sweep.claims.releaseAll(ctx, state.Ref, "good again")
 	if err != nil || !strings.Contains(said, "left at safeboot in PLC") {
 		t.Errorf("said %q, %v", said, err)
 	}
@@ -215,17 +223,17 @@ func TestDisable_AReinstallOfOursIsNotGivenBack(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
-	res, err := b.Reinstall(ctx, b.rebooted("0"))
+	res, err := b.Power.Reinstall(ctx, b.rebooted("0"))
 	b.want(res, err, issue.Acted, "read back on")
 	b.inPLC("boot_state", "reinstall") // it never took it up
 	b.must(b.w.Break(sick, testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Nobody}))
 	b.Policy.Kernels.OldBootCD = []string{` 4\.19\.`}
 	req := b.task(issue.OldBootCD, "1", issue.Rung{Do: issue.Disable})
-	res, err = b.disable(ctx, task{Request: req})
+	res, err = b.Boot.disable(ctx, task{Request: req})
 	b.want(res, err, issue.Acted, "it was boot in PLC before")
-	_, err = b.releaseAll(ctx, req.State.Ref, "closed")
+	_, err = b.Sweep.claims.releaseAll(ctx, req.State.Ref, "closed")
 	b.must(err)
-	_, err = b.releaseAll(ctx, b.rebooted("0").State.Ref, "closed")
+	_, err = b.Sweep.claims.releaseAll(ctx, b.rebooted("0").State.Ref, "closed")
 	b.must(err)
 	b.wantState("boot")
 	b.wantClaims()
@@ -238,51 +246,61 @@ func TestIssue_TheyKnowEachOther(t *testing.T) {
 
 	t.Run("a PCU whose issue closes is given back to the nodes it feeds", func(t *testing.T) {
 		b.open("nodedown/"+sick, issue.NodeDown, sick)
-		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/other", RunID: "r", Type: issue.NodeDown, Target: "other", Node: "other", Site: site, PCUID: 77, Status: "open", Opened: time.Now()}))
+		putIssue(b.T, b.url, store.Issue{ID: "nodedown/other", RunID: "r", Type: issue.NodeDown,
+			Target: "other", Node: "other", Site: site, PCUID: 77, Status: "open", Opened: time.Now()})
 		ref := Ref{ID: "pcudown/" + pcu, Run: "r", Type: issue.PCUDown, PCU: pcu, PCUID: b.pcuID(), Site: site}
 		typ, _ := issue.Lookup(issue.PCUDown)
 		s := issue.Start(issue.Opening{Ref: ref, Times: issue.TimesOf(b.Policy), Ladder: typ.Ladder}, time.Now())
-		b.must(b.SaveIssue(ctx, s))
+		b.must(b.Issues.SaveIssue(ctx, s))
 		if len(b.tc.signals) > 0 {
 			t.Errorf("an open one gives back: %q", b.tc.signals)
 		}
 		s.Cancel()
 		s.Ended(time.Now(), issue.Result{Outcome: issue.Acted})
-		b.must(b.SaveIssue(ctx, s))
+		b.must(b.Issues.SaveIssue(ctx, s))
 		if want := []string{"nodedown/" + sick + " pcuback"}; !slices.Equal(b.tc.signals, want) {
 			t.Errorf("told %q, want %q", b.tc.signals, want)
 		}
 	})
 	t.Run("a new issue knows how the last one ended, and that reboots are used up", func(t *testing.T) {
-		b.must(b.Store.UpdateIssue(ctx, store.Issue{ID: "nodedown/" + sick, RunID: "last", Type: issue.NodeDown, Target: sick, Node: sick, Site: site, Status: "closed",
-			Opened: time.Now().Add(time.Minute), Closed: time.Now().Add(2 * time.Minute), Outcome: "good again"}))
+		putIssue(b.T, b.url, store.Issue{ID: "nodedown/" + sick, RunID: "last", Type: issue.NodeDown,
+			Target: sick, Node: sick, Site: site, Status: "closed",
+			Opened: time.Now().Add(time.Minute), Closed: time.Now().Add(2 * time.Minute), Outcome: "good again"})
 		for _, key := range []string{"a", "b"} {
 			_, _, err := b.Store.Intent(ctx, store.Action{Key: key, Kind: "reboot", Node: sick, Site: site})
 			b.must(err)
 			_, err = b.Store.Commit(ctx, key)
 			b.must(err)
 		}
-		s, err := b.OpenIssue(ctx, OpenRequest{Ref: Ref{ID: "nodedown/" + sick, Run: "new", Type: issue.NodeDown, Node: sick}, Input: issue.Input{Node: sick, Evidence: []string{"an alert fired"}}})
-		if err != nil || len(s.Evidence) != 3 || s.Evidence[0] != "an alert fired" || !strings.Contains(s.Evidence[1], "it was here before") ||
-			!strings.Contains(s.Evidence[2], "power-cycled 2 times within 7 d") || s.Ref.Site != site || s.Ref.PCU != pcu {
+		s, err := b.Issues.OpenIssue(ctx,
+			OpenRequest{Ref: Ref{ID: "nodedown/" + sick, Run: "new", Type: issue.NodeDown, Node: sick},
+				Input: issue.Input{Node: sick, Evidence: []string{"an alert fired"}}})
+		if err != nil || len(s.Evidence) != 3 || s.Evidence[0] != "an alert fired" ||
+			!strings.Contains(s.Evidence[1], "it was here before") ||
+			!strings.Contains(s.Evidence[2], "power-cycled 2 times within 7 d") || s.Ref.Site != site ||
+			s.Ref.PCU != pcu {
 			t.Errorf("opened %+v, %v", s.Opening, err)
 		}
 	})
 	t.Run("an issue without a target it knows says what to do", func(t *testing.T) {
 		for want, in := range map[string]OpenRequest{
-			`no node "x.example"`: {Ref: Ref{ID: "firewall/x.example", Type: issue.Firewall, Node: "x.example"}, Input: issue.Input{Node: "x.example"}},
-			`no site "x"`:         {Ref: Ref{ID: "sitedown/x", Type: issue.SiteDown, Site: "x"}, Input: issue.Input{Site: "x"}},
-			`no PCU "x"`:          {Ref: Ref{ID: "pcudown/x", Type: issue.PCUDown, PCU: "x"}, Input: issue.Input{PCU: "x"}},
-			`its input makes it`:  {Ref: Ref{ID: "firewall/y", Type: issue.Firewall, Node: "x"}, Input: issue.Input{Node: "x"}},
-			`no issue type`:       {Ref: Ref{ID: "haunted/y", Type: "haunted", Node: "y"}, Input: issue.Input{Node: "y"}},
+			`no node "x.example"`: {Ref: Ref{ID: "firewall/x.example", Type: issue.Firewall, Node: "x.example"},
+				Input: issue.Input{Node: "x.example"}},
+			`no site "x"`: {Ref: Ref{ID: "sitedown/x", Type: issue.SiteDown, Site: "x"},
+				Input: issue.Input{Site: "x"}},
+			`no PCU "x"`: {Ref: Ref{ID: "pcudown/x", Type: issue.PCUDown, PCU: "x"},
+				Input: issue.Input{PCU: "x"}},
+			`its input makes it`: {Ref: Ref{ID: "firewall/y", Type: issue.Firewall, Node: "x"},
+				Input: issue.Input{Node: "x"}},
+			`no issue type`: {Ref: Ref{ID: "haunted/y", Type: "haunted", Node: "y"}, Input: issue.Input{Node: "y"}},
 		} {
-			if _, err := b.OpenIssue(ctx, in); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := b.Issues.OpenIssue(ctx, in); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%+v: %v", in, err)
 			}
 		}
 	})
 	t.Run("an issue about nothing is not opened", func(t *testing.T) {
-		if err := b.openIssue(ctx, issue.BadHardware, Ref{Site: site}, "", nil); err == nil {
+		if err := b.Boot.workflows.openIssue(ctx, issue.BadHardware, Ref{Site: site}, "", nil); err == nil {
 			t.Error("it was")
 		}
 	})

@@ -9,20 +9,33 @@ import (
 	"sync"
 	"time"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc"
-	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
 
+// Sweep looks at the whole fleet, judges what it saw, and opens and clears issues.
+type Sweep struct {
+	*ledger
+	gate       *gate
+	observer   *observer
+	outlets    *outlets
+	claims     *claims
+	workflows  *workflows
+	post       *post
+	PLC        *plc.Client
+	PLCCache   time.Duration // how old the PLC snapshot may be
+	BatchSize  int           // targets a probe activity
+	SweepEvery time.Duration
+}
+
 // SweepInput starts a sweep; the schedule gives none.
 type SweepInput struct {
-	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the sweep's news pass.
+	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the
+	// sweep's news pass.
 	Believe string `json:"believe,omitempty"`
 }
 
@@ -69,7 +82,8 @@ type SweepEnd struct {
 	Reason string `json:"reason"`
 }
 
-// Times of a sweep. PLC has less than the activity that reads it, so that a PLC that hangs is a finding and no failed sweep.
+// Times of a sweep. PLC has less than the activity that reads it, so that a PLC that hangs is a finding and no failed
+// sweep.
 const (
 	plcTime   = 4 * time.Minute
 	nodesTime = 5 * time.Minute // for one batch of nodes
@@ -77,8 +91,9 @@ const (
 	pcuTime   = 2 * time.Minute // for one PCU, its lock included
 )
 
-// sweepBeat is heartbeat for a part of a sweep: the context ends when the sweep was ended meanwhile, as one that was thought lost.
-func (a *Activities) sweepBeat(ctx context.Context, sweep int64) (_ context.Context, stop func(), err error) {
+// sweepBeat is heartbeat for a part of a sweep: the context ends when the sweep was ended meanwhile, as one that was
+// thought lost.
+func (a *Sweep) sweepBeat(ctx context.Context, sweep int64) (_ context.Context, stop func(), err error) {
 	if err := a.Store.BeatSweep(ctx, sweep); err != nil {
 		return nil, nil, err
 	}
@@ -101,9 +116,9 @@ func (a *Activities) sweepBeat(ctx context.Context, sweep int64) (_ context.Cont
 	return ctx, func() { cancel(); stopBeat() }, nil
 }
 
-// SyncPLC begins a sweep. It refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into batches. When PLC does
-// not answer the sweep goes on with the last snapshot, and says so, for the guard.
-func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
+// SyncPLC begins a sweep. It refreshes the PLC snapshot when it is older than the cache allows, and cuts the fleet into
+// batches. When PLC does not answer the sweep goes on with the last snapshot, and says so, for the guard.
+func (a *Sweep) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 	defer heartbeat(ctx)()
 	sweep, err := a.startSweep(ctx)
 	var busy store.UnderWay
@@ -113,7 +128,8 @@ func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started, PLC: a.readPLC(ctx, in.Believe != "")}
+	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started,
+		PLC: a.readPLC(ctx, in.Believe != "")}
 	if plan.Nodes, err = a.batches(ctx, "node", sweep.ID, a.BatchSize); err != nil {
 		return plan, err
 	}
@@ -121,7 +137,8 @@ func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 	for i := range plan.PCUs {
 		plan.PCUs[i].Until = sweep.Started.Add(max(pcuTime, a.SweepEvery/2))
 	}
-	if n := len(plan.PCUs); n > 0 { // another batch comes first each time, so that none is always the one for which no time is left
+	// another batch comes first each time, so that none is always the one for which no time is left
+	if n := len(plan.PCUs); n > 0 {
 		first := int(sweep.ID) % n
 		plan.PCUs = append(plan.PCUs[first:n:n], plan.PCUs[:first]...)
 	}
@@ -129,7 +146,7 @@ func (a *Activities) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 }
 
 // startSweep takes the place of a sweep whose workflow is gone at once.
-func (a *Activities) startSweep(ctx context.Context) (store.Sweep, error) {
+func (a *Sweep) startSweep(ctx context.Context) (store.Sweep, error) {
 	run := fmt.Sprintf("test/%d", time.Now().UnixNano())
 	if activity.IsActivity(ctx) {
 		w := activity.GetInfo(ctx).WorkflowExecution
@@ -141,7 +158,7 @@ func (a *Activities) startSweep(ctx context.Context) (store.Sweep, error) {
 		return sweep, err
 	}
 	id, other, _ := cutLast(busy.Run, "/")
-	if alive, askErr := a.running(ctx, id, other); askErr != nil || alive {
+	if alive, askErr := a.workflows.running(ctx, id, other); askErr != nil || alive {
 		return sweep, err
 	}
 	if err := a.Store.AbandonSweep(ctx, busy.Run, "its workflow is gone"); err != nil {
@@ -157,21 +174,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// running asks Temporal itself, not its index, whether a workflow runs. An empty run is the latest one.
-func (a *Activities) running(ctx context.Context, id, run string) (bool, error) {
-	answer, err := a.Temporal.DescribeWorkflowExecution(ctx, id, run)
-	var none *serviceerror.NotFound
-	if errors.As(err, &none) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
-}
-
 // readPLC refreshes the snapshot, and answers PLCAnswers, or what is wrong.
-func (a *Activities) readPLC(ctx context.Context, believe bool) string {
+func (a *Sweep) readPLC(ctx context.Context, believe bool) string {
 	taken, err := a.Store.SnapshotTaken(ctx)
 	if err == nil && !believe && a.now().Sub(taken) < a.PLCCache {
 		return PLCAnswers
@@ -202,7 +206,8 @@ func plcCause(err error) string {
 	case errors.As(err, &shrunk):
 		return why
 	case errors.Is(err, plc.ErrNotAdmin):
-		return "PLC answers us as somebody who is no admin, and so not all: give plc.username the role admin (" + why + ")"
+		return "PLC answers us as somebody who is no admin, and so not all: give plc.username the role admin (" + why +
+			")"
 	case errors.Is(err, plc.ErrAuth):
 		return "PLC refused our login: check plc.username and plc.password (" + why + ")"
 	case errors.Is(err, plc.ErrPermission):
@@ -218,7 +223,7 @@ func plcCause(err error) string {
 }
 
 // batches cuts the nodes or PCUs into ranges of so many.
-func (a *Activities) batches(ctx context.Context, kind string, sweep int64, size int) ([]Batch, error) {
+func (a *Sweep) batches(ctx context.Context, kind string, sweep int64, size int) ([]Batch, error) {
 	ids, err := a.Store.IDs(ctx, kind)
 	if err != nil {
 		return nil, err
@@ -233,8 +238,9 @@ func (a *Activities) batches(ctx context.Context, kind string, sweep int64, size
 	return out, nil
 }
 
-// ProbeNodes looks at a batch of nodes at once and writes what it saw. What could not be looked at is not seen, and blames nobody.
-func (a *Activities) ProbeNodes(ctx context.Context, b Batch) (int, error) {
+// ProbeNodes looks at a batch of nodes at once and writes what it saw. What could not be looked at is not seen, and
+// blames nobody.
+func (a *Sweep) ProbeNodes(ctx context.Context, b Batch) (int, error) {
 	ctx, stop, err := a.sweepBeat(ctx, b.Sweep)
 	if err != nil {
 		return 0, err
@@ -254,9 +260,9 @@ func (a *Activities) ProbeNodes(ctx context.Context, b Batch) (int, error) {
 	defer cancel()
 	var looks []store.NodeLook
 	var missed []int
-	a.Prober.Nodes(within, targets, func(r probe.NodeResult) {
+	a.observer.Prober.Nodes(within, targets, func(r probe.NodeResult) {
 		n := byHost[r.Host]
-		look, err := a.storedLook(n, r)
+		look, err := a.observer.storedLook(n, r)
 		if r.Fault != "" || err != nil {
 			a.Log.Warn("a node could not be looked at", "node", r.Host, "why", r.Fault, "error", err)
 			missed = append(missed, n.NodeID)
@@ -274,23 +280,25 @@ func (a *Activities) ProbeNodes(ctx context.Context, b Batch) (int, error) {
 	for _, host := range refused {
 		missed = append(missed, byHost[host].NodeID)
 	}
-	return len(nodes) - len(missed), a.Store.SaveSeen(ctx, store.Seen{Kind: "node", After: b.After, Upto: b.Upto, At: at, Missed: missed})
+	return len(nodes) - len(missed),
+		a.Store.SaveSeen(ctx, store.Seen{Kind: "node", After: b.After, Upto: b.Upto, At: at, Missed: missed})
 }
 
-func (a *Activities) warnUnreadable(rows store.Unreadable) {
+func (a *Sweep) warnUnreadable(rows store.Unreadable) {
 	for _, row := range rows {
 		a.Log.Warn("a row cannot be read, and is passed over", "row", clean.Line(row))
 	}
 }
 
 // refusedRows tells of the rows that Postgres refused, and hands any other error back.
-func (a *Activities) refusedRows(err error) (targets []string, _ error) {
+func (a *Sweep) refusedRows(err error) (targets []string, _ error) {
 	var refused store.RefusedRows
 	if !errors.As(err, &refused) {
 		return nil, err
 	}
 	for _, r := range refused {
-		a.Log.Warn("a row was refused, and is passed over", "what", r.What, "target", r.Target, "why", clean.Line(r.Why))
+		a.Log.Warn("a row was refused, and is passed over", "what", r.What, "target", r.Target, "why",
+			clean.Line(r.Why))
 		targets = append(targets, r.Target)
 	}
 	return targets, nil
@@ -300,8 +308,9 @@ func (a *Activities) refusedRows(err error) (targets []string, _ error) {
 const pcusAtOnce = 32
 
 // ProbePCUs tries the dry run of a batch of PCUs and writes how it went. An entry that lacks what a login needs fails
-// without a try; where we could not try, as where somebody else holds the PCU, nothing is written, so that no PCU is blamed.
-func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
+// without a try; where we could not try, as where somebody else holds the PCU, nothing is written, so that no PCU is
+// blamed.
+func (a *Sweep) ProbePCUs(ctx context.Context, b Batch) (int, error) {
 	ctx, stop, err := a.sweepBeat(ctx, b.Sweep)
 	if err != nil {
 		return 0, err
@@ -330,17 +339,18 @@ func (a *Activities) ProbePCUs(ctx context.Context, b Batch) (int, error) {
 		id, _ := strconv.Atoi(target)
 		missed = append(missed, id)
 	}
-	return len(pcus) - len(missed), a.Store.SaveSeen(ctx, store.Seen{Kind: "pcu", After: b.After, Upto: b.Upto, At: at, Missed: missed})
+	return len(pcus) - len(missed),
+		a.Store.SaveSeen(ctx, store.Seen{Kind: "pcu", After: b.After, Upto: b.Upto, At: at, Missed: missed})
 }
 
-func (a *Activities) tryPCUs(ctx context.Context, pcus []store.PCU) (looks []store.PCULook, missed []int) {
+func (a *Sweep) tryPCUs(ctx context.Context, pcus []store.PCU) (looks []store.PCULook, missed []int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, p := range pcus {
 		wg.Go(func() {
 			within, cancel := context.WithTimeout(ctx, pcuTime)
 			defer cancel()
-			ok, reason, err := a.testPCU(within, p)
+			ok, reason, err := a.outlets.test(within, p)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -356,16 +366,6 @@ func (a *Activities) tryPCUs(ctx context.Context, pcus []store.PCU) (looks []sto
 }
 
 // EndSweep writes down that a sweep did not get to its judgement, and so is not believed.
-func (a *Activities) EndSweep(ctx context.Context, in SweepEnd) error {
+func (a *Sweep) EndSweep(ctx context.Context, in SweepEnd) error {
 	return a.Store.EndSweep(ctx, store.Sweep{ID: in.Sweep, Reason: clean.Line(in.Reason)})
-}
-
-// leastInterval is the shortest interval between sweeps that a lease counts by: where days are short, as in a demo, a sweep still takes as long as its
-// slowest PCU.
-const leastInterval = 30 * time.Second
-
-// lease is how long ago the fleet was last looked at and what was seen believed.
-func (a *Activities) lease(ctx context.Context) (policy.Lease, error) {
-	at, why, err := a.Store.LastBelieved(ctx)
-	return policy.Lease{Believed: at, Every: max(a.SweepEvery, leastInterval), Doubt: why}, err
 }

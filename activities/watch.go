@@ -9,16 +9,17 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// heldFor is how many policy hours may pass without a believed sweep before the admins are told, and at least so many intervals: nothing is
-// done in that time, and whatever is wrong with the sweeps cannot tell them itself.
+// heldFor is how many policy hours may pass without a believed sweep before the admins are told, and at least so many
+// intervals: nothing is done in that time, and whatever is wrong with the sweeps cannot tell them itself.
 const (
 	heldFor       = 4
 	heldIntervals = 4
 )
 
-// WatchSweeps tells the admins when no sweep was believed for some hours, whatever the cause: that Temporal starts none, that none comes to its
-// end, or that none is believed. It is no activity: it runs beside the workflows, until the context ends.
-func WatchSweeps(ctx context.Context, a *Activities) {
+// WatchSweeps tells the admins when no sweep was believed for some hours, whatever the cause: that Temporal starts
+// none, that none comes to its end, or that none is believed. It is no activity: it runs beside the workflows, until
+// the context ends.
+func WatchSweeps(ctx context.Context, a *Sweep) {
 	began := a.now()
 	tick := time.NewTicker(max(time.Second, min(a.SweepEvery, time.Minute)))
 	defer tick.Stop()
@@ -34,9 +35,9 @@ func WatchSweeps(ctx context.Context, a *Activities) {
 	}
 }
 
-// watchSweeps tells it once for each time without a believed sweep, over all workers and their restarts. Before the first one that time
-// is counted from when this worker began.
-func (a *Activities) watchSweeps(ctx context.Context, began time.Time) error {
+// watchSweeps tells it once for each time without a believed sweep, over all workers and their restarts. Before the
+// first one that time is counted from when this worker began.
+func (a *Sweep) watchSweeps(ctx context.Context, began time.Time) error {
 	at, why, err := a.Store.LastBelieved(ctx)
 	if err != nil {
 		return err
@@ -56,6 +57,8 @@ func (a *Activities) watchSweeps(ctx context.Context, began time.Time) error {
 		return err
 	}
 	a.Log.Error("no sweep is believed", "reason", why)
-	a.tellHeld(ctx, key, why)
+	if !a.post.tellHeld(ctx, key, why) {
+		return nil
+	}
 	return a.Store.Outcome(ctx, key, store.Done, why)
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,24 +143,18 @@ func Dmesg(ctx context.Context, c *Conn, lines int) ([]string, error) {
 	return Tail(out.Text, lines), err
 }
 
-// Tail gives the last lines of a log that are not empty, fit for people.
+// Tail gives the last lines of a log that are not empty, fit for people and without secrets.
 func Tail(log []byte, lines int) []string {
 	var tail []string
-	all := bytes.Split(log, []byte("\n"))
+	all := bytes.Split(Redact(log), []byte("\n"))
 	for i := len(all) - 1; i >= 0 && len(tail) < lines; i-- {
-		if text := clean(all[i]); text != "" {
+		if text := fit(all[i]); text != "" {
 			tail = append(tail, text)
 		}
 	}
 	slices.Reverse(tail)
 	return tail
 }
-
-// keyLine is the node's key as its configuration writes it, should a log repeat it.
-var keyLine = regexp.MustCompile(`(?i)(node_key['"]?\s*[=:]\s*)("[^"\n]*"|'[^'\n]*'|[^\s"']+)`)
-
-// Redact takes the node's key out of a text.
-func Redact(text []byte) []byte { return keyLine.ReplaceAll(text, []byte("${1}[secret]")) }
 
 // ErrCommand says that a node answered a command with a failure.
 var ErrCommand = errors.New("the command failed")
@@ -174,7 +167,7 @@ func ask(ctx context.Context, c *Conn, what, command string) (Output, error) {
 		return out, fmt.Errorf("%s: %w", what, err)
 	case out.Status != 0:
 		first, _, _ := bytes.Cut(Redact(out.Text), []byte("\n"))
-		return out, fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, clean(first), ErrCommand)
+		return out, fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(first), ErrCommand)
 	}
 	return out, nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // MaxOutput bounds what is kept of one command's output, and so of a log.
@@ -65,7 +67,7 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 		if err == nil {
 			return c, nil
 		}
-		all = append(all, fmt.Errorf("enter %s at %s: %w", t.Host, address, err))
+		all = append(all, fmt.Errorf("enter %s at %s: %w", t.Host, address, clean.Err(err)))
 		if Denied(err) {
 			break
 		}
@@ -149,7 +151,7 @@ func (c *Conn) Run(ctx context.Context, command string) (Output, error) {
 		case errors.As(err, &exit):
 			return Output{Text: out.bytes(), Status: exit.ExitStatus()}, nil
 		case err != nil:
-			err = fmt.Errorf("%w: %w", ErrLost, err)
+			err = fmt.Errorf("%w: %w", ErrLost, clean.Err(err))
 		}
 		return Output{Text: out.bytes()}, err
 	case <-out.full:

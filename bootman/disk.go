@@ -28,7 +28,7 @@ func (d *Disks) Failing(dmesg []byte) []string {
 	seen := map[string]bool{}
 	media := false
 	for line := range bytes.Lines(dmesg) {
-		text := clean(line)
+		text := fit(line)
 		step := d.step(text)
 		if step == "" {
 			continue
@@ -54,21 +54,4 @@ func (d *Disks) step(line string) string {
 		}
 	}
 	return ""
-}
-
-// maxLine bounds a line that people are shown.
-const maxLine = 300
-
-// clean makes a line of a node fit for a database, a mail and a terminal.
-func clean(line []byte) string {
-	s := strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(string(bytes.TrimSpace(line)), "?"))
-	if len(s) > maxLine {
-		s = strings.ToValidUTF8(s[:maxLine], "") + "..."
-	}
-	return s
 }

@@ -4,6 +4,7 @@
 package clean
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -70,6 +71,45 @@ func passes(r rune) bool {
 		return false
 	case r >= 0x202A && r <= 0x202E, r >= 0x2066 && r <= 0x2069, r == 0x200E, r == 0x200F, r == 0x061C: // Unicode UAX 9, explicit controls
 		return false
+	case r == 0x2028, r == 0x2029: // line and paragraph separators end a line for some readers and for others not
+		return false
 	}
 	return true
+}
+
+// Is reports whether a text may be kept and shown as it is: it is clean, and has at most max bytes.
+func Is(s string, max int) bool { return len(s) <= max && Bounded(s, max) == s }
+
+// Err is err with a text as of Line, for errors that repeat what a machine far away has said. What it wraps stays within reach. Nil is nil.
+func Err(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cleaned{err}
+}
+
+type cleaned struct{ error }
+
+func (c cleaned) Error() string { return Line(c.error.Error()) }
+func (c cleaned) Unwrap() error { return c.error }
+
+// JSON is encoded JSON with everything escaped that must not pass: a terminal obeys a C1 control inside of a string, too.
+func JSON(text []byte) []byte {
+	var out []byte
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r != '\r' && r != '\n' && !passes(r) && r < 0x10000 {
+			if out == nil {
+				out = append(make([]byte, 0, len(text)+16), text[:i]...)
+			}
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else if out != nil {
+			out = append(out, text[i:i+size]...)
+		}
+		i += size
+	}
+	if out == nil {
+		return text
+	}
+	return out
 }

@@ -1,6 +1,11 @@
 package clean
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -13,6 +18,7 @@ func TestBounded(t *testing.T) {
 		"an escape: replaced":           {"\x1b[31mred", "�[31mred"},
 		"a C1 control: replaced":        {"a\u009bb", "a�b"},
 		"a bidirectional one: replaced": {"a\u202eb", "a�b"},
+		"a line separator: replaced":    {"a\u2028b", "a�b"},
 		"bytes that are no UTF-8":       {"a\xffb", "a�b"},
 		"CR LF: one newline":            {"a\r\nb", "a\nb"},
 		"too long: cut":                 {strings.Repeat("x", 30), strings.Repeat("x", 16) + " ..."},
@@ -21,6 +27,31 @@ func TestBounded(t *testing.T) {
 		if got := Bounded(c.in, 20); got != c.want {
 			t.Errorf("%s: Bounded(%q) = %q, want %q", name, c.in, got, c.want)
 		}
+	}
+}
+
+func TestErrorsOfOthersAreCleanAndKeepWhatTheyWrap(t *testing.T) {
+	err := Err(fmt.Errorf("read %s: %w", "\x1b[2J\x00"+strings.Repeat("x", 5000), io.ErrUnexpectedEOF))
+	if text := err.Error(); len(text) > MaxLine || !Is(text, MaxLine) {
+		t.Errorf("%d bytes: %q", len(text), text)
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error("what it wraps is lost")
+	}
+	if Err(nil) != nil {
+		t.Error("no error became one")
+	}
+}
+
+func TestJSONIsPrintedWithoutControls(t *testing.T) {
+	text := []byte("{\"a\": \"x\u009b2J\u202ey\",\n\t\"b\": \"é\"}\n")
+	want := "{\"a\": \"x\\u009b2J\\u202ey\",\n\t\"b\": \"é\"}\n"
+	if got := string(JSON(text)); got != want {
+		t.Errorf("%q", got)
+	}
+	var is, was map[string]string
+	if err := errors.Join(json.Unmarshal(JSON(text), &is), json.Unmarshal(text, &was)); err != nil || !maps.Equal(is, was) {
+		t.Errorf("it means something else: %q, %v", is, err)
 	}
 }
 

@@ -62,6 +62,8 @@ type Database struct {
 // Secrets names the key that encrypts PCU passwords at rest; [Secrets.Key] reads it.
 type Secrets struct {
 	KeyFile string `yaml:"key_file"`
+	// OldKeyFiles are keys that were used before: what they sealed is still read, and sealed anew with the key of today.
+	OldKeyFiles []string `yaml:"old_key_files"`
 }
 
 // Temporal says how to reach the Temporal service.
@@ -75,6 +77,8 @@ type Temporal struct {
 	TLSCertFile   string `yaml:"tls_cert_file"`
 	TLSKeyFile    string `yaml:"tls_key_file"`
 	TLSServerName string `yaml:"tls_server_name"`
+	// PayloadKeyFile is the key under which all that Monitor hands to Temporal is encrypted; empty: it is readable there.
+	PayloadKeyFile string `yaml:"payload_key_file"`
 }
 
 // Probe says how nodes are looked at.
@@ -122,6 +126,10 @@ type PCU struct {
 	ModelsDir string `yaml:"models_dir"`
 	// Legacy names PCUs, or models, that may speak what is no longer safe.
 	Legacy []string `yaml:"legacy"`
+	// ClearText says whether a password may go where everybody on the way can read it: refuse, record or allow.
+	ClearText string `yaml:"clear_text"`
+	// Networks are those where PCUs may be, as 10.1.0.0/16; empty: everywhere but at addresses of this machine and its link.
+	Networks []string `yaml:"networks"`
 }
 
 // Mail says how notices leave, and whom they reach.
@@ -176,7 +184,11 @@ type Sweep struct {
 
 // HTTP is where the worker serves its pages, /healthz and /metrics.
 type HTTP struct {
-	Listen string `yaml:"listen"`
+	Listen      string `yaml:"listen"`
+	TLSCertFile string `yaml:"tls_cert_file"`
+	TLSKeyFile  string `yaml:"tls_key_file"`
+	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
+	BehindProxy bool `yaml:"behind_proxy"`
 }
 
 // Log says what is logged and how.

@@ -11,12 +11,13 @@ func Default() Config {
 	return Config{
 		Mode:     ModeObserve,
 		PLC:      PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
+		Secrets:  Secrets{OldKeyFiles: []string{}},
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
 		Probe: Probe{
 			SSHUser: "root", SSHKeyFiles: []string{}, SSHPorts: []int{22, 806}, PortMap: map[int]int{},
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
 		},
-		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}},
+		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}, ClearText: ClearTextRecord, Networks: []string{}},
 		Mail:    Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: MailTest, Admins: []string{}, Timeout: time.Minute},
 		RT:      RT{Timeout: 30 * time.Second},
 		Webhook: Webhook{Timeout: 10 * time.Second},

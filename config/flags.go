@@ -64,7 +64,7 @@ func Check(w io.Writer, o Options, sections ...string) error {
 	if err != nil {
 		return fmt.Errorf("the configuration has mistakes:\n%w", err)
 	}
-	for _, warning := range cfg.Warnings {
+	for _, warning := range append(cfg.Warnings, cfg.Risks()...) {
 		if _, err := fmt.Fprintln(w, "warning:", warning); err != nil {
 			return err
 		}

@@ -33,7 +33,8 @@ func Load(o Options) (*Config, error) {
 	cfg := Default()
 	l := &loader{cfg: &cfg, where: map[string]string{}}
 
-	if path := firstOf(o.Path, o.Flags.Path, lookup(o.Env, "MONITOR_CONFIG")); path != "" {
+	path := firstOf(o.Path, o.Flags.Path, lookup(o.Env, "MONITOR_CONFIG"))
+	if path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err // it names the file
@@ -47,6 +48,9 @@ func Load(o Options) (*Config, error) {
 	l.readFlags(o.Flags)
 	l.readSecretFiles()
 	l.readOldModes()
+	if path != "" {
+		l.warnOfOpenFile(path, filepath.Base(path))
+	}
 	if len(l.errs) == 0 {
 		for _, p := range l.cfg.problems() {
 			l.fail(p.at(l.where[p.path]))

@@ -108,6 +108,11 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"bad database URL", "database:\n  url: hunter2\n", "monitor.yaml:2: database.url: must begin with postgres://"},
 		{"password in the PLC URL", "plc:\n  url: https://a:hunter2@x/\n", "monitor.yaml:2: plc.url: must be an http or https URL without"},
 		{"password in the clear", "mail: {tls: none, smtp: 'mx.example.org:25', username: u, password: hunter2}\n", "mail.tls: must not be none"},
+		{"alerts from anywhere without a token", "http: {listen: '0.0.0.0:8080', behind_proxy: true}\nalertmanager:\n  rules: ['{a=\"b\"} nodedown host']\n", "alertmanager.token: must be set"},
+		{"a token for alerts in the clear", "http: {listen: '[::]:8080'}\nalertmanager: {token: hunter2, rules: ['{a=\"b\"} nodedown host']}\n", "alertmanager.rules: need http.tls_cert_file"},
+		{"a certificate without its key", "http: {tls_cert_file: /x}\n", "http.tls_cert_file: goes together with http.tls_key_file"},
+		{"clear text by no known rule", "pcu: {clear_text: yes}\n", "pcu.clear_text: must be refuse, record, allow"},
+		{"a network that is none", "pcu: {networks: [10.0.0.1]}\n", `pcu.networks: "10.0.0.1" is no network`},
 		{"header in an address", "mail:\n  from: \"a@b.c\\r\\nBcc: d@e.f\"\n", "mail.from:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

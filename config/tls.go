@@ -33,6 +33,18 @@ func (t Temporal) TLSConfig() (*tls.Config, error) {
 	return config, nil
 }
 
+// TLSConfig is the server's side of TLS for the pages, or nil when they are served without.
+func (h HTTP) TLSConfig() (*tls.Config, error) {
+	if h.TLSCertFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(h.TLSCertFile, h.TLSKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("http.tls_cert_file: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+}
+
 // clientTLS trusts the authorities in a PEM file, or the system's when no file is named.
 func clientTLS(path, file string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -53,6 +65,15 @@ func clientTLS(path, file string) (*tls.Config, error) {
 // files tries every file that a program reads later, so that --check-config finds what is wrong with them now.
 func (c *Config) files() error {
 	if _, err := c.Secrets.Key(); err != nil {
+		return err
+	}
+	if _, err := c.Secrets.OldKeys(); err != nil {
+		return err
+	}
+	if _, err := c.Temporal.PayloadKey(); err != nil {
+		return err
+	}
+	if _, err := c.HTTP.TLSConfig(); err != nil {
 		return err
 	}
 	if _, err := c.Mail.TLSConfig(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -21,6 +22,13 @@ const (
 	TLSNone     = "none"
 	TLSStartTLS = "starttls"
 	TLSWrapped  = "tls"
+)
+
+// The values of pcu.clear_text.
+const (
+	ClearTextRefuse = "refuse" // no password leaves in the clear
+	ClearTextRecord = "record" // only to a PCU whose model knows nothing better, and that never showed an ssh host key
+	ClearTextAllow  = "allow"
 )
 
 // problem is one thing wrong with one setting. Its text never holds the value of a secret.
@@ -96,6 +104,12 @@ func (c *Config) problems() []problem {
 		check(strings.TrimSpace(name) != "", "pcu.legacy", "must not hold an empty name")
 	}
 
+	oneOf("pcu.clear_text", c.PCU.ClearText, ClearTextRefuse, ClearTextRecord, ClearTextAllow)
+	for _, text := range c.PCU.Networks {
+		_, err := netip.ParsePrefix(text)
+		check(err == nil, "pcu.networks", "%q is no network: it looks like 10.1.0.0/16", text)
+	}
+
 	address("mail.smtp", c.Mail.SMTP)
 	person("mail.from", c.Mail.From)
 	person("mail.reply_to", c.Mail.ReplyTo)
@@ -129,6 +143,10 @@ func (c *Config) problems() []problem {
 		check(err == nil, "alertmanager.rules", "%v", err)
 	}
 	check(len(c.Alerts.Rules) == 0 || c.HTTP.Listen != "", "alertmanager.rules", "need http.listen")
+	check(len(c.Alerts.Rules) == 0 || !c.HTTP.open() || c.Alerts.Token != "", "alertmanager.token",
+		"must be set where others than this machine reach http.listen, or anybody may open issues")
+	check(len(c.Alerts.Rules) == 0 || !c.HTTP.open() || c.HTTP.safe(), "alertmanager.rules",
+		"need http.tls_cert_file where others than this machine reach http.listen, since the token must not travel in the clear, or http.behind_proxy where a proxy sees to that")
 
 	for _, p := range c.Policy.Problems() {
 		found = append(found, problem{p.Key, p.Text})
@@ -136,6 +154,7 @@ func (c *Config) problems() []problem {
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
+	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return found
@@ -173,20 +192,40 @@ func (c *Config) Require(sections ...string) error {
 }
 
 // Key reads the 32-byte key for secrets at rest: 64 hexadecimal digits in a file. It is nil when no file is named.
-func (s Secrets) Key() ([]byte, error) {
-	if s.KeyFile == "" {
+func (s Secrets) Key() ([]byte, error) { return readKey("secrets.key_file", s.KeyFile) }
+
+// OldKeys reads the keys that were used before.
+func (s Secrets) OldKeys() ([][]byte, error) {
+	var keys [][]byte
+	for _, path := range s.OldKeyFiles {
+		key, err := readKey("secrets.old_key_files", path)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// PayloadKey reads the key for what Temporal is handed. It is nil when no file is named.
+func (t Temporal) PayloadKey() ([]byte, error) {
+	return readKey("temporal.payload_key_file", t.PayloadKeyFile)
+}
+
+func readKey(setting, path string) ([]byte, error) {
+	if path == "" {
 		return nil, nil
 	}
-	text, err := readSecret(s.KeyFile)
+	text, err := readSecret(path)
 	if err != nil {
-		return nil, fmt.Errorf("secrets.key_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("secrets.key_file: %s must hold 64 hexadecimal digits (openssl rand -hex 32)", s.KeyFile)
+		return nil, fmt.Errorf("%s: %s must hold 64 hexadecimal digits (openssl rand -hex 32)", setting, path)
 	}
-	if info, err := os.Stat(s.KeyFile); err == nil && info.Mode().Perm()&0o002 != 0 {
-		return nil, fmt.Errorf("secrets.key_file: everyone may write to %s", s.KeyFile)
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return nil, fmt.Errorf("%s: everyone may write to %s", setting, path)
 	}
 	return key, nil
 }

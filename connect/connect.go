@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	temporallog "go.temporal.io/sdk/log"
@@ -26,6 +28,13 @@ func Temporal(ctx context.Context, c config.Temporal, log *slog.Logger, metrics 
 	o.HostPort, o.Namespace, o.Logger, o.MetricsHandler = c.Address, c.Namespace, temporallog.NewStructuredLogger(log), metrics
 	if key := c.APIKey.Reveal(); key != "" {
 		o.Credentials = client.NewAPIKeyStaticCredentials(key)
+	}
+	key, err := c.PayloadKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := encrypt(&o, key); err != nil {
+		return nil, err
 	}
 	tls, err := c.TLSConfig()
 	if err != nil {
@@ -52,7 +61,11 @@ func Store(ctx context.Context, cfg *config.Config) (*store.Store, error) {
 	if key == nil {
 		return nil, errNoKey
 	}
-	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key})
+	old, err := cfg.Secrets.OldKeys()
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key, OldKeys: old})
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +84,9 @@ func PLC(c config.PLC) (*plc.Client, error) {
 // PCUs is the catalog of the models that can be driven: the operator's own, then the built-in ones.
 func PCUs(c config.PCU) (*pcucontrol.Catalog, error) {
 	if c.ModelsDir == "" {
-		return pcucontrol.Open()
+		return models.Open()
 	}
-	catalog, err := pcucontrol.Open(c.ModelsDir)
+	catalog, err := models.Open(c.ModelsDir)
 	if err != nil {
 		return nil, fmt.Errorf("pcu.models_dir: %w", err)
 	}

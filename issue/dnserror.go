@@ -6,10 +6,11 @@ const DNSError = "dnserror"
 // dnsError is the list for a node that cannot resolve names, or whose own name does not lead to it.
 func dnsError() Type {
 	return Type{
-		Name:      DNSError,
-		Target:    OfNode,
-		About:     "a node cannot resolve names, or its own name leads elsewhere",
-		Opens:     "it is seen so for policy.trouble_after, 1 d by default, or bootman finds that the node cannot resolve its boot server",
+		Name:   DNSError,
+		Target: OfNode,
+		About:  "a node cannot resolve names, or its own name leads elsewhere",
+		Opens: "it is seen so for policy.trouble_after, 1 d by default, or bootman finds that the node cannot " +
+			"resolve its boot server",
 		Ends:      "a look finds the node running, its name leading to its address and its boot server resolved",
 		Call:      symptom(DNSError),
 		Recovered: namesResolve,

@@ -76,7 +76,8 @@ const keptEvents = 40
 func (s *State) record(e Event) {
 	e.Reason = clean.Line(e.Reason)
 	if n := len(s.Events); n > 0 && e.Kind == EventRung && e.Outcome == Wait {
-		if was := &s.Events[n-1]; was.Kind == EventRung && was.Outcome == Wait && was.Rung == e.Rung && was.Reason == e.Reason {
+		if was := &s.Events[n-1]; was.Kind == EventRung && was.Outcome == Wait && was.Rung == e.Rung &&
+			was.Reason == e.Reason {
 			was.Times = max(was.Times, 1) + 1
 			s.Saved = min(s.Saved, was.Seq-1) // the store counts up, too
 			return

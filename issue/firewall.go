@@ -6,10 +6,11 @@ const Firewall = "firewall"
 // firewall is the list for a node that runs behind a firewall.
 func firewall() Type {
 	return Type{
-		Name:      Firewall,
-		Target:    OfNode,
-		About:     "a node runs, but a firewall keeps the world from it",
-		Opens:     "the node lets us in by ssh and one of 22, 80 and 806 is not open, for policy.trouble_after, 1 d by default",
+		Name:   Firewall,
+		Target: OfNode,
+		About:  "a node runs, but a firewall keeps the world from it",
+		Opens: "the node lets us in by ssh and one of 22, 80 and 806 is not open, for policy.trouble_after, 1 d " +
+			"by default",
 		Ends:      "a look finds the node running, all its ports open",
 		NeedsDown: true,
 		Call:      symptom(Firewall),

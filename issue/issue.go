@@ -1,8 +1,9 @@
-// Package issue says what an issue is and how it climbs its ladder. It is pure: time, results, orders and facts come in, the next
-// step comes out. Workflows run it on durable timers, tests on a clock of their own, and forecasts ask it what comes next; all of them
-// get the same answers, because there is only this code.
+// Package issue says what an issue is and how it climbs its ladder. It is pure: time, results, orders and facts come
+// in, the next step comes out. Workflows run it on durable timers, tests on a clock of their own, and forecasts ask it
+// what comes next; all of them get the same answers, because there is only this code.
 //
-// Each issue type is one file that reads like its action list; nodedown.go is the one to read first. machine.go climbs any of them.
+// Each issue type is one file that reads like its action list; nodedown.go is the one to read first. machine.go climbs
+// any of them.
 package issue
 
 import (
@@ -34,8 +35,8 @@ type Type struct {
 	Opens  string     // when it opens, or who opens it
 	Ends   string     // what a look must find for it to end by itself
 	Notice string     // the kind of notice its people get; empty: its name
-	// NeedsDown: people are not written to before the status of the target is down. Else the trouble must be as old as a node that
-	// is down.
+	// NeedsDown: people are not written to before the status of the target is down. Else the trouble must be as old as
+	// a node that is down.
 	NeedsDown bool
 	// Call reports whether a sweep's facts call for the issue, and why; nil: others open it, as bootman does.
 	Call func(policy.Policy, Facts, time.Time) (why string, open bool)
@@ -98,8 +99,8 @@ func (r Ref) Target() string {
 // Episode names one life of an issue: it may open again under the same id.
 func (r Ref) Episode() string { return r.ID + "/" + r.Run }
 
-// Input starts an issue. One of the first three names its target; nothing else is needed. Who opens an issue and knows more than a
-// sweep, as bootman, an alert or an operator does, says so in the cause and in the evidence.
+// Input starts an issue. One of the first three names its target; nothing else is needed. Who opens an issue and knows
+// more than a sweep, as bootman, an alert or an operator does, says so in the cause and in the evidence.
 type Input struct {
 	Node     string   `json:"node,omitempty"` // hostname as in PLC
 	PCU      string   `json:"pcu,omitempty"`  // its hostname, else its ip, else, or where several share that, pcu-<id>
@@ -140,8 +141,8 @@ func Evidence(lines []string) []string {
 	return clean.Lines(lines, maxEvidence, func(n int) string { return fmt.Sprintf("and %d lines more", n) })
 }
 
-// MayNotifySite reports whether a site may be written to about an issue of this type yet: not before its target is down. A trouble
-// that does not make its target down, as debug mode or a read-only disk, must have lasted as long.
+// MayNotifySite reports whether a site may be written to about an issue of this type yet: not before its target is
+// down. A trouble that does not make its target down, as debug mode or a read-only disk, must have lasted as long.
 func (t Type) MayNotifySite(p policy.Policy, r policy.Record, opened, now time.Time) policy.Decision {
 	after := p.OfflineToDown
 	if t.Target == OfPCU {
@@ -158,7 +159,8 @@ func (t Type) MayNotifySite(p policy.Policy, r policy.Record, opened, now time.T
 		since = r.Changed
 	}
 	if age := now.Sub(since); age < after {
-		return policy.No(since.Add(after), "nobody is written to before the trouble is %s old; it is %s", p.Days(after), p.Days(age))
+		return policy.No(since.Add(after), "nobody is written to before the trouble is %s old; it is %s",
+			p.Days(after), p.Days(age))
 	}
 	return policy.Yes("the trouble has lasted long enough")
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/planetlab/monitor/policy"
 )
 
-// Ladder is the action list of an issue type. A running issue keeps the ladder with which it opened, whatever a newer build says.
+// Ladder is the action list of an issue type. A running issue keeps the ladder with which it opened, whatever a newer
+// build says.
 type Ladder struct {
 	Version int    `json:"version"` // raised with every change of the rungs
 	Rungs   []Rung `json:"rungs"`
@@ -79,7 +80,8 @@ const (
 	AdminStep   Yield = "admin step"
 )
 
-// Times are the durations of a ladder, recorded when an issue opens so that a change of policy never changes a running issue.
+// Times are the durations of a ladder, recorded when an issue opens so that a change of policy never changes a running
+// issue.
 type Times struct {
 	Day          time.Duration `json:"day"`
 	MachineStep  time.Duration `json:"machine_step"`
@@ -90,7 +92,8 @@ type Times struct {
 
 // TimesOf takes from policy what a ladder needs.
 func TimesOf(p policy.Policy) Times {
-	return Times{Day: p.Day, MachineStep: p.MachineStep, PeopleStep: p.PeopleStep, AdminStep: p.AdminStep, HealthyDelay: p.HealthyDelay}
+	return Times{Day: p.Day, MachineStep: p.MachineStep, PeopleStep: p.PeopleStep, AdminStep: p.AdminStep,
+		HealthyDelay: p.HealthyDelay}
 }
 
 func (y Yield) of(t Times) time.Duration {
@@ -156,13 +159,18 @@ func (t Type) Print(times Times) string {
 func Markdown(list []Type, times Times) string {
 	var b strings.Builder
 	b.WriteString("# Issue types and their ladders\n\nWritten by `make docs` from package issue; do not edit.\n\n" +
-		"An issue climbs its list from the top. Before every line Monitor looks at the target again: one that is good again ends the issue, and one\n" +
-		"that PLC no longer has does, too. Every act then passes the gate (see [gate.md](gate.md)): it says no, with a reason and the time when to ask\n" +
-		"again, or the act is done. A yield is how long a line is given to help; a line that is passed over is not waited for. The last line\n" +
-		"repeats ever more rarely: it tells the admins once, then looks, for as long as the issue is open. Times are policy days, with the\n" +
+		"An issue climbs its list from the top. Before every line Monitor looks at the target again: one that is " +
+		"good again ends the issue, and one\n" +
+		"that PLC no longer has does, too. Every act then passes the gate (see [gate.md](gate.md)): it says no, " +
+		"with a reason and the time when to ask\n" +
+		"again, or the act is done. A yield is how long a line is given to help; a line that is passed over is not " +
+		"waited for. The last line\n" +
+		"repeats ever more rarely: it tells the admins once, then looks, for as long as the issue is open. Times " +
+		"are policy days, with the\n" +
 		"defaults of the configuration.\n")
 	for _, t := range list {
-		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n- Opens when %s.\n- Ends when %s.\n\n", t.Name, sentence(t.About), t.Opens, t.Ends)
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n- Opens when %s.\n- Ends when %s.\n\n", t.Name, sentence(t.About),
+			t.Opens, t.Ends)
 		for i, r := range t.Ladder.Rungs {
 			fmt.Fprintf(&b, "%d. %s", i+1, r)
 			if r.Yield != NoYield {

@@ -2,6 +2,8 @@ package issue
 
 import (
 	"time"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Do is what an issue's next step is.
@@ -55,6 +57,8 @@ func (s *State) Next(now time.Time) Step {
 			why = "waits: " + s.Blocked.Reason
 		}
 		return s.orSave(Step{Do: Sleep, Until: s.Due, Why: why})
+	case !s.Running && s.passVetoed(now):
+		return s.Next(now)
 	}
 	return Step{Do: RunRung}
 }
@@ -73,6 +77,7 @@ func (s *State) Began() { s.Running = true }
 func (s *State) Ran(now time.Time, r Result) {
 	rung := s.next()
 	skipped := s.Skip
+	r.Reason = clean.Line(r.Reason) // it stands in what blocks the issue and why it ends, too
 	s.Running, s.Skip, s.Blocked = false, false, nil
 	s.record(Event{At: now, Kind: EventRung, Rung: rung.String(), Outcome: r.Outcome, Reason: r.Reason, Until: r.Until})
 	s.Told = s.Told || r.Told
@@ -88,7 +93,8 @@ func (s *State) Ran(now time.Time, r Result) {
 	case Acted:
 		s.Rebooted = s.Rebooted || r.Power == Cycled
 		if skipped || s.Pause != nil || s.End != nil {
-			s.record(Event{At: now, Kind: EventTooLate, Order: s.lastOrder(skipped), Reason: "the rung had acted already: " + r.Reason})
+			s.record(Event{At: now, Kind: EventTooLate, Order: s.lastOrder(skipped),
+				Reason: "the rung had acted already: " + r.Reason})
 		}
 		s.advance(now.Add(s.yield(rung)))
 	case Passed:
@@ -133,8 +139,8 @@ func (s *State) lastOrder(skipped bool) Order {
 	return OrderPause
 }
 
-// patience is how long an issue waits whose rung cannot say when to ask again: a quarter of a day at first, then twice as long each
-// time, at most 30 days. What it waits for wakes it, when that is seen.
+// patience is how long an issue waits whose rung cannot say when to ask again: a quarter of a day at first, then twice
+// as long each time, at most 30 days. What it waits for wakes it, when that is seen.
 func (s *State) patience() time.Duration {
 	return doubling(s.Times.Day/4, s.Tries-1, s.Times)
 }
@@ -147,7 +153,8 @@ func doubling(first time.Duration, times int, t Times) time.Duration {
 	return min(d, 30*t.Day)
 }
 
-// yield is how long the rung that has just acted is given. The last one waits ever longer: an issue that nobody mends stays open and quiet.
+// yield is how long the rung that has just acted is given. The last one waits ever longer: an issue that nobody mends
+// stays open and quiet.
 func (s *State) yield(rung Rung) time.Duration {
 	d := rung.Yield.of(s.Times)
 	if s.Rung < s.last() {
@@ -177,8 +184,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// retryPowerRungs returns to the power rungs of an issue that had to pass them for want of its PCU. What it had reached with people
-// goes on after them, and not sooner than it was due.
+// retryPowerRungs returns to the power rungs of an issue that had to pass them for want of its PCU. What it had reached
+// with people goes on after them, and not sooner than it was due.
 func (s *State) retryPowerRungs(now time.Time) {
 	why := s.PCUBack
 	s.PCUBack = ""
@@ -253,26 +260,4 @@ func (s State) NextAt() (what string, at time.Time) {
 		return s.next().String() + " (waits: " + s.Blocked.Reason + ")", s.Due
 	}
 	return s.next().String(), s.Due
-}
-
-// Coming is a rung that comes if nothing changes.
-type Coming struct {
-	At    time.Time `json:"at"` // not before
-	Do    Action    `json:"do"`
-	Level int       `json:"level,omitempty"`
-}
-
-// Coming are the rungs that follow the next one, if nothing changes: each is passed over or waits if its conditions or the gate say so.
-func (s State) Coming() []Coming {
-	if s.Status == Closed || s.End != nil || !s.RecoveredAt.IsZero() {
-		return nil
-	}
-	var steps []Coming
-	at := s.Due
-	for i := s.Rung; i < len(s.Ladder.Rungs); i++ {
-		r := s.Ladder.Rungs[i]
-		steps = append(steps, Coming{At: at, Do: r.Do, Level: r.Level})
-		at = at.Add(r.Yield.of(s.Times))
-	}
-	return steps
 }

@@ -9,7 +9,8 @@ func nodeConfig() Type {
 		Name:   NodeConfig,
 		Target: OfNode,
 		About:  "a node cannot boot with the network settings or the key it has, or lets Monitor not in",
-		Opens: "bootman reads so in the log of the BootManager, or its ssh answers and lets Monitor not in for policy.trouble_after, 1 d by default, " +
+		Opens: "bootman reads so in the log of the BootManager, or its ssh answers and lets Monitor not in for " +
+			"policy.trouble_after, 1 d by default, " +
 			"or an operator says so",
 		Ends:      "a look finds the node running, all its ports open",
 		Call:      symptom(NodeConfig),

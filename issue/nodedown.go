@@ -13,10 +13,11 @@ const NodeDown = "nodedown"
 // nodeDown is the list for a node that has stopped answering.
 func nodeDown() Type {
 	return Type{
-		Name:      NodeDown,
-		Target:    OfNode,
-		About:     "a node has stopped answering",
-		Opens:     "the node has been offline or down for policy.node_down_after, 1 d by default, and not for a firewall",
+		Name:   NodeDown,
+		Target: OfNode,
+		About:  "a node has stopped answering",
+		Opens: "the node has been offline or down for policy.node_down_after, 1 d by default, and not for a " +
+			"firewall",
 		Ends:      "a look finds the node running, all its ports open",
 		Notice:    "down",
 		NeedsDown: true,

@@ -3,13 +3,14 @@ package issue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
 )
 
-// Order names what an operator may ask of an issue. Each is a Signal, for plain command lines, and an Update of the same name, which
-// checks the request and answers what became of it.
+// Order names what an operator may ask of an issue. Each is a Signal, for plain command lines, and an Update of the
+// same name, which checks the request and answers what became of it.
 type Order string
 
 // The orders of operators.
@@ -18,10 +19,17 @@ const (
 	OrderResume Order = "resume"
 	OrderClose  Order = "close"
 	OrderSkip   Order = "skip"
+	OrderVeto   Order = "veto"
+	OrderAllow  Order = "allow"
 )
 
+// QueryStatus is the name of the query that every issue, and every site, answers.
+const QueryStatus = "status"
+
 // Orders are all of them.
-func Orders() []Order { return []Order{OrderPause, OrderResume, OrderClose, OrderSkip} }
+func Orders() []Order {
+	return []Order{OrderPause, OrderResume, OrderClose, OrderSkip, OrderVeto, OrderAllow}
+}
 
 // About describes the order for the Web UI.
 func (o Order) About() string {
@@ -31,9 +39,15 @@ func (o Order) About() string {
 	case OrderResume:
 		return "Go on where the pause began: {\"reason\",\"by\"}"
 	case OrderClose:
-		return "Close the issue now and release all it holds; its target is left alone until it was good once: {\"reason\",\"by\"}"
+		return "Close the issue now and release all it holds; its target is left alone until it was good once: " +
+			"{\"reason\",\"by\"}"
 	case OrderSkip:
-		return "Pass over the next rung, also one that is under way and has not acted yet; the wait before it stays: {\"reason\",\"by\"}"
+		return "Pass over the next rung, also one that is under way and has not acted yet; the wait before it " +
+			"stays: {\"reason\",\"by\"}"
+	case OrderVeto:
+		return "Pass over a step ahead when it is due: {\"step\",\"reason\",\"by\"}; the steps count from 1"
+	case OrderAllow:
+		return "Take a veto back: {\"step\",\"reason\",\"by\"}"
 	}
 	return ""
 }
@@ -44,6 +58,8 @@ type Command struct {
 	Reason string `json:"reason,omitempty"`
 	// Until ends a pause by itself; without it a pause lasts until resume.
 	Until time.Time `json:"until,omitzero"`
+	// Step is the rung that a veto is about, from 1.
+	Step int `json:"step,omitempty"`
 }
 
 // Clean is the command with its texts bounded and free of what must not be kept.
@@ -58,7 +74,8 @@ func (s *State) Check(o Order, c Command, now time.Time) error {
 	case s.Status == Closed || s.End != nil:
 		return fmt.Errorf("%s: the issue is closing", o)
 	case len(c.Reason)+len(c.By) > clean.MaxText:
-		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By), clean.MaxText)
+		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By),
+			clean.MaxText)
 	case o == OrderPause && !c.Until.IsZero() && !c.Until.After(now):
 		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
 	case o == OrderResume && s.Pause == nil:
@@ -67,6 +84,8 @@ func (s *State) Check(o Order, c Command, now time.Time) error {
 		return errors.New("skip: the last rung has nothing after it; close the issue instead")
 	case o == OrderSkip && s.Skip:
 		return errors.New("skip: the rung that is under way is being skipped already")
+	case o == OrderVeto || o == OrderAllow:
+		return s.checkVeto(o, c.Step)
 	}
 	return nil
 }
@@ -93,6 +112,13 @@ func (s *State) Obey(o Order, c Command, now time.Time) {
 		} else {
 			s.advance(s.Due)
 		}
+	case OrderVeto:
+		e.Rung = s.Ladder.Rungs[c.Step-1].String()
+		s.Vetoes = append(s.Vetoes, Veto{Step: c.Step, At: now, By: c.By, Reason: c.Reason})
+	case OrderAllow:
+		e.Rung = s.Ladder.Rungs[c.Step-1].String()
+		i := s.vetoOf(c.Step)
+		s.Vetoes = slices.Delete(s.Vetoes, i, i+1)
 	}
 	s.record(e)
 	s.Stale = true

@@ -13,10 +13,11 @@ const PCUDown = "pcudown"
 // pcuDown is the list for a power control unit that fails its dry run. The note calls it pcubroken, too.
 func pcuDown() Type {
 	return Type{
-		Name:      PCUDown,
-		Target:    OfPCU,
-		About:     "a power control unit fails its dry run",
-		Opens:     "the dry run of the PCU has failed for policy.pcu_offline_to_down, 2 d by default, or nodedown finds that it fails",
+		Name:   PCUDown,
+		Target: OfPCU,
+		About:  "a power control unit fails its dry run",
+		Opens: "the dry run of the PCU has failed for policy.pcu_offline_to_down, 2 d by default, or nodedown " +
+			"finds that it fails",
 		Ends:      "a dry run passes",
 		NeedsDown: true,
 		Call:      pcuFails,

@@ -10,7 +10,8 @@ import (
 // PCUMissing is the name of this type.
 const PCUMissing = "pcumissing"
 
-// pcuMissing is the list for a node that nothing can reboot. It asks and does not punish: nodedown leans on the site already.
+// pcuMissing is the list for a node that nothing can reboot. It asks and does not punish: nodedown leans on the site
+// already.
 func pcuMissing() Type {
 	return Type{
 		Name:      PCUMissing,
@@ -31,7 +32,8 @@ func pcuMissing() Type {
 
 func withoutPCU(p policy.Policy, f Facts, now time.Time) (string, bool) {
 	n := f.Node
-	if n.Record.Status != policy.StatusDown || n.Finding.Alive() || n.HasPCU || policy.CleanBootState(n.BootState) == "disabled" {
+	if n.Record.Status != policy.StatusDown || n.Finding.Alive() || n.HasPCU ||
+		policy.CleanBootState(n.BootState) == "disabled" {
 		return "", false
 	}
 	return fmt.Sprintf("down for %s, and PLC has no PCU to reboot it with", p.Days(now.Sub(n.Record.Changed))), true

@@ -51,8 +51,8 @@ func (l *life) must(ok bool, format string, a ...any) {
 	l.t.Fatalf(format, a...)
 }
 
-// TestMachine_RandomHistories lives many random lives: results, orders, recoveries, clock jumps, duplicates and lost answers in any
-// order.
+// TestMachine_RandomHistories lives many random lives: results, orders, recoveries, clock jumps, duplicates and lost
+// answers in any order.
 func TestMachine_RandomHistories(t *testing.T) {
 	types := Types()
 	for seed := range histories(t) {
@@ -83,8 +83,10 @@ func (l *life) step() {
 	l.say("%s %s until %s", l.now.Format(time.RFC3339), step.Do, step.Until.Format(time.RFC3339))
 	switch step.Do {
 	case RunRung:
-		l.must(l.s.Status == Open && l.s.Pause == nil && l.s.End == nil && l.s.RecoveredAt.IsZero(), "a rung of an issue that must wait: %+v", l.s)
+		l.must(l.s.Status == Open && l.s.Pause == nil && l.s.End == nil && l.s.RecoveredAt.IsZero(),
+			"a rung of an issue that must wait: %+v", l.s)
 		l.must(!l.now.Before(l.s.Due), "a rung before it is due")
+		l.must(l.s.vetoOf(l.s.Rung+1) < 0 || l.s.Rung == l.s.last(), "a vetoed rung")
 		l.run()
 	case Sleep:
 		l.must(!step.Until.IsZero() || l.s.Pause != nil, "sleeps for ever and is not paused")
@@ -151,8 +153,8 @@ func (l *life) run() {
 func (l *life) disturb() {
 	switch l.r.IntN(9) {
 	case 0, 1, 2, 3:
-		o := Orders()[l.r.IntN(4)]
-		c := Command{By: "ann", Reason: "why\x00\u202e"}
+		o := Orders()[l.r.IntN(len(Orders()))]
+		c := Command{By: "ann", Reason: "why\x00\u202e", Step: l.r.IntN(len(l.s.Ladder.Rungs) + 2)}
 		if o == OrderPause && l.r.IntN(2) == 0 {
 			c.Until = l.now.Add(time.Duration(l.r.IntN(200)) * time.Hour)
 		}
@@ -236,11 +238,13 @@ func (l *life) finish() {
 	l.must(false, "does not end")
 }
 
-// TestComing_IsWhatHappens: when nothing changes and every rung acts, the forecast comes true, rung by rung and to the second.
+// TestComing_IsWhatHappens: when nothing changes and every rung acts, the forecast comes true, rung by rung and to the
+// second.
 func TestComing_IsWhatHappens(t *testing.T) {
 	for _, typ := range Types() {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		s := Start(Opening{Ref: Ref{ID: typ.Name + "/a", Run: "r"}, Ladder: typ.Ladder, Times: TimesOf(policy.Defaults(24 * time.Hour))}, now)
+		s := Start(Opening{Ref: Ref{ID: typ.Name + "/a", Run: "r"}, Ladder: typ.Ladder,
+			Times: TimesOf(policy.Defaults(24 * time.Hour))}, now)
 		want := s.Coming()
 		if len(want) != len(typ.Ladder.Rungs) {
 			t.Errorf("%s: forecast of %d rungs, the ladder has %d", typ.Name, len(want), len(typ.Ladder.Rungs))
@@ -252,7 +256,7 @@ func TestComing_IsWhatHappens(t *testing.T) {
 			case Sleep:
 				now = step.Until
 			case RunRung:
-				if got := (Coming{At: now, Do: s.next().Do, Level: s.next().Level}); got != want[i] {
+				if got := (Coming{At: now, Step: s.Rung + 1, Do: s.next().Do, Level: s.next().Level}); got != want[i] {
 					t.Errorf("%s: rung %d is %+v, forecast was %+v", typ.Name, i, got, want[i])
 				}
 				i++
@@ -262,5 +266,85 @@ func TestComing_IsWhatHappens(t *testing.T) {
 				t.Fatalf("%s: %s", typ.Name, step.Do)
 			}
 		}
+	}
+}
+
+func TestVetoes(t *testing.T) {
+	typ, _ := Lookup(NodeDown)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	opened := func() State {
+		return Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+			Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+	}
+	s := opened()
+	plain := s.Coming()
+	order := func(o Order, step int) error {
+		c := Command{By: "ann", Reason: "its disk has data", Step: step}
+		err := s.Check(o, c, begin)
+		if err == nil {
+			s.Obey(o, c, begin)
+		}
+		return err
+	}
+	for name, bad := range map[string]func() error{
+		"a step before the first":    func() error { return order(OrderVeto, 0) },
+		"a step after the last":      func() error { return order(OrderVeto, len(typ.Ladder.Rungs)+1) },
+		"the last step":              func() error { return order(OrderVeto, len(typ.Ladder.Rungs)) },
+		"what is not vetoed, undone": func() error { return order(OrderAllow, 2) },
+	} {
+		if bad() == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	if err := order(OrderVeto, 2); err != nil {
+		t.Fatal(err)
+	}
+	if order(OrderVeto, 2) == nil {
+		t.Error("a second veto of one step is taken")
+	}
+	coming := s.Coming()
+	if len(coming) != len(plain)-1 || coming[1].Step != 3 || !coming[1].At.Equal(plain[1].At) {
+		t.Errorf("after the veto comes %+v", coming)
+	}
+	s.Began()
+	if order(OrderVeto, 1) == nil {
+		t.Error("the step that is under way is vetoed")
+	}
+	s.Ran(begin, Result{Outcome: Acted})
+	s.Stale = false
+	due := s.Due
+	if step := s.Next(due); step.Do != RunRung || s.Rung != 2 {
+		t.Errorf("when the vetoed step is due, the issue does %+v at rung %d", step, s.Rung)
+	}
+	last := s.Events[len(s.Events)-1]
+	if last.Outcome != Passed || last.Reason != "vetoed: its disk has data (ann)" ||
+		last.Rung != typ.Ladder.Rungs[1].String() {
+		t.Errorf("its timeline says %+v", last)
+	}
+
+	s = opened()
+	_ = order(OrderVeto, 2)
+	if err := order(OrderAllow, 2); err != nil || len(s.Coming()) != len(plain) {
+		t.Errorf("the veto is not taken back: %v", err)
+	}
+}
+
+func TestComing_CountsAPauseIn(t *testing.T) {
+	typ, _ := Lookup(NodeDown)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+		Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+	s.Began()
+	s.Ran(begin, Result{Outcome: Acted})
+	plain := s.Coming()
+	s.Obey(OrderPause, Command{Until: begin.Add(48 * time.Hour)}, begin)
+	for i, c := range s.Coming() {
+		if !c.At.Equal(plain[i].At.Add(48 * time.Hour)) {
+			t.Errorf("step %d comes at %s, without the pause at %s", c.Step, c.At, plain[i].At)
+		}
+	}
+	s.Obey(OrderPause, Command{}, begin)
+	if got := s.Coming(); got != nil {
+		t.Errorf("in a pause without an end comes %+v", got)
 	}
 }

@@ -21,11 +21,12 @@ type Power string
 
 // What became of a power cycle.
 const (
-	NoPower   Power = ""
-	Cycled    Power = "cycled"    // read back on, or the device took the command and cannot tell
-	PowerLost Power = "ambiguous" // the answer was lost: it may have happened, and counts as none when a rung asks whether one failed
-	Asked     Power = "asked"     // people were asked to do it
-	LeftOff   Power = "left off"  // the outlet could not be turned on again; it is owed
+	NoPower Power = ""
+	Cycled  Power = "cycled" // read back on, or the device took the command and cannot tell
+	// the answer was lost: it may have happened, and counts as none when a rung asks whether one failed
+	PowerLost Power = "ambiguous"
+	Asked     Power = "asked"    // people were asked to do it
+	LeftOff   Power = "left off" // the outlet could not be turned on again; it is owed
 )
 
 // Result is the outcome of a rung, with its reason for people.
@@ -71,7 +72,8 @@ const (
 	DeedUnreachable   DeedKind = "pcu unreachable" // no power command could be given; How: why
 )
 
-// Request asks an activity for one rung of an issue. Key names the effect in the ledger and stays the same over retries.
+// Request asks an activity for one rung of an issue. Key names the effect in the ledger and stays the same over
+// retries.
 type Request struct {
 	State State  `json:"state"`
 	Rung  Rung   `json:"rung"`

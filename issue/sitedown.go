@@ -16,9 +16,11 @@ func siteDown() Type {
 		Name:   SiteDown,
 		Target: OfSite,
 		About:  "a site has gone dark as a whole",
-		Opens: "no node of the site answers, at least policy.site_outage_nodes of them, 3 by default, went silent together, " +
+		Opens: "no node of the site answers, at least policy.site_outage_nodes of them, 3 by default, went silent " +
+			"together, " +
 			"and all that for policy.node_down_after, 1 d by default",
-		Ends:      "a look finds one node of the site that answers, in debug mode or locked as it may be; what is wrong then gets an issue of its own",
+		Ends: "a look finds one node of the site that answers, in debug mode or locked as it may be; what is " +
+			"wrong then gets an issue of its own",
 		NeedsDown: true,
 		Call:      siteDark,
 		Recovered: siteAnswers,
@@ -37,7 +39,8 @@ func siteDark(p policy.Policy, f Facts, now time.Time) (string, bool) {
 	return why, open
 }
 
-// siteAnswers: one node that answers in any way ends the story of a dark site, and so does it when none is missed any more.
+// siteAnswers: one node that answers in any way ends the story of a dark site, and so does it when none is missed any
+// more.
 func siteAnswers(f Facts) (bool, string) {
 	if f.Site.Nodes == 0 {
 		return true, "PLC has all its nodes disabled: none is missed"

@@ -44,6 +44,8 @@ type State struct {
 	Running bool      `json:"running,omitempty"` // the rung is under way
 	Skip    bool      `json:"skip,omitempty"`    // an order to skip the rung that is under way
 
+	Vetoes []Veto `json:"vetoes,omitempty"` // rungs ahead that an operator will not have
+
 	Pause       *Pause    `json:"pause,omitempty"`
 	RecoveredAt time.Time `json:"recovered_at,omitzero"`
 	End         *End      `json:"end,omitempty"` // why the issue ends
@@ -153,7 +155,7 @@ func (s State) Request() Request {
 }
 
 func (s State) clone() State {
-	s.Deeds, s.Events = slices.Clone(s.Deeds), slices.Clone(s.Events)
+	s.Deeds, s.Events, s.Vetoes = slices.Clone(s.Deeds), slices.Clone(s.Events), slices.Clone(s.Vetoes)
 	for _, p := range []**Pause{&s.Pause} {
 		if *p != nil {
 			c := **p

@@ -7,13 +7,14 @@ import (
 	"github.com/planetlab/monitor/policy"
 )
 
-// symptom calls for an issue when a look shows what the issue is named after, for long enough. A node that is disabled or in safeboot
-// is in somebody's hands.
+// symptom calls for an issue when a look shows what the issue is named after, for long enough. A node that is disabled
+// or in safeboot is in somebody's hands.
 func symptom(name string) func(policy.Policy, Facts, time.Time) (string, bool) {
 	return func(p policy.Policy, f Facts, now time.Time) (string, bool) {
 		n := f.Node
 		s, seen := n.Symptoms[name]
-		if !seen || n.Record.Status == policy.StatusDisabled || n.Record.Status == policy.StatusSafeboot || now.Sub(s.Since) < p.TroubleAfter {
+		if !seen || n.Record.Status == policy.StatusDisabled || n.Record.Status == policy.StatusSafeboot ||
+			now.Sub(s.Since) < p.TroubleAfter {
 			return "", false
 		}
 		return fmt.Sprintf("for %s: %s", p.Days(now.Sub(s.Since)), s.Reason), true

@@ -30,9 +30,11 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 	down := policy.Finding{Category: policy.CategoryError, State: policy.StateDown, Reason: "no ssh: timeout"}
 	debug := policy.Finding{Category: policy.CategoryProd, State: policy.StateDebug, Reason: "debug"}
 	up := policy.Finding{Category: policy.CategoryProd, State: policy.StateBoot, Reason: "boot"}
-	walled := policy.Finding{Category: policy.CategoryProd, State: policy.StateDown, Firewall: true, Reason: "runs, but port 80 is filtered"}
+	walled := policy.Finding{Category: policy.CategoryProd, State: policy.StateDown, Firewall: true,
+		Reason: "runs, but port 80 is filtered"}
 	oldCD := policy.Finding{Category: policy.CategoryOldBootCD, State: policy.StateDebug, Reason: "debug, kernel 2.4"}
-	locked := policy.Finding{Category: policy.CategoryError, State: policy.StateDown, Locked: true, Reason: "no ssh: key denied"}
+	locked := policy.Finding{Category: policy.CategoryError, State: policy.StateDown, Locked: true,
+		Reason: "no ssh: key denied"}
 	seen := func(typ string, since time.Time) map[string]policy.Symptom {
 		return map[string]policy.Symptom{typ: {Since: since, Reason: "seen"}}
 	}
@@ -40,31 +42,59 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 		f    policy.NodeFacts
 		want string
 	}{
-		"good: none":                                    {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up, HasPCU: true}, ""},
-		"offline just before a day: none":               {policy.NodeFacts{Record: is(policy.StatusOffline, ago(1).Add(just)), Finding: down, HasPCU: true}, ""},
-		"offline for a day: nodedown":                   {policy.NodeFacts{Record: is(policy.StatusOffline, ago(1)), Finding: down, HasPCU: true}, "nodedown"},
-		"down: nodedown":                                {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: down, HasPCU: true}, "nodedown"},
-		"offline without a PCU: nodedown alone":         {policy.NodeFacts{Record: is(policy.StatusOffline, ago(1.5)), Finding: down}, "nodedown"},
-		"down without a PCU: pcumissing, too":           {policy.NodeFacts{Record: is(policy.StatusDown, ago(2)), Finding: down}, "nodedown pcumissing"},
-		"up without a PCU: none":                        {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up}, ""},
-		"behind a firewall: no nodedown":                {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: walled, Symptoms: seen(Firewall, ago(3))}, "firewall"},
-		"behind a firewall just before a day: none":     {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: walled, Symptoms: seen(Firewall, ago(1).Add(just))}, ""},
-		"behind a firewall for a day: firewall":         {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: walled, Symptoms: seen(Firewall, ago(1))}, "firewall"},
-		"locked for a day: nodeconfig alone":            {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: locked, Symptoms: seen(NodeConfig, ago(1))}, "nodeconfig"},
-		"locked just before a day: none":                {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)), Finding: locked, Symptoms: seen(NodeConfig, ago(1).Add(just))}, ""},
-		"locked and disabled: none":                     {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)), Finding: locked, Symptoms: seen(NodeConfig, ago(9))}, ""},
-		"in debug just before a quarter of a day: none": {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25).Add(just)), Finding: debug}, ""},
-		"in debug for a quarter of a day: failboot":     {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25)), Finding: debug}, "failboot"},
-		"on an old boot CD: oldbootcd, not failboot":    {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25)), Finding: oldCD}, "oldbootcd"},
-		"on an old boot CD a moment ago: none":          {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25).Add(just)), Finding: oldCD}, ""},
-		"on an old boot CD, disabled: none":             {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)), Finding: oldCD}, ""},
-		"down by age and in debug mode: no nodedown":    {policy.NodeFacts{Record: is(policy.StatusDown, ago(30)), Finding: debug}, ""},
-		"a read-only root for a day: filesystem":        {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up, Symptoms: seen(Filesystem, ago(1))}, "filesystem"},
-		"a read-only root a moment ago: none":           {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up, Symptoms: seen(Filesystem, ago(1).Add(just))}, ""},
-		"a name that is wrong for a day: dnserror":      {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up, Symptoms: seen(DNSError, ago(1))}, "dnserror"},
-		"a name that is wrong since just now: none":     {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)), Finding: up, Symptoms: seen(DNSError, now)}, ""},
-		"troubles of a disabled node: none":             {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)), Finding: down, Symptoms: seen(DNSError, ago(8))}, ""},
-		"troubles of a node in safeboot: none":          {policy.NodeFacts{Record: is(policy.StatusSafeboot, ago(9)), Finding: debug, Symptoms: seen(DNSError, ago(8))}, ""},
+		"good: none": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up, HasPCU: true}, ""},
+		"offline just before a day: none": {
+			policy.NodeFacts{Record: is(policy.StatusOffline, ago(1).Add(just)), Finding: down, HasPCU: true}, "",
+		},
+		"offline for a day: nodedown": {policy.NodeFacts{Record: is(policy.StatusOffline, ago(1)),
+			Finding: down, HasPCU: true}, "nodedown"},
+		"down: nodedown": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: down, HasPCU: true}, "nodedown"},
+		"offline without a PCU: nodedown alone": {policy.NodeFacts{Record: is(policy.StatusOffline, ago(1.5)),
+			Finding: down}, "nodedown"},
+		"down without a PCU: pcumissing, too": {policy.NodeFacts{Record: is(policy.StatusDown, ago(2)),
+			Finding: down}, "nodedown pcumissing"},
+		"up without a PCU: none": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up}, ""},
+		"behind a firewall: no nodedown": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: walled, Symptoms: seen(Firewall, ago(3))}, "firewall"},
+		"behind a firewall just before a day: none": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: walled, Symptoms: seen(Firewall, ago(1).Add(just))}, ""},
+		"behind a firewall for a day: firewall": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: walled, Symptoms: seen(Firewall, ago(1))}, "firewall"},
+		"locked for a day: nodeconfig alone": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: locked, Symptoms: seen(NodeConfig, ago(1))}, "nodeconfig"},
+		"locked just before a day: none": {policy.NodeFacts{Record: is(policy.StatusDown, ago(3)),
+			Finding: locked, Symptoms: seen(NodeConfig, ago(1).Add(just))}, ""},
+		"locked and disabled: none": {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)),
+			Finding: locked, Symptoms: seen(NodeConfig, ago(9))}, ""},
+		"in debug just before a quarter of a day: none": {
+			policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25).Add(just)), Finding: debug}, "",
+		},
+		"in debug for a quarter of a day: failboot": {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25)),
+			Finding: debug}, "failboot"},
+		"on an old boot CD: oldbootcd, not failboot": {policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25)),
+			Finding: oldCD}, "oldbootcd"},
+		"on an old boot CD a moment ago: none": {
+			policy.NodeFacts{Record: is(policy.StatusFailboot, ago(0.25).Add(just)), Finding: oldCD}, "",
+		},
+		"on an old boot CD, disabled: none": {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)),
+			Finding: oldCD}, ""},
+		"down by age and in debug mode: no nodedown": {policy.NodeFacts{Record: is(policy.StatusDown, ago(30)),
+			Finding: debug}, ""},
+		"a read-only root for a day: filesystem": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up, Symptoms: seen(Filesystem, ago(1))}, "filesystem"},
+		"a read-only root a moment ago: none": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up, Symptoms: seen(Filesystem, ago(1).Add(just))}, ""},
+		"a name that is wrong for a day: dnserror": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up, Symptoms: seen(DNSError, ago(1))}, "dnserror"},
+		"a name that is wrong since just now: none": {policy.NodeFacts{Record: is(policy.StatusGood, ago(9)),
+			Finding: up, Symptoms: seen(DNSError, now)}, ""},
+		"troubles of a disabled node: none": {policy.NodeFacts{Record: is(policy.StatusDisabled, ago(9)),
+			Finding: down, Symptoms: seen(DNSError, ago(8))}, ""},
+		"troubles of a node in safeboot: none": {policy.NodeFacts{Record: is(policy.StatusSafeboot, ago(9)),
+			Finding: debug, Symptoms: seen(DNSError, ago(8))}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.f.Host, c.f.Site = "planetlab1.huji.example", "huji"
@@ -89,8 +119,11 @@ func TestWhichIssuesMayOpenForANode(t *testing.T) {
 }
 
 func TestPCUDownOpensForAPCUThatIsDown(t *testing.T) {
-	for status, want := range map[policy.Status]bool{policy.StatusOnline: false, policy.StatusGood: false, policy.StatusOffline: false, policy.StatusDown: true} {
-		why, open := lookup(t, PCUDown).Call(numbers, Facts{PCU: PCUFacts{Name: "pcu1", Record: policy.Record{Status: status, Changed: ago(4)}, Reason: "wrong password"}}, now)
+	for status, want := range map[policy.Status]bool{policy.StatusOnline: false, policy.StatusGood: false,
+		policy.StatusOffline: false, policy.StatusDown: true} {
+		why, open := lookup(t, PCUDown).Call(numbers,
+			Facts{PCU: PCUFacts{Name: "pcu1", Record: policy.Record{Status: status, Changed: ago(4)},
+				Reason: "wrong password"}}, now)
 		if open != want || open && why != "down for 4 d: wrong password" {
 			t.Errorf("%s: open %v, %q", status, open, why)
 		}
@@ -98,23 +131,31 @@ func TestPCUDownOpensForAPCUThatIsDown(t *testing.T) {
 }
 
 func TestWhenTheTargetOfAnIssueIsGoodAgain(t *testing.T) {
-	up := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateBoot, Reason: "boot"}}
-	dead := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryError, State: policy.StateDown, Reason: "no ssh"}}
-	debug := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateDebug, Reason: "debug"}}
-	oldCD := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryOldBootCD, State: policy.StateDebug, Reason: "kernel 2.4"}}
-	walled := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateDown, Firewall: true, Reason: "port 80 is filtered"}}
-	locked := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryError, State: policy.StateDown, Locked: true, Reason: "no ssh: key denied"}}
+	up := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateBoot,
+		Reason: "boot"}}
+	dead := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryError, State: policy.StateDown,
+		Reason: "no ssh"}}
+	debug := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateDebug,
+		Reason: "debug"}}
+	oldCD := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryOldBootCD, State: policy.StateDebug,
+		Reason: "kernel 2.4"}}
+	walled := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryProd, State: policy.StateDown,
+		Firewall: true, Reason: "port 80 is filtered"}}
+	locked := policy.NodeFacts{Finding: policy.Finding{Category: policy.CategoryError, State: policy.StateDown,
+		Locked: true, Reason: "no ssh: key denied"}}
 	with := func(f policy.NodeFacts, typ string) policy.NodeFacts {
 		f.Symptoms = map[string]policy.Symptom{typ: {Since: ago(1), Reason: "still " + typ}}
 		return f
 	}
 	fed := dead
 	fed.HasPCU = true
-	for _, typ := range []string{NodeDown, Failboot, BadHardware, NodeConfig, MinimalHardware, NoBlockDevice, UnknownSequence, Firewall} {
+	for _, typ := range []string{NodeDown, Failboot, BadHardware, NodeConfig, MinimalHardware, NoBlockDevice,
+		UnknownSequence, Firewall} {
 		for name, c := range map[string]struct {
 			f    policy.NodeFacts
 			want bool
-		}{"up": {up, true}, "silent": {dead, false}, "in debug mode": {debug, false}, "behind a firewall": {walled, false}, "on an old boot CD": {oldCD, false}, "locked": {locked, false}} {
+		}{"up": {up, true}, "silent": {dead, false}, "in debug mode": {debug, false},
+			"behind a firewall": {walled, false}, "on an old boot CD": {oldCD, false}, "locked": {locked, false}} {
 			if ok, why := lookup(t, typ).Recovered(Facts{Node: c.f}); ok != c.want || why == "" {
 				t.Errorf("%s of a node that is %s: good %v (%q)", typ, name, ok, why)
 			}
@@ -156,19 +197,31 @@ func TestWhenASiteMayBeTold(t *testing.T) {
 		want   bool
 		until  time.Time
 	}{
-		"nodedown while it is offline":                    {NodeDown, is(policy.StatusOffline, ago(1)), ago(0), false, ago(-1)},
-		"nodedown once it is down":                        {NodeDown, is(policy.StatusDown, ago(2)), ago(1), true, time.Time{}},
-		"firewall while it is offline":                    {Firewall, is(policy.StatusOffline, ago(1.5)), ago(0), false, ago(-0.5)},
-		"pcumissing once it is down":                      {PCUMissing, is(policy.StatusDown, ago(2)), ago(0), true, time.Time{}},
-		"pcudown while it is offline":                     {PCUDown, is(policy.StatusOffline, ago(1)), ago(0), false, ago(-1)},
-		"pcudown once it is down":                         {PCUDown, is(policy.StatusDown, ago(2)), ago(0), true, time.Time{}},
-		"sitedown while its nodes are offline":            {SiteDown, is(policy.StatusOffline, ago(1)), ago(0), false, ago(-1)},
-		"badhardware of a node a day in debug mode":       {BadHardware, is(policy.StatusFailboot, ago(1)), ago(0.5), false, ago(-1)},
-		"badhardware of a node 2 d in debug mode":         {BadHardware, is(policy.StatusFailboot, ago(2)), ago(0.5), true, time.Time{}},
-		"filesystem of a good node, opened now":           {Filesystem, is(policy.StatusGood, ago(90)), ago(0), false, ago(-2)},
-		"filesystem just before 2 d":                      {Filesystem, is(policy.StatusGood, ago(90)), ago(2).Add(just), false, now.Add(just)},
-		"filesystem at 2 d":                               {Filesystem, is(policy.StatusGood, ago(90)), ago(2), true, time.Time{}},
-		"oldbootcd of a node that was disabled meanwhile": {OldBootCD, is(policy.StatusDisabled, ago(1)), ago(2), true, time.Time{}},
+		"nodedown while it is offline": {NodeDown, is(policy.StatusOffline, ago(1)), ago(0),
+			false, ago(-1)},
+		"nodedown once it is down": {NodeDown, is(policy.StatusDown, ago(2)), ago(1),
+			true, time.Time{}},
+		"firewall while it is offline": {Firewall, is(policy.StatusOffline, ago(1.5)), ago(0),
+			false, ago(-0.5)},
+		"pcumissing once it is down": {PCUMissing, is(policy.StatusDown, ago(2)), ago(0),
+			true, time.Time{}},
+		"pcudown while it is offline": {PCUDown, is(policy.StatusOffline, ago(1)), ago(0),
+			false, ago(-1)},
+		"pcudown once it is down": {PCUDown, is(policy.StatusDown, ago(2)), ago(0),
+			true, time.Time{}},
+		"sitedown while its nodes are offline": {SiteDown, is(policy.StatusOffline, ago(1)), ago(0),
+			false, ago(-1)},
+		"badhardware of a node a day in debug mode": {BadHardware, is(policy.StatusFailboot, ago(1)), ago(0.5),
+			false, ago(-1)},
+		"badhardware of a node 2 d in debug mode": {BadHardware, is(policy.StatusFailboot, ago(2)), ago(0.5),
+			true, time.Time{}},
+		"filesystem of a good node, opened now": {Filesystem, is(policy.StatusGood, ago(90)), ago(0),
+			false, ago(-2)},
+		"filesystem just before 2 d": {Filesystem, is(policy.StatusGood, ago(90)),
+			ago(2).Add(just), false, now.Add(just)},
+		"filesystem at 2 d": {Filesystem, is(policy.StatusGood, ago(90)), ago(2), true, time.Time{}},
+		"oldbootcd of a node that was disabled meanwhile": {OldBootCD, is(policy.StatusDisabled, ago(1)), ago(2),
+			true, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := lookup(t, c.typ).MayNotifySite(numbers, c.r, c.opened, now)
@@ -180,7 +233,8 @@ func TestWhenASiteMayBeTold(t *testing.T) {
 }
 
 func TestEveryTypeButTheOnesForAdminsHasATimeForItsNotice(t *testing.T) {
-	for _, typ := range []string{PCUDown, SiteDown, Failboot, BadHardware, DNSError, NodeConfig, OldBootCD, Firewall, MinimalHardware, NoBlockDevice, PCUMissing, Filesystem} {
+	for _, typ := range []string{PCUDown, SiteDown, Failboot, BadHardware, DNSError, NodeConfig, OldBootCD, Firewall,
+		MinimalHardware, NoBlockDevice, PCUMissing, Filesystem} {
 		if numbers.NoticeEvery[lookup(t, typ).NoticeKind()] == 0 {
 			t.Errorf("%s has none", typ)
 		}

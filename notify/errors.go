@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/textproto"
 	"strings"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Failure says what kind of error kept a message back, and so what a caller may do about it.
@@ -30,7 +32,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("mail server %s: %s: %v", e.Server, e.Step, e.cause)
+	return clean.Line(fmt.Sprintf("mail server %s: %s: %v", e.Server, e.Step, e.cause))
 }
 
 // Unwrap returns the cause.

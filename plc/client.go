@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc/xmlrpc"
 )
 
@@ -114,7 +115,8 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 // call sends one request, under a deadline of its own. The auth struct goes first; it never reaches an error. lost
 // means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
-	body, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
+	defer func() { err = clean.Err(err) }() // it may repeat what the other side says
+	request, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {
 		return nil, false, fmt.Errorf("plc %s: %w", method, err)
 	}
@@ -126,7 +128,7 @@ func (c *Client) call(ctx context.Context, method string, args ...any) (v any, l
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	})
 	// A bytes.Reader gives the request a Content-Length; PLC answers 411 to a chunked one.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(request))
 	if err != nil {
 		return nil, false, fmt.Errorf("plc %s: %w", method, err)
 	}
@@ -145,13 +147,14 @@ func (c *Client) call(ctx context.Context, method string, args ...any) (v any, l
 	case resp.StatusCode != http.StatusOK:
 		return nil, false, fmt.Errorf("plc %s: HTTP %s from %s", method, resp.Status, c.url)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, true, c.unreached(parent, method, err)
-	}
-	v, err = xmlrpc.ParseResponse(bytes.NewReader(answer))
-	if err == nil {
+	body := &answer{from: io.LimitReader(resp.Body, maxAnswer)}
+	v, err = xmlrpc.ParseResponse(body)
+	switch {
+	case err == nil:
+		_, _ = io.CopyN(io.Discard, body, 4<<10) // the few tags that are left, so that the connection serves the next call
 		return v, false, nil
+	case body.broke != nil:
+		return nil, true, c.unreached(parent, method, body.broke)
 	}
 	var fault *Fault
 	if !errors.As(err, &fault) {
@@ -159,6 +162,20 @@ func (c *Client) call(ctx context.Context, method string, args ...any) (v any, l
 	}
 	err, lost = meaning(fault)
 	return nil, lost, fmt.Errorf("plc %s: %w", method, err)
+}
+
+// answer is read as it comes, and remembers how the connection broke, if it did.
+type answer struct {
+	from  io.Reader
+	broke error
+}
+
+func (a *answer) Read(b []byte) (int, error) {
+	n, err := a.from.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		a.broke = err
+	}
+	return n, err
 }
 
 // unreached says that no whole answer came. Whoever cancelled the call himself is not told that PLC is away.

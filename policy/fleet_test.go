@@ -55,10 +55,12 @@ func TestTheFleetGuardDoubtsTheObserverFirst(t *testing.T) {
 		"an observer that sees every site dark":                 {many(10, fell(4, 4)), false},
 		"an observer that sees five large sites dark, and all":  {many(5, fell(40, 40)), false},
 		"an observer that sees every small site dark":           {many(20, fell(2, 2)), false},
-		"two sites of twelve lose power in one storm":           {append(many(10, fell(40, 0)), many(2, fell(40, 40))...), true},
-		"three sites of twelve go dark":                         {append(many(9, fell(4, 0)), many(3, fell(4, 4))...), false},
-		"one site of two":                                       {[]SiteSeen{fell(40, 0), fell(40, 40)}, true},
-		"half of the sites go dark":                             {append(many(6, fell(4, 0)), many(6, fell(4, 4))...), false},
+		"two sites of twelve lose power in one storm": {
+			append(many(10, fell(40, 0)), many(2, fell(40, 40))...), true,
+		},
+		"three sites of twelve go dark": {append(many(9, fell(4, 0)), many(3, fell(4, 4))...), false},
+		"one site of two":               {[]SiteSeen{fell(40, 0), fell(40, 40)}, true},
+		"half of the sites go dark":     {append(many(6, fell(4, 0)), many(6, fell(4, 4))...), false},
 
 		"two nodes of a fleet of five":            {[]SiteSeen{fell(3, 1), fell(2, 1)}, true},
 		"three nodes of a fleet of five":          {[]SiteSeen{fell(3, 2), fell(2, 1)}, false},
@@ -87,11 +89,15 @@ func TestASweepThatMissesMuchOrLacksPLCIsNotBelieved(t *testing.T) {
 		s    SweepSeen
 		says string
 	}{
-		"a tenth was not looked at":           {SweepSeen{Nodes: 1000, Unseen: 100}, ""},
-		"more than a tenth":                   {SweepSeen{Nodes: 1000, Unseen: 101}, "101 of 1000 nodes could not be looked at: the fault is ours"},
-		"nothing was looked at, vouched for":  {SweepSeen{Nodes: 5, Unseen: 5, Vouched: true}, "5 of 5 nodes could not be looked at: the fault is ours"},
-		"the password is wrong, vouched for":  {SweepSeen{Nodes: 5, PLC: "PLC refused our login", Vouched: true}, "PLC refused our login"},
-		"everything at once: PLC comes first": {SweepSeen{Nodes: 5, Unseen: 5, PLC: "PLC does not answer"}, "PLC does not answer"},
+		"a tenth was not looked at": {SweepSeen{Nodes: 1000, Unseen: 100}, ""},
+		"more than a tenth": {SweepSeen{Nodes: 1000, Unseen: 101},
+			"101 of 1000 nodes could not be looked at: the fault is ours"},
+		"nothing was looked at, vouched for": {SweepSeen{Nodes: 5, Unseen: 5, Vouched: true},
+			"5 of 5 nodes could not be looked at: the fault is ours"},
+		"the password is wrong, vouched for": {SweepSeen{Nodes: 5, PLC: "PLC refused our login", Vouched: true},
+			"PLC refused our login"},
+		"everything at once: PLC comes first": {SweepSeen{Nodes: 5, Unseen: 5, PLC: "PLC does not answer"},
+			"PLC does not answer"},
 	} {
 		if d := BelieveSweep(numbers, c.s); d.Do != (c.says == "") || c.says != "" && d.Reason != c.says {
 			t.Errorf("%s: %+v", name, d)
@@ -161,18 +167,23 @@ func TestASiteThatGoesDownAsAWholeTellsOneStory(t *testing.T) {
 		s            SiteSeen
 		outage, open bool
 	}{
-		"three of three, a day ago":                          {SiteSeen{Nodes: 3, Missed: at(1, 1, 1)}, true, true},
-		"three of three, just before a day":                  {SiteSeen{Nodes: 3, Missed: at(0.99, 0.98, 0.97)}, true, false},
-		"the first a day ago, the others since":              {SiteSeen{Nodes: 3, Missed: at(1, 0.5, 0.1)}, true, true},
-		"three of four: one is up":                           {SiteSeen{Nodes: 4, Missed: at(1, 1, 1)}, false, false},
-		"three of three, and a blacklisted one runs":         {SiteSeen{Nodes: 3, Alive: 1, Missed: at(1, 1, 1)}, false, false},
+		"three of three, a day ago": {SiteSeen{Nodes: 3, Missed: at(1, 1, 1)}, true, true},
+		"three of three, just before a day": {
+			SiteSeen{Nodes: 3, Missed: at(0.99, 0.98, 0.97)}, true, false,
+		},
+		"the first a day ago, the others since": {SiteSeen{Nodes: 3, Missed: at(1, 0.5, 0.1)}, true, true},
+		"three of four: one is up":              {SiteSeen{Nodes: 4, Missed: at(1, 1, 1)}, false, false},
+		"three of three, and a blacklisted one runs": {SiteSeen{Nodes: 3, Alive: 1, Missed: at(1, 1, 1)},
+			false, false},
 		"two of two: too small":                              {SiteSeen{Nodes: 2, Missed: at(1, 1)}, false, false},
 		"three and one that was down long before":            {SiteSeen{Nodes: 4, Missed: at(1, 40, 1, 1)}, true, true},
 		"two and one that was down long before":              {SiteSeen{Nodes: 3, Missed: at(1, 40, 1)}, false, false},
 		"one after the other over weeks":                     {SiteSeen{Nodes: 3, Missed: at(20, 10, 1)}, false, false},
 		"the second and third just within a day of the last": {SiteSeen{Nodes: 3, Missed: at(2, 2, 1)}, true, true},
-		"one more than a day before the last":                {SiteSeen{Nodes: 3, Missed: []time.Time{ago(2).Add(-just), ago(1), ago(1)}}, false, false},
-		"a site without nodes":                               {SiteSeen{}, false, false},
+		"one more than a day before the last": {
+			SiteSeen{Nodes: 3, Missed: []time.Time{ago(2).Add(-just), ago(1), ago(1)}}, false, false,
+		},
+		"a site without nodes": {SiteSeen{}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.s.Site = "huji"

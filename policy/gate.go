@@ -27,13 +27,13 @@ const (
 func power() []Act { return []Act{ActReboot, ActReinstall} }
 
 // machine are the acts on a node, by its power or from inside.
-func machine() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
+func machineActs() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
 
 // counted are the acts that have a budget and, on a node, count as power cycles.
 func counted() []Act { return []Act{ActReboot, ActReinstall, ActRestart, ActWipe} }
 
-// GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before the point of no
-// return. A fact that is not known stands as its zero value, and forbids.
+// GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before
+// the point of no return. A fact that is not known stands as its zero value, and forbids.
 type GateFacts struct {
 	Act    Act
 	Issue  string // id of the issue that asks; empty: none
@@ -45,6 +45,7 @@ type GateFacts struct {
 
 	Stopped string // who stopped Monitor, and why; empty: nobody
 	Mode    Mode
+	ModeWhy string // where a narrower mode than act comes from
 	Lease   Lease
 
 	CoveredBy string // the open issue that speaks for this one, and why; empty: none
@@ -60,7 +61,8 @@ type GateFacts struct {
 	Spent  Spent
 }
 
-// Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is fresh.
+// Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is
+// fresh.
 type Lease struct {
 	Believed time.Time     // when the last believed sweep ended; zero: never
 	Every    time.Duration // a sweep is due this often
@@ -114,39 +116,78 @@ type Listing struct {
 // Spent is what was already done in the last policy hour.
 type Spent struct{ Fleet, Site int }
 
+// Then is what a no of the gate does to the rung that asked.
+type Then string
+
+// What a no may do.
+const (
+	ThenEnd     Then = "ends its issue"
+	ThenRecover Then = "ends its issue, if that lasts"
+	ThenStop    Then = "stops"
+	ThenWait    Then = "waits"
+	ThenPass    Then = "is passed over"
+	ThenPassYet Then = "is passed over, or waits while that may change by itself" // it waits if the answer has a time
+)
+
 // Check is one question of the gate.
 type Check struct {
-	Name string
-	Asks string // what must hold, for the documentation
-	For  []Act  // the acts it is asked for; empty: all
-	Ask  func(Policy, GateFacts, time.Time) Decision
+	Name  string
+	Asks  string // what must hold, for the documentation
+	For   []Act  // the acts it is asked for; empty: all
+	Then  Then
+	Swept bool // a sweep sees when it passes again, and wakes the rungs that wait for it
+	Ask   func(Policy, GateFacts, time.Time) Decision
 }
 
 func (c Check) concerns(a Act) bool { return len(c.For) == 0 || slices.Contains(c.For, a) }
 
 // Gate is the one list of checks that every act passes, in order.
 func Gate() []Check {
+	return slices.Concat(alwaysAsked(), askedOfNodes(), askedOfSites())
+}
+
+// alwaysAsked are the checks about Monitor itself and about the issue.
+func alwaysAsked() []Check {
 	return []Check{
-		{"target", "PLC still has the target", nil, askTarget},
-		{"order", "no operator ordered otherwise meanwhile", nil, askOrder},
-		{"recovered", "the target is not good again", nil, askRecovered},
-		{"switch", "nobody has stopped Monitor", nil, askSwitch},
-		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do", append(machine(), ActDisable, ActNotify, ActPenalize), askMode},
-		{"lease", "the last believed sweep is younger than two intervals", nil, askLease},
-		{"covered", "no other open issue speaks for this one", nil, askCovered},
-		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), askFirewall},
-		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), askAnswers},
-		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(), askHeartbeat},
-		{"booting", "the node did not just begin to boot", power(), askBooting},
-		{"boot state", "PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands", machine(), askBootState},
-		{"exempt", "neither the node nor its site is exempt in PLC", nil, askExempt},
-		{"blacklist", "the target is on no blacklist and in no downtime", nil, askBlacklist},
-		{"pcu", "a PCU feeds the node, and works", power(), askPCU},
-		{"attempts", "the node was not power-cycled too often lately", counted(), askAttempts},
-		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough", []Act{ActPenalize}, askSite},
-		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, askTold},
-		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, askStep},
-		{"budget", "the fleet's and the site's budgets of this hour are not spent", append(counted(), ActPenalize), askBudget},
+		{"target", "PLC still has the target", nil, ThenEnd, false, askTarget},
+		{"order", "no operator ordered otherwise meanwhile", nil, ThenStop, false, askOrder},
+		{"recovered", "the target is not good again", nil, ThenRecover, false, askRecovered},
+		{"switch", "nobody has stopped Monitor", nil, ThenWait, true, askSwitch},
+		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do",
+			append(machineActs(), ActDisable, ActNotify, ActPenalize), ThenWait, true, askMode},
+		{"lease", "the last believed sweep is younger than two intervals", nil, ThenWait, true, askLease},
+		{"covered", "no other open issue speaks for this one", nil, ThenWait, true, askCovered},
+	}
+}
+
+// askedOfNodes are the checks about a node and its power, with what PLC and operators say against any act.
+func askedOfNodes() []Check {
+	return []Check{
+		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), ThenPass, false, askFirewall},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), ThenWait, true,
+			askAnswers},
+		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(),
+			ThenWait, false, askHeartbeat},
+		{"booting", "the node did not just begin to boot", power(), ThenWait, false, askBooting},
+		{"boot state",
+			"PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
+			machineActs(), ThenWait, true, askBootState},
+		{"exempt", "neither the node nor its site is exempt in PLC", nil, ThenWait, true, askExempt},
+		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
+		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
+		{"attempts", "the node was not power-cycled too often lately", counted(), ThenPass, false, askAttempts},
+	}
+}
+
+// askedOfSites are the checks before a penalty rises, and the budget, which is asked last.
+func askedOfSites() []Check {
+	return []Check{
+		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough",
+			[]Act{ActPenalize}, ThenWait, false, askSite},
+		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, ThenWait, false, askTold},
+		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, ThenWait, false, askStep},
+		{"budget", "the fleet's and the site's budgets of this hour are not spent",
+			append(counted(), ActPenalize), ThenWait, false, askBudget},
 	}
 }
 
@@ -154,6 +195,7 @@ func Gate() []Check {
 type Answer struct {
 	Decision
 	Check string // the first check that said no; empty: none did
+	Then  Then   // what its no does; empty: there was none
 }
 
 // Ask passes an act through the gate: the first check that says no answers.
@@ -163,7 +205,13 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 			continue
 		}
 		if d := c.Ask(p, f, now); !d.Do {
-			return Answer{Decision: d, Check: c.Name}
+			then := c.Then
+			if then == ThenPassYet {
+				if then = ThenPass; !d.Until.IsZero() {
+					then = ThenWait
+				}
+			}
+			return Answer{Decision: d, Check: c.Name, Then: then}
 		}
 	}
 	return Answer{Decision: Yes("every check of the gate passes")}
@@ -185,6 +233,12 @@ func AskOne(p Policy, check string, f GateFacts, now time.Time) Decision {
 	return No(time.Time{}, "the gate has no check %q", check)
 }
 
+// Lifted reports whether a check that stood in the way passes by what a sweep has seen. One that no sweep can ask does
+// not: who waits for it asks again by itself.
+func Lifted(p Policy, check string, f GateFacts, now time.Time) bool {
+	return slices.ContainsFunc(Gate(), func(c Check) bool { return c.Name == check && c.Swept && c.Ask(p, f, now).Do })
+}
+
 // AskAll asks every check that concerns the act, whatever the others say.
 func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	var all []CheckAnswer
@@ -196,12 +250,38 @@ func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	return all
 }
 
+const gatePage = `# The gate
+
+Written by ~make docs~ from policy/gate.go; do not edit.
+
+Every act on the world passes these checks in this order, on facts gathered afresh, under the lock of what is acted on,
+directly before the point of no return. The first that says no gives the reason, and the time when to ask again. A fact
+that is not known forbids. Recoveries, thanks, and undoing what Monitor changed always pass.
+
+| check | what must hold | asked before | after a no, the rung | the sweep wakes it |
+|---|---|---|---|---|
+%s
+## Waiting, retry, and what is passed over
+
+A rung that waits is asked for again at the time that the no gives, else after 6 h and then ever more rarely, up to
+every 30 days. Where the last column says yes, the sweep that sees the reason gone sends the issue the signal ~retry~
+before that. A penalty that waits is asked for again by its site.
+
+~retry~ makes a rung that waits due now, and does nothing else. The gate is asked again from its first check, on fresh
+facts: no attempt is forgotten, no budget passed, no yield shortened, and a pause holds. Anybody may send it
+(~temporal workflow signal --name retry --workflow-id nodedown/<host>~). A rung whose answer was lost is not done
+again by it: the ledger is asked what became of it.
+
+A rung that is passed over is over, and ~retry~ does not bring it back. After *pcu* the signal ~pcuback~ does: when
+the issue of its PCU closes, an issue whose node was not rebooted meanwhile goes back to its power rungs, and then
+goes on where it was. After *firewall* and *attempts* nothing does in the same issue: no reboot mends a firewall, and
+a node that was power-cycled too often needs a person; the admins are told so once. What people were asked to switch
+by hand, and what surely did not happen, is no attempt.
+`
+
 // GateMarkdown is a page about the gate.
 func GateMarkdown() string {
-	var b strings.Builder
-	b.WriteString("# The gate\n\nWritten by `make docs` from policy/gate.go; do not edit.\n\nEvery act on the world passes these checks in this order, on facts gathered afresh, under the lock of what is acted on, directly\n" +
-		"before the point of no return. The first that says no gives the reason, and the time when to ask again. A fact that is not known forbids.\n" +
-		"Recoveries, thanks, and undoing what Monitor changed always pass.\n\n| check | what must hold | asked before |\n|---|---|---|\n")
+	var rows strings.Builder
 	for _, c := range Gate() {
 		acts := "every act"
 		if len(c.For) > 0 {
@@ -211,9 +291,13 @@ func GateMarkdown() string {
 			}
 			acts = strings.Join(names, ", ")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Name, c.Asks, acts)
+		wakes := ""
+		if c.Swept {
+			wakes = "yes"
+		}
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.Name, c.Asks, acts, c.Then, wakes)
 	}
-	return b.String()
+	return strings.ReplaceAll(fmt.Sprintf(gatePage, rows.String()), "~", "`")
 }
 
 func askTarget(_ Policy, f GateFacts, _ time.Time) Decision {
@@ -246,6 +330,9 @@ func askSwitch(_ Policy, f GateFacts, _ time.Time) Decision {
 
 func askMode(_ Policy, f GateFacts, _ time.Time) Decision {
 	if f.Mode != ModeAct {
+		if f.ModeWhy != "" {
+			return No(time.Time{}, "observe mode: would %s (%s)", f.Act, f.ModeWhy)
+		}
 		return No(time.Time{}, "observe mode: would %s", f.Act)
 	}
 	return Yes("the mode is act")
@@ -266,7 +353,8 @@ func askLease(_ Policy, f GateFacts, now time.Time) Decision {
 	case l.Doubt != "":
 		return No(again, "the last sweep is not believed: %s", l.Doubt)
 	case now.After(l.Until()):
-		return No(again, "the last believed sweep ended %s ago, and one is due every %s", now.Sub(l.Believed).Round(time.Second), l.Every)
+		return No(again, "the last believed sweep ended %s ago, and one is due every %s",
+			now.Sub(l.Believed).Round(time.Second), l.Every)
 	}
 	return Yes("the last believed sweep is fresh")
 }
@@ -309,7 +397,8 @@ func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 		return No(time.Time{}, "PLC cannot be asked whether it hears the node")
 	}
 	if age := now.Sub(n.LastContact); age < p.HeartbeatFresh && n.LastContact.After(n.SilentFrom) {
-		return No(n.LastContact.Add(p.HeartbeatFresh), "PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
+		return No(n.LastContact.Add(p.HeartbeatFresh),
+			"PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
 	}
 	return Yes("PLC has not heard from it")
 }
@@ -334,9 +423,11 @@ func askBootState(_ Policy, f GateFacts, _ time.Time) Decision {
 func askExempt(_ Policy, f GateFacts, now time.Time) Decision {
 	switch {
 	case f.NodeExemptUntil.After(now):
-		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s", f.NodeExemptUntil.UTC().Format(time.DateOnly))
+		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s",
+			f.NodeExemptUntil.UTC().Format(time.DateOnly))
 	case f.SiteExemptUntil.After(now):
-		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s", f.SiteExemptUntil.UTC().Format(time.DateOnly))
+		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s",
+			f.SiteExemptUntil.UTC().Format(time.DateOnly))
 	}
 	return Yes("not exempt")
 }
@@ -385,7 +476,8 @@ func LikelyHardware(p Policy, cycles []time.Time, now time.Time) (bool, string) 
 			count++
 		}
 	}
-	return count >= p.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot", count, p.Days(p.RebootWindow))
+	return count >= p.MaxReboots, fmt.Sprintf("power-cycled %d times within %s: likely hardware, not another reboot",
+		count, p.Days(p.RebootWindow))
 }
 
 func askSite(p Policy, f GateFacts, now time.Time) Decision {
@@ -401,7 +493,8 @@ func askSite(p Policy, f GateFacts, now time.Time) Decision {
 	case s.Record.Status != StatusDown:
 		return No(now.Add(p.SiteOfflineToDown), "the site is %s, not down", s.Record.Status)
 	case down < p.SiteDownBeforePenalty:
-		return No(s.Record.Changed.Add(p.SiteDownBeforePenalty), "the site is down for %s, less than %s", p.Days(down), p.Days(p.SiteDownBeforePenalty))
+		return No(s.Record.Changed.Add(p.SiteDownBeforePenalty), "the site is down for %s, less than %s", p.Days(down),
+			p.Days(p.SiteDownBeforePenalty))
 	}
 	return Yes(fmt.Sprintf("the site is down for %s with %s up", p.Days(down), nodes(s.Up)))
 }
@@ -411,7 +504,8 @@ func askTold(_ Policy, f GateFacts, now time.Time) Decision {
 	case f.Site.Told.IsZero():
 		return No(time.Time{}, "nobody at the site has been told of it yet")
 	case now.Before(f.Site.NotBefore):
-		return No(f.Site.NotBefore, "its people were told that it comes not before %s", f.Site.NotBefore.UTC().Format(time.RFC3339))
+		return No(f.Site.NotBefore, "its people were told that it comes not before %s",
+			f.Site.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return Yes("its people were told")
 }

@@ -21,10 +21,13 @@ func acts() []Act {
 func allowed(act Act, now time.Time) GateFacts {
 	long := now.AddDate(0, -3, 0)
 	f := GateFacts{
-		Act: act, Issue: "nodedown/a.example", Target: "a.example", Exists: true, Mode: ModeAct, Lease: Lease{Believed: now.Add(-time.Minute), Every: 30 * time.Minute},
-		Node: NodeGate{Looked: true, Finding: Finding{State: StateDown, Reason: "no ssh"}, SilentFrom: now.Add(-72 * time.Hour), AskedPLC: true, BootState: "boot", LastContact: long, LastBoot: long},
-		PCU:  PCUGate{Feeds: 1},
-		Site: SiteGate{Record: Record{Status: StatusDown, Changed: long}, Created: now.AddDate(-3, 0, 0), To: 1, Told: now.AddDate(0, 0, -8), NotBefore: now.AddDate(0, 0, -1)},
+		Act: act, Issue: "nodedown/a.example", Target: "a.example", Exists: true, Mode: ModeAct,
+		Lease: Lease{Believed: now.Add(-time.Minute), Every: 30 * time.Minute},
+		Node: NodeGate{Looked: true, Finding: Finding{State: StateDown, Reason: "no ssh"},
+			SilentFrom: now.Add(-72 * time.Hour), AskedPLC: true, BootState: "boot", LastContact: long, LastBoot: long},
+		PCU: PCUGate{Feeds: 1},
+		Site: SiteGate{Record: Record{Status: StatusDown, Changed: long}, Created: now.AddDate(-3, 0, 0), To: 1,
+			Told: now.AddDate(0, 0, -8), NotBefore: now.AddDate(0, 0, -1)},
 	}
 	return f
 }
@@ -58,7 +61,8 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 	may(func() { f.Lease.Doubt = "half the fleet is gone" })
 	may(func() { f.CoveredBy = "sitedown/s speaks for it" })
 	may(func() {
-		f.Node.Finding = []Finding{{State: StateBoot}, {State: StateDebug}, {State: StateDown, Locked: true}, {State: StateDown, Firewall: true}, {}}[r.IntN(5)]
+		f.Node.Finding = []Finding{{State: StateBoot}, {State: StateDebug}, {State: StateDown, Locked: true},
+			{State: StateDown, Firewall: true}, {}}[r.IntN(5)]
 	})
 	may(func() { f.Node.Looked = false })
 	may(func() { f.Node.AskedPLC = false })
@@ -71,7 +75,8 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 	may(func() { f.Node.BootIssue = "failboot/a.example" })
 	may(func() { f.Node.FirewallIssue = "firewall/a.example" })
 	may(func() {
-		f.PCU = []PCUGate{{}, {Feeds: 2, Broken: "down"}, {Feeds: 1, Shaky: "offline", Again: now.Add(time.Hour)}}[r.IntN(3)]
+		f.PCU = []PCUGate{{}, {Feeds: 2, Broken: "down"},
+			{Feeds: 1, Shaky: "offline", Again: now.Add(time.Hour)}}[r.IntN(3)]
 	})
 	may(func() { f.NodeExemptUntil = ago(24 * time.Hour) })
 	may(func() { f.SiteExemptUntil = ago(24 * time.Hour) })
@@ -84,7 +89,8 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 	may(func() { f.Site.Pending = true })
 	may(func() { f.Site.Created = ago(p.SiteNew) })
 	may(func() {
-		f.Site.Record = Record{[]Status{StatusNew, StatusGood, StatusOffline, StatusDown, ""}[r.IntN(5)], ago(p.SiteDownBeforePenalty)}
+		f.Site.Record = Record{[]Status{StatusNew, StatusGood, StatusOffline, StatusDown, ""}[r.IntN(5)],
+			ago(p.SiteDownBeforePenalty)}
 	})
 	may(func() { f.Site.Told = time.Time{} })
 	may(func() { f.Site.NotBefore = ago(24 * time.Hour) })
@@ -110,12 +116,14 @@ func TestGate_RandomFacts(t *testing.T) {
 		first := CheckAnswer{Decision: Decision{Do: true}}
 		for _, c := range all {
 			must(c.Reason != "", "check %q answers %v without a reason", c.Name, c.Do)
-			must(c.Do || c.Until.IsZero() || c.Until.After(now), "check %q is to be asked again at %s, which is past", c.Name, c.Until)
+			must(c.Do || c.Until.IsZero() || c.Until.After(now), "check %q is to be asked again at %s, which is past",
+				c.Name, c.Until)
 			if !c.Do && first.Do {
 				first = c
 			}
 		}
-		must(answer.Do == first.Do && (answer.Do || answer.Check == first.Name && answer.Decision == first.Decision), "one by one it is %+v, all at once %+v", answer, first)
+		must(answer.Do == first.Do && (answer.Do || answer.Check == first.Name && answer.Decision == first.Decision),
+			"one by one it is %+v, all at once %+v", answer, first)
 		if !answer.Do {
 			continue
 		}
@@ -123,11 +131,13 @@ func TestGate_RandomFacts(t *testing.T) {
 		must(f.Exists && f.Ordered == "" && f.Recovered == "" && f.CoveredBy == "", "it passed")
 		must(f.Stopped == "", "it acts though Monitor is stopped")
 		must(act == ActOpen || f.Mode == ModeAct, "it acts in mode %q", f.Mode)
-		must(!f.Lease.Believed.IsZero() && f.Lease.Doubt == "" && now.Sub(f.Lease.Believed) <= 2*f.Lease.Every, "it acts without a lease")
+		must(!f.Lease.Believed.IsZero() && f.Lease.Doubt == "" && now.Sub(f.Lease.Believed) <= 2*f.Lease.Every,
+			"it acts without a lease")
 		must(!f.NodeExemptUntil.After(now) && !f.SiteExemptUntil.After(now), "it acts on what is exempt")
 		must(!f.Listed.Listed, "it acts on what is listed")
-		if slices.Contains(machine(), act) {
-			must(f.Node.AskedPLC && !slices.Contains([]string{"disabled", "safeboot"}, CleanBootState(f.Node.BootState)), "it acts on a node in somebody's hands")
+		if slices.Contains(machineActs(), act) {
+			must(f.Node.AskedPLC && !slices.Contains([]string{"disabled", "safeboot"},
+				CleanBootState(f.Node.BootState)), "it acts on a node in somebody's hands")
 		}
 		if slices.Contains(counted(), act) {
 			lately := 0
@@ -143,14 +153,18 @@ func TestGate_RandomFacts(t *testing.T) {
 		}
 		switch act {
 		case ActReboot, ActReinstall:
-			must(f.Node.Looked && !f.Node.Finding.Alive() && !f.Node.Finding.Locked, "power is cut from a node that answers")
-			must(!f.Node.Finding.Firewall && f.Node.FirewallIssue == "" && f.Node.BootIssue == "", "power is cut from a node that it does not help")
-			must(now.Sub(f.Node.LastContact) >= p.HeartbeatFresh || !f.Node.LastContact.After(f.Node.SilentFrom), "power is cut from a node that PLC hears")
+			must(f.Node.Looked && !f.Node.Finding.Alive() && !f.Node.Finding.Locked,
+				"power is cut from a node that answers")
+			must(!f.Node.Finding.Firewall && f.Node.FirewallIssue == "" && f.Node.BootIssue == "",
+				"power is cut from a node that it does not help")
+			must(now.Sub(f.Node.LastContact) >= p.HeartbeatFresh || !f.Node.LastContact.After(f.Node.SilentFrom),
+				"power is cut from a node that PLC hears")
 			must(now.Sub(f.Node.LastBoot) >= p.BootGrace, "power is cut from a node that boots")
 			must(f.PCU.Feeds > 0 && f.PCU.Broken == "" && f.PCU.Shaky == "", "there is no PCU to do it")
 		case ActPenalize:
 			s := f.Site
-			must(!s.Pending && s.Record.Status == StatusDown && s.Up < p.SiteMinUp && now.Sub(s.Created) >= p.SiteNew, "such a site is not penalised")
+			must(!s.Pending && s.Record.Status == StatusDown && s.Up < p.SiteMinUp && now.Sub(s.Created) >= p.SiteNew,
+				"such a site is not penalised")
 			must(!s.Told.IsZero() && !now.Before(s.NotBefore), "nobody was told, or it comes too soon")
 			must(s.LastRaise.IsZero() || now.Sub(s.LastRaise) >= p.PenaltyStep, "two steps at once")
 		}
@@ -184,8 +198,12 @@ func TestGate_WhatIsNotKnownForbids(t *testing.T) {
 		{"when a sweep was believed", func(f *GateFacts) { f.Lease.Believed = time.Time{} }, everybody},
 		{"how often a sweep is due", func(f *GateFacts) { f.Lease.Every = 0 }, everybody},
 		{"how the node looks", func(f *GateFacts) { f.Node.Looked = false }, power()},
-		{"what PLC says of the node", func(f *GateFacts) { f.Node = NodeGate{Looked: true, Finding: f.Node.Finding} }, machine()},
-		{"since when it is silent, while PLC hears it", func(f *GateFacts) { f.Node.SilentFrom, f.Node.LastContact = time.Time{}, now }, power()},
+		{"what PLC says of the node", func(f *GateFacts) {
+			f.Node = NodeGate{Looked: true, Finding: f.Node.Finding}
+		}, machineActs()},
+		{"since when it is silent, while PLC hears it", func(f *GateFacts) {
+			f.Node.SilentFrom, f.Node.LastContact = time.Time{}, now
+		}, power()},
 		{"which PCU feeds it", func(f *GateFacts) { f.PCU = PCUGate{} }, power()},
 		{"whether people were told", func(f *GateFacts) { f.Site.Told = time.Time{} }, []Act{ActPenalize}},
 		{"how the site does", func(f *GateFacts) { f.Site = SiteGate{} }, []Act{ActPenalize}},
@@ -210,7 +228,8 @@ func TestGate_ThePageIsWhatTheGateIs(t *testing.T) {
 	}
 	names := map[string]bool{}
 	for _, c := range Gate() {
-		if c.Name == "" || c.Asks == "" || names[c.Name] || !strings.Contains(string(page), "| "+c.Name+" | "+c.Asks+" |") {
+		if c.Name == "" || c.Asks == "" || names[c.Name] ||
+			!strings.Contains(string(page), "| "+c.Name+" | "+c.Asks+" |") {
 			t.Errorf("check %q, which asks %q, has no line of its own", c.Name, c.Asks)
 		}
 		names[c.Name] = true

@@ -60,8 +60,8 @@ type Finding struct {
 	Reason   string
 }
 
-// Alive says whether anything answers for a node, whatever is wrong with it. Only a node that is not alive is dark: no power
-// command helps one that is.
+// Alive says whether anything answers for a node, whatever is wrong with it. Only a node that is not alive is dark: no
+// power command helps one that is.
 func (f Finding) Alive() bool { return f.State != StateDown || f.Firewall || f.Locked }
 
 // dead are the failures of ssh by which a node may be down. All others come from something that runs there.
@@ -78,7 +78,8 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		if why == "" {
 			why = "no answer"
 		}
-		f.Category, f.State, f.Reason, f.Locked = CategoryError, StateDown, "no ssh: "+why, !slices.Contains(dead, l.SSHFailure)
+		f.Category, f.State, f.Reason, f.Locked = CategoryError, StateDown, "no ssh: "+why,
+			!slices.Contains(dead, l.SSHFailure)
 		return f
 	}
 	f.State = StateBoot
@@ -88,7 +89,8 @@ func InferNode(k Kernels, l NodeLook) Finding {
 	switch {
 	case matches(k.OldBootCD, l.Kernel):
 		f.Category, f.State = CategoryOldBootCD, StateDebug
-	case strings.Contains(l.BootCD, "v2"): // the state stays as found: a node in production that was once booted from an old CD runs
+	case strings.Contains(l.BootCD, "v2"):
+		// the state stays as found: a node in production that was once booted from an old CD runs
 		f.Category = CategoryOldBootCD
 	case matches(k.OldProd, l.Kernel):
 		f.Category = CategoryOldProd

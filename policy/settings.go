@@ -86,8 +86,8 @@ func (n *Policy) lists() []setting[[]string] {
 	}
 }
 
-// InRealTime turns a configured policy, whose times count days of 24 hours, into one whose times are real. It is asked for
-// once, when a program starts: a policy in real time must not be scaled again.
+// InRealTime turns a configured policy, whose times count days of 24 hours, into one whose times are real. It is asked
+// for once, when a program starts: a policy in real time must not be scaled again.
 func (n Policy) InRealTime() Policy {
 	scaled := n
 	for _, t := range scaled.times() {
@@ -100,8 +100,8 @@ func (n Policy) InRealTime() Policy {
 	return scaled
 }
 
-// RealTime is how long a configured time really lasts on a policy day of this length. What is above zero stays so, however
-// short the day, since a step of no length at all would let issues spin.
+// RealTime is how long a configured time really lasts on a policy day of this length. What is above zero stays so,
+// however short the day, since a step of no length at all would let issues spin.
 func (n Policy) RealTime(d time.Duration) time.Duration {
 	lasts := math.Round(float64(d) / float64(24*time.Hour) * float64(n.Day))
 	if d > 0 && n.Day > 0 {
@@ -147,6 +147,7 @@ func (n Policy) Problems() []Problem {
 			check(err == nil, l.key, "%v", err)
 		}
 	}
-	check(n.PeopleStep >= n.MachineStep, "people_step", "(%s) must not be shorter than policy.machine_step (%s)", n.PeopleStep, n.MachineStep)
+	check(n.PeopleStep >= n.MachineStep, "people_step", "(%s) must not be shorter than policy.machine_step (%s)",
+		n.PeopleStep, n.MachineStep)
 	return found
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// wantKeys walks the structs and fills missing with the keys of all fields that the tables lack, or hold under another name.
+// wantKeys walks the structs and fills missing with the keys of all fields that the tables lack, or hold under another
+// name.
 func wantKeys(t *testing.T, prefix string, v reflect.Value, known map[any]string) {
 	for i := range v.NumField() {
 		key := prefix + v.Type().Field(i).Tag.Get("yaml")
@@ -75,7 +76,8 @@ func TestEveryProblemIsFoundUnderItsKey(t *testing.T) {
 	for _, p := range n.Problems() {
 		keys = append(keys, p.Key)
 	}
-	for _, key := range []string{"policy.day", "policy.heartbeat_fresh", "policy.guard.window", "policy.guard.snapshot_share", "policy.max_reboots", "policy.people_step"} {
+	for _, key := range []string{"policy.day", "policy.heartbeat_fresh", "policy.guard.window",
+		"policy.guard.snapshot_share", "policy.max_reboots", "policy.people_step"} {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is no problem in %v", key, keys)
 		}

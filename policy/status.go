@@ -42,8 +42,8 @@ func (s Status) Unhealthy() bool { return s == StatusOffline || s == StatusDown 
 // Healthy says whether something works: online or good.
 func (s Status) Healthy() bool { return s == StatusOnline || s == StatusGood }
 
-// Bad says whether something is not as it should be, and nobody's hands are on it: a node in debug mode is, too.
-func (s Status) Bad() bool { return s.Unhealthy() || s == StatusFailboot }
+// Faulty says whether something is not as it should be, and nobody's hands are on it: a node in debug mode is, too.
+func (s Status) Faulty() bool { return s.Unhealthy() || s == StatusFailboot }
 
 // NodeSeen is what the status machine of a node looks at.
 type NodeSeen struct {
@@ -51,8 +51,8 @@ type NodeSeen struct {
 	BootState      string // in PLC
 	Uptime         time.Duration
 	NeverContacted bool // PLC has no last contact
-	// AsBefore says that state and boot state are those that were seen when the record was last judged: a status that came by
-	// age then holds.
+	// AsBefore says that state and boot state are those that were seen when the record was last judged: a status that
+	// came by age then holds.
 	AsBefore bool
 }
 
@@ -125,7 +125,8 @@ func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecor
 	switch {
 	case r.Status == StatusOnline:
 		later(StatusGood, n.OnlineToGood, r.Changed)
-	case r.Status == StatusDisabled, r.Status == StatusOffline && seen.NeverContacted: // a node that was never installed is not missed as soon
+	case r.Status == StatusDisabled, r.Status == StatusOffline && seen.NeverContacted:
+		// a node that was never installed is not missed as soon
 		later(StatusDown, n.DisabledToDown, now)
 	case r.Status == StatusOffline:
 		later(StatusDown, n.OfflineToDown, r.Changed)
@@ -142,14 +143,14 @@ func NextPCU(n Policy, was PCURecord, ok bool, now time.Time) (PCURecord, string
 	return next(was, ok, n.PCUOnlineToGood, n.PCUOfflineToDown, now, "dry run passes", "dry run fails", n)
 }
 
-// CountsAsUp says whether a node counts as up when its site is judged: one that is not down, that is blacklisted, or that is alive
-// and lets nobody in.
+// CountsAsUp says whether a node counts as up when its site is judged: one that is not down, that is blacklisted, or
+// that is alive and lets nobody in.
 func CountsAsUp(r NodeRecord, f Finding, blacklisted bool) bool {
 	return blacklisted || r.Status != StatusDown || f.Locked
 }
 
-// NextSite is the status of a site with so many nodes up, and why. A site is new, and not missed, for the whole of its first days,
-// even if it was online before.
+// NextSite is the status of a site with so many nodes up, and why. A site is new, and not missed, for the whole of its
+// first days, even if it was online before.
 func NextSite(n Policy, was SiteRecord, up int, created, now time.Time) (SiteRecord, string) {
 	enough := up >= n.SiteMinUp
 	if !enough && now.Sub(created) < n.SiteNew {

@@ -34,8 +34,8 @@ type NodeFacts struct {
 // writable are the places that a node must be able to write: its root, its logs, and where slices live.
 var writable = []string{"/", "/var/log", "/vservers"}
 
-// Symptoms names what a look shows besides whether the node runs: its firewall, its locks, its disks, its name. Since is the time of
-// the look, unless the symptom was there at the look before.
+// Symptoms names what a look shows besides whether the node runs: its firewall, its locks, its disks, its name. Since
+// is the time of the look, unless the symptom was there at the look before.
 func Symptoms(l NodeLook, f Finding, before map[string]Symptom, at time.Time) map[string]Symptom {
 	now := map[string]Symptom{}
 	see := func(typ, format string, a ...any) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -164,24 +165,35 @@ func (in *Inside) wrote(value string) {
 	}
 }
 
-// HostKeys remembers the key each host showed last and was believed. The zero value is empty and ready, and believes no change.
+// HostKeys remembers the key each host showed last and was believed. The zero value is empty and ready: it believes the
+// first key that it meets, and no change.
 type HostKeys struct {
-	// MayChange is asked whether a host may show another key from now on, as after a reinstall or in debug mode.
-	MayChange func(ctx context.Context, host string, key ssh.PublicKey) bool
+	// Believe is asked about each key that is not the one of the last look, and so also about the first since this
+	// program started: what it remembers outlives us, and is shared with everybody who enters nodes. It answers
+	// ErrHostKey for a key that is not believed; any other error is a fault of ours.
+	Believe func(ctx context.Context, host string, key ssh.PublicKey) error
 
 	mu   sync.Mutex
 	keys map[string]string
 }
 
-var errHostKey = errors.New("the host key has changed")
+// ErrHostKey says that a node shows another ssh host key than it should.
+var ErrHostKey = errors.New("the host key has changed")
 
 func (h *HostKeys) check(ctx context.Context, host string, key ssh.PublicKey) error {
 	is := string(key.Marshal())
 	h.mu.Lock()
 	was, known := h.keys[host]
 	h.mu.Unlock()
-	if known && was != is && (h.MayChange == nil || !h.MayChange(ctx, host, key)) {
-		return errHostKey
+	switch {
+	case known && was == is:
+		return nil
+	case h.Believe != nil:
+		if err := h.Believe(ctx, host, key); err != nil {
+			return err
+		}
+	case known:
+		return ErrHostKey
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -327,8 +339,10 @@ func (p *Prober) session(ctx context.Context, host, ip string, port int, conn ne
 		},
 	})
 	switch {
+	case errors.Is(keyErr, ErrHostKey):
+		return fail(HostKeyChanged, ErrHostKey)
 	case keyErr != nil:
-		return fail(HostKeyChanged, keyErr)
+		return fail(ours, fmt.Errorf("its host key could not be compared: %w", keyErr))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fail(Timeout, errors.New("connected, but ssh says nothing"))
 	case err != nil && strings.Contains(err.Error(), "unable to authenticate"):

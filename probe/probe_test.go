@@ -48,7 +48,12 @@ func TestEveryStateIsToldApart(t *testing.T) {
 	k := key(t)
 	n := node(t, "127.9.1.1", k.PublicKey(), fakenode.Up)
 	fromCD := true // debug mode runs from a CD, and has another key after each boot
-	keys := &probe.HostKeys{MayChange: func(_ context.Context, host string, _ ssh.PublicKey) bool { return fromCD && host == "n.example" }}
+	keys := &probe.HostKeys{Believe: func(_ context.Context, host string, _ ssh.PublicKey) error {
+		if fromCD && host == "n.example" {
+			return nil
+		}
+		return probe.ErrHostKey
+	}}
 	o := probe.Options{SSHKey: k, PortMap: ports, Timeout: 700 * time.Millisecond, Tries: 1, Resolver: "127.0.0.1:1", HostKeys: keys}
 	for _, c := range []struct {
 		state       fakenode.State

@@ -35,8 +35,8 @@ type Coming struct {
 	Targets []string   `json:"targets,omitempty"`
 }
 
-// threat is the next step up, if one may come: not in a pause, since another word comes after it, and not where the site is spared. What
-// people were promised once stands.
+// threat is the next step up, if one may come: not in a pause, since another word comes after it, and not where the
+// site is spared. What people were promised once stands.
 func (s State) threat(now time.Time) *Threat {
 	if s.Pause != nil || s.Spared != nil || s.Ending || s.Level >= policy.Top {
 		return nil
@@ -59,6 +59,9 @@ func (s State) threat(now time.Time) *Threat {
 	}
 	if w := s.Warned; w != nil && w.Level == t.Level {
 		t.NotBefore = w.NotBefore
+		if !w.toAll(s.Rules) { // those who have not heard of it yet have their time from now
+			t.NotBefore = latest(t.NotBefore, now.Add(s.lead()))
+		}
 		return &t
 	}
 	t.NotBefore = latest(at, now.Add(s.Times.PeopleStep))

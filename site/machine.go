@@ -13,9 +13,10 @@ type Do string
 
 // The steps.
 const (
-	ReadBack     Do = "read back" // what is denied, why, and whether the level might rise; what is half done is put right
-	Raise        Do = "raise"     // by one
-	Lower        Do = "lower"     // to what is wanted
+	// what is denied, why, and whether the level might rise; what is half done is put right
+	ReadBack     Do = "read back"
+	Raise        Do = "raise" // by one
+	Lower        Do = "lower" // to what is wanted
 	Mail         Do = "mail"
 	MailLate     Do = "mail the late"
 	LookAtTicket Do = "look at the ticket"
@@ -38,13 +39,18 @@ type Step struct {
 // mostEndings is how often a cancelled site tries to lift what it holds before it leaves that to the sweep.
 const mostEndings = 5
 
-// Next is what the site does now. It is asked again after each step, and after whatever comes in. Long says that the run has become long.
+// Next is what the site does now. It is asked again after each step, and after whatever comes in. Long says that the
+// run has become long.
 func (s *State) Next(now time.Time, long bool) Step {
 	if s.Pause != nil && !s.Pause.Until.IsZero() && !now.Before(s.Pause.Until) {
 		s.endPause(now)
 	}
 	if w := s.Warned; w != nil && now.After(w.NotBefore.Add(2*s.Times.PenaltyStep)) { // too old a word for a step
 		s.Warned = nil
+	}
+	if due(s.widenAt(), now) {
+		s.NextWiden = now.Add(s.Times.Day / 2)
+		s.queueNotice(now, Notice{Kind: Warn, Level: s.Warned.Level, Since: now})
 	}
 	late := s.late(now)
 	switch {
@@ -65,6 +71,8 @@ func (s *State) Next(now time.Time, long bool) Step {
 	case late >= 0:
 		l := s.Late[late]
 		return Step{Do: MailLate, Key: l.Key, Late: &l}
+	case due(s.mailAt(), now) && s.asksFirst(now):
+		return Step{Do: LookAtTicket}
 	case due(s.mailAt(), now):
 		if s.Letter == nil {
 			s.seal(now, s.key("mail"))
@@ -95,8 +103,8 @@ func (s *State) at(now, when time.Time, step Step) Step {
 	return step
 }
 
-// key names the next effect in the ledger. The number moves on when the effect has answered, so that after an answer that was lost the
-// same one is asked for.
+// key names the next effect in the ledger. The number moves on when the effect has answered, so that after an answer
+// that was lost the same one is asked for.
 func (s *State) key(what string) string {
 	return fmt.Sprintf("%s/%s/%s/%d", ID(s.Site), s.Life, what, s.Steps)
 }
@@ -110,8 +118,8 @@ func (s *State) ended() {
 	s.Running, s.Failures, s.Blocked = "", 0, ""
 }
 
-// Failed takes that a step gave no answer: its activity failed, ran out of time or was lost. Nothing else is done to the site's level
-// before the store was read again.
+// Failed takes that a step gave no answer: its activity failed, ran out of time or was lost. Nothing else is done to
+// the site's level before the store was read again.
 func (s *State) Failed(now time.Time, do Do, why string) {
 	s.Running = ""
 	s.Failures++
@@ -141,8 +149,8 @@ func (s *State) Failed(now time.Time, do Do, why string) {
 	}
 }
 
-// Cancelled takes that an order cancelled the step under way and its activity gave no answer: an earlier try of it may have acted, which is
-// found out at once.
+// Cancelled takes that an order cancelled the step under way and its activity gave no answer: an earlier try of it may
+// have acted, which is found out at once.
 func (s *State) Cancelled(now time.Time, do Do) {
 	s.Failed(now, do, "cancelled by what came in meanwhile")
 	switch do {
@@ -160,7 +168,8 @@ func (s State) falls() bool { return s.Wanted() < s.Level }
 
 func (s State) rises() bool { return s.Wanted() > s.Level && s.Pause == nil }
 
-// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, is left alone.
+// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, is
+// left alone.
 func (s State) readAt() time.Time {
 	if s.Level == 0 && !s.asked() && s.Spared == nil {
 		return time.Time{}
@@ -171,22 +180,50 @@ func (s State) readAt() time.Time {
 // asked says that something denies, or would deny, the site something.
 func (s State) asked() bool { return len(s.Holders(1)) > 0 }
 
-// riseAt is when a step up is due: not before people were told of it, and not sooner than they were told. Where nobody was told yet, it is
-// when to ask whether they should be. Zero is never.
+// riseAt is when a step up is due: not before people were told of it, and not sooner than they were told. Where nobody
+// was told yet, it is when to ask whether they should be. Zero is never.
 func (s State) riseAt() time.Time {
 	switch {
 	case !s.rises() || s.Unsure:
 		return time.Time{}
+	case s.Warned != nil && !s.Warned.toAll(s.Rules): // those whom the step makes an audience hear of it first
+		return time.Time{}
 	case s.Warned != nil:
 		return latest(s.NextTry, s.Warned.NotBefore, s.Looking)
-	case s.Letter != nil || slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) }): // what is about to be said says that, too
+	case s.Letter != nil || slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) }):
+		// what is about to be said says that, too
 		return time.Time{}
 	}
 	return latest(s.NextTry, time.Unix(0, 0).UTC())
 }
 
-// rise takes the step that is due: looks whether somebody has answered meanwhile, and then raises the level; or, where nobody was told of
-// it, asks whether it would be taken.
+// toAll says that all whom the step would make an audience have had its word.
+func (w Warning) toAll(rules int) bool { return rules == 0 || w.Reaches >= w.Level }
+
+// lead is how long before a step those have its word who become an audience by it.
+func (s State) lead() time.Duration { return s.Times.PeopleStep / 2 }
+
+// widenFrom is when a word of the next step is gathered for them: so early that they have all of that time.
+func (s State) widenFrom() time.Time { return s.Warned.NotBefore.Add(-s.lead() - s.Times.moment()) }
+
+// widens says that it is time for those to hear of the next step who become an audience by it.
+func (s State) widens(now time.Time) bool {
+	w := s.Warned
+	return w != nil && !w.toAll(s.Rules) && !now.Before(s.widenFrom())
+}
+
+// widenAt is when a word for them is to be gathered; zero is never.
+func (s State) widenAt() time.Time {
+	w := s.Warned
+	if w == nil || w.toAll(s.Rules) || s.Pause != nil || s.Spared != nil || s.Ending || s.Letter != nil ||
+		slices.ContainsFunc(s.Pending, func(n Notice) bool { return ahead(n.Kind) }) {
+		return time.Time{}
+	}
+	return latest(s.widenFrom(), s.NextWiden)
+}
+
+// rise takes the step that is due: looks whether somebody has answered meanwhile, and then raises the level; or, where
+// nobody was told of it, asks whether it would be taken.
 func (s *State) rise(now time.Time) Step {
 	switch {
 	case s.Warned == nil:
@@ -199,7 +236,11 @@ func (s *State) rise(now time.Time) Step {
 
 // stands says that a threat is still for the next step, and that somebody who was its reason still holds.
 func (s State) stands(t Threat) bool {
-	return t.Level == s.Level+1 && s.Pause == nil && s.Spared == nil && slices.ContainsFunc(t.Issues, func(id string) bool { _, ok := s.Holds[id]; return ok })
+	return t.Level == s.Level+1 && s.Pause == nil && s.Spared == nil &&
+		slices.ContainsFunc(t.Issues, func(id string) bool {
+			_, ok := s.Holds[id]
+			return ok
+		})
 }
 
 // forgetWarning drops a warning when nothing is left of its reason.
@@ -221,7 +262,8 @@ type Standing struct {
 	Reason string          `json:"reason,omitempty"` // what was put right
 }
 
-// Stands takes what was read back. The store is right about holds and the level; only what came in since the step began is newer.
+// Stands takes what was read back. The store is right about holds and the level; only what came in since the step began
+// is newer.
 func (s *State) Stands(now, began time.Time, r Standing) {
 	s.ended()
 	first := !s.Known
@@ -235,7 +277,7 @@ func (s *State) Stands(now, began time.Time, r Standing) {
 	s.holdAsStored(began, r.Holds, first)
 	if s.Spared = r.Spared; s.Spared != nil {
 		s.Warned = nil
-		s.unsay(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
+		s.dropNotices(func(n Notice) bool { return ahead(n.Kind) })
 	}
 	s.LastRaise = latest(s.LastRaise, r.LastRaise)
 	switch {
@@ -256,7 +298,7 @@ func (s *State) Stands(now, began time.Time, r Standing) {
 	}
 	if r.Rise.Do { // it would rise: so people are told, and have their time
 		s.NextTry = now.Add(s.Times.Day / 2)
-		s.gather(now, Notice{Kind: Warn, Level: s.Level + 1, Since: now})
+		s.queueNotice(now, Notice{Kind: Warn, Level: s.Level + 1, Since: now})
 		return
 	}
 	s.refused(now, r.Rise)
@@ -271,7 +313,7 @@ func (s *State) holdAsStored(began time.Time, stored map[string]Hold, first bool
 		h := s.Holds[id]
 		if _, ok := stored[id]; !ok && h.At.Before(began) {
 			delete(s.Holds, id)
-			s.unsay(func(n Notice) bool { return n.Ref.ID == id && !good(n.Kind) })
+			s.dropNotices(func(n Notice) bool { return n.Ref.ID == id && !good(n.Kind) })
 		}
 	}
 	for _, id := range sorted(stored) {
@@ -335,31 +377,37 @@ func (s *State) refused(now time.Time, d policy.Decision) {
 	}
 }
 
-// rose takes that the level is higher. Those who were told of this step are told that it was taken; the next one is another story.
+// rose takes that the level is higher. Those who were told of this step are told that it was taken; the next one is
+// another story.
 func (s *State) rose(now time.Time, level int, reason string) {
+	word := s.Warned
 	s.Level, s.Warned, s.LastRaise = level, nil, latest(s.LastRaise, now)
 	if reason != "" {
 		s.Reason = reason
 	}
 	s.NextTry, s.NextRead = now.Add(s.Times.PenaltyStep), now.Add(s.Times.Day/2)
-	s.unsay(func(n Notice) bool {
-		return n.Kind == Cleared || n.Kind == Eased || n.Kind == Warn || n.Kind == Resumed
+	s.dropNotices(func(n Notice) bool {
+		return n.Kind == Cleared || n.Kind == Eased || ahead(n.Kind)
 	})
-	s.gather(now, Notice{Kind: Penalty, Level: level, Since: now})
+	s.queueNotice(now, Notice{Kind: Penalty, Level: level, Since: now, Word: word})
 }
 
 // fell takes that the level is lower. Only who was told that it was raised needs to be told.
 func (s *State) fell(now time.Time, level int) {
 	s.Level, s.Warned, s.NextLower = level, nil, time.Time{}
-	s.unsay(func(n Notice) bool {
-		return n.Kind == Penalty || n.Kind == Warn || n.Kind == Resumed || n.Kind == Eased
+	s.dropNotices(func(n Notice) bool {
+		return n.Kind == Penalty || n.Kind == Eased || ahead(n.Kind)
 	})
 	switch {
 	case s.Announced <= level:
 	case level == 0:
-		s.gather(now, Notice{Kind: Cleared, Level: s.Announced, Since: now})
+		n := Notice{Kind: Cleared, Level: s.Announced, Since: now}
+		if s.Spared != nil {
+			n.Why = s.Spared.Why
+		}
+		s.queueNotice(now, n)
 	default:
-		s.gather(now, Notice{Kind: Eased, Level: s.Announced, Since: now})
+		s.queueNotice(now, Notice{Kind: Eased, Level: s.Announced, Since: now})
 	}
 }
 
@@ -368,8 +416,9 @@ type TicketResult struct {
 	Ticket Ticket    `json:"ticket"`
 	By     string    `json:"by,omitempty"` // who wrote last; empty: nobody
 	At     time.Time `json:"at,omitzero"`
-	Away   string    `json:"away,omitempty"` // why the ticket could not be seen: nobody knows whether there is an answer
-	Gone   bool      `json:"gone,omitempty"` // there is no such ticket any more
+	// why the ticket could not be seen: nobody knows whether there is an answer
+	Away string `json:"away,omitempty"`
+	Gone bool   `json:"gone,omitempty"` // there is no such ticket any more
 }
 
 // Heard takes what a look at the ticket brought. While nobody knows, nothing rises.
@@ -390,13 +439,18 @@ func (s *State) Heard(now time.Time, r TicketResult) {
 	}
 }
 
-// answered holds the level for a time: somebody at the site is at work on it. An operator's longer pause stays.
+// answered holds the level for a time, and what was answered is not said again while it holds: somebody at the site is
+// at work on it. An operator's longer pause stays.
 func (s *State) answered(now time.Time, by string) {
 	until := now.Add(s.Times.ReplyPause)
+	if s.Rules > 0 {
+		s.dropNotices(func(n Notice) bool { return !good(n.Kind) && s.Holds[n.Ref.ID].Told })
+	}
 	if s.Ordered() && (s.Pause.Until.IsZero() || s.Pause.Until.After(until)) {
 		return
 	}
-	s.pause(Pause{At: now, Until: until, By: by, Reason: fmt.Sprintf("%s answered ticket %d", by, s.Ticket.ID), Answer: true})
+	s.pause(Pause{At: now, Until: until, By: by, Reason: fmt.Sprintf("%s answered ticket %d", by, s.Ticket.ID),
+		Answer: true})
 	s.Note = true
 	s.change()
 }
@@ -451,6 +505,7 @@ func (s State) wakeAt() time.Time {
 	if w := s.Warned; w != nil {
 		at = sooner(at, w.NotBefore.Add(2*s.Times.PenaltyStep+1))
 	}
+	at = sooner(at, s.widenAt())
 	return at
 }
 

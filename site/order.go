@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
@@ -15,7 +16,8 @@ func Orders() []issue.Order { return []issue.Order{issue.OrderPause, issue.Order
 // About describes an order for the Web UI.
 func About(o issue.Order) string {
 	if o == issue.OrderPause {
-		return "Hold the site's penalty level where it is, until resume or until a time; it may still fall: {\"reason\",\"by\",\"until\"}"
+		return "Hold the site's penalty level where it is, until resume or until a time; it may still fall: " +
+			"{\"reason\",\"by\",\"until\"}"
 	}
 	return "Let the level rise again, after people were told so: {\"reason\",\"by\"}"
 }
@@ -26,7 +28,8 @@ func (s *State) Check(o issue.Order, c issue.Command, now time.Time) error {
 	case s.Ending:
 		return fmt.Errorf("%s: the site's workflow is ending", o)
 	case len(c.Reason)+len(c.By) > clean.MaxText:
-		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By), clean.MaxText)
+		return fmt.Errorf("%s: reason and by have %d bytes together, more than %d", o, len(c.Reason)+len(c.By),
+			clean.MaxText)
 	case o == issue.OrderPause && !c.Until.IsZero() && !c.Until.After(now):
 		return errors.New("pause: until lies in the past; give a time ahead, as 2026-12-24T12:00:00Z")
 	case o == issue.OrderResume && s.Pause == nil:
@@ -51,20 +54,28 @@ func (s *State) Obey(o issue.Order, c issue.Command, now time.Time) {
 
 // pause holds the level. What was said of the next step is no longer so, and has to be said again afterwards.
 func (s *State) pause(p Pause) {
-	if s.Pause != nil {
+	if s.Pause != nil && !s.Pause.Answer && !p.Answer { // an order that prolongs another; of answers, the last counts
 		p.At = s.Pause.At
 	}
 	s.Pause, s.Warned = &p, nil
-	s.unsay(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
+	s.dropNotices(func(n Notice) bool { return ahead(n.Kind) })
 }
 
-// endPause lets the level rise again. Those who had gained the time by an answer are told first that it is over.
+// endPause lets the level rise again. Those who know of the trouble are told first that the time is over: the time that
+// somebody's answer had gained, or that the operators had given.
 func (s *State) endPause(now time.Time) {
 	p := s.Pause
 	s.Pause = nil
 	s.change()
-	if p != nil && p.Answer && s.Spared == nil && len(s.Holds) > 0 {
-		s.gather(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At})
+	if p == nil || s.Spared != nil || len(s.Holds) == 0 {
+		return
+	}
+	told := slices.ContainsFunc(s.holds(), func(h Hold) bool { return h.Told })
+	switch {
+	case p.Answer:
+		s.queueNotice(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At, By: p.By})
+	case told && s.Rules > 0:
+		s.queueNotice(now, Notice{Kind: Continued, Level: s.Level, Since: p.At})
 	}
 }
 

@@ -40,6 +40,7 @@ type life struct {
 	lastRaise time.Time       // of any step up
 	stored    map[string]Hold // claims
 	spared    *Spared
+	reached   map[int]int    // which level's people had the word of the step to a level, in the same way
 	told      map[int]Threat // what people were told of the step to a level, since the level was last another
 	sent      map[string]int // by key: how often a message surely went out
 	seq       int
@@ -71,10 +72,12 @@ func (l *life) must(ok bool, format string, a ...any) {
 var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newLife(t *testing.T, seed uint64) *life {
-	return &life{t: t, r: rand.New(rand.NewPCG(seed, 2)), now: begin, s: Start("huji", "life"), stored: map[string]Hold{}, told: map[int]Threat{}, sent: map[string]int{}}
+	return &life{t: t, r: rand.New(rand.NewPCG(seed, 2)), now: begin, s: Start("huji", "life"),
+		stored: map[string]Hold{}, told: map[int]Threat{}, reached: map[int]int{}, sent: map[string]int{}}
 }
 
-// TestMachine_RandomHistories lives many random lives: holds, releases, orders, answers, clock jumps, lost answers and restarts in any order.
+// TestMachine_RandomHistories lives many random lives: holds, releases, orders, answers, clock jumps, lost answers and
+// restarts in any order.
 func TestMachine_RandomHistories(t *testing.T) {
 	for seed := range histories(t) {
 		l := newLife(t, uint64(seed))
@@ -106,13 +109,15 @@ func (l *life) step() Do {
 	case Continue:
 		l.restart()
 	case Finish:
-		l.must(l.s.Ending || l.s.Level == 0 && len(l.s.Holds) == 0, "ends with level %d and %d holds", l.s.Level, len(l.s.Holds))
+		l.must(l.s.Ending || l.s.Level == 0 && len(l.s.Holds) == 0, "ends with level %d and %d holds", l.s.Level,
+			len(l.s.Holds))
 		l.must(l.s.Ending || l.level == 0, "ends and PLC has level %d", l.level)
 		l.s = Start("huji", fmt.Sprint("life", l.seq))
 		l.seq++
 	default:
 		if m := l.s.Letter; step.Do == Mail && m.At.Equal(l.now) && !m.Sealed && m.Threat != nil && l.s.Warned == nil {
-			l.must(!m.Threat.NotBefore.Before(l.now.Add(l.s.Times.PeopleStep)), "people have only until %s", m.Threat.NotBefore)
+			l.must(!m.Threat.NotBefore.Before(l.now.Add(l.s.Times.PeopleStep)), "people have only until %s",
+				m.Threat.NotBefore)
 		}
 		l.perform(step)
 	}
@@ -143,7 +148,8 @@ func (l *life) perform(step Step) {
 			stored[id] = h
 		}
 		rise := policy.Decision{Do: l.calm || l.r.IntN(3) > 0, Reason: "why"}
-		l.s.Stands(l.now, began, Standing{Times: TimesOf(policy.Defaults(24 * time.Hour)), Level: l.level, LastRaise: l.lastRaise, Holds: stored, Spared: l.spared, Rise: rise})
+		l.s.Stands(l.now, began, Standing{Times: TimesOf(policy.Defaults(24 * time.Hour)), Level: l.level,
+			LastRaise: l.lastRaise, Holds: stored, Spared: l.spared, Rise: rise})
 	case Raise, Lower:
 		l.move(step)
 	case Mail:
@@ -184,11 +190,15 @@ func (l *life) perform(step Step) {
 func (l *life) mayRaise(step Step) {
 	l.must(l.s.Pause == nil, "a paused site rises")
 	l.must(l.s.Spared == nil && !l.s.Ending, "a spared site rises")
-	l.must(step.To == l.s.Level+1 && l.s.Wanted() >= step.To, "rises to %d of %d, wanted %d", step.To, l.s.Level, l.s.Wanted())
+	l.must(step.To == l.s.Level+1 && l.s.Wanted() >= step.To, "rises to %d of %d, wanted %d", step.To,
+		l.s.Level, l.s.Wanted())
 	t, ok := l.told[step.To]
 	l.must(ok, "level %d, and nobody was told of this step", step.To)
+	l.must(l.reached[step.To] >= step.To,
+		"level %d, and the first word to some of its people would be that step", step.To)
 	l.must(!l.now.Before(t.NotBefore), "level %d sooner than was told: %s", step.To, t.NotBefore)
-	l.must(l.lastRaise.IsZero() || l.now.Sub(l.lastRaise) >= l.s.Times.PenaltyStep, "two steps within %s", l.now.Sub(l.lastRaise))
+	l.must(l.lastRaise.IsZero() || l.now.Sub(l.lastRaise) >= l.s.Times.PenaltyStep, "two steps within %s",
+		l.now.Sub(l.lastRaise))
 	held := false
 	for _, id := range t.Issues {
 		_, ok := l.s.Holds[id]
@@ -202,7 +212,7 @@ func (l *life) set(level int) {
 		l.lastRaise = l.now
 	}
 	if level != l.level {
-		l.told = map[int]Threat{}
+		l.told, l.reached = map[int]Threat{}, map[int]int{}
 	}
 	l.level = level
 }
@@ -230,7 +240,8 @@ func (l *life) move(step Step) {
 		case l.s.Forbids() && l.r.IntN(3) > 0:
 			r = StepResult{Outcome: StepStopped, Level: l.level}
 		case l.r.IntN(3) == 0:
-			r = StepResult{Outcome: StepRefused, Level: l.level, Reason: "no", Until: l.now.Add(time.Duration(l.r.IntN(100)-10) * time.Hour)}
+			r = StepResult{Outcome: StepRefused, Level: l.level, Reason: "no",
+				Until: l.now.Add(time.Duration(l.r.IntN(100)-10) * time.Hour)}
 		}
 	}
 	if r.Outcome == StepDone {
@@ -254,7 +265,8 @@ func (l *life) mail(step Step) {
 		seen[key] = true
 	}
 	threat := l.s.Letter.Threat
-	outcomes := []MailOutcome{MailSent, MailSent, MailSent, MailSent, MailNothing, MailRefused, MailNobody, MailWait, MailLost}
+	outcomes := []MailOutcome{MailSent, MailSent, MailSent, MailSent, MailNothing, MailRefused, MailNobody,
+		MailWait, MailLost}
 	if l.s.Letter.Sealed {
 		outcomes = []MailOutcome{MailSent, MailLost}
 	} else if l.s.Forbids() {
@@ -275,9 +287,14 @@ func (l *life) mail(step Step) {
 		if r.Ticket.ID == 0 && l.r.IntN(3) == 0 {
 			r.Ticket = Ticket{ID: 7, Robot: "monitor"}
 		}
+		if l.r.IntN(6) == 0 {
+			r.Covers = policy.Top
+		}
 		if r.Reached && r.Threatened {
+			l.reached[threat.Level] = max(l.reached[threat.Level], l.s.Letter.Reaches, r.Covers)
 			if _, ok := l.told[threat.Level]; !ok {
-				l.told[threat.Level] = Threat{Level: threat.Level, Issues: threat.Issues, NotBefore: latest(threat.NotBefore, l.s.Letter.At.Add(l.s.Times.PeopleStep))}
+				l.told[threat.Level] = Threat{Level: threat.Level, Issues: threat.Issues,
+					NotBefore: latest(threat.NotBefore, l.s.Letter.At.Add(l.s.Times.PeopleStep))}
 				if l.s.Warned != nil {
 					l.told[threat.Level] = *threat
 				}
@@ -310,7 +327,8 @@ func (l *life) disturb() {
 		l.seq++
 		r := HoldRequest{Key: fmt.Sprint("k", l.seq), Ref: ref(n), Level: level, Kind: "down", Since: l.now}
 		for next := level + 1; next <= policy.Top; next++ {
-			r.Coming = append(r.Coming, issue.Coming{At: l.now.Add(time.Duration(next-level) * 7 * 24 * time.Hour), Do: issue.Email, Level: next})
+			r.Coming = append(r.Coming, issue.Coming{At: l.now.Add(time.Duration(next-level) * 7 * 24 * time.Hour),
+				Do: issue.Email, Level: next})
 		}
 		if h := l.stored[r.Ref.ID]; level >= h.Level {
 			l.stored[r.Ref.ID] = Hold{Ref: r.Ref, Level: level, Kind: "down", At: l.now}
@@ -339,7 +357,7 @@ func (l *life) disturb() {
 			l.say("  %s until %s", o, c.Until)
 			l.s.Obey(o, c, l.now)
 			if o == issue.OrderPause { // another word comes after it
-				l.told = map[int]Threat{}
+				l.told, l.reached = map[int]Threat{}, map[int]int{}
 			}
 		}
 	case 8:
@@ -375,8 +393,10 @@ func (l *life) restart() {
 func (l *life) invariants() {
 	s := l.s
 	l.must(s.Level >= 0 && s.Level <= policy.Top, "level %d", s.Level)
-	l.must(s.Unsure || !s.Known || s.Running != "" || s.Level == l.level, "it thinks level %d, PLC has %d", s.Level, l.level)
-	l.must(len(s.Pending) <= 2*len(s.Holds)+20 && len(s.Late) <= mostLate && len(s.Thread) <= mostThread, "%d pending, %d late, %d thread", len(s.Pending), len(s.Late), len(s.Thread))
+	l.must(s.Unsure || !s.Known || s.Running != "" || s.Level == l.level, "it thinks level %d, PLC has %d",
+		s.Level, l.level)
+	l.must(len(s.Pending) <= 2*len(s.Holds)+20 && len(s.Late) <= mostLate && len(s.Thread) <= mostThread,
+		"%d pending, %d late, %d thread", len(s.Pending), len(s.Late), len(s.Thread))
 	l.must(s.Warned == nil || s.Warned.Level == s.Level+1, "warned of %+v at level %d", s.Warned, s.Level)
 }
 
@@ -405,7 +425,8 @@ func (l *life) finish() {
 	l.must(false, "does not end")
 }
 
-// TestComing_IsWhatHappens: when nothing changes and everything works, each step up comes when the message before it said, and never sooner.
+// TestComing_IsWhatHappens: when nothing changes and everything works, each step up comes when the message before it
+// said, and never sooner.
 func TestComing_IsWhatHappens(t *testing.T) {
 	l := newLife(t, 1)
 	l.calm = true

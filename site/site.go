@@ -1,8 +1,10 @@
-// Package site says what a site is told and denied. It is pure: holds of issues, answers of activities, orders and the clock come in, the
-// next step comes out. Workflows run it on durable timers, tests on a clock of their own; both get the same answers.
+// Package site says what a site is told and denied. It is pure: holds of issues, answers of activities, orders and the
+// clock come in, the next step comes out. Workflows run it on durable timers, tests on a clock of their own; both get
+// the same answers.
 //
-// The rules are in machine.go: the level never rises before people were told of that very step and had the time that they were promised,
-// and it falls as soon as nothing holds it. mail.go gathers what there is to say, forecast.go says what comes next.
+// The rules are in machine.go: the level never rises before people were told of that very step and had the time that
+// they were promised, and it falls as soon as nothing holds it. mail.go gathers what there is to say, forecast.go says
+// what comes next.
 package site
 
 import (
@@ -46,8 +48,9 @@ type Times struct {
 
 // TimesOf takes from policy what a site needs.
 func TimesOf(p policy.Policy) Times {
-	return Times{Day: p.Day, GroupWait: p.GroupWait, PenaltyStep: p.PenaltyStep, PeopleStep: p.PeopleStep, ThanksGrace: p.ThanksGrace,
-		ReplyPause: p.ReplyPause, TicketLook: p.TicketLook}
+	return Times{Day: p.Day, GroupWait: p.GroupWait, PenaltyStep: p.PenaltyStep, PeopleStep: p.PeopleStep,
+		ThanksGrace: p.ThanksGrace,
+		ReplyPause:  p.ReplyPause, TicketLook: p.TicketLook}
 }
 
 // moment is the time inside which messages of one cause become one.
@@ -55,7 +58,8 @@ func (t Times) moment() time.Duration { return 2 * t.GroupWait }
 
 func (t Times) hour() time.Duration { return t.Day / 24 }
 
-// HoldRequest asks a site to write to its people about an issue, and to hold a penalty level for it; level 0 only writes.
+// HoldRequest asks a site to write to its people about an issue, and to hold a penalty level for it; level 0 only
+// writes.
 type HoldRequest struct {
 	Key      string         `json:"key"` // of the rung that asks: the same request again says nothing twice
 	Ref      issue.Ref      `json:"ref"`
@@ -142,6 +146,9 @@ type Warning struct {
 	NotBefore time.Time `json:"not_before"`
 	At        time.Time `json:"at"`     // when somebody had it
 	Issues    []string  `json:"issues"` // which would be the reason
+	// Reaches is the level whose people had it. A step that makes others an audience waits until they had it, too.
+	Reaches int      `json:"reaches,omitempty"`
+	Letters []string `json:"letters,omitempty"` // the keys of the messages that said so
 }
 
 // Pause holds the level where it is; it may still fall.
@@ -156,31 +163,37 @@ type Pause struct {
 // Ticket is where a site's conversation in Request Tracker has got to; the zero value has none.
 type Ticket struct {
 	ID    int    `json:"id"`
-	Robot string `json:"robot"`          // who Monitor is there
-	Said  int    `json:"said"`           // the last transaction that is Monitor's own reply, or that was there before it
-	Seen  int    `json:"seen"`           // replies of people up to here are known
-	Test  bool   `json:"test,omitempty"` // made in test mode: nobody but the test address is on it
+	Robot string `json:"robot"` // who Monitor is there
+	// the last transaction that is Monitor's own reply, or that was there before it
+	Said int  `json:"said"`
+	Seen int  `json:"seen"`           // replies of people up to here are known
+	Test bool `json:"test,omitempty"` // made in test mode: nobody but the test address is on it
 }
 
-// State is all that a site remembers. It is JSON: it passes to a continued run, and answers the query. What the world must not forget with
-// it, its level, its holds and what was applied, stands in Postgres, and is read from there when a site starts.
+// State is all that a site remembers. It is JSON: it passes to a continued run, and answers the query. What the world
+// must not forget with it, its level, its holds and what was applied, stands in Postgres, and is read from there when a
+// site starts.
 type State struct {
 	Site  string `json:"site"`
+	Rules int    `json:"rules,omitempty"`
 	Life  string `json:"life"` // names this life of the site, over all its runs, in the keys of its effects
 	Times Times  `json:"times"`
 
-	Known     bool            `json:"known"`            // the store was read in this life
-	Unsure    bool            `json:"unsure,omitempty"` // a step's answer was lost: the store must be read before another one
-	Level     int             `json:"level"`            // what is in force in PLC
-	Announced int             `json:"announced"`        // the level that people were told of
+	Known bool `json:"known"` // the store was read in this life
+	// a step's answer was lost: the store must be read before another one
+	Unsure    bool            `json:"unsure,omitempty"`
+	Level     int             `json:"level"`     // what is in force in PLC
+	Announced int             `json:"announced"` // the level that people were told of
 	LastRaise time.Time       `json:"last_raise,omitzero"`
 	Holds     map[string]Hold `json:"holds,omitempty"` // by issue id
 	Spared    *Spared         `json:"spared,omitempty"`
 	Warned    *Warning        `json:"warned,omitempty"`
+	Reached   int             `json:"reached,omitempty"` // the level whose people were told of any trouble
 	Reason    string          `json:"reason,omitempty"`  // why the level is what it is
 	Blocked   string          `json:"blocked,omitempty"` // what the next step waits for
 
 	NextTry     time.Time `json:"next_try,omitzero"`   // not before: a step up
+	NextWiden   time.Time `json:"next_widen,omitzero"` // not before: the word of a step to those who have not had it
 	NextLower   time.Time `json:"next_lower,omitzero"` // not before: a step down
 	NextRead    time.Time `json:"next_read,omitzero"`  // what is denied is read back then
 	NextResolve time.Time `json:"next_resolve,omitzero"`
@@ -204,8 +217,16 @@ type State struct {
 	Ending  bool `json:"ending,omitempty"`  // the workflow is cancelled
 }
 
+// Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in
+// the same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer
+// silences what it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of
+// it before.
+const Rules = 1
+
 // Start is the state of a site of which nothing is known yet.
-func Start(login, life string) State { return State{Site: login, Life: life, Holds: map[string]Hold{}} }
+func Start(login, life string) State {
+	return State{Site: login, Rules: Rules, Life: life, Holds: map[string]Hold{}}
+}
 
 // Holders are the issues that hold a level of at least n, by id.
 func (s State) Holders(n int) []string {
@@ -266,7 +287,8 @@ func (s State) Why() string {
 func (s *State) Hold(now time.Time, r HoldRequest) Answer {
 	was, held := s.Holds[r.Ref.ID]
 	again := held && was.Key == r.Key && r.Key != ""
-	h := Hold{Ref: r.Ref, Level: min(max(r.Level, was.Level, 0), policy.Top), Kind: r.Kind, Since: r.Since, Key: r.Key, At: now, Told: was.Told, Coming: r.Coming}
+	h := Hold{Ref: r.Ref, Level: min(max(r.Level, was.Level, 0), policy.Top), Kind: r.Kind, Since: r.Since, Key: r.Key,
+		At: now, Told: was.Told, Coming: r.Coming}
 	if s.Holds == nil {
 		s.Holds = map[string]Hold{}
 	}
@@ -275,9 +297,10 @@ func (s *State) Hold(now time.Time, r HoldRequest) Answer {
 	// Who answered knows of it, and is not asked the same again while the answer holds.
 	answered := s.Pause != nil && s.Pause.Answer && held && was.Told
 	if !again && !answered {
-		s.gather(now, Notice{Kind: r.Kind, Ref: r.Ref, Level: h.Level, Since: r.Since, Evidence: issue.Evidence(r.Evidence), Deeds: r.Deeds,
+		s.queueNotice(now, Notice{Kind: r.Kind, Ref: r.Ref, Level: h.Level, Since: r.Since,
+			Evidence: issue.Evidence(r.Evidence), Deeds: r.Deeds,
 			Advice: r.Advice, NotBefore: r.NotBefore})
-		s.unsay(func(n Notice) bool { return n.Kind == Warn }) // what this message says as well
+		s.dropNotices(func(n Notice) bool { return n.Kind == Warn }) // what this message says as well
 	}
 	return s.answer()
 }
@@ -286,11 +309,12 @@ func (s *State) Hold(now time.Time, r HoldRequest) Answer {
 func (s *State) Release(now time.Time, r Release) Answer {
 	was, held := s.Holds[r.Ref.ID]
 	delete(s.Holds, r.Ref.ID)
-	s.unsay(func(n Notice) bool { return n.Ref.ID == r.Ref.ID && n.Kind != Online })
+	s.dropNotices(func(n Notice) bool { return n.Ref.ID == r.Ref.ID && n.Kind != Online })
 	s.forgetWarning()
 	s.change()
 	if r.Thanks && (!held || was.Told) && !s.knownBad(r.Ref) {
-		s.say(Notice{Kind: Online, Ref: r.Ref, Level: s.Announced, Since: r.Since, NotBefore: now.Add(s.Times.ThanksGrace)})
+		s.setNotice(Notice{Kind: Online, Ref: r.Ref, Level: s.Announced, Since: r.Since,
+			NotBefore: now.Add(s.Times.ThanksGrace)})
 	}
 	return s.answer()
 }
@@ -320,10 +344,11 @@ func (s *State) Look(now time.Time) {
 	}
 }
 
-// Cancel ends a site whose workflow is cancelled: nobody must be denied for ever what nobody looks after. Holds stay in the store, and what
-// is still open asks for them again.
+// Cancel ends a site whose workflow is cancelled: nobody must be denied for ever what nobody looks after. Holds stay in
+// the store, and what is still open asks for them again.
 func (s *State) Cancel() {
-	s.Ending, s.Holds, s.Pending, s.Letter, s.Late, s.Warned, s.Note = true, map[string]Hold{}, nil, nil, nil, nil, false
+	s.Ending, s.Holds, s.Pending, s.Letter, s.Late, s.Warned, s.Note = true, map[string]Hold{}, nil, nil,
+		nil, nil, false
 	s.Failures, s.NextLower, s.NextRead = 0, time.Time{}, time.Time{}
 	s.Running = ""
 }

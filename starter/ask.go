@@ -14,18 +14,17 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/workflows"
 )
-
-var errNoWorkflow = errors.New("temporal has no such workflow")
 
 // ask fills in what Temporal knows of an issue: a running one is asked itself, one that is done left its result.
 func ask(ctx context.Context, tc client.Client, v *issueView) error {
 	d, err := tc.DescribeWorkflowExecution(ctx, v.ID, "")
 	var none *serviceerror.NotFound
 	if errors.As(err, &none) {
-		return errNoWorkflow
+		return answers.ErrNoWorkflow
 	}
 	if err != nil {
 		return err
@@ -70,17 +69,10 @@ func query(ctx context.Context, tc client.Client, v *issueView) error {
 	case err == nil:
 		v.answer(s)
 		return nil
-	case silent(err):
+	case answers.Silent(err):
 		return fmt.Errorf("%s does not answer: is monitor-worker running?", v.ID)
 	}
 	return fmt.Errorf("ask %s: %w", v.ID, err)
-}
-
-// silent says whether nobody answered, which is not a refusal.
-func silent(err error) bool {
-	var server *serviceerror.DeadlineExceeded
-	var update *client.WorkflowUpdateServiceTimeoutOrCanceledError
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &server) || errors.As(err, &update)
 }
 
 // reasonOf is the innermost message of a workflow's failure, without the SDK's wrapping.
@@ -133,7 +125,7 @@ func orderError(id string, err error) error {
 		return notFound("no issue %s is open: see `monitor issue list --all`", id)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%s refuses: %s", id, refused.Message())
-	case silent(err):
+	case answers.Silent(err):
 		return fmt.Errorf("%s does not answer: is monitor-worker running? The order may yet be carried out: look with `monitor issue show %s`", id, id)
 	}
 	return fmt.Errorf("%s: %w", id, err)

@@ -12,10 +12,11 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-const kindNode, kindSite = "node", "site"
+const kindNode, kindSite, kindPCU = "node", "site", "pcu"
 
 func (a *app) blacklist() *cobra.Command {
-	cmd := group("blacklist", "Nodes and sites that are looked at but not acted on", "  monitor blacklist list\n  monitor blacklist add node planetlab1.example.edu --until 3d --reason \"being moved\"")
+	cmd := group("blacklist", "Nodes, sites and PCUs that are looked at but not acted on",
+		"  monitor blacklist list\n  monitor blacklist add node planetlab1.example.edu --until 3d --reason \"being moved\"")
 	cmd.AddCommand(a.blacklistList(), a.blacklistAdd(), a.blacklistRemove())
 	return cmd
 }
@@ -88,9 +89,11 @@ func (a *app) blacklistAdd() *cobra.Command {
 	var e store.BlacklistEntry
 	var from, until string
 	cmd := &cobra.Command{
-		Use: "add node|site TARGET", Short: "Put a node or a site on the blacklist, or announce a downtime", Args: takes("node or site", "TARGET"),
+		Use: "add node|site|pcu TARGET", Args: takes("node, site or pcu", "TARGET"),
+		Short:             "Put a node, a site or a PCU on the blacklist, or announce a downtime",
 		ValidArgsFunction: a.completeEntry(),
-		Long:              "Put a node or a site on the blacklist: it is looked at, and neither rebooted, reinstalled nor written about.\nIt holds until it is removed, or until --until. With --downtime it is a planned one, which has an end.",
+		Long: "Put a node, a site or a PCU on the blacklist: it is looked at, and neither rebooted, reinstalled nor written about.\n" +
+			"A PCU on it is not used. It holds until it is removed, or until --until. With --downtime it is a planned one, which has an end.",
 		Example: `  monitor blacklist add node planetlab1.example.edu --reason "being moved"
   monitor blacklist add site princeton --downtime --from 2026-12-24 --until 2026-12-27 --reason "power works"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,8 +143,8 @@ func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 }
 
 func checkKind(kind string) error {
-	if kind != kindNode && kind != kindSite {
-		return badInput("the blacklist holds nodes and sites: write node or site, not %q", kind)
+	if kind != kindNode && kind != kindSite && kind != kindPCU {
+		return badInput("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
 	}
 	return nil
 }
@@ -149,10 +152,13 @@ func checkKind(kind string) error {
 // addEntry refuses a target that nobody knows: a misspelt name would protect nothing.
 func addEntry(ctx context.Context, db *store.Store, e store.BlacklistEntry) error {
 	var err error
-	if e.Kind == kindNode {
+	switch e.Kind {
+	case kindNode:
 		_, err = db.Node(ctx, e.Target)
-	} else {
+	case kindSite:
 		_, err = db.Site(ctx, e.Target)
+	case kindPCU:
+		_, err = db.PCUByName(ctx, e.Target)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return notFound("no %s %s is known: see `monitor %s list`", e.Kind, e.Target, e.Kind)
@@ -171,7 +177,8 @@ func addEntry(ctx context.Context, db *store.Store, e store.BlacklistEntry) erro
 
 func (a *app) blacklistRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove node|site TARGET", Short: "Take a node or a site off the blacklist, with all its downtimes", Args: takes("node or site", "TARGET"),
+		Use: "remove node|site|pcu TARGET", Args: takes("node, site or pcu", "TARGET"),
+		Short:   "Take a node, a site or a PCU off the blacklist, with all its downtimes",
 		Aliases: []string{"rm"}, ValidArgsFunction: a.completeEntry(),
 		Example: "  monitor blacklist remove node planetlab1.example.edu\n  monitor blacklist remove site princeton",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -197,9 +204,12 @@ func (a *app) blacklistRemove() *cobra.Command {
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {
-	return a.completeKind([]string{kindNode, kindSite}, func(kind string) lister {
-		if kind == kindSite {
+	return a.completeKind([]string{kindNode, kindSite, kindPCU}, func(kind string) lister {
+		switch kind {
+		case kindSite:
 			return siteNames
+		case kindPCU:
+			return pcuNames
 		}
 		return hostNames
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +157,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	target := connect.Entrance(cfg.Probe, keys...)(node.Hostname, node.IP)
 	target.HostKey = func(k ssh.PublicKey) error {
 		if accept {
-			return db.SetHostKey(ctx, node.Hostname, k, "believed by "+operator(), a.now())
+			return db.ConfirmHostKey(ctx, node.Hostname, k, cmp.Or(operator(), "an operator"), a.now())
 		}
 		return activities.HostKeys{Store: db, PLC: api}.Check(ctx, node.Hostname, k)
 	}

@@ -171,7 +171,7 @@ func changeOfPCU(was, p selection.PCU) (changeView, bool) {
 	return c, c.Was != c.Became || len(c.Opened)+len(c.Closed) > 0
 }
 
-func bad(status string) bool { return policy.Status(status).Bad() }
+func bad(status string) bool { return policy.Status(status).Unhealthy() }
 
 // condition is a status and what the last look saw.
 func condition(status, seen string) string {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +24,12 @@ func fleet(t *testing.T) (*store.Store, string) {
 	url := pglocal.ForTest(t)
 	alone(t)
 	t.Setenv("MONITOR_DATABASE_URL", url)
-	db, err := store.Open(t.Context(), store.Options{URL: url})
+	file := filepath.Join(t.TempDir(), "secret_key")
+	if err := os.WriteFile(file, []byte(strings.Repeat("07", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MONITOR_SECRETS_KEY_FILE", file)
+	db, err := store.Open(t.Context(), store.Options{URL: url, Key: bytes.Repeat([]byte{7}, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +71,14 @@ func fill(t *testing.T, db *store.Store, url string) {
 		{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -30)}, Reason: "a node is up"},
 	}, noon().AddDate(0, 0, -3)))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
-	must(db.UpdateIssue(ctx, store.Issue{
+	putIssue(t, url, store.Issue{
 		ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", PCUID: 5, Status: "open",
 		Rung: "send email", Level: 1, Opened: noon().AddDate(0, 0, -3), Next: "send email", NextAt: noon().AddDate(0, 0, 4), Cause: "down since Saturday",
-	}))
-	must(db.UpdateIssue(ctx, store.Issue{
+	})
+	putIssue(t, url, store.Issue{
 		ID: "pcudown/pcu1.princeton.example", RunID: "run-2", Type: "pcudown", Target: "pcu1.princeton.example", Site: "princeton", PCUID: 5, Status: "closed",
 		Opened: noon().AddDate(0, 0, -9), Closed: noon().AddDate(0, 0, -2), Outcome: "good again", Cause: "its dry run fails",
-	}))
+	})
 	for _, x := range []struct{ action, outcome, detail string }{{"reboot", store.Done, "outlet 3 went off and on"}, {"reinstall", store.Skipped, "a reboot was enough"}, {"penalty", "", ""}} {
 		key := "nodedown/" + host + "/run-1/" + x.action
 		_, _, err := db.Intent(ctx, store.Action{Key: key, Kind: store.ActionKind(x.action), Issue: "nodedown/" + host, Node: host, Site: "princeton", Reason: "down"})
@@ -266,4 +275,30 @@ func TestTabCompletes(t *testing.T) {
 			t.Errorf("completes to %+v", got)
 		}
 	})
+}
+
+// putIssue writes an episode into the store as it stands, without its memory and whatever was there before.
+func putIssue(t testing.TB, url string, i store.Issue) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	orNull := func(at time.Time) *time.Time {
+		if at.IsZero() {
+			return nil
+		}
+		return &at
+	}
+	_, err = conn.Exec(t.Context(), `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level,
+		opened, closed, next, next_at, outcome, cause)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
+		on conflict (id, run_id) do update set status=$8, rung=$9, level=$10, opened=$11, closed=$12, next=$13,
+		next_at=$14, outcome=$15, cause=$16, site=$6, pcu=$7`,
+		i.ID, i.RunID, i.Type, i.Target, i.Node, i.Site, i.PCUID, i.Status, i.Rung, i.Level, i.Opened,
+		orNull(i.Closed), i.Next, orNull(i.NextAt), i.Outcome, i.Cause)
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/selection"
@@ -74,6 +75,8 @@ func (a *app) issue() *cobra.Command {
 		order(string(issue.OrderResume), "Let a paused issue go on where it was", "  monitor issue resume nodedown/planetlab1.example.edu --reason \"the disk is in\""),
 		order(string(issue.OrderClose), "Close an issue and release its hold on the site", "  monitor issue close pcudown/pcu1.example.edu --reason \"this PCU is retired\""),
 		order(string(issue.OrderSkip), "Pass over the next rung of an issue; the wait before it stays", "  monitor issue skip nodedown/planetlab1.example.edu --reason \"do not reinstall, its disk has data\""),
+		a.issueVeto(issue.OrderVeto, "Pass over a coming step of an issue when it is due", "  monitor issue veto nodedown/planetlab1.example.edu 3 --reason \"its disk has data\""),
+		a.issueVeto(issue.OrderAllow, "Take a veto back", "  monitor issue allow nodedown/planetlab1.example.edu 3 --reason \"the data is saved\""),
 	)
 	return cmd
 }
@@ -204,11 +207,11 @@ func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
 	switch {
 	case err == nil:
 		return v, nil
-	case storeErr != nil && errors.Is(err, errNoWorkflow):
+	case storeErr != nil && errors.Is(err, answers.ErrNoWorkflow):
 		return v, notFound("there is no issue %s: see `monitor issue list --all`", id)
 	case storeErr != nil:
 		return v, err
-	case !errors.Is(err, errNoWorkflow):
+	case !errors.Is(err, answers.ErrNoWorkflow):
 		a.warn("this is what the store last knew: %v", err)
 	case v.Status != string(issue.Closed):
 		a.warn("the store says %s, but Temporal has no such workflow: it was deleted, or this is another server", v.Status)

@@ -75,13 +75,13 @@ until the machine is back. This command shows what it knows and gives it orders.
 Where the database and Temporal are is read from the configuration: --config, or MONITOR_CONFIG, or the environment
 (DATABASE_URL, TEMPORAL_ADDRESS). Colours are for terminals only, and NO_COLOR turns them off.
 
-` + exitCodes
+`
 
 func (a *app) root() *cobra.Command {
 	root := group("monitor", "Watch a fleet of machines and work the issues of those that fail", `  monitor issue list
   monitor issue show nodedown/planetlab1.example.edu
   monitor --config monitor.yaml --check-config`)
-	root.Long = rootAbout
+	root.Long = rootAbout + exitCodes()
 	root.Version = version.String()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	a.flags = config.AddFlags(root.PersistentFlags())
@@ -89,7 +89,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "tell times in UTC instead of the local zone; json, yaml and csv always do")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
 	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
-	root.AddCommand(a.query(), a.findbad(), a.sweep(), a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
+	root.AddCommand(a.status(), a.agenda(), a.query(), a.findbad(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
+		a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
 	a.begin(root)
 	return root
 }

@@ -50,14 +50,19 @@ func (a *app) checkConfig() error {
 	return nil
 }
 
-// openStore opens Postgres as it is. The tables are the worker's to make, and so is the key for PCU passwords, which no
-// command needs.
+// openStore opens Postgres as it is. The tables are the worker's to make. The key for what is sealed is used where it may be read: without it
+// a command shows all but boot logs.
 func (a *app) openStore(ctx context.Context) (*store.Store, error) {
 	cfg, err := a.config("database")
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal()})
+	key, keyErr := cfg.Secrets.Key()
+	old, oldErr := cfg.Secrets.OldKeys()
+	if keyErr != nil || oldErr != nil {
+		key, old = nil, nil
+	}
+	return store.Open(ctx, store.Options{URL: cfg.Database.URL.Reveal(), Key: key, OldKeys: old})
 }
 
 func (a *app) withStore(ctx context.Context, do func(context.Context, *store.Store) error) error {

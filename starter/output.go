@@ -1,6 +1,8 @@
 package main
 
 import (
+	outside "github.com/planetlab/monitor/clean"
+
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -121,7 +123,7 @@ func (a *app) document(v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	out := text.Bytes()
+	out := outside.JSON(text.Bytes())
 	if a.format == formatYAML {
 		var err error
 		if out, err = yaml.JSONToYAML(out); err != nil {

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
@@ -67,39 +68,16 @@ func (a *app) peopleOf(ctx context.Context, login string) *peopleView {
 	tc, err := a.openTemporal(ctx)
 	if err == nil {
 		defer tc.Close()
-		ctx, cancel := context.WithTimeout(ctx, patience/3)
-		defer cancel()
 		var s site.State
-		if s, err = askSite(ctx, tc, login); err == nil {
+		if s, err = answers.SiteState(ctx, tc, login); err == nil {
 			v := viewOfPeople(s)
 			return &v
 		}
 	}
-	if !errors.Is(err, errNoWorkflow) {
+	if !errors.Is(err, answers.ErrNoWorkflow) {
 		a.warn("what the site is told and denied is not shown: %v", err)
 	}
 	return nil
-}
-
-func askSite(ctx context.Context, tc client.Client, login string) (site.State, error) {
-	id := site.ID(login)
-	d, err := tc.DescribeWorkflowExecution(ctx, id, "")
-	var none *serviceerror.NotFound
-	if errors.As(err, &none) || err == nil && d.WorkflowExecutionInfo.CloseTime != nil {
-		return site.State{}, errNoWorkflow
-	}
-	if err != nil {
-		return site.State{}, err
-	}
-	answer, err := tc.QueryWorkflow(ctx, id, "", workflows.QueryStatus)
-	var s site.State
-	if err == nil {
-		err = answer.Get(&s)
-	}
-	if err != nil && silent(err) {
-		err = fmt.Errorf("%s does not answer: is monitor-worker running?", id)
-	}
-	return s, err
 }
 
 func (a *app) drawPeople(v peopleView) {

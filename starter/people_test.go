@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/site"
@@ -130,7 +131,7 @@ func TestASiteContinuesAsANewRunOfItsTypeOnARealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() error {
-		s, err := askSite(ctx, tc, "princeton")
+		s, err := answers.SiteState(ctx, tc, "princeton")
 		if err == nil && s.Level != 1 {
 			err = errors.New("it is not at level 1 yet")
 		}
@@ -156,7 +157,7 @@ func TestASiteContinuesAsANewRunOfItsTypeOnARealServer(t *testing.T) {
 		}
 	}
 	await(t, func() error {
-		s, err := askSite(ctx, tc, "princeton")
+		s, err := answers.SiteState(ctx, tc, "princeton")
 		if err == nil && (s.Level != 1 || s.Life != first) {
 			t.Fatalf("the new run knows %+v", s)
 		}
@@ -217,7 +218,7 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, func() error {
-		s, err := askSite(ctx, tc, "princeton")
+		s, err := answers.SiteState(ctx, tc, "princeton")
 		if err == nil && (s.Ticket.ID == 0 || s.Level == 0) {
 			err = context.DeadlineExceeded
 		}

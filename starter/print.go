@@ -14,8 +14,19 @@ import (
 	"golang.org/x/term"
 )
 
-// say prints a line. The first that could not be written is remembered, so that a full disk does not pass for success.
+// say prints a line. Texts in it are cleaned, but for coloured ones, which were. The first that could not be written
+// is remembered, so that a full disk does not pass for success.
 func (a *app) say(format string, args ...any) {
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = clean(arg)
+		case []byte:
+			args[i] = clean(string(arg))
+		case error:
+			args[i] = clean(arg.Error())
+		}
+	}
 	if _, err := fmt.Fprintf(a.out, format+"\n", args...); err != nil && a.lost == nil {
 		a.lost = err
 	}
@@ -51,7 +62,7 @@ func (a *app) state(word string) coloured {
 	switch word {
 	case "good", "online", "up", "on", "done", "sent", "closed":
 		return a.paint(word, color.FgGreen)
-	case "down", "offline", "failed", "refused", "terminated", "failboot":
+	case "down", "offline", "stopped", "failed", "refused", "terminated", "failboot":
 		return a.paint(word, color.FgRed)
 	case "":
 		return "-"
@@ -62,7 +73,7 @@ func (a *app) state(word string) coloured {
 // clean takes out what could drive a terminal: much of what we show was written by far-away machines.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.IsControl(r) {
+		if r != '\n' && unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return r
@@ -127,12 +138,12 @@ func (a *app) heading(s string) { a.say("\n%s", a.paint(s, color.Bold)) }
 func (a *app) grid(rows []row) { a.say("%s", a.columns(rows)) }
 
 // columns lays rows out. Where the terminal is too narrow for them, moments are told by their distance alone.
-func (a *app) columns(rows []row) string {
+func (a *app) columns(rows []row) coloured {
 	lines := layout(rows, a.when)
 	if w := a.width(); w > 0 && text.LongestLineLen(lines) > w {
-		return layout(rows, a.distance)
+		return coloured(layout(rows, a.distance))
 	}
-	return lines
+	return coloured(lines)
 }
 
 func layout(rows []row, when func(time.Time) string) string {

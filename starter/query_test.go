@@ -200,8 +200,8 @@ func TestChangesOfALookAreTold(t *testing.T) {
 		{Host: "planetlab2.princeton.example", State: "DOWN", Category: "ERROR", Reason: "no ssh: timeout", At: noon()},
 	}))
 	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), OK: false, Reason: "wrong password"}}))
-	must(db.UpdateIssue(ctx, store.Issue{ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", Status: "closed",
-		Opened: noon().AddDate(0, 0, -3), Closed: noon()}))
+	putIssue(t, url, store.Issue{ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", Status: "closed",
+		Opened: noon().AddDate(0, 0, -3), Closed: noon()})
 	after := sightOf(t, db)
 	mended, changed := changeOfNode(before.nodes[host], after.nodes[host])
 	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" || strings.Join(mended.Closed, "") != "nodedown" {

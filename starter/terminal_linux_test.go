@@ -70,7 +70,7 @@ func TestANarrowTerminalIsToldTheDistanceOfMomentsAlone(t *testing.T) {
 		if a.width() != int(columns) {
 			t.Errorf("the terminal of %d columns has %d", columns, a.width())
 		}
-		wantIn(t, a.columns(rows), want)
+		wantIn(t, string(a.columns(rows)), want)
 	}
 }
 

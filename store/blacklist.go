@@ -3,12 +3,13 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // BlacklistEntry is a line of the blacklist; a downtime is one with a start and an end.
 type BlacklistEntry struct {
-	Kind     string    `json:"kind"` // node or site
+	Kind     string    `json:"kind"` // node, site or pcu
 	Target   string    `json:"target"`
 	Starts   time.Time `json:"starts"`
 	Until    time.Time `json:"until,omitzero"` // zero: never ends
@@ -17,11 +18,13 @@ type BlacklistEntry struct {
 	Downtime bool      `json:"downtime"`
 }
 
-const blacklistSQL = `select kind, target, starts, coalesce(until,` + epoch + `) until, owner, reason, downtime from blacklist `
+const blacklistSQL = `select kind, target, starts, coalesce(until,` + epoch +
+	`) until, owner, reason, downtime from blacklist `
 
 // Blacklisted says whether a node or its site is on the blacklist now.
 func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Time) (BlacklistEntry, bool, error) {
-	list, err := many[BlacklistEntry](ctx, s, "blacklist", blacklistSQL+`where ((kind = 'node' and target = $1) or (kind = 'site' and target = $2))
+	list, err := many[BlacklistEntry](ctx, s, "blacklist",
+		blacklistSQL+`where ((kind = 'node' and target = $1) or (kind = 'site' and target = $2))
 		and starts <= $3 and (until is null or until > $3) order by until desc nulls first limit 1`, node, site, now)
 	if err != nil || len(list) == 0 {
 		return BlacklistEntry{}, false, err
@@ -31,10 +34,11 @@ func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Tim
 
 // AddBlacklist adds an entry.
 func (s *Store) AddBlacklist(ctx context.Context, e BlacklistEntry) error {
-	if (e.Kind != "node" && e.Kind != "site") || e.Target == "" {
-		return fmt.Errorf("blacklist: name a node or a site, not %s %q", e.Kind, e.Target)
+	if !slices.Contains([]string{"node", "site", "pcu"}, e.Kind) || e.Target == "" {
+		return fmt.Errorf("blacklist: name a node, a site or a PCU, not %s %q", e.Kind, e.Target)
 	}
-	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime) values ($1,$2,$3,$4,$5,$6,$7)`,
+	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime)
+		values ($1,$2,$3,$4,$5,$6,$7)`,
 		e.Kind, e.Target, e.Starts, orNull(e.Until), e.Owner, e.Reason, e.Downtime)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/clean"
 )
 
 // BootSequence is a row of the table that says what a boot sequence calls for.
@@ -42,7 +43,8 @@ func (s *Store) SetBootSequence(ctx context.Context, k bootman.Known, owner stri
 		return err
 	}
 	_, err := s.pool.Exec(ctx, `insert into bootman_sequences (sequence, action, owner) values ($1, $2, $3)
-		on conflict (sequence) do update set action = $2, owner = $3, changed = now()`, k.Sequence, string(k.Action), owner)
+		on conflict (sequence) do update set action = $2, owner = $3,
+		changed = now()`, k.Sequence, string(k.Action), owner)
 	if err != nil {
 		return fmt.Errorf("boot sequence %s: %w", k.Sequence, err)
 	}
@@ -59,10 +61,14 @@ type BootLog struct {
 	Log      []byte    `json:"-"`
 }
 
+// gzipMagic is how compressed data begin (RFC 1952, 2.3.1).
+var gzipMagic = []byte{0x1f, 0x8b}
+
 // logsKept is how many logs of one node are kept; older ones are dropped.
 const logsKept = 20
 
-// SaveBootLog keeps a log, compressed. What is longer than bootman.MaxOutput is cut.
+// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than
+// bootman.MaxOutput is cut.
 func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if len(l.Log) > bootman.MaxOutput {
 		l.Log, l.Cut = l.Log[:bootman.MaxOutput], true
@@ -75,20 +81,33 @@ func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
+	if s.seal == nil {
+		return fmt.Errorf("boot log of %s: without a key it is not kept: %w", l.Node, errNoSealKey)
+	}
 	b := &pgx.Batch{}
-	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, log) values ($1, $2, $3, $4, $5, $6)`, l.Node, l.At, l.Sequence, len(l.Log), l.Cut, packed.Bytes())
-	b.Queue(`delete from bootman_logs where node = $1 and id not in (select id from bootman_logs where node = $1 order by id desc limit $2)`, l.Node, logsKept)
+	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, log) values ($1, $2, $3, $4, $5, $6)`, l.Node,
+		l.At, l.Sequence, len(l.Log), l.Cut, s.seal.seal(bond("boot log", l.Node), packed.Bytes()))
+	b.Queue(`delete from bootman_logs where node = $1 and id not in (select id from bootman_logs where node = $1
+		order by id desc limit $2)`, l.Node, logsKept)
 	return s.send(ctx, "save the boot log of "+l.Node, b)
 }
 
 // LastBootLog reads the log that was fetched last from a node.
 func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 	what := "boot log of " + node
-	l, err := one[BootLog](ctx, s, what, `select node, at, sequence, size, cut, log from bootman_logs where node = $1 order by id desc limit 1`, node)
+	l, err := one[BootLog](ctx, s, what,
+		`select node, at, sequence, size, cut, log from bootman_logs where node = $1 order by id desc limit 1`, node)
 	if err != nil {
 		return l, err
 	}
-	r, err := gzip.NewReader(bytes.NewReader(l.Log))
+	packed := l.Log
+	// those from before they were sealed are read as they are, until newer ones take their places
+	if !bytes.HasPrefix(packed, gzipMagic) {
+		if packed, _, err = s.seal.open(bond("boot log", node), packed); err != nil {
+			return BootLog{}, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err == nil {
 		l.Log, err = io.ReadAll(io.LimitReader(r, bootman.MaxOutput))
 	}
@@ -106,7 +125,8 @@ type BootRepair struct {
 
 // AddBootRepair writes a repair down, once for each key.
 func (s *Store) AddBootRepair(ctx context.Context, r BootRepair) error {
-	_, err := s.pool.Exec(ctx, `insert into bootman_repairs (key, node, sequence, action, at) values ($1, $2, $3, $4, $5) on conflict (key) do nothing`,
+	_, err := s.pool.Exec(ctx, `insert into bootman_repairs (key, node, sequence, action, at)
+		values ($1, $2, $3, $4, $5) on conflict (key) do nothing`,
 		r.Key, r.Node, r.Sequence, r.Action, r.At)
 	if err != nil {
 		return fmt.Errorf("repair of %s: %w", r.Node, err)
@@ -116,7 +136,9 @@ func (s *Store) AddBootRepair(ctx context.Context, r BootRepair) error {
 
 // BootRepairs reads what was tried on a node since a time, the latest first.
 func (s *Store) BootRepairs(ctx context.Context, node string, since time.Time) ([]BootRepair, error) {
-	return many[BootRepair](ctx, s, "repairs of "+node, `select key, node, sequence, action, at from bootman_repairs where node = $1 and at >= $2 order by id desc`, node, since)
+	return many[BootRepair](ctx, s, "repairs of "+node,
+		`select key, node, sequence, action, at from bootman_repairs where node = $1 and at >= $2 order by id desc`,
+		node, since)
 }
 
 // HostKey reads the ssh host key by which a node is known, as in authorized_keys; empty: it is not known.
@@ -132,13 +154,38 @@ func (s *Store) HostKey(ctx context.Context, host string) (string, error) {
 	return key, nil
 }
 
-// SetHostKey writes down by which key a node is known from now on, and why; a change goes into the history, by fingerprint.
+// confirmed is how the reason begins for a key that a person has compared.
+const confirmed = "confirmed by "
+
+// ConfirmHostKey writes down that a person vouches for a node's key.
+func (s *Store) ConfirmHostKey(ctx context.Context, host string, key ssh.PublicKey, by string, now time.Time) error {
+	return s.SetHostKey(ctx, host, key, confirmed+clean.Line(by), now)
+}
+
+// HostKeyConfirmed says who has vouched for the key by which a node is known; empty: nobody.
+func (s *Store) HostKeyConfirmed(ctx context.Context, host string) (string, error) {
+	var reason string
+	err := s.pool.QueryRow(ctx, `select reason from host_key where host = $1`, host).Scan(&reason)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("host key of %s: %w", host, err)
+	}
+	by, is := strings.CutPrefix(reason, confirmed)
+	if !is {
+		return "", nil
+	}
+	return by, nil
+}
+
+// SetHostKey writes down by which key a node is known from now on, and why; a change goes into the history, by
+// fingerprint.
 func (s *Store) SetHostKey(ctx context.Context, host string, key ssh.PublicKey, reason string, now time.Time) error {
 	text, print := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), ssh.FingerprintSHA256(key)
 	b := &pgx.Batch{}
-	b.Queue(`insert into history (at, kind, target, was, became, reason) select $3, 'host key', $1, fingerprint, $2, $4 from host_key where host = $1 and fingerprint <> $2`,
+	b.Queue(`insert into history (at, kind, target, was, became, reason) select $3, 'host key', $1, fingerprint, $2, $4
+		from host_key where host = $1 and fingerprint <> $2`,
 		host, print, now, reason)
 	b.Queue(`insert into host_key (host, key, fingerprint, seen, reason) values ($1, $2, $3, $4, $5)
-		on conflict (host) do update set key = $2, fingerprint = $3, seen = $4, reason = $5`, host, text, print, now, reason)
+		on conflict (host) do update set key = $2, fingerprint = $3, seen = $4,
+		reason = $5`, host, text, print, now, reason)
 	return s.send(ctx, "host key of "+host, b)
 }

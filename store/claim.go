@@ -22,8 +22,8 @@ const (
 	ClaimOutlet         ClaimKind = "outlet"          // target: pcu_id/outlet; it is owed on
 )
 
-// Claim is one thing that Monitor changed outside and that is to be undone one day. It outlives the workflow that took it: the
-// reconciler of every sweep compares claims with what is open and with the world.
+// Claim is one thing that Monitor changed outside and that is to be undone one day. It outlives the workflow that took
+// it: the reconciler of every sweep compares claims with what is open and with the world.
 type Claim struct {
 	ID       int64           `json:"id"`
 	Kind     ClaimKind       `json:"kind"`
@@ -40,9 +40,11 @@ type Claim struct {
 	How      string          `json:"how"` // how it was released
 }
 
-const claimSQL = `select id, kind, target, site, issue, run_id, key, was, set_to, data, taken, coalesce(released,` + epoch + `) released, how from claim `
+const claimSQL = `select id, kind, target, site, issue, run_id, key, was, set_to, data, taken, coalesce(released,` +
+	epoch + `) released, how from claim `
 
-// takeClaim writes a claim for an action. One that is held already for the same issue stays, since Was is what it was before the first.
+// takeClaim writes a claim for an action. One that is held already for the same issue stays, since Was is what it was
+// before the first.
 func takeClaim(ctx context.Context, tx pgx.Tx, c Claim, a Action) error {
 	if c.Issue == "" {
 		c.Issue, c.RunID = a.Issue, a.RunID
@@ -50,8 +52,10 @@ func takeClaim(ctx context.Context, tx pgx.Tx, c Claim, a Action) error {
 	if c.Site == "" {
 		c.Site = a.Site
 	}
-	_, err := tx.Exec(ctx, `insert into claim (kind, target, site, issue, run_id, key, was, set_to, data) values ($1,$2,$3,$4,$5,$6,$7,$8,$9)
-		on conflict (kind, target, issue) where released is null do update set key = excluded.key, run_id = excluded.run_id, set_to = excluded.set_to, site = excluded.site`,
+	_, err := tx.Exec(ctx, `insert into claim (kind, target, site, issue, run_id, key, was, set_to, data)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9)
+		on conflict (kind, target, issue) where released is null do update
+		set key = excluded.key, run_id = excluded.run_id, set_to = excluded.set_to, site = excluded.site`,
 		c.Kind, c.Target, c.Site, c.Issue, c.RunID, a.Key, c.Was, c.SetTo, c.Data)
 	if err != nil {
 		return fmt.Errorf("claim %s %s: %w", c.Kind, c.Target, err)
@@ -77,22 +81,46 @@ type ClaimFilter struct {
 
 // Claims reads claims, the oldest first; only those that are held, unless the filter says otherwise.
 func (s *Store) Claims(ctx context.Context, f ClaimFilter) ([]Claim, error) {
-	return many[Claim](ctx, s, "claims", claimSQL+`where ($1 = '' or kind = $1) and ($2 = '' or target = $2) and ($3 = '' or issue = $3) and ($4 = '' or run_id = $4)
-		and ($5 = '' or site = $5) and ($6 or released is null) and ($7 = '' or key = $7) and ($8::timestamptz is null or taken < $8) order by id`,
+	return many[Claim](ctx, s, "claims",
+		claimSQL+`where ($1 = '' or kind = $1) and ($2 = '' or target = $2) and ($3 = '' or issue = $3)
+			and ($4 = '' or run_id = $4) and ($5 = '' or site = $5) and ($6 or released is null)
+			and ($7 = '' or key = $7) and ($8::timestamptz is null or taken < $8) order by id`,
 		f.Kind, f.Target, f.Issue, f.RunID, f.Site, f.Released, f.Key, orNull(f.Before))
 }
 
 // Release ends a claim, and says how.
 func (s *Store) Release(ctx context.Context, id int64, how string) error {
-	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2 where id = $1 and released is null`, id, how); err != nil {
+	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2 where id = $1 and released is null`, id,
+		how); err != nil {
 		return fmt.Errorf("claim %d: %w", id, err)
 	}
 	return nil
 }
 
+// Mark adds to what a claim keeps of what was changed, which is a JSON object.
+func (s *Store) Mark(ctx context.Context, id int64, mark any) error {
+	_, err := s.pool.Exec(ctx, `update claim set data = coalesce(data, '{}') || $2 where id = $1`, id, mark)
+	if err != nil {
+		return fmt.Errorf("claim %d: %w", id, err)
+	}
+	return nil
+}
+
+// Lifted are the claims on sites and slices that were released since a time and of which nothing is held now, the
+// latest first. Those of a site only where PLC has it disabled.
+func (s *Store) Lifted(ctx context.Context, since time.Time) ([]Claim, error) {
+	return many[Claim](ctx, s, "lifted penalties", claimSQL+`where released >= $1 and data is not null
+		and (kind = $2 and exists (select from site where site_id::text = claim.target and not enabled and not gone)
+			or kind = $3)
+		and not exists (select from claim held
+			where held.kind = claim.kind and held.target = claim.target and held.released is null)
+		order by id desc`, since, ClaimSiteDisabled, ClaimSliceSuspended)
+}
+
 // ReleaseHold ends an issue's hold on sites.
 func (s *Store) ReleaseHold(ctx context.Context, issue, how string) error {
-	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2 where kind = $3 and issue = $1 and released is null`, issue, how, ClaimHold); err != nil {
+	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2
+		where kind = $3 and issue = $1 and released is null`, issue, how, ClaimHold); err != nil {
 		return fmt.Errorf("hold of %s: %w", issue, err)
 	}
 	return nil

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,12 +25,76 @@ type Control struct {
 const (
 	ControlStop = "stop" // value: "stopped"; no row: Monitor may act
 	ControlMode = "mode" // value: a policy.Mode, which narrows the configuration's
+
+	ControlConfigured = "configured" // value: the policy.Mode of the worker that started last; no order
 )
 
-// Controls reads what is ordered, by name.
-func (s *Store) Controls(ctx context.Context) (map[string]Control, error) {
-	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control`)
-	byName := map[string]Control{}
+// Controls are the orders in force, by name.
+type Controls map[string]Control
+
+// ControlOf is the name of an order that holds only for a part of the fleet: "mode/site/princeton",
+// "mode/type/nodedown".
+func ControlOf(name, kind, part string) string { return name + "/" + kind + "/" + part }
+
+// The parts of the fleet for which a mode may be ordered.
+const (
+	PartSite = "site"
+	PartType = "type"
+)
+
+// Stopped says who stopped Monitor, when and why; empty: nobody.
+func (c Controls) Stopped() string {
+	stop, stopped := c[ControlStop]
+	if !stopped {
+		return ""
+	}
+	return stop.says()
+}
+
+// says is why an order was given, by whom and when.
+func (c Control) says() string {
+	reason := c.Reason
+	if reason == "" {
+		reason = "no reason given"
+	}
+	return fmt.Sprintf("%s (%s, since %s)", reason, cmp.Or(c.By, "nobody named"), c.At.UTC().Format(time.RFC3339))
+}
+
+// Mode is what Monitor may do at a site for a type of issue, either of which may be empty: the narrowest of what is
+// configured and of what was ordered for the fleet, the site and the type. It also says where a narrower mode than act
+// comes from.
+func (c Controls) Mode(configured policy.Mode, site, issueType string) (policy.Mode, string) {
+	if configured != policy.ModeAct {
+		return policy.ModeObserve, "configured so, or no worker has started yet"
+	}
+	for _, name := range []string{ControlMode, ControlOf(ControlMode, PartSite, site),
+		ControlOf(ControlMode, PartType, issueType)} {
+		if o, ordered := c[name]; ordered && policy.Narrowest(policy.Mode(o.Value)) != policy.ModeAct {
+			return policy.ModeObserve, strings.TrimPrefix(strings.TrimPrefix(name, ControlMode), "/") + ": " + o.says()
+		}
+	}
+	return policy.ModeAct, ""
+}
+
+// Configured is the mode that the worker which started last is configured for; nobody may act before one has.
+func (c Controls) Configured() policy.Mode {
+	return policy.Narrowest(policy.Mode(c[ControlConfigured].Value))
+}
+
+// SayConfigured writes down what a worker that starts is configured for, for those who ask without its configuration.
+func (s *Store) SayConfigured(ctx context.Context, mode policy.Mode, worker string) error {
+	_, err := s.pool.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,'')
+		on conflict (name) do update set value=$2, by=$3, at=now()`, ControlConfigured, mode, worker)
+	if err != nil {
+		return fmt.Errorf("control %s: %w", ControlConfigured, err)
+	}
+	return nil
+}
+
+// Controls reads what is ordered.
+func (s *Store) Controls(ctx context.Context) (Controls, error) {
+	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control order by name`)
+	byName := Controls{}
 	for _, c := range list {
 		byName[c.Name] = c
 	}
@@ -37,7 +103,7 @@ func (s *Store) Controls(ctx context.Context) (map[string]Control, error) {
 
 // SetControl orders something; an empty value takes the order back. Both go into the ledger.
 func (s *Store) SetControl(ctx context.Context, c Control) error {
-	if c.Name == ControlMode && c.Value != "" {
+	if (c.Name == ControlMode || strings.HasPrefix(c.Name, ControlMode+"/")) && c.Value != "" {
 		if _, err := policy.ParseMode(c.Value); err != nil {
 			return err
 		}
@@ -45,14 +111,18 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `delete from control where name = $1`, c.Name)
 		if err == nil && c.Value != "" {
-			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value, c.By, c.Reason)
+			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value,
+				c.By, c.Reason)
 		}
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason, data, committed, outcome, detail, finished)
-			values ($1, $2, '', '', '', 0, $3, jsonb_build_object('name', $4::text, 'value', $5::text, 'by', $6::text), now(), 'done', $7, now())`,
-			fmt.Sprintf("control/%s/%d", c.Name, time.Now().UnixNano()), KindOrder, c.Reason, c.Name, c.Value, c.By, c.Name+" "+c.Value)
+		_, err = tx.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason, data, committed, outcome,
+			detail, finished)
+			values ($1, $2, '', '', '', 0, $3, jsonb_build_object('name', $4::text, 'value', $5::text, 'by', $6::text),
+			now(), 'done', $7, now())`,
+			fmt.Sprintf("control/%s/%d", c.Name, time.Now().UnixNano()), KindOrder, c.Reason, c.Name, c.Value, c.By,
+			c.Name+" "+c.Value)
 		return err
 	})
 	if err != nil {
@@ -61,7 +131,8 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 	return nil
 }
 
-// OperatorClosed is an issue that an operator closed though its target is bad: sweeps leave it alone until the target was good once.
+// OperatorClosed is an issue that an operator closed though its target is bad: sweeps leave it alone until the target
+// was good once.
 type OperatorClosed struct {
 	Issue  string    `json:"issue"`
 	By     string    `json:"by"`
@@ -71,7 +142,8 @@ type OperatorClosed struct {
 
 // LeaveClosed keeps an operator's close.
 func (s *Store) LeaveClosed(ctx context.Context, o OperatorClosed) error {
-	_, err := s.pool.Exec(ctx, `insert into closed_by_operator (issue, by, reason) values ($1,$2,$3) on conflict (issue) do update set by=$2, reason=$3, at=now()`, o.Issue, o.By, o.Reason)
+	_, err := s.pool.Exec(ctx, `insert into closed_by_operator (issue, by, reason) values ($1,$2,$3) on conflict (issue)
+		do update set by=$2, reason=$3, at=now()`, o.Issue, o.By, o.Reason)
 	if err != nil {
 		return fmt.Errorf("close of %s: %w", o.Issue, err)
 	}
@@ -80,7 +152,8 @@ func (s *Store) LeaveClosed(ctx context.Context, o OperatorClosed) error {
 
 // LeftClosed reads which issues operators closed, by issue id.
 func (s *Store) LeftClosed(ctx context.Context) (map[string]OperatorClosed, error) {
-	list, err := many[OperatorClosed](ctx, s, "issues closed by operators", `select issue, by, reason, at from closed_by_operator`)
+	list, err := many[OperatorClosed](ctx, s, "issues closed by operators",
+		`select issue, by, reason, at from closed_by_operator`)
 	byIssue := map[string]OperatorClosed{}
 	for _, o := range list {
 		byIssue[o.Issue] = o

@@ -8,24 +8,27 @@ import (
 
 // IssueCount is how many issues of one type have one status.
 type IssueCount struct {
-	Type, Status string
-	Count        int
+	Type   string `json:"type"`
+	Status string `json:"status"`
+	Count  int    `json:"count"`
 }
 
 // CountIssues counts issues that are not closed.
 func (s *Store) CountIssues(ctx context.Context) ([]IssueCount, error) {
-	return many[IssueCount](ctx, s, "count issues", `select type, status, count(*)::int as count from issue where status <> 'closed' group by type, status`)
+	return many[IssueCount](ctx, s, "count issues",
+		`select type, status, count(*)::int as count from issue where status <> 'closed' group by type, status`)
 }
 
 // StatusCount is how many nodes have one status.
 type StatusCount struct {
-	Status string
-	Count  int
+	Status string `json:"status"`
+	Count  int    `json:"count"`
 }
 
 // CountNodes counts the nodes that PLC has, by status.
 func (s *Store) CountNodes(ctx context.Context) ([]StatusCount, error) {
-	return many[StatusCount](ctx, s, "count nodes", `select status, count(*)::int as count from node where not gone group by status`)
+	return many[StatusCount](ctx, s, "count nodes",
+		`select status, count(*)::int as count from node where not gone group by status`)
 }
 
 // OpenedSince counts the issues of each type that were opened since a time, closed or not.

@@ -94,15 +94,20 @@ type PCU struct {
 
 const (
 	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
-	siteSQL = `select login_base, site_id, name, enabled, pending, gone, coalesce(created,` + epoch + `) created, coalesce(exempt_until,` + epoch + `) exempt_until,
-		status, coalesce(changed,` + epoch + `) changed, penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
-	factsSQL = `run_level, coalesce(last_contact,` + epoch + `) last_contact, coalesce(last_boot,` + epoch + `) last_boot,
+	siteSQL = `select login_base, site_id, name, enabled, pending, gone, coalesce(created,` + epoch + `) created,
+		coalesce(exempt_until,` + epoch + `) exempt_until, status, coalesce(changed,` + epoch + `) changed,
+		penalty_level, coalesce(last_raise,` + epoch + `) last_raise from site `
+	factsSQL = `run_level, coalesce(last_contact,` + epoch + `) last_contact,
+		coalesce(last_boot,` + epoch + `) last_boot,
 		coalesce(last_download,` + epoch + `) last_download, coalesce(last_pcu_reboot,` + epoch + `) last_pcu_reboot,
 		coalesce(last_pcu_confirmation,` + epoch + `) last_pcu_confirmation, feeds`
 	nodeColumnsSQL = `node_id, hostname, site, ip, boot_state, model, ` + factsSQL + `, pcu_id as pcuid, outlet,
-		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason,
-		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms`
-	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status, coalesce(changed,` + epoch + `) changed, ok, reason,
+		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed,
+		state, category, firewall, reason,
+		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since,
+		judged, symptoms`
+	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status,
+		coalesce(changed,` + epoch + `) changed, ok, reason,
 		coalesce(bad_since,` + epoch + `) bad_since`
 	uptimeSQL = `coalesce(date_part('epoch', looked.at - booted) * 1e9, 0)::bigint uptime`
 )
@@ -153,7 +158,8 @@ func (s *Store) Node(ctx context.Context, host string) (Node, error) {
 
 // Nodes reads nodes that are not gone, by id, at most limit above after.
 func (s *Store) Nodes(ctx context.Context, after int64, limit int) ([]Node, error) {
-	return nodesOf(many[Node](ctx, s, "nodes", nodeSQL+`where not gone and node_id > $1 order by node_id limit $2`, after, limit))
+	return nodesOf(many[Node](ctx, s, "nodes", nodeSQL+`where not gone and node_id > $1 order by node_id limit $2`,
+		after, limit))
 }
 
 // NodesOfSite reads a site's nodes.
@@ -176,17 +182,21 @@ func (s *Store) PCUByName(ctx context.Context, name string) (PCU, error) {
 
 // PCUs reads PCUs that are not gone, by id, at most limit above after.
 func (s *Store) PCUs(ctx context.Context, after int64, limit int) ([]PCU, error) {
-	return pcusOf(many[PCU](ctx, s, "pcus", pcuSQL+`where not gone and pcu_id > $1 order by pcu_id limit $2`, after, limit))
+	return pcusOf(many[PCU](ctx, s, "pcus", pcuSQL+`where not gone and pcu_id > $1 order by pcu_id limit $2`,
+		after, limit))
 }
 
-// PCUPassword unseals a PCU's password.
-func (s *Store) PCUPassword(ctx context.Context, id int) (plc.Secret, error) {
-	var sealed []byte
-	if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = $1`, id).Scan(&sealed); err != nil {
-		return "", fmt.Errorf("password of pcu %d: %w", id, err)
+// PCUPassword unseals a PCU's password. It opens only for a PCU that stands where it stood when PLC gave the password.
+func (s *Store) PCUPassword(ctx context.Context, p PCU) (plc.Secret, error) {
+	var text []byte
+	if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = $1`, p.PCUID).Scan(&text); err != nil {
+		return "", fmt.Errorf("password of pcu %d: %w", p.PCUID, err)
 	}
-	p, err := s.seal.open(id, sealed)
-	return plc.Secret(p), err
+	plain, _, err := s.seal.open(passwordBond(p.PCUID, p.Hostname, p.IP, p.Username, p.Model), text)
+	if err != nil {
+		return "", fmt.Errorf("password of pcu %d: %w", p.PCUID, err)
+	}
+	return plc.Secret(plain), nil
 }
 
 // Site reads one site by its login_base.
@@ -202,7 +212,8 @@ func (s *Store) Sites(ctx context.Context) ([]Site, error) {
 
 // SetPenaltyLevel keeps a site's penalty level, and when it was last raised.
 func (s *Store) SetPenaltyLevel(ctx context.Context, site string, level int, at time.Time) error {
-	_, err := s.pool.Exec(ctx, `update site set last_raise = case when $2 > penalty_level then $3 else last_raise end, penalty_level = $2 where login_base = $1`, site, level, at)
+	_, err := s.pool.Exec(ctx, `update site set last_raise = case when $2 > penalty_level then $3 else last_raise end,
+		penalty_level = $2 where login_base = $1`, site, level, at)
 	return err
 }
 

@@ -16,7 +16,8 @@ type RefusedRows []RefusedRow
 
 // Error names the first of them.
 func (r RefusedRows) Error() string {
-	return fmt.Sprintf("%d rows were refused and all others saved; the first is the %s of %s: %s", len(r), r[0].What, r[0].Target, r[0].Why)
+	return fmt.Sprintf("%d rows were refused and all others saved; the first is the %s of %s: %s", len(r), r[0].What,
+		r[0].Target, r[0].Why)
 }
 
 func (r RefusedRows) asError() error {
@@ -41,8 +42,8 @@ const mostRows = 1000
 // mostCollisions bounds how often a statement is tried that collided with another one.
 const mostCollisions = 5
 
-// inHalves saves rows in one statement. When Postgres refuses it for its data, each half is tried by itself, so that one bad row costs that row,
-// at twenty statements in a thousand.
+// inHalves saves rows in one statement. When Postgres refuses it for its data, each half is tried by itself, so that
+// one bad row costs that row, at twenty statements in a thousand.
 func inHalves[T any](what string, rows []T, target func(T) string, save func([]T) error) error {
 	var refused RefusedRows
 	var try func([]T) error
@@ -76,14 +77,15 @@ func inHalves[T any](what string, rows []T, target func(T) string, save func([]T
 	return refused.asError()
 }
 
-// badData says whether an error comes from what is in a row: SQLSTATE classes 22 (data exception) and 23 (constraint violation). No retry
-// helps; all other errors may pass.
+// badData says whether an error comes from what is in a row: SQLSTATE classes 22 (data exception) and 23 (constraint
+// violation). No retry helps; all other errors may pass.
 func badData(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23"))
 }
 
-// collided says whether a statement was sacrificed to another one: SQLSTATE 40001 (serialization failure) or 40P01 (deadlock).
+// collided says whether a statement was sacrificed to another one: SQLSTATE 40001 (serialization failure) or 40P01
+// (deadlock).
 func collided(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")

@@ -43,14 +43,18 @@ func (i Issue) Memory() (s issue.State, err error) {
 	return s, err
 }
 
-const issueColumns = `id, run_id, type, target, node, site, pcu as pcuid, status, rung, level, opened, coalesce(closed,` + epoch + `) closed, next,
+const issueColumns = `id, run_id, type, target, node, site, pcu as pcuid, status, rung, level, opened,
+	coalesce(closed,` + epoch + `) closed, next,
 	coalesce(next_at,` + epoch + `) next_at, outcome, cause, state`
 
-// SaveIssue writes where an issue stands, with the events that the store does not have yet. An older state never replaces a newer one.
+// SaveIssue writes where an issue stands, with the events that the store does not have yet. An older state never
+// replaces a newer one.
 func (s *Store) SaveIssue(ctx context.Context, st issue.State, now time.Time) error {
 	next, at := st.NextAt()
-	row := Issue{ID: st.Ref.ID, RunID: st.Ref.Run, Type: st.Ref.Type, Target: st.Ref.Target(), Node: st.Ref.Node, Site: st.Ref.Site, PCUID: st.Ref.PCUID,
-		Status: string(st.Status), Rung: st.NextRung().String(), Level: st.Level, Opened: st.Opened, Next: next, NextAt: at, Cause: st.Cause}
+	row := Issue{ID: st.Ref.ID, RunID: st.Ref.Run, Type: st.Ref.Type, Target: st.Ref.Target(), Node: st.Ref.Node,
+		Site: st.Ref.Site, PCUID: st.Ref.PCUID,
+		Status: string(st.Status), Rung: st.NextRung().String(), Level: st.Level, Opened: st.Opened, Next: next,
+		NextAt: at, Cause: st.Cause}
 	if st.Status == issue.Closed {
 		row.Closed, row.Outcome = now, st.End.String()
 	}
@@ -61,28 +65,34 @@ func (s *Store) SaveIssue(ctx context.Context, st issue.State, now time.Time) er
 		return err
 	}
 	b := &pgx.Batch{}
-	b.Queue(`insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, closed, next, next_at, outcome, cause, seq, state)
+	b.Queue(`insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, closed, next,
+		next_at, outcome, cause, seq, state)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
-		on conflict (id, run_id) do update set status=$8, rung=$9, level=$10, closed=coalesce(issue.closed, $12), next=$13, next_at=$14, outcome=$15, cause=$16,
+		on conflict (id, run_id) do update set status=$8, rung=$9, level=$10, closed=coalesce(issue.closed, $12),
+		next=$13, next_at=$14, outcome=$15, cause=$16,
 			site=$6, pcu=$7, seq=$17, state=$18 where issue.seq <= $17 and issue.status <> 'closed'`,
-		row.ID, row.RunID, row.Type, row.Target, row.Node, row.Site, row.PCUID, row.Status, row.Rung, row.Level, row.Opened, orNull(row.Closed), row.Next, orNull(row.NextAt),
+		row.ID, row.RunID, row.Type, row.Target, row.Node, row.Site, row.PCUID, row.Status, row.Rung, row.Level,
+		row.Opened, orNull(row.Closed), row.Next, orNull(row.NextAt),
 		row.Outcome, row.Cause, st.Seq, state)
 	// An id has one life at a time: what another run has left open is lost.
-	b.Queue(`update issue set status='closed', closed=$3, level=0, next='', next_at=null, outcome=$4 where id=$1 and run_id<>$2 and status<>'closed' and opened <= $5`,
+	b.Queue(`update issue set status='closed', closed=$3, level=0, next='', next_at=null, outcome=$4
+		where id=$1 and run_id<>$2 and status<>'closed' and opened <= $5`,
 		row.ID, row.RunID, now, issue.End{Why: issue.EndLost}.String(), row.Opened)
 	for _, e := range events {
 		text, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
-		b.Queue(`insert into issue_event (id, run_id, seq, at, event) values ($1,$2,$3,$4,$5) on conflict (id, run_id, seq) do update set event=$5`, row.ID, row.RunID, e.Seq, e.At, text)
+		b.Queue(`insert into issue_event (id, run_id, seq, at, event) values ($1,$2,$3,$4,$5)
+			on conflict (id, run_id, seq) do update set event=$5`, row.ID, row.RunID, e.Seq, e.At, text)
 	}
 	return s.send(ctx, "issue "+row.ID, b)
 }
 
 // CloseLost closes an episode whose workflow is gone, in the store.
 func (s *Store) CloseLost(ctx context.Context, i Issue, why string, now time.Time) error {
-	_, err := s.pool.Exec(ctx, `update issue set status='closed', closed=$3, level=0, next='', next_at=null, outcome=$4 where id=$1 and run_id=$2 and status<>'closed'`,
+	_, err := s.pool.Exec(ctx, `update issue set status='closed', closed=$3, level=0, next='', next_at=null, outcome=$4
+		where id=$1 and run_id=$2 and status<>'closed'`,
 		i.ID, i.RunID, now, issue.End{Why: issue.EndLost, Reason: why}.String())
 	if err != nil {
 		return fmt.Errorf("issue %s: %w", i.ID, err)
@@ -92,12 +102,14 @@ func (s *Store) CloseLost(ctx context.Context, i Issue, why string, now time.Tim
 
 // Issue reads the latest episode of an issue.
 func (s *Store) Issue(ctx context.Context, id string) (Issue, error) {
-	return one[Issue](ctx, s, "issue "+id, `select `+issueColumns+` from issue where id = $1 order by opened desc limit 1`, id)
+	return one[Issue](ctx, s, "issue "+id,
+		`select `+issueColumns+` from issue where id = $1 order by opened desc limit 1`, id)
 }
 
 // Episodes reads all episodes of an issue, the latest first.
 func (s *Store) Episodes(ctx context.Context, id string) ([]Issue, error) {
-	return many[Issue](ctx, s, "episodes of "+id, `select `+issueColumns+` from issue where id = $1 order by opened desc`, id)
+	return many[Issue](ctx, s, "episodes of "+id,
+		`select `+issueColumns+` from issue where id = $1 order by opened desc`, id)
 }
 
 // Timeline reads what happened in one episode, in order.
@@ -125,18 +137,9 @@ func (s *Store) Issues(ctx context.Context, f IssueFilter) ([]Issue, error) {
 	if f.Limit == 0 {
 		f.Limit = 1000
 	}
-	return many[Issue](ctx, s, "issues", `select `+issueColumns+` from issue where ($1 = '' or status = $1) and ($2 = '' or type = $2) and ($3 = '' or site = $3) and ($4 = '' or node = $4)
-		and (not $5 or status <> 'closed') order by (status = 'closed'), opened desc limit $6`, f.Status, f.Type, f.Site, f.Node, f.Open, f.Limit)
-}
-
-// UpdateIssue writes an episode without its memory.
-func (s *Store) UpdateIssue(ctx context.Context, i Issue) error {
-	_, err := s.pool.Exec(ctx, `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, closed, next, next_at, outcome, cause)
-		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)
-		on conflict (id, run_id) do update set status=$8, rung=$9, level=$10, opened=$11, closed=$12, next=$13, next_at=$14, outcome=$15, cause=$16, site=$6, pcu=$7`,
-		i.ID, i.RunID, i.Type, i.Target, i.Node, i.Site, i.PCUID, i.Status, i.Rung, i.Level, i.Opened, orNull(i.Closed), i.Next, orNull(i.NextAt), i.Outcome, i.Cause)
-	if err != nil {
-		return fmt.Errorf("issue %s: %w", i.ID, err)
-	}
-	return nil
+	return many[Issue](ctx, s, "issues",
+		`select `+issueColumns+` from issue where ($1 = '' or status = $1) and ($2 = '' or type = $2) and
+			($3 = '' or site = $3) and ($4 = '' or node = $4)
+		and (not $5 or status <> 'closed')
+		order by (status = 'closed'), opened desc limit $6`, f.Status, f.Type, f.Site, f.Node, f.Open, f.Limit)
 }

@@ -50,7 +50,7 @@ type Action struct {
 	RunID     string          `json:"run_id,omitempty"`
 	Node      string          `json:"node"`
 	Site      string          `json:"site"`
-	PCU       int             `json:"pcu"`
+	PCUID     int             `json:"pcu"`
 	Reason    string          `json:"reason"`
 	Data      json.RawMessage `json:"data,omitempty"` // what the effect needs to be finished or undone, by kind
 	At        time.Time       `json:"at"`
@@ -64,10 +64,12 @@ type Action struct {
 // Begun reports whether the effect may have happened, or did.
 func (a Action) Begun() bool { return !a.Committed.IsZero() }
 
-const actionSQL = `select key, kind, issue, run_id, node, site, pcu, reason, data, at, coalesce(committed,` + epoch + `) committed, outcome, detail,
+const actionSQL = `select key, kind, issue, run_id, node, site, pcu as pcuid, reason, data, at,
+	coalesce(committed,` + epoch + `) committed, outcome, detail,
 	coalesce(finished,` + epoch + `) finished, times from action `
 
-// Budget is how often a kind of action may be done since a time. It is counted and reserved in one transaction with the intent.
+// Budget is how often a kind of action may be done since a time. It is counted and reserved in one transaction with the
+// intent.
 type Budget struct {
 	Kind        ActionKind
 	Since       time.Time
@@ -85,8 +87,10 @@ type Over struct {
 // reserved is how long an intent that was neither committed nor ended counts: its worker may still be about to act.
 const reserved = `'15 minutes'::interval`
 
-// spent is what counts against a budget or a window: what may have happened, and what is about to.
-const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped') or outcome = '' and committed is null and at > now() - ` + reserved + `)`
+// spent is what counts against a budget or a window: what may have happened, and what is about to. What people were
+// asked to do is no act of Monitor.
+const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped', 'asked') or outcome = ''
+	and committed is null and at > now() - ` + reserved + `)`
 
 // Plan is an intent with what it takes: all of it is written, or nothing.
 type Plan struct {
@@ -95,8 +99,9 @@ type Plan struct {
 	Budget *Budget
 }
 
-// Begin writes down what is about to be done, what it will hold, and its share of the budget, in one transaction. When the key is
-// there already it changes nothing and returns what stands there; when the budget is spent it writes nothing and says so.
+// Begin writes down what is about to be done, what it will hold, and its share of the budget, in one transaction. When
+// the key is there already it changes nothing and returns what stands there; when the budget is spent it writes nothing
+// and says so.
 func (s *Store) Begin(ctx context.Context, p Plan) (a Action, existed bool, over *Over, err error) {
 	if p.Key == "" {
 		return a, false, nil, errors.New("ledger: an action needs a key")
@@ -107,8 +112,9 @@ func (s *Store) Begin(ctx context.Context, p Plan) (a Action, existed bool, over
 				return err
 			}
 		}
-		tag, err := tx.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data) values ($1,$2,$3,$4,$5,$6,$7,$8,$9) on conflict (key) do nothing`,
-			p.Key, p.Kind, p.Issue, p.RunID, p.Node, p.Site, p.PCU, p.Reason, p.Data)
+		tag, err := tx.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data)
+			values ($1,$2,$3,$4,$5,$6,$7,$8,$9) on conflict (key) do nothing`,
+			p.Key, p.Kind, p.Issue, p.RunID, p.Node, p.Site, p.PCUID, p.Reason, p.Data)
 		if err != nil {
 			return err
 		}
@@ -154,7 +160,8 @@ func overBudget(ctx context.Context, tx pgx.Tx, p Plan) (*Over, error) {
 	}{{"fleet", "", p.Budget.Fleet}, {"site", p.Site, p.Budget.Site}} {
 		var count int
 		var oldest *time.Time
-		err := tx.QueryRow(ctx, `select count(*), min(at) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3 and `+spent,
+		err := tx.QueryRow(ctx, `select count(*), min(at) from action where kind = $1 and ($2 = '' or site = $2)
+			and at >= $3 and `+spent,
 			p.Budget.Kind, b.site, p.Budget.Since).Scan(&count, &oldest)
 		if err != nil {
 			return nil, err
@@ -166,10 +173,11 @@ func overBudget(ctx context.Context, tx pgx.Tx, p Plan) (*Over, error) {
 	return nil, nil
 }
 
-// Commit marks the point of no return, directly before the effect. Only the one to whom it answers true may go on: an action is
-// committed once, and one that has ended never.
+// Commit marks the point of no return, directly before the effect. Only the one to whom it answers true may go on: an
+// action is committed once, and one that has ended never.
 func (s *Store) Commit(ctx context.Context, key string) (bool, error) {
-	tag, err := s.pool.Exec(ctx, `update action set committed = now() where key = $1 and committed is null and outcome = ''`, key)
+	tag, err := s.pool.Exec(ctx, `update action set committed = now() where key = $1 and committed is null
+		and outcome = ''`, key)
 	if err != nil {
 		return false, fmt.Errorf("ledger %s: %w", key, err)
 	}
@@ -182,13 +190,15 @@ func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 	return stored, existed, err
 }
 
-// Skip writes down that something was looked at and not acted on, and why. The key names the occasion; when it comes again with the same
-// reason the line only counts up.
+// Skip writes down that something was looked at and not acted on, and why. The key names the occasion; when it comes
+// again with the same reason the line only counts up.
 func (s *Store) Skip(ctx context.Context, a Action) error {
-	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome, detail, finished)
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome,
+		detail, finished)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,'skipped',$8,now())
-		on conflict (key) do update set times = action.times + 1, finished = now(), reason = excluded.reason, detail = excluded.detail
-		where action.outcome = 'skipped'`, a.Key, KindSkip, a.Issue, a.RunID, a.Node, a.Site, a.PCU, a.Reason, a.Data)
+		on conflict (key) do update set times = action.times + 1, finished = now(), reason = excluded.reason,
+		detail = excluded.detail
+		where action.outcome = 'skipped'`, a.Key, KindSkip, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Data)
 	if err != nil {
 		return fmt.Errorf("ledger %s: %w", a.Key, err)
 	}
@@ -209,7 +219,8 @@ func (s *Store) Outcome(ctx context.Context, key, outcome, detail string) error 
 func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release []ClaimKind) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `update action set outcome = $2, finished = now(),
-			committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed, now()) else committed end,
+			committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed,
+			now()) else committed end,
 			detail = case when outcome = 'ambiguous' and detail <> $3 then detail || '; then ' || $3 else $3 end
 			where key = $1 and outcome in ('', 'ambiguous')`, key, outcome, detail)
 		if err != nil {
@@ -228,7 +239,8 @@ func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release
 			}
 		}
 		for _, kind := range release {
-			if _, err := tx.Exec(ctx, `update claim set released = now(), how = $3 where key = $1 and kind = $2 and released is null`, key, kind, detail); err != nil {
+			if _, err := tx.Exec(ctx, `update claim set released = now(), how = $3
+				where key = $1 and kind = $2 and released is null`, key, kind, detail); err != nil {
 				return err
 			}
 		}
@@ -255,21 +267,27 @@ func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
 	if f.Limit == 0 {
 		f.Limit = 100
 	}
-	return many[Action](ctx, s, "ledger", actionSQL+`where ($1 = '' or kind = $1) and ($2 = '' or issue = $2) and ($3 = '' or node = $3) and ($4 = '' or site = $4)
-		and at >= $5 and ($7 = '' or run_id = $7) and ($8 = '' or outcome = $8) and (not $9 or outcome = '') order by id desc limit $6`,
+	return many[Action](ctx, s, "ledger",
+		actionSQL+`where ($1 = '' or kind = $1) and ($2 = '' or issue = $2) and ($3 = '' or node = $3)
+			and ($4 = '' or site = $4)
+		and at >= $5 and ($7 = '' or run_id = $7) and ($8 = '' or outcome = $8) and (not $9 or outcome = '')
+		order by id desc limit $6`,
 		f.Kind, f.Issue, f.Node, f.Site, f.Since, f.Limit, f.Run, f.Outcome, f.Unfinished)
 }
 
-// CountActions counts what was, or may have been, done of a kind since a time, at one site or (site empty) in the fleet.
+// CountActions counts what was, or may have been, done of a kind since a time, at one site or (site empty) in the
+// fleet.
 func (s *Store) CountActions(ctx context.Context, kind ActionKind, site string, since time.Time) (n int, err error) {
-	err = s.pool.QueryRow(ctx, `select count(*) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3 and `+spent, kind, site, since).Scan(&n)
+	err = s.pool.QueryRow(ctx, `select count(*) from action where kind = $1 and ($2 = '' or site = $2) and at >= $3
+		and `+spent, kind, site, since).Scan(&n)
 	return n, err
 }
 
-// PowerCycles are the times at which a node was, or may have been, power-cycled since a time.
+// PowerCycles are the times at which Monitor power-cycled a node, or may have, since a time.
 func (s *Store) PowerCycles(ctx context.Context, node string, since time.Time) ([]time.Time, error) {
-	rows, err := s.pool.Query(ctx, `select committed from action where node = $1 and kind in ('reboot', 'reinstall') and committed >= $2
-		and outcome not in ('failed', 'refused', 'skipped') order by committed`, node, since)
+	rows, err := s.pool.Query(ctx,
+		`select committed from action where node = $1 and kind in ('reboot', 'reinstall') and committed >= $2
+		and outcome not in ('failed', 'refused', 'skipped', 'asked') order by committed`, node, since)
 	if err != nil {
 		return nil, fmt.Errorf("power cycles of %s: %w", node, err)
 	}

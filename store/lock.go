@@ -14,11 +14,14 @@ var ErrBusy = errors.New("another operation on this PCU is under way")
 // pcuLocks is the class of the advisory locks of PCUs.
 const pcuLocks = 0x504355
 
-// mostLocks bounds the PCUs that one process holds at once. Each takes a connection, of which Postgres has 100 by default.
+// mostLocks bounds the PCUs that one process holds at once. Each takes a connection, of which Postgres has 100 by
+// default.
 const mostLocks = 40
 
-// keepalive lets Postgres end the session of a host that died without a word within half a minute, and with it the lock.
-var keepalive = [][2]string{{"tcp_keepalives_idle", "10"}, {"tcp_keepalives_interval", "5"}, {"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "30000"}}
+// keepalive lets Postgres end the session of a host that died without a word within half a minute, and with it the
+// lock.
+var keepalive = [][2]string{{"tcp_keepalives_idle", "10"}, {"tcp_keepalives_interval", "5"},
+	{"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "30000"}}
 
 // LockPCU waits until no other worker operates the PCU, at most as long as the context allows. The lock dies with the
 // connection, so a worker that dies leaves none behind.

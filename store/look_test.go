@@ -16,7 +16,7 @@ import (
 func fleetOfSize(t *testing.T, nodes int) *Store {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs Postgres")
+		t.Skip("left out by -short: it fills a store with a whole fleet; `make test` runs it")
 	}
 	s := open(t)
 	snap := plc.Snapshot{Taken: time.Now()}
@@ -24,9 +24,11 @@ func fleetOfSize(t *testing.T, nodes int) *Store {
 		site := 1 + i/10
 		if i%10 == 0 {
 			snap.Sites = append(snap.Sites, plc.Site{SiteID: site, LoginBase: fmt.Sprintf("s%d", site), Enabled: true})
-			snap.PCUs = append(snap.PCUs, plc.PCU{PCUID: site, SiteID: site, Hostname: fmt.Sprintf("pcu%d.example", site)})
+			snap.PCUs = append(snap.PCUs, plc.PCU{PCUID: site, SiteID: site,
+				Hostname: fmt.Sprintf("pcu%d.example", site)})
 		}
-		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: fmt.Sprintf("n%d.example", i+1), SiteID: site, BootState: "boot"})
+		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: fmt.Sprintf("n%d.example", i+1), SiteID: site,
+			BootState: "boot"})
 	}
 	if _, err := s.SaveSnapshot(t.Context(), snap, false); err != nil {
 		t.Fatal(err)
@@ -45,7 +47,8 @@ func (s *Store) written(t *testing.T, do func()) int {
 	total := 0
 	for _, table := range []string{"node", "pcu", "site", "history", "seen", "sweep", "action", "issue"} {
 		var n int
-		if err := s.pool.QueryRow(t.Context(), `select count(*) from `+table+` where xmin::text::bigint > $1`, before).Scan(&n); err != nil {
+		if err := s.pool.QueryRow(t.Context(), `select count(*) from `+table+` where xmin::text::bigint > $1`,
+			before).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		total += n
@@ -56,7 +59,8 @@ func (s *Store) written(t *testing.T, do func()) int {
 func looks(n int, at time.Time, up time.Duration) []NodeLook {
 	var out []NodeLook
 	for i := range n {
-		out = append(out, NodeLook{Host: fmt.Sprintf("n%d.example", i+1), State: policy.StateBoot, Category: policy.CategoryProd, Reason: "boot", At: at, Uptime: up,
+		out = append(out, NodeLook{Host: fmt.Sprintf("n%d.example", i+1), State: policy.StateBoot,
+			Category: policy.CategoryProd, Reason: "boot", At: at, Uptime: up,
 			Detail: []byte(`{"ports": {"22": "open"}}`)})
 	}
 	return out
@@ -88,11 +92,13 @@ func TestAQuietFleetIsNotWritten(t *testing.T) {
 		t.Errorf("a sweep without changes writes %d rows, want that of the batch", n)
 	}
 	n, err := s.Node(ctx, "n7.example")
-	if err != nil || !n.SeenAt.Equal(later.Truncate(time.Microsecond)) || n.Uptime < 89*time.Minute || n.Uptime > 91*time.Minute {
+	if err != nil || !n.SeenAt.Equal(later.Truncate(time.Microsecond)) || n.Uptime < 89*time.Minute ||
+		n.Uptime > 91*time.Minute {
 		t.Errorf("it was seen at %s (%s), and is up for %s, %v", n.SeenAt, later, n.Uptime, err)
 	}
 	again = looks(nodes, later.Add(time.Minute), 91*time.Minute)
-	again[6].State, again[6].Category, again[6].Reason, again[6].Silent, again[6].Uptime = policy.StateDown, policy.CategoryError, "no ssh: timeout", true, 0
+	again[6].State, again[6].Category, again[6].Reason, again[6].Silent, again[6].Uptime = policy.StateDown,
+		policy.CategoryError, "no ssh: timeout", true, 0
 	again[7].Uptime = 5 * time.Second // it was rebooted, and looks the same
 	if n := s.written(t, sweep(again)); n != 4 {
 		t.Errorf("two changes write %d rows, want two nodes, one history and the batch", n)
@@ -123,7 +129,8 @@ func TestABadRowCostsThatRow(t *testing.T) {
 	list[73].Detail = []byte(`{"a": "\u0000"}`)
 	err := s.SaveNodeLooks(ctx, list)
 	var refused RefusedRows
-	if !errors.As(err, &refused) || len(refused) != 2 || refused[0].Target != "n42.example" && refused[1].Target != "n42.example" {
+	if !errors.As(err, &refused) || len(refused) != 2 || refused[0].Target != "n42.example" &&
+		refused[1].Target != "n42.example" {
 		t.Fatalf("answered %v", err)
 	}
 	nodes, err := s.Nodes(ctx, 0, 1000)
@@ -135,13 +142,16 @@ func TestABadRowCostsThatRow(t *testing.T) {
 			t.Errorf("%s is %q", n.Hostname, n.State)
 		}
 	}
-	if err := s.SavePCULooks(ctx, []PCULook{{PCUID: 1, At: time.Now(), Reason: "\xff"}, {PCUID: 2, At: time.Now(), Reason: "fine"}}); !errors.As(err, &refused) || len(refused) != 1 {
+	if err := s.SavePCULooks(ctx, []PCULook{{PCUID: 1, At: time.Now(), Reason: "\xff"},
+		{PCUID: 2, At: time.Now(), Reason: "fine"}}); !errors.As(err, &refused) || len(refused) != 1 {
 		t.Errorf("PCUs: %v", err)
 	}
 	change := func(kind, target, reason string) Change {
-		return Change{Kind: kind, Target: target, Record: policy.Record{Status: policy.StatusOffline, Changed: time.Now()}, Reason: reason}
+		return Change{Kind: kind, Target: target,
+			Record: policy.Record{Status: policy.StatusOffline, Changed: time.Now()}, Reason: reason}
 	}
-	err = s.SaveChanges(ctx, []Change{change("node", "n1.example", "\x00"), change("node", "n2.example", "silent"), change("site", "s1", "0 up"), change("pcu", "3", "\x00")}, time.Now())
+	err = s.SaveChanges(ctx, []Change{change("node", "n1.example", "\x00"), change("node", "n2.example", "silent"),
+		change("site", "s1", "0 up"), change("pcu", "3", "\x00")}, time.Now())
 	if !errors.As(err, &refused) || len(refused) != 2 {
 		t.Errorf("changes: %v", err)
 	}
@@ -152,15 +162,18 @@ func TestABadRowCostsThatRow(t *testing.T) {
 
 func TestOneUnreadableRowIsLeftOut(t *testing.T) {
 	s, ctx := fleetOfSize(t, 30), context.Background()
-	for _, sql := range []string{`update site set created = 'infinity' where login_base = 's2'`, `update node set changed = '-infinity' where node_id = 5`} {
+	for _, sql := range []string{`update site set created = 'infinity' where login_base = 's2'`,
+		`update node set changed = '-infinity' where node_id = 5`} {
 		if _, err := s.pool.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var nodes []Node
 	f, err := s.ReadFleet(ctx, time.Now(), func(n Node) { nodes = append(nodes, n) })
-	if err != nil || len(f.Sites) != 2 || len(nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 || !strings.Contains(f.Unreadable[0], `row s2 2: created`) {
-		t.Errorf("read %d sites, %d nodes, %d PCUs, not %q, %v", len(f.Sites), len(nodes), len(f.PCUs), f.Unreadable, err)
+	if err != nil || len(f.Sites) != 2 || len(nodes) != 29 || len(f.PCUs) != 3 || len(f.Unreadable) != 2 ||
+		!strings.Contains(f.Unreadable[0], `row s2 2: created`) {
+		t.Errorf("read %d sites, %d nodes, %d PCUs, not %q, %v", len(f.Sites), len(nodes), len(f.PCUs),
+			f.Unreadable, err)
 	}
 	list, bad, err := s.ReadTargets(ctx, 0, 10)
 	if err != nil || len(list) != 9 || len(bad) != 1 {
@@ -175,7 +188,8 @@ func TestWhatASweepSaw(t *testing.T) {
 	}
 	seen := func(after, upto int64, missed ...int) {
 		t.Helper()
-		if err := s.SaveSeen(ctx, Seen{Kind: "node", After: after, Upto: upto, At: time.Now(), Missed: missed}); err != nil {
+		if err := s.SaveSeen(ctx, Seen{Kind: "node", After: after, Upto: upto, At: time.Now(),
+			Missed: missed}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,7 +198,9 @@ func TestWhatASweepSaw(t *testing.T) {
 	seen(5, 15, 7) // cut anew: in place of both
 	seen(30, 40)
 	var nodes []Node
-	if _, err := s.ReadFleet(ctx, start.Add(time.Minute), func(n Node) { nodes = append(nodes, n) }); err != nil || len(nodes) != 40 {
+	if _, err := s.ReadFleet(ctx, start.Add(time.Minute), func(n Node) {
+		nodes = append(nodes, n)
+	}); err != nil || len(nodes) != 40 {
 		t.Fatal(len(nodes), err)
 	}
 	for _, n := range nodes {
@@ -204,7 +220,9 @@ func TestSinceWhenSomethingIsBad(t *testing.T) {
 	s, ctx, now := fleetOfSize(t, 10), context.Background(), time.Now().Truncate(time.Microsecond)
 	became := func(status policy.Status, at time.Time) time.Time {
 		t.Helper()
-		if err := s.SaveChanges(ctx, []Change{{Kind: "node", Target: "n1.example", Record: policy.Record{Status: status, Changed: at}}}, now); err != nil {
+		if err := s.SaveChanges(ctx, []Change{
+			{Kind: "node", Target: "n1.example", Record: policy.Record{Status: status, Changed: at}},
+		}, now); err != nil {
 			t.Fatal(err)
 		}
 		n, err := s.Node(ctx, "n1.example")

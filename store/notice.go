@@ -8,7 +8,8 @@ import (
 // LastNotice says when a notice of a kind about a target last went out; the zero time: never.
 func (s *Store) LastNotice(ctx context.Context, kind, target string) (time.Time, error) {
 	var t *time.Time
-	if err := s.pool.QueryRow(ctx, `select max(at) from notice where kind = $1 and target = $2`, kind, target).Scan(&t); err != nil || t == nil {
+	if err := s.pool.QueryRow(ctx, `select max(at) from notice where kind = $1 and target = $2`, kind,
+		target).Scan(&t); err != nil || t == nil {
 		return time.Time{}, err
 	}
 	return *t, nil
@@ -26,7 +27,8 @@ func (s *Store) RecordNotice(ctx context.Context, n Notice) error {
 	if n.Recipients == nil {
 		n.Recipients = []string{}
 	}
-	_, err := s.pool.Exec(ctx, `insert into notice (kind, target, site, message_id, recipients, at) values ($1,$2,$3,$4,$5,$6) on conflict do nothing`,
+	_, err := s.pool.Exec(ctx, `insert into notice (kind, target, site, message_id, recipients, at)
+		values ($1,$2,$3,$4,$5,$6) on conflict do nothing`,
 		n.Kind, n.Target, n.Site, n.MessageID, n.Recipients, n.At)
 	return err
 }

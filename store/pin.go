@@ -30,7 +30,8 @@ func (s *Store) PCUPins(ctx context.Context, pcu int) (map[string]string, error)
 
 // PinPCU keeps what a PCU has shown. What was pinned before stays.
 func (s *Store) PinPCU(ctx context.Context, pcu int, kind, pin string) error {
-	if _, err := s.pool.Exec(ctx, `insert into pcu_pin (pcu_id, kind, pin) values ($1,$2,$3) on conflict do nothing`, pcu, kind, pin); err != nil {
+	if _, err := s.pool.Exec(ctx, `insert into pcu_pin (pcu_id, kind, pin) values ($1,$2,$3) on conflict do nothing`,
+		pcu, kind, pin); err != nil {
 		return fmt.Errorf("pin pcu %d: %w", pcu, err)
 	}
 	return nil

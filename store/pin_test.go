@@ -13,7 +13,8 @@ func TestPinsOfAPCUStayUntilTheyAreForgotten(t *testing.T) {
 	if err := s.PinPCU(ctx, 6, HostKey, "another"); err != nil {
 		t.Fatal(err)
 	}
-	if pins, err := s.PCUPins(ctx, 5); err != nil || len(pins) != 2 || pins[HostKey] != "first" || pins[Certificate] != "abc" {
+	if pins, err := s.PCUPins(ctx, 5); err != nil || len(pins) != 2 || pins[HostKey] != "first" ||
+		pins[Certificate] != "abc" {
 		t.Errorf("pins are %v, %v", pins, err)
 	}
 	if n, err := s.ForgetPCUPins(ctx, 5); err != nil || n != 2 {

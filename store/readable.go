@@ -18,15 +18,17 @@ import (
 // Unreadable are rows that could not be read, each with its first column and why; all others were.
 type Unreadable []string
 
-// readable reads rows into structs by their columns' names, as RowToStructByName does, but a row that cannot be read costs only itself: one
-// site with a date beyond every calendar must not keep a sweep from judging the others.
-func readable[T any](ctx context.Context, s *Store, what, sql string, args ...any) (list []T, bad Unreadable, err error) {
+// readable reads rows into structs by their columns' names, as RowToStructByName does, but a row that cannot be read
+// costs only itself: one site with a date beyond every calendar must not keep a sweep from judging the others.
+func readable[T any](ctx context.Context, s *Store, what, sql string,
+	args ...any) (list []T, bad Unreadable, err error) {
 	bad, err = eachReadable(ctx, s, what, func(row T) { list = append(list, row) }, sql, args...)
 	return list, bad, err
 }
 
 // eachReadable is readable for rows that are too many to be held at once.
-func eachReadable[T any](ctx context.Context, s *Store, what string, each func(T), sql string, args ...any) (bad Unreadable, err error) {
+func eachReadable[T any](ctx context.Context, s *Store, what string, each func(T), sql string,
+	args ...any) (bad Unreadable, err error) {
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -53,7 +55,8 @@ func eachReadable[T any](ctx context.Context, s *Store, what string, each func(T
 	return bad, nil
 }
 
-func scanRow(types *pgtype.Map, plans []pgtype.ScanPlan, columns []pgconn.FieldDescription, raw [][]byte, v reflect.Value, fields []int) error {
+func scanRow(types *pgtype.Map, plans []pgtype.ScanPlan, columns []pgconn.FieldDescription, raw [][]byte,
+	v reflect.Value, fields []int) error {
 	for i, c := range columns {
 		to := v.Field(fields[i]).Addr().Interface()
 		if plans[i] == nil {
@@ -102,22 +105,29 @@ type Fleet struct {
 }
 
 const (
-	fleetNodesSQL = `select node_id, hostname, site, boot_state, coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid,
-		coalesce(exempt_until,` + epoch + `) exempt_until, status, coalesce(changed,` + epoch + `) changed, state, category, firewall, reason,
-		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since, judged, symptoms,
-		coalesce(date_part('epoch', now() - booted) * 1e9, 0)::bigint uptime, coalesce(seen_at,` + epoch + `) seen_at from node where not gone`
-	fleetPCUsSQL = `select ` + pcuColumnsSQL + `, coalesce(seen_at,` + epoch + `) seen_at from pcu where not gone order by pcu_id`
+	fleetNodesSQL = `select node_id, hostname, site, boot_state,
+		coalesce(last_contact,` + epoch + `) last_contact, pcu_id as pcuid,
+		coalesce(exempt_until,` + epoch + `) exempt_until, status, coalesce(changed,` + epoch + `) changed,
+		state, category, firewall, reason,
+		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since,
+		judged, symptoms,
+		coalesce(date_part('epoch', now() - booted) * 1e9, 0)::bigint uptime,
+		coalesce(seen_at,` + epoch + `) seen_at from node where not gone`
+	fleetPCUsSQL = `select ` + pcuColumnsSQL + `, coalesce(seen_at,` + epoch +
+		`) seen_at from pcu where not gone order by pcu_id`
 )
 
-// ReadFleet reads the fleet once, and hands over each node with what a judgement needs, without its details; its SeenAt is zero when a
-// sweep that began at the given time did not look at it.
+// ReadFleet reads the fleet once, and hands over each node with what a judgement needs, without its details; its SeenAt
+// is zero when a sweep that began at the given time did not look at it.
 func (s *Store) ReadFleet(ctx context.Context, since time.Time, each func(Node)) (f Fleet, err error) {
-	seen, err := many[Seen](ctx, s, "seen", `select kind, after, upto, at, missed from seen where at >= $1 order by kind, upto`, since)
+	seen, err := many[Seen](ctx, s, "seen",
+		`select kind, after, upto, at, missed from seen where at >= $1 order by kind, upto`, since)
 	if err != nil {
 		return f, err
 	}
 	var bad [3]Unreadable
-	if f.Sites, bad[0], err = readable[Site](ctx, s, "sites", siteSQL+`where not gone order by login_base`); err != nil {
+	if f.Sites, bad[0], err = readable[Site](ctx, s, "sites",
+		siteSQL+`where not gone order by login_base`); err != nil {
 		return f, err
 	}
 	if f.PCUs, bad[1], err = readable[PCU](ctx, s, "pcus", fleetPCUsSQL); err != nil {
@@ -137,7 +147,8 @@ func (s *Store) ReadFleet(ctx context.Context, since time.Time, each func(Node))
 	return f, err
 }
 
-// lastSeen is when something was seen since a time, or zero. Seen is ordered by kind and Upto, and nothing in it overlaps.
+// lastSeen is when something was seen since a time, or zero. Seen is ordered by kind and Upto, and nothing in it
+// overlaps.
 func lastSeen(seen []Seen, kind string, id int64, written, since time.Time) time.Time {
 	i, _ := slices.BinarySearchFunc(seen, id, func(s Seen, id int64) int {
 		return cmp.Or(cmp.Compare(s.Kind, kind), cmp.Compare(s.Upto, id))
@@ -155,14 +166,16 @@ func lastSeen(seen []Seen, kind string, id int64, written, since time.Time) time
 
 // ReadTargets reads the nodes of a batch with what a look at them needs.
 func (s *Store) ReadTargets(ctx context.Context, after, upto int64) ([]Node, Unreadable, error) {
-	list, bad, err := readable[Node](ctx, s, "nodes", nodeSQL+`where not gone and node_id > $1 and node_id <= $2 order by node_id`, after, upto)
+	list, bad, err := readable[Node](ctx, s, "nodes",
+		nodeSQL+`where not gone and node_id > $1 and node_id <= $2 order by node_id`, after, upto)
 	list, err = nodesOf(list, err)
 	return list, bad, err
 }
 
 // ReadPCUs reads the PCUs of a batch.
 func (s *Store) ReadPCUs(ctx context.Context, after, upto int64) ([]PCU, Unreadable, error) {
-	list, bad, err := readable[PCU](ctx, s, "pcus", pcuSQL+`where not gone and pcu_id > $1 and pcu_id <= $2 order by pcu_id`, after, upto)
+	list, bad, err := readable[PCU](ctx, s, "pcus",
+		pcuSQL+`where not gone and pcu_id > $1 and pcu_id <= $2 order by pcu_id`, after, upto)
 	list, err = pcusOf(list, err)
 	return list, bad, err
 }

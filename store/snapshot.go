@@ -196,7 +196,8 @@ func (s *Store) SiteByID(ctx context.Context, id int) (Site, error) {
 // SnapshotTaken says when PLC was last read; the zero time: never, or by a clock that was wrong.
 func (s *Store) SnapshotTaken(ctx context.Context) (time.Time, error) {
 	var t *time.Time
-	if err := s.pool.QueryRow(ctx, `select max(taken) from snapshot where taken < now() + interval '5 minutes'`).Scan(&t); err != nil || t == nil {
+	if err := s.pool.QueryRow(ctx, `select max(taken) from snapshot where taken < now() + interval '5 minutes'`).Scan(
+		&t); err != nil || t == nil {
 		return time.Time{}, err
 	}
 	return *t, nil

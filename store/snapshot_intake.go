@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc"
 )
 
@@ -80,22 +81,20 @@ func identity(name string) string {
 		return "it has no name"
 	case len(name) > longestName:
 		return fmt.Sprintf("its name has %d characters", len(name))
-	case strings.ContainsFunc(name, unicode.IsControl) || strings.ToValidUTF8(name, "") != name:
+	case strings.ContainsFunc(name, unicode.IsControl) || !clean.Is(name, longestName):
 		return fmt.Sprintf("its name is %q", name)
 	}
 	return ""
 }
 
-// text mends what only describes: Postgres takes no NUL and nothing that is not UTF-8, and nobody reads a novel.
+// text mends what only describes: Postgres takes no NUL and nothing that is not UTF-8, terminals obey controls, and
+// nobody reads a novel.
 func (in *intake) text(kind string, id int, field, v string) string {
-	clean := strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", ""), "\uFFFD")
-	if len(clean) > longestText {
-		clean = strings.ToValidUTF8(clean[:longestText], "")
-	}
-	if clean != v {
+	kept := clean.Bounded(v, longestText)
+	if kept != v {
 		in.odd = append(in.odd, fmt.Sprintf("%s %d: %s is kept without what cannot be stored of it", kind, id, field))
 	}
-	return clean
+	return kept
 }
 
 // when mends times: what lies outside of all reason is none.

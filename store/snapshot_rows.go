@@ -134,7 +134,8 @@ func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
 
 func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
-		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+finite("last_pcu_reboot")+`, `+
+		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+
+		finite("last_pcu_reboot")+`, `+
 		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state from node`)
 	if err != nil {
 		return err
@@ -171,8 +172,8 @@ func feedsText(feeds []Feed) string {
 	return string(text)
 }
 
-// unopened stands for a password that does not open with the key of today. No password is equal to it, so that it is
-// sealed anew.
+// unopened stands for a password that was not sealed for this PCU with the key of today. No password is equal to it, so
+// that it is sealed anew.
 const unopened = "\x00"
 
 func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
@@ -183,13 +184,14 @@ func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {
 	}
 	var id int
 	var r stoodRow[pcuRow]
-	var sealed []byte
+	var text []byte
 	into := []any{
-		&id, &r.row.name, &r.row.site, &r.row.host, &r.row.ip, &r.row.user, &r.row.model, &sealed, &r.missing, &r.gone,
+		&id, &r.row.name, &r.row.site, &r.row.host, &r.row.ip, &r.row.user, &r.row.model, &text, &r.missing, &r.gone,
 	}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
-		if one.row.password, err = s.seal.open(id, sealed); err != nil {
+		plain, today, err := s.seal.open(passwordBond(id, r.row.host, r.row.ip, r.row.user, r.row.model), text)
+		if one.row.password = string(plain); err != nil || !today {
 			one.row.password = unopened
 		}
 		st.pcus[id] = &one

@@ -21,16 +21,21 @@ func snapshotOf(sites int) plc.Snapshot {
 	snap := plc.Snapshot{Taken: noon, Unsent: map[string][]int{}}
 	for s := 1; s <= sites; s++ {
 		login := fmt.Sprintf("site%d", s)
-		snap.Sites = append(snap.Sites, plc.Site{SiteID: s, LoginBase: login, Name: "University " + login, Enabled: true, DateCreated: noon.AddDate(-3, 0, 0)})
-		snap.PCUs = append(snap.PCUs, plc.PCU{PCUID: s, SiteID: s, Hostname: "pcu." + login, Username: "admin", Password: "open sesame", Model: "APC"})
+		snap.Sites = append(snap.Sites, plc.Site{SiteID: s, LoginBase: login, Name: "University " + login,
+			Enabled: true, DateCreated: noon.AddDate(-3, 0, 0)})
+		snap.PCUs = append(snap.PCUs, plc.PCU{PCUID: s, SiteID: s, Hostname: "pcu." + login, Username: "admin",
+			Password: "open sesame", Model: "APC"})
 		for p := range 2 {
-			snap.Persons = append(snap.Persons, plc.Person{PersonID: s*10 + p, Email: fmt.Sprintf("p%d@%s", p, login), Roles: []string{"tech", "pi"}, SiteIDs: []int{s}})
+			snap.Persons = append(snap.Persons, plc.Person{PersonID: s*10 + p, Email: fmt.Sprintf("p%d@%s", p, login),
+				Roles: []string{"tech", "pi"}, SiteIDs: []int{s}})
 		}
 		for n := range 5 {
 			id := s*10 + n
-			snap.Nodes = append(snap.Nodes, plc.Node{NodeID: id, Hostname: fmt.Sprintf("n%d.%s", n, login), SiteID: s, BootState: "boot", RunLevel: "boot",
+			snap.Nodes = append(snap.Nodes, plc.Node{NodeID: id, Hostname: fmt.Sprintf("n%d.%s", n, login), SiteID: s,
+				BootState: "boot", RunLevel: "boot",
 				LastContact: noon, PCUIDs: []int{s}, Ports: []int{n + 1}})
-			snap.Interfaces = append(snap.Interfaces, plc.Interface{NodeID: id, IP: fmt.Sprintf("10.0.%d.%d", s, n), Primary: true})
+			snap.Interfaces = append(snap.Interfaces, plc.Interface{NodeID: id, IP: fmt.Sprintf("10.0.%d.%d", s, n),
+				Primary: true})
 		}
 	}
 	return snap
@@ -104,7 +109,9 @@ func aSnapshotThatLostTooMuchIsDoubted(t *testing.T, s *Store) {
 		"no PCUs":            {func(p *plc.Snapshot) { p.PCUs = nil }, SnapshotDoubt{"pcus", 10, 0}},
 		"half of the people": {func(p *plc.Snapshot) { p.Persons = p.Persons[10:] }, SnapshotDoubt{"persons", 20, 10}},
 		"nobody":             {func(p *plc.Snapshot) { p.Persons = nil }, SnapshotDoubt{"persons", 20, 0}},
-		"the addresses":      {func(p *plc.Snapshot) { p.Interfaces = p.Interfaces[20:] }, SnapshotDoubt{"addresses", 50, 30}},
+		"the addresses": {func(p *plc.Snapshot) {
+			p.Interfaces = p.Interfaces[20:]
+		}, SnapshotDoubt{"addresses", 50, 30}},
 	} {
 		less := whole
 		less.Nodes = slices.Clone(whole.Nodes)
@@ -138,7 +145,8 @@ func aSnapshotThatLostTooMuchIsDoubted(t *testing.T, s *Store) {
 	})
 	t.Run("an operator who believes it forgets what is not there at once", func(t *testing.T) {
 		less := whole
-		less.Sites, less.Nodes, less.PCUs, less.Persons = whole.Sites[:1], whole.Nodes[:5], whole.PCUs[:1], whole.Persons[:2]
+		less.Sites, less.Nodes, less.PCUs, less.Persons = whole.Sites[:1], whole.Nodes[:5], whole.PCUs[:1],
+			whole.Persons[:2]
 		if _, err := s.SaveSnapshot(t.Context(), less, true); err != nil {
 			t.Fatal(err)
 		}
@@ -198,18 +206,22 @@ func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 	s.save(t, snap)
 	good := policy.Record{Status: policy.StatusGood, Changed: noon}
 	if err := errors.Join(
-		s.SaveChanges(ctx, []Change{{Kind: "site", Target: "site1", Record: good, Reason: "up"}, {Kind: "node", Target: "n0.site1", Record: good, Reason: "up"}}, noon),
+		s.SaveChanges(ctx, []Change{{Kind: "site", Target: "site1", Record: good, Reason: "up"},
+			{Kind: "node", Target: "n0.site1", Record: good, Reason: "up"}}, noon),
 		s.SetPenaltyLevel(ctx, "site1", 2, noon),
 		s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "site1", Starts: noon, Owner: "me", Reason: "a move"}),
 	); err != nil {
 		t.Fatal(err)
 	}
-	s.exec(t, `insert into claim (kind, target, site, issue, run_id, key) values ('site disabled', '1', 'site1', 'site/site1', 'r', 'k')`)
+	s.exec(t,
+		`insert into claim (kind, target, site, issue, run_id, key)
+			values ('site disabled', '1', 'site1', 'site/site1', 'r', 'k')`)
 
 	check := func(name, other string) {
 		t.Helper()
 		site, err := s.Site(ctx, name)
-		if err != nil || site.SiteID != 1 || site.PenaltyLevel != 2 || site.Record.Status != policy.StatusGood || site.LastRaise.IsZero() {
+		if err != nil || site.SiteID != 1 || site.PenaltyLevel != 2 || site.Record.Status != policy.StatusGood ||
+			site.LastRaise.IsZero() {
 			t.Errorf("the site is %+v, %v", site, err)
 		}
 		if byID, err := s.SiteByID(ctx, 1); err != nil || byID.LoginBase != name {
@@ -231,7 +243,8 @@ func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 			t.Errorf("its people are %+v", to)
 		}
 		var claims int
-		if err := s.pool.QueryRow(ctx, `select count(*) from claim where site = $1`, name).Scan(&claims); err != nil || claims != 1 {
+		if err := s.pool.QueryRow(ctx, `select count(*) from claim where site = $1`,
+			name).Scan(&claims); err != nil || claims != 1 {
 			t.Errorf("%d claims, %v", claims, err)
 		}
 		if pcu, _ := s.PCU(ctx, 1); pcu.Site != name {
@@ -260,12 +273,14 @@ func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 	down := policy.Record{Status: policy.StatusDown, Changed: noon}
 	if err := errors.Join(
 		s.SaveChanges(ctx, []Change{{Kind: "node", Target: "n0.site1", Record: down, Reason: "silent"}}, noon),
-		s.AddBlacklist(ctx, BlacklistEntry{Kind: "node", Target: "n0.site1", Starts: noon, Owner: "me", Reason: "its disk has data"}),
+		s.AddBlacklist(ctx, BlacklistEntry{Kind: "node", Target: "n0.site1", Starts: noon, Owner: "me",
+			Reason: "its disk has data"}),
 	); err != nil {
 		t.Fatal(err)
 	}
 	snap.Nodes = slices.Clone(snap.Nodes)
-	snap.Nodes[0].Hostname, snap.Nodes[1].Hostname = snap.Nodes[1].Hostname, snap.Nodes[0].Hostname // with its neighbour
+	// with its neighbour
+	snap.Nodes[0].Hostname, snap.Nodes[1].Hostname = snap.Nodes[1].Hostname, snap.Nodes[0].Hostname
 	snap.Nodes[0].SiteID = 2
 	s.save(t, snap)
 	n := s.node(t, "n1.site1")
@@ -279,7 +294,8 @@ func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 		t.Errorf("its neighbour is %+v", other)
 	}
 	h, _ := s.History(ctx, "n1.site1", 10)
-	if len(h) != 3 || h[0].Was != "site1" || h[0].Became != "site2" || h[1].Was != "n0.site1" || h[2].Reason != "silent" {
+	if len(h) != 3 || h[0].Was != "site1" || h[0].Became != "site2" || h[1].Was != "n0.site1" ||
+		h[2].Reason != "silent" {
 		t.Errorf("history is %+v", h)
 	}
 }
@@ -312,22 +328,52 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 		spoil func(*plc.Snapshot)
 		says  string
 	}{
-		"NUL in a hostname":                    {func(p *plc.Snapshot) { p.Nodes[3].Hostname = "n3\x00.site1" }, "nodes 13: its name is"},
-		"a hostname without end":               {func(p *plc.Snapshot) { p.Nodes[3].Hostname = long }, "nodes 13: its name has 5000"},
-		"no hostname":                          {func(p *plc.Snapshot) { p.Nodes[3].Hostname = "" }, "nodes 13: it has no name"},
-		"somebody else's hostname":             {func(p *plc.Snapshot) { p.Nodes[3].Hostname = p.Nodes[0].Hostname }, "nodes 13: nodes 10 has its name"},
-		"its hostname at another":              {func(p *plc.Snapshot) { p.Nodes[0].Hostname = p.Nodes[3].Hostname }, "nodes 10: nodes 13 has its name"},
-		"a node twice":                         {func(p *plc.Snapshot) { p.Nodes = append(p.Nodes, p.Nodes[3]) }, "nodes 13: it came twice"},
-		"a site that nobody knows":             {func(p *plc.Snapshot) { p.Nodes[3].SiteID = 77 }, "nodes 13: its site 77 is not known"},
-		"an id that fits nowhere":              {func(p *plc.Snapshot) { p.Nodes[3].NodeID = 1 << 40 }, "nodes 1099511627776: it has no proper id"},
-		"an outlet that fits nowhere":          {func(p *plc.Snapshot) { p.Nodes[3].Ports = []int{1 << 40} }, "nodes 13: outlet"},
-		"a time that fits nowhere":             {func(p *plc.Snapshot) { p.Nodes[3].LastBoot = time.Unix(1<<60, 0) }, "nodes 13: last_boot is no time"},
-		"NUL in a model":                       {func(p *plc.Snapshot) { p.Nodes[3].Model = "rack\x00server" }, "nodes 13: model"},
-		"what is no UTF-8":                     {func(p *plc.Snapshot) { p.Sites[0].Name = "Universit\xe9" }, "sites 1: name"},
-		"a name without end":                   {func(p *plc.Snapshot) { p.Sites[0].Name = long }, "sites 1: name"},
-		"a login_base of two sites":            {func(p *plc.Snapshot) { p.Sites[1].LoginBase = "site1" }, "sites 2: sites 1 has its name"},
-		"an address with a line end":           {func(p *plc.Snapshot) { p.Persons[0].Email = "a@site1\nBcc: all@site2" }, "persons 10: its name"},
-		"NUL in a username":                    {func(p *plc.Snapshot) { p.PCUs[0].Username = "adm\x00in" }, "pcus 1: username"},
+		"NUL in a hostname": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = "n3\x00.site1"
+		}, "nodes 13: its name is"},
+		"a hostname without end": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = long
+		}, "nodes 13: its name has 5000"},
+		"no hostname": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = ""
+		}, "nodes 13: it has no name"},
+		"somebody else's hostname": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = p.Nodes[0].Hostname
+		}, "nodes 13: nodes 10 has its name"},
+		"its hostname at another": {func(p *plc.Snapshot) {
+			p.Nodes[0].Hostname = p.Nodes[3].Hostname
+		}, "nodes 10: nodes 13 has its name"},
+		"a node twice": {func(p *plc.Snapshot) {
+			p.Nodes = append(p.Nodes, p.Nodes[3])
+		}, "nodes 13: it came twice"},
+		"a site that nobody knows": {func(p *plc.Snapshot) {
+			p.Nodes[3].SiteID = 77
+		}, "nodes 13: its site 77 is not known"},
+		"an id that fits nowhere": {func(p *plc.Snapshot) {
+			p.Nodes[3].NodeID = 1 << 40
+		}, "nodes 1099511627776: it has no proper id"},
+		"an outlet that fits nowhere": {func(p *plc.Snapshot) {
+			p.Nodes[3].Ports = []int{1 << 40}
+		}, "nodes 13: outlet"},
+		"a time that fits nowhere": {func(p *plc.Snapshot) {
+			p.Nodes[3].LastBoot = time.Unix(1<<60, 0)
+		}, "nodes 13: last_boot is no time"},
+		"NUL in a model": {func(p *plc.Snapshot) {
+			p.Nodes[3].Model = "rack\x00server"
+		}, "nodes 13: model"},
+		"what is no UTF-8": {func(p *plc.Snapshot) {
+			p.Sites[0].Name = "Universit\xe9"
+		}, "sites 1: name"},
+		"a name without end": {func(p *plc.Snapshot) { p.Sites[0].Name = long }, "sites 1: name"},
+		"a login_base of two sites": {func(p *plc.Snapshot) {
+			p.Sites[1].LoginBase = "site1"
+		}, "sites 2: sites 1 has its name"},
+		"an address with a line end": {func(p *plc.Snapshot) {
+			p.Persons[0].Email = "a@site1\nBcc: all@site2"
+		}, "persons 10: its name"},
+		"NUL in a username": {func(p *plc.Snapshot) {
+			p.PCUs[0].Username = "adm\x00in"
+		}, "pcus 1: username"},
 		"a value that Postgres alone dislikes": {func(p *plc.Snapshot) { p.Nodes[3].Model = "cursed" }, "nodes 13: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -346,7 +392,8 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 			if n := s.node(t, "n3.site1"); n.NodeID != 13 || n.Site != "site1" || n.Gone {
 				t.Errorf("the node is %+v", n)
 			}
-			if to, _, _ := s.Contacts(t.Context(), "site1", []string{"pi"}, noon); len(to) != 2 || to[0].Email != "p0@site1" {
+			if to, _, _ := s.Contacts(t.Context(), "site1", []string{"pi"}, noon); len(to) != 2 ||
+				to[0].Email != "p0@site1" {
 				t.Errorf("people are %v", to)
 			}
 		})
@@ -357,13 +404,15 @@ func whatPLCSawOfANodeIsKept(t *testing.T, s *Store) {
 	snap := snapshotOf(1)
 	snap.Nodes[0].PCUIDs, snap.Nodes[0].Ports = []int{1, 7, 8}, []int{3, 2} // a third PCU without a port
 	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
-	snap.Nodes[0].LastBoot, snap.Nodes[0].LastDownload, snap.Nodes[0].LastPCUReboot, snap.Nodes[0].LastPCUConfirmation = at(1), at(2), at(3), at(4)
+	inPLC := &snap.Nodes[0]
+	inPLC.LastBoot, inPLC.LastDownload, inPLC.LastPCUReboot, inPLC.LastPCUConfirmation = at(1), at(2), at(3), at(4)
 	s.save(t, snap)
 	n := s.node(t, "n0.site1")
 	if !slices.Equal(n.Feeds, []Feed{{1, 3}, {7, 2}}) || n.PCUID != 1 || n.Outlet != 3 {
 		t.Errorf("feeds are %+v", n)
 	}
-	if n.RunLevel != "boot" || !n.LastBoot.Equal(at(1)) || !n.LastDownload.Equal(at(2)) || !n.LastPCUReboot.Equal(at(3)) || !n.LastPCUConfirmation.Equal(at(4)) || !n.LastContact.Equal(noon) {
+	if n.RunLevel != "boot" || !n.LastBoot.Equal(at(1)) || !n.LastDownload.Equal(at(2)) ||
+		!n.LastPCUReboot.Equal(at(3)) || !n.LastPCUConfirmation.Equal(at(4)) || !n.LastContact.Equal(noon) {
 		t.Errorf("facts are %+v", n)
 	}
 	if saved := s.save(t, snap); saved.Rows != 1 {
@@ -387,8 +436,10 @@ func aQuietFleetWritesNothing(t *testing.T, s *Store) {
 	s.exec(t, `update node set state = 'BOOT'`)
 	versions := func() (newest string) {
 		t.Helper()
-		err := s.pool.QueryRow(t.Context(), `select string_agg(x, ' ') from (select max(xmin::text::bigint)::text x from node
-			union all select max(xmin::text::bigint)::text from site union all select max(xmin::text::bigint)::text from pcu
+		err := s.pool.QueryRow(t.Context(),
+			`select string_agg(x, ' ') from (select max(xmin::text::bigint)::text x from node
+			union all select max(xmin::text::bigint)::text from site
+			union all select max(xmin::text::bigint)::text from pcu
 			union all select max(xmin::text::bigint)::text from person) v`).Scan(&newest)
 		if err != nil {
 			t.Fatal(err)
@@ -504,13 +555,39 @@ func passwordsAreSealedAnewOnlyWhenTheyChange(t *testing.T, s *Store) {
 	}
 	snap.PCUs[0].Password = "another"
 	s.save(t, snap)
-	if p, err := s.PCUPassword(t.Context(), 1); err != nil || p.Reveal() != "another" {
+	password := func() (plc.Secret, error) {
+		p, err := s.PCU(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.PCUPassword(t.Context(), p)
+	}
+	if p, err := password(); err != nil || p.Reveal() != "another" {
 		t.Errorf("it reads %q, %v", p.Reveal(), err)
 	}
 	s.exec(t, `update pcu set password = $1`, []byte("sealed with a key that nobody has any more"))
 	s.save(t, snap)
-	if p, err := s.PCUPassword(t.Context(), 1); err != nil || p.Reveal() != "another" {
+	if p, err := password(); err != nil || p.Reveal() != "another" {
 		t.Errorf("after a change of key it reads %q, %v", p.Reveal(), err)
+	}
+	today, err := newSealer(bytes.Repeat([]byte{9}, 32), bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := sealed()
+	s.seal = today
+	if p, err := password(); err != nil || p.Reveal() != "another" {
+		t.Errorf("with the key of before among the old ones it reads %q, %v", p.Reveal(), err)
+	}
+	s.save(t, snap)
+	if bytes.Equal(sealed(), before) {
+		t.Error("a sweep leaves it sealed with the old key")
+	}
+	if s.seal, err = newSealer(bytes.Repeat([]byte{9}, 32)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := password(); err != nil || p.Reveal() != "another" {
+		t.Errorf("without the old key it reads %q, %v", p.Reveal(), err)
 	}
 }
 
@@ -520,7 +597,8 @@ func peopleWhoLeftAreNotWrittenTo(t *testing.T, s *Store) {
 	snap.Persons = snap.Persons[1:]
 	snap.Persons[0].Roles = []string{"user"}
 	s.save(t, snap)
-	if to, _, err := s.Contacts(t.Context(), "site1", []string{"tech", "pi", "user"}, noon); err != nil || len(to) != 1 || to[0].Email != "p1@site1" || !slices.Equal(to[0].Roles, []string{"user"}) {
+	if to, _, err := s.Contacts(t.Context(), "site1", []string{"tech", "pi", "user"}, noon); err != nil ||
+		len(to) != 1 || to[0].Email != "p1@site1" || !slices.Equal(to[0].Roles, []string{"user"}) {
 		t.Errorf("people are %+v, %v", to, err)
 	}
 }

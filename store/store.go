@@ -23,10 +23,12 @@ var migrations embed.FS
 // ErrNotFound says that the store has no such row.
 var ErrNotFound = errors.New("not in the store")
 
-// Options say where Postgres is and how PCU passwords are sealed.
+// Options say where Postgres is and how secrets are sealed.
 type Options struct {
 	URL string
-	Key []byte // 32 bytes for AES-256; without it PCU passwords are not kept at all
+	Key []byte // 32 bytes for AES-256; without it neither PCU passwords nor boot logs are kept
+	// OldKeys open what was sealed before the key was changed.
+	OldKeys [][]byte
 }
 
 // Store is a pool of connections. It is safe for use by many goroutines.
@@ -40,9 +42,10 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		return nil, errors.New("database.url is no Postgres URL: it looks like postgres://user@host:5432/monitor") // the parse error may hold the password
+		// the parse error may hold the password
+		return nil, errors.New("database.url is no Postgres URL: it looks like postgres://user@host:5432/monitor")
 	}
-	seal, err := newSealer(o.Key)
+	seal, err := newSealer(append([][]byte{o.Key}, o.OldKeys...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +54,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		err = pool.Ping(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, cfg.ConnConfig.Database, err)
+		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port,
+			cfg.ConnConfig.Database, err)
 	}
 	return &Store{pool: pool, seal: seal, locks: make(chan struct{}, mostLocks)}, nil
 }

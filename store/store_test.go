@@ -39,12 +39,15 @@ var snapshot = plc.Snapshot{
 	Taken: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Name: "Princeton", Enabled: true}},
 	Nodes: []plc.Node{
-		{NodeID: 10, Hostname: "planetlab1.princeton.example", SiteID: 1, BootState: "boot", PCUIDs: []int{5}, Ports: []int{3}},
+		{NodeID: 10, Hostname: "planetlab1.princeton.example", SiteID: 1, BootState: "boot", PCUIDs: []int{5},
+			Ports: []int{3}},
 		{NodeID: 11, Hostname: "planetlab2.princeton.example", SiteID: 1, BootState: "boot"},
 		{NodeID: 12, Hostname: "planetlab3.princeton.example", SiteID: 1, BootState: "boot"},
 	},
-	PCUs:         []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.princeton.example", Username: "admin", Password: "open sesame", Model: "OpenIPMI"}},
-	Persons:      []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"}, SiteIDs: []int{1}}, {PersonID: 2, Email: "pi@princeton.example", Roles: []string{"pi"}, SiteIDs: []int{1}}},
+	PCUs: []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.princeton.example", Username: "admin",
+		Password: "open sesame", Model: "OpenIPMI"}},
+	Persons: []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"},
+		SiteIDs: []int{1}}, {PersonID: 2, Email: "pi@princeton.example", Roles: []string{"pi"}, SiteIDs: []int{1}}},
 	Interfaces:   []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
 	PersonExempt: map[int]time.Time{2: time.Now().Add(time.Hour)},
 }
@@ -67,7 +70,8 @@ func TestStore(t *testing.T) {
 	t.Run("a node or site that was made anew in PLC takes the place of the old one", func(t *testing.T) {
 		again := snapshot
 		again.Sites = []plc.Site{{SiteID: 1, LoginBase: "pton", Name: "Princeton", Enabled: true}}
-		again.Nodes = append([]plc.Node{{NodeID: 20, Hostname: "planetlab1.princeton.example", SiteID: 1, BootState: "boot"}}, snapshot.Nodes[1:]...)
+		again.Nodes = append([]plc.Node{{NodeID: 20, Hostname: "planetlab1.princeton.example", SiteID: 1,
+			BootState: "boot"}}, snapshot.Nodes[1:]...)
 		if _, err := s.SaveSnapshot(ctx, again, false); err != nil {
 			t.Fatal(err)
 		}
@@ -80,23 +84,56 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("a PCU password is sealed at rest", func(t *testing.T) {
 		var raw []byte
-		if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = 5`).Scan(&raw); err != nil || bytes.Contains(raw, []byte("sesame")) || len(raw) == 0 {
+		if err := s.pool.QueryRow(ctx, `select password from pcu where pcu_id = 5`).Scan(&raw); err != nil ||
+			bytes.Contains(raw, []byte("sesame")) || len(raw) == 0 {
 			t.Errorf("at rest it is %q, %v", raw, err)
 		}
-		if p, err := s.PCUPassword(ctx, 5); err != nil || p.Reveal() != "open sesame" {
+		pcu, err := s.PCU(ctx, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, pcu); err != nil || p.Reveal() != "open sesame" {
 			t.Errorf("it reads back as %q, %v", p.Reveal(), err)
 		}
-		other, _ := newSealer(bytes.Repeat([]byte{8}, 32))
-		if _, err := other.open(5, raw); err == nil {
-			t.Error("another key opens it")
+		bond := func(p PCU) []byte { return passwordBond(p.PCUID, p.Hostname, p.IP, p.Username, p.Model) }
+		if _, today, err := s.seal.open(bond(pcu), raw); err != nil || !today {
+			t.Fatal(err)
 		}
-		if _, err := s.seal.open(6, raw); err == nil {
-			t.Error("it opens for another PCU")
+		for what, change := range map[string]func(*PCU){
+			"PCU": func(p *PCU) {
+				p.PCUID = 6
+			}, "host": func(p *PCU) { p.Hostname = "evil.example" }, "address": func(p *PCU) { p.IP = "192.0.2.66" },
+			"account": func(p *PCU) { p.Username += "x" }, "model": func(p *PCU) { p.Model = "WTIIPS4" },
+		} {
+			other := pcu
+			change(&other)
+			if _, _, err := s.seal.open(bond(other), raw); !errors.Is(err, errOtherThing) {
+				t.Errorf("for another %s: %v", what, err)
+			}
+		}
+		other, _ := newSealer(bytes.Repeat([]byte{8}, 32))
+		if _, _, err := other.open(bond(pcu), raw); !errors.Is(err, errOtherKey) {
+			t.Errorf("another key: %v", err)
+		}
+		s.exec(t, `update pcu set ip = '192.0.2.66' where pcu_id = 5`) // as somebody who may write to the table
+		moved, err := s.PCU(ctx, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, moved); err == nil {
+			t.Errorf("it would be sent elsewhere: %q", p.Reveal())
+		}
+		if _, err := s.SaveSnapshot(ctx, snapshot, false); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := s.PCUPassword(ctx, pcu); err != nil || p.Reveal() != "open sesame" {
+			t.Errorf("after PLC put it right it reads back as %q, %v", p.Reveal(), err)
 		}
 	})
 	t.Run("only exempt people are left out of contacts", func(t *testing.T) {
 		to, skipped, err := s.Contacts(ctx, "princeton", []string{"tech", "pi"}, time.Now())
-		if err != nil || len(to) != 1 || to[0].Email != "tech@princeton.example" || !slices.Equal(skipped, []string{"pi@princeton.example"}) {
+		if err != nil || len(to) != 1 || to[0].Email != "tech@princeton.example" ||
+			!slices.Equal(skipped, []string{"pi@princeton.example"}) {
 			t.Errorf("contacts are %v, skipped %v, %v", to, skipped, err)
 		}
 		if to, _, _ := s.Contacts(ctx, "princeton", nil, time.Now()); len(to) != 0 {
@@ -111,7 +148,8 @@ func TestStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		change := Change{Kind: "node", Target: host, Record: policy.Record{Status: policy.StatusOnline, Changed: time.Now()}, Reason: "answers again"}
+		change := Change{Kind: "node", Target: host,
+			Record: policy.Record{Status: policy.StatusOnline, Changed: time.Now()}, Reason: "answers again"}
 		if err := s.SaveChanges(ctx, []Change{change}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +218,8 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("a blacklist entry ends by itself", func(t *testing.T) {
 		now := time.Now()
-		if err := s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour), Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
+		if err := s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "princeton", Starts: now.Add(-time.Hour),
+			Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
 			t.Fatal(err)
 		}
 		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {
@@ -204,8 +243,10 @@ func awaitLockWaiter(ctx context.Context, s *Store) {
 }
 
 func TestPCUsThatShareAnAddressAreToldApart(t *testing.T) {
-	got := pcuNames([]plc.PCU{{PCUID: 1, Hostname: "a", IP: "10.0.0.1"}, {PCUID: 2, Hostname: "b", IP: "10.0.0.1"}, {PCUID: 3, IP: "10.0.0.2"}, {PCUID: 4},
-		{PCUID: 5, Hostname: "gate", IP: "10.0.0.3:2301"}, {PCUID: 6, Hostname: "gate", IP: "10.0.0.3:2302"}, {PCUID: 7}})
+	got := pcuNames([]plc.PCU{{PCUID: 1, Hostname: "a", IP: "10.0.0.1"}, {PCUID: 2, Hostname: "b", IP: "10.0.0.1"},
+		{PCUID: 3, IP: "10.0.0.2"}, {PCUID: 4},
+		{PCUID: 5, Hostname: "gate", IP: "10.0.0.3:2301"},
+		{PCUID: 6, Hostname: "gate", IP: "10.0.0.3:2302"}, {PCUID: 7}})
 	want := map[int]string{1: "a", 2: "b", 3: "10.0.0.2", 4: "pcu-4", 5: "pcu-5", 6: "pcu-6", 7: "pcu-7"}
 	if !maps.Equal(got, want) {
 		t.Errorf("named %v, want %v", got, want)

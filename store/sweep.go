@@ -25,7 +25,8 @@ type Sweep struct {
 	Counts   map[string]int    `json:"counts,omitempty"`
 }
 
-const sweepSQL = `select id, run, started, beat, coalesce(ended,` + epoch + `) ended, believed, vouched, reason, doubts, counts from sweep `
+const sweepSQL = `select id, run, started, beat, coalesce(ended,` + epoch +
+	`) ended, believed, vouched, reason, doubts, counts from sweep `
 
 // ErrSweepUnderWay says that another sweep is looking at the fleet.
 var ErrSweepUnderWay = errors.New("another sweep is under way")
@@ -44,14 +45,15 @@ func (u UnderWay) Is(target error) bool { return target == ErrSweepUnderWay }
 
 // AbandonSweep ends the sweep of a run that will not come to its end.
 func (s *Store) AbandonSweep(ctx context.Context, run, why string) error {
-	if _, err := s.pool.Exec(ctx, `update sweep set ended = now(), reason = $2 where run = $1 and ended is null`, run, why); err != nil {
+	if _, err := s.pool.Exec(ctx, `update sweep set ended = now(), reason = $2 where run = $1 and ended is null`, run,
+		why); err != nil {
 		return fmt.Errorf("abandon the sweep %s: %w", run, err)
 	}
 	return nil
 }
 
-// StartSweep writes down that the sweep of a workflow's run begins. While another one is under way it is refused with ErrSweepUnderWay; one
-// that was lost on its way is ended, not believed.
+// StartSweep writes down that the sweep of a workflow's run begins. While another one is under way it is refused with
+// ErrSweepUnderWay; one that was lost on its way is ended, not believed.
 func (s *Store) StartSweep(ctx context.Context, run string) (Sweep, error) {
 	var out Sweep
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -59,18 +61,22 @@ func (s *Store) StartSweep(ctx context.Context, run string) (Sweep, error) {
 			return err
 		}
 		var other string
-		err := tx.QueryRow(ctx, `select run from sweep where ended is null and run <> $1 and beat > now() - $2::interval limit 1`, run, sweepSilence).Scan(&other)
+		err := tx.QueryRow(ctx, `select run from sweep
+			where ended is null and run <> $1 and beat > now() - $2::interval limit 1`, run, sweepSilence).Scan(&other)
 		if err == nil {
 			return UnderWay{other}
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `update sweep set ended = now(), reason = 'it did not come to its end' where ended is null and run <> $1`, run); err != nil {
+		if _, err := tx.Exec(ctx, `update sweep set ended = now(), reason = 'it did not come to its end'
+			where ended is null and run <> $1`, run); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `insert into sweep (run, started, beat) values ($1, now(), now()) on conflict (run) do update set beat = now()
-			returning id, run, started, beat, coalesce(ended,`+epoch+`) ended, believed, vouched, reason, doubts, counts`, run)
+		rows, err := tx.Query(ctx, `insert into sweep (run, started, beat) values ($1, now(), now()) on conflict (run)
+			do update set beat = now()
+			returning id, run, started, beat,
+			coalesce(ended,`+epoch+`) ended, believed, vouched, reason, doubts, counts`, run)
 		if err != nil {
 			return err
 		}
@@ -98,7 +104,8 @@ func (s *Store) BeatSweep(ctx context.Context, id int64) error {
 	return nil
 }
 
-// LockSweeps keeps others from starting, judging and ending sweeps until it is released; the lock dies with the connection.
+// LockSweeps keeps others from starting, judging and ending sweeps until it is released; the lock dies with the
+// connection.
 func (s *Store) LockSweeps(ctx context.Context) (release func(), err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -128,7 +135,8 @@ func (s *Store) EndSweep(ctx context.Context, w Sweep) error {
 	if w.Counts == nil {
 		w.Counts = map[string]int{}
 	}
-	_, err := s.pool.Exec(ctx, `update sweep set ended = now(), believed = $2, vouched = $3, reason = $4, doubts = $5, counts = $6 where id = $1 and ended is null`,
+	_, err := s.pool.Exec(ctx, `update sweep set ended = now(), believed = $2, vouched = $3, reason = $4, doubts = $5,
+		counts = $6 where id = $1 and ended is null`,
 		w.ID, w.Believed, w.Vouched, w.Reason, w.Doubts, w.Counts)
 	if err == nil {
 		_, err = s.pool.Exec(ctx, `delete from sweep where started < now() - $1::interval`, keepSweeps)
@@ -150,7 +158,19 @@ func (s *Store) LastSweep(ctx context.Context) (Sweep, error) {
 	return first("sweep", list, err)
 }
 
-// LastBelieved says when the last believed sweep ended, and if a later one was not believed, why. The zero time: none ever was.
+// LastWithoutDoubt is the last believed sweep before one that did not doubt an issue type; 0: none is kept. It names
+// how long a doubt has lasted.
+func (s *Store) LastWithoutDoubt(ctx context.Context, typ string, before int64) (id int64, err error) {
+	err = s.pool.QueryRow(ctx, `select coalesce(max(id), 0) from sweep
+		where believed and id < $2 and not jsonb_exists(doubts, $1)`, typ, before).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("the last sweep without a doubt about %s: %w", typ, err)
+	}
+	return id, nil
+}
+
+// LastBelieved says when the last believed sweep ended, and if a later one was not believed, why. The zero time: none
+// ever was.
 func (s *Store) LastBelieved(ctx context.Context) (at time.Time, why string, err error) {
 	believed, err := many[Sweep](ctx, s, "sweep", sweepSQL+`where believed order by id desc limit 1`)
 	if err != nil {
@@ -160,7 +180,9 @@ func (s *Store) LastBelieved(ctx context.Context) (at time.Time, why string, err
 	if len(believed) > 0 {
 		at, id = believed[0].Ended, believed[0].ID
 	}
-	later, err := many[Sweep](ctx, s, "sweep", sweepSQL+`where id > $1 and (ended is not null or beat < now() - $2::interval) order by id desc limit 1`, id, sweepSilence)
+	later, err := many[Sweep](ctx, s, "sweep",
+		sweepSQL+`where id > $1 and (ended is not null or beat < now() - $2::interval) order by id desc limit 1`,
+		id, sweepSilence)
 	if err != nil || len(later) == 0 {
 		return at, "", err
 	}
@@ -196,8 +218,10 @@ func (s *Store) SaveSeen(ctx context.Context, seen Seen) error {
 		seen.Missed = []int{}
 	}
 	b := &pgx.Batch{}
-	b.Queue(`delete from seen where kind = $1 and upto > $2 and after < $3 and upto <> $3`, seen.Kind, seen.After, seen.Upto)
-	b.Queue(`insert into seen (kind, after, upto, at, missed) values ($1,$2,$3,$4,$5) on conflict (kind, upto) do update set after = $2, at = $4, missed = $5`,
+	b.Queue(`delete from seen where kind = $1 and upto > $2 and after < $3 and upto <> $3`, seen.Kind,
+		seen.After, seen.Upto)
+	b.Queue(`insert into seen (kind, after, upto, at, missed) values ($1,$2,$3,$4,$5) on conflict (kind, upto) do update
+		set after = $2, at = $4, missed = $5`,
 		seen.Kind, seen.After, seen.Upto, seen.At, seen.Missed)
 	err := s.send(ctx, "save what was seen", b)
 	for n := 1; collided(err) && n < mostCollisions; n++ {
@@ -208,7 +232,9 @@ func (s *Store) SaveSeen(ctx context.Context, seen Seen) error {
 
 // seenAt is when a node or a PCU was last looked at.
 func seenAt(table, id string) string {
-	return strings.NewReplacer("TABLE", table, "ID", id).Replace(`greatest(seen_at, (select case when seen.after < TABLE.ID and not TABLE.ID = any(seen.missed) then seen.at end
+	return strings.NewReplacer("TABLE", table, "ID",
+		id).Replace(`greatest(seen_at, (select case when seen.after < TABLE.ID
+			and not TABLE.ID = any(seen.missed) then seen.at end
 		from seen where seen.kind = 'TABLE' and seen.upto >= TABLE.ID order by seen.upto limit 1))`)
 }
 

@@ -57,7 +57,8 @@ func TestASweepIsALease(t *testing.T) {
 	if again, err := s.StartSweep(ctx, "d"); err != nil || again.ID != d.ID {
 		t.Errorf("the same once more is %+v, %v", again, err)
 	}
-	if _, err := s.pool.Exec(ctx, `update sweep set beat = now() - interval '4 minutes' where id = $1`, d.ID); err != nil {
+	if _, err := s.pool.Exec(ctx, `update sweep set beat = now() - interval '4 minutes' where id = $1`,
+		d.ID); err != nil {
 		t.Fatal(err)
 	}
 	last(true, "does not come to its end")
@@ -105,7 +106,8 @@ func TestWritersThatCrossEachOtherDoNotDeadlock(t *testing.T) {
 				var changes []Change
 				for k := range list {
 					l := list[(k*7+i*31)%200]
-					changes = append(changes, Change{Kind: "node", Target: l.Host, Record: policy.Record{Status: policy.StatusOffline, Changed: at}})
+					changes = append(changes, Change{Kind: "node", Target: l.Host,
+						Record: policy.Record{Status: policy.StatusOffline, Changed: at}})
 				}
 				if err := s.SaveNodeLooks(ctx, list); err != nil {
 					t.Error(err)
@@ -113,7 +115,8 @@ func TestWritersThatCrossEachOtherDoNotDeadlock(t *testing.T) {
 				if err := s.SaveChanges(ctx, changes, at); err != nil {
 					t.Error(err)
 				}
-				if err := s.SaveSeen(ctx, Seen{Kind: "node", After: int64(i * 20), Upto: int64(i*20 + 10 + n), At: at}); err != nil {
+				if err := s.SaveSeen(ctx, Seen{Kind: "node", After: int64(i * 20), Upto: int64(i*20 + 10 + n),
+					At: at}); err != nil {
 					t.Error(err)
 				}
 			}

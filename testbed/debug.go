@@ -3,6 +3,8 @@ package testbed
 import (
 	"strings"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
@@ -46,6 +48,14 @@ func (w *World) told(m *machine, what string) {
 
 // nodeKey is the key by which PLC knows a node of the testbed.
 func nodeKey(host string) string { return "key of " + host }
+
+// TellHostKey makes a node tell PLC the ssh host key that it shows now.
+func (w *World) TellHostKey(host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.nodes[host]
+	w.DB.Set("Nodes", m.id, "ssh_rsa_key", string(ssh.MarshalAuthorizedKey(m.ShownKey())))
+}
 
 // Told lists what a node was made to run in debug mode.
 func (w *World) Told(host string) []string {

@@ -38,7 +38,7 @@ func (w *World) serveRT(server string) error {
 			}
 		},
 	})
-	web := &http.Server{Handler: w.Tracker, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: w.Tracker, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	go func() { _ = web.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = web.Close() })
 	w.RT = "http://" + l.Addr().String()

@@ -171,7 +171,7 @@ func (w *World) servePLC() error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: w.DB, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	go func() { _ = server.Serve(l) }()
 	w.closes = append(w.closes, func() { _ = server.Close() })
 	w.PLC, w.PLCCA = "https://"+l.Addr().String()+"/PLCAPI/", ca

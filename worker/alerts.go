@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
 )
@@ -24,6 +25,8 @@ import (
 const (
 	mostBody   = 1 << 20 // a group of a thousand alerts is half of that
 	mostAlerts = 2000
+
+	longestTarget = 255 // PLC's hostnames are no longer
 )
 
 // receiver takes what Alertmanager posts. Its rules lead alerts to issues.
@@ -55,12 +58,14 @@ type answer struct {
 }
 
 // receiveAlerts serves POST /alertmanager, where there are rules.
-func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts, take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
+func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts,
+	take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
 	if len(c.Rules) == 0 {
 		return nil
 	}
 	r := &receiver{token: c.Token.Reveal(), take: take, log: log, counter: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."}, []string{"outcome"})}
+		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."},
+		[]string{"outcome"})}
 	for _, text := range c.Rules {
 		rule, err := config.ParseAlertRule(text)
 		if err != nil {
@@ -71,7 +76,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 			types = append(types, t.Name)
 		}
 		if !slices.Contains(types, rule.Type) {
-			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type, strings.Join(types, ", "))
+			return fmt.Errorf("alertmanager.rules: %q: no issue type %s: it must be %s", text, rule.Type,
+				strings.Join(types, ", "))
 		}
 		r.rules = append(r.rules, rule)
 	}
@@ -81,7 +87,8 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" && (!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
+	if given, bearer := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); r.token != "" &&
+		(!bearer || subtle.ConstantTimeCompare([]byte(given), []byte(r.token)) != 1) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, "a bearer token is needed: see alertmanager.token", http.StatusUnauthorized)
 		return
@@ -94,16 +101,21 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), time.Minute)
 	defer cancel()
 	answers := make([]answer, 0, len(g.Alerts))
-	for _, a := range g.Alerts {
+	failed := false
+	for _, a := range g.Alerts { // one that fails keeps no other back
 		said, err := r.one(ctx, a)
-		if err != nil { // Alertmanager tries the whole group again, which changes nothing for those that were taken
+		if err != nil {
+			failed = true
 			r.counter.WithLabelValues("failed").Inc()
 			r.log.Warn("an alert could not be taken", "alert", said.Alert, "issue", said.Issue, "error", err)
-			http.Error(w, "Monitor cannot take alerts now; try again", http.StatusServiceUnavailable)
-			return
+			continue
 		}
 		r.counter.WithLabelValues(said.Outcome).Inc()
 		answers = append(answers, said)
+	}
+	if failed { // Alertmanager tries the whole group again, which changes nothing for those that were taken
+		http.Error(w, "Monitor cannot take alerts now; try again", http.StatusServiceUnavailable)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{"alerts": answers})
@@ -115,25 +127,29 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, mostBody))
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
-		return g, http.StatusRequestEntityTooLarge, fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
+		return g, http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the message is longer than %d bytes: set max_alerts in Alertmanager's webhook_config", mostBody)
 	}
 	if err != nil {
 		return g, http.StatusBadRequest, fmt.Errorf("the message was cut off: %w", err)
 	}
 	if err := json.Unmarshal(body, &g); err != nil {
-		return g, http.StatusBadRequest, fmt.Errorf("not an Alertmanager message: %w", err)
+		return g, http.StatusBadRequest, clean.Err(fmt.Errorf("not an Alertmanager message: %w", err))
 	}
 	switch {
 	case g.Version != "4":
-		return g, http.StatusBadRequest, fmt.Errorf("version must be \"4\", not %q", g.Version)
+		return g, http.StatusBadRequest, fmt.Errorf("version must be \"4\", not %.40q", g.Version)
 	case len(g.Alerts) == 0:
 		return g, http.StatusBadRequest, errors.New("alerts must name at least one alert")
 	case len(g.Alerts) > mostAlerts:
-		return g, http.StatusBadRequest, fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d", len(g.Alerts), mostAlerts)
+		return g, http.StatusBadRequest,
+			fmt.Errorf("%d alerts are too many at once: set max_alerts in Alertmanager's webhook_config to %d",
+				len(g.Alerts), mostAlerts)
 	}
 	for i, a := range g.Alerts {
 		if a.Status != "firing" && a.Status != "resolved" {
-			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].status must be firing or resolved, not %q", i, a.Status)
+			return g, http.StatusBadRequest,
+				fmt.Errorf("alerts[%d].status must be firing or resolved, not %.40q", i, a.Status)
 		}
 		if len(a.Labels) == 0 {
 			return g, http.StatusBadRequest, fmt.Errorf("alerts[%d].labels is empty", i)
@@ -144,7 +160,7 @@ func read(w http.ResponseWriter, req *http.Request) (group, int, error) {
 
 // one finds the rule of an alert and passes it on. What no rule wants is answered, not refused.
 func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
-	said := answer{Alert: a.Labels["alertname"]}
+	said := answer{Alert: clean.Line(a.Labels["alertname"])}
 	i := slices.IndexFunc(r.rules, func(rule config.AlertRule) bool { return rule.Matches(a.Labels) })
 	if i < 0 {
 		said.AlertAnswer = activities.AlertAnswer{Outcome: "unknown", Why: "no rule of alertmanager.rules matches it"}
@@ -156,15 +172,23 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 		target = host
 	}
 	if target == "" {
-		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored, Why: "it has no label " + rule.Label}
+		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored,
+			Why: "it has no label " + rule.Label}
+		return said, nil
+	}
+	// nothing in PLC is called so, and Postgres would not even look
+	if !clean.Is(target, longestTarget) || strings.ContainsAny(target, "\n\t") {
+		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored,
+			Why: "its label " + rule.Label + " is no name"}
 		return said, nil
 	}
 	said.Issue = rule.Type + "/" + target
 	why := "alert " + said.Alert
 	if text := a.Annotations["summary"]; text != "" {
-		why += ": " + text
+		why += ": " + clean.Line(text)
 	}
 	var err error
-	said.AlertAnswer, err = r.take(ctx, activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
+	said.AlertAnswer, err = r.take(ctx,
+		activities.Alert{Type: rule.Type, Target: target, Firing: a.Status == "firing", Reason: why})
 	return said, err
 }

@@ -1,17 +1,20 @@
-// Monitor-worker is the process that watches the fleet: it runs the workflows and activities, keeps the sweep's schedule,
-// and serves its health and metrics.
+// Monitor-worker is the process that watches the fleet: it runs the workflows and activities, keeps the sweep's
+// schedule, and serves its health and metrics.
 package main
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/version"
 )
@@ -30,15 +33,17 @@ var sections = []string{"plc", "database", "secrets", "temporal", "probe", "mail
 
 func command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:           "monitor-worker",
-		Short:         "Watch a fleet of machines and work the issues of those that fail",
-		Example:       "  monitor-worker --config /etc/monitor/monitor.yaml\n  monitor-worker --config monitor.yaml --check-config",
+		Use:   "monitor-worker",
+		Short: "Watch a fleet of machines and work the issues of those that fail",
+		Example: "  monitor-worker --config /etc/monitor/monitor.yaml\n  monitor-worker --config monitor.yaml " +
+			"--check-config",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version.String(),
 	}
 	flags := config.AddFlags(cmd.Flags())
+	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is well, and exit 0 if it is")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o := config.Options{Flags: flags}
 		if flags.Check {
@@ -48,11 +53,14 @@ func command() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if *ask {
+			return healthy(cmd.Context(), cfg.HTTP)
+		}
 		if err := cfg.Require(sections...); err != nil {
 			return err
 		}
 		log := logger(cfg.Log)
-		for _, warning := range cfg.Warnings {
+		for _, warning := range append(cfg.Warnings, cfg.Risks()...) {
 			log.Warn("configuration", "warning", warning)
 		}
 		return run(cmd.Context(), cfg, log)
@@ -65,9 +73,27 @@ func logger(l config.Log) *slog.Logger {
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	return slog.New(cleanHandler(os.Stderr, l.Format, level))
+}
+
+// cleanHandler writes the log. What it repeats of machines far away is bounded, and nothing in it can drive the
+// terminal of whoever reads it.
+func cleanHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch v := a.Value.Any().(type) {
+		case string:
+			a.Value = slog.StringValue(clean.Text(v))
+		case error:
+			a.Value = slog.StringValue(clean.Text(v.Error()))
+		case fmt.Stringer:
+			a.Value = slog.StringValue(clean.Text(v.String()))
+		case []string:
+			a.Value = slog.StringValue(clean.Text(strings.Join(v, ", ")))
+		}
+		return a
+	}}
+	if format == "json" {
+		return slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	return slog.NewTextHandler(w, o)
 }

@@ -16,12 +16,14 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// newMetrics is a registry with what Go and the process tell of themselves, and a handler that brings the Temporal SDK's own figures there:
-// how long tasks wait, how often activities fail, how full the worker is.
+// newMetrics is a registry with what Go and the process tell of themselves, and a handler that brings the Temporal
+// SDK's own figures there: how long tasks wait, how often activities fail, how full the worker is.
 func newMetrics() (*prometheus.Registry, client.MetricsHandler, error) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(),
+		otelprometheus.WithoutTargetInfo())
 	if err != nil {
 		return nil, nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -33,10 +35,12 @@ func newMetrics() (*prometheus.Registry, client.MetricsHandler, error) {
 type fleet struct{ db *store.Store }
 
 var (
-	issuesDesc   = prometheus.NewDesc("monitor_issues_open", "Issues that are not closed.", []string{"type", "status"}, nil)
+	issuesDesc = prometheus.NewDesc("monitor_issues_open", "Issues that are not closed.",
+		[]string{"type", "status"}, nil)
 	nodesDesc    = prometheus.NewDesc("monitor_nodes", "Nodes by status.", []string{"status"}, nil)
-	believedDesc = prometheus.NewDesc("monitor_sweep_believed_timestamp_seconds", "When the last believed sweep ended.", nil, nil)
-	sweepDesc    = prometheus.NewDesc("monitor_sweep", "What the last sweep that ended counted.", []string{"what"}, nil)
+	believedDesc = prometheus.NewDesc("monitor_sweep_believed_timestamp_seconds",
+		"When the last believed sweep ended.", nil, nil)
+	sweepDesc = prometheus.NewDesc("monitor_sweep", "What the last sweep that ended counted.", []string{"what"}, nil)
 )
 
 func (fleet) Describe(ch chan<- *prometheus.Desc) {

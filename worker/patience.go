@@ -13,9 +13,10 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// patiently opens what may be away when the worker starts, as after a power cut that took everything, until it is there. What no waiting
-// mends, as a wrong password, is an error at once.
-func patiently[T any](ctx context.Context, log *slog.Logger, what string, every time.Duration, open func() (T, error)) (T, error) {
+// patiently opens what may be away when the worker starts, as after a power cut that took everything, until it is
+// there. What no waiting mends, as a wrong password, is an error at once.
+func patiently[T any](ctx context.Context, log *slog.Logger, what string, every time.Duration,
+	open func() (T, error)) (T, error) {
 	said := ""
 	for {
 		v, err := open()
@@ -41,8 +42,10 @@ const betweenTries = time.Second
 func away(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		// PostgreSQL, appendix A: connection exceptions, too many connections, and a server that shuts down or starts up.
-		return strings.HasPrefix(refused.Code, "08") || refused.Code == "53300" || strings.HasPrefix(refused.Code, "57P0")
+		// PostgreSQL, appendix A: connection exceptions, too many connections, and a server that shuts down or starts
+		// up.
+		return strings.HasPrefix(refused.Code, "08") || refused.Code == "53300" ||
+			strings.HasPrefix(refused.Code, "57P0")
 	}
 	var (
 		network     net.Error
@@ -50,6 +53,7 @@ func away(err error) bool {
 		unavailable *serviceerror.Unavailable
 		late        *serviceerror.DeadlineExceeded
 	)
-	return errors.As(err, &network) || errors.As(err, &connect) || errors.As(err, &unavailable) || errors.As(err, &late) ||
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.As(err, &unavailable) ||
+		errors.As(err, &late) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

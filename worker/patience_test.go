@@ -19,10 +19,14 @@ func TestTheWorkerWaitsForWhatIsAway(t *testing.T) {
 		err   error
 		waits bool
 	}{
-		"Postgres takes no connections":    {fmt.Errorf("store: %w", &net.OpError{Op: "dial", Err: errors.New("connection refused")}), true},
-		"Postgres starts up":               {&pgconn.PgError{Code: "57P03"}, true},
-		"Postgres refuses the password":    {&pgconn.PgError{Code: "28P01"}, false},
-		"Temporal takes no connections":    {fmt.Errorf("temporal: %w", serviceerror.NewUnavailable("connection refused")), true},
+		"Postgres takes no connections": {
+			fmt.Errorf("store: %w", &net.OpError{Op: "dial", Err: errors.New("connection refused")}), true,
+		},
+		"Postgres starts up":            {&pgconn.PgError{Code: "57P03"}, true},
+		"Postgres refuses the password": {&pgconn.PgError{Code: "28P01"}, false},
+		"Temporal takes no connections": {
+			fmt.Errorf("temporal: %w", serviceerror.NewUnavailable("connection refused")), true,
+		},
 		"Temporal does not answer":         {serviceerror.NewDeadlineExceeded("slow"), true},
 		"Temporal has no such namespace":   {serviceerror.NewNamespaceNotFound("monitor"), false},
 		"the configuration lacks a secret": {errors.New("secrets.key_file must be set"), false},
@@ -44,7 +48,10 @@ func TestTheWorkerWaitsForWhatIsAway(t *testing.T) {
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := patiently(ctx, log, "it", time.Hour, func() (int, error) { cancel(); return 0, serviceerror.NewUnavailable("away") })
+	_, err := patiently(ctx, log, "it", time.Hour, func() (int, error) {
+		cancel()
+		return 0, serviceerror.NewUnavailable("away")
+	})
 	if err == nil {
 		t.Error("a worker that is stopped while it waits ends")
 	}

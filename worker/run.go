@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -32,7 +32,9 @@ import (
 
 // run serves until the context ends, then lets running activities finish.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	db, err := patiently(ctx, log, "postgres", betweenTries, func() (*store.Store, error) { return connect.Store(ctx, cfg) })
+	db, err := patiently(ctx, log, "postgres", betweenTries, func() (*store.Store, error) {
+		return connect.Store(ctx, cfg)
+	})
 	if err != nil {
 		return err
 	}
@@ -41,20 +43,25 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	tc, err := patiently(ctx, log, "temporal", betweenTries, func() (client.Client, error) { return connect.Temporal(ctx, cfg.Temporal, log, metrics) })
+	tc, err := patiently(ctx, log, "temporal", betweenTries, func() (client.Client, error) {
+		return connect.Temporal(ctx, cfg.Temporal, log, metrics)
+	})
 	if err != nil {
 		return err
 	}
 	defer tc.Close()
-	numbers := cfg.Policy.InRealTime()
-	acts, err := newActivities(cfg, numbers, db, tc, log)
+	tracker, hook, err := channels(cfg, log)
+	if err != nil {
+		return err
+	}
+	acts, err := newActivities(cfg, log, db, tc, tracker, hook)
 	if err != nil {
 		return err
 	}
 	_, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) {
 		err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace)
 		if err == nil {
-			err = ensureSchedule(ctx, tc, acts.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter))
+			err = ensureSchedule(ctx, tc, acts.Sweep.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter))
 		}
 		return struct{}{}, err
 	})
@@ -62,26 +69,33 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	mux := pages(registry, db, tc)
-	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.TakeAlert, log); err != nil {
+	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
-	go acts.Hook.Run(ctx)
-	go activities.WatchSweeps(ctx, acts)
-	web := &http.Server{Addr: cfg.HTTP.Listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() {
-		if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("http.listen: %w", err)
-		}
-	}()
+	go hook.Run(ctx)
+	go activities.WatchSweeps(ctx, acts.Sweep)
+	tls, err := cfg.HTTP.TLSConfig()
+	if err != nil {
+		return err
+	}
+	web, failed := server(mux, tls, log), make(chan error, 1)
 	defer web.Close()
+	if cfg.HTTP.Listen != "" {
+		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
+			return err
+		}
+	}
+	if err := db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen); err != nil {
+		return err
+	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
 		}
 	}
-	log.Info("watching", "temporal", cfg.Temporal.Address, "namespace", cfg.Temporal.Namespace, "http", cfg.HTTP.Listen, "mode", string(cfg.Mode), "mail", cfg.MailMode())
+	log.Info("watching", "temporal", cfg.Temporal.Address, "namespace", cfg.Temporal.Namespace, "http", cfg.HTTP.Listen,
+		"mode", string(cfg.Mode), "mail", cfg.MailMode())
 	select {
 	case <-ctx.Done():
 		log.Info("stopping: running activities may finish")
@@ -93,7 +107,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	return err
 }
 
-func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, tc client.Client, log *slog.Logger) (*activities.Activities, error) {
+// newActivities opens what the configuration names, and makes the activities of it.
+func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc client.Client, tracker *rt.Client,
+	hook *notify.Hook) (*activities.Groups, error) {
 	api, err := connect.PLC(cfg.PLC)
 	if err != nil {
 		return nil, err
@@ -106,18 +122,7 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 	if err != nil {
 		return nil, err
 	}
-	tls, err := cfg.Mail.TLSConfig()
-	if err != nil {
-		return nil, err
-	}
-	sender, err := notify.NewSender(notify.Options{
-		Addr: cfg.Mail.SMTP, From: cfg.Mail.From, ReplyTo: cfg.Mail.ReplyTo, Username: cfg.Mail.Username, Password: cfg.Mail.Password.Reveal(),
-		TLS: cfg.Mail.TLS, TLSConfig: tls, Mode: cfg.MailMode(), TestAddress: cfg.Mail.TestAddress, Timeout: cfg.Mail.Timeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	tracker, hook, err := channels(cfg, log)
+	mail, err := newSender(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -125,22 +130,70 @@ func newActivities(cfg *config.Config, numbers policy.Policy, db *store.Store, t
 	if err != nil {
 		return nil, err
 	}
-	p := cfg.Probe
-	known := activities.HostKeys{Store: db, PLC: api}
-	return &activities.Activities{
-		Store: db, PLC: api, Mail: sender, Temporal: tc, PCUs: pcus, Policy: numbers, Log: log,
-		Prober: probe.New(probe.Options{SSHUser: p.SSHUser, SSHKeys: keys, BootServer: p.BootServer, SSHPorts: p.SSHPorts, PortMap: p.PortMap, Timeout: p.Timeout, Tries: p.Tries,
-			Parallel: p.Parallel, Resolver: p.Resolver, Ping: p.Ping,
-			HostKeys: &probe.HostKeys{MayChange: func(ctx context.Context, host string, key ssh.PublicKey) bool {
-				_, err := known.MayChange(ctx, host, key)
-				return err == nil
-			}}}),
-		Boot: boot, Enter: connect.Entrance(p, keys...), HostKeys: known,
-		RT: tracker, Hook: hook, Mode: cfg.MailMode(), TestTo: cfg.Mail.TestAddress,
-		Domain: notify.Domain(cfg.Mail.From), Admins: cfg.Mail.Admins, BatchSize: p.Batch, PCUTimeout: cfg.PCU.OperationTimeout,
-		PCUConnect: cfg.PCU.ConnectTimeout, PCULegacy: cfg.PCU.Legacy,
-		PLCCache: cfg.PLC.Cache, SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
-	}, nil
+	return activities.New(activities.Options{
+		Store:    db,
+		Temporal: tc,
+		Policy:   cfg.Policy.InRealTime(),
+		Mode:     cfg.MailMode(),
+		Log:      log,
+
+		PLC:        api,
+		PLCCache:   cfg.PLC.Cache,
+		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, PLC: api}),
+		BatchSize:  cfg.Probe.Batch,
+		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
+
+		PCUs:       pcus,
+		PCUTimeout: cfg.PCU.OperationTimeout,
+		PCUConnect: cfg.PCU.ConnectTimeout,
+		PCULegacy:  cfg.PCU.Legacy,
+
+		Bootman: boot,
+		Enter:   connect.Entrance(cfg.Probe, keys...),
+
+		Mail:   mail,
+		RT:     tracker,
+		Hook:   hook,
+		TestTo: cfg.Mail.TestAddress,
+		Domain: notify.Domain(cfg.Mail.From),
+		Admins: cfg.Mail.Admins,
+	}), nil
+}
+
+// newProber looks at nodes. A node may show a new host key where PLC says why.
+func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *probe.Prober {
+	return probe.New(probe.Options{
+		SSHUser:    p.SSHUser,
+		SSHKeys:    keys,
+		SSHPorts:   p.SSHPorts,
+		BootServer: p.BootServer,
+		PortMap:    p.PortMap,
+		Timeout:    p.Timeout,
+		Tries:      p.Tries,
+		Parallel:   p.Parallel,
+		Resolver:   p.Resolver,
+		Ping:       p.Ping,
+		HostKeys:   &probe.HostKeys{Believe: known.Check},
+	})
+}
+
+func newSender(cfg *config.Config) (*notify.Sender, error) {
+	tls, err := cfg.Mail.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	return notify.NewSender(notify.Options{
+		Addr:        cfg.Mail.SMTP,
+		From:        cfg.Mail.From,
+		ReplyTo:     cfg.Mail.ReplyTo,
+		Username:    cfg.Mail.Username,
+		Password:    cfg.Mail.Password.Reveal(),
+		TLS:         cfg.Mail.TLS,
+		TLSConfig:   tls,
+		Mode:        cfg.MailMode(),
+		TestAddress: cfg.Mail.TestAddress,
+		Timeout:     cfg.Mail.Timeout,
+	})
 }
 
 // channels opens what else people are told through. In observe mode nothing leaves, and so there is no webhook.
@@ -152,33 +205,42 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 		if err != nil {
 			return nil, nil, err
 		}
-		if tracker, err = rt.New(rt.Options{URL: c.URL, Token: c.Token.Reveal(), Queue: c.Queue, Timeout: c.Timeout, TLS: tls}); err != nil {
+		if tracker, err = rt.New(rt.Options{URL: c.URL, Token: c.Token.Reveal(), Queue: c.Queue, Timeout: c.Timeout,
+			TLS: tls}); err != nil {
 			return nil, nil, err
 		}
 	}
 	if c := cfg.Webhook; c.URL != "" && cfg.Mode != config.ModeObserve {
 		var err error
-		if hook, err = notify.NewHook(notify.HookOptions{URL: c.URL.Reveal(), Key: c.Key.Reveal(), Timeout: c.Timeout, Log: log}); err != nil {
+		if hook, err = notify.NewHook(notify.HookOptions{URL: c.URL.Reveal(), Key: c.Key.Reveal(), Timeout: c.Timeout,
+			Log: log}); err != nil {
 			return nil, nil, err
 		}
 	}
 	return tracker, hook, nil
 }
 
-func newWorkers(tc client.Client, acts *activities.Activities) []worker.Worker {
+func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	people := worker.New(tc, activities.TaskQueue, worker.Options{WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true})
+	bounds := []interceptor.WorkerInterceptor{&activities.Bounded{}}
+	people := worker.New(tc, activities.TaskQueue, worker.Options{
+		WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds,
+	})
 	for _, w := range workflows.Types() {
-		people.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
+		people.RegisterWorkflowWithOptions(w.Func,
+			workflow.RegisterOptions{Name: w.Name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade})
 	}
-	people.RegisterActivity(acts)
+	for _, group := range acts.Registered() {
+		people.RegisterActivity(group)
+	}
 	// Machines have a queue of their own with a brake, so that no flood of issues becomes a flood of power commands.
 	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{
-		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5, MaxConcurrentActivityExecutionSize: 50,
+		WorkerStopTimeout: 2 * time.Minute, DisableWorkflowWorker: true, TaskQueueActivitiesPerSecond: 5,
+		MaxConcurrentActivityExecutionSize: 50, Interceptors: bounds,
 	})
-	machines.RegisterActivityWithOptions(acts.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
-	machines.RegisterActivityWithOptions(acts.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
-	machines.RegisterActivityWithOptions(acts.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
+	machines.RegisterActivityWithOptions(acts.Power.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
+	machines.RegisterActivityWithOptions(acts.Power.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
+	machines.RegisterActivityWithOptions(acts.Boot.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
 	return []worker.Worker{people, machines}
 }
 
@@ -188,31 +250,38 @@ func ensureSearchAttributes(ctx context.Context, tc client.Client, namespace str
 	for _, k := range workflows.Attributes() {
 		want[k.GetName()] = k.GetValueType()
 	}
-	have, err := tc.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	have, err := tc.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
 		return fmt.Errorf("search attributes: %w", err)
 	}
 	for name, kind := range have.CustomAttributes {
 		if want[name] != 0 && want[name] != kind {
-			return fmt.Errorf("search attribute %s exists as %s and must be %s: remove it with `temporal operator search-attribute remove --name %s`", name, kind, want[name], name)
+			return fmt.Errorf(
+				"search attribute %s exists as %s and must be %s: remove it with `temporal operator "+
+					"search-attribute remove --name %s`", name, kind, want[name], name)
 		}
 		delete(want, name)
 	}
 	if len(want) == 0 {
 		return nil
 	}
-	if _, err := tc.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want}); err != nil {
+	if _, err := tc.OperatorService().AddSearchAttributes(ctx,
+		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want}); err != nil {
 		return fmt.Errorf("search attributes: %w", err)
 	}
 	return nil
 }
 
-// ensureSchedule creates the sweep's schedule, or brings its interval up to date. A schedule that somebody paused stays so.
+// ensureSchedule creates the sweep's schedule, or brings its interval up to date. A schedule that somebody paused stays
+// so.
 func ensureSchedule(ctx context.Context, tc client.Client, every, jitter time.Duration) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}, Jitter: jitter}
 	_, err := tc.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: activities.SweepType, Spec: spec, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: max(every, 10*time.Second),
-		Action: &client.ScheduleWorkflowAction{ID: activities.SweepType, Workflow: activities.SweepType, TaskQueue: activities.TaskQueue, StaticSummary: "look at the whole fleet"},
+		ID: activities.SweepType, Spec: spec, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+		CatchupWindow: max(every, 10*time.Second),
+		Action: &client.ScheduleWorkflowAction{ID: activities.SweepType, Workflow: activities.SweepType,
+			TaskQueue: activities.TaskQueue, StaticSummary: "look at the whole fleet"},
 	})
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return err

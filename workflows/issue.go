@@ -25,7 +25,7 @@ type Result struct {
 type run struct {
 	issue.State
 	typ      issue.Type
-	wake     workflow.Channel
+	news     workflow.Channel
 	signals  workflow.Selector
 	rung     workflow.CancelFunc // cancels the rung that is under way; nil: none is
 	shown    issue.Status        // what the search attributes say
@@ -34,10 +34,11 @@ type run struct {
 	lastFail string // why an activity failed, so that it is said once
 }
 
-// climb makes the workflow of an issue type: it asks the machine what to do, does it, and tells the machine what became of it.
+// climb makes the workflow of an issue type: it asks the machine what to do, does it, and tells the machine what became
+// of it.
 func climb(t issue.Type) func(workflow.Context, issue.Input) (Result, error) {
 	return func(ctx workflow.Context, in issue.Input) (Result, error) {
-		r := &run{typ: t, wake: workflow.NewBufferedChannel(ctx, 64)}
+		r := &run{typ: t, news: workflow.NewBufferedChannel(ctx, 64)}
 		if err := r.listen(ctx); err != nil {
 			return Result{}, err
 		}
@@ -45,7 +46,8 @@ func climb(t issue.Type) func(workflow.Context, issue.Input) (Result, error) {
 			return Result{}, err
 		}
 		err := r.work(ctx)
-		if temporal.IsCanceledError(err) || ctx.Err() != nil { // a cancelled issue lets go of all it holds, like one that is closed
+		// a cancelled issue lets go of all it holds, like one that is closed
+		if temporal.IsCanceledError(err) || ctx.Err() != nil {
 			ctx, _ = workflow.NewDisconnectedContext(ctx)
 			r.Cancel()
 			err = r.work(ctx)
@@ -53,7 +55,8 @@ func climb(t issue.Type) func(workflow.Context, issue.Input) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		return Result{Outcome: r.End.String(), Cause: r.Cause, Opened: r.Opened, Lasted: workflow.Now(ctx).Sub(r.Opened), Story: r.Events}, nil
+		return Result{Outcome: r.End.String(), Cause: r.Cause, Opened: r.Opened,
+			Lasted: workflow.Now(ctx).Sub(r.Opened), Story: r.Events}, nil
 	}
 }
 
@@ -65,11 +68,13 @@ func (r *run) open(ctx workflow.Context, in issue.Input) error {
 		r.started = true
 		return r.show(ctx)
 	}
-	var a *activities.Activities
-	ref := issue.Ref{ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID, Type: r.typ.Name, Node: in.Node, PCU: in.PCU, Site: in.Site}
+	var issues *activities.Issues
+	ref := issue.Ref{ID: info.WorkflowExecution.ID, Run: info.WorkflowExecution.RunID, Type: r.typ.Name, Node: in.Node,
+		PCU: in.PCU, Site: in.Site}
 	in.State = nil
 	var opened issue.State
-	err := workflow.ExecuteActivity(patient(ctx, "open "+ref.ID), a.OpenIssue, activities.OpenRequest{Ref: ref, Input: in}).Get(ctx, &opened)
+	err := workflow.ExecuteActivity(patient(ctx, "open "+ref.ID), issues.OpenIssue,
+		activities.OpenRequest{Ref: ref, Input: in}).Get(ctx, &opened)
 	if err != nil {
 		return err
 	}
@@ -96,8 +101,10 @@ func (r *run) work(ctx workflow.Context) error {
 		case issue.Finish:
 			return r.finish(ctx)
 		case issue.Sleep:
-			if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx) && !r.signals.HasPending() {
-				return workflow.NewContinueAsNewError(ctx, r.typ.Name, issue.Input{Node: r.Ref.Node, PCU: r.Ref.PCU, Site: r.Ref.Site, State: &r.State})
+			if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx) &&
+				!r.signals.HasPending() {
+				return workflow.NewContinueAsNewError(ctx, r.typ.Name,
+					issue.Input{Node: r.Ref.Node, PCU: r.Ref.PCU, Site: r.Ref.Site, State: &r.State})
 			}
 			err = r.sleep(ctx, step)
 		}
@@ -107,8 +114,8 @@ func (r *run) work(ctx workflow.Context) error {
 	}
 }
 
-// perform does the rung that is due: one activity, which looks, asks the gate, and acts. An order that forbids the rung cancels the
-// activity; what it answers then is what really happened.
+// perform does the rung that is due: one activity, which looks, asks the gate, and acts. An order that forbids the rung
+// cancels the activity; what it answers then is what really happened.
 func (r *run) perform(ctx workflow.Context) error {
 	r.Began()
 	req := r.Request()
@@ -128,7 +135,8 @@ func (r *run) perform(ctx workflow.Context) error {
 	}
 	r.rung = nil
 	r.Ran(workflow.Now(ctx), res)
-	if !settled && !r.Stale && r.Seq == req.After(workflow.Now(ctx), res).Seq { // the activity has written the same into the store
+	// the activity has written the same into the store
+	if !settled && !r.Stale && r.Seq == req.After(workflow.Now(ctx), res).Seq {
 		r.Keep(r.Seq)
 	} else {
 		r.Stale = true
@@ -138,9 +146,10 @@ func (r *run) perform(ctx workflow.Context) error {
 
 // settle finds out what became of a rung whose activity failed or was cancelled: an earlier try of it may have acted.
 func (r *run) settle(ctx workflow.Context, req issue.Request, why error, cancelled bool) (issue.Result, error) {
-	var a *activities.Activities
+	var issues *activities.Issues
 	var res issue.Result
-	err := workflow.ExecuteActivity(brief(ctx, "what became of "+req.Rung.String()), a.SettleRung, req).Get(ctx, &res)
+	err := workflow.ExecuteActivity(brief(ctx, "what became of "+req.Rung.String()), issues.SettleRung,
+		req).Get(ctx, &res)
 	switch {
 	case ctx.Err() != nil:
 		return res, ctx.Err()
@@ -168,9 +177,9 @@ func reasonOf(err error) string {
 // save brings the store up to date. While it is away the issue goes on.
 func (r *run) save(ctx workflow.Context) error {
 	r.Stale = false
-	var a *activities.Activities
+	var issues *activities.Issues
 	seq := r.Seq
-	err := workflow.ExecuteActivity(brief(ctx, "record "+string(r.Status)), a.SaveIssue, r.State).Get(ctx, nil)
+	err := workflow.ExecuteActivity(brief(ctx, "record "+string(r.Status)), issues.SaveIssue, r.State).Get(ctx, nil)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -184,9 +193,10 @@ func (r *run) save(ctx workflow.Context) error {
 
 // close ends the issue, if its target is still good or somebody said so, and lets go of all it holds.
 func (r *run) close(ctx workflow.Context, force bool) error {
-	var a *activities.Activities
+	var issues *activities.Issues
 	var res issue.Result
-	err := workflow.ExecuteActivity(brief(ctx, "let go"), a.CloseIssue, activities.CloseRequest{State: r.State, Force: force}).Get(ctx, &res)
+	err := workflow.ExecuteActivity(brief(ctx, "let go"), issues.CloseIssue,
+		activities.CloseRequest{State: r.State, Force: force}).Get(ctx, &res)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -203,7 +213,8 @@ func (r *run) pauseAfter(ctx workflow.Context, why error) error {
 		r.lastFail = text
 		workflow.GetLogger(ctx).Warn("an issue waits for what is away", "issue", r.Ref.ID, "error", text)
 	}
-	return r.sleep(ctx, issue.Step{Until: workflow.Now(ctx).Add(max(r.Times.Day/96, time.Second)), Why: "waits: " + reasonOf(why)})
+	return r.sleep(ctx, issue.Step{Until: workflow.Now(ctx).Add(max(r.Times.Day/96, time.Second)),
+		Why: "waits: " + reasonOf(why)})
 }
 
 // sleep waits for a time or for news, whichever is first. A zero time waits for news only.
@@ -211,9 +222,10 @@ func (r *run) sleep(ctx workflow.Context, step issue.Step) error {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	sel := workflow.NewSelector(ctx)
-	sel.AddReceive(r.wake, func(ch workflow.ReceiveChannel, _ bool) { ch.Receive(ctx, nil) })
+	sel.AddReceive(r.news, func(ch workflow.ReceiveChannel, _ bool) { ch.Receive(ctx, nil) })
 	if !step.Until.IsZero() {
-		timer := workflow.NewTimerWithOptions(timerCtx, step.Until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: short(step.Why)})
+		timer := workflow.NewTimerWithOptions(timerCtx, step.Until.Sub(workflow.Now(ctx)),
+			workflow.TimerOptions{Summary: short(step.Why)})
 		sel.AddFuture(timer, func(workflow.Future) {})
 	}
 	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
@@ -238,7 +250,8 @@ func (r *run) finish(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-// show brings the search attributes up to date, when the status or the level has changed, and the details that the Web UI shows.
+// show brings the search attributes up to date, when the status or the level has changed, and the details that the Web
+// UI shows.
 func (r *run) show(ctx workflow.Context) error {
 	r.describe(ctx)
 	if r.shown == r.Status && r.level == r.Level {
@@ -246,9 +259,11 @@ func (r *run) show(ctx workflow.Context) error {
 	}
 	first := r.shown == ""
 	r.shown, r.level = r.Status, r.Level
-	updates := []temporal.SearchAttributeUpdate{AttrStatus.ValueSet(string(r.Status)), AttrPenalty.ValueSet(int64(r.Level))}
+	updates := []temporal.SearchAttributeUpdate{AttrStatus.ValueSet(string(r.Status)),
+		AttrPenalty.ValueSet(int64(r.Level))}
 	if first {
-		updates = append(updates, AttrType.ValueSet(r.Ref.Type), AttrSite.ValueSet(r.Ref.Site), AttrNode.ValueSet(r.Ref.Node), AttrPCU.ValueSet(r.Ref.PCU))
+		updates = append(updates, AttrType.ValueSet(r.Ref.Type), AttrSite.ValueSet(r.Ref.Site),
+			AttrNode.ValueSet(r.Ref.Node), AttrPCU.ValueSet(r.Ref.PCU))
 	}
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }
@@ -278,30 +293,39 @@ func noRetry() []string { return []string{activities.ErrNoSuchTarget, activities
 func patient(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: activities.TaskQueue, StartToCloseTimeout: time.Minute, Summary: short(summary),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute, NonRetryableErrorTypes: noRetry()},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2,
+			MaximumInterval: 10 * time.Minute, NonRetryableErrorTypes: noRetry()},
 	})
 }
 
-// brief is for activities that ask and tell. One that does not get through within minutes ends, so that the issue takes orders.
+// brief is for activities that ask and tell. One that does not get through within minutes ends, so that the issue takes
+// orders.
 func brief(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: activities.TaskQueue, StartToCloseTimeout: 2 * time.Minute, ScheduleToCloseTimeout: 5 * time.Minute, HeartbeatTimeout: heartbeat, Summary: short(summary),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, NonRetryableErrorTypes: noRetry()},
+		TaskQueue: activities.TaskQueue, StartToCloseTimeout: 2 * time.Minute, ScheduleToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout: heartbeat, Summary: short(summary),
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2,
+			MaximumInterval: time.Minute, NonRetryableErrorTypes: noRetry()},
 	})
 }
 
-// heartbeat is after how long without a sign of life a worker counts as dead, and about how long an order takes to reach an activity.
+// heartbeat is after how long without a sign of life a worker counts as dead, and about how long an order takes to
+// reach an activity.
 const heartbeat = 10 * time.Second
 
-// forRung is for the rungs. Their time bounds a conversation with a machine; a worker that dies is noticed by its heartbeat.
+// forRung is for the rungs. Their time bounds a conversation with a machine; a worker that dies is noticed by its
+// heartbeat.
 func forRung(ctx workflow.Context, rung issue.Rung) workflow.Context {
 	o := workflow.ActivityOptions{
-		TaskQueue: activities.TaskQueue, StartToCloseTimeout: 5 * time.Minute, ScheduleToCloseTimeout: 15 * time.Minute, HeartbeatTimeout: heartbeat,
+		TaskQueue: activities.TaskQueue, StartToCloseTimeout: 5 * time.Minute, ScheduleToCloseTimeout: 15 * time.Minute,
+		HeartbeatTimeout:    heartbeat,
 		WaitForCancellation: true, Summary: short(rung.String()),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, NonRetryableErrorTypes: noRetry()},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2,
+			MaximumInterval: time.Minute, NonRetryableErrorTypes: noRetry()},
 	}
 	if rung.UsesPower() {
-		o.TaskQueue, o.StartToCloseTimeout, o.ScheduleToCloseTimeout = activities.MachineTaskQueue, 15*time.Minute, time.Hour
+		o.TaskQueue, o.StartToCloseTimeout, o.ScheduleToCloseTimeout = activities.MachineTaskQueue,
+			15*time.Minute, time.Hour
 	}
 	return workflow.WithActivityOptions(ctx, o)
 }

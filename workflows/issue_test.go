@@ -55,7 +55,8 @@ func newPlay(t *testing.T, name string) *play {
 	}
 	typ, _ := issue.Lookup(name)
 	p.register("OpenIssue", func(_ context.Context, in activities.OpenRequest) (issue.State, error) {
-		s := issue.Start(issue.Opening{Ref: in.Ref, Cause: "down since Saturday", Ladder: typ.Ladder, Times: issue.TimesOf(policy.Defaults(24 * time.Hour))}, p.Now())
+		s := issue.Start(issue.Opening{Ref: in.Ref, Cause: "down since Saturday", Ladder: typ.Ladder,
+			Times: issue.TimesOf(policy.Defaults(24 * time.Hour))}, p.Now())
 		s.Ref.Site = "princeton"
 		s.Keep(s.Seq)
 		return s, nil
@@ -77,7 +78,8 @@ func newPlay(t *testing.T, name string) *play {
 		}
 		return issue.Result{Outcome: issue.Stopped}, nil
 	})
-	for _, a := range []issue.Action{issue.Reboot, issue.Reinstall, issue.OpenPCUDown, issue.Disable, issue.Email, issue.Flag, issue.Bootman} {
+	for _, a := range []issue.Action{issue.Reboot, issue.Reinstall, issue.OpenPCUDown, issue.Disable, issue.Email,
+		issue.Flag, issue.Bootman} {
 		p.register(string(a), func(ctx context.Context, req issue.Request) (issue.Result, error) {
 			p.rungs = append(p.rungs, string(a)+" "+req.Key[strings.LastIndex(req.Key, "/")+1:])
 			return p.answer(ctx, req)
@@ -145,7 +147,8 @@ func (p *play) orderInto(a *ordered, o issue.Order, c issue.Command) *ordered {
 
 func acted() (issue.Result, error) { return issue.Result{Outcome: issue.Acted, Reason: "done"}, nil }
 
-// A node that nobody mends climbs the whole list of the note, in its order and with its yields, and stays open and quiet.
+// A node that nobody mends climbs the whole list of the note, in its order and with its yields, and stays open and
+// quiet.
 func TestIssue_ClimbsItsLadderAndStaysQuiet(t *testing.T) {
 	p := newPlay(t, issue.NodeDown)
 	start := p.Now()
@@ -158,12 +161,14 @@ func TestIssue_ClimbsItsLadderAndStaysQuiet(t *testing.T) {
 	p.RegisterDelayedCallback(func() { year = len(p.rungs) }, 365*24*time.Hour)
 	p.RegisterDelayedCallback(func() { p.SignalWorkflow(activities.SignalRecovered, nil) }, 366*24*time.Hour)
 	p.run(issue.NodeDown)
-	want := []string{"Reboot 0.0", "Reinstall 1.0", "OpenPCUDown 2.0", "Email 3.0", "Email 4.0", "Email 5.0", "Email 6.0", "Flag 7.0"}
+	want := []string{"Reboot 0.0", "Reinstall 1.0", "OpenPCUDown 2.0", "Email 3.0", "Email 4.0", "Email 5.0",
+		"Email 6.0", "Flag 7.0"}
 	if len(p.rungs) < len(want) || !slices.Equal(p.rungs[:len(want)], want) {
 		t.Errorf("climbed %q", p.rungs)
 	}
 
-	if want := []time.Duration{0, day, 2 * day, 2 * day, 9 * day, 16 * day, 23 * day, 30 * day}; !slices.Equal(at[:8], want) {
+	if want := []time.Duration{0, day, 2 * day, 2 * day, 9 * day, 16 * day, 23 * day,
+		30 * day}; !slices.Equal(at[:8], want) {
 		t.Errorf("at %v, want %v", at[:8], want)
 	}
 	if events := 11 * (year - 8); events > 500 {
@@ -171,8 +176,8 @@ func TestIssue_ClimbsItsLadderAndStaysQuiet(t *testing.T) {
 	}
 }
 
-// An order that is answered while a rung is under way holds: the activity is cancelled before it acts, or the answer says that it was
-// too late.
+// An order that is answered while a rung is under way holds: the activity is cancelled before it acts, or the answer
+// says that it was too late.
 func TestIssue_OrdersHoldWhileARungIsUnderWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		order    issue.Order
@@ -225,7 +230,9 @@ func TestIssue_OrdersHoldWhileARungIsUnderWay(t *testing.T) {
 				if answer.status == nil || answer.refused != nil {
 					t.Fatalf("the order has no answer: %+v", answer)
 				}
-				told := slices.ContainsFunc(answer.status.Story, func(e issue.Event) bool { return e.Kind == issue.EventTooLate && e.Order == c.order })
+				told := slices.ContainsFunc(answer.status.Story, func(e issue.Event) bool {
+					return e.Kind == issue.EventTooLate && e.Order == c.order
+				})
 				if told != c.tooLate {
 					t.Errorf("too late is told: %v; the story is %v", told, answer.status.Story)
 				}
@@ -246,7 +253,8 @@ func TestIssue_OrdersHoldWhileARungIsUnderWay(t *testing.T) {
 	}
 }
 
-// A rung whose activity fails is asked for again under the same key, after what became of it was looked up; orders are heard meanwhile.
+// A rung whose activity fails is asked for again under the same key, after what became of it was looked up; orders are
+// heard meanwhile.
 func TestIssue_AFailedRungIsSettledAndTakesOrders(t *testing.T) {
 	p := newPlay(t, issue.NodeDown)
 	p.answer = func(_ context.Context, req issue.Request) (issue.Result, error) {
@@ -263,7 +271,9 @@ func TestIssue_AFailedRungIsSettledAndTakesOrders(t *testing.T) {
 		return issue.Result{Outcome: issue.Acted, Power: issue.Cycled, Reason: "it was done"}, nil
 	}
 	var paused *ordered
-	p.RegisterDelayedCallback(func() { paused = p.order(issue.OrderPause, issue.Command{Reason: "let me look"}) }, 10*time.Minute)
+	p.RegisterDelayedCallback(func() {
+		paused = p.order(issue.OrderPause, issue.Command{Reason: "let me look"})
+	}, 10*time.Minute)
 	p.RegisterDelayedCallback(func() { p.order(issue.OrderResume, issue.Command{}) }, 20*time.Minute)
 	p.RegisterDelayedCallback(func() { p.SignalWorkflow(activities.SignalRecovered, nil) }, 12*time.Hour)
 	p.run(issue.NodeDown)
@@ -277,7 +287,8 @@ func TestIssue_AFailedRungIsSettledAndTakesOrders(t *testing.T) {
 
 // An activity that answers has written its answer down; of one that was looked up afterwards the issue does it.
 func TestIssue_WhatWasSettledReachesTheStore(t *testing.T) {
-	for name, fails := range map[string]bool{"an answer is in the store already": false, "a failure that was looked up is not": true} {
+	for name, fails := range map[string]bool{"an answer is in the store already": false,
+		"a failure that was looked up is not": true} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlay(t, issue.NodeDown)
 			p.answer = func(context.Context, issue.Request) (issue.Result, error) {
@@ -415,13 +426,15 @@ func TestIssue_AStateFromOutsideIsIgnored(t *testing.T) {
 	p.answer = func(context.Context, issue.Request) (issue.Result, error) {
 		return issue.Result{Outcome: issue.Recovered, Reason: "up"}, nil
 	}
-	forged := issue.Start(issue.Opening{Ref: issue.Ref{ID: "nodedown/victim", Node: "victim", Site: "elsewhere"}}, p.Now())
+	forged := issue.Start(issue.Opening{Ref: issue.Ref{ID: "nodedown/victim", Node: "victim",
+		Site: "elsewhere"}}, p.Now())
 	forged.Rung, forged.Rebooted = 1, true
 	p.ExecuteWorkflow(issue.NodeDown, issue.Input{Node: host, State: &forged})
 	if err := p.GetWorkflowError(); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(p.rungs, []string{"Reboot 0.0"}) || p.closes[0].State.Ref.Node != "" && p.closes[0].State.Ref.Node != host {
+	if !slices.Equal(p.rungs, []string{"Reboot 0.0"}) || p.closes[0].State.Ref.Node != "" &&
+		p.closes[0].State.Ref.Node != host {
 		t.Errorf("climbed %q about %+v", p.rungs, p.closes[0].State.Ref)
 	}
 }

@@ -33,7 +33,8 @@ type Status struct {
 
 func (r *run) report() Status {
 	s := Status{
-		ID: r.Ref.ID, Type: r.typ.Name, Target: r.Ref.Target(), Site: r.Ref.Site, Status: r.State.Status, Cause: r.Cause, Evidence: r.Evidence,
+		ID: r.Ref.ID, Type: r.typ.Name, Target: r.Ref.Target(), Site: r.Ref.Site, Status: r.State.Status,
+		Cause: r.Cause, Evidence: r.Evidence,
 		Rung: r.Rung, Level: r.Level, Told: r.Told, Deeds: r.Deeds, Story: r.Events,
 	}
 	switch {
@@ -57,8 +58,9 @@ func (r *run) check(ctx workflow.Context, o issue.Order, c issue.Command) error 
 	return r.Check(o, c, workflow.Now(ctx))
 }
 
-// obey carries out an order that check has passed, stops a rung that must not act any more, and wakes the issue.
-func (r *run) obey(ctx workflow.Context, o issue.Order, c issue.Command) {
+// handleCommand carries out an order that check has passed, stops a rung that must not act any more, and wakes the
+// issue.
+func (r *run) handleCommand(ctx workflow.Context, o issue.Order, c issue.Command) {
 	r.Obey(o, c, workflow.Now(ctx))
 	r.interrupt()
 }
@@ -68,27 +70,30 @@ func (r *run) interrupt() {
 	if r.rung != nil && r.Forbids() {
 		r.rung()
 	}
-	r.wake.SendAsync(struct{}{})
+	r.news.SendAsync(struct{}{})
 }
 
-// listen sets up the query, the updates, and one goroutine for the signals. An update is answered when what it asks for holds: where a
-// rung is under way, after that has stopped, or has told that it was too late.
+// listen sets up the query, the updates, and one goroutine for the signals. An update is answered when what it asks for
+// holds: where a rung is under way, after that has stopped, or has told that it was too late.
 func (r *run) listen(ctx workflow.Context) error {
 	err := workflow.SetQueryHandlerWithOptions(ctx, QueryStatus, func() (Status, error) { return r.report(), nil },
-		workflow.QueryHandlerOptions{Description: "Where the issue is on its ladder, what comes next and when, and its story"})
+		workflow.QueryHandlerOptions{
+			Description: "Where the issue is on its ladder, what comes next and when, and its story",
+		})
 	if err != nil {
 		return err
 	}
 	r.signals = workflow.NewSelector(ctx)
 	for _, o := range issue.Orders() {
-		err := workflow.SetUpdateHandlerWithOptions(ctx, string(o), func(ctx workflow.Context, c issue.Command) (Status, error) {
-			r.obey(ctx, o, c)
-			err := workflow.Await(ctx, func() bool { return !r.Running })
-			return r.report(), err
-		}, workflow.UpdateHandlerOptions{
-			Description: o.About(),
-			Validator:   func(ctx workflow.Context, c issue.Command) error { return r.check(ctx, o, c) },
-		})
+		err := workflow.SetUpdateHandlerWithOptions(ctx, string(o),
+			func(ctx workflow.Context, c issue.Command) (Status, error) {
+				r.handleCommand(ctx, o, c)
+				err := workflow.Await(ctx, func() bool { return !r.Running })
+				return r.report(), err
+			}, workflow.UpdateHandlerOptions{
+				Description: o.About(),
+				Validator:   func(ctx workflow.Context, c issue.Command) error { return r.check(ctx, o, c) },
+			})
 		if err != nil {
 			return err
 		}
@@ -101,21 +106,24 @@ func (r *run) listen(ctx workflow.Context) error {
 				r.Refuse(o, c.Clean(), err.Error(), workflow.Now(ctx))
 				return
 			}
-			r.obey(ctx, o, c)
+			r.handleCommand(ctx, o, c)
 		})
 	}
-	r.receive(ctx, activities.SignalRecovered, "Sent by the sweep when the target is good again", func(ctx workflow.Context, c issue.Command, _ bool) {
-		if r.started {
-			why := c.Clean().Reason
-			if why == "" {
-				why = "the sweep saw it good"
+	r.receive(ctx, activities.SignalRecovered, "Sent by the sweep when the target is good again",
+		func(ctx workflow.Context, c issue.Command, _ bool) {
+			if r.started {
+				why := c.Clean().Reason
+				if why == "" {
+					why = "the sweep saw it good"
+				}
+				r.Recover(workflow.Now(ctx), why)
 			}
-			r.Recover(workflow.Now(ctx), why)
-		}
-	})
-	r.receive(ctx, activities.SignalPCUBack, "Sent when a PCU of the node works again: what had to do without it is due now: {\"reason\"}",
+		})
+	r.receive(ctx, activities.SignalPCUBack,
+		"Sent when a PCU of the node works again: what had to do without it is due now: {\"reason\"}",
 		func(_ workflow.Context, c issue.Command, _ bool) { r.PCUReturned(c.Clean().Reason) })
-	r.receive(ctx, activities.SignalRetry, "Sent by the sweep when what the next rung waits for may be over: it is due now",
+	r.receive(ctx, activities.SignalRetry,
+		"Sent by the sweep when what the next rung waits for may be over: it is due now",
 		func(ctx workflow.Context, _ issue.Command, _ bool) { r.Retry(workflow.Now(ctx)) })
 	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
@@ -126,11 +134,13 @@ func (r *run) listen(ctx workflow.Context) error {
 }
 
 // receive hands every signal of a name to a function; read is false for an input that cannot be decoded.
-func (r *run) receive(ctx workflow.Context, name, about string, take func(ctx workflow.Context, c issue.Command, read bool)) {
+func (r *run) receive(ctx workflow.Context, name, about string,
+	take func(ctx workflow.Context, c issue.Command, read bool)) {
 	ch := workflow.GetSignalChannelWithOptions(ctx, name, workflow.SignalChannelOptions{Description: about})
 	r.signals.AddReceive(ch, func(ch workflow.ReceiveChannel, _ bool) {
 		var c issue.Command
-		read := ch.ReceiveAsync(&c) // the SDK drops what it cannot decode; a Receive would then block, here on the wrong coroutine
+		// the SDK drops what it cannot decode; a Receive would then block, here on the wrong coroutine
+		read := ch.ReceiveAsync(&c)
 		take(ctx, c, read)
 		r.interrupt()
 	})

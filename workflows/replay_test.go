@@ -2,7 +2,10 @@ package workflows_test
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,6 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -30,7 +34,8 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			for _, w := range workflows.Types() {
 				replayer.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name})
 			}
-			if err := replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), file); err != nil {
+			if err := replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+				file); err != nil {
 				t.Error(err)
 			}
 		})
@@ -39,5 +44,42 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 		if !types[w.Name] {
 			t.Errorf("no history of type %s is recorded: run `make histories`", w.Name)
 		}
+	}
+}
+
+// An issue that is open asks for its activities by the names that it knows: a group may move a method, and never rename
+// it. No two groups may have the same name, since a worker takes one of each.
+func TestEveryActivityOfARecordedHistoryIsInOneGroup(t *testing.T) {
+	group := map[string]string{}
+	for _, g := range activities.New(activities.Options{}).Registered() {
+		for typ, i := reflect.TypeOf(g), 0; i < typ.NumMethod(); i++ {
+			name := typ.Method(i).Name
+			if other := group[name]; other != "" {
+				t.Errorf("%s is in %s and in %s", name, other, typ)
+			}
+			group[name] = typ.String()
+		}
+	}
+	files, err := filepath.Glob("testdata/histories/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no histories are recorded: run `make histories` (%v)", err)
+	}
+	asked := regexp.MustCompile(`"activityType":\s*\{\s*"name":\s*"(\w+)"`)
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range asked.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if group[m[1]] == "" {
+				t.Errorf("%s asks for %s, which no group has", filepath.Base(file), m[1])
+				group[m[1]] = "said"
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no activity was found in the recorded histories: has their form changed?")
 	}
 }

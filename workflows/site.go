@@ -9,29 +9,33 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/site"
 )
 
 // siteRun is one run of a site's workflow: the machine of package site on durable timers.
 type siteRun struct {
 	site.State
-	wake   workflow.Channel
+	news   workflow.Channel
 	orders workflow.Selector
 	cancel workflow.CancelFunc // the step that is under way
 	shown  int                 // the level that the search attribute has
 }
 
-// Site is the entity site/<login_base>: what the site is told and denied. It starts with the first issue that asks it for something, or when
-// a sweep finds something left over, and ends when every issue has let go, nothing is denied and nothing is left to say, and no operator's
-// pause is in force. All that it must not forget stands in the store, and is read from there first.
+// Site is the entity site/<login_base>: what the site is told and denied. It starts with the first issue that asks it
+// for something, or when a sweep finds something left over, and ends when every issue has let go, nothing is denied and
+// nothing is left to say, and no operator's pause is in force. All that it must not forget stands in the store, and is
+// read from there first.
 func Site(ctx workflow.Context, in site.Input) (site.State, error) {
-	r := &siteRun{wake: workflow.NewBufferedChannel(ctx, 64), shown: -1}
+	r := &siteRun{news: workflow.NewBufferedChannel(ctx, 64), shown: -1}
 	info := workflow.GetInfo(ctx)
-	if in.State != nil {
+	// whoever starts a site says nothing of what it holds and is denied
+	if in.State != nil && info.ContinuedExecutionRunID != "" {
 		r.State = *in.State
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)
 	}
+	r.Rules = max(0, int(workflow.GetVersion(ctx, "rules of a site", workflow.DefaultVersion, site.Rules)))
 	if err := r.listen(ctx); err != nil {
 		return r.State, err
 	}
@@ -61,12 +65,12 @@ func (r *siteRun) work(ctx workflow.Context) error {
 		case site.Sleep:
 			r.sleep(ctx, step.Until)
 		case site.Continue:
-			if r.hear(ctx) { // no order may be lost where a run ends
+			if r.drainCommands(ctx) { // no order may be lost where a run ends
 				continue
 			}
 			return workflow.NewContinueAsNewError(ctx, site.Type, site.Input{Site: r.Site, State: &r.State})
 		case site.Finish:
-			if r.hear(ctx) {
+			if r.drainCommands(ctx) {
 				continue
 			}
 			if workflow.AllHandlersFinished(ctx) {
@@ -80,8 +84,8 @@ func (r *siteRun) work(ctx workflow.Context) error {
 	return ctx.Err()
 }
 
-// perform does one step by its activity, which an order that forbids it cancels up to the point of no return. No step is tried for ever: the
-// machine must go on taking orders, and tries again by itself.
+// perform does one step by its activity, which an order that forbids it cancels up to the point of no return. No step
+// is tried for ever: the machine must go on taking orders, and tries again by itself.
 func (r *siteRun) perform(ctx workflow.Context, step site.Step) {
 	began := workflow.Now(ctx)
 	r.Began(step.Do)
@@ -90,7 +94,7 @@ func (r *siteRun) perform(ctx workflow.Context, step site.Step) {
 	defer func() {
 		cancel()
 		r.cancel = nil
-		r.rouse()
+		r.wake()
 	}()
 	err := r.act(activity, step, began)
 	switch now := workflow.Now(ctx); {
@@ -99,7 +103,7 @@ func (r *siteRun) perform(ctx workflow.Context, step site.Step) {
 		r.Cancelled(now, step.Do)
 	default:
 		workflow.GetLogger(ctx).Warn("a step of a site failed", "site", r.Site, "step", string(step.Do), "error", err)
-		r.Failed(now, step.Do, reasonOf(err))
+		r.Failed(now, step.Do, clean.Line(reasonOf(err)))
 	}
 }
 
@@ -112,7 +116,8 @@ func siteStep(ctx workflow.Context, step site.Step) workflow.Context {
 		HeartbeatTimeout:       heartbeat,
 		WaitForCancellation:    true,
 		Summary:                string(step.Do),
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 3, MaximumInterval: time.Minute, MaximumAttempts: 5,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 3,
+			MaximumInterval: time.Minute, MaximumAttempts: 5,
 			NonRetryableErrorTypes: []string{activities.ErrNoSuchTarget, activities.ErrBadInput}},
 	})
 }
@@ -121,9 +126,10 @@ func (r *siteRun) sleep(ctx workflow.Context, until time.Time) {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	sel := workflow.NewSelector(ctx)
-	sel.AddReceive(r.wake, func(ch workflow.ReceiveChannel, _ bool) { ch.Receive(ctx, nil) })
+	sel.AddReceive(r.news, func(ch workflow.ReceiveChannel, _ bool) { ch.Receive(ctx, nil) })
 	if !until.IsZero() {
-		timer := workflow.NewTimerWithOptions(timerCtx, until.Sub(workflow.Now(ctx)), workflow.TimerOptions{Summary: "next message, look at the ticket, or step of the level"})
+		timer := workflow.NewTimerWithOptions(timerCtx, until.Sub(workflow.Now(ctx)),
+			workflow.TimerOptions{Summary: "next message, look at the ticket, or step of the level"})
 		sel.AddFuture(timer, func(workflow.Future) {})
 	}
 	sel.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
@@ -142,7 +148,8 @@ func (r *siteRun) describe(ctx workflow.Context) error {
 		}
 	}
 	if w := r.Warned; w != nil {
-		text += fmt.Sprintf("\n\nPeople know of level %d, not before %s", w.Level, w.NotBefore.UTC().Format(time.RFC3339))
+		text += fmt.Sprintf("\n\nPeople know of level %d, not before %s", w.Level,
+			w.NotBefore.UTC().Format(time.RFC3339))
 	}
 	if p := r.Pause; p != nil {
 		text += "\n\nPaused: " + p.Reason

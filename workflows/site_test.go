@@ -22,7 +22,8 @@ import (
 	"github.com/planetlab/monitor/workflows"
 )
 
-// siteplay runs a site's workflow in Temporal's test environment, with the store, PLC, the mail server and the tracker scripted.
+// siteplay runs a site's workflow in Temporal's test environment, with the store, PLC, the mail server and the tracker
+// scripted.
 type siteplay struct {
 	*testsuite.TestWorkflowEnvironment
 	t      *testing.T
@@ -49,14 +50,18 @@ type siteplay struct {
 
 func newSite(t *testing.T) *siteplay {
 	var suite testsuite.WorkflowTestSuite
-	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{}, stored: map[string]site.Hold{}}
+	p := &siteplay{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, out: map[string]bool{},
+		stored: map[string]site.Hold{}}
 	p.SetTestTimeout(time.Minute)
 	p.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	p.RegisterWorkflowWithOptions(workflows.Site, workflow.RegisterOptions{Name: site.Type})
-	p.RegisterActivity(&activities.Activities{})
+	for _, group := range activities.New(activities.Options{}).Registered() {
+		p.RegisterActivity(group)
+	}
 	p.SetStartWorkflowOptions(startOptions("site/huji"))
 	p.OnActivity("ReadSite", mock.Anything, mock.Anything).Return(p.read)
-	p.OnActivity("MoveSite", mock.Anything, mock.Anything).Return(func(_ context.Context, in site.StepRequest) (site.StepResult, error) {
+	p.OnActivity("MoveSite", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, in site.StepRequest) (site.StepResult, error) {
 		p.levels = append(p.levels, fmt.Sprintf("%.2f %d->%d", p.day(), in.From, in.To))
 		if p.within(p.broken) {
 			return site.StepResult{}, errors.New("PLC is away")
@@ -67,7 +72,8 @@ func newSite(t *testing.T) *siteplay {
 	p.OnActivity("WriteToSite", mock.Anything, mock.Anything).Return(p.send)
 	p.OnActivity("LookAtTicket", mock.Anything, mock.Anything).Return(p.follow)
 	p.OnActivity("NoteTicket", mock.Anything, mock.Anything).Return(nil)
-	p.OnActivity("ResolveTicket", mock.Anything, mock.Anything).Return(func(_ context.Context, in site.TicketRequest) (site.MailResult, error) {
+	p.OnActivity("ResolveTicket", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, in site.TicketRequest) (site.MailResult, error) {
 		if p.within(p.away) {
 			return site.MailResult{Outcome: site.MailWait, Reason: "away"}, nil
 		}
@@ -89,7 +95,8 @@ func (p *siteplay) read(context.Context, site.ReadRequest) (site.Standing, error
 	}
 	times := site.TimesOf(policy.Defaults(day))
 	times.GroupWait, times.TicketLook = 5*time.Minute, day/4
-	st := site.Standing{Times: times, Level: p.level, Holds: holds, Rise: policy.Decision{Do: !p.within(p.enough), Reason: "the site has enough nodes"}}
+	st := site.Standing{Times: times, Level: p.level, Holds: holds,
+		Rise: policy.Decision{Do: !p.within(p.enough), Reason: "the site has enough nodes"}}
 	for at, s := range p.spared {
 		if p.day() >= at {
 			st.Spared = s
@@ -117,7 +124,8 @@ func (p *siteplay) send(_ context.Context, in site.MailRequest) (site.MailResult
 		p.lost--
 		return site.MailResult{Outcome: site.MailLost, Reason: "the answer was lost", Ticket: in.Ticket}, nil
 	}
-	return site.MailResult{Outcome: site.MailSent, Ticket: in.Ticket, MessageID: "<" + in.Key + "@x>", Reached: true, Threatened: in.Threat != nil && !p.within(p.enough)}, nil
+	return site.MailResult{Outcome: site.MailSent, Ticket: in.Ticket, MessageID: "<" + in.Key + "@x>", Reached: true,
+		Threatened: in.Threat != nil && !p.within(p.enough)}, nil
 }
 
 func (p *siteplay) worded(in site.MailRequest) string {
@@ -166,7 +174,9 @@ func (p *siteplay) update(at float64, name string, arg any) {
 	id := fmt.Sprintf("%s %d", name, p.updates)
 	p.at(at, func() {
 		p.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
-			OnReject: func(err error) { p.t.Errorf("%s at day %.2f was refused: %v", name, at, err) }, OnAccept: func() {},
+			OnReject: func(err error) {
+				p.t.Errorf("%s at day %.2f was refused: %v", name, at, err)
+			}, OnAccept: func() {},
 			OnComplete: func(_ any, err error) {
 				if err != nil {
 					p.t.Errorf("%s at day %.2f: %v", name, at, err)
@@ -218,7 +228,9 @@ func TestALevelRisesOneStepInSevenDaysAfterItsWordAndFallsAtOnce(t *testing.T) {
 	p.release(20, 1)
 	s := p.run()
 	p.want([]string{"7.00 0->1", "14.01 1->2", "20.00 2->0"}, []string{
-		"0.00 level 0: down planetlab1", "7.01 level 1: penalty", "14.01 level 2: penalty", "20.00 level 2: cleared", "21.00 level 2: online planetlab1",
+		"0.00 level 0: down planetlab1", "3.50 level 1: warning", "7.01 level 1: penalty", "10.50 level 2: warning",
+		"14.01 level 2: penalty", "20.00 level 2: cleared",
+		"21.00 level 2: online planetlab1",
 	})
 	if s.Level != 0 || len(s.Holds) != 0 {
 		t.Errorf("ended as %+v", s)
@@ -252,7 +264,8 @@ func TestNoticesOfAFewMinutesBecomeOneMessage(t *testing.T) {
 	p := newSite(t)
 	p.hold(0, 1, 0)
 	p.hold(0.001, 2, 0)
-	p.update(0.002, site.UpdateHold, site.HoldRequest{Key: "pcu", Ref: issue.Ref{ID: "pcudown/pcu", Type: "pcudown", PCU: "pcu"}, Kind: "pcudown"})
+	p.update(0.002, site.UpdateHold,
+		site.HoldRequest{Key: "pcu", Ref: issue.Ref{ID: "pcudown/pcu", Type: "pcudown", PCU: "pcu"}, Kind: "pcudown"})
 	for i, id := range []string{node(1).ID, node(2).ID, "pcudown/pcu"} {
 		p.update(1+float64(i)/100, site.UpdateRelease, site.Release{Key: id, Ref: issue.Ref{ID: id}})
 	}
@@ -268,7 +281,9 @@ func TestAPauseHoldsTheLevelAndAnotherWordComesAfterIt(t *testing.T) {
 	p.release(25, 1)
 	p.run()
 	p.want([]string{"19.00 0->1", "25.00 1->0"}, []string{
-		"0.00 level 0: down planetlab1", "12.00 level 0: warning", "19.01 level 1: penalty", "25.00 level 1: cleared", "26.00 level 1: online planetlab1",
+		"0.00 level 0: down planetlab1", "3.50 level 1: warning", "12.00 level 1: continued", "19.01 level 1: penalty",
+		"22.50 level 2: warning", "25.00 level 2: cleared",
+		"26.00 level 2: online planetlab1",
 	})
 }
 
@@ -355,7 +370,8 @@ func TestALongLifeGoesOnInANewRunByItsRegisteredNameWithEverythingItKnew(t *test
 	if err := converter.GetDefaultDataConverter().FromPayloads(again.Input, &in); err != nil {
 		t.Fatal(err)
 	}
-	if s := in.State; s == nil || s.Level != 1 || s.Holds[node(1).ID].Level != 1 || s.Site != "huji" || s.Life == "" || !s.Known {
+	if s := in.State; s == nil || s.Level != 1 || s.Holds[node(1).ID].Level != 1 || s.Site != "huji" ||
+		s.Life == "" || !s.Known {
 		t.Errorf("carried over %+v", in.State)
 	}
 }

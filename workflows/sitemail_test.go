@@ -37,7 +37,8 @@ func TestAnAnswerHoldsTheLevelForThirtyDaysAndAnotherWordComesBeforeItGoesOn(t *
 	p.hold(7.1, 1, 2)
 	p.hold(14, 1, 2) // they know of it, and have answered
 	p.ask(20, func(s site.State) {
-		if s.Pause == nil || s.Level != 1 || s.Pause.Until.Sub(p.start).Round(6*time.Hour) > 38*day+day/2 || !strings.Contains(s.Pause.Reason, "alice answered ticket 7") {
+		if s.Pause == nil || s.Level != 1 || s.Pause.Until.Sub(p.start).Round(6*time.Hour) > 38*day+day/2 ||
+			!strings.Contains(s.Pause.Reason, "alice answered ticket 7") {
 			t.Errorf("while held: %+v", s)
 		}
 	})
@@ -93,7 +94,7 @@ func TestATrackerThatIsAwayForADayLosesNothingAndRepeatsNothing(t *testing.T) {
 	p.hold(7.1, 1, 1)
 	p.hold(7.5, 2, 1)
 	p.ask(7.9, func(s site.State) {
-		if s.Held == nil || s.Held.Reason != "the tracker is away" || s.Level != 0 || len(s.Pending) == 0 {
+		if s.Blocked != "the tracker is away" || s.Level != 0 || len(s.Pending) == 0 {
 			t.Errorf("while it is away: %+v", s)
 		}
 	})
@@ -102,8 +103,9 @@ func TestATrackerThatIsAwayForADayLosesNothingAndRepeatsNothing(t *testing.T) {
 	p.release(12, 1)
 	p.release(12, 2)
 	p.run()
-	if len(p.mails) != 3 || p.mails[0] != "0.00 level 0: down planetlab1" || !strings.HasSuffix(p.mails[1], "down planetlab1 planetlab2") || p.mails[1] < "8" || p.mails[1] > "8.3" ||
-		!strings.HasSuffix(p.mails[2], "online planetlab1 planetlab2") {
+	if len(p.mails) != 4 || p.mails[0] != "0.00 level 0: down planetlab1" ||
+		!strings.HasSuffix(p.mails[1], "down planetlab1 planetlab2") || p.mails[1] < "8" || p.mails[1] > "8.3" ||
+		p.mails[2] != "11.50 level 1: warning" || !strings.HasSuffix(p.mails[3], "online planetlab1 planetlab2") {
 		t.Errorf("mails %q", p.mails)
 	}
 }
@@ -116,10 +118,12 @@ func TestAMessageWhoseAnswerWasLostIsNotChangedBeforeItIsSurelyOut(t *testing.T)
 	p.release(5, 1)
 	p.release(5, 2)
 	p.run()
-	if len(p.tries) < 4 || p.tries[0].Key != p.tries[1].Key || p.tries[1].Key != p.tries[2].Key || len(p.tries[2].Notices) != 1 || p.tries[3].Key == p.tries[0].Key {
+	if len(p.tries) < 4 || p.tries[0].Key != p.tries[1].Key || p.tries[1].Key != p.tries[2].Key ||
+		len(p.tries[2].Notices) != 1 || p.tries[3].Key == p.tries[0].Key {
 		t.Errorf("%d tries: %+v", len(p.tries), p.tries)
 	}
-	if len(p.mails) != 3 || !strings.HasSuffix(p.mails[0], "down planetlab1") || !strings.HasSuffix(p.mails[1], "down planetlab2") {
+	if len(p.mails) != 3 || !strings.HasSuffix(p.mails[0], "down planetlab1") ||
+		!strings.HasSuffix(p.mails[1], "down planetlab2") {
 		t.Errorf("mails %q", p.mails)
 	}
 }
@@ -134,7 +138,8 @@ func TestATicketIsResolvedWhenTheLastIssueLetGoAndAllIsSaid(t *testing.T) {
 			p.release(10, 1)
 			p.release(20, 2)
 			s := p.run()
-			if len(p.resolved) != 1 || p.resolved[0] < "21.0" || p.resolved[0] > "22.3" || away[1] > 0 && p.resolved[0] < "22" || s.Ticket.ID != 0 {
+			if len(p.resolved) != 1 || p.resolved[0] < "21.0" || p.resolved[0] > "22.3" || away[1] > 0 &&
+				p.resolved[0] < "22" || s.Ticket.ID != 0 {
 				t.Errorf("resolved on %q, ended with %+v", p.resolved, s.Ticket)
 			}
 			if n := len(p.mails); n != 4 {
@@ -148,7 +153,8 @@ func TestEveryMessageSaysWhatComesNext(t *testing.T) {
 	p := newSite(t)
 	p.tracker, p.answers = true, []float64{3}
 	p.update(0, site.UpdateHold, site.HoldRequest{Key: "a", Ref: node(1), Kind: "down",
-		Coming: []issue.Coming{{At: p.Now().Add(9 * day), Do: issue.Email, Level: 1}, {At: p.Now().Add(14 * day), Do: issue.Flag}}})
+		Coming: []issue.Coming{{At: p.Now().Add(9 * day), Do: issue.Email, Level: 1},
+			{At: p.Now().Add(14 * day), Do: issue.Flag}}})
 	p.hold(4, 2, 0)
 	p.release(6, 1)
 	p.release(6, 2)
@@ -175,13 +181,16 @@ func TestOrdersThatCannotBeMeantAreRefused(t *testing.T) {
 	}{{"pause", issue.Command{Until: p.Now().Add(-day)}}, {"resume", issue.Command{}}} {
 		p.RegisterDelayedCallback(func() {
 			p.UpdateWorkflow(o.name, fmt.Sprint("bad ", i), &testsuite.TestUpdateCallback{
-				OnReject: func(err error) { refused = append(refused, err.Error()) }, OnAccept: func() { t.Errorf("%s was accepted", o.name) }, OnComplete: func(any, error) {},
+				OnReject: func(err error) {
+					refused = append(refused, err.Error())
+				}, OnAccept: func() { t.Errorf("%s was accepted", o.name) }, OnComplete: func(any, error) {},
 			}, o.c)
 		}, day)
 	}
 	p.release(2, 1)
 	p.run()
-	if len(refused) != 2 || !strings.Contains(refused[0], "lies in the past") || !strings.Contains(refused[1], "not paused") {
+	if len(refused) != 2 || !strings.Contains(refused[0], "lies in the past") ||
+		!strings.Contains(refused[1], "not paused") {
 		t.Errorf("refused %q", refused)
 	}
 }
@@ -194,7 +203,8 @@ func TestMailsOfASiteThreadThroughAllItsLife(t *testing.T) {
 	}
 	p.run()
 	last := p.tries[len(p.tries)-1]
-	if len(last.Thread) != 10 || last.Thread[0] != "<"+p.tries[0].Key+"@x>" || last.Thread[9] != "<"+p.tries[len(p.tries)-2].Key+"@x>" {
+	if len(last.Thread) != 10 || last.Thread[0] != "<"+p.tries[0].Key+"@x>" ||
+		last.Thread[9] != "<"+p.tries[len(p.tries)-2].Key+"@x>" {
 		t.Errorf("the last of %d mails follows %q", len(p.tries), last.Thread)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/planetlab/monitor/activities"
 )
 
-// How many probe activities one sweep has under way. Silent nodes take time and little else, so that many batches of nodes may wait for theirs; a
-// batch of PCUs is as many conversations as one worker may have.
+// How many probe activities one sweep has under way. Silent nodes take time and little else, so that many batches of
+// nodes may wait for theirs; a batch of PCUs is as many conversations as one worker may have.
 const (
 	nodeBatchesAtOnce = 50
 	pcuBatchesAtOnce  = 1
@@ -23,20 +23,22 @@ const (
 )
 
 // Sweep looks at the whole fleet once. Its history grows with batches, not with nodes, and no observation passes
-// through it: activities write what they see straight into the store. A batch that fails was not seen, and no more than that; the judgement
-// decides whether too much was not.
+// through it: activities write what they see straight into the store. A batch that fails was not seen, and no more than
+// that; the judgement decides whether too much was not.
 func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResult, error) {
-	var a *activities.Activities
+	var sweep *activities.Sweep
+	var reconciler *activities.Reconciler
 	var plan activities.Plan
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           activities.TaskQueue,
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    2 * heartbeat, // a sweep that waits long for a dead worker is no lease to act
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 5},
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute,
+			MaximumAttempts: 5},
 	})
 	for try := 1; ; try++ {
 		plan = activities.Plan{}
-		if err := workflow.ExecuteActivity(ctx, a.SyncPLC, in).Get(ctx, &plan); err != nil {
+		if err := workflow.ExecuteActivity(ctx, sweep.SyncPLC, in).Get(ctx, &plan); err != nil {
 			return activities.SweepResult{}, err
 		}
 		if plan.Busy == "" {
@@ -50,20 +52,22 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 		}
 	}
 	done := workflow.NewWaitGroup(ctx)
-	look(ctx, done, nodeBatchesAtOnce, a.ProbeNodes, plan.Nodes)
-	look(ctx, done, pcuBatchesAtOnce, a.ProbePCUs, plan.PCUs)
+	look(ctx, done, nodeBatchesAtOnce, sweep.ProbeNodes, plan.Nodes)
+	look(ctx, done, pcuBatchesAtOnce, sweep.ProbePCUs, plan.PCUs)
 	done.Wait(ctx)
 	plan.Nodes, plan.PCUs = nil, nil // the judgement needs none of them
 	var result activities.SweepResult
-	err := workflow.ExecuteActivity(ctx, a.Judge, plan).Get(ctx, &result)
+	err := workflow.ExecuteActivity(ctx, sweep.Judge, plan).Get(ctx, &result)
 	if err != nil {
 		ended, _ := workflow.NewDisconnectedContext(ctx)
-		_ = workflow.ExecuteActivity(ended, a.EndSweep, activities.SweepEnd{Sweep: plan.Sweep, Reason: "it could not be judged: " + err.Error()}).Get(ended, nil)
+		_ = workflow.ExecuteActivity(ended, sweep.EndSweep,
+			activities.SweepEnd{Sweep: plan.Sweep, Reason: "it could not be judged: " + err.Error()}).Get(ended, nil)
 	}
 	// What was left over is put right whether or not the sweep is believed.
 	var repaired activities.Reconciled
-	if failed := workflow.ExecuteActivity(ctx, a.Reconcile).Get(ctx, &repaired); failed != nil {
-		workflow.GetLogger(ctx).Warn("claims were not compared with what is open; the next sweep tries again", "error", failed)
+	if failed := workflow.ExecuteActivity(ctx, reconciler.Reconcile).Get(ctx, &repaired); failed != nil {
+		workflow.GetLogger(ctx).Warn("claims were not compared with what is open; the next sweep tries again",
+			"error", failed)
 	}
 	return result, err
 }

@@ -39,11 +39,14 @@ func sweep(t *testing.T, p parts) swept {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: activities.SweepType})
-	env.RegisterActivity(&activities.Activities{})
+	for _, group := range activities.New(activities.Options{}).Registered() {
+		env.RegisterActivity(group)
+	}
 	env.OnActivity("Reconcile", mock.Anything).Return(activities.Reconciled{}, nil)
 	var mu sync.Mutex
 	var out swept
-	env.OnActivity("SyncPLC", mock.Anything, mock.Anything).Return(func(context.Context, activities.SweepInput) (activities.Plan, error) {
+	env.OnActivity("SyncPLC", mock.Anything,
+		mock.Anything).Return(func(context.Context, activities.SweepInput) (activities.Plan, error) {
 		plan := activities.Plan{Sweep: 7, PLC: activities.PLCAnswers}
 		for i := range int64(12) {
 			plan.Nodes = append(plan.Nodes, activities.Batch{After: i * 100, Upto: i*100 + 100})
@@ -69,14 +72,16 @@ func sweep(t *testing.T, p parts) swept {
 	}
 	env.OnActivity("ProbeNodes", mock.Anything, mock.Anything).Return(probe)
 	env.OnActivity("ProbePCUs", mock.Anything, mock.Anything).Return(probe)
-	env.OnActivity("Judge", mock.Anything, mock.Anything).Return(func(_ context.Context, plan activities.Plan) (activities.SweepResult, error) {
+	env.OnActivity("Judge", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, plan activities.Plan) (activities.SweepResult, error) {
 		out.judged = &plan
 		if p.judge != nil {
 			return activities.SweepResult{}, p.judge()
 		}
 		return activities.SweepResult{Nodes: 1200, PCUs: 7}, nil
 	})
-	env.OnActivity("EndSweep", mock.Anything, mock.Anything).Return(func(_ context.Context, e activities.SweepEnd) error {
+	env.OnActivity("EndSweep", mock.Anything,
+		mock.Anything).Return(func(_ context.Context, e activities.SweepEnd) error {
 		out.ended = &e
 		return nil
 	})
@@ -90,7 +95,8 @@ func sweep(t *testing.T, p parts) swept {
 
 func TestASweepLooksAtEveryBatchOnceAndThenJudges(t *testing.T) {
 	s := sweep(t, parts{})
-	if s.err != nil || s.judged == nil || s.res.Nodes != 1200 || len(s.looked) != 15 || len(slices.Compact(s.looked)) != 15 || s.ended != nil {
+	if s.err != nil || s.judged == nil || s.res.Nodes != 1200 || len(s.looked) != 15 ||
+		len(slices.Compact(s.looked)) != 15 || s.ended != nil {
 		t.Errorf("%+v", s)
 	}
 	if len(s.judged.Nodes) > 0 || s.judged.Sweep != 7 {
@@ -126,7 +132,8 @@ func TestABatchThatFailsOnceIsLookedAtAgain(t *testing.T) {
 
 func TestASecondSweepSaysSoAndEnds(t *testing.T) {
 	busy := func(int) (string, error) { return "another sweep is under way: sweep/x", nil }
-	if s := sweep(t, parts{sync: busy}); s.err != nil || s.judged != nil || s.res.Held != "another sweep is under way: sweep/x" || len(s.looked) > 0 {
+	if s := sweep(t, parts{sync: busy}); s.err != nil || s.judged != nil ||
+		s.res.Held != "another sweep is under way: sweep/x" || len(s.looked) > 0 {
 		t.Errorf("%+v", s)
 	}
 	until := func(try int) (string, error) {
@@ -135,16 +142,20 @@ func TestASecondSweepSaysSoAndEnds(t *testing.T) {
 		}
 		return "", nil
 	}
-	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: until}); s.err != nil || s.judged == nil || s.judged.Believe != "" && s.synced != 4 {
+	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: until}); s.err != nil ||
+		s.judged == nil || s.judged.Believe != "" && s.synced != 4 {
 		t.Errorf("an operator's word: %+v", s)
 	}
-	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: busy}); s.err != nil || s.judged != nil || s.res.Held == "" {
+	if s := sweep(t, parts{in: activities.SweepInput{Believe: "the fibre is cut"}, sync: busy}); s.err != nil ||
+		s.judged != nil || s.res.Held == "" {
 		t.Errorf("an operator's word, for ever: %+v", s)
 	}
 }
 
 func TestASweepThatCannotBeJudgedIsEnded(t *testing.T) {
-	s := sweep(t, parts{judge: func() error { return temporal.NewNonRetryableApplicationError("postgres is full", "judge", nil) }})
+	s := sweep(t, parts{judge: func() error {
+		return temporal.NewNonRetryableApplicationError("postgres is full", "judge", nil)
+	}})
 	if s.err == nil || s.ended == nil || s.ended.Sweep != 7 || !strings.Contains(s.ended.Reason, "postgres is full") {
 		t.Errorf("%+v, ended %+v", s, s.ended)
 	}

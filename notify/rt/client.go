@@ -16,7 +16,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Options say where Request Tracker is and who we are there.
@@ -154,10 +155,6 @@ func message(answer []byte) string {
 
 // plain makes text from outside one short line without the token.
 func (c *Client) plain(text string) string {
-	text = strings.ReplaceAll(text, c.token, "[secret]")
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	if r := []rune(text); len(r) > 300 {
-		text = string(r[:300]) + "…"
-	}
-	return text
+	text = strings.Join(strings.Fields(strings.ReplaceAll(text, c.token, "[secret]")), " ")
+	return clean.Bounded(text, 300)
 }

@@ -19,12 +19,13 @@ type tracker struct {
 	url          string
 	robot, human string // tokens
 	queue        string
+	dir          string // where the real one keeps its files, and the mail that it sends
 }
 
 func TestTheSimulatedTrackerConforms(t *testing.T) {
 	server := httptest.NewServer(fakert.New(fakert.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"}))
 	t.Cleanup(server.Close)
-	conform(t, tracker{server.URL, "robot-token", "human-token", "General"})
+	conform(t, tracker{url: server.URL, robot: "robot-token", human: "human-token", queue: "General"})
 }
 
 func TestARealTrackerConforms(t *testing.T) { conform(t, debianRT(t)) }
@@ -225,6 +226,20 @@ func conform(t *testing.T, x tracker) {
 		place.After = replies[0].ID
 		if replies, err := c.Replies(ctx, place); err != nil || len(replies) != 0 {
 			t.Errorf("a reply was seen twice: %+v, %v", replies, err)
+		}
+	})
+
+	t.Run("a ticket of somebody else with our mark is not ours", func(t *testing.T) {
+		theirs, said, err := human.Open(ctx, opening("k", "k1"))
+		if err != nil || !said || theirs.Creator != "alice" {
+			t.Fatalf("got %+v, %v, %v", theirs, said, err)
+		}
+		mine, said, err := c.Open(ctx, opening("k", "k1"))
+		if err != nil || !said || mine.ID == theirs.ID || mine.Creator != "monitor" {
+			t.Errorf("with a ticket of hers there, ours is %+v, %v, %v", mine, said, err)
+		}
+		if again, _, err := c.Open(ctx, opening("k", "k2")); err != nil || again.ID != mine.ID {
+			t.Errorf("then %+v, %v", again, err)
 		}
 	})
 

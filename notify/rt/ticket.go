@@ -1,6 +1,7 @@
 package rt
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // The statuses of RT's default lifecycle that matter here.
@@ -71,9 +74,13 @@ func (c *Client) Open(ctx context.Context, n Opening) (t Ticket, said bool, err 
 	return t, err == nil, err
 }
 
-// find looks for an open ticket by its reference; 0 means none. RT's LIKE ignores case, so the subject is read again here.
+// own is the condition that the token's user made a ticket. Anybody may send a mail with our mark in its subject, and so have a ticket of his
+// with it; what we wrote would go to him, and his silence would count as the site's.
+const own = "Creator = '__CurrentUser__'"
+
+// find looks for an open ticket of ours by its reference; 0 means none. RT's LIKE ignores case, so the subject is read again here.
 func (c *Client) find(ctx context.Context, reference string) (int, string, error) {
-	query := fmt.Sprintf("Queue = '%s' AND Subject LIKE '[%s:' AND Status != 'resolved' AND Status != 'rejected' AND Status != 'deleted'",
+	query := fmt.Sprintf("Queue = '%s' AND "+own+" AND Subject LIKE '[%s:' AND Status != 'resolved' AND Status != 'rejected' AND Status != 'deleted'",
 		strings.ReplaceAll(c.queue, "'", "\\'"), reference)
 	var list struct {
 		Items []struct {
@@ -95,6 +102,9 @@ func (c *Client) find(ctx context.Context, reference string) (int, string, error
 	return 0, "", nil
 }
 
+// mostWatchers bounds what is read of a ticket's people.
+const mostWatchers = 10_000
+
 // Ticket reads a ticket.
 func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	type user struct{ ID string }
@@ -108,12 +118,17 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	t := Ticket{ID: id, Subject: r.Subject, Status: r.Status, Creator: r.Creator.ID}
-	for _, u := range r.Cc {
-		t.Cc = append(t.Cc, u.ID)
+	if n, err := strconv.Atoi(fmt.Sprint(r.ID)); err != nil || n < 1 { // a merged ticket answers with the other's number
+		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer is no ticket"}
+	}
+	t := Ticket{ID: id, Subject: clean.Line(r.Subject), Status: clean.Line(r.Status), Creator: clean.Line(r.Creator.ID)}
+	for _, u := range r.Cc[:min(len(r.Cc), mostWatchers)] {
+		if clean.Is(u.ID, clean.MaxLine) { // what is no address is nobody that we added
+			t.Cc = append(t.Cc, u.ID)
+		}
 	}
 	t.Version, err = strconv.Atoi(strings.Trim(header.Get("ETag"), `W/"`))
-	if err != nil {
+	if err != nil || t.Version < 0 {
 		return t, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer has no ETag"}
 	}
 	return t, nil
@@ -213,11 +228,14 @@ type Event struct {
 	At   time.Time
 }
 
+// mostPages bounds a history; a hundred transactions are a page.
+const mostPages = 500
+
 // History reads a ticket's transactions above an id, oldest first. RT tells how many pages there are only to those who may see
 // everything, so the others read until a page is empty.
 func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 	var events []Event
-	for page := 1; ; page++ {
+	for page := 1; page <= mostPages; page++ {
 		var list struct {
 			Pages int
 			Items []struct {
@@ -239,12 +257,13 @@ func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 			}
 			at, _ := time.Parse(time.RFC3339, item.Created) // the order is by number; a time that cannot be read is left out
 			if n > after {
-				events = append(events, Event{ID: n, Type: item.Type, By: item.Creator.ID, At: at})
+				events = append(events, Event{ID: n, Type: clean.Line(item.Type), By: clean.Line(item.Creator.ID), At: at})
 			}
 		}
 		if page == list.Pages || len(list.Items) == 0 {
-			slices.SortFunc(events, func(a, b Event) int { return a.ID - b.ID })
+			slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
 			return events, nil
 		}
 	}
+	return nil, &Error{Failure: Refused, Call: fmt.Sprintf("GET ticket/%d/history", id), Text: "its history has no end"}
 }

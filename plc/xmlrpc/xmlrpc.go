@@ -11,6 +11,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Fault is an error that the server answered.
@@ -19,10 +21,86 @@ type Fault struct {
 	String string
 }
 
-func (f *Fault) Error() string { return fmt.Sprintf("fault %d: %s", f.Code, f.String) }
+func (f *Fault) Error() string { return fmt.Sprintf("fault %d: %s", f.Code, clean.Line(f.String)) }
 
-// maxDepth bounds how deep values may nest in what is read.
-const maxDepth = 64
+// Bounds of what is read. A server far away, or somebody in its place, may send anything.
+const (
+	maxDepth    = 64       // of values inside of values
+	maxNesting  = 256      // of elements: a value in an array or a struct is three deeper
+	maxElements = 20 << 20 // 100,000 nodes of twelve fields are five million
+	maxTag      = 1 << 10  // bytes; XML-RPC has no attributes
+)
+
+// reader hands out the tokens of a document within the bounds. The decoder keeps 100 bytes for each element that is open, so that without
+// them 15 MB of <x> would take half a gigabyte.
+type reader struct {
+	d               *xml.Decoder
+	depth, elements int
+}
+
+func read(from io.Reader) *reader { return &reader{d: xml.NewDecoder(&shortTags{from: from})} }
+
+var errBeyond = errors.New("it is larger than any answer can be")
+
+// Token is the next one.
+func (r *reader) Token() (xml.Token, error) {
+	t, err := r.d.Token()
+	switch t.(type) {
+	case xml.StartElement:
+		r.depth++
+		r.elements++
+	case xml.EndElement:
+		r.depth--
+	}
+	if r.depth > maxNesting || r.elements > maxElements {
+		return nil, errBeyond
+	}
+	return t, err
+}
+
+// text is that of an element up to and with its end.
+func (r *reader) text(name string) (string, error) {
+	var text strings.Builder
+	for {
+		t, err := r.Token()
+		if err != nil {
+			return "", err
+		}
+		switch t := t.(type) {
+		case xml.CharData:
+			text.Write(t)
+		case xml.StartElement:
+			return "", fmt.Errorf("%s holds %.40q", name, t.Name.Local)
+		case xml.EndElement:
+			return text.String(), nil
+		}
+	}
+}
+
+// shortTags fails on a tag that has no end for long.
+type shortTags struct {
+	from   io.Reader
+	inside int // bytes since the tag began; 0: none has
+}
+
+// Read reads on.
+func (s *shortTags) Read(b []byte) (int, error) {
+	n, err := s.from.Read(b)
+	for _, c := range b[:n] {
+		switch {
+		case c == '<' && s.inside == 0:
+			s.inside = 1
+		case c == '>':
+			s.inside = 0
+		case s.inside > 0:
+			s.inside++
+		}
+		if s.inside > maxTag {
+			return 0, errBeyond
+		}
+	}
+	return n, err
+}
 
 // Call encodes a method call. Arguments are nil, bool, int, int64, float64, string, []any, []int, []string and map[string]any.
 func Call(method string, args ...any) ([]byte, error) {
@@ -139,7 +217,7 @@ var ErrNotXMLRPC = errors.New("the answer is not XML-RPC")
 
 // ParseResponse reads an answer. A fault comes back as a *Fault error.
 func ParseResponse(r io.Reader) (any, error) {
-	d := xml.NewDecoder(r)
+	d := read(r)
 	root, err := start(d)
 	if err != nil || root.Name.Local != "methodResponse" {
 		return nil, ErrNotXMLRPC
@@ -163,7 +241,7 @@ func ParseResponse(r io.Reader) (any, error) {
 
 // ParseCall reads a method call.
 func ParseCall(r io.Reader) (method string, args []any, err error) {
-	d := xml.NewDecoder(r)
+	d := read(r)
 	root, err := start(d)
 	if err != nil || root.Name.Local != "methodCall" {
 		return "", nil, ErrNotXMLRPC
@@ -181,7 +259,7 @@ func ParseCall(r io.Reader) (method string, args []any, err error) {
 		}
 		switch s.Name.Local {
 		case "methodName":
-			if err := d.DecodeElement(&method, &s); err != nil {
+			if method, err = d.text("methodName"); err != nil {
 				return "", nil, err
 			}
 		case "value":
@@ -194,7 +272,7 @@ func ParseCall(r io.Reader) (method string, args []any, err error) {
 	}
 }
 
-func start(d *xml.Decoder) (xml.StartElement, error) {
+func start(d *reader) (xml.StartElement, error) {
 	for {
 		t, err := d.Token()
 		if err != nil {
@@ -206,7 +284,7 @@ func start(d *xml.Decoder) (xml.StartElement, error) {
 	}
 }
 
-func firstValue(d *xml.Decoder) (any, error) {
+func firstValue(d *reader) (any, error) {
 	for {
 		s, err := start(d)
 		if err != nil {
@@ -219,7 +297,7 @@ func firstValue(d *xml.Decoder) (any, error) {
 }
 
 // parse reads the inside of a <value> up to and with its end.
-func parse(d *xml.Decoder, depth int) (any, error) {
+func parse(d *reader, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, errors.New("values nest too deep")
 	}
@@ -248,7 +326,7 @@ func parse(d *xml.Decoder, depth int) (any, error) {
 	}
 }
 
-func typedValue(d *xml.Decoder, t xml.StartElement, depth int) (any, error) {
+func typedValue(d *reader, t xml.StartElement, depth int) (any, error) {
 	switch t.Name.Local {
 	case "array":
 		list := []any{}
@@ -261,15 +339,14 @@ func typedValue(d *xml.Decoder, t xml.StartElement, depth int) (any, error) {
 	case "struct":
 		m := map[string]any{}
 		err := each(d, "struct", "member", func() error {
-			s, err := start(d)
+			if _, err := start(d); err != nil {
+				return err
+			}
+			name, err := d.text("name")
 			if err != nil {
 				return err
 			}
-			var name string
-			if err := d.DecodeElement(&name, &s); err != nil {
-				return err
-			}
-			if s, err = start(d); err != nil {
+			if _, err := start(d); err != nil {
 				return err
 			}
 			m[name], err = parse(d, depth+1)
@@ -277,8 +354,8 @@ func typedValue(d *xml.Decoder, t xml.StartElement, depth int) (any, error) {
 		})
 		return m, err
 	}
-	var s string
-	if err := d.DecodeElement(&s, &t); err != nil {
+	s, err := d.text(t.Name.Local)
+	if err != nil {
 		return nil, err
 	}
 	switch t.Name.Local {
@@ -293,17 +370,17 @@ func typedValue(d *xml.Decoder, t xml.StartElement, depth int) (any, error) {
 		case "0":
 			return false, nil
 		}
-		return nil, fmt.Errorf("boolean %q is neither 1 nor 0", s)
+		return nil, fmt.Errorf("boolean %.40q is neither 1 nor 0", s)
 	case "double":
 		return strconv.ParseFloat(strings.TrimSpace(s), 64)
 	case "string":
 		return s, nil
 	}
-	return nil, fmt.Errorf("values of type %s are not understood", t.Name.Local)
+	return nil, fmt.Errorf("values of type %.40q are not understood", t.Name.Local)
 }
 
 // each calls f at every start of an element named item, until the end of outer.
-func each(d *xml.Decoder, outer, item string, f func() error) error {
+func each(d *reader, outer, item string, f func() error) error {
 	for {
 		t, err := d.Token()
 		if err != nil {

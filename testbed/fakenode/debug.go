@@ -260,5 +260,15 @@ func (n *Node) enterDebugMode() error {
 	return nil
 }
 
+// ShownKey is the key that the node shows now.
+func (n *Node) ShownKey() ssh.PublicKey {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state == Debug {
+		return n.debugKey.PublicKey()
+	}
+	return n.hostKey.PublicKey()
+}
+
 // HostKey is the key by which the node is known when it runs.
 func (n *Node) HostKey() ssh.PublicKey { return n.hostKey.PublicKey() }

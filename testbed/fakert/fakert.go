@@ -32,6 +32,7 @@ type Transaction struct {
 	ID       int
 	Type, By string
 	Text     string
+	Headers  string // of the mail that it came as
 	At       time.Time
 }
 
@@ -86,6 +87,27 @@ func (s *Server) Answer(text, who, what string) bool {
 		}
 	}
 	return false
+}
+
+// Letter takes a mail that came in, as RT's mail gateway would: it goes to the newest ticket that into chooses, or makes a ticket of its own.
+// It returns the ticket's number.
+func (s *Server) Letter(subject, from, headers, text string, into func(Ticket) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.post()
+	for _, t := range slices.Backward(s.tickets) {
+		if into != nil && into(*t) {
+			id := s.correspond(t, from, subject, text)
+			i := slices.IndexFunc(t.History, func(e Transaction) bool { return e.ID == id })
+			t.History[i].Headers = headers
+			return t.ID
+		}
+	}
+	t := &Ticket{ID: len(s.tickets) + 1, Subject: subject, Status: "new", Creator: from, Cc: []string{from}}
+	s.tickets = append(s.tickets, t)
+	s.add(t, "Create", from, text)
+	t.Created = t.History[0].At
+	return t.ID
 }
 
 // correspond adds a reply; s.mu is held. Any reply, a robot's too, opens a ticket that was new or resolved.

@@ -20,6 +20,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /REST/2.0/ticket/{id}", s.on(s.show))
 	s.mux.HandleFunc("PUT /REST/2.0/ticket/{id}", s.on(s.update))
 	s.mux.HandleFunc("GET /REST/2.0/ticket/{id}/history", s.on(s.history))
+	s.mux.HandleFunc("GET /REST/2.0/transaction/{id}/attachments", s.attachments)
 	s.mux.HandleFunc("POST /REST/2.0/ticket/{id}/correspond", s.on(s.speak("Correspond")))
 	s.mux.HandleFunc("POST /REST/2.0/ticket/{id}/comment", s.on(s.speak("Comment")))
 }
@@ -175,6 +176,20 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, t *Ticket) {
 	reply(w, http.StatusOK, object{"items": items, "count": len(items), "total": nil, "page": page, "pages": nil, "per_page": size})
 }
 
+// attachments lists the one part that a letter has here, with its headers.
+func (s *Server) attachments(w http.ResponseWriter, r *http.Request) {
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	for _, t := range s.tickets {
+		for _, e := range t.History {
+			if e.ID == id {
+				reply(w, http.StatusOK, object{"items": []object{{"id": strconv.Itoa(id), "type": "attachment", "Headers": e.Headers}}, "count": 1, "total": 1, "page": 1, "pages": 1, "per_page": 20})
+				return
+			}
+		}
+	}
+	complain(w, http.StatusNotFound)
+}
+
 func number(r *http.Request, name string, otherwise int) int {
 	if n, err := strconv.Atoi(r.URL.Query().Get(name)); err == nil && n > 0 {
 		return min(n, 100)
@@ -205,13 +220,13 @@ func (s *Server) speak(kind string) func(http.ResponseWriter, *http.Request, *Ti
 	}
 }
 
-var clause = regexp.MustCompile(`(?i)^\s*(Queue|Subject|Status)\s*(!=|=|LIKE)\s*'([^']*)'\s*$`)
+var clause = regexp.MustCompile(`(?i)^\s*(Queue|Subject|Status|Creator)\s*(!=|=|LIKE)\s*'([^']*)'\s*$`)
 
-// search knows conditions on Queue, Subject and Status, joined by AND.
+// search knows conditions on Queue, Subject, Status and Creator, joined by AND.
 func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	items := []object{}
 	for _, t := range s.tickets {
-		match, err := s.matches(t, r.URL.Query().Get("query"))
+		match, err := s.matches(t, s.user(r), r.URL.Query().Get("query"))
 		if err != nil {
 			reply(w, http.StatusBadRequest, object{"message": err.Error()})
 			return
@@ -223,14 +238,14 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, object{"items": items, "count": len(items), "total": len(items), "page": 1, "pages": 1, "per_page": 100})
 }
 
-func (s *Server) matches(t *Ticket, query string) (bool, error) {
+func (s *Server) matches(t *Ticket, who, query string) (bool, error) {
 	for part := range strings.SplitSeq(query, " AND ") {
 		m := clause.FindStringSubmatch(part)
 		if m == nil {
 			return false, fmt.Errorf("cannot read %q", part)
 		}
-		have := map[string]string{"queue": s.o.Queue, "subject": t.Subject, "status": t.Status}[strings.ToLower(m[1])]
-		ok := have == m[3]
+		have := map[string]string{"queue": s.o.Queue, "subject": t.Subject, "status": t.Status, "creator": t.Creator}[strings.ToLower(m[1])]
+		ok := have == strings.ReplaceAll(m[3], "__CurrentUser__", who)
 		switch strings.ToUpper(m[2]) {
 		case "!=":
 			ok = !ok

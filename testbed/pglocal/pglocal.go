@@ -3,7 +3,6 @@
 package pglocal
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -11,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -111,34 +109,24 @@ func find() (string, bool) {
 }
 
 func private(ctx context.Context, bin string) (*Cluster, error) {
-	dir, command, err := initialise(bin)
+	dir, password, command, err := initialise(bin)
 	if err != nil {
 		return nil, err
 	}
-	for range 5 {
-		var port int
-		if port, err = freePort(); err != nil {
-			break
-		}
-		var c *Cluster
-		if c, err = serve(ctx, dir, port, command); err == nil {
-			return c, nil
-		}
-		if !errors.Is(err, errPortTaken) {
-			break
-		}
+	c, err := serve(ctx, dir, password, command)
+	if err != nil {
+		_ = os.RemoveAll(dir)
 	}
-	_ = os.RemoveAll(dir)
-	return nil, err
+	return c, err
 }
 
 // programs makes the command of one of Postgres's programs, with its arguments.
 type programs func(name string, args ...string) *exec.Cmd
 
-// initialise makes a folder with a cluster that is not served yet.
-func initialise(bin string) (dir string, command programs, err error) {
-	if dir, err = os.MkdirTemp("", "monitor-pg-"); err != nil {
-		return "", nil, err
+// initialise makes a folder, which nobody else may enter, with a cluster that is not served yet and wants a password.
+func initialise(bin string) (dir, password string, command programs, err error) {
+	if dir, err = os.MkdirTemp("", "monitor-pg-"); err != nil { // its mode is 0700
+		return "", "", nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -150,13 +138,13 @@ func initialise(bin string) (dir string, command programs, err error) {
 		u, err := user.Lookup("postgres")
 		if err != nil {
 			if u, err = user.Lookup("nobody"); err != nil {
-				return "", nil, errors.New("postgres cannot run as root, and there is neither a user postgres nor nobody")
+				return "", "", nil, errors.New("postgres cannot run as root, and there is neither a user postgres nor nobody")
 			}
 		}
 		uid, _ = strconv.Atoi(u.Uid)
 		gid, _ = strconv.Atoi(u.Gid)
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", nil, err
+			return "", "", nil, err
 		}
 	}
 	command = func(name string, args ...string) *exec.Cmd {
@@ -166,33 +154,36 @@ func initialise(bin string) (dir string, command programs, err error) {
 		asUser(cmd, uid, gid)
 		return cmd
 	}
-	data := filepath.Join(dir, "data")
-	if out, err := command("initdb", "-D", data, "-U", "monitor", "-A", "trust", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("initdb: %w: %s", err, out)
+	var random [16]byte
+	_, _ = rand.Read(random[:])
+	password = hex.EncodeToString(random[:])
+	file := filepath.Join(dir, "password")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		return "", "", nil, err
 	}
-	return dir, command, nil
+	defer os.Remove(file)
+	if err := os.Chown(file, uid, gid); err != nil {
+		return "", "", nil, err
+	}
+	out, err := command("initdb", "-D", filepath.Join(dir, "data"), "-U", "monitor", "-A", "scram-sha-256", "--pwfile", file, "-E", "UTF8", "--no-sync").CombinedOutput()
+	if err != nil {
+		return "", "", nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return dir, password, command, nil
 }
 
-// errPortTaken: a port that was free a moment ago is somebody else's when Postgres asks for it.
-var errPortTaken = errors.New("postgres finds its port taken again and again: run fewer tests at once")
-
-// serve runs Postgres on the data in dir, and makes a database. It asks over the socket in dir, which no other Postgres has: what
-// answers on the port may be somebody else's.
-func serve(ctx context.Context, dir string, port int, command programs) (*Cluster, error) {
-	r, err := launch(dir, port, command)
+// serve runs Postgres on the data in dir, and makes a database. It listens on a socket in dir alone: no port can be taken, and no other account
+// of this machine gets to it.
+func serve(ctx context.Context, dir, password string, command programs) (*Cluster, error) {
+	r, err := launch(dir, command)
 	if err != nil {
 		return nil, err
 	}
-	socket := fmt.Sprintf("postgres://monitor@/postgres?host=%s&port=%d", url.QueryEscape(dir), port)
+	socket := fmt.Sprintf("postgres://monitor:%s@/postgres?host=%s", password, url.QueryEscape(dir))
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		made, err := createDatabase(ctx, socket)
 		if err == nil {
-			u, err := url.Parse(made)
-			if err != nil {
-				r.end(os.Interrupt)
-				return nil, err
-			}
-			c := &Cluster{URL: fmt.Sprintf("postgres://monitor@127.0.0.1:%d%s", port, u.Path)}
+			c := &Cluster{URL: made}
 			c.stop = sync.OnceValue(func() error { r.end(os.Interrupt); return os.RemoveAll(dir) })
 			c.restart = func(ctx context.Context, crash bool) error {
 				how := os.Interrupt // fast shutdown
@@ -200,7 +191,7 @@ func serve(ctx context.Context, dir string, port int, command programs) (*Cluste
 					how = syscall.SIGQUIT // immediate shutdown: the next start recovers
 				}
 				r.end(how)
-				again, err := launch(dir, port, command)
+				again, err := launch(dir, command)
 				if err != nil {
 					return err
 				}
@@ -212,9 +203,6 @@ func serve(ctx context.Context, dir string, port int, command programs) (*Cluste
 		select {
 		case <-r.ended:
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
-			if bytes.Contains(text, []byte("Address already in use")) {
-				return nil, errPortTaken
-			}
 			return nil, fmt.Errorf("postgres ended at once: %s", text)
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -231,10 +219,11 @@ type running struct {
 	ended   chan struct{}
 }
 
-func launch(dir string, port int, command programs) (*running, error) {
-	server := command("postgres", "-D", filepath.Join(dir, "data"), "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir,
+func launch(dir string, command programs) (*running, error) {
+	server := command("postgres", "-D", filepath.Join(dir, "data"), "-h", "", "-k", dir, "-c", "unix_socket_permissions=0700",
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
-	logFile, err := os.Create(filepath.Join(dir, "log"))
+	// The folder is Postgres's, and we may be root: what lies there under the log's name is not followed.
+	logFile, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -275,15 +264,6 @@ func answers(ctx context.Context, url string) error {
 			return fmt.Errorf("postgres does not answer after its restart: %w", err)
 		}
 	}
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func createDatabase(ctx context.Context, base string) (string, error) {

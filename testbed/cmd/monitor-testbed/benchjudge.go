@@ -51,11 +51,11 @@ func benchJudge(ctx context.Context, out io.Writer) error {
 	if _, err := db.SaveSnapshot(ctx, hugeFleet(), true); err != nil {
 		return err
 	}
-	acts := &activities.Activities{Store: db, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), SweepEvery: 30 * time.Minute}
-	if _, err := judgeQuietly(ctx, db, acts, conn, 0); err != nil { // the first writes everything
+	sweep := activities.New(activities.Options{Store: db, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), SweepEvery: 30 * time.Minute}).Sweep
+	if _, err := judgeQuietly(ctx, db, sweep, conn, 0); err != nil { // the first writes everything
 		return err
 	}
-	m, err := judgeQuietly(ctx, db, acts, conn, judgedNews)
+	m, err := judgeQuietly(ctx, db, sweep, conn, judgedNews)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ type judging struct {
 }
 
 // judgeQuietly saves looks in which all nodes run but a few, one at a site, and judges them.
-func judgeQuietly(ctx context.Context, db *store.Store, acts *activities.Activities, conn *pgx.Conn, silent int) (m judging, err error) {
+func judgeQuietly(ctx context.Context, db *store.Store, judge *activities.Sweep, conn *pgx.Conn, silent int) (m judging, err error) {
 	sweep, err := db.StartSweep(ctx, fmt.Sprintf("bench/%d", silent))
 	if err != nil {
 		return m, err
@@ -128,7 +128,7 @@ func judgeQuietly(ctx context.Context, db *store.Store, acts *activities.Activit
 	}
 	m.judged, err = writes(ctx, conn, func() error {
 		start := time.Now()
-		res, err := acts.Judge(ctx, activities.Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: activities.PLCAnswers})
+		res, err := judge.Judge(ctx, activities.Plan{Sweep: sweep.ID, Started: sweep.Started, PLC: activities.PLCAnswers})
 		m.took = time.Since(start)
 		if err == nil && (res.Nodes != judgedNodes || res.Up != judgedNodes-silent || res.Held != "") {
 			err = fmt.Errorf("the judgement is %+v", res)

@@ -67,7 +67,7 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	web := &http.Server{Handler: r.Mail.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: r.Mail.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	go func() { _ = web.Serve(page) }()
 	defer web.Close()
 	whereToLook(out, r, "http://"+page.Addr().String())

@@ -35,7 +35,7 @@ func coreScenarios() []scenario {
 func (s *stage) seenBad(ctx context.Context, node string) error {
 	return s.until(ctx, node+" is seen down", 15, func() (bool, error) {
 		n, err := s.Store.Node(ctx, node)
-		return n.Record.Status.Bad(), err
+		return n.Record.Status.Faulty(), err
 	})
 }
 

@@ -1,0 +1,92 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// bootStates reads boot states in PLC, and gives back those that Monitor has set.
+type bootStates struct {
+	*ledger
+	PLC *plc.Client
+}
+
+// own is what PLC has for a node, apart from what Monitor has set: that is not what is to be given back one day.
+func (a *bootStates) own(ctx context.Context, host string) (string, error) {
+	n, err := a.PLC.Node(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	state := policy.CleanBootState(n.BootState)
+	if state == "disabled" || state == "safeboot" {
+		return "", fmt.Errorf("PLC has it at %s since a moment: it is in somebody's hands", state)
+	}
+	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Target: host})
+	for _, c := range claims { // the oldest first
+		if (c.Kind == store.ClaimBootState || c.Kind == store.ClaimNodeDisabled) && c.SetTo == state {
+			return c.Was, err
+		}
+	}
+	return state, err
+}
+
+// release gives nodes the boot state back that PLC had before Monitor set it, unless somebody has changed it since.
+func (a *bootStates) release(ctx context.Context, f store.ClaimFilter, why string) (said string, err error) {
+	claims, err := a.Store.Claims(ctx, f)
+	for _, c := range claims {
+		if said, err = a.restore(ctx, c, why); err != nil {
+			return said, err
+		}
+	}
+	return said, err
+}
+
+func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (string, error) {
+	n, err := a.PLC.Node(ctx, c.Target)
+	said := ""
+	switch {
+	case errors.Is(err, plc.ErrNotFound):
+		said = "PLC has the node no more"
+	case err != nil:
+		return "", err
+	case policy.CleanBootState(n.BootState) == c.Was:
+		if sure, err := a.wasAnswered(ctx, c); err != nil || !sure {
+			return "",
+				errors.Join(err,
+					fmt.Errorf(
+						"PLC has it at %s, but may still carry out a write whose answer was lost: it is looked at "+
+							"again", c.Was))
+		}
+		said = "its boot state is " + c.Was + " already"
+	case policy.CleanBootState(n.BootState) != c.SetTo:
+		said = "left at " + n.BootState + " in PLC, as somebody has set it meanwhile"
+	default:
+		if err := a.PLC.SetBootState(ctx, c.Target, c.Was); err != nil {
+			return "", err
+		}
+		said = "set back to " + c.Was + " in PLC"
+	}
+	return said, a.Store.Release(ctx, c.ID, why+": "+said)
+}
+
+// lostWrite is how long PLC may still carry out a write whose answer was lost.
+const lostWrite = 10 * time.Minute
+
+// wasAnswered says whether the write behind a claim has surely ended, so that nothing comes after what PLC says now.
+func (a *bootStates) wasAnswered(ctx context.Context, c store.Claim) (bool, error) {
+	action, err := a.Store.Action(ctx, c.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	ended := action.Outcome != "" && action.Outcome != store.Failed
+	return ended || a.now().Sub(action.At) > lostWrite, nil
+}

@@ -1,0 +1,85 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/planetlab/monitor/notify"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+)
+
+// deliver takes a message to where the site's people are: into its ticket, or to their mailboxes.
+func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (sites.MailResult, error) {
+	res := a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test})
+	var detail string
+	if a.RT != nil {
+		var failure error
+		var unsent bool
+		res.Ticket, detail, unsent, failure = a.intoTicket(ctx, in, l)
+		if failure != nil {
+			if err := a.flagTracker(ctx, in.Site, "a message to the site's people waits", failure); err != nil {
+				return res, err
+			}
+			return a.notDelivered(ctx, in, res, unsent, failure)
+		}
+	} else {
+		receipt, err := a.post.Mail.Send(ctx, l.Message)
+		detail = receipt.String()
+		switch failure := notify.FailureOf(err); {
+		case len(receipt.Accepted) > 0: // who is deferred is tried again, alone
+			res.Deferred = receipt.Left()
+			if err != nil {
+				detail += ": " + err.Error()
+			}
+		case err == nil:
+			res.Reached = false // observe mode of the sender
+		case failure == notify.Permanent:
+			res.Outcome, res.Reason, res.Reached = sites.MailRefused, detail+": "+err.Error(), false
+			a.Log.Error("the mail server refuses a message, to everybody", "site", in.Site, "reason", res.Reason)
+			return res, errors.Join(a.flagUnreachable(ctx, in.Site, res.Reason),
+				a.Store.Outcome(ctx, in.Key, store.Refused, res.Reason))
+		default:
+			return a.notDelivered(ctx, in, res, failure != notify.Ambiguous, err)
+		}
+	}
+	if len(l.Exempt) > 0 {
+		detail += fmt.Sprintf("; %d exempt people left out", len(l.Exempt))
+	}
+	if err := a.Store.Outcome(ctx, in.Key, store.Sent, detail); err != nil {
+		return res, err
+	}
+	if l.Test { // nobody at the site knows of it
+		return res, nil
+	}
+	for _, s := range l.Said {
+		if err := a.Store.RecordNotice(ctx,
+			store.Notice{Kind: s.Kind, Target: s.Target, Site: in.Site, MessageID: l.Message.MessageID,
+				Recipients: l.Message.To, At: a.now()}); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// notDelivered is a message that nobody has, or of which nobody knows whether somebody has it.
+func (a *People) notDelivered(ctx context.Context, in sites.MailRequest, res sites.MailResult, unsent bool,
+	why error) (sites.MailResult, error) {
+	a.Log.Warn("a message waits", "site", in.Site, "reason", why)
+	ticket := res.Ticket
+	res = sites.MailResult{Outcome: sites.MailLost, Reason: why.Error(), Ticket: ticket}
+	outcome := store.Ambiguous
+	if unsent {
+		res.Outcome, outcome = sites.MailWait, store.Failed
+		action, err := a.Store.Action(ctx, in.Key)
+		if err != nil {
+			return res, err
+		}
+		if action.Outcome == store.Ambiguous { // an earlier try may have got through: it stays so
+			res.Outcome = sites.MailLost
+			return res, nil
+		}
+	}
+	return res, a.Store.Outcome(ctx, in.Key, outcome, why.Error())
+}

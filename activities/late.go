@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+)
+
+// mostLostTries is how often a message is sent once more to somebody who may have it already.
+const mostLostTries = 5
+
+// WriteToTheLate sends a message once more to each of those whose server has deferred it, and answers who is still
+// without it. What becomes of each stands in the ledger.
+func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]string, error) {
+	defer heartbeat(ctx)()
+	action, err := a.Store.Action(ctx, in.Key)
+	if err != nil {
+		return nil, err
+	}
+	var l letter
+	if err := json.Unmarshal(action.Data, &l); err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", in.Key, err)
+	}
+	now, exempt, err := a.audience(ctx, in.Site, policy.Top)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, to := range in.To {
+		late, err := a.writeToOne(ctx, in, l, to, !slices.Contains(exempt, to) && slices.Contains(now, to))
+		if err != nil {
+			return nil, err
+		}
+		if late {
+			left = append(left, to)
+		}
+	}
+	return left, nil
+}
+
+func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,
+	still bool) (late bool, err error) {
+	key := in.Key + "/to/" + to
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindNotice, Issue: l.Said[0].Issue,
+		Node: l.Said[0].Node, Site: in.Site, Reason: "deferred at first: " + about(l.Said)})
+	if err != nil || action.Outcome != "" && action.Outcome != store.Ambiguous {
+		return false, err
+	}
+	if !still {
+		return false, a.Store.Outcome(ctx, key, store.Skipped, "is no contact of the site any more, or exempt")
+	}
+	m := l.Message
+	m.Only = []string{to}
+	receipt, sendErr := a.post.Mail.Send(ctx, m)
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case sendErr == nil:
+		return false, a.Store.Outcome(ctx, key, store.Sent, receipt.String())
+	case notify.FailureOf(sendErr) == notify.Permanent:
+		return false, a.Store.Outcome(ctx, key, store.Refused, sendErr.Error())
+	case notify.FailureOf(sendErr) == notify.Ambiguous:
+		return in.Tries < mostLostTries && !in.Last, a.Store.Outcome(ctx, key, store.Ambiguous, sendErr.Error())
+	case in.Last && action.Outcome == store.Ambiguous:
+		return false, nil
+	case in.Last:
+		return false, a.Store.Outcome(ctx, key, store.Failed,
+			fmt.Sprintf("deferred since %s: %v", in.Since.UTC().Format(time.RFC3339), sendErr))
+	}
+	return true, nil
+}

@@ -1,0 +1,290 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+)
+
+// People tells a site's people and the admins: Email and Flag are rungs, the others are what a site's workflow says, in
+// mail or in a ticket.
+type People struct {
+	*ledger
+	rungs     *rungs
+	gate      *gate
+	workflows *workflows
+	post      *post
+	RT        *rt.Client // nil: people are written to by mail alone
+	TestTo    string     // gets all mail in test mode
+}
+
+// letter is what the ledger keeps of a message from its intent on, so that a second try says the same to the same
+// people.
+type letter struct {
+	Message    notify.Message `json:"message"`
+	Exempt     []string       `json:"exempt,omitempty"`
+	Said       []said         `json:"said"`
+	Threatened bool           `json:"threatened,omitempty"`
+	NotBefore  time.Time      `json:"not_before,omitzero"`
+	Test       bool           `json:"test,omitempty"` // only the test address gets it
+}
+
+// said is one notice of a message.
+type said struct {
+	Kind   string `json:"kind"`
+	Target string `json:"target"`
+	Issue  string `json:"issue,omitempty"`
+	Node   string `json:"node,omitempty"`
+}
+
+// WriteToSite writes one message to a site's people about what holds of the notices that have gathered. It is composed
+// at the last moment, from facts read now. A second try under the same key finds in the ledger how far the first has
+// come.
+func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.MailResult, error) {
+	defer heartbeat(ctx)()
+	res := sites.MailResult{Outcome: sites.MailNothing, Ticket: in.Ticket}
+	before, err := a.Store.Action(ctx, in.Key)
+	var l letter
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if l, res, err = a.compose(ctx, in); err != nil || res.Outcome != sites.MailSent {
+			return res, err
+		}
+		if before, err = a.intend(ctx, in, l); err != nil {
+			return res, err
+		}
+	case err != nil:
+		return res, err
+	}
+	if err := json.Unmarshal(before.Data, &l); err != nil {
+		return res, fmt.Errorf("ledger %s: %w", in.Key, err)
+	}
+	switch before.Outcome {
+	case "", store.Ambiguous:
+	case store.Sent:
+		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test}), nil
+	case store.Refused:
+		res.Outcome, res.Reason = sites.MailRefused, before.Detail
+		return res, nil
+	default:
+		res.Outcome, res.Reason = sites.MailWait, before.Detail
+		return res, nil
+	}
+	if !before.Begun() {
+		if a.workflows.ordered(ctx) != "" {
+			res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
+			return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
+		}
+		if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
+			return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
+		}
+	}
+	return a.deliver(context.WithoutCancel(ctx), in, l)
+}
+
+func (a *People) intend(ctx context.Context, in sites.MailRequest, l letter) (store.Action, error) {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return store.Action{}, err
+	}
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: in.Key, Kind: store.KindNotice, Issue: l.Said[0].Issue,
+		Node: l.Said[0].Node, Site: in.Site, Reason: about(l.Said), Data: data})
+	return action, err
+}
+
+func (a *People) sent(in sites.MailRequest, l letter, res sites.MailResult) sites.MailResult {
+	res.Threatened, res.NotBefore, res.MessageID = l.Threatened, l.NotBefore, l.Message.MessageID
+	return res
+}
+
+// compose makes the message of what may be said now. Its outcome is MailSent when there is one.
+func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sites.MailResult, error) {
+	res := sites.MailResult{Outcome: sites.MailNothing, Ticket: in.Ticket}
+	facts, err := a.gate.siteFacts(ctx, policy.ActNotify, in.Site)
+	if err != nil {
+		return letter{}, res, err
+	}
+	if !facts.Exists { // nobody is there any more
+		return letter{}, res, nil
+	}
+	answer := policy.Ask(a.Policy, facts, a.now())
+	kept, err := a.stillTrue(ctx, in, answer)
+	if err != nil {
+		return letter{}, res, err
+	}
+	if len(kept) == 0 {
+		// held back for now, not unsaid for ever
+		if !answer.Do && (answer.Check == "lease" || answer.Check == "switch") {
+			res.Outcome, res.Reason, res.Until = sites.MailWait, answer.Reason, answer.Until
+		}
+		return letter{}, res, nil
+	}
+	to, exempt, err := a.audience(ctx, in.Site, in.Reaches)
+	if err != nil {
+		return letter{}, res, err
+	}
+	if len(to) == 0 {
+		res.Outcome, res.Reason = sites.MailNobody,
+			"nobody at the site can be written to: it has nobody in PLC who is enabled and not exempt"
+		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
+	}
+	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest}
+	n, err := a.notice(ctx, in, kept, &l)
+	if err != nil {
+		return l, res, err
+	}
+	n.To = to
+	if a.observes() || facts.Mode != policy.ModeAct {
+		res.Reason = fmt.Sprintf("observe mode: %s would be written to about %s", strings.Join(to, ", "), about(l.Said))
+		return l, res, a.skipSite(ctx, in.Site, "message", res.Reason)
+	}
+	l.Message, err = notify.Render(n)
+	res.Outcome = sites.MailSent
+	return l, res, err
+}
+
+// audience are the people for a level. Where it has nobody, the next ones are written to: somebody is to hear of it
+// before anything is denied.
+func (a *People) audience(ctx context.Context, login string, level int) (to, exempt []string, err error) {
+	for ; ; level++ {
+		people, skipped, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
+		if err != nil {
+			return nil, nil, err
+		}
+		exempt = skipped
+		for _, p := range people {
+			to = append(to, p.Email)
+		}
+		if len(to) > 0 || level >= policy.Top {
+			return to, exempt, nil
+		}
+	}
+}
+
+// flagUnreachable tells the admins, once a week, that a site has nobody who can be told.
+func (a *People) flagUnreachable(ctx context.Context, login, reason string) error {
+	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
+	return a.post.flagSite(ctx, login, sites.ID(login)+"/unreachable/"+week,
+		[]string{reason, "nothing is denied to it until somebody can be told"})
+}
+
+// notice puts together what is said and what comes next, as data. A step is announced only if nothing of what it needs
+// is missing.
+func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.Notice,
+	l *letter) (notify.Notice, error) {
+	row, err := a.Store.Site(ctx, in.Site)
+	if err != nil {
+		return notify.Notice{}, err
+	}
+	n := notify.Notice{Site: in.Site, SiteName: row.Name, Level: in.Level, Open: in.Open, At: a.now().UTC(),
+		MessageID: notify.MessageID(in.Key, a.post.Domain)}
+	if last := len(in.Thread); last > 0 {
+		n.InReplyTo, n.References = in.Thread[last-1], in.Thread
+	}
+	if a.RT != nil {
+		n.ReplyHolds = in.ReplyPause
+	}
+	bad := false
+	for _, k := range kept {
+		l.Said = append(l.Said, said{Kind: k.Kind, Target: targetOf(k, in.Site), Issue: k.Ref.ID, Node: k.Ref.Node})
+		item := notify.Item{Kind: notify.Kind(k.Kind), Issue: k.Ref.ID, Type: k.Ref.Type, Target: k.Ref.Target(),
+			Since: k.Since.UTC(), Evidence: k.Evidence,
+			Deeds: k.Deeds, Advice: k.Advice}
+		switch k.Kind {
+		case sites.Penalty, sites.Warn, sites.Resumed, sites.Eased:
+			if item.Evidence, err = a.holdersNow(ctx, in.Holds); err != nil {
+				return n, err
+			}
+		}
+		bad = bad || k.Kind != sites.Online && k.Kind != sites.Cleared
+		n.Items = append(n.Items, item)
+	}
+	if !bad { // good news carries no threats
+		return n, nil
+	}
+	return n, a.foretell(ctx, in, row, &n, l)
+}
+
+// holdersNow says of each machine that holds a level what is known of it now.
+func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, error) {
+	var lines []string
+	for _, h := range holds {
+		line := h.Ref.Target()
+		if h.Ref.Node != "" {
+			n, err := a.Store.Node(ctx, h.Ref.Node)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return nil, err
+			}
+			if n.Reason != "" {
+				line += ": " + n.Reason
+			}
+		}
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// foretell takes over what comes next. It asks the conditions of the acts themselves: a site that has enough nodes is
+// not threatened, and neither is one where nothing is raised.
+func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.Site, n *notify.Notice,
+	l *letter) error {
+	up, _, err := a.gate.nodesUp(ctx, in.Site)
+	if err != nil {
+		return err
+	}
+	spared, err := a.gate.spared(ctx, row, row.Gone)
+	if err != nil {
+		return err
+	}
+	threatens := up < a.Policy.SiteMinUp && spared == nil
+	var from time.Time // a site must be down so long
+	if !row.Record.Changed.IsZero() && row.Record.Status.Unhealthy() {
+		from = row.Record.Changed.Add(a.Policy.SiteDownBeforePenalty)
+	} else {
+		from = a.now().Add(a.Policy.SiteDownBeforePenalty)
+	}
+	for _, c := range in.Coming {
+		if c.What == sites.ComesStep {
+			if !threatens {
+				continue
+			}
+			if c.At.Before(from) {
+				c.At = from
+			}
+			if in.Threat != nil && c.Level == in.Threat.Level {
+				l.Threatened, l.NotBefore = true, c.At
+			}
+			from = c.At.Add(a.Policy.PenaltyStep)
+		}
+		n.Coming = append(n.Coming, c)
+	}
+	return nil
+}
+
+// about lists what a message says, for the ledger.
+func about(list []said) string {
+	var kinds []string
+	targets := map[string][]string{}
+	for _, s := range list {
+		if targets[s.Kind] == nil {
+			kinds = append(kinds, s.Kind)
+		}
+		targets[s.Kind] = append(targets[s.Kind], s.Target)
+	}
+	for i, k := range kinds {
+		kinds[i] = strings.TrimSpace(k + " " + strings.Join(targets[k], " "))
+	}
+	return strings.Join(kinds, ", ")
+}

@@ -1,0 +1,542 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/fakert"
+	"github.com/planetlab/monitor/testbed/mailbox"
+	"github.com/planetlab/monitor/testbed/pglocal"
+)
+
+// people is a site with its contacts in a real Postgres, a real mail server, and a simulated tracker.
+type people struct {
+	*Groups
+	*ledger
+	t       *testing.T
+	box     *mailbox.Mailbox
+	tracker *fakert.Server
+	denies  atomic.Int32 // the status with which the tracker answers what writes; 0: it does not deny it
+}
+
+var persons = []plc.Person{
+	{PersonID: 1, Email: "tech@huji.example", Roles: []string{"tech"}, SiteIDs: []int{1}},
+	{PersonID: 2, Email: "pi@huji.example", Roles: []string{"pi"}, SiteIDs: []int{1}},
+	{PersonID: 3, Email: "user@huji.example", Roles: []string{"user"}, SiteIDs: []int{1}},
+	{PersonID: 4, Email: "exempt@huji.example", Roles: []string{"tech", "pi", "user"}, SiteIDs: []int{1}},
+}
+
+func newPeople(t *testing.T, mode string) *people {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: pglocal.ForTest(t), Key: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	box, err := mailbox.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	sender, err := notify.NewSender(notify.Options{Addr: box.Addr(), From: "monitor@plc.example", TLS: notify.TLSNone,
+		Mode: mode, TestAddress: "tester@plc.example", Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &people{t: t, box: box, Groups: New(Options{
+		Store: db, Mail: sender, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler),
+		Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
+	})}
+	p.ledger = p.People.ledger
+	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
+	p.swept(true)
+	return p
+}
+
+// swept ends a sweep that is believed, or is not.
+func (p *people) swept(believed bool) {
+	p.t.Helper()
+	w, err := p.Store.StartSweep(context.Background(), fmt.Sprint("sweep/", time.Now().UnixNano()))
+	if err == nil {
+		w.Believed, w.Reason = believed, "half the fleet is gone"
+		err = p.Store.EndSweep(context.Background(), w)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// exempt says who must not be written to, as PLC's tags do.
+func (p *people) exempt(who map[int]time.Time) {
+	p.t.Helper()
+	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
+		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
+		Nodes: []plc.Node{{NodeID: 1, Hostname: "planetlab1.huji.example", SiteID: 1},
+			{NodeID: 2, Hostname: "planetlab2.huji.example", SiteID: 1}}, Persons: persons, PersonExempt: who,
+	}, true)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// withTracker gives the site's people a tracker as well.
+func (p *people) withTracker() *people {
+	p.t.Helper()
+	p.tracker = fakert.New(fakert.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if code := int(p.denies.Load()); code != 0 && r.Method != http.MethodGet {
+			w.WriteHeader(code)
+			return
+		}
+		p.tracker.ServeHTTP(w, r)
+	}))
+	p.t.Cleanup(server.Close)
+	var err error
+	if p.People.RT, err = rt.New(rt.Options{URL: server.URL, Token: "token", Queue: "q"}); err != nil {
+		p.t.Fatal(err)
+	}
+	return p
+}
+
+func (p *people) write(in sites.MailRequest) sites.MailResult {
+	p.t.Helper()
+	in.Site = "huji"
+	if in.Notices == nil {
+		in.Notices = []sites.Notice{down(1)}
+	}
+	res, err := p.People.WriteToSite(p.t.Context(), in)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return res
+}
+
+func down(n int) sites.Notice {
+	host := fmt.Sprintf("planetlab%d.huji.example", n)
+	return sites.Notice{Ref: issue.Ref{ID: "nodedown/" + host, Type: issue.NodeDown, Node: host, Site: "huji"},
+		Kind: "down", Since: time.Now().Add(-72 * time.Hour), Evidence: []string{"no ssh"}}
+}
+
+// to lists the envelopes of all mail.
+func (p *people) to() string {
+	var all []string
+	for _, m := range p.box.Messages() {
+		all = append(all, strings.Join(m.To, " "))
+	}
+	return strings.Join(all, "; ")
+}
+
+func (p *people) watchers() string {
+	list := p.tracker.Tickets()
+	if len(list) != 1 {
+		p.t.Fatalf("%d tickets", len(list))
+	}
+	slices.Sort(list[0].Cc)
+	return strings.Join(list[0].Cc, " ")
+}
+
+// last is the newest line of the ledger.
+func (p *people) last() store.Action {
+	list, err := p.Store.Actions(p.t.Context(), store.ActionFilter{Limit: 1})
+	if err != nil || len(list) != 1 {
+		p.t.Fatalf("ledger: %v, %v", list, err)
+	}
+	return list[0]
+}
+
+func TestMailWidensWithTheLevelAndNeverReachesTheExempt(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	for level, want := range []string{"tech@huji.example", "pi@huji.example tech@huji.example",
+		"pi@huji.example tech@huji.example user@huji.example"} {
+		p.box.Messages()
+		n := down(1)
+		n.Kind = []string{"down", "penalty", "pcudown"}[level] // none repeats another
+		n.Level = level
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("k", level), Level: level, Reaches: level,
+			Notices: []sites.Notice{n}}); res.Outcome != sites.MailSent || !res.Reached {
+			t.Errorf("level %d: %+v", level, res)
+		}
+		list := p.box.Messages()
+		if got := strings.Join(list[len(list)-1].To, " "); got != want {
+			t.Errorf("level %d went to %q, want %q", level, got, want)
+		}
+	}
+	if strings.Contains(p.to(), "exempt") || !strings.Contains(p.last().Detail, "1 exempt people left out") {
+		t.Errorf("to %s; ledger %+v", p.to(), p.last())
+	}
+}
+
+func TestWhereTheTechnicianIsExemptTheNextOneHearsOfItFirst(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.exempt(map[int]time.Time{1: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailSent || p.to() != "pi@huji.example" {
+		t.Errorf("%+v, to %q", res, p.to())
+	}
+}
+
+func TestWhereNobodyCanBeReachedTheAdminsAreToldOnceAndNobodyCountsAsTold(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.People.post.Admins = []string{"noc@plc.example"}
+	soon := time.Now().Add(time.Hour)
+	p.exempt(map[int]time.Time{1: soon, 2: soon, 3: soon, 4: soon})
+	for n := range 2 {
+		res := p.write(sites.MailRequest{Key: fmt.Sprint("k", n)})
+		if res.Outcome != sites.MailNobody || res.Reached ||
+			!strings.Contains(res.Reason, "nobody at the site can be written to") {
+			t.Errorf("%+v", res)
+		}
+	}
+	if p.to() != "noc@plc.example" {
+		t.Errorf("mail to %q", p.to())
+	}
+}
+
+func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	in := time.Now().Add(7 * 24 * time.Hour)
+	request := func(key string, n int) sites.MailRequest {
+		return sites.MailRequest{Key: key, Notices: []sites.Notice{down(n)},
+			Threat: &sites.Threat{Level: 1, NotBefore: in},
+			Coming: []sites.Coming{{At: in, What: sites.ComesStep, Level: 1,
+				Targets: []string{"planetlab1.huji.example"}}, {At: in, What: sites.ComesWord}}}
+	}
+	if res := p.write(request("enough", 1)); res.Threatened ||
+		strings.Contains(p.box.Messages()[0].Body, "cannot create") {
+		t.Errorf("a site with enough nodes is threatened: %+v", res)
+	}
+	var changes []store.Change
+	for n := 1; n <= 2; n++ {
+		changes = append(changes, store.Change{Kind: "node", Target: fmt.Sprintf("planetlab%d.huji.example", n),
+			Record: policy.Record{Status: policy.StatusDown, Changed: time.Now()}})
+	}
+	since := time.Now().Add(-time.Hour)
+	changes = append(changes, store.Change{Kind: "site", Target: "huji",
+		Record: policy.Record{Status: policy.StatusOffline, Changed: since}})
+	if err := p.Store.SaveChanges(t.Context(), changes, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	res := p.write(request("short", 2))
+	if !res.Threatened || res.NotBefore.Before(since.Add(p.Policy.SiteDownBeforePenalty).Add(-time.Second)) ||
+		!strings.Contains(p.box.Messages()[1].Body, "Not before") {
+		t.Errorf("a site that is short of nodes is not told: %+v\n%s", res, p.box.Messages()[1].Body)
+	}
+}
+
+func TestThanksAreNotSaidForWhatIsBadAgainAndCarryNoThreat(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	thanks := down(1)
+	thanks.Kind = sites.Online
+	is := func(status policy.Status) {
+		t.Helper()
+		r := policy.Record{Status: status, Changed: time.Now()}
+		if err := p.Store.SaveChanges(t.Context(),
+			[]store.Change{{Kind: "node", Target: "planetlab1.huji.example", Record: r}}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	coming := []sites.Coming{{At: time.Now().Add(time.Hour), What: sites.ComesStep, Level: 1}}
+	is(policy.StatusOffline)
+	if res := p.write(sites.MailRequest{Key: "bad", Notices: []sites.Notice{thanks},
+		Coming: coming}); res.Outcome != sites.MailNothing || len(p.box.Messages()) != 0 {
+		t.Errorf("thanks for a node that is down again: %+v", res)
+	}
+	is(policy.StatusOnline)
+	res := p.write(sites.MailRequest{Key: "good", Notices: []sites.Notice{thanks}, Coming: coming})
+	if list := p.box.Messages(); res.Outcome != sites.MailSent || len(list) != 1 ||
+		strings.Contains(list[0].Body, "happens next") {
+		t.Errorf("%+v, %+v", res, list)
+	}
+}
+
+func TestWhoBecomesExemptIsTakenFromTheTicket(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	first := p.write(sites.MailRequest{Key: "k1", Reaches: 1})
+	if first.Outcome != sites.MailSent || first.Ticket.Robot != "monitor" ||
+		p.watchers() != "pi@huji.example tech@huji.example" {
+		t.Fatalf("%+v, watchers %s", first, p.watchers())
+	}
+	p.exempt(map[int]time.Time{2: time.Now().Add(time.Hour), 4: time.Now().Add(time.Hour)})
+	second := p.write(sites.MailRequest{Key: "k2", Reaches: 2, Notices: []sites.Notice{down(2)}, Ticket: first.Ticket})
+	if second.Outcome != sites.MailSent || p.watchers() != "tech@huji.example user@huji.example" {
+		t.Errorf("%+v, watchers %s", second, p.watchers())
+	}
+	if n := len(p.box.Messages()); n != 0 {
+		t.Errorf("%d mails went out beside the ticket", n)
+	}
+}
+
+func TestInTestModeAllMailGoesToOneAddressAndNobodyCountsAsTold(t *testing.T) {
+	p := newPeople(t, notify.ModeTest)
+	if res := p.write(sites.MailRequest{Key: "k1", Reaches: 2}); res.Reached {
+		t.Errorf("%+v", res)
+	}
+	if list := p.box.Messages(); p.to() != "tester@plc.example" || !strings.Contains(list[0].Body, "pi@huji.example") {
+		t.Errorf("mail to %q", p.to())
+	}
+	p.withTracker()
+	real := sites.Ticket{ID: 77, Robot: "monitor"} // from when the mode was live: real people are on it
+	res := p.write(sites.MailRequest{Key: "k2", Reaches: 2, Notices: []sites.Notice{down(2)}, Ticket: real})
+	if res.Outcome != sites.MailSent || res.Reached || res.Ticket.ID != 1 || !res.Ticket.Test ||
+		p.watchers() != "tester@plc.example" {
+		t.Errorf("%+v, watchers %s", res, p.watchers())
+	}
+}
+
+func TestInObserveModeNothingLeaves(t *testing.T) {
+	p := newPeople(t, notify.ModeObserve).withTracker()
+	for range 2 {
+		res := p.write(sites.MailRequest{Key: "k", Reaches: 2})
+		if res.Outcome != sites.MailNothing || p.last().Outcome != store.Skipped ||
+			!strings.Contains(p.last().Reason,
+				"observe mode: pi@huji.example, tech@huji.example, user@huji.example would be written to") {
+			t.Errorf("%+v, ledger %+v", res, p.last())
+		}
+	}
+	for _, do := range []func() error{
+		func() error {
+			_, err := p.People.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1}})
+			return err
+		},
+		func() error {
+			_, err := p.People.ResolveTicket(t.Context(),
+				sites.TicketRequest{Site: "huji", Key: "r", Ticket: sites.Ticket{ID: 1}})
+			return err
+		},
+		func() error {
+			return p.People.NoteTicket(t.Context(),
+				sites.TicketRequest{Ticket: sites.Ticket{ID: 1}, Pause: &sites.Pause{}})
+		},
+	} {
+		if err := do(); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(p.box.Messages()) != 0 || len(p.tracker.Tickets()) != 0 {
+		t.Errorf("%d mails, %d tickets", len(p.box.Messages()), len(p.tracker.Tickets()))
+	}
+}
+
+func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	p.tracker.Away(true)
+	for n := range 3 {
+		if res := p.write(sites.MailRequest{Key: fmt.Sprint("away", n)}); res.Outcome != sites.MailWait ||
+			!strings.Contains(res.Reason, "503") {
+			t.Fatalf("while it is away: %+v", res)
+		}
+	}
+	if res, err := p.People.LookAtTicket(t.Context(),
+		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1, Robot: "monitor"}}); err != nil ||
+		res.Away == "" {
+		t.Errorf("what cannot be seen reads as silence: %+v, %v", res, err)
+	}
+	p.tracker.Away(false)
+	in := sites.MailRequest{Key: "k"}
+	first := p.write(in)
+	again := p.write(in) // as a worker that died before it could tell
+	if first.Outcome != sites.MailSent || again.Outcome != sites.MailSent || len(p.tracker.Tickets()) != 1 ||
+		len(p.tracker.Tickets()[0].History) != 1 {
+		t.Errorf("%+v, then %+v; tickets %+v", first, again, p.tracker.Tickets())
+	}
+	next := sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}
+	said := p.write(next)
+	p.write(next)
+	if said.Ticket.Said == 0 || strings.Count(fmt.Sprint(p.tracker.Tickets()[0].History), "Correspond") != 1 {
+		t.Errorf("%+v; history %+v", said, p.tracker.Tickets()[0].History)
+	}
+}
+
+func TestAMailServerThatDefersEverybodyMakesAMessageWait(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Refuse("tech@huji.example", 451, "try later")
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || res.Reached {
+		t.Errorf("deferred: %+v", res)
+	}
+	p.box.Accept("tech@huji.example")
+	first := p.write(sites.MailRequest{Key: "k1", Thread: []string{"<a@b>", "<c@d>"}})
+	if again := p.write(sites.MailRequest{Key: "k1"}); first.Outcome != sites.MailSent || first.MessageID == "" ||
+		again.Outcome != sites.MailSent || !again.Reached || len(p.box.Messages()) != 1 {
+		t.Errorf("%+v, then %+v, %d mails", first, again, len(p.box.Messages()))
+	}
+	if m := p.box.Messages()[0]; m.InReplyTo != "<c@d>" || !slices.Equal(m.References, []string{"<a@b>", "<c@d>"}) ||
+		m.MessageID != first.MessageID {
+		t.Errorf("threads as %+v", m)
+	}
+}
+
+func TestANoticeThatEveryServerRefusesDoesNotCountAsTold(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.People.post.Admins = []string{"noc@plc.example"}
+	p.box.Refuse("tech@huji.example", 550, "relaying denied")
+	res := p.write(sites.MailRequest{Key: "k"})
+	action, err := p.Store.Action(t.Context(), "k")
+	if err != nil || res.Outcome != sites.MailRefused || res.Reached || action.Outcome != store.Refused ||
+		!strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example" {
+		t.Errorf("refused: %+v, ledger %+v, %v, mail to %q", res, action, err, p.to())
+	}
+	if last, err := p.Store.LastNotice(t.Context(), "down", "planetlab1.huji.example"); err != nil || !last.IsZero() {
+		t.Errorf("it counts as said at %s, %v", last, err)
+	}
+}
+
+func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Refuse("pi@huji.example", 451, "greylisted")
+	res := p.write(sites.MailRequest{Key: "k", Reaches: 1})
+	if res.Outcome != sites.MailSent || !res.Reached || !slices.Equal(res.Deferred, []string{"pi@huji.example"}) {
+		t.Fatalf("%+v", res)
+	}
+	late := sites.LateRequest{Site: "huji", Key: "k", To: res.Deferred, Since: time.Now()}
+	left, err := p.People.WriteToTheLate(t.Context(), late)
+	if err != nil || !slices.Equal(left, res.Deferred) {
+		t.Errorf("while it is deferred: %q, %v", left, err)
+	}
+	p.box.Accept("pi@huji.example")
+	for range 2 { // and a retry
+		if left, err = p.People.WriteToTheLate(t.Context(), late); err != nil || len(left) != 0 {
+			t.Errorf("then: %q, %v", left, err)
+		}
+	}
+	list := p.box.Messages()
+	if p.to() != "tech@huji.example; pi@huji.example" || list[0].MessageID != list[1].MessageID {
+		t.Errorf("mail to %q", p.to())
+	}
+	if action, err := p.Store.Action(t.Context(), "k/to/pi@huji.example"); err != nil || action.Outcome != store.Sent {
+		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+	p.box.Refuse("pi@huji.example", 451, "greylisted")
+	res = p.write(sites.MailRequest{Key: "k2", Reaches: 1, Notices: []sites.Notice{down(2)}})
+	if left, err = p.People.WriteToTheLate(t.Context(),
+		sites.LateRequest{Site: "huji", Key: "k2", To: res.Deferred, Last: true}); err != nil || len(left) != 0 {
+		t.Errorf("at the last try: %q, %v", left, err)
+	}
+	if action, err := p.Store.Action(t.Context(), "k2/to/pi@huji.example"); err != nil ||
+		action.Outcome != store.Failed {
+		t.Errorf("the ledger says %+v, %v", action, err)
+	}
+}
+
+func TestWhatTheGuardHoldsBackIsSaidLater(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.swept(false)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait ||
+		!strings.Contains(res.Reason, "half the fleet is gone") || len(p.box.Messages()) != 0 {
+		t.Errorf("held back: %+v", res)
+	}
+	p.swept(true)
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailSent || len(p.box.Messages()) != 1 {
+		t.Errorf("then: %+v", res)
+	}
+}
+
+func TestAServerThatHangsUpAfterTheMessageIsTriedUnderTheSameMessageID(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Drop(2)
+	in := sites.MailRequest{Key: "k"}
+	for n := range 2 {
+		res := p.write(in)
+		if action, err := p.Store.Action(t.Context(), "k"); err != nil || res.Outcome != sites.MailLost ||
+			res.Reached || action.Outcome != store.Ambiguous {
+			t.Fatalf("try %d: %+v, ledger %+v, %v", n, res, action, err)
+		}
+	}
+	if res := p.write(in); res.Outcome != sites.MailSent || !res.Reached {
+		t.Errorf("then: %+v", res)
+	}
+	for _, m := range p.box.Messages() {
+		if m.MessageID != p.box.Messages()[0].MessageID {
+			t.Errorf("it goes as %s and as %s", m.MessageID, p.box.Messages()[0].MessageID)
+		}
+	}
+	if p.last().Outcome != store.Sent {
+		t.Errorf("the ledger says %+v", p.last())
+	}
+}
+
+func TestWhatWasDoneIsSaidInWords(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	n := down(1)
+	n.Deeds = []issue.Deed{{What: issue.DeedRebooted, How: string(issue.Cycled)},
+		{What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
+	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
+	list := p.box.Messages()
+	if want := "What Monitor did:\n- power-cycled it through its power control unit\n"; len(list) != 1 ||
+		!strings.Contains(list[0].Body, want) {
+		t.Errorf("%d mails; the last: %s", len(list), list[len(list)-1].Body)
+	}
+}
+
+func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	res, err := p.People.LookAtTicket(t.Context(),
+		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 99, Robot: "monitor"}})
+	if err != nil || !res.Gone {
+		t.Errorf("one that does not exist: %+v, %v", res, err)
+	}
+}
+
+// What Request Tracker denies for good is told to the admins, once a day, with what they have to do. The message waits,
+// and goes when that is done.
+func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	p.People.post.Admins = []string{"noc@plc.example"}
+	var ticket sites.Ticket
+	told := 0
+	for i, c := range []struct {
+		code int
+		says string
+	}{
+		{http.StatusUnauthorized, "does not take the token"},
+		{http.StatusForbidden, "the right CreateTicket on the queue"},
+		{http.StatusForbidden, "the right ReplyToTicket on the queue"},
+		{http.StatusUnprocessableEntity, "refuses what Monitor writes"},
+	} {
+		if strings.Contains(c.says, "ReplyToTicket") { // from here on the site has a ticket
+			p.denies.Store(0)
+			ticket = p.write(sites.MailRequest{Key: "first"}).Ticket
+		}
+		p.denies.Store(int32(c.code))
+		for try := range 2 {
+			n := down(1)
+			n.Kind = "pcudown"
+			res := p.write(sites.MailRequest{Key: fmt.Sprint("k", i, try), Notices: []sites.Notice{n},
+				Ticket: ticket})
+			if res.Outcome != sites.MailWait || res.Reason == "" {
+				t.Errorf("denied with %d: %+v", c.code, res)
+			}
+		}
+		mails := p.box.Messages()
+		if told++; len(mails) != told {
+			t.Fatalf("denied with %d: %d mails, want %d", c.code, len(mails), told)
+		}
+		body := strings.Join(strings.Fields(mails[told-1].Body), " ")
+		if !strings.Contains(body, c.says) || mails[told-1].To[0] != "noc@plc.example" {
+			t.Errorf("denied with %d: to %q: %s", c.code, mails[told-1].To, body)
+		}
+	}
+	p.denies.Store(0)
+	n := down(1)
+	n.Kind = "pcudown"
+	if res := p.write(sites.MailRequest{Key: "last", Notices: []sites.Notice{n},
+		Ticket: ticket}); res.Outcome != sites.MailSent {
+		t.Errorf("after that: %+v", res)
+	}
+}

@@ -1,0 +1,84 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+)
+
+// siteFacts gathers what the gate asks about a site as a whole.
+func (a *gate) siteFacts(ctx context.Context, act policy.Act, login string) (policy.GateFacts, error) {
+	f := policy.GateFacts{Act: act, Target: "site " + login}
+	row, gone, err := a.siteRow(ctx, login)
+	if err != nil {
+		return f, err
+	}
+	f.Exists, f.SiteExemptUntil, f.Ordered = !gone, row.ExemptUntil, a.workflows.ordered(ctx)
+	f.Site = policy.SiteGate{Record: row.Record, Pending: row.Pending, Created: row.Created, LastRaise: row.LastRaise,
+		Level: row.PenaltyLevel}
+	entry, listed, err := a.Store.Blacklisted(ctx, "", login, a.now())
+	if err != nil {
+		return f, err
+	}
+	if listed {
+		f.Listed = policy.Listing{Listed: true, Downtime: entry.Downtime, Until: entry.Until, Reason: entry.Reason}
+	}
+	if err := a.addControls(ctx, siteRef(login), observation{}, &f); err != nil {
+		return f, err
+	}
+	if f.Lease, err = a.lease(ctx); err != nil {
+		return f, err
+	}
+	return f, a.addBudget(ctx, siteRef(login), observation{}, &f)
+}
+
+// spared says why a site is to be denied nothing, whatever its issues ask.
+func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Spared, error) {
+	now := a.now()
+	if gone {
+		return &sites.Spared{Why: sites.SparedGone, About: "PLC does not have it any more under this name"}, nil
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, "", row.LoginBase, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case row.ExemptUntil.After(now):
+		return &sites.Spared{Why: sites.SparedExempt, Until: row.ExemptUntil,
+			About: "in PLC until " + row.ExemptUntil.UTC().Format(time.DateOnly)}, nil
+	case listed:
+		return &sites.Spared{Why: sites.SparedListed, Until: entry.Until, About: entry.Reason}, nil
+	case row.Pending:
+		return &sites.Spared{Why: sites.SparedPending}, nil
+	case now.Sub(row.Created) < a.Policy.SiteNew:
+		return &sites.Spared{Why: sites.SparedNew, Until: row.Created.Add(a.Policy.SiteNew)}, nil
+	case row.Record.Status == policy.StatusGood:
+		return &sites.Spared{Why: sites.SparedGood,
+			About: fmt.Sprintf("enough of its nodes work since %s",
+				row.Record.Changed.UTC().Format("2006-01-02 15:04 MST"))}, nil
+	}
+	return nil, nil
+}
+
+// nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.
+func (a *gate) nodesUp(ctx context.Context, login string) (up int, down []store.Node, err error) {
+	nodes, err := a.Store.NodesOfSite(ctx, login)
+	if err != nil {
+		return 0, nil, err
+	}
+	listed, err := a.blacklistedNodes(ctx, a.now())
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, n := range nodes {
+		if policy.CountsAsUp(n.Record, storedFacts(n).Finding, listed[n.Hostname]) {
+			up++
+		} else {
+			down = append(down, n)
+		}
+	}
+	return up, down, nil
+}

@@ -1,0 +1,112 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/policy"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+)
+
+// stillTrue are the notices that hold at this moment, and may be said. Good news passes always.
+func (a *People) stillTrue(ctx context.Context, in sites.MailRequest, may policy.Answer) ([]sites.Notice, error) {
+	var kept []sites.Notice
+	for _, n := range in.Notices {
+		why, err := a.unsaid(ctx, in, n, may)
+		if err != nil {
+			return nil, err
+		}
+		if why == "" {
+			kept = append(kept, n)
+		} else if err := a.skipSite(ctx, in.Site, n.Kind+" "+targetOf(n, in.Site), why); err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+// unsaid is why a notice is not to be said now; empty: it is.
+func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notice, may policy.Answer) (string, error) {
+	switch n.Kind {
+	case sites.Online:
+		return a.notGood(ctx, n.Ref)
+	case sites.Cleared, sites.Eased:
+		return "", nil
+	}
+	if !may.Do && may.Check != "mode" { // in observe mode it is said what would be
+		return may.Reason, nil
+	}
+	if n.Kind == sites.Penalty || n.Kind == sites.Warn || n.Kind == sites.Resumed {
+		return "", nil
+	}
+	if n.Ref.Node != "" {
+		node, err := a.Store.Node(ctx, n.Ref.Node)
+		switch {
+		case errors.Is(err, store.ErrNotFound) || err == nil && node.Gone:
+			return "PLC does not have it any more", nil
+		case err != nil:
+			return "", err
+		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
+			return "it works again: " + node.Reason, nil
+		}
+		entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, a.now())
+		switch {
+		case err != nil:
+			return "", err
+		case node.ExemptUntil.After(a.now()):
+			return "the node is exempt in PLC", nil
+		case listed:
+			return "blacklisted: " + entry.Reason, nil
+		}
+	}
+	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
+	if err != nil {
+		return "", err
+	}
+	if due := policy.NoticeDue(a.Policy, n.Kind, last, a.now()); !due.Do {
+		return due.Reason, nil
+	}
+	return "", nil
+}
+
+// notGood is why nobody is to be thanked for a target: it is bad again, or other trouble with it is open.
+func (a *People) notGood(ctx context.Context, ref issue.Ref) (string, error) {
+	switch {
+	case ref.Node != "":
+		n, err := a.Store.Node(ctx, ref.Node)
+		if errors.Is(err, store.ErrNotFound) {
+			return "PLC does not have it any more", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if n.Gone || n.Record.Status.Unhealthy() {
+			return "it is not good again: " + n.Reason, nil
+		}
+		open, err := a.Store.Issues(ctx, store.IssueFilter{Node: ref.Node, Open: true, Limit: 1})
+		if err != nil || len(open) == 0 {
+			return "", err
+		}
+		return open[0].ID + " is open", nil
+	case ref.PCUID != 0:
+		p, err := a.Store.PCU(ctx, ref.PCUID)
+		if errors.Is(err, store.ErrNotFound) {
+			return "PLC does not have it any more", nil
+		}
+		if err == nil && !p.OK && !p.SeenAt.IsZero() {
+			return "it is not good again: " + p.Reason, nil
+		}
+		return "", err
+	}
+	return "", nil
+}
+
+func targetOf(n sites.Notice, login string) string {
+	if t := n.Ref.Target(); t != "" {
+		return t
+	}
+	return login
+}

@@ -1,0 +1,88 @@
+// Package hostile plays those who mean harm, or are broken as if they did: nodes, devices, PLC, trackers, Alertmanagers and users of the
+// Temporal namespace. Each role has habits; the tests let them loose beside healthy targets, which must be worked as without them.
+package hostile
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Evil is a text that no row, history, mail or terminal must ever hold as it is: a NUL, which Postgres refuses, an escape and a C1 control,
+// which drive terminals, a bidirectional control, bytes that are no UTF-8, and a line of its own.
+const Evil = "\x00\x1b[2J\u009b31m\u202eevil\xff\r\n{{.Secret}} $(reboot) '\"><x>"
+
+// Novel is so many bytes of Evil.
+func Novel(size int) string { return strings.Repeat(Evil, size/len(Evil)+1)[:size] }
+
+// Habit is one way to do harm, with a name that reads as what the role does.
+type Habit struct {
+	Name string
+	// Serve deals with one connection and closes nothing: the caller does.
+	Serve func(net.Conn)
+}
+
+// Serve lets a habit answer on an address until the test ends.
+func Serve(t testing.TB, address string, h Habit) net.Addr {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	conns := map[net.Conn]bool{}
+	closed := false
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		closed = true
+		for c := range conns {
+			_ = c.Close()
+		}
+	})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			if closed {
+				_ = c.Close()
+			}
+			conns[c] = true
+			mu.Unlock()
+			go func() {
+				defer func() {
+					_ = c.Close()
+					mu.Lock()
+					delete(conns, c)
+					mu.Unlock()
+				}()
+				h.Serve(c)
+			}()
+		}
+	}()
+	return l.Addr()
+}
+
+// flood writes a text until the other side has enough.
+func flood(c net.Conn, text string) {
+	for {
+		if _, err := c.Write([]byte(text)); err != nil {
+			return
+		}
+	}
+}
+
+// silence says nothing until the other side hangs up.
+func silence(c net.Conn) {
+	b := make([]byte, 4096)
+	for {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/planetlab/monitor/config"
+)
+
+// No container of the example gets more than it needs: what is not said here is said in a comment beside the service.
+func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
+	text, err := os.ReadFile("../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Services map[string]struct {
+			Image       string
+			CapDrop     []string `yaml:"cap_drop"`
+			SecurityOpt []string `yaml:"security_opt"`
+			ReadOnly    bool     `yaml:"read_only"`
+			PidsLimit   int      `yaml:"pids_limit"`
+			Ports       []string
+			Healthcheck map[string]any
+			Environment map[string]string
+		}
+		Secrets map[string]struct{ File string }
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil || len(file.Services) < 6 || len(file.Secrets) == 0 {
+		t.Fatalf("%+v, %v", file, err)
+	}
+	writes := []string{"temporal", "temporal-ui"} // their entry points write their configuration below /etc
+	for name, s := range file.Services {
+		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.PidsLimit == 0 || s.Healthcheck["test"] == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if !s.ReadOnly && !slices.Contains(writes, name) {
+			t.Errorf("%s may write to its image", name)
+		}
+		if s.Image != "" && (!strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest")) {
+			t.Errorf("%s runs whichever %s there is", name, s.Image)
+		}
+		for _, p := range s.Ports {
+			if !strings.HasPrefix(p, "127.0.0.1:") {
+				t.Errorf("%s listens beyond this machine: %s", name, p)
+			}
+		}
+		for key, value := range s.Environment {
+			if strings.Contains(key, "PASSWORD") && !strings.HasSuffix(key, "_FILE") || strings.Contains(key, "PWD") || strings.Contains(value, "://monitor:") {
+				t.Errorf("%s has a secret in its environment: %s", name, key)
+			}
+		}
+	}
+}
+
+func TestAWorkerIsAskedWhetherItIsWell(t *testing.T) {
+	well := true
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !well || r.URL.Path != "/healthz" {
+			http.Error(w, "postgres does not answer", http.StatusServiceUnavailable)
+		}
+	})
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	c := config.HTTP{Listen: strings.TrimPrefix(server.URL, "http://")}
+	if err := healthy(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	c.Listen = fmt.Sprintf("0.0.0.0:%s", c.Listen[strings.LastIndexByte(c.Listen, ':')+1:])
+	if err := healthy(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+	well = false
+	if err := healthy(t.Context(), c); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("got %v", err)
+	}
+	server.Close()
+	if err := healthy(t.Context(), c); err == nil {
+		t.Error("nobody answers, and all is well")
+	}
+	if err := healthy(t.Context(), config.HTTP{}); err == nil {
+		t.Error("nobody was asked, and all is well")
+	}
+}
