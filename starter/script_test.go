@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -53,6 +55,11 @@ func TestScripts(t *testing.T) {
 					e.Setenv(k, v)
 				}
 				e.Setenv("HOME", e.WorkDir)
+				key := filepath.Join(e.WorkDir, "monitor.key")
+				e.Setenv("MONITOR_SECRETS_KEY_FILE", key)
+				if err := os.WriteFile(key, []byte(hex.EncodeToString(exampleKey())), 0o600); err != nil {
+					return err
+				}
 				switch {
 				case strings.HasPrefix(name, "pcu"):
 					return examplePCUs(t, e)
@@ -77,12 +84,14 @@ func (t oneByOne) Run(name string, f func(testscript.T)) {
 
 const exampleHost = "planetlab1.example.edu"
 
+func exampleKey() []byte { return bytes.Repeat([]byte{7}, 32) }
+
 // exampleFleet is the fleet of the examples, in a database of its own.
 func exampleFleet(t *testing.T) (url string) {
 	t.Helper()
 	url = pglocal.ForTest(t)
 	ctx := t.Context()
-	db, err := store.Open(ctx, store.Options{URL: url})
+	db, err := store.Open(ctx, store.Options{URL: url, Key: exampleKey()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +130,7 @@ func exampleFleet(t *testing.T) (url string) {
 		{ID: "nodedown/planetlab2.example.edu", Type: "nodedown", Target: "planetlab2.example.edu", Node: "planetlab2.example.edu", Status: "closed", Closed: noon()},
 	} {
 		x.RunID, x.Site, x.Opened, x.Next = "run", "princeton", noon().AddDate(0, 0, -8), "send email"
-		must(db.UpdateIssue(ctx, x))
+		putIssue(t, url, x)
 	}
 	_, _, err = db.Intent(ctx, store.Action{Key: "nodedown/" + exampleHost + "/run/1", Kind: store.KindReboot, Node: exampleHost, Site: "princeton", Reason: "down"})
 	must(err)
