@@ -93,8 +93,8 @@ func shellWords(line string) []string {
 	return words
 }
 
-// scripted is what a line of a script stands for: devices are called by other addresses there, and where they listen is not
-// part of the example.
+// scripted is what a line of a script stands for: devices are called by other addresses there, and where they listen is
+// not part of the example.
 func scripted(line string) string {
 	words := shellWords(strings.TrimPrefix(line, "! "))
 	for i := 0; i < len(words); i++ {

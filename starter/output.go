@@ -164,8 +164,8 @@ type cell struct {
 	value any // as a column of selection answers
 }
 
-// MarshalJSON writes an object whose names are in the order of the fields. A dot in a name becomes an underscore, a duration
-// is told in seconds, and what is not known is null.
+// MarshalJSON writes an object whose names are in the order of the fields. A dot in a name becomes an underscore, a
+// duration is told in seconds, and what is not known is null.
 func (r record) MarshalJSON() ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteByte('{')

@@ -62,7 +62,8 @@ func (a *app) query() *cobra.Command {
 	}
 	l.addFlags(cmd)
 	cmd.Flags().BoolVar(&closed, "closed", false, "of issues: the closed ones, too")
-	cmd.Flags().IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
+	cmd.Flags().
+		IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
 	cmd.Flags().BoolVar(&page, "markdown", false, "print docs/select.md")
 	_ = cmd.Flags().MarkHidden("markdown") // it is for `make docs`
 	_ = cmd.RegisterFlagCompletionFunc("fields", a.completeFields)
@@ -98,7 +99,17 @@ func (a *app) nodeSource() source[selection.Node] {
 	return source[selection.Node]{
 		table: selection.Nodes(issueTypes()),
 		brief: []string{"name", "site", "status", "since", "boot_state", "state", "why"},
-		wide:  []string{"category", "uptime", "last_contact", "pcu", "pcu.status", "site.penalty", "issues", "ip", "model"},
+		wide: []string{
+			"category",
+			"uptime",
+			"last_contact",
+			"pcu",
+			"pcu.status",
+			"site.penalty",
+			"issues",
+			"ip",
+			"model",
+		},
 		read: func(ctx context.Context, db *store.Store, uses func(string) bool) ([]selection.Node, store.Unreadable, error) {
 			return db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), uses))
 		},

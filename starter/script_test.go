@@ -33,8 +33,8 @@ import (
 	"github.com/planetlab/monitor/workflows"
 )
 
-// TestScripts runs testdata/script: the examples that users are shown, as they are typed. What a script needs beside the
-// database stands in its name.
+// TestScripts runs testdata/script: the examples that users are shown, as they are typed. What a script needs beside
+// the database stands in its name.
 func TestScripts(t *testing.T) {
 	for _, file := range scripts(t) {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
@@ -106,22 +106,53 @@ func exampleFleet(t *testing.T) (url string) {
 	_, err = db.SaveSnapshot(ctx, plc.Snapshot{
 		Taken: noon(), Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Name: "Princeton", Enabled: true, DateCreated: noon().AddDate(-3, 0, 0)}},
 		Nodes: []plc.Node{
-			{NodeID: 10, Hostname: exampleHost, SiteID: 1, BootState: "boot", PCUIDs: []int{5}, Ports: []int{3}, LastContact: noon().AddDate(0, 0, -4)},
+			{
+				NodeID:      10,
+				Hostname:    exampleHost,
+				SiteID:      1,
+				BootState:   "boot",
+				PCUIDs:      []int{5},
+				Ports:       []int{3},
+				LastContact: noon().AddDate(0, 0, -4),
+			},
 			{NodeID: 11, Hostname: "planetlab2.example.edu", SiteID: 1, BootState: "boot"},
 		},
-		PCUs:       []plc.PCU{{PCUID: 5, SiteID: 1, Hostname: "pcu1.example.edu", Username: "admin", Model: "APCControl12p3"}},
+		PCUs: []plc.PCU{
+			{PCUID: 5, SiteID: 1, Hostname: "pcu1.example.edu", Username: "admin", Model: "APCControl12p3"},
+		},
 		Interfaces: []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
 	}, true)
 	must(err)
 	must(db.SaveNodeLooks(ctx, []store.NodeLook{
-		{Host: exampleHost, State: policy.StateDown, Category: policy.CategoryError, Reason: "no ssh: timeout", At: noon(), Silent: true},
-		{Host: "planetlab2.example.edu", State: policy.StateBoot, Category: policy.CategoryProd, Uptime: 26 * time.Hour, At: noon(),
-			Detail: []byte(`{"inside":{"kernel":"Linux 2.6.32"}}`)},
+		{
+			Host:     exampleHost,
+			State:    policy.StateDown,
+			Category: policy.CategoryError,
+			Reason:   "no ssh: timeout",
+			At:       noon(),
+			Silent:   true,
+		},
+		{
+			Host:     "planetlab2.example.edu",
+			State:    policy.StateBoot,
+			Category: policy.CategoryProd,
+			Uptime:   26 * time.Hour,
+			At:       noon(),
+			Detail:   []byte(`{"inside":{"kernel":"Linux 2.6.32"}}`),
+		},
 	}))
 	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), Reason: "wrong password"}}))
 	must(db.SaveChanges(ctx, []store.Change{
-		{Kind: "node", Target: exampleHost, Record: policy.Record{Status: policy.StatusDown, Changed: noon().AddDate(0, 0, -3)}},
-		{Kind: "node", Target: "planetlab2.example.edu", Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -9)}},
+		{
+			Kind:   "node",
+			Target: exampleHost,
+			Record: policy.Record{Status: policy.StatusDown, Changed: noon().AddDate(0, 0, -3)},
+		},
+		{
+			Kind:   "node",
+			Target: "planetlab2.example.edu",
+			Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -9)},
+		},
 	}, noon()))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
 	for _, x := range []store.Issue{
@@ -132,7 +163,16 @@ func exampleFleet(t *testing.T) (url string) {
 		x.RunID, x.Site, x.Opened, x.Next = "run", "princeton", noon().AddDate(0, 0, -8), "send email"
 		putIssue(t, url, x)
 	}
-	_, _, err = db.Intent(ctx, store.Action{Key: "nodedown/" + exampleHost + "/run/1", Kind: store.KindReboot, Node: exampleHost, Site: "princeton", Reason: "down"})
+	_, _, err = db.Intent(
+		ctx,
+		store.Action{
+			Key:    "nodedown/" + exampleHost + "/run/1",
+			Kind:   store.KindReboot,
+			Node:   exampleHost,
+			Site:   "princeton",
+			Reason: "down",
+		},
+	)
 	must(err)
 	must(db.SaveBootLog(ctx, store.BootLog{Node: exampleHost, At: noon(), Sequence: keySequence, Log: []byte(keyLog)}))
 	return url
@@ -159,7 +199,11 @@ func exampleServer(t *testing.T) (address string) {
 	}
 	_, err := tc.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
 		ID: activities.SweepType, Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: 1000 * time.Hour}}}, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
-		Action: &client.ScheduleWorkflowAction{ID: activities.SweepType, Workflow: activities.SweepType, TaskQueue: activities.TaskQueue},
+		Action: &client.ScheduleWorkflowAction{
+			ID:        activities.SweepType,
+			Workflow:  activities.SweepType,
+			TaskQueue: activities.TaskQueue,
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,9 +218,13 @@ func smallSite(ctx workflow.Context) error {
 		return err
 	}
 	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume)} {
-		err := workflow.SetUpdateHandler(ctx, name, func(workflow.Context, issue.Command) (workflows.SiteAnswer, error) {
-			return workflows.SiteAnswer{State: s}, nil
-		})
+		err := workflow.SetUpdateHandler(
+			ctx,
+			name,
+			func(workflow.Context, issue.Command) (workflows.SiteAnswer, error) {
+				return workflows.SiteAnswer{State: s}, nil
+			},
+		)
 		if err != nil {
 			return err
 		}
@@ -204,11 +252,18 @@ func examplePCUs(t *testing.T, e *testscript.Env) error {
 	e.Setenv("MODELS", filepath.Join(e.WorkDir, "models"))
 	text := "pcus:\n"
 	for i := range 4 {
-		text += fmt.Sprintf("  rack%d: {model: APCControl12p3, host: 127.0.0.1, port: %d, transport: telnet, user: apc, password_file: pw, off_time: 50ms}\n",
-			i+1, serve(pcudev.Options{Model: "APCControl12p3", Transport: "telnet", User: "apc"}))
+		text += fmt.Sprintf(
+			"  rack%d: {model: APCControl12p3, host: 127.0.0.1, port: %d, transport: telnet, user: apc, password_file: pw, off_time: 50ms}\n",
+			i+1,
+			serve(pcudev.Options{Model: "APCControl12p3", Transport: "telnet", User: "apc"}),
+		)
 	}
 	for i := range 40 {
-		text += fmt.Sprintf("  bmc%d: {model: OpenIPMI, host: 127.0.0.1, port: %d, user: admin, password_file: pw, off_time: 50ms}\n", i+1, serve(pcudev.Options{Model: "OpenIPMI", User: "admin"}))
+		text += fmt.Sprintf(
+			"  bmc%d: {model: OpenIPMI, host: 127.0.0.1, port: %d, user: admin, password_file: pw, off_time: 50ms}\n",
+			i+1,
+			serve(pcudev.Options{Model: "OpenIPMI", User: "admin"}),
+		)
 	}
 	text += "aliases:\n  web: ['rack1:3', 'rack2:3']\n  'node[1-40]': 'bmc[1-40]'\n"
 	for name, content := range map[string]string{"pcus.yaml": text, "pw": password + "\n", "community": password + "\n"} {
@@ -268,8 +323,11 @@ func exampleNode(t *testing.T, e *testscript.Env) error {
 	if err := n.SetState(fakenode.Debug); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("plc: {url: \"http://127.0.0.1:1/PLCAPI/\", username: monitor, password_file: %[1]s/password}\n"+
-		"probe: {ssh_key_file: %[1]s/key, port_map: {22: 23022, 80: 23080, 806: 23806}}\n", e.WorkDir)
+	config := fmt.Sprintf(
+		"plc: {url: \"http://127.0.0.1:1/PLCAPI/\", username: monitor, password_file: %[1]s/password}\n"+
+			"probe: {ssh_key_file: %[1]s/key, port_map: {22: 23022, 80: 23080, 806: 23806}}\n",
+		e.WorkDir,
+	)
 	e.Setenv("MONITOR_CONFIG", filepath.Join(e.WorkDir, "node.yaml"))
 	for name, content := range map[string]string{"key": string(pem.EncodeToMemory(block)), "password": "s3cret", "node.yaml": config} {
 		if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(content), 0o600); err != nil {
