@@ -168,13 +168,16 @@ func (s State) falls() bool { return s.Wanted() < s.Level }
 
 func (s State) rises() bool { return s.Wanted() > s.Level && s.Pause == nil }
 
-// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, is
-// left alone.
+// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, only
+// makes sure now and then that its issues still ask: a request may come after its issue has ended.
 func (s State) readAt() time.Time {
-	if s.Level == 0 && !s.asked() && s.Spared == nil {
-		return time.Time{}
+	switch {
+	case s.Level > 0 || s.asked() || s.Spared != nil:
+		return s.NextRead
+	case len(s.Holds) > 0 && s.Rules > 1:
+		return s.NextRead.Add(s.Times.PeopleStep)
 	}
-	return s.NextRead
+	return time.Time{}
 }
 
 // asked says that something denies, or would deny, the site something.

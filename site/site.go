@@ -231,8 +231,8 @@ type State struct {
 // Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in
 // the same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer
 // silences what it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of
-// it before.
-const Rules = 1
+// it before. From 2 on a site that is only to write makes sure that somebody still asks.
+const Rules = 2
 
 // Start is the state of a site of which nothing is known yet.
 func Start(login, life string) State {

@@ -31,6 +31,7 @@ type Settings struct {
 	PCU      map[string]any // over the testbed's quick ones
 
 	SweepEvery string // 0.4d
+	PLCTimeout string // 2m
 }
 
 type section = map[string]any
@@ -72,7 +73,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	}
 	text, err := yaml.Marshal(section{
 		"mode":     "act",
-		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
+		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s", "timeout": cmp.Or(s.PLCTimeout, "2m")},
 		"database": section{"url_file": in("database_url")},
 		"secrets":  section{"key_file": in("secret_key")},
 		"temporal": section{"address": s.Temporal},

@@ -36,7 +36,8 @@ type Options struct {
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 
-	SweepEvery  string // the setting sweep.every; 0.4d
+	SweepEvery  string // how often the fleet is looked at; 0.4d
+	PLCTimeout  string // of one call; 2m
 	Connections int    // that a worker may have to Postgres at once; the driver's default
 
 	Workers int  // how many run at once; 1
@@ -124,8 +125,8 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT,
-		SweepEvery: o.SweepEvery}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
+		PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
 	if o.Connections > 0 {
 		u, err := url.Parse(pg.URL)
 		if err != nil {

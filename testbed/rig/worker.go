@@ -31,7 +31,7 @@ func (w *Worker) Start() error {
 		return nil
 	}
 	cmd := exec.Command(filepath.Join(w.bin, "monitor-worker"), "--config", w.rig.Config)
-	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen)
+	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen, "PGAPPNAME="+w.name) // Postgres can tell whose connection it is
 	c, err := w.rig.spawn(cmd, w.name+".log")
 	if err != nil {
 		return err
@@ -46,6 +46,9 @@ func (w *Worker) Bin(dir string) {
 	defer w.mu.Unlock()
 	w.bin = dir
 }
+
+// Name is how the worker calls itself in Postgres, and its log.
+func (w *Worker) Name() string { return w.name }
 
 // GaveUp reports whether the process has ended and nobody had asked it to.
 func (w *Worker) GaveUp() bool {

@@ -202,6 +202,7 @@ func (k *tally) on(ctx context.Context, o rig.Options, list []scenario, play fun
 	if err == nil {
 		failed := k.failures()
 		err = play(r, list)
+		k.play(ctx, r, words())
 		if k.failures() > failed {
 			fmt.Fprintf(k.out, "\nthe worker's last words:\n%s\n", r.WorkerLog())
 		}
