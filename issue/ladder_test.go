@@ -73,7 +73,8 @@ func works(r Rung) Result {
 func TestLadder_BootmanHasTwoDaysBeforePeopleAreAsked(t *testing.T) {
 	c := climb(t, Failboot)
 	c.until(Email, works)
-	if want := []Action{Bootman, Bootman, Bootman, Bootman, Email}; !slices.Equal(c.did, want) || c.at[4] != 48*time.Hour {
+	if want := []Action{Bootman, Bootman, Bootman, Bootman, Email}; !slices.Equal(c.did, want) ||
+		c.at[4] != 48*time.Hour {
 		t.Errorf("it does %q at %s", c.did, c.at)
 	}
 	t.Run("a visit that opened another issue waits for it", func(t *testing.T) {
