@@ -10,7 +10,8 @@
 //	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
 //	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, judge.go, judgeissues.go, watch.go
-//	Reconciler  undoes what nobody holds any more: reconcile.go
+//	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
+//	Explainer   says why an act is, or is not, done: whynot.go
 //
 // and Alerts (alert.go), which takes what another watch says, outside of workflows.
 //
@@ -84,12 +85,13 @@ type Groups struct {
 	Penalties  *Penalties
 	Sweep      *Sweep
 	Reconciler *Reconciler
+	Explainer  *Explainer
 	Alerts     *Alerts
 }
 
 // Registered are the groups that workflows use by the names of their methods.
 func (g *Groups) Registered() []any {
-	return []any{g.Issues, g.Power, g.Boot, g.People, g.Penalties, g.Sweep, g.Reconciler}
+	return []any{g.Issues, g.Power, g.Boot, g.People, g.Penalties, g.Sweep, g.Reconciler, g.Explainer}
 }
 
 // New deals out the parts to the groups that need them.
@@ -109,6 +111,7 @@ func New(o Options) *Groups {
 		post: post, PLC: o.PLC}
 	boot := &Boot{ledger: l, rungs: rungs, gate: gate, workflows: workflows, bootStates: bootStates,
 		PLC: o.PLC, Boot: o.Bootman, Enter: o.Enter, HostKeys: HostKeys{Store: o.Store, PLC: o.PLC}}
+	penalties := &Penalties{ledger: l, gate: gate, observer: observer, workflows: workflows, post: post, PLC: o.PLC}
 	return &Groups{
 		Issues: &Issues{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
@@ -117,11 +120,12 @@ func New(o Options) *Groups {
 		Boot:  boot,
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
 			TestTo: o.TestTo},
-		Penalties: &Penalties{ledger: l, gate: gate, observer: observer, workflows: workflows, post: post, PLC: o.PLC},
+		Penalties: penalties,
+		Explainer: &Explainer{ledger: l, rungs: rungs, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
 			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
-		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows},
+		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC},
 		Alerts:     &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
 	}
 }

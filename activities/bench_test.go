@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
@@ -23,7 +25,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
-	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
@@ -110,7 +111,7 @@ const (
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
+		t.Skip("left out by -short: it needs Postgres and a small PlanetLab; `make test` runs it")
 	}
 	t.Parallel() // they wait for machines most of the time
 	if sites == nil {
@@ -151,7 +152,7 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pcus, err := pcucontrol.Open()
+	pcus, err := models.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

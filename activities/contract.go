@@ -12,8 +12,9 @@ const (
 
 // Workflow types and ids that activities start or talk to by name.
 const (
-	SiteType  = "site"
-	SweepType = "sweep"
+	SiteType   = "site"
+	SweepType  = "sweep"
+	WhyNotType = "why-not"
 
 	SignalRecovered = "cleared"
 	SignalPCUBack   = "pcuback"

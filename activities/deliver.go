@@ -19,6 +19,9 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 		var unsent bool
 		res.Ticket, detail, unsent, failure = a.intoTicket(ctx, in, l)
 		if failure != nil {
+			if err := a.flagTracker(ctx, in.Site, "a message to the site's people waits", failure); err != nil {
+				return res, err
+			}
 			return a.notDelivered(ctx, in, res, unsent, failure)
 		}
 	} else {

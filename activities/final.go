@@ -11,14 +11,16 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Bounded sees to the errors of all activities, for a worker's options: none is larger or dirtier than what may be kept, since each goes into
-// a history, and what Postgres refuses for its content is not tried again, since it will be refused for ever.
+// Bounded sees to the errors of all activities, for a worker's options: none is larger or dirtier than what may be
+// kept, since each goes into a history, and what Postgres refuses for its content is not tried again, since it will be
+// refused for ever.
 type Bounded struct {
 	interceptor.WorkerInterceptorBase
 }
 
 // InterceptActivity wraps each activity.
-func (*Bounded) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (*Bounded) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &boundedActivity{interceptor.ActivityInboundInterceptorBase{Next: next}}
 }
 
@@ -45,7 +47,8 @@ func boundedError(err error) error {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return temporal.NewApplicationErrorWithOptions(clean.Text(app.Message()), app.Type(),
-			temporal.ApplicationErrorOptions{NonRetryable: app.NonRetryable(), NextRetryDelay: app.NextRetryDelay(), Category: app.Category()})
+			temporal.ApplicationErrorOptions{NonRetryable: app.NonRetryable(), NextRetryDelay: app.NextRetryDelay(),
+				Category: app.Category()})
 	}
 	return temporal.NewApplicationErrorWithOptions(clean.Text(err.Error()), "", temporal.ApplicationErrorOptions{})
 }

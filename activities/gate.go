@@ -50,35 +50,22 @@ func (a *gate) facts(ctx context.Context, act policy.Act, ref Ref, seen observat
 	return f, nil
 }
 
-// mode is what Monitor may do now: the narrowest of the configuration and what an operator ordered.
-func (a *gate) mode(ctx context.Context) (policy.Mode, error) {
-	controls, err := a.Store.Controls(ctx)
-	if err != nil {
-		return policy.ModeObserve, err
-	}
-	return a.modeUnder(controls), nil
-}
-
-func (a *gate) modeUnder(controls map[string]store.Control) policy.Mode {
-	modes := []policy.Mode{policy.ModeAct}
+// mode is what Monitor may do now at a site for a type of issue, and where a narrower mode than act comes from.
+func (a *gate) mode(controls store.Controls, ref Ref) (policy.Mode, string) {
+	configured := policy.ModeAct
 	if a.observes() {
-		modes = append(modes, policy.ModeObserve)
+		configured = policy.ModeObserve
 	}
-	if c, ordered := controls[store.ControlMode]; ordered {
-		modes = append(modes, policy.Mode(c.Value))
-	}
-	return policy.Narrowest(modes...)
+	return controls.Mode(configured, ref.Site, ref.Type)
 }
 
-func (a *gate) addControls(ctx context.Context, _ Ref, _ observation, f *policy.GateFacts) error {
+func (a *gate) addControls(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
 		return err
 	}
-	f.Mode = a.modeUnder(controls)
-	if c, stopped := controls[store.ControlStop]; stopped {
-		f.Stopped = fmt.Sprintf("%s (%s, since %s)", c.Reason, c.By, c.At.UTC().Format(time.RFC3339))
-	}
+	f.Stopped = controls.Stopped()
+	f.Mode, f.ModeWhy = a.mode(controls, ref)
 	return nil
 }
 
@@ -255,23 +242,18 @@ func (a *gate) budget(act policy.Act) *store.Budget {
 	return &store.Budget{Kind: kind, Since: a.now().Add(-a.Policy.Hour()), Fleet: fleet, Site: site}
 }
 
-// resultOf is what a rung answers when the gate says no. What can be told to hold for good passes the rung over; all
-// else is asked again.
+// resultOf is what a rung answers when the gate says no.
 func resultOf(no policy.Answer) issue.Result {
 	res := issue.Result{Outcome: issue.Wait, Reason: no.Reason, Until: no.Until, Check: no.Check}
-	switch no.Check {
-	case "target":
+	switch no.Then {
+	case policy.ThenEnd:
 		res.Outcome = issue.Gone
-	case "recovered":
+	case policy.ThenRecover:
 		res.Outcome = issue.Recovered
-	case "order":
+	case policy.ThenStop:
 		res.Outcome = issue.Stopped
-	case "firewall", "attempts":
+	case policy.ThenPass:
 		res.Outcome = issue.Passed
-	case "pcu":
-		if no.Until.IsZero() {
-			res.Outcome = issue.Passed
-		}
 	}
 	return res
 }

@@ -48,10 +48,11 @@ func (a *Issues) OpenIssue(ctx context.Context, in OpenRequest) (issue.State, er
 	if err != nil {
 		return issue.State{}, err
 	}
-	mode, err := a.gate.mode(ctx)
+	controls, err := a.Store.Controls(ctx)
 	if err != nil {
 		return issue.State{}, err
 	}
+	mode, _ := a.gate.mode(controls, ref)
 	opening := issue.Opening{Ref: ref, Cause: in.Input.Cause, Evidence: in.Input.Evidence,
 		Times: issue.TimesOf(a.Policy), Ladder: typ.Ladder, Mode: mode}
 	if opening.Cause == "" {

@@ -24,7 +24,9 @@ type judgement struct {
 	closed  map[string]store.OperatorClosed // those that operators closed
 	exempt  map[string]time.Time            // "node/<host>" and "site/<login_base>"
 	nodes   map[string]policy.NodeFacts     // of those that issues are about; a fleet is too large to be held
+	gates   map[string]policy.NodeGate      // what the gate would ask about them, as far as a sweep knows
 	wanted  map[string]bool                 // they
+	plcOK   bool                            // PLC answered this sweep
 	pcus    map[string]issue.PCUFacts       // by name
 	sites   map[string]*policy.SiteSeen
 	up      map[string]int       // nodes of a site that count as up
@@ -180,6 +182,7 @@ func (a *Sweep) judgeFleet(ctx context.Context, plan Plan) (*judgement, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.plcOK = plan.PLC == PLCAnswers
 	fleet, err := a.Store.ReadFleet(ctx, plan.Started, func(n store.Node) { a.judgeNode(j, n) })
 	if err != nil {
 		return nil, err
@@ -201,8 +204,9 @@ func (a *Sweep) newJudgement(ctx context.Context) (*judgement, error) {
 	j := &judgement{
 		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), exempt: map[string]time.Time{},
 		nodes:  map[string]policy.NodeFacts{},
-		wanted: map[string]bool{}, pcus: map[string]issue.PCUFacts{}, sites: map[string]*policy.SiteSeen{},
-		up: map[string]int{}, since: map[string]time.Time{},
+		wanted: map[string]bool{}, gates: map[string]policy.NodeGate{}, pcus: map[string]issue.PCUFacts{},
+		sites: map[string]*policy.SiteSeen{},
+		up:    map[string]int{}, since: map[string]time.Time{},
 	}
 	var err error
 	if j.vouched, err = a.Store.LastVouched(ctx); err != nil {
@@ -251,6 +255,8 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	facts.Record = record
 	if j.wanted[n.Hostname] {
 		j.nodes[n.Hostname] = facts
+		j.gates[n.Hostname] = policy.NodeGate{Looked: true, Finding: facts.Finding,
+			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState}
 	}
 	bad := badSince(n.BadSince, record)
 	for _, s := range facts.Symptoms {
@@ -380,11 +386,11 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 		return err
 	}
 	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
-	if len(earlier) == 0 || earlier[0].Key == key {
-		a.post.tellHeld(ctx, key, res.Held)
-	}
-	if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
-		return err
+	known := len(earlier) > 0 && earlier[0].Key != key && earlier[0].Outcome != ""
+	if known || a.post.tellHeld(ctx, key, res.Held) {
+		if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
+			return err
+		}
 	}
 	return a.Store.EndSweep(ctx, store.Sweep{ID: plan.Sweep, Reason: res.Held,
 		Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})

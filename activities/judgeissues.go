@@ -94,8 +94,9 @@ func waitsToClose(i store.Issue) bool {
 	return i.Next == issue.Recovering
 }
 
-// retry wakes issues whose next rung waits for something that is over: an exemption or an entry of the blacklist that
-// was lifted early, a site's story that has ended, a switch that was set back.
+// retry wakes issues whose next rung waits for something that this sweep saw end: an exemption or an entry of the
+// blacklist that was lifted early, a site's story that is over, a switch that was set back, a boot state that somebody
+// gave back.
 func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 	controls, err := a.Store.Controls(ctx)
 	if err != nil {
@@ -105,36 +106,30 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 	if err != nil {
 		return err
 	}
-	isOpen := map[string]bool{}
-	for _, i := range j.open {
-		isOpen[i.ID] = true
+	lease, err := a.gate.lease(ctx)
+	if err != nil {
+		return err
 	}
 	for _, i := range j.open {
 		memory, err := i.Memory()
-		if err != nil || memory.Status != issue.Open || memory.Blocked == nil {
+		if err != nil || memory.Status != issue.Open || memory.Blocked == nil || memory.Blocked.Check == "" {
 			continue
 		}
-		f := policy.GateFacts{Mode: a.gate.modeUnder(controls), NodeExemptUntil: j.exempt["node/"+i.Node],
-			SiteExemptUntil: j.exempt["site/"+i.Site], Listed: listing(entries, i, j.now)}
-		if c, ordered := controls[store.ControlStop]; ordered {
-			f.Stopped = c.Reason
+		f := policy.GateFacts{Stopped: controls.Stopped(), Lease: lease, Node: j.gates[i.Node],
+			NodeExemptUntil: j.exempt["node/"+i.Node], SiteExemptUntil: j.exempt["site/"+i.Site],
+			Listed: listing(entries, i, j.now)}
+		f.Mode, f.ModeWhy = a.gate.mode(controls, memory.Ref)
+		if memory.Blocked.Check == "covered" { // the one check that has to be asked of the store
+			if f.CoveredBy, err = a.gate.coveredBy(ctx, memory.Ref); err != nil {
+				a.Log.Warn("it is not known what speaks for an issue", "issue", i.ID, "error", err)
+				continue
+			}
 		}
-		if id := issue.SiteDown + "/" + i.Site; i.Type != issue.SiteDown && isOpen[id] {
-			f.CoveredBy = id
-		}
-		if lifted(a.Policy, memory.Blocked.Check, f, j.now) {
+		if policy.Lifted(a.Policy, memory.Blocked.Check, f, j.now) {
 			_ = a.workflows.signal(ctx, i, SignalRetry)
 		}
 	}
 	return nil
-}
-
-// liftable are the checks that a sweep can ask from what it has read.
-var liftable = []string{"switch", "mode", "covered", "exempt", "blacklist"}
-
-// lifted says whether a check of the gate that stood in the way passes now.
-func lifted(p policy.Policy, check string, f policy.GateFacts, now time.Time) bool {
-	return slices.Contains(liftable, check) && policy.AskOne(p, check, f, now).Do
 }
 
 // listing finds what the blacklist says of an issue's target.

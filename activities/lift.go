@@ -83,7 +83,7 @@ func (a *Penalties) undoAbove(ctx context.Context, login string, level int) (kep
 			return nil, err
 		}
 		for _, c := range list {
-			if err := a.Store.Release(ctx, c.ID, how); err != nil {
+			if err := errors.Join(a.markLifted(ctx, c, id), a.Store.Release(ctx, c.ID, how)); err != nil {
 				return nil, err
 			}
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ type people struct {
 	t       *testing.T
 	box     *mailbox.Mailbox
 	tracker *fakert.Server
+	denies  atomic.Int32 // the status with which the tracker answers what writes; 0: it does not deny it
 }
 
 var persons = []plc.Person{
@@ -98,7 +101,13 @@ func (p *people) exempt(who map[int]time.Time) {
 func (p *people) withTracker() *people {
 	p.t.Helper()
 	p.tracker = fakert.New(fakert.Options{Users: map[string]string{"token": "monitor"}, Queue: "q"})
-	server := httptest.NewServer(p.tracker)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if code := int(p.denies.Load()); code != 0 && r.Method != http.MethodGet {
+			w.WriteHeader(code)
+			return
+		}
+		p.tracker.ServeHTTP(w, r)
+	}))
 	p.t.Cleanup(server.Close)
 	var err error
 	if p.People.RT, err = rt.New(rt.Options{URL: server.URL, Token: "token", Queue: "q"}); err != nil {
@@ -469,9 +478,9 @@ func TestWhatWasDoneIsSaidInWords(t *testing.T) {
 		{What: issue.DeedPCUDownOpened, How: "pcu.huji.example"}}
 	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{n}})
 	list := p.box.Messages()
-	if want := "What Monitor did:\n  - power-cycled it through its power control unit\n"; len(list) != 1 ||
+	if want := "What Monitor did:\n- power-cycled it through its power control unit\n"; len(list) != 1 ||
 		!strings.Contains(list[0].Body, want) {
-		t.Errorf("mail: %+v", list)
+		t.Errorf("%d mails; the last: %s", len(list), list[len(list)-1].Body)
 	}
 }
 
@@ -481,5 +490,53 @@ func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
 		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 99, Robot: "monitor"}})
 	if err != nil || !res.Gone {
 		t.Errorf("one that does not exist: %+v, %v", res, err)
+	}
+}
+
+// What Request Tracker denies for good is told to the admins, once a day, with what they have to do. The message waits,
+// and goes when that is done.
+func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	p.People.post.Admins = []string{"noc@plc.example"}
+	var ticket sites.Ticket
+	told := 0
+	for i, c := range []struct {
+		code int
+		says string
+	}{
+		{http.StatusUnauthorized, "does not take the token"},
+		{http.StatusForbidden, "the right CreateTicket on the queue"},
+		{http.StatusForbidden, "the right ReplyToTicket on the queue"},
+		{http.StatusUnprocessableEntity, "refuses what Monitor writes"},
+	} {
+		if strings.Contains(c.says, "ReplyToTicket") { // from here on the site has a ticket
+			p.denies.Store(0)
+			ticket = p.write(sites.MailRequest{Key: "first"}).Ticket
+		}
+		p.denies.Store(int32(c.code))
+		for try := range 2 {
+			n := down(1)
+			n.Kind = "pcudown"
+			res := p.write(sites.MailRequest{Key: fmt.Sprint("k", i, try), Notices: []sites.Notice{n},
+				Ticket: ticket})
+			if res.Outcome != sites.MailWait || res.Reason == "" {
+				t.Errorf("denied with %d: %+v", c.code, res)
+			}
+		}
+		mails := p.box.Messages()
+		if told++; len(mails) != told {
+			t.Fatalf("denied with %d: %d mails, want %d", c.code, len(mails), told)
+		}
+		body := strings.Join(strings.Fields(mails[told-1].Body), " ")
+		if !strings.Contains(body, c.says) || mails[told-1].To[0] != "noc@plc.example" {
+			t.Errorf("denied with %d: to %q: %s", c.code, mails[told-1].To, body)
+		}
+	}
+	p.denies.Store(0)
+	n := down(1)
+	n.Kind = "pcudown"
+	if res := p.write(sites.MailRequest{Key: "last", Notices: []sites.Notice{n},
+		Ticket: ticket}); res.Outcome != sites.MailSent {
+		t.Errorf("after that: %+v", res)
 	}
 }

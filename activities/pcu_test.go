@@ -147,7 +147,7 @@ func TestPCU_AManualOneIsAskedForOnce(t *testing.T) {
 	mail := b.w.Mail.Messages()
 	if len(mail) != 1 || !strings.Contains(string(mail[0].Raw), "please power-cycle "+sick) ||
 		strings.Contains(string(mail[0].Raw), pcuSecret) {
-		t.Errorf("%d mails: %s", len(mail), mail)
+		t.Errorf("%d mails: %+v", len(mail), mail)
 	}
 	res, err := b.Power.Reinstall(ctx, b.rebooted("1"))
 	b.want(res, err, issue.Passed, "only Monitor itself reboots into a reinstall")

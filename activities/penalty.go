@@ -127,52 +127,16 @@ func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.
 
 // mayRaise asks the gate for a step up, on facts read now.
 func (a *Penalties) mayRaise(ctx context.Context, in sites.StepRequest) (policy.Answer, error) {
-	no := func(format string, args ...any) (policy.Answer, error) {
-		return policy.Answer{Decision: policy.No(time.Time{}, format, args...)}, nil
+	facts, no, err := a.raiseFacts(ctx, in)
+	if err != nil || no.Check != "" {
+		return no, err
 	}
-	facts, err := a.gate.siteFacts(ctx, policy.ActPenalize, in.Site)
-	if err != nil {
-		return policy.Answer{}, err
-	}
-	if a.Mode == notify.ModeTest {
-		return no("mail goes to the test address alone, so nobody is told and nothing is denied")
-	}
-	row, gone, err := a.siteRow(ctx, in.Site)
-	if err != nil {
-		return policy.Answer{}, err
-	}
-	spared, err := a.gate.spared(ctx, row, gone)
-	if err != nil {
-		return policy.Answer{}, err
-	}
-	if spared != nil {
-		return policy.Answer{Decision: policy.No(spared.Until, "the site is spared: %s", spared)}, nil
-	}
-	holds, err := a.holdsOn(ctx, in.Site, gone)
-	if err != nil {
-		return policy.Answer{}, err
-	}
-	why := holdersOf(holds, in.To)
-	if len(why) == 0 {
-		return no("no open issue holds level %d", in.To)
-	}
-	if facts.Issue, facts.Site.To = why[0], in.To; in.Warned != nil && in.Warned.Level == in.To {
-		if in.Warned.Issues == nil || slices.ContainsFunc(why, func(id string) bool {
-			return slices.Contains(in.Warned.Issues, id)
-		}) {
-			facts.Site.Told, facts.Site.NotBefore = in.Warned.At, in.Warned.NotBefore
-		}
-	}
-	if in.LastRaise.After(facts.Site.LastRaise) {
-		facts.Site.LastRaise = in.LastRaise
-	}
-	up, down, err := a.gate.nodesUp(ctx, in.Site)
-	if err != nil {
-		return policy.Answer{}, err
-	}
-	facts.Site.Up = up
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		return answer, nil
+	}
+	_, down, err := a.gate.nodesUp(ctx, in.Site)
+	if err != nil {
+		return policy.Answer{}, err
 	}
 	back := a.observer.runningNow(ctx, down)
 	facts.Site.Up += len(back)
@@ -181,6 +145,64 @@ func (a *Penalties) mayRaise(ctx context.Context, in sites.StepRequest) (policy.
 		answer.Reason += "; back since the last sweep: " + strings.Join(back, ", ")
 	}
 	return answer, ctx.Err()
+}
+
+// raiseFacts gathers what the gate asks before a step up. An answer with a check says why the gate need not be asked.
+func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (policy.GateFacts, policy.Answer, error) {
+	no := func(check string, until time.Time, format string, args ...any) policy.Answer {
+		return policy.Answer{Decision: policy.No(until, format, args...), Check: check}
+	}
+	facts, err := a.gate.siteFacts(ctx, policy.ActPenalize, in.Site)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
+	row, gone, err := a.siteRow(ctx, in.Site)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
+	spared, err := a.gate.spared(ctx, row, gone)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
+	holds, err := a.holdsOn(ctx, in.Site, gone)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
+	up, _, err := a.gate.nodesUp(ctx, in.Site)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
+	facts.Site.Up, facts.Site.To = up, in.To
+	if in.LastRaise.After(facts.Site.LastRaise) {
+		facts.Site.LastRaise = in.LastRaise
+	}
+	why := holdersOf(holds, in.To)
+	if len(why) > 0 {
+		facts.Issue = why[0]
+	}
+	if warned(in, why) {
+		facts.Site.Told, facts.Site.NotBefore = in.Warned.At, in.Warned.NotBefore
+	}
+	switch {
+	case a.Mode == notify.ModeTest:
+		return facts, no("mail", time.Time{},
+			"mail goes to the test address alone, so nobody is told and nothing is denied"), nil
+	case spared != nil:
+		return facts, no("spared", spared.Until, "the site is spared: %s", spared), nil
+	case len(why) == 0:
+		return facts, no("hold", time.Time{}, "no open issue holds level %d", in.To), nil
+	}
+	return facts, policy.Answer{}, nil
+}
+
+// warned reports whether people were told of this very step, for one of the issues that hold it.
+func warned(in sites.StepRequest, holders []string) bool {
+	if in.Warned == nil || in.Warned.Level != in.To {
+		return false
+	}
+	return in.Warned.Issues == nil || slices.ContainsFunc(holders, func(id string) bool {
+		return slices.Contains(in.Warned.Issues, id)
+	})
 }
 
 func holdersOf(holds map[string]sites.Hold, level int) []string {
@@ -272,6 +294,8 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 		err := a.PLC.SetSiteEnabled(ctx, ref, false)
 		if neverDone(err) {
 			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
+		} else if err == nil {
+			a.markSite(ctx, login, ref)
 		}
 		if err != nil {
 			return refused, err
@@ -289,6 +313,9 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 		} else if r.Err != nil {
 			return refused, r.Err
 		}
+	}
+	if len(plan.Suspend) > 0 {
+		a.markSlices(ctx, login, ref)
 	}
 	return refused, nil
 }

@@ -114,9 +114,6 @@ func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, name strin
 }
 
 func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	var world []testbed.Site
 	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin", "kyoto"} {
 		world = append(world, testbed.Site{Login: login, Nodes: 2})
@@ -248,9 +245,6 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 }
 
 func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2})
 	b.ailing("huji")
 	ctx := b.Context()
@@ -334,9 +328,6 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 }
 
 func TestHoldsAreReadFromClaims(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Postgres and a small world")
-	}
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2})
 	ctx := b.Context()
 	b.ailing("huji")

@@ -91,10 +91,11 @@ func (a *post) flagSite(ctx context.Context, login, key string, evidence []strin
 	return a.Store.Outcome(ctx, key, store.Done, "flagged for the admins")
 }
 
-// tellHeld writes to the admins that nothing is done, and why.
-func (a *post) tellHeld(ctx context.Context, key, why string) {
+// tellHeld writes to the admins that nothing is done, and why, and reports whether they know: what could not be told
+// is told by whoever comes next.
+func (a *post) tellHeld(ctx context.Context, key, why string) bool {
 	if len(a.Admins) == 0 {
-		return
+		return true
 	}
 	_, err := a.send(ctx, notify.Notice{
 		Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
@@ -103,11 +104,12 @@ func (a *post) tellHeld(ctx context.Context, key, why string) {
 	if err != nil {
 		a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
 	}
+	return err == nil || notify.FailureOf(err) == notify.Ambiguous
 }
 
 // tellDoubted writes to the admins, once for each key, that issues of one type are held back, and why.
 func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
-	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
+	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindFlag, Reason: why})
 	if err != nil || action.Outcome != "" {
 		return err
 	}
@@ -115,8 +117,9 @@ func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
 		return a.Store.Outcome(ctx, key, store.Done, "mail.admins is empty, so nobody was written to")
 	}
 	_, err = a.tellAdmins(ctx, key, store.Done, "the admins know", notify.Notice{
-		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
-		Items: []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
+		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins,
+		MessageID: notify.MessageID(key, a.Domain),
+		Items:     []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
 	})
 	if err != nil { // the ledger keeps it, unfinished, and the next sweep tries again
 		a.Log.Warn("the admins could not be told of a doubt", "type", typ, "reason", why, "error", err)

@@ -439,6 +439,9 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			}
 			release()
 			got := <-answered
+			if c.outcome != issue.Stopped { // an order is given to one activity, and nobody else sees it
+				b.wantWhyNot(policy.ActReboot, issue.NodeDown, got.res)
+			}
 			c.undo()
 			b.want(got.res, got.err, c.outcome, c.says)
 			b.wantCuts(0)
@@ -449,6 +452,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			}
 		})
 	}
+	b.wantWhyNot(policy.ActReboot, issue.NodeDown, issue.Result{})
 	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "in the end", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantCuts(1)

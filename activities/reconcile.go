@@ -7,6 +7,7 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -18,6 +19,7 @@ type Reconciler struct {
 	claims    *claims
 	outlets   *outlets
 	workflows *workflows
+	PLC       *plc.Client
 }
 
 // Reconciled is what a reconciler found left over, and what became of it.
@@ -34,6 +36,9 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer heartbeat(ctx)()
 	var res Reconciled
 	if err := a.endLostActions(ctx, &res); err != nil {
+		return res, err
+	}
+	if err := a.liftRestored(ctx, &res); err != nil {
 		return res, err
 	}
 	claims, err := a.Store.Claims(ctx, store.ClaimFilter{})

@@ -70,6 +70,22 @@ func (a *workflows) running(ctx context.Context, id, run string) (bool, error) {
 	return answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
+// siteState asks a site's workflow where it stands; a site of which nothing is held has none, and stands at nothing.
+func (a *workflows) siteState(ctx context.Context, login string) (s sites.State, err error) {
+	runs, err := a.running(ctx, sites.ID(login), "")
+	if err != nil || !runs {
+		return s, err
+	}
+	value, err := a.Temporal.QueryWorkflow(ctx, sites.ID(login), "", issue.QueryStatus)
+	if err == nil {
+		err = value.Get(&s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("ask site %s where it stands: %w", login, err)
+	}
+	return s, nil
+}
+
 // ordered says whether an order against the activity has come meanwhile: its workflow then has cancelled it. It asks
 // Temporal directly, since heartbeats are sent and answered only now and then.
 func (a *workflows) ordered(ctx context.Context) string {

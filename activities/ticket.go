@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -98,6 +99,51 @@ func (a *People) LookAtTicket(ctx context.Context, in sites.TicketRequest) (site
 	return res, nil
 }
 
+// flagTracker tells the admins, once a day for all sites, what Request Tracker denies Monitor, which no later try
+// mends.
+func (a *People) flagTracker(ctx context.Context, login, what string, err error) error {
+	lacks := trackerLacks(err)
+	if lacks == "" {
+		return nil
+	}
+	day := a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339)
+	return a.post.flagSite(ctx, login, "rt/"+mark(lacks)+"/"+day,
+		[]string{what + ", and so may others: " + err.Error(), lacks})
+}
+
+// trackerLacks says what an admin has to do about a failed call; nothing: it may mend itself.
+func trackerLacks(err error) string {
+	var e *rt.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch e.Failure {
+	case rt.Auth:
+		return "Request Tracker does not take the token: make a new one for Monitor's user there, and set it as " +
+			"rt.token"
+	case rt.Denied:
+		return "give Monitor's user in Request Tracker the right " + rightFor(e.Call) + " on the queue rt.queue"
+	case rt.Refused:
+		return "Request Tracker refuses what Monitor writes: look at the ticket, its queue and its lifecycle there"
+	}
+	return ""
+}
+
+// rightFor is the right that a call of Request Tracker's REST API 2.0 needs.
+func rightFor(call string) string {
+	switch {
+	case call == "POST ticket":
+		return "CreateTicket"
+	case strings.HasSuffix(call, "/correspond"):
+		return "ReplyToTicket"
+	case strings.HasSuffix(call, "/comment"):
+		return "CommentOnTicket"
+	case strings.HasPrefix(call, "PUT "):
+		return "ModifyTicket"
+	}
+	return "ShowTicket"
+}
+
 // unseen is a ticket that could not be read. What an admin must mend is told to the admins, once a day.
 func (a *People) unseen(ctx context.Context, in sites.TicketRequest, err error) (sites.TicketResult, error) {
 	res := sites.TicketResult{Ticket: in.Ticket, Away: err.Error()}
@@ -133,6 +179,10 @@ func (a *People) ResolveTicket(ctx context.Context, in sites.TicketRequest) (sit
 	}
 	err = a.RT.SetStatus(ctx, in.Ticket.ID, rt.Resolved)
 	ctx = context.WithoutCancel(ctx)
+	if err := a.flagTracker(ctx, in.Site, fmt.Sprintf("ticket %d is done with and cannot be resolved", in.Ticket.ID),
+		err); err != nil {
+		return res, err
+	}
 	switch rt.FailureOf(err) {
 	case "":
 		if err != nil {
@@ -157,6 +207,7 @@ func (a *People) NoteTicket(ctx context.Context, in sites.TicketRequest) error {
 	text := notify.AnswerHeard(in.Site, in.Level, in.Pause.By, in.Pause.Until)
 	if _, err := a.RT.Comment(ctx, placeOf(in.Ticket, in.Ticket.Seen), text); err != nil {
 		a.Log.Warn("a ticket has no note of a pause", "site", in.Site, "ticket", in.Ticket.ID, "error", err)
+		return a.flagTracker(ctx, in.Site, fmt.Sprintf("ticket %d gets no note of a pause", in.Ticket.ID), err)
 	}
 	return nil
 }

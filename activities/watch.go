@@ -57,6 +57,8 @@ func (a *Sweep) watchSweeps(ctx context.Context, began time.Time) error {
 		return err
 	}
 	a.Log.Error("no sweep is believed", "reason", why)
-	a.post.tellHeld(ctx, key, why)
+	if !a.post.tellHeld(ctx, key, why) {
+		return nil
+	}
 	return a.Store.Outcome(ctx, key, store.Done, why)
 }

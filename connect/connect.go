@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	temporallog "go.temporal.io/sdk/log"
@@ -82,9 +84,9 @@ func PLC(c config.PLC) (*plc.Client, error) {
 // PCUs is the catalog of the models that can be driven: the operator's own, then the built-in ones.
 func PCUs(c config.PCU) (*pcucontrol.Catalog, error) {
 	if c.ModelsDir == "" {
-		return pcucontrol.Open()
+		return models.Open()
 	}
-	catalog, err := pcucontrol.Open(c.ModelsDir)
+	catalog, err := models.Open(c.ModelsDir)
 	if err != nil {
 		return nil, fmt.Errorf("pcu.models_dir: %w", err)
 	}

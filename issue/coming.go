@@ -10,9 +10,9 @@ type Coming struct {
 	Level int       `json:"level,omitempty"`
 }
 
-// Coming are the rungs ahead up to the end of the ladder, if nothing changes: it lets a copy of the machine live on, with every rung done
-// when it is due. Each is passed over or waits if its conditions or the gate say so. Nothing comes of an issue that is ending, or that is
-// paused until somebody resumes it.
+// Coming are the rungs ahead up to the end of the ladder, if nothing changes: it lets a copy of the machine live on,
+// with every rung done when it is due. Each is passed over or waits if its conditions or the gate say so. Nothing comes
+// of an issue that is ending, or that is paused until somebody resumes it.
 func (s State) Coming() []Coming {
 	if s.Status == Closed || s.End != nil || !s.RecoveredAt.IsZero() {
 		return nil

@@ -23,6 +23,9 @@ const (
 	OrderAllow  Order = "allow"
 )
 
+// QueryStatus is the name of the query that every issue, and every site, answers.
+const QueryStatus = "status"
+
 // Orders are all of them.
 func Orders() []Order {
 	return []Order{OrderPause, OrderResume, OrderClose, OrderSkip, OrderVeto, OrderAllow}

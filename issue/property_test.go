@@ -273,7 +273,8 @@ func TestVetoes(t *testing.T) {
 	typ, _ := Lookup(NodeDown)
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	opened := func() State {
-		return Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder, Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+		return Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+			Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
 	}
 	s := opened()
 	plain := s.Coming()
@@ -316,7 +317,8 @@ func TestVetoes(t *testing.T) {
 		t.Errorf("when the vetoed step is due, the issue does %+v at rung %d", step, s.Rung)
 	}
 	last := s.Events[len(s.Events)-1]
-	if last.Outcome != Passed || last.Reason != "vetoed: its disk has data (ann)" || last.Rung != typ.Ladder.Rungs[1].String() {
+	if last.Outcome != Passed || last.Reason != "vetoed: its disk has data (ann)" ||
+		last.Rung != typ.Ladder.Rungs[1].String() {
 		t.Errorf("its timeline says %+v", last)
 	}
 
@@ -330,7 +332,8 @@ func TestVetoes(t *testing.T) {
 func TestComing_CountsAPauseIn(t *testing.T) {
 	typ, _ := Lookup(NodeDown)
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder, Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+	s := Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+		Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
 	s.Began()
 	s.Ran(begin, Result{Outcome: Acted})
 	plain := s.Coming()

@@ -42,7 +42,7 @@ func (n Notice) deed(d issue.Deed) string {
 		return "repaired its boot: " + strings.ReplaceAll(d.How, "_", " ")
 	case issue.DeedBootFound:
 		typ, _, _ := strings.Cut(d.How, "/")
-		return "found while it boots that it is " + state(typ)
+		return "found while it boots that it is " + stateOf(typ)
 	case issue.DeedWaited:
 		text := "waited until " + d.Until.In(n.At.Location()).Format("2 Jan 2006 15:04 MST") + ", as was asked"
 		if d.By != "" {
@@ -73,38 +73,59 @@ func byPower(how, done string) string {
 	return done + " through its power control unit"
 }
 
-// coming is what happens next in the words of those whom it meets: each thing once, at its earliest.
+// coming is what happens next in the words of those whom it meets: each thing once, at its earliest, and two steps that
+// come together as one.
 func (n Notice) coming() []string {
-	var list []string
-	said := map[string]bool{}
+	var kept []site.Coming
 	for _, c := range n.Coming {
-		key := fmt.Sprint(c.What, c.Level)
-		if said[key] || c.What == site.ComesStep && c.Level <= n.Level { // what is in force is no news
+		same := func(o site.Coming) bool { return o.What == c.What && o.Level == c.Level }
+		if slices.ContainsFunc(kept, same) ||
+			c.What == site.ComesStep && c.Level <= n.Level { // what is in force is no news
 			continue
 		}
-		said[key] = true
-		list = append(list, line(n.will(c)))
+		kept = append(kept, c)
+	}
+	var list []string
+	for i, c := range kept {
+		together := func(o site.Coming) bool {
+			return c.What == site.ComesStep && o.What == c.What && n.moment(o) == n.moment(c)
+		}
+		if slices.ContainsFunc(kept[i+1:], together) { // the later one says both
+			continue
+		}
+		list = append(list, line(n.will(c, slices.ContainsFunc(kept[:i], together))))
 	}
 	return list
 }
 
-func (n Notice) will(c site.Coming) string {
-	when := ""
+// moment is when a thing comes, as a reader sees it.
+func (n Notice) moment(c site.Coming) string {
 	switch {
 	case c.At.After(n.At):
-		when = n.when(c.At)
+		return n.when(c.At)
 	case !c.At.IsZero():
-		when = "any time from now"
+		return anyTime
 	}
+	return ""
+}
+
+const anyTime = "Any time from now"
+
+// will says what comes. Both says that the step below comes with it.
+func (n Notice) will(c site.Coming, both bool) string {
+	when := n.moment(c)
 	switch c.What {
 	case site.ComesStep:
-		if when == "" || when == "any time from now" {
-			when = "Any time from now"
+		if when == "" || when == anyTime {
+			when = anyTime
 		} else {
 			when = "Not before " + when
 		}
 		limit := "the site cannot create new slices any more, and its slices go on running"
-		if c.Level == 2 {
+		switch {
+		case c.Level == 2 && (both || n.Level < 1 && !slices.ContainsFunc(n.Coming, func(o site.Coming) bool { return o.What == c.What && o.Level == 1 })):
+			limit = "the site cannot create new slices any more, and its slices are suspended; nothing in them is deleted"
+		case c.Level == 2:
 			limit = "the slices of the site are suspended; nothing in them is deleted"
 		}
 		return when + ", if the site is still short of working nodes" + because(c.Targets) + ": " + limit + "."
@@ -114,9 +135,17 @@ func (n Notice) will(c site.Coming) string {
 		}
 		return when + ": the clock, which is stopped, goes on. If the trouble is still there then, you hear from us before any limit comes."
 	case site.ComesAdmins:
-		return strings.TrimPrefix(when+": the operators are asked to look at it, if it is still there.", ": ")
+		return begin(when, "the operators are asked to look at it, if it is still there.")
 	}
-	return strings.TrimPrefix(when+": another message, if it is still there.", ": ")
+	return begin(when, "another message, if it is still there.")
+}
+
+// begin puts a time before a sentence.
+func begin(when, text string) string {
+	if when == "" {
+		return strings.ToUpper(text[:1]) + text[1:]
+	}
+	return when + ": " + text
 }
 
 // mostNamed is how many machines one sentence names.
@@ -135,6 +164,13 @@ func because(targets []string) string {
 // AnswerHeard is the note that a ticket gets when somebody at the site has answered, for the operators.
 func AnswerHeard(login string, level int, by string, until time.Time) string {
 	login, by = line(login), line(by)
-	return fmt.Sprintf("Monitor keeps %s at penalty level %d until %s, since %s answered.\n\nTo let it go on earlier: monitor site resume %s\nTo hold it longer: monitor site pause %s --until DATE\n",
-		login, level, until.UTC().Format(time.RFC3339), by, login, login)
+	return fmt.Sprintf(
+		"Monitor keeps %s at penalty level %d until %s, since %s answered.\n\nTo let it go on earlier: monitor site resume %s\nTo hold it longer: monitor site pause %s --until DATE\n",
+		login,
+		level,
+		until.UTC().Format(time.RFC3339),
+		by,
+		login,
+		login,
+	)
 }

@@ -169,7 +169,16 @@ func installExim(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "exim4-daemon-light")
+	cmd := exec.CommandContext(
+		ctx,
+		"apt-get",
+		"install",
+		"-y",
+		"--no-install-recommends",
+		"-o",
+		"DPkg::Lock::Timeout=300",
+		"exim4-daemon-light",
+	)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	if _, missing := os.Stat(eximPath); missing != nil {
@@ -214,7 +223,16 @@ func (x exim) delivered(t *testing.T, n int) []*mail.Message {
 
 func (x exim) sender(t *testing.T, change func(*Options)) *Sender {
 	t.Helper()
-	o := Options{Addr: x.addr, From: "PlanetLab Monitor <monitor@monitor.test>", TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: x.pool}, Username: "monitor", Password: "s3cret", Mode: ModeLive, Timeout: 2 * time.Minute}
+	o := Options{
+		Addr:      x.addr,
+		From:      "PlanetLab Monitor <monitor@monitor.test>",
+		TLS:       TLSStartTLS,
+		TLSConfig: &tls.Config{RootCAs: x.pool},
+		Username:  "monitor",
+		Password:  "s3cret",
+		Mode:      ModeLive,
+		Timeout:   2 * time.Minute,
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -229,20 +247,36 @@ func TestEximTakesWhatWeSend(t *testing.T) {
 	x := startExim(t)
 	m := message("a@x.test", "later@x.test", "gone@x.test")
 	r, err := x.sender(t, nil).Send(t.Context(), m)
-	if FailureOf(err) != Temporary || !slices.Equal(r.Accepted, []string{"a@x.test"}) || !slices.Equal(r.Left(), []string{"later@x.test"}) || !strings.Contains(r.Rejected["gone@x.test"], "no such user") {
+	if FailureOf(err) != Temporary || !slices.Equal(r.Accepted, []string{"a@x.test"}) ||
+		!slices.Equal(r.Left(), []string{"later@x.test"}) ||
+		!strings.Contains(r.Rejected["gone@x.test"], "no such user") {
 		t.Fatalf("the first try: %+v, %v", r, err)
 	}
 	if err := os.WriteFile(filepath.Join(x.dir, "spool", "accept"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m.Only = r.Left()
-	if r, err = x.sender(t, nil).Send(t.Context(), m); err != nil || !slices.Equal(r.Accepted, []string{"later@x.test"}) {
+	if r, err = x.sender(t, nil).Send(t.Context(), m); err != nil ||
+		!slices.Equal(r.Accepted, []string{"later@x.test"}) {
 		t.Fatalf("the second try: %+v, %v", r, err)
 	}
 	var got []string
 	for _, m := range x.delivered(t, 2) {
 		h := m.Header
-		got = append(got, fmt.Sprint(h.Get("Envelope-To"), " ", h.Get("Message-ID"), " ", h.Get("In-Reply-To"), " ", strings.Join(strings.Fields(h.Get("References")), " "), " ", h.Get("Auto-Submitted")))
+		got = append(
+			got,
+			fmt.Sprint(
+				h.Get("Envelope-To"),
+				" ",
+				h.Get("Message-ID"),
+				" ",
+				h.Get("In-Reply-To"),
+				" ",
+				strings.Join(strings.Fields(h.Get("References")), " "),
+				" ",
+				h.Get("Auto-Submitted"),
+			),
+		)
 	}
 	slices.Sort(got)
 	for i, to := range []string{"a@x.test", "later@x.test"} {
@@ -253,7 +287,8 @@ func TestEximTakesWhatWeSend(t *testing.T) {
 
 	refused := message("a@x.test", "b@x.test")
 	refused.Subject = "spam"
-	if r, err := x.sender(t, nil).Send(t.Context(), refused); FailureOf(err) != Permanent || len(r.Rejected) != 2 || len(r.Left()) != 0 {
+	if r, err := x.sender(t, nil).Send(t.Context(), refused); FailureOf(err) != Permanent || len(r.Rejected) != 2 ||
+		len(r.Left()) != 0 {
 		t.Errorf("a refused message: %+v, %v", r, err)
 	}
 	for name, c := range map[string]struct {
@@ -266,9 +301,29 @@ func TestEximTakesWhatWeSend(t *testing.T) {
 		"an authority nobody knows": {func(o *Options) { o.TLSConfig = nil }, TLS},
 	} {
 		r, err := x.sender(t, c.change).Send(t.Context(), message("a@x.test"))
-		if FailureOf(err) != c.want || len(r.Accepted) != 0 || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "s3cret") {
+		if FailureOf(err) != c.want || len(r.Accepted) != 0 || strings.Contains(err.Error(), "hunter2") ||
+			strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %+v, %v (%s)", name, r, err, FailureOf(err))
 		}
 	}
 	x.delivered(t, 2)
+}
+
+func TestEximGetsAnAddressBeyondASCIIOnlyIfItOffersThat(t *testing.T) {
+	x := startExim(t)
+	const wide = "jörg@x.test"
+	r, err := x.sender(t, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Contains(r.Accepted, "a@x.test") {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	offered := slices.Contains(r.Accepted, wide)
+	if !offered && !strings.Contains(r.Rejected[wide], "SMTPUTF8") {
+		t.Errorf("got %+v", r)
+	}
+	for _, m := range x.delivered(t, len(r.Accepted)) {
+		if to := m.Header.Get("Envelope-To"); to == "a@x.test" && strings.Contains(m.Header.Get("To"), "rg@") {
+			t.Errorf("%s gets a mail that names %s", to, m.Header.Get("To"))
+		}
+	}
+	t.Logf("this exim offers SMTPUTF8: %v", offered)
 }

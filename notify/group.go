@@ -11,16 +11,19 @@ type group struct {
 	Targets []string
 	Spread  bool // it did not befall all of them at once
 	Did     []string
+	Pages   []string
 }
 
-// groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs to one
+// groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs
+// to one
 // names it.
 func (n Notice) groups(items []Item) []group {
 	var list []group
 	members := map[int][]Item{}
 	for _, item := range items {
 		i := slices.IndexFunc(list, func(g group) bool {
-			return g.Type == item.Type && g.Fix == item.Fix && g.Advice == item.Advice && slices.Equal(g.Also, item.Also)
+			return g.Type == item.Type && g.Fix == item.Fix && g.Advice == item.Advice &&
+				slices.Equal(g.Also, item.Also)
 		})
 		if i < 0 {
 			i = len(list)
@@ -31,6 +34,12 @@ func (n Notice) groups(items []Item) []group {
 		g.Spread = g.Spread || g.Since.Sub(item.Since).Abs() > time.Minute
 		if item.Since.Before(g.Since) {
 			g.Since = item.Since
+		}
+		if item.Told.IsZero() || !g.Told.IsZero() && item.Told.After(g.Told) {
+			g.Told = item.Told
+		}
+		if item.Page != "" {
+			g.Pages = append(g.Pages, item.Page)
 		}
 		members[i] = append(members[i], item)
 	}

@@ -58,7 +58,7 @@ func FuzzMail(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ours := []string{"From", "To", "Date", "Message-Id", "Subject", "Auto-Submitted", "X-Auto-Response-Suppress", "User-Agent", "X-Mailer", "X-Monitor-Kind", "Mime-Version", "Content-Type",
+	ours := []string{"From", "To", "Date", "Message-Id", "Subject", "Auto-Submitted", "X-Auto-Response-Suppress", "User-Agent", "X-Mailer", "X-Monitor-Kind", "List-Id", "Mime-Version", "Content-Type",
 		"Content-Transfer-Encoding"}
 	f.Fuzz(func(t *testing.T, site, target, evidence, address string) {
 		for _, kind := range []Kind{Down, Flagged, Penalty, Repaired} {

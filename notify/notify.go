@@ -18,7 +18,8 @@ import (
 // Kind says what a notice is about.
 type Kind string
 
-// The kinds of notices, besides those about an issue: each type has a kind of its own, issue.Type.NoticeKind, with its words in the
+// The kinds of notices, besides those about an issue: each type has a kind of its own, issue.Type.NoticeKind, with its
+// words in the
 // template that is named like it.
 const (
 	Down    Kind = "down"    // nodes are down
@@ -32,44 +33,64 @@ const (
 	Eased   Kind = "eased"   // the level was lowered, and not to 0
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
+	// Continued is the end of a pause that the operators had ordered; nobody at the site had asked for it.
+	Continued Kind = "continued"
+	// Unreached tells the others at a site, and the admins, of people whom mail does not reach.
+	Unreached Kind = "unreached"
+	// Digest tells the admins of all that one cause has brought within an hour.
+	Digest Kind = "digest"
+
 	Held     Kind = "held"     // the fleet guard believes nothing of a sweep: to the admins
 	Doubted  Kind = "doubted"  // it does not believe that so many issues of one type are real: to the admins
 	Repaired Kind = "repaired" // a penalty was lifted by hand and is applied again: to the admins
 )
 
-// Notice is one message to the people of a site, or to the admins, before it is put into words.
+// Notice is one message to the people of a site, or to the admins, before it is put into words. It is the facts from
+// which the words are made,
+// and nothing else: package proof holds the words against it.
 type Notice struct {
-	Kind     Kind      // of every item that does not name another
-	Site     string    // login base, such as "princeton"
-	SiteName string    // such as "Princeton University"; may be empty
-	Level    int       // the site's penalty level when the notice is written: 0, 1 or 2
-	At       time.Time // when it is written; its zone is the zone of every time in the text
+	Kind     Kind      `json:"kind,omitempty"`      // of every item that does not name another
+	Site     string    `json:"site"`                // login base, such as "princeton"
+	SiteName string    `json:"site_name,omitempty"` // such as "Princeton University"
+	Level    int       `json:"level"`               // the site's penalty level when the notice is written: 0, 1 or 2
+	At       time.Time `json:"at"`                  // when it is written; its zone is the zone of every time in the text
 
-	Items     []Item
-	Coming    []site.Coming // what happens next, unless something changes
-	Open      int           // issues of the site that stay open, whether or not they are among the items
-	HowToStop string        // how the reader may stop the clock; a general answer stands in for an empty one
-	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for us.
-	ReplyHolds time.Duration
+	Items     []Item        `json:"items"`
+	Coming    []site.Coming `json:"coming,omitempty"`      // what happens next, unless something changes
+	Open      int           `json:"open"`                  // what else stays open at the site, or is still to be said to it
+	HowToStop string        `json:"how_to_stop,omitempty"` // how the reader may stop the clock; a general answer stands in for an empty one
+	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for
+	// us.
+	ReplyHolds time.Duration `json:"reply_holds,omitempty"`
+	// Announced is when the step that a penalty speaks of was announced, if each of those whom the message goes to had
+	// that word.
+	Announced time.Time `json:"announced,omitzero"`
+	Unreached []string  `json:"unreached,omitempty"` // people of the site whom mail does not reach, each with the reason
 
-	To         []string
-	MessageID  string // from [MessageID], the same on every try
-	InReplyTo  string
-	References []string
+	To         []string `json:"to"`
+	MessageID  string   `json:"message_id"` // from [MessageID], the same on every try
+	InReplyTo  string   `json:"in_reply_to,omitempty"`
+	References []string `json:"references,omitempty"`
 }
 
 // Item is one issue that a notice speaks of.
 type Item struct {
-	Kind     Kind   // what is said of it, when not the notice's kind
-	Issue    string // such as "nodedown/planetlab1.princeton.edu"
-	Type     string // the type of the issue, such as "nodedown"
-	Target   string // the node or PCU
-	Since    time.Time
-	Evidence []string     // what Monitor saw, one fact a line
-	Deeds    []issue.Deed // what Monitor did about it
-	Advice   string       // one of the advices; the text of the type stands in for an empty one
-	Fix      string       // what an admin can do, in words, where no text says it
-	Also     []string     // types of other issues of the same target: it has one entry
+	Kind     Kind         `json:"kind,omitempty"`  // what is said of it, when not the notice's kind
+	Issue    string       `json:"issue,omitempty"` // such as "nodedown/planetlab1.princeton.edu"
+	Type     string       `json:"type,omitempty"`  // the type of the issue, such as "nodedown"
+	Target   string       `json:"target,omitempty"`
+	Site     string       `json:"site,omitempty"` // whose it is, in a message about several sites
+	Since    time.Time    `json:"since,omitzero"`
+	Told     time.Time    `json:"told,omitzero"` // when people were last told of it
+	Evidence []string     `json:"evidence,omitempty"`
+	Deeds    []issue.Deed `json:"deeds,omitempty"`  // what Monitor did about it
+	Advice   string       `json:"advice,omitempty"` // one of the advices; the text of the type stands in for an empty one
+	Fix      string       `json:"fix,omitempty"`    // what an admin can do, in words, where no text says it
+	Also     []string     `json:"also,omitempty"`   // types of other issues of the same target: it has one entry
+	Level    int          `json:"level,omitempty"`  // of a level that fell: what it was
+	By       string       `json:"by,omitempty"`     // of a pause that is over: who asked for it
+	Why      string       `json:"why,omitempty"`    // of a level that fell: why, as a site.SpareKind
+	Page     string       `json:"page,omitempty"`   // the address of its page at PLC
 }
 
 // Message is a notice in words, ready for [Sender.Send].
@@ -85,6 +106,7 @@ type Message struct {
 	References []string
 	At         time.Time
 	Kind       Kind
+	List       string // the stream that it belongs to: the site, or the admins
 }
 
 // MessageID makes the Message-ID of whatever key names: the same key gives the same ID, so that a mail that is sent

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 )
 
 //go:embed templates/*.txt
 var templates embed.FS
 
-// Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice lacks
+// Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice
+// lacks
 // what its text needs, so that no one gets half a mail.
 func Render(n Notice) (Message, error) {
 	if err := n.check(); err != nil {
@@ -25,32 +27,48 @@ func Render(n Notice) (Message, error) {
 	n = n.cleaned()
 	parts := n.parts()
 	var sections, closings []string
-	var next, footer string
+	var next, unreached, footer string
 	for _, part := range parts {
 		say, err := part.words()
 		if err != nil {
 			return Message{}, fmt.Errorf("notice %q: %w", part.Kind, err)
 		}
 		// How to stop is said once, and of everything.
-		whole := n
-		whole.Kind, whole.Level = part.Kind, part.Level
+		whole := part
+		if toAdmins(part.Kind) {
+			whole.Items = n.Items
+		}
 		texts := map[string]string{}
-		for name, data := range map[string]Notice{"section": part, "closing": whole, "next": n, "footer": n} {
+		for name, data := range map[string]Notice{"section": part, "closing": whole, "next": n, "unreached": n, "footer": n} {
 			if texts[name], err = say(name, data); err != nil {
 				return Message{}, fmt.Errorf("notice %q: %w", part.Kind, err)
 			}
 		}
 		sections = append(sections, texts["section"])
-		if !slices.Contains(closings, texts["closing"]) {
+		if texts["closing"] != "" && !slices.Contains(closings, texts["closing"]) {
 			closings = append(closings, texts["closing"])
 		}
-		next, footer = texts["next"], texts["footer"]
+		next, unreached, footer = texts["next"], texts["unreached"], texts["footer"]
 	}
-	text := "Hello,\n\n" + strings.Join(sections, "\n\n") + "\n" + next + "\n" + strings.Join(closings, "\n\n") + "\n" + footer
+	text := "Hello,\n\n" + strings.Join(
+		sections,
+		"\n\n",
+	) + "\n" + next + "\n" + unreached + "\n" + strings.Join(
+		closings,
+		"\n\n",
+	) + "\n" + footer
 	return Message{
 		Subject: cut(subject(parts), maxSubject), Text: tidy(text), To: n.To, MessageID: n.MessageID,
-		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind,
+		InReplyTo: n.InReplyTo, References: n.References, At: n.At, Kind: parts[0].Kind, List: n.list(),
 	}, nil
+}
+
+// list is the stream that a notice belongs to.
+func (n Notice) list() string {
+	if slices.ContainsFunc(n.Items, func(i Item) bool { return toAdmins(i.Kind) }) {
+		return "admins"
+	}
+	return n.Site
 }
 
 // words reads the templates of a kind.
@@ -66,26 +84,41 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 // parse reads the template of a kind, with functions that know the whole notice.
 func parse(kind Kind, n Notice) (*template.Template, error) {
 	return template.New("notice").Funcs(template.FuncMap{
-		"at":       n.when,
-		"wrap":     wrap,
-		"points":   points,
-		"fix":      fix,
-		"fixes":    fixes,
-		"coming":   n.coming,
-		"also":     also,
-		"state":    state,
-		"site":     n.site,
-		"groups":   n.groups,
-		"reply":    reply,
-		"toAdmins": toAdmins,
-		"paste":    paste,
-		"list":     func(text string) []string { return []string{text} },
+		"at":         n.when,
+		"wrap":       wrap,
+		"points":     points,
+		"fix":        fix,
+		"fixes":      fixes,
+		"coming":     n.coming,
+		"also":       also,
+		"site":       n.site,
+		"groups":     n.groups,
+		"reply":      reply,
+		"toAdmins":   toAdmins,
+		"paste":      paste,
+		"isSince":    n.isSince,
+		"told":       n.told,
+		"worksSince": n.worksSince,
+		"rest":       rest,
+		"lifted":     n.lifted,
+		"limited":    n.limited,
+		"by":         by,
+		"whatNeeds":  whatNeeds,
 	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(kind)+".txt")
 }
 
 // parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.
 func (n Notice) parts() []Notice {
-	weight := map[Kind]int{Penalty: -4, Eased: -3, Cleared: -2, Warn: -1, Resumed: 1, Online: 2}
+	weight := map[Kind]int{
+		Penalty:   -6,
+		Eased:     -5,
+		Cleared:   -4,
+		Warn:      -3,
+		Resumed:   -2,
+		Continued: -1,
+		Online:    1,
+		Unreached: 2,
+	}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
 	for _, item := range n.Items {
@@ -123,8 +156,13 @@ func (n Notice) check() error {
 		} else if err := f.Close(); err != nil {
 			return err
 		}
-		if kind == Penalty && (n.Level < 1 || n.Level > 2) {
-			return fmt.Errorf("penalty level %d has no text", n.Level)
+		switch {
+		case kind == Penalty && (n.Level < 1 || n.Level > 2),
+			kind == Eased && n.Level != 1,
+			kind == Cleared && n.Level != 0:
+			return fmt.Errorf("penalty level %d has no text in a notice %q", n.Level, kind)
+		case kind == Warn && !slices.ContainsFunc(n.Coming, func(c site.Coming) bool { return c.What == site.ComesStep }):
+			return errors.New("a warning without the step that it warns of")
 		}
 	}
 	return nil
@@ -135,22 +173,34 @@ func reply(n Notice) string {
 	if n.ReplyHolds <= 0 {
 		return ""
 	}
-	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(distance(n.ReplyHolds), "in ") + "."
+	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(
+		distance(n.ReplyHolds),
+		"in ",
+	) + "."
 }
 
 // toAdmins says that a kind of notice goes to those who run Monitor, and know its commands and the ids of issues.
 func toAdmins(k Kind) bool {
-	return k == Flagged || k == ByHand || k == Held || k == Doubted || k == Repaired
+	return k == Flagged || k == ByHand || k == Held || k == Doubted || k == Repaired || k == Digest
 }
 
-// subject joins what the parts have to say.
+// goodNews says that a kind of notice carries no threats.
+func goodNews(k Kind) bool { return k == Online || k == Cleared }
+
+// subject joins what the parts have to say, as far as there is room.
 func subject(parts []Notice) string {
-	said := make([]string, len(parts))
-	for i, part := range parts {
-		said[i] = part.subject()
+	text := "[" + parts[0].Site + "] " + parts[0].subject()
+	for _, part := range parts[1:] {
+		more := "; " + part.subject()
+		if len([]rune(text+more)) > maxSubject-len(andMore) {
+			return text + andMore
+		}
+		text += more
 	}
-	return "[" + parts[0].Site + "] " + strings.Join(said, "; ")
+	return text
 }
+
+const andMore = "; and more"
 
 // subject says the whole in one line, since many people read no further.
 func (n Notice) subject() string {
@@ -159,21 +209,25 @@ func (n Notice) subject() string {
 	if len(n.Items) > 1 {
 		verb = "are"
 	}
-	wrong := "down"
-	if allOfType(n.Items, n.Items[0].Type) {
-		wrong = state(n.Items[0].Type)
+	wrong := "in trouble"
+	if allAre(n.Items, state(n.Items[0])) {
+		wrong = state(n.Items[0])
 	}
 	switch n.Kind {
 	case Online:
 		return what + " " + verb + " back, thank you"
 	case Cleared:
-		return "all limits are lifted, thank you"
+		return lifted(n.Items[0])
 	case Eased:
 		return "slices run again"
 	case Warn:
 		return "the site is short of working nodes"
-	case Resumed:
+	case Resumed, Continued:
 		return "still not working, and the time is over"
+	case Unreached:
+		return "mail to " + subjectsOf(len(n.Items), n.Items[0].Target, "person", "people") + " comes back"
+	case Digest:
+		return whatNeeds(n)
 	case Flagged:
 		needs := "needs"
 		if len(n.Items) > 1 {
@@ -200,25 +254,69 @@ func (n Notice) subject() string {
 	return what + " " + verb + " " + wrong
 }
 
+// lifted is the whole of a limit's end in one line.
+func lifted(item Item) string {
+	text := "the limit is lifted"
+	if item.Level > 1 {
+		text = "all limits are lifted"
+	}
+	if why := site.SpareKind(item.Why); why == "" || why == site.SparedGood {
+		text += ", thank you"
+	}
+	return text
+}
+
+// whatNeeds says how many machines, and of how many sites, need an admin.
+func whatNeeds(n Notice) string {
+	var sites []string
+	for _, item := range n.Items {
+		if item.Site != "" && !slices.Contains(sites, item.Site) {
+			sites = append(sites, item.Site)
+		}
+	}
+	text := subjects(n.Items)
+	if len(sites) > 1 {
+		text += " of " + count(len(sites), "site")
+	}
+	if len(n.Items) > 1 {
+		return text + " need an admin"
+	}
+	return text + " needs an admin"
+}
+
 // subjects names one target, or counts several.
 func subjects(items []Item) string {
 	if len(items) == 1 {
 		return items[0].Target
 	}
-	pcus := 0
-	for _, item := range items {
-		if item.Type == "pcudown" {
-			pcus++
-		}
+	kinds := []struct {
+		one string
+		is  func(Item) bool
+		n   int
+	}{
+		{one: "node", is: func(i Item) bool { return i.Type != "pcudown" && i.Type != "site" && i.Type != "sitedown" }},
+		{one: "power control unit", is: func(i Item) bool { return i.Type == "pcudown" }},
+		{one: "site", is: func(i Item) bool { return i.Type == "site" || i.Type == "sitedown" }},
 	}
 	var parts []string
-	if nodes := len(items) - pcus; nodes > 0 {
-		parts = append(parts, count(nodes, "node"))
-	}
-	if pcus > 0 {
-		parts = append(parts, count(pcus, "power control unit"))
+	for _, k := range kinds {
+		for _, item := range items {
+			if k.is(item) {
+				k.n++
+			}
+		}
+		if k.n > 0 {
+			parts = append(parts, count(k.n, k.one))
+		}
 	}
 	return strings.Join(parts, " and ")
+}
+
+func subjectsOf(n int, name, one, many string) string {
+	if n == 1 {
+		return name
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func count(n int, what string) string {
@@ -228,8 +326,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func allOfType(items []Item, kind string) bool {
-	return !slices.ContainsFunc(items, func(i Item) bool { return i.Type != kind })
+func allAre(items []Item, wrong string) bool {
+	return !slices.ContainsFunc(items, func(i Item) bool { return state(i) != wrong })
 }
 
 // site names the site the way its people know it.
@@ -247,6 +345,60 @@ func (n Notice) when(t time.Time) string {
 		layout = "Mon 2 Jan 2006 15:04:05 MST"
 	}
 	return t.In(n.At.Location()).Format(layout) + " (" + distance(t.Sub(n.At)) + ")"
+}
+
+// fresh is how long a thing is told as if it had just come.
+const fresh = time.Hour
+
+// isSince says what is wrong with a group, and since when.
+func (n Notice) isSince(g group) string {
+	if g.Type == "site" && toAdmins(g.Kind) { // what they are told of it is the evidence
+		return ""
+	}
+	text := state(g.Item)
+	if g.Since.IsZero() || g.Type == "site" {
+		return text
+	}
+	text += " since " + n.when(g.Since)
+	if g.Spread {
+		text += ", the first of them"
+	}
+	return text
+}
+
+// told says when people were last told of a group; empty: this is the first word.
+func (n Notice) told(g group) string {
+	if g.Told.IsZero() || g.Type == "site" {
+		return ""
+	}
+	return "we last wrote about this on " + n.when(g.Told)
+}
+
+// worksSince says how long what works again had been in trouble.
+func (n Notice) worksSince(g group) string {
+	if g.Since.IsZero() || g.Type == "site" {
+		return ""
+	}
+	return "Monitor had looked after this since " + n.when(g.Since)
+}
+
+// rest says whether thanks close the matter.
+func rest(n Notice) string {
+	switch {
+	case n.Open == 0 && n.Level == 0:
+		return " This closes the matter; there is nothing left to do."
+	case n.Level > 0:
+		return " Other trouble at the site goes on, and so does the limit on it."
+	}
+	return " Other trouble at the site goes on."
+}
+
+// by names who answered.
+func by(item Item) string {
+	if item.By == "" {
+		return ""
+	}
+	return " from " + item.By
 }
 
 // distance writes how far away d is: "in 3 days", "2 hours ago", "now".
@@ -283,14 +435,29 @@ func (n Notice) cleaned() Notice {
 			item.Target, item.Type, item.Issue = n.Site, "site", "site/"+n.Site
 		}
 		n.Items[i] = Item{
-			Kind: cmp.Or(item.Kind, n.Kind), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Since: item.Since,
-			Evidence: lines(item.Evidence), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also),
+			Kind: cmp.Or(
+				item.Kind,
+				n.Kind,
+			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
+			Evidence: lines(
+				item.Evidence,
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page),
+		}
+		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
+			n.Items[i].Kind = k
 		}
 	}
 	slices.SortStableFunc(n.Items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Target, b.Target))
 	})
 	n.Items = onePerTarget(n.Items)
+	n.Unreached = lines(n.Unreached)
+	if !slices.ContainsFunc(
+		n.Items,
+		func(i Item) bool { return !goodNews(i.Kind) && i.Kind != Unreached },
+	) { // good news carries no threats
+		n.Coming = nil
+	}
 	return n
 }
 
@@ -298,10 +465,14 @@ func (n Notice) cleaned() Notice {
 func onePerTarget(items []Item) []Item {
 	var out []Item
 	whole := func(k Kind) bool {
-		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed}, k) || toAdmins(k)
+		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued, Unreached}, k) || toAdmins(k)
 	}
 	for _, item := range items {
-		if item.Kind == Online && slices.ContainsFunc(items, func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) }) {
+		if item.Kind == Online &&
+			slices.ContainsFunc(
+				items,
+				func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) },
+			) {
 			continue
 		}
 		i := slices.IndexFunc(out, func(o Item) bool {
@@ -314,6 +485,9 @@ func onePerTarget(items []Item) []Item {
 		o := &out[i]
 		if item.Type != o.Type && !slices.Contains(o.Also, item.Type) && item.Kind != Online {
 			o.Also = append(o.Also, item.Type)
+		}
+		if item.Told.After(o.Told) {
+			o.Told = item.Told
 		}
 		if o.Since.IsZero() || !item.Since.IsZero() && item.Since.Before(o.Since) {
 			o.Since = item.Since

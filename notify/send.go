@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
@@ -101,12 +103,21 @@ func (r Receipt) Left() []string {
 	return left
 }
 
+func (r *Receipt) reject(address, why string) {
+	r.Rejected[address] = why
+	delete(r.Deferred, address)
+}
+
 func (r Receipt) String() string {
 	switch r.Mode {
 	case ModeObserve:
 		return "observe mode, nothing was sent; it was for " + strings.Join(r.Withheld, ", ")
 	case ModeTest:
-		return fmt.Sprintf("test mode, sent to %s; it was for %s", strings.Join(r.Accepted, ", "), strings.Join(r.Withheld, ", "))
+		return fmt.Sprintf(
+			"test mode, sent to %s; it was for %s",
+			strings.Join(r.Accepted, ", "),
+			strings.Join(r.Withheld, ", "),
+		)
 	}
 	return fmt.Sprintf("%d accepted, %d rejected, %d deferred", len(r.Accepted), len(r.Rejected), len(r.Deferred))
 }
@@ -128,10 +139,12 @@ func (s *Sender) Send(ctx context.Context, m Message) (Receipt, error) {
 	case ModeTest:
 		r.Withheld = to
 		m.Subject = "[test] " + m.Subject
-		m.Text = hang("", "", "This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", ")) + "\n\n" + m.Text
+		m.Text = wrap(
+			"This is a test. Without test mode this mail would have gone to: "+strings.Join(to, ", "),
+		) + "\n\n" + m.Text
 		to, header = []string{s.o.TestAddress}, []string{s.o.TestAddress}
 	}
-	msg, err := s.compose(m, header)
+	mailings, err := s.mailings(m, to, header)
 	if err != nil {
 		return r, s.failed(ctx, "compose", Permanent, err)
 	}
@@ -140,7 +153,7 @@ func (s *Sender) Send(ctx context.Context, m Message) (Receipt, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	if err := s.deliver(ctx, msg, to, &r); err != nil {
+	if err := s.deliver(ctx, mailings, &r); err != nil {
 		return r, err
 	}
 	switch {
@@ -177,10 +190,12 @@ func recipients(m Message, r *Receipt) (to, header []string) {
 	return to, header
 }
 
-// plainAddress reports whether an address reads the same to every program on its way: a quoted one with a comma or a bracket is two to some of
+// plainAddress reports whether an address reads the same to every program on its way: a quoted one with a comma or a
+// bracket is two to some of
 // them, and one that the library refuses would cost the message of all others.
 func plainAddress(address string) bool {
-	if len(address) > 254 || strings.ContainsAny(address, " \t\r\n<>\"(),:;[]\\") || line(address) != address { // RFC 5321, 4.5.3.1.3
+	if len(address) > 254 || strings.ContainsAny(address, " \t\r\n<>\"(),:;[]\\") ||
+		line(address) != address { // RFC 5321, 4.5.3.1.3
 		return false
 	}
 	return mail.NewMsg().To(address) == nil
@@ -220,12 +235,24 @@ func (s *Sender) compose(m Message, to []string) (*mail.Msg, error) {
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetGenHeader("X-Auto-Response-Suppress", "All")
 	msg.SetUserAgent("PlanetLab Monitor")
+	if m.List != "" {
+		msg.SetGenHeader("List-Id", s.listID(m.List))
+	}
 	if m.Kind != "" {
 		msg.SetGenHeader("X-Monitor-Kind", line(string(m.Kind)))
 	}
 	msg.SetBodyString(mail.TypeTextPlain, m.Text)
 	return msg, nil
 }
+
+// listID names a stream of messages, by which readers can sort them (RFC 2919).
+func (s *Sender) listID(list string) string {
+	label := strings.Trim(domainChars.ReplaceAllString(strings.ToLower(list), "-"), ".-")
+	return "<" + cut(cmp.Or(label, "all"), maxLabel) + ".monitor." + cmp.Or(Domain(s.from.String()), "invalid") + ">"
+}
+
+// maxLabel is how long a part of a List-Id may be; the whole has 255 characters (RFC 2919).
+const maxLabel = 100
 
 // threads are the messages that m continues, the oldest first, each once.
 func threads(m Message) []string {
@@ -236,8 +263,47 @@ func threads(m Message) []string {
 	return list
 }
 
-// deliver carries msg to every address, a batch an envelope, over one connection.
-func (s *Sender) deliver(ctx context.Context, msg *mail.Msg, to []string, r *Receipt) error {
+// mailing is a message as some of its recipients get it.
+type mailing struct {
+	msg  *mail.Msg
+	to   []string
+	utf8 bool // a recipient's address is not ASCII, which takes a server that offers SMTPUTF8 (RFC 6531)
+}
+
+// mailings are what is sent. A message that names an address beyond ASCII can go only from server to server that know
+// SMTPUTF8, so that those
+// with plain addresses get one that does not name it.
+func (s *Sender) mailings(m Message, to, header []string) ([]mailing, error) {
+	var list []mailing
+	for _, utf8 := range []bool{false, true} {
+		ours := func(address string) bool { return ascii(address) != utf8 }
+		part := mailing{utf8: utf8, to: keep(to, ours)}
+		if len(part.to) == 0 {
+			continue
+		}
+		names := header
+		if !utf8 {
+			names = keep(header, ours)
+		}
+		var err error
+		if part.msg, err = s.compose(m, names); err != nil {
+			return nil, err
+		}
+		list = append(list, part)
+	}
+	return list, nil
+}
+
+func keep(addresses []string, which func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return !which(a) })
+}
+
+func ascii(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// deliver carries a message to every address, a batch an envelope, over one connection.
+func (s *Sender) deliver(ctx context.Context, mailings []mailing, r *Receipt) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.o.Addr)
 	if err != nil {
 		return s.failed(ctx, "connect", Temporary, err)
@@ -250,9 +316,18 @@ func (s *Sender) deliver(ctx context.Context, msg *mail.Msg, to []string, r *Rec
 	if failure != nil {
 		return failure
 	}
-	for part := range slices.Chunk(to, batch) {
-		if failure := s.envelope(ctx, client, msg, part, r); failure != nil {
-			return failure
+	for _, m := range mailings {
+		if offered, _ := client.Extension("SMTPUTF8"); m.utf8 && !offered {
+			for _, address := range m.to {
+				r.reject(address, "the address is not ASCII, and the mail server does not offer SMTPUTF8")
+			}
+			continue
+		}
+		client.SkipSMTPUTF8(!m.utf8)
+		for part := range slices.Chunk(m.to, batch) {
+			if failure := s.envelope(ctx, client, m.msg, part, r); failure != nil {
+				return failure
+			}
 		}
 	}
 	_ = client.Quit() // all is said: a server that hangs up early has still taken the mail
@@ -344,8 +419,7 @@ func (s *Sender) envelope(ctx context.Context, client *smtp.Client, msg *mail.Ms
 		case err == nil:
 			taken = append(taken, address)
 		case code/100 == 5 && code != 552: // 552 here means "too many recipients" from old servers (RFC 5321, 4.5.3.1.10)
-			r.Rejected[address] = replyText(err)
-			delete(r.Deferred, address)
+			r.reject(address, replyText(err))
 		case code != 0:
 			r.Deferred[address] = replyText(err)
 		default:
@@ -362,8 +436,7 @@ func (s *Sender) envelope(ctx context.Context, client *smtp.Client, msg *mail.Ms
 		for _, address := range taken {
 			r.Deferred[address] = replyText(failure)
 			if failure.Failure == Permanent {
-				r.Rejected[address] = r.Deferred[address]
-				delete(r.Deferred, address)
+				r.reject(address, r.Deferred[address])
 			}
 		}
 		return failure

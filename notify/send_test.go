@@ -31,7 +31,14 @@ func server(t *testing.T, o mailbox.Options) *mailbox.Mailbox {
 
 func sender(t *testing.T, box *mailbox.Mailbox, change func(*Options)) *Sender {
 	t.Helper()
-	o := Options{Addr: box.Addr(), From: "PlanetLab Monitor <monitor@monitor.test>", ReplyTo: "help@monitor.test", TLS: TLSNone, Mode: ModeLive, Timeout: 10 * time.Second}
+	o := Options{
+		Addr:    box.Addr(),
+		From:    "PlanetLab Monitor <monitor@monitor.test>",
+		ReplyTo: "help@monitor.test",
+		TLS:     TLSNone,
+		Mode:    ModeLive,
+		Timeout: 10 * time.Second,
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -53,7 +60,8 @@ func TestAMessageArrivesWhole(t *testing.T) {
 	box := server(t, mailbox.Options{})
 	m := message("a@x.test", "B <b@x.test>", "A@X.test")
 	r, err := sender(t, box, nil).Send(t.Context(), m)
-	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test", "b@x.test"}) || len(r.Rejected)+len(r.Deferred) != 0 {
+	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test", "b@x.test"}) ||
+		len(r.Rejected)+len(r.Deferred) != 0 {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	list := box.Messages()
@@ -61,7 +69,8 @@ func TestAMessageArrivesWhole(t *testing.T) {
 		t.Fatalf("%d messages for one notice", len(list))
 	}
 	got := list[0]
-	if got.Subject != m.Subject || got.Body != m.Text || got.MessageID != m.MessageID || got.InReplyTo != m.InReplyTo || !slices.Equal(got.References, m.References) {
+	if got.Subject != m.Subject || got.Body != m.Text || got.MessageID != m.MessageID || got.InReplyTo != m.InReplyTo ||
+		!slices.Equal(got.References, m.References) {
 		t.Errorf("got %+v", got)
 	}
 	for header, want := range map[string]string{
@@ -94,7 +103,8 @@ func TestOnlyTheLeftOverRecipientsAreTriedAgain(t *testing.T) {
 	}
 	list := box.Messages()
 	if len(list) != 2 || !slices.Equal(list[0].To, []string{"a@x.test"}) || !slices.Equal(list[1].To, []string{"later@x.test"}) ||
-		list[0].MessageID != list[1].MessageID || list[0].Header["To"][0] != list[1].Header["To"][0] {
+		list[0].MessageID != list[1].MessageID ||
+		list[0].Header["To"][0] != list[1].Header["To"][0] {
 		t.Errorf("got %+v", list)
 	}
 }
@@ -128,7 +138,8 @@ func TestWhatTheServerSaysToTheWholeMessageCounts(t *testing.T) {
 		box := server(t, mailbox.Options{})
 		box.RefuseData(code, "no")
 		r, err := sender(t, box, nil).Send(t.Context(), message("a@x.test"))
-		if FailureOf(err) != want || len(r.Accepted) != 0 || len(r.Deferred)+len(r.Rejected) != 1 || (want == Permanent) != (len(r.Rejected) == 1) {
+		if FailureOf(err) != want || len(r.Accepted) != 0 || len(r.Deferred)+len(r.Rejected) != 1 ||
+			(want == Permanent) != (len(r.Rejected) == 1) {
 			t.Errorf("%d: got %+v, %v", code, r, err)
 		}
 	}
@@ -181,7 +192,8 @@ func TestObserveModeSendsNothingAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := s.Send(t.Context(), message("a@x.test", "b@x.test"))
-	if err != nil || len(r.Accepted) != 0 || r.String() != "observe mode, nothing was sent; it was for a@x.test, b@x.test" {
+	if err != nil || len(r.Accepted) != 0 ||
+		r.String() != "observe mode, nothing was sent; it was for a@x.test, b@x.test" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }
@@ -194,7 +206,8 @@ func TestTestModeSendsAllToOneAddress(t *testing.T) {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	m := box.Messages()[0]
-	if !slices.Equal(m.To, []string{"dev@x.test"}) || m.Header["To"][0] != "<dev@x.test>" || !strings.HasPrefix(m.Subject, "[test] ") ||
+	if !slices.Equal(m.To, []string{"dev@x.test"}) || m.Header["To"][0] != "<dev@x.test>" ||
+		!strings.HasPrefix(m.Subject, "[test] ") ||
 		!strings.HasPrefix(m.Body, "This is a test. Without test mode this mail would have gone to: a@x.test,\nb@x.test\n\nHello,") {
 		t.Errorf("got %+v", m)
 	}
@@ -209,7 +222,8 @@ func TestNoTextAddsAHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := box.Messages()[0]
-	if got.Header["Bcc"] != nil || got.Header["Evil"] != nil || got.Subject != "x Bcc: evil@x.test body" || got.Body != m.Text {
+	if got.Header["Bcc"] != nil || got.Header["Evil"] != nil || got.Subject != "x Bcc: evil@x.test body" ||
+		got.Body != m.Text {
 		t.Errorf("got %+v", got)
 	}
 	for _, change := range []func(*Message){
@@ -227,6 +241,52 @@ func TestNoTextAddsAHeader(t *testing.T) {
 	}
 	if n := len(box.Messages()); n != 1 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+func TestAnAddressBeyondASCIIGoesOnlyWhereItIsOffered(t *testing.T) {
+	const wide = "jörg@x.test"
+	box := server(t, mailbox.Options{})
+	r, err := sender(t, box, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test"}) ||
+		!strings.Contains(r.Rejected[wide], "SMTPUTF8") {
+		t.Errorf("where it is not offered: %+v, %v", r, err)
+	}
+	if list := box.Messages(); len(list) != 1 || list[0].Header["To"][0] != "<a@x.test>" {
+		t.Errorf("the others get %+v", list)
+	}
+	box = server(t, mailbox.Options{UTF8: true})
+	r, err = sender(t, box, nil).Send(t.Context(), message("a@x.test", wide))
+	if err != nil || !slices.Equal(r.Accepted, []string{"a@x.test", wide}) {
+		t.Fatalf("where it is offered: %+v, %v", r, err)
+	}
+	list := box.Messages()
+	if len(list) != 2 || list[0].UTF8 || list[0].Header["To"][0] != "<a@x.test>" || !list[1].UTF8 ||
+		!slices.Equal(list[1].To, []string{wide}) {
+		t.Errorf("got %+v", list)
+	}
+}
+
+func TestMailsNameTheStreamThatTheyBelongTo(t *testing.T) {
+	for list, want := range map[string]string{
+		"princeton": "<princeton.monitor.monitor.test>", "admins": "<admins.monitor.monitor.test>",
+		"a b\r\nEvil: 1": "<a-b--evil--1.monitor.monitor.test>", "...": "<all.monitor.monitor.test>",
+	} {
+		box := server(t, mailbox.Options{})
+		m := message("a@x.test")
+		m.List = list
+		if _, err := sender(t, box, nil).Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if got := box.Messages()[0].Header["List-Id"]; len(got) != 1 || got[0] != want {
+			t.Errorf("%q: got %q, want %q", list, got, want)
+		}
+	}
+	if m, err := Render(notice(Down, node("a"))); err != nil || m.List != "princeton" {
+		t.Errorf("a site's: %q, %v", m.List, err)
+	}
+	if m, err := Render(notice(Flagged, node("a"))); err != nil || m.List != "admins" {
+		t.Errorf("the admins': %q, %v", m.List, err)
 	}
 }
 
@@ -253,8 +313,12 @@ func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	form := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mailbox"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(
+			1,
+		), Subject: pkix.Name{CommonName: "mailbox"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().
+			Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, &key.PublicKey, key)
 	if err != nil {
@@ -290,7 +354,10 @@ func TestTLSAndLogin(t *testing.T) {
 		{"another name on the certificate", TLSStartTLS, &tls.Config{RootCAs: pool, ServerName: "mx.test"}, serverTLS, "secret1", TLS},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			box := server(t, mailbox.Options{Username: "monitor", Password: "secret1", TLS: c.server, Wrapped: c.tls == TLSWrapped})
+			box := server(
+				t,
+				mailbox.Options{Username: "monitor", Password: "secret1", TLS: c.server, Wrapped: c.tls == TLSWrapped},
+			)
 			s := sender(t, box, func(o *Options) {
 				o.TLS, o.TLSConfig, o.Username, o.Password = c.tls, c.client, "monitor", c.password
 			})

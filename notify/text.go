@@ -17,7 +17,9 @@ const (
 // line makes text from outside one printable line.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) ||
+			unicode.Is(unicode.Zp, r) ||
+			r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
@@ -57,28 +59,29 @@ func paste(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// wrap fills text into lines that begin with indent.
-func wrap(indent, text string) string { return hang(indent, indent, text) }
+// wrap fills text into lines.
+func wrap(text string) string { return hang("", text) }
 
-// points writes a list, one point an entry.
-func points(indent string, facts []string) string {
+// points writes a list, one point an entry. Its lines begin without a space: Request Tracker makes quotes of those that
+// do.
+func points(facts []string) string {
 	out := make([]string, len(facts))
 	for i, fact := range facts {
-		out[i] = hang(indent+"- ", indent+"  ", fact)
+		out[i] = hang("- ", fact)
 	}
 	return strings.Join(out, "\n")
 }
 
-// hang fills text into lines, the first of which begins with first and the others with rest.
-func hang(first, rest, text string) string {
+// hang fills text into lines, the first of which begins with first.
+func hang(first, text string) string {
 	var out strings.Builder
 	out.WriteString(first)
 	column := len([]rune(first))
 	for i, word := range strings.Fields(text) {
 		size := len([]rune(word))
 		if i > 0 && column+1+size > width {
-			out.WriteString("\n" + rest)
-			column = len([]rune(rest))
+			out.WriteByte('\n')
+			column = 0
 		} else if i > 0 {
 			out.WriteByte(' ')
 			column++

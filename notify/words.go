@@ -6,15 +6,38 @@ import (
 	"strings"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/site"
 )
 
-// ofType reads what the template of an issue type says under a name; nothing: the type has no such words.
-func ofType(name, typ string) string {
-	t, known := issue.Lookup(typ)
-	if !known {
+// The advices: what was found of a node that is alive and lets nobody in. Each has its words in the template that is
+// named like it.
+const (
+	AdviceLocked  = "locked"  // it refuses our key
+	AdviceHangs   = "hangs"   // it takes the login, and then hangs
+	AdviceStrange = "strange" // it takes the login, and then something else than a shell answers
+	AdviceHostKey = "hostkey" // its host key is another one than before
+)
+
+func advices() []string { return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey} }
+
+// wordsFor is the kind whose template has the words for an item: what was found of it, where that says more than its
+// type does.
+func wordsFor(item Item) Kind {
+	if item.Type == issue.NodeConfig && slices.Contains(advices(), item.Advice) {
+		return Kind(item.Advice)
+	}
+	if t, known := issue.Lookup(item.Type); known {
+		return Kind(t.NoticeKind())
+	}
+	return ""
+}
+
+// ofKind reads what the template of a kind says under a name; nothing: the kind has no such words.
+func ofKind(name string, kind Kind) string {
+	if kind == "" {
 		return ""
 	}
-	words, err := parse(Kind(t.NoticeKind()), Notice{})
+	words, err := parse(kind, Notice{})
 	if err != nil || words.Lookup(name) == nil {
 		return ""
 	}
@@ -25,22 +48,20 @@ func ofType(name, typ string) string {
 	return text.String()
 }
 
-// state is the word for what is wrong with a target of an issue type.
-func state(typ string) string {
-	switch typ {
+// state is the word for what is wrong with an item.
+func state(item Item) string {
+	switch item.Type {
 	case "site":
 		return "short of working nodes"
 	case "fleet":
 		return "not what it was a sweep ago"
+	case "person":
+		return "out of reach by mail"
 	}
-	return cmp.Or(ofType("state", typ), "down")
+	return cmp.Or(ofKind("state", wordsFor(item)), "down")
 }
 
-// The advices that fit better than the text of a type.
-const (
-	AdviceLocked = "locked" // the node runs, and lets nobody in
-	AdviceHangs  = "hangs"  // it takes the login, and then hangs
-)
+func stateOf(typ string) string { return state(Item{Type: typ}) }
 
 // fixes are what people can do about all that is wrong with a target.
 func fixes(item Item) []string {
@@ -57,7 +78,7 @@ func fixes(item Item) []string {
 func also(item Item) string {
 	var list []string
 	for _, typ := range item.Also {
-		if s := state(typ); s != state(item.Type) && !slices.Contains(list, s) {
+		if s := stateOf(typ); s != state(item) && !slices.Contains(list, s) {
 			list = append(list, s)
 		}
 	}
@@ -69,15 +90,59 @@ func fix(item Item) string {
 	switch {
 	case item.Fix != "":
 		return item.Fix
-	case item.Advice == AdviceLocked:
-		return "The node runs, but we cannot log in to it. Please restart it from its boot medium, which brings its keys up to date. " +
-			"If its system was changed or put on another machine, or if something else answers at its address, please say so."
-	case item.Advice == AdviceHangs:
-		return "The node answers, takes our login, and then does nothing. Please look at its screen for errors of its disk or memory, " +
-			"and restart it."
-	}
-	if item.Type == "site" {
+	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}
-	return cmp.Or(ofType("fix", item.Type), "Please look at the machine itself, and tell us what you find by answering this message.")
+	return cmp.Or(
+		ofKind("fix", wordsFor(item)),
+		"Please look at the machine itself, and tell us what you find by answering this message.",
+	)
+}
+
+// lifted says that a limit is over, and why. Whom Monitor lets off for another reason is not thanked for work.
+func (n Notice) lifted(item Item) string {
+	text := "The limit on " + n.site() + " is lifted: the site can create slices again"
+	if item.Level > 1 {
+		text = "All limits on " + n.site() + " are lifted: the site can create slices again, and those of its slices that were suspended run again"
+	}
+	switch site.SpareKind(item.Why) {
+	case site.SparedGood:
+		return text + ". Enough of its nodes work. Thank you for taking care of it!"
+	case site.SparedExempt:
+		return text + ". PlanetLab Central exempts the site from limits."
+	case site.SparedListed:
+		return text + ". The operators have exempted the site from limits."
+	case site.SparedPending, site.SparedNew, site.SparedGone:
+		return text + "."
+	}
+	return text + ". Nothing that stood in the way of that is open any more. Thank you!"
+}
+
+// limited says which limit is in force, since when, and whether it was announced to those who read this.
+func (n Notice) limited(item Item) string {
+	from := "from now on"
+	if !item.Since.IsZero() && n.At.Sub(item.Since) > fresh {
+		from = "since " + n.when(item.Since)
+	}
+	announced := ""
+	if !n.Announced.IsZero() {
+		announced = "As we wrote on " + n.when(n.Announced) + ", "
+	}
+	if n.Level > 1 {
+		return announced + firstOr(
+			announced,
+			"the",
+		) + " slices of " + n.site() + " are suspended " + from + ", and the site cannot create new ones, since too few of its nodes work. " +
+			"Nothing in them is deleted. They return by themselves as soon as enough of the following works again:"
+	}
+	return announced + n.site() + " cannot create new slices " + from + ", since too few of its nodes work. " +
+		"Its slices go on running. The limit ends by itself as soon as enough of the following works again:"
+}
+
+// firstOr begins a sentence with a word, unless it has begun.
+func firstOr(begun, word string) string {
+	if begun != "" {
+		return word
+	}
+	return strings.ToUpper(word[:1]) + word[1:]
 }

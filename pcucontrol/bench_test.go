@@ -3,7 +3,6 @@ package pcucontrol_test
 import (
 	"fmt"
 	"net"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 )
 
 // farLine is a long line to a device: every byte takes half of a round trip, and the round trips are counted.
@@ -140,15 +140,22 @@ func (l *farLine) count() float64 {
 	return float64(l.trips)
 }
 
-// minimum is how many round trips the protocol itself needs: to connect (to open a shell by ssh: TCP, versions and KEXINIT together, key
-// exchange, service, password, channel, shell; by TLS: TCP and one more), to log in, and to say what has to be said. Leaving is not in it.
-func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips int, known bool) {
+// minimum is how many round trips the protocol itself needs: to connect (to open a shell by ssh: TCP, versions and
+// KEXINIT together, key exchange, service, password, channel, shell; by TLS: TCP and one more), to log in, and to say
+// what has to be said. Leaving is not in it.
+func minimum(m pcucontrol.Model, tr pcucontrol.Transport, cycle bool) (trips int, known bool) {
 	connect := map[string]int{"telnet": 1, "tcp": 1, "udp": 0, "ssh": 7, "http": 1, "https": 2}
 	trips, known = connect[tr.Name]
 	if !known {
 		return 0, false
 	}
-	menus := map[string]int{"APCControl1p4": 2, "APCControl12p3": 3, "APCControl121p3": 4, "APCControl13p13": 4, "APCControl121p1": 5}
+	menus := map[string]int{
+		"APCControl1p4":   2,
+		"APCControl12p3":  3,
+		"APCControl121p3": 4,
+		"APCControl13p13": 4,
+		"APCControl121p1": 5,
+	}
 	login, status, switching := 0, 1, 2 // the command and a look at what it did
 	switch {
 	case m.Name == "OpenIPMI":
@@ -189,7 +196,8 @@ func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips
 	}
 	if tr.Name == "ssh" {
 		login = 0
-		if strings.HasPrefix(m.Name, "BayTech") && !strings.HasPrefix(m.Name, "BayTechRPC") && m.Name != "BayTechGeorgeTown" {
+		if strings.HasPrefix(m.Name, "BayTech") && !strings.HasPrefix(m.Name, "BayTechRPC") &&
+			m.Name != "BayTechGeorgeTown" {
 			login = 1 // a menu
 			if m.Name != "BayTech" {
 				login = 2 // and a key before it
@@ -206,7 +214,7 @@ func minimum(m pcucontrol.ModelInfo, tr pcucontrol.Transport, cycle bool) (trips
 }
 
 func everyLine(b *testing.B, word string, do func(*testing.B, pcucontrol.Target) error) {
-	for _, m := range pcucontrol.Models() {
+	for _, m := range models.Builtin().Models() {
 		for _, tr := range m.Transports {
 			for _, trip := range []time.Duration{0, 50 * time.Millisecond} {
 				b.Run(fmt.Sprintf("%s/%s/%dms", m.Name, tr.Name, trip.Milliseconds()), func(b *testing.B) {
@@ -235,47 +243,14 @@ func everyLine(b *testing.B, word string, do func(*testing.B, pcucontrol.Target)
 
 func BenchmarkStatus(b *testing.B) {
 	everyLine(b, "status", func(b *testing.B, t pcucontrol.Target) error {
-		_, err := pcucontrol.Status(within(b, 30*time.Second), t)
+		_, err := models.Builtin().Status(within(b, 30*time.Second), t)
 		return err
 	})
 }
 
 func BenchmarkCycle(b *testing.B) {
 	everyLine(b, "cycle", func(b *testing.B, t pcucontrol.Target) error {
-		_, err := pcucontrol.Cycle(within(b, 30*time.Second), t)
+		_, err := models.Builtin().Cycle(within(b, 30*time.Second), t)
 		return err
 	})
-}
-
-// BenchmarkIPMIStatusAgainstIpmitool asks the same BMC over the same line in turns. ipmitool's time has the start of a process in it.
-func BenchmarkIPMIStatusAgainstIpmitool(b *testing.B) {
-	ipmitool, err := exec.LookPath("ipmitool")
-	if err != nil {
-		b.Skip("no ipmitool here: apt-get install ipmitool")
-	}
-	for _, trip := range []time.Duration{0, 50 * time.Millisecond} {
-		b.Run(fmt.Sprintf("%dms", trip.Milliseconds()), func(b *testing.B) {
-			d, _, target := raise(b, "OpenIPMI", "udp")
-			ourLine, theirLine := &farLine{trip: trip}, &farLine{trip: trip}
-			ours, theirs := ourLine.lay(b, target, d.Network()), theirLine.lay(b, target, d.Network())
-			var took, theirsTook time.Duration
-			for b.Loop() {
-				start := time.Now()
-				if _, err := pcucontrol.Status(within(b, 30*time.Second), ours); err != nil {
-					b.Fatal(err)
-				}
-				between := time.Now()
-				args := []string{"-I", "lanplus", "-C", "3", "-H", theirs.Host, "-p", strconv.Itoa(theirs.Port), "-U", theirs.User, "-P", theirs.Password, "chassis", "power", "status"}
-				if out, err := exec.CommandContext(within(b, 60*time.Second), ipmitool, args...).CombinedOutput(); err != nil {
-					b.Fatalf("ipmitool: %v: %s", err, out)
-				}
-				took, theirsTook = took+between.Sub(start), theirsTook+time.Since(between)
-			}
-			b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), "ours-ms/op")
-			b.ReportMetric(float64(theirsTook.Microseconds())/1000/float64(b.N), "ipmitool-ms/op")
-			b.ReportMetric(ourLine.count()/float64(b.N), "our-trips/op")
-			b.ReportMetric(theirLine.count()/float64(b.N), "ipmitool-trips/op")
-			b.ReportMetric(float64(theirsTook)/float64(took), "ipmitool/ours")
-		})
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/planetlab/monitor/pcucontrol/internal/wait"
 )
 
 const (
@@ -21,7 +23,8 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, defaultDeadline)
 }
 
-// whileOwed is the context for what must still be turned on: a cancel of the call's own ends it only a short while later.
+// whileOwed is the context for what must still be turned on: a cancel of the call's own ends it only a short while
+// later.
 func whileOwed(ctx context.Context) (context.Context, context.CancelFunc) {
 	owed, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if deadline, ok := ctx.Deadline(); ok {
@@ -31,8 +34,8 @@ func whileOwed(ctx context.Context) (context.Context, context.CancelFunc) {
 	return owed, func() { stop(); cancel() }
 }
 
-// bringBack turns on an outlet that a cycle left off, or in a state that nobody knows. A cycle of which off was seen is then done; of any
-// other it stays unknown whether it was.
+// bringBack turns on an outlet that a cycle left off, or in a state that nobody knows. A cycle of which off was seen is
+// then done; of any other it stays unknown whether it was.
 func (c *Catalog) bringBack(ctx context.Context, t Target, r Result, why error) (Result, error) {
 	ctx, cancel := whileOwed(ctx)
 	defer cancel()
@@ -41,7 +44,8 @@ func (c *Catalog) bringBack(ctx context.Context, t Target, r Result, why error) 
 	wasOff = wasOff || on.Before == Off
 	switch {
 	case err == nil && wasOff:
-		r.After, r.Verified, r.Note = on.After, on.Verified, "an answer was lost, and the outlet was turned on afterwards"
+		r.After, r.Verified, r.Note = on.After, on.Verified, "an answer was lost, and the outlet was turned on "+
+			"afterwards"
 		return r, nil
 	case err == nil:
 		r.After, r.Note = on.After, "it is on; whether it was off meanwhile is not known"
@@ -51,8 +55,8 @@ func (c *Catalog) bringBack(ctx context.Context, t Target, r Result, why error) 
 	return r, why
 }
 
-// turnOnAtLast turns an outlet on, in as many sessions as there is time for: it does no harm to what is on. Before is off where any of them
-// found it so.
+// turnOnAtLast turns an outlet on, in as many sessions as there is time for: it does no harm to what is on. Before is
+// off where any of them found it so.
 func (c *Catalog) turnOnAtLast(ctx context.Context, t Target) (Result, error) {
 	last := Result{Before: Unknown, After: Unknown}
 	var why error
@@ -60,16 +64,16 @@ func (c *Catalog) turnOnAtLast(ctx context.Context, t Target) (Result, error) {
 		if ctx.Err() != nil {
 			return last, cmp.Or(why, error(&Error{Timeout, t.Host, "on", "the time was over before the command"}))
 		}
-		r, err := c.set(ctx, t, opOn)
+		r, err := c.operate(ctx, t, OpOn)
 		if last.Before == Off {
 			r.Before = Off
 		}
 		if KindOf(why) == Ambiguous && err != nil && KindOf(err) != Ambiguous {
 			r.After, err = last.After, why // what may have been sent before stays so
 		}
-		if last, why = r, err; err == nil || KindOf(err) != Ambiguous && !passing(err) {
+		if last, why = r, err; err == nil || KindOf(err) != Ambiguous && !KindOf(err).Passing() {
 			return last, why
 		}
-		settle(ctx, againTime)
+		wait.For(ctx, againTime)
 	}
 }

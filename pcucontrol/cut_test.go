@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 )
 
 // cutLine is a line to a device that is cut once: before or behind the nth message, of either side.
@@ -37,7 +38,8 @@ func (l *cutLine) message() (arrives, cut bool) {
 	return l.behind, true
 }
 
-// lay puts the line before a device and returns the target at its near end. Over datagrams a line that was cut stays so.
+// lay puts the line before a device and returns the target at its near end. Over datagrams a line that was cut stays
+// so.
 func (l *cutLine) lay(t *testing.T, target pcucontrol.Target, network string) pcucontrol.Target {
 	t.Helper()
 	if network == "udp" {
@@ -100,7 +102,7 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 	}
 	// Not beside other tests: so many devices would keep theirs waiting.
 	slots := make(chan struct{}, 64)
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		var cuts sync.WaitGroup
 		for at := range messages(t, m, tr) {
 			for _, behind := range []bool{false, true} {
@@ -114,9 +116,10 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 				}
 				cuts.Go(func() {
 					defer func() { <-slots }()
-					res, err := pcucontrol.Cycle(within(t, limit), target)
+					res, err := models.Builtin().Cycle(within(t, limit), target)
 					if fault := cutFault(res, err, r.events()); fault != "" {
-						t.Errorf("cut at message %d (behind it: %v), a cycle gives %+v, %v and switched %q: %s", at+1, behind, res, err, r.events(), fault)
+						t.Errorf("cut at message %d (behind it: %v), a cycle gives %+v, %v and switched %q: %s", at+1,
+							behind, res, err, r.events(), fault)
 					}
 				})
 			}
@@ -126,10 +129,10 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 }
 
 // messages is how many messages a whole cycle has.
-func messages(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) int {
+func messages(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) int {
 	d, _, target := raise(t, m.Name, tr.Name)
 	line := &cutLine{at: 1 << 30}
-	if res, err := pcucontrol.Cycle(enough(t), line.lay(t, target, d.Network())); err != nil {
+	if res, err := models.Builtin().Cycle(enough(t), line.lay(t, target, d.Network())); err != nil {
 		t.Fatalf("a cycle that nobody cuts gives %+v, %v", res, err)
 	}
 	line.mu.Lock()
@@ -167,7 +170,7 @@ func TestALostAnswerOfAnIPALIsAmbiguous(t *testing.T) {
 				line = &cutLine{at: 3, behind: true} // the pulse arrives, and no more
 			}
 			target = line.lay(t, target, "tcp")
-			_, err := pcucontrol.TurnOff(within(t, 2*time.Second), target)
+			_, err := models.Builtin().TurnOff(within(t, 2*time.Second), target)
 			var e *pcucontrol.Error
 			if errors.As(err, &e) && (e.Kind != pcucontrol.Ambiguous || e.RetrySafe()) {
 				t.Errorf("it gives %v, and switched %q", err, r.events())

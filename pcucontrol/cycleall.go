@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/planetlab/monitor/pcucontrol/internal/wait"
 )
 
 // FeedResult is what is known of one power feed of a node after CycleAll.
@@ -17,12 +19,12 @@ type FeedResult struct {
 	Note   string `json:"note,omitempty"`
 }
 
-// CycleAll power-cycles a node that has several power feeds: it goes off only when all of them are. All are turned off, stay so for the
-// longest off time of the targets, are turned on, and are read back. Before anything is sent each feed is looked at, so that a PCU that
-// does not answer leaves the others alone.
+// CycleAll power-cycles a node that has several power feeds: it goes off only when all of them are. All are turned off,
+// stay so for the longest off time of the targets, are turned on, and are read back. Before anything is sent each feed
+// is looked at, so that a PCU that does not answer leaves the others alone.
 //
-// The result says of each feed what it is; of the node, After is on where all are, off where any is. An error after any off was sent is
-// Ambiguous, and then all that could be turned on again was. One target alone is cycled as by Cycle.
+// The result says of each feed what it is; of the node, After is on where all are, off where any is. An error after any
+// off was sent is Ambiguous, and then all that could be turned on again was. One target alone is cycled as by Cycle.
 func (c *Catalog) CycleAll(ctx context.Context, feeds []Target) (Result, error) {
 	switch len(feeds) {
 	case 0:
@@ -48,7 +50,7 @@ func (c *Catalog) CycleAll(ctx context.Context, feeds []Target) (Result, error) 
 		}
 	}
 	if a.firstError() == nil {
-		settle(ctx, a.pause())
+		wait.For(ctx, a.pause())
 	}
 	a.allOn(ctx)
 	return a.result(), a.verdict()
@@ -89,12 +91,15 @@ func (a *allFeeds) each(do func(*feed)) {
 	all.Wait()
 }
 
-// lookAtAll reads all feeds, or logs in where the device cannot tell. Nothing is sent unless all of them answer and can be turned off and on.
+// lookAtAll reads all feeds, or logs in where the device cannot tell. Nothing is sent unless all of them answer and can
+// be turned off and on.
 func (a *allFeeds) lookAtAll(ctx context.Context) error {
 	a.each(func(f *feed) {
 		m, err := a.c.Resolve(f.target.Model)
-		if err == nil && m.Name != Manual && !(slices.Contains(m.Capabilities, "on") && slices.Contains(m.Capabilities, "off")) {
-			err = &Error{Unsupported, f.target.Host, "cycle", "a node with several power feeds needs PCUs that turn off and on; " + m.Name + " does not"}
+		if err == nil && m.Name != Manual &&
+			!(slices.Contains(m.Capabilities, "on") && slices.Contains(m.Capabilities, "off")) {
+			err = &Error{Unsupported, f.target.Host, "cycle",
+				"a node with several power feeds needs PCUs that turn off and on; " + m.Name + " does not"}
 		}
 		if err != nil {
 			f.err = err
@@ -112,7 +117,7 @@ func (a *allFeeds) lookAtAll(ctx context.Context) error {
 
 // allOff turns off those that are not, within half of the time.
 func (a *allFeeds) allOff(ctx context.Context) {
-	half, cancel := halfOf(ctx)
+	half, cancel := wait.Half(ctx)
 	defer cancel()
 	a.each(func(f *feed) {
 		if f.off {
@@ -131,7 +136,7 @@ func (a *allFeeds) pause() (longest time.Duration) {
 	for _, f := range a.feeds {
 		longest = max(longest, f.target.OffTime)
 	}
-	return cmp.Or(longest, defaultOffTime)
+	return cmp.Or(longest, DefaultOffTime)
 }
 
 // allOn turns on all, whatever became of them: to turn on what is on does no harm.
@@ -190,7 +195,7 @@ func (a *allFeeds) result() Result {
 	}
 	r.Before, r.After = together(before), together(after)
 	if !r.Verified && a.firstError() == nil {
-		r.sentOnly()
+		r.Note = "sent, not verified"
 	}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -56,7 +57,17 @@ func fed(t *testing.T) ([]pcucontrol.Target, []pcudev.Device, *journal) {
 	var feeds []pcucontrol.Target
 	var devices []pcudev.Device
 	for name, face := range map[string][2]string{"a": {"APCControl12p3", "telnet"}, "b": {"Redfish", "https"}} {
-		d, target := serve(t, pcudev.Options{Model: face[0], Transport: face[1], User: "admin", Password: password, Outlets: &oneOutlet{name: name, j: j}, OffTime: 50 * time.Millisecond})
+		d, target := serve(
+			t,
+			pcudev.Options{
+				Model:     face[0],
+				Transport: face[1],
+				User:      "admin",
+				Password:  password,
+				Outlets:   &oneOutlet{name: name, j: j},
+				OffTime:   50 * time.Millisecond,
+			},
+		)
 		target.Outlet, target.OffTime = 1, 200*time.Millisecond
 		if name == "b" {
 			target.Host = "localhost"
@@ -72,8 +83,10 @@ func fed(t *testing.T) ([]pcucontrol.Target, []pcudev.Device, *journal) {
 
 func TestANodeOfTwoFeedsIsCycledByTurningBothOffAndThenBothOn(t *testing.T) {
 	feeds, _, j := fed(t)
-	r, err := pcucontrol.CycleAll(enough(t), feeds)
-	if err != nil || !r.Verified || r.Before != pcucontrol.On || r.After != pcucontrol.On || len(r.Feeds) != 2 || r.Feeds[1].Target != 1 || r.Feeds[1].After != pcucontrol.On {
+	r, err := models.Builtin().CycleAll(enough(t), feeds)
+	if err != nil || !r.Verified || r.Before != pcucontrol.On || r.After != pcucontrol.On || len(r.Feeds) != 2 ||
+		r.Feeds[1].Target != 1 ||
+		r.Feeds[1].After != pcucontrol.On {
 		t.Fatalf("it gives %+v, %v", r, err)
 	}
 	got := strings.Split(j.events(), ", ")
@@ -86,11 +99,12 @@ func TestANodeOfTwoFeedsIsCycledByTurningBothOffAndThenBothOn(t *testing.T) {
 
 func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
 	feeds, _, j := fed(t)
-	if _, err := pcucontrol.TurnOff(enough(t), feeds[1]); err != nil {
+	if _, err := models.Builtin().TurnOff(enough(t), feeds[1]); err != nil {
 		t.Fatal(err)
 	}
-	r, err := pcucontrol.CycleAll(enough(t), feeds)
-	if err != nil || !r.Verified || r.Before != pcucontrol.Off || r.After != pcucontrol.On || r.Feeds[1].Note != "found off" {
+	r, err := models.Builtin().CycleAll(enough(t), feeds)
+	if err != nil || !r.Verified || r.Before != pcucontrol.Off || r.After != pcucontrol.On ||
+		r.Feeds[1].Note != "found off" {
 		t.Errorf("it gives %+v, %v", r, err)
 	}
 	if got := j.events(); !strings.HasPrefix(got, "b off, a off, ") || len(got) != len("b off, a off, a on, b on") {
@@ -99,12 +113,13 @@ func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
 }
 
 func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
-	for name, kind := range map[string]pcucontrol.Kind{pcudev.WrongPassword: pcucontrol.Auth, pcudev.Busy: pcucontrol.Busy, pcudev.Mute: pcucontrol.Timeout} {
+	for name, kind := range map[string]pcucontrol.Kind{pcudev.WrongPassword: pcucontrol.Auth,
+		pcudev.Busy: pcucontrol.Busy, pcudev.Mute: pcucontrol.Timeout} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			feeds, devices, j := fed(t)
 			devices[1].Break(name)
-			r, err := pcucontrol.CycleAll(within(t, 5*time.Second), feeds)
+			r, err := models.Builtin().CycleAll(within(t, 5*time.Second), feeds)
 			if pcucontrol.KindOf(err) != kind || j.events() != "" || len(r.Feeds) != 2 {
 				t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
 			}
@@ -115,8 +130,11 @@ func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
 func TestAFeedThatStaysOffIsSaidToBeOff(t *testing.T) {
 	feeds, devices, j := fed(t)
 	devices[1].Break(pcudev.StaysOff)
-	r, err := pcucontrol.CycleAll(within(t, 6*time.Second), feeds)
-	if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || r.Verified || r.After != pcucontrol.Off || r.Feeds[0].After != pcucontrol.On || r.Feeds[1].After != pcucontrol.Off || !strings.HasSuffix(j.events(), "a on") {
+	r, err := models.Builtin().CycleAll(within(t, 6*time.Second), feeds)
+	if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || r.Verified || r.After != pcucontrol.Off ||
+		r.Feeds[0].After != pcucontrol.On ||
+		r.Feeds[1].After != pcucontrol.Off ||
+		!strings.HasSuffix(j.events(), "a on") {
 		t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
 	}
 }
@@ -130,7 +148,7 @@ func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
 		}
 		cancel()
 	}()
-	r, err := pcucontrol.CycleAll(ctx, feeds)
+	r, err := models.Builtin().CycleAll(ctx, feeds)
 	for _, name := range []string{"a", "b"} {
 		if strings.Contains(j.events(), name+" off") != strings.Contains(j.events(), name+" on") {
 			t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
@@ -142,7 +160,8 @@ func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
 }
 
 func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
-	for _, face := range [][2]string{{"Redfish", "https"}, {"BayTechRPC3NC", "telnet"}, {"OpenIPMI", "udp"}, {"APCSNMP", "udp"}, {"ePowerSwitchNew", "http"}} {
+	for _, face := range [][2]string{{"Redfish", "https"}, {"BayTechRPC3NC", "telnet"}, {"OpenIPMI", "udp"},
+		{"APCSNMP", "udp"}, {"ePowerSwitchNew", "http"}} {
 		t.Run(face[0], func(t *testing.T) {
 			t.Parallel()
 			_, r, target := raise(t, face[0], face[1])
@@ -155,8 +174,9 @@ func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
 				}
 				cancel()
 			}()
-			res, err := pcucontrol.Cycle(ctx, target)
-			if err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous || res.After != pcucontrol.On || r.events() != "off on" {
+			res, err := models.Builtin().Cycle(ctx, target)
+			if err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous || res.After != pcucontrol.On ||
+				r.events() != "off on" {
 				t.Errorf("it gives %+v, %v and switched %q", res, err, r.events())
 			}
 		})
@@ -166,12 +186,15 @@ func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
 func TestAnOffTimeThatThereIsNoTimeForIsNotBegun(t *testing.T) {
 	_, r, target := raise(t, "Redfish", "https")
 	target.OffTime = time.Minute
-	if res, err := pcucontrol.Cycle(within(t, 30*time.Second), target); pcucontrol.KindOf(err) != pcucontrol.Timeout || r.events() != "" {
+	if res, err := models.Builtin().Cycle(within(t, 30*time.Second), target); pcucontrol.KindOf(
+		err) != pcucontrol.Timeout ||
+		r.events() != "" {
 		t.Errorf("it gives %+v, %v and switched %q", res, err, r.events())
 	}
 	_, r, target = raise(t, "ePowerSwitchOld", "http")
 	target.OffTime = time.Second
-	if res, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported || r.events() != "" {
+	if res, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported ||
+		r.events() != "" {
 		t.Errorf("what only cycles gives %+v, %v and switched %q", res, err, r.events())
 	}
 }
@@ -179,7 +202,7 @@ func TestAnOffTimeThatThereIsNoTimeForIsNotBegun(t *testing.T) {
 func TestModelsThatOnlyCycleAreNoFeedsOfSeveral(t *testing.T) {
 	feeds, _, j := fed(t)
 	_, _, old := raise(t, "ePowerSwitchOld", "http")
-	r, err := pcucontrol.CycleAll(enough(t), append(feeds, old))
+	r, err := models.Builtin().CycleAll(enough(t), append(feeds, old))
 	if pcucontrol.KindOf(err) != pcucontrol.Unsupported || j.events() != "" {
 		t.Errorf("it gives %+v, %v and switched %q", r, err, j.events())
 	}
@@ -187,12 +210,12 @@ func TestModelsThatOnlyCycleAreNoFeedsOfSeveral(t *testing.T) {
 
 func TestOneFeedAloneIsCycled(t *testing.T) {
 	_, r, target := raise(t, "ePowerSwitchOld", "http")
-	res, err := pcucontrol.CycleAll(enough(t), []pcucontrol.Target{target})
+	res, err := models.Builtin().CycleAll(enough(t), []pcucontrol.Target{target})
 	if err != nil || len(res.Feeds) != 1 || res.Note == "" || res.Feeds[0].Note != res.Note {
 		t.Errorf("it gives %+v, %v", res, err)
 	}
 	await(t, "a cycle", r, "off on")
-	if _, err := pcucontrol.CycleAll(enough(t), nil); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+	if _, err := models.Builtin().CycleAll(enough(t), nil); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 		t.Errorf("no feed gives %v", err)
 	}
 }

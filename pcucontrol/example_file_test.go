@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -28,7 +29,7 @@ func TestTheModelFileOfThePageDrivesADevice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "cellar.yaml"), []byte(example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := pcucontrol.Open(dir)
+	c, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,8 @@ func TestTheModelFileOfThePageDrivesADevice(t *testing.T) {
 	if res, err := c.Test(enough(t), target); err != nil || r.events() != "" {
 		t.Fatalf("a dry run gives %+v, %v and switched %q", res, err, r.events())
 	}
-	if res, err := c.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On || r.events() != "off on" {
+	if res, err := c.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On ||
+		r.events() != "off on" {
 		t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
 	if res, err := c.TurnOff(enough(t), target); err != nil || !res.Verified || r.events() != "off on off" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -26,7 +27,8 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 		{"a BayTech acts without a question", "BayTechRPC3NC", "telnet", pcudev.NoQuestion, ""},
 		{"a BayTech asks for a password only", "BayTechRPC3NC", "telnet", pcudev.AsksPassword, ""},
 		{"a BayTech asks for nothing", "BayTechRPC3NC", "telnet", pcudev.AsksNothing, ""},
-		{"a BayTech asks for nothing, and no question", "BayTechRPC16", "telnet", pcudev.AsksNothing + "," + pcudev.NoQuestion, ""},
+		{"a BayTech asks for nothing, and no question", "BayTechRPC16", "telnet",
+			pcudev.AsksNothing + "," + pcudev.NoQuestion, ""},
 		{"a BayTech is an old one, with a selection and columns", "BayTechRPC3NC", "telnet", pcudev.OldRPC, ""},
 		{"a BayTech asks for the user name again", "BayTech", "ssh", pcudev.AsksAgain, ""},
 		{"a BayTech asks for the user name again on telnet", "BayTech", "telnet", pcudev.AsksAgain, ""},
@@ -50,11 +52,12 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 			if c.driver != "" {
 				target.Model = c.driver
 			}
-			if res, err := pcucontrol.Cycle(enough(t), target); err != nil || res.After != pcucontrol.On {
+			if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 			}
 			await(t, "a cycle", r, "off on")
-			if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off || r.events() != "off on off" {
+			if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
+				r.events() != "off on off" {
 				t.Fatalf("off gives %+v, %v and switched %q", res, err, r.events())
 			}
 		})
@@ -64,26 +67,29 @@ func TestDriversCopeWithTheHabitsOfDevices(t *testing.T) {
 func TestACableErrorIsNoState(t *testing.T) {
 	d, r, target := raise(t, "IPAL", "tcp")
 	d.Break(pcudev.CableError)
-	if res, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "cable error") || r.events() != "" {
+	if res, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+		!strings.Contains(err.Error(), "cable error") ||
+		r.events() != "" {
 		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
 }
 
 func TestLongListsOfAPCsComeInPages(t *testing.T) {
 	t.Parallel()
-	for _, model := range []string{"APCControl12p3", "APCControl1p4", "APCControl121p3", "APCControl121p1", "APCControl13p13"} {
+	for _, model := range []string{"APCControl12p3", "APCControl1p4", "APCControl121p3", "APCControl121p1",
+		"APCControl13p13"} {
 		t.Run(model, func(t *testing.T) {
 			t.Parallel()
 			target, rack := tall(t, model, 40)
 			for _, n := range []int{3, 40} {
 				target.Outlet = n
-				if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
+				if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
 					t.Fatalf("off of outlet %d gives %+v, %v", n, res, err)
 				}
 			}
 			// The choice behind the last outlet would switch them all.
 			target.Outlet = 41
-			if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+			if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 				t.Errorf("a cycle of outlet 41 of 40 gives %v", err)
 			}
 			if e := rack.Events(); len(e) != 2 || e[0].Outlet != 3 || e[1].Outlet != 40 {
@@ -100,7 +106,16 @@ func tall(t *testing.T, model string, outlets int) (pcucontrol.Target, *pcudev.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := pcudev.New(pcudev.Options{Model: model, Transport: "telnet", User: "admin", Password: password, Outlets: rack, OffTime: 50 * time.Millisecond})
+	d, err := pcudev.New(
+		pcudev.Options{
+			Model:     model,
+			Transport: "telnet",
+			User:      "admin",
+			Password:  password,
+			Outlets:   rack,
+			OffTime:   50 * time.Millisecond,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
@@ -29,8 +30,14 @@ func TestIPMICipherSuites(t *testing.T) {
 			}
 			defer c.Close()
 			go func() { _ = d.ServePacket(c) }()
-			target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
-			if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+			target := pcucontrol.Target{
+				Model:    "OpenIPMI",
+				Host:     "127.0.0.1",
+				Port:     c.LocalAddr().(*net.UDPAddr).Port,
+				User:     "admin",
+				Password: password,
+			}
+			if res, err := models.Builtin().Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
@@ -62,7 +69,13 @@ func behind(t *testing.T, wrap func(net.PacketConn) net.PacketConn) pcucontrol.T
 	t.Cleanup(func() { _ = c.Close() })
 	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
 	go func() { _ = d.ServePacket(wrap(c)) }()
-	return pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "admin", Password: password}
+	return pcucontrol.Target{
+		Model:    "OpenIPMI",
+		Host:     "127.0.0.1",
+		Port:     c.LocalAddr().(*net.UDPAddr).Port,
+		User:     "admin",
+		Password: password,
+	}
 }
 
 func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
@@ -70,14 +83,15 @@ func TestIPMIRemembersTheSuiteThatABMCAnswersTo(t *testing.T) {
 	target := behind(t, func(c net.PacketConn) net.PacketConn { return deafTo{c, 3} }) // of suite 17
 	for _, limit := range []time.Duration{3500 * time.Millisecond, 500 * time.Millisecond} {
 		inTime(t, limit, func() {
-			if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+			if res, err := models.Builtin().Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
 	}
 }
 
-// slowOnce takes its time over the first of the messages that begin the proof of the password (RAKP 1), and then answers all that came.
+// slowOnce takes its time over the first of the messages that begin the proof of the password (RAKP 1), and then
+// answers all that came.
 type slowOnce struct {
 	net.PacketConn
 	once sync.Once
@@ -94,7 +108,7 @@ func (s *slowOnce) ReadFrom(b []byte) (int, net.Addr, error) {
 func TestASlowBMCIsNotOneWithAnotherPassword(t *testing.T) {
 	t.Parallel()
 	target := behind(t, func(c net.PacketConn) net.PacketConn { return &slowOnce{PacketConn: c} })
-	if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+	if res, err := models.Builtin().Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 		t.Errorf("%+v, %v", res, err)
 	}
 }
@@ -105,7 +119,7 @@ func TestIPMIKeepsToItsDeadline(t *testing.T) {
 	d.Break(pcudev.Mute)
 	const limit = 300 * time.Millisecond
 	inTime(t, limit, func() {
-		if _, err := pcucontrol.Status(within(t, limit), target); pcucontrol.KindOf(err) != pcucontrol.Timeout {
+		if _, err := models.Builtin().Status(within(t, limit), target); pcucontrol.KindOf(err) != pcucontrol.Timeout {
 			t.Errorf("it gives %v", err)
 		}
 	})
@@ -116,7 +130,10 @@ func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
 	t.Parallel()
 	_, r, target := raise(t, "OpenIPMI", "udp")
 	run := func(args ...string) string {
-		out, err := exec.CommandContext(enough(t), ipmitool, append([]string{"-I", "lanplus", "-C", "3", "-H", target.Host, "-p", strconv.Itoa(target.Port), "-U", target.User, "-P", target.Password}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(enough(t), ipmitool,
+			append([]string{"-I", "lanplus", "-C", "3", "-H", target.Host, "-p", strconv.Itoa(target.Port), "-U",
+				target.User, "-P", target.Password}, args...)...).
+			CombinedOutput()
 		if err != nil {
 			t.Fatalf("ipmitool %v: %v: %s", args, err, out)
 		}
@@ -132,8 +149,8 @@ func TestDebiansIpmitoolDrivesOurBMC(t *testing.T) {
 	run("mc", "info")
 }
 
-// TestIPMIDrivesDebiansIpmiSim drives a BMC that is neither ours nor go-ipmi's: the simulator of the OpenIPMI project, with a
-// process for its machine.
+// TestIPMIDrivesDebiansIpmiSim drives a BMC that is neither ours nor go-ipmi's: the simulator of the OpenIPMI project,
+// with a process for its machine.
 func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
 	sim := debian.Need(t, "ipmi_sim", "openipmi")
 	t.Parallel()
@@ -151,7 +168,11 @@ func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
 		}
 		return path
 	}
-	power := write("power", "#!/bin/sh\nexec 2>/dev/null\ncd "+dir+"\nwhile [ $# -gt 0 ]; do case $1 in get) [ \"$2\" = power ] && echo \"power:$(cat state)\"; shift 2;; set) [ \"$2\" = power ] && { echo $3 >state; echo $3 >>log; }; shift 3;; *) shift;; esac; done\n", 0o755)
+	power := write("power",
+		"#!/bin/sh\nexec 2>/dev/null\ncd "+dir+"\nwhile [ $# -gt 0 ]; do case $1 in get) [ \"$2\" = power ] && echo "+
+			"\"power:$(cat state)\"; shift 2;; set) [ \"$2\" = power ] && { echo $3 >state; echo $3 >>log; }; shift "+
+			"3;; *) shift;; esac; done\n",
+		0o755)
 	write("state", "1\n", 0o644)
 	conf := write("lan.conf", fmt.Sprintf(`name "sim"
 set_working_mc 0x20
@@ -168,7 +189,8 @@ set_working_mc 0x20
   user 1 true "" "test" user 10 none md2 md5 straight
   user 2 true "admin" "%s" admin 10 none md2 md5 straight
 `, port, power, password), 0o644)
-	emu := write("sim.emu", "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n", 0o644)
+	emu := write("sim.emu",
+		"mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n", 0o644)
 	cmd := exec.Command(sim, "-n", "-c", conf, "-f", emu, "-s", dir)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -182,24 +204,31 @@ set_working_mc 0x20
 			t.Log(log.String())
 		}
 	})
-	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Trace: func(s string) { t.Log(s) }}
+	target := pcucontrol.Target{
+		Model:    "OpenIPMI",
+		Host:     "127.0.0.1",
+		Port:     port,
+		User:     "admin",
+		Password: password,
+		Trace:    func(s string) { t.Log(s) },
+	}
 	var res pcucontrol.Result
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if res, err = pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+		if res, err = models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 			break
 		}
 	}
 	if err != nil || res.After != pcucontrol.On {
 		t.Fatalf("status is %+v, %v", res, err)
 	}
-	if res, err = pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified {
+	if res, err = models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified {
 		t.Fatalf("a cycle gives %+v, %v", res, err)
 	}
 	if switched, _ := os.ReadFile(filepath.Join(dir, "log")); string(switched) != "0\n1\n" {
 		t.Errorf("the machine was switched %q", switched)
 	}
 	target.Password = "wrong"
-	if _, err := pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
+	if _, err := models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
 		t.Errorf("a wrong password gives %v", err)
 	}
 }

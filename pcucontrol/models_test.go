@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -62,7 +63,9 @@ const password = "s3cret-Pw"
 func raise(t testing.TB, model, transport string) (pcudev.Device, *rack, pcucontrol.Target) {
 	t.Helper()
 	r := &rack{}
-	d, target := serve(t, pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r, OffTime: 150 * time.Millisecond})
+	o := pcudev.Options{Model: model, Transport: transport, User: "admin", Password: password, Outlets: r,
+		OffTime: 150 * time.Millisecond}
+	d, target := serve(t, o)
 	return d, r, target
 }
 
@@ -73,7 +76,16 @@ func serve(t testing.TB, o pcudev.Options) (pcudev.Device, pcucontrol.Target) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := pcucontrol.Target{Model: o.Model, Transport: o.Transport, Host: "127.0.0.1", User: o.User, Password: o.Password, Outlet: 3, Legacy: o.Transport == "https"} // their certificates are their own
+	// their certificates are their own
+	target := pcucontrol.Target{
+		Model:     o.Model,
+		Transport: o.Transport,
+		Host:      "127.0.0.1",
+		User:      o.User,
+		Password:  o.Password,
+		Outlet:    3,
+		Legacy:    o.Transport == "https",
+	}
 	if d.Network() == "udp" {
 		c, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
@@ -103,8 +115,8 @@ func within(t testing.TB, d time.Duration) context.Context {
 // enough is the time of a call that ends by itself, on however busy a machine.
 func enough(t testing.TB) context.Context { return within(t, time.Minute) }
 
-// inTime fails a test whose call goes on when its time is up. Where processors are short, it may end as much later as a sleeper beside it
-// wakes too late.
+// inTime fails a test whose call goes on when its time is up. Where processors are short, it may end as much later as a
+// sleeper beside it wakes too late.
 func inTime(t testing.TB, limit time.Duration, call func()) {
 	t.Helper()
 	const nap = 10 * time.Millisecond
@@ -130,10 +142,13 @@ func inTime(t testing.TB, limit time.Duration, call func()) {
 	}
 }
 
-// everyFace runs a test for each model on each of its transports.
-func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport)) {
-	for _, m := range pcucontrol.Models() {
+// everyFace runs a test for each model on each of its transports, but for what can only be woken.
+func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport)) {
+	for _, m := range models.Builtin().Models() {
 		for _, tr := range m.Transports {
+			if m.Name == "WakeOnLAN" {
+				continue
+			}
 			t.Run(m.Name+" by "+tr.Name, func(t *testing.T) {
 				t.Parallel()
 				f(t, m, tr)
@@ -143,7 +158,7 @@ func everyFace(t *testing.T, f func(t *testing.T, m pcucontrol.ModelInfo, tr pcu
 }
 
 func TestEveryModelHasADeviceToProveIt(t *testing.T) {
-	for _, m := range pcucontrol.Models() {
+	for _, m := range models.Builtin().Models() {
 		var names []string
 		for _, tr := range m.Transports {
 			names = append(names, tr.Name)
@@ -156,7 +171,7 @@ func TestEveryModelHasADeviceToProveIt(t *testing.T) {
 
 func TestEveryModelSwitches(t *testing.T) {
 	t.Parallel()
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		_, r, target := raise(t, m.Name, tr.Name)
 		var trace strings.Builder
 		target.Trace = func(s string) { trace.WriteString(s + "\n") }
@@ -166,35 +181,40 @@ func TestEveryModelSwitches(t *testing.T) {
 				t.Log(trace.String())
 			}
 		})
-		if res, err := pcucontrol.Test(enough(t), target); err != nil || r.events() != "" {
+		if res, err := models.Builtin().Test(enough(t), target); err != nil || r.events() != "" {
 			t.Fatalf("a dry run gives %+v, %v and switched %q", res, err, r.events())
 		}
-		if res, err := pcucontrol.Status(enough(t), target); can("status") && (err != nil || res.After != pcucontrol.On || !res.Verified) {
+		if res, err := models.Builtin().Status(enough(t), target); can("status") &&
+			(err != nil || res.After != pcucontrol.On || !res.Verified) {
 			t.Fatalf("status is %+v, %v", res, err)
 		} else if !can("status") && pcucontrol.KindOf(err) != pcucontrol.Unsupported {
 			t.Fatalf("status of what cannot tell is %+v, %v", res, err)
 		}
-		res, err := pcucontrol.Cycle(enough(t), target)
+		res, err := models.Builtin().Cycle(enough(t), target)
 		if err != nil || res.Verified != can("status") || can("status") && res.After != pcucontrol.On {
 			t.Fatalf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 		}
 		await(t, "a cycle", r, "off on")
 		if !can("off") {
-			if _, err := pcucontrol.TurnOff(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			if _, err := models.Builtin().TurnOff(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
 				t.Errorf("off gives %v", err)
 			}
 			return
 		}
-		if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || can("status") && res.After != pcucontrol.Off || r.events() != "off on off" {
+		if res, err := models.Builtin().TurnOff(enough(t), target); err != nil ||
+			can("status") && res.After != pcucontrol.Off ||
+			r.events() != "off on off" {
 			t.Fatalf("off gives %+v, %v and switched %q", res, err, r.events())
 		}
 		if !can("status") {
 			return
 		}
-		if res, err := pcucontrol.Cycle(enough(t), target); err != nil || res.After != pcucontrol.On || r.events() != "off on off on" {
+		if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
+			r.events() != "off on off on" {
 			t.Fatalf("a cycle of what is off gives %+v, %v and switched %q", res, err, r.events())
 		}
-		if res, err := pcucontrol.TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On || r.events() != "off on off on" {
+		if res, err := models.Builtin().TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On ||
+			r.events() != "off on off on" {
 			t.Fatalf("on of what is on gives %+v, %v and switched %q", res, err, r.events())
 		}
 		if strings.Contains(trace.String(), password) || trace.Len() == 0 {
@@ -218,26 +238,34 @@ func TestWhatGoesWrong(t *testing.T) {
 	babbling := make(chan struct{}, 2) // these use processors, not only time
 	for _, c := range []struct {
 		name  string
-		only  func(pcucontrol.ModelInfo, pcucontrol.Transport) bool
+		only  func(pcucontrol.Model, pcucontrol.Transport) bool
 		spoil func(pcudev.Device, *pcucontrol.Target)
 		kinds []pcucontrol.Kind
 		log   string
 	}{
-		{"a wrong password is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
-		{"a wrong community is silence", hasCommunity, func(d pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
-		{"a password that no longer works is an auth error", tellsPasswords, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.WrongPassword) }, []pcucontrol.Kind{pcucontrol.Auth}, ""},
-		{"outlet nine of eight is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
-		{"outlet nought is no such outlet", hasOutlets, func(d pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
-		{"a mute device ends in a timeout", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Mute) }, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
-		{"one that hangs up or is closed is not a success", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Refuses) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Busy}, ""}, // busy: what an empty answer means on an iPAL
-		{"one that babbles ends in time", nil, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Babbles) }, []pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
-		{"another session is busy", hasSessions, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.Busy) }, []pcucontrol.Kind{pcucontrol.Busy}, ""},
-		{"a closed port is unreachable", nil, func(d pcudev.Device, t *pcucontrol.Target) { t.Port = 1 }, []pcucontrol.Kind{pcucontrol.Unreachable}, ""},
-		{"an outlet that stays off is ambiguous", canTell, func(d pcudev.Device, t *pcucontrol.Target) { d.Break(pcudev.StaysOff) }, []pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
+		{"a wrong password is an auth error", tellsPasswords, guess, []pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"a wrong community is silence", hasCommunity, guess, []pcucontrol.Kind{pcucontrol.Timeout}, ""},
+		{"a password that no longer works is an auth error", tellsPasswords, breaks(pcudev.WrongPassword),
+			[]pcucontrol.Kind{pcucontrol.Auth}, ""},
+		{"outlet nine of eight is no such outlet", hasOutlets,
+			func(_ pcudev.Device, t *pcucontrol.Target) { t.Outlet = 9 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
+		{"outlet nought is no such outlet", hasOutlets,
+			func(_ pcudev.Device, t *pcucontrol.Target) { t.Outlet = 0 }, []pcucontrol.Kind{pcucontrol.NoOutlet}, ""},
+		{"a mute device ends in a timeout", nil, breaks(pcudev.Mute), []pcucontrol.Kind{pcucontrol.Timeout}, ""},
+		// busy: what an empty answer means on an iPAL
+		{"one that hangs up or is closed is not a success", nil, breaks(pcudev.Refuses), []pcucontrol.Kind{
+			pcucontrol.Unexpected, pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Busy}, ""},
+		{"one that babbles ends in time", nil, breaks(pcudev.Babbles),
+			[]pcucontrol.Kind{pcucontrol.Unexpected, pcucontrol.Timeout}, ""},
+		{"another session is busy", hasSessions, breaks(pcudev.Busy), []pcucontrol.Kind{pcucontrol.Busy}, ""},
+		{"a closed port is unreachable", nil, func(_ pcudev.Device, t *pcucontrol.Target) { t.Port = 1 },
+			[]pcucontrol.Kind{pcucontrol.Unreachable}, ""},
+		{"an outlet that stays off is ambiguous", canTell, breaks(pcudev.StaysOff),
+			[]pcucontrol.Kind{pcucontrol.Ambiguous}, "off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+			everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 				if c.only != nil && !c.only(m, tr) {
 					t.Skip("not for this model")
 				}
@@ -256,7 +284,7 @@ func TestWhatGoesWrong(t *testing.T) {
 				}
 				var err error
 				for ; ; limit *= 2 { // a busy machine may not come as far as the command
-					inTime(t, limit, func() { _, err = pcucontrol.Cycle(within(t, limit), target) })
+					inTime(t, limit, func() { _, err = models.Builtin().Cycle(within(t, limit), target) })
 					if r.events() == c.log || limit >= time.Minute {
 						break
 					}
@@ -273,43 +301,65 @@ func TestWhatGoesWrong(t *testing.T) {
 	}
 }
 
+// guess gives a target another password.
+func guess(_ pcudev.Device, t *pcucontrol.Target) { t.Password = "guess-me" }
+
+// breaks gives a device a fault.
+func breaks(fault string) func(pcudev.Device, *pcucontrol.Target) {
+	return func(d pcudev.Device, _ *pcucontrol.Target) { d.Break(fault) }
+}
+
 // A community of SNMP's answers to nobody else, and has no sessions.
-func hasCommunity(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool {
+func hasCommunity(m pcucontrol.Model, _ pcucontrol.Transport) bool {
 	return strings.HasSuffix(m.Name, "SNMP")
 }
-func tellsPasswords(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
-	return !hasCommunity(m, tr)
-}
-func hasSessions(m pcucontrol.ModelInfo, tr pcucontrol.Transport) bool { return !hasCommunity(m, tr) }
 
-func hasOutlets(m pcucontrol.ModelInfo, _ pcucontrol.Transport) bool { return m.Outlets }
-func canTell(_ pcucontrol.ModelInfo, tr pcucontrol.Transport) bool {
+func tellsPasswords(m pcucontrol.Model, tr pcucontrol.Transport) bool { return !hasCommunity(m, tr) }
+
+// A server of NUT's talks with many at once.
+func hasSessions(m pcucontrol.Model, tr pcucontrol.Transport) bool {
+	return !hasCommunity(m, tr) && m.Name != "NUT"
+}
+
+func hasOutlets(m pcucontrol.Model, _ pcucontrol.Transport) bool { return m.Outlets }
+func canTell(_ pcucontrol.Model, tr pcucontrol.Transport) bool {
 	return slices.Contains(tr.Can, "status")
 }
 
 func TestNamesResolve(t *testing.T) {
 	for name, want := range map[string]string{
-		"APCControl12p3": "APCControl12p3", "APCControl1p4": "APCControl1p4", "APCControl121p3": "APCControl121p3", "APCControl121p1": "APCControl121p1",
-		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP", "RaritanSNMP": "RaritanSNMP", "Raritan PX": "RaritanSNMP", "Sentry CDU": "SentrySNMP",
-		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown", "BayTech": "BayTech",
+		"APCControl12p3": "APCControl12p3", "APCControl1p4": "APCControl1p4", "APCControl121p3": "APCControl121p3",
+		"APCControl121p1": "APCControl121p1",
+		"APCControl13p13": "APCControl13p13", "APCControl": "APCControl", "APCSNMP": "APCSNMP",
+		"RaritanSNMP": "RaritanSNMP", "Raritan PX": "RaritanSNMP", "Sentry CDU": "SentrySNMP",
+		"BayTechRPC3NC": "BayTechRPC3NC", "BayTechRPC16": "BayTechRPC16", "BayTechGeorgeTown": "BayTechGeorgeTown",
+		"BayTech":      "BayTech",
 		"BayTechCtrlC": "BayTechCtrlC", "BayTechCtrlCUnibe": "BayTechCtrlCUnibe", "BayTech5CtrlC": "BayTech5CtrlC",
-		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC", "OpenIPMI": "OpenIPMI", "Manual": "Manual",
-		"IntelAMT": "IntelAMT", "ePowerSwitchNew": "ePowerSwitchNew", "ePowerSwitchOld": "ePowerSwitchOld", "BlackBoxPSMaverick": "BlackBoxPSMaverick", "Redfish": "Redfish",
-		"DigitalLoggers": "DigitalLoggers", "SunILOM": "SunILOM", "OpenBMC": "Redfish", "Sun ILOM 3": "SunILOM", "Shelly": "Shelly", "ShellyGen2": "ShellyGen2",
+		"WTIIPS4": "WTIIPS4", "WTINPS": "WTINPS", "IPAL": "IPAL", "HPiLO": "HPiLO", "DRAC": "DRAC",
+		"OpenIPMI": "OpenIPMI", "Manual": "Manual",
+		"IntelAMT": "IntelAMT", "ePowerSwitchNew": "ePowerSwitchNew", "ePowerSwitchOld": "ePowerSwitchOld",
+		"BlackBoxPSMaverick": "BlackBoxPSMaverick", "Redfish": "Redfish",
+		"DigitalLoggers": "DigitalLoggers", "SunILOM": "SunILOM", "OpenBMC": "Redfish", "Sun ILOM 3": "SunILOM",
+		"Shelly": "Shelly", "ShellyGen2": "ShellyGen2",
+		"NUT": "NUT", "Tasmota": "Tasmota", "WakeOnLAN": "WakeOnLAN", "CycladesPM": "CycladesPM",
+		"Cyclades PM10": "CycladesPM", "AlterPath PM20": "CycladesPM", "Sonoff with Tasmota": "Tasmota",
 		// By what they contain.
-		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO", "Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
+		"APC AP7900": "APCControl", "my BayTech DS4": "BayTech", "HPiLO2 in rack 4": "HPiLO",
+		"Dataprobe IPAL-800": "IPAL", "Dell DRAC 5": "DRAC", "WTI NBB-1600": "WTIIPS4",
 		"vPro AMT 6": "IntelAMT", "ePowerSwitch 4": "ePowerSwitchNew", "BlackBoxPSMaverick-8": "BlackBoxPSMaverick",
 		"Dell IPMI card": "OpenIPMI", "PM211MIP": "Manual", "ManualPCU": "Manual", "": "Manual",
 		// The first family that fits is taken, and exact names before all.
 		"BayTech next to an APC": "BayTech", "IPMI of a DRAC": "DRAC",
 	} {
-		if m, err := pcucontrol.Resolve(name); err != nil || m.Name != want {
+		if m, err := models.Builtin().Resolve(name); err != nil || m.Name != want {
 			t.Errorf("%q gives %q, %v", name, m.Name, err)
 		}
 	}
-	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP", "baytek": "BayTech", "redfisch": "near it are Redfish", "Custom": "needs a model file"} {
-		_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1"})
-		if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") || !strings.Contains(err.Error(), near) {
+	for name, near := range map[string]string{"openimpi": "near it are OpenIPMI", "apcsnpm": "near it are APCSNMP",
+		"baytek": "BayTech", "redfisch": "near it are Redfish", "Custom": "needs a model file"} {
+		_, err := models.Builtin().Test(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1"})
+		if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "10.0.0.1") ||
+			!strings.Contains(err.Error(), near) {
 			t.Errorf("%q gives %v", name, err)
 		}
 	}
@@ -317,7 +367,8 @@ func TestNamesResolve(t *testing.T) {
 
 func TestNobodyButPeopleSwitchesAManualPCU(t *testing.T) {
 	for _, name := range []string{"", "ManualPCU", "PM211MIP", "Manual"} {
-		if _, err := pcucontrol.Cycle(t.Context(), pcucontrol.Target{Model: name, Host: "10.0.0.1", Outlet: 1}); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+		target := pcucontrol.Target{Model: name, Host: "10.0.0.1", Outlet: 1}
+		if _, err := models.Builtin().Cycle(t.Context(), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
 			t.Errorf("%q gives %v", name, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 )
 
@@ -86,11 +87,20 @@ func TestAWebServerIsNoPCU(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			port, log := nginx(t, c.location)
-			for _, model := range []string{"ePowerSwitchNew", "ePowerSwitchOld", "BlackBoxPSMaverick", "Shelly", "ShellyGen2"} {
-				target := pcucontrol.Target{Model: model, Transport: "http", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 3}
+			for _, model := range []string{"ePowerSwitchNew", "ePowerSwitchOld", "BlackBoxPSMaverick", "Shelly",
+				"ShellyGen2", "Tasmota"} {
+				target := pcucontrol.Target{
+					Model:     model,
+					Transport: "http",
+					Host:      "127.0.0.1",
+					Port:      port,
+					User:      "admin",
+					Password:  password,
+					Outlet:    3,
+				}
 				for op, call := range map[string]func() error{
-					"a dry run": func() error { _, err := pcucontrol.Test(enough(t), target); return err },
-					"a cycle":   func() error { _, err := pcucontrol.Cycle(enough(t), target); return err },
+					"a dry run": func() error { _, err := models.Builtin().Test(enough(t), target); return err },
+					"a cycle":   func() error { _, err := models.Builtin().Cycle(enough(t), target); return err },
 				} {
 					var e *pcucontrol.Error
 					if err := call(); !errors.As(err, &e) || e.Kind == pcucontrol.Ambiguous || e.RetrySafe() {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/planetlab/monitor/pcucontrol/internal/secret"
 )
 
 // OutletState is one outlet of a device.
@@ -14,15 +16,8 @@ type OutletState struct {
 	State  State  `json:"state"`
 }
 
-// lister is a driver that reads all outlets at once.
-type lister interface {
-	list(ctx context.Context, t Target) ([]OutletState, error)
-}
-
-// namer is a driver that knows outlets by their names itself.
-type namer interface{ knowsNames() }
-
-// List reads all outlets of a device, in one query where the device has one. A model of one machine has one, of number 0.
+// List reads all outlets of a device, in one query where the device has one. A model of one machine has one, of number
+// 0.
 func (c *Catalog) List(ctx context.Context, t Target) ([]OutletState, error) {
 	t.Outlet, t.OutletName = 0, ""
 	m, err := c.Resolve(t.Model)
@@ -30,14 +25,14 @@ func (c *Catalog) List(ctx context.Context, t Target) ([]OutletState, error) {
 		return nil, err
 	}
 	var found []OutletState
-	_, err = c.do(ctx, t, false, func(ctx context.Context, d driver, t Target) (Result, error) {
-		err := unsupported(t, "list")
-		if l, ok := d.(lister); ok {
-			found, err = l.list(ctx, t)
+	_, err = c.run(ctx, t, false, func(ctx context.Context, d Driver, t Target) (Result, error) {
+		err := noWord(t, "list")
+		if l, ok := d.(Lister); ok {
+			found, err = l.List(ctx, t)
 		}
 		if KindOf(err) == Unsupported && !m.Outlets {
 			var r Result
-			r, err = d.status(ctx, t)
+			r, err = d.Status(ctx, t)
 			found = []OutletState{{State: r.After}}
 		}
 		return Result{Before: Unknown, After: Unknown}, err
@@ -46,15 +41,17 @@ func (c *Catalog) List(ctx context.Context, t Target) ([]OutletState, error) {
 }
 
 // numbered is the target with the number of the outlet that it names.
-func numbered(ctx context.Context, d driver, t Target) (Target, error) {
-	if _, knows := d.(namer); knows || t.OutletName == "" || t.Outlet != 0 {
+func numbered(ctx context.Context, d Driver, t Target) (Target, error) {
+	n, ok := d.(Namer)
+	if ok && n.KnowsNames() || t.OutletName == "" || t.Outlet != 0 {
 		return t, nil
 	}
-	l, ok := d.(lister)
+	l, ok := d.(Lister)
 	if !ok {
-		return t, &Error{Unsupported, t.Host, "find the outlet", "this model does not tell the names of outlets; give the number"}
+		return t, &Error{Unsupported, t.Host, "find the outlet",
+			"this model does not tell the names of outlets; give the number"}
 	}
-	list, err := l.list(ctx, t)
+	list, err := l.List(ctx, t)
 	if err != nil {
 		return t, err
 	}
@@ -71,12 +68,19 @@ func numbered(ctx context.Context, d driver, t Target) (Target, error) {
 			t.Outlet = fits[0]
 			return t, nil
 		case len(fits) > 1:
-			return t, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("%d outlets are named %q: %v; give the number", len(fits), t.OutletName, fits)}
+			return t, &Error{NoOutlet, t.Host, "find the outlet",
+				fmt.Sprintf("%d outlets are named %q: %v; give the number", len(fits), t.OutletName, fits)}
 		}
 	}
 	var names []string
 	for _, o := range list {
 		names = append(names, fmt.Sprintf("%q", o.Name))
 	}
-	return t, &Error{NoOutlet, t.Host, "find the outlet", fmt.Sprintf("none is named %q; there are %s", t.OutletName, mask(strings.Join(names[:min(16, len(names))], ", "), t.Password))}
+	return t, &Error{
+		NoOutlet,
+		t.Host,
+		"find the outlet",
+		fmt.Sprintf("none is named %q; there are %s", t.OutletName,
+			secret.Mask(strings.Join(names[:min(16, len(names))], ", "), t.Password)),
+	}
 }

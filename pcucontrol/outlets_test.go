@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
 func TestAllOutletsAreListedInOneQuery(t *testing.T) {
 	t.Parallel()
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		d, r, target := raise(t, m.Name, tr.Name)
 		if m.Name == "Redfish" {
 			d.Break(pcudev.Several)
@@ -59,28 +60,31 @@ func TestAnOutletMayBeNamed(t *testing.T) {
 		{"APCSNMP", "udp", "", "Outlet 3", "Outlet"},
 		{"ePowerSwitchNew", "http", "", "Outlet 3", "Outlet"},
 		{"Redfish", "https", pcudev.Several, "host-3", "host"},
-		{"Redfish", "https", pcudev.UUIDs, "00000000-0000-4000-8000-000000000003", "00000000-0000-4000-8000-000000000033"},
+		{"Redfish", "https", pcudev.UUIDs, "00000000-0000-4000-8000-000000000003",
+			"00000000-0000-4000-8000-000000000033"},
 	} {
 		t.Run(c.model+" "+c.habit, func(t *testing.T) {
 			t.Parallel()
 			d, r, target := raise(t, c.model, c.transport)
 			d.Break(c.habit)
 			target.Outlet, target.OutletName = 0, c.name
-			if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
+			if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
 				t.Fatalf("off gives %+v, %v", res, err)
 			}
 			if on, _ := r.State(3); on || r.events() != "off" {
 				t.Errorf("off of outlet %q left outlet 3 on, and switched %q", c.name, r.events())
 			}
 			target.OutletName = c.missing
-			if res, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet || !strings.Contains(err.Error(), c.name[1:]) && c.habit == "" && c.name[0] != 'O' || r.events() != "off" {
+			if res, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet ||
+				!strings.Contains(err.Error(), c.name[1:]) && c.habit == "" && c.name[0] != 'O' ||
+				r.events() != "off" {
 				t.Errorf("a cycle of %q gives %+v, %v", c.missing, res, err)
 			}
 		})
 	}
 	_, _, target := raise(t, "IPAL", "telnet")
 	target.Outlet, target.OutletName = 0, "web-3"
-	if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+	if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unsupported {
 		t.Errorf("what has no names gives %v", err)
 	}
 }
@@ -88,7 +92,7 @@ func TestAnOutletMayBeNamed(t *testing.T) {
 func TestAMachineIsResetAndShutDown(t *testing.T) {
 	t.Parallel()
 	c := builtin(t)
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		_, r, target := raise(t, m.Name, tr.Name)
 		res, err := c.Reset(enough(t), target)
 		if !slices.Contains(tr.Can, "reset") {
@@ -109,7 +113,8 @@ func TestAMachineIsResetAndShutDown(t *testing.T) {
 			}
 			return
 		}
-		if err != nil || res.After != pcucontrol.Off || !res.Verified || r.events() != strings.TrimSpace(before+" off") {
+		if err != nil || res.After != pcucontrol.Off || !res.Verified ||
+			r.events() != strings.TrimSpace(before+" off") {
 			t.Errorf("a shutdown gives %+v, %v and switched %q", res, err, r.events())
 		}
 	})
@@ -118,11 +123,12 @@ func TestAMachineIsResetAndShutDown(t *testing.T) {
 func TestTheNextBootIsChosen(t *testing.T) {
 	t.Parallel()
 	c := builtin(t)
-	everyFace(t, func(t *testing.T, m pcucontrol.ModelInfo, tr pcucontrol.Transport) {
+	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		_, r, target := raise(t, m.Name, tr.Name)
 		for _, device := range []pcucontrol.BootDevice{pcucontrol.BootNetwork, pcucontrol.BootDisk} {
 			res, err := c.BootOnce(enough(t), target, device)
-			if can := slices.Contains(tr.Can, "boot"); can != (err == nil && res.Verified) || !can && pcucontrol.KindOf(err) != pcucontrol.Unsupported {
+			if can := slices.Contains(tr.Can, "boot"); can != (err == nil && res.Verified) ||
+				!can && pcucontrol.KindOf(err) != pcucontrol.Unsupported {
 				t.Errorf("to boot from %s gives %+v, %v", device, res, err)
 			}
 		}

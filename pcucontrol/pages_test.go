@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 )
 
 // plugs is the device of testdata/custom.yaml.
@@ -25,7 +26,8 @@ func plugs(t *testing.T, r *rack) *url.URL {
 		}
 		return n >= 1 && n <= r.Count()
 	}
-	m.HandleFunc("GET /api/whoami", func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, `{"role":"operator"}`) })
+	m.HandleFunc("GET /api/whoami",
+		func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, `{"role":"operator"}`) })
 	m.HandleFunc("GET /api/plugs/{n}", func(w http.ResponseWriter, q *http.Request) {
 		if n, _ := strconv.Atoi(q.PathValue("n")); outlet(w, n+1) {
 			on, _ := r.State(n + 1)
@@ -61,18 +63,28 @@ func plugs(t *testing.T, r *rack) *url.URL {
 }
 
 func TestAnOperatorAddsAModelByAFile(t *testing.T) {
-	catalog, err := pcucontrol.Open("testdata")
+	catalog, err := models.Open("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rack{}
 	at := plugs(t, r)
 	port, _ := strconv.Atoi(at.Port())
-	target := pcucontrol.Target{Model: "RoomPlugs", Transport: "http", Host: at.Hostname(), Port: port, User: "admin", Password: password, Outlet: 3}
+	target := pcucontrol.Target{
+		Model:     "RoomPlugs",
+		Transport: "http",
+		Host:      at.Hostname(),
+		Port:      port,
+		User:      "admin",
+		Password:  password,
+		Outlet:    3,
+	}
 	if res, err := catalog.Test(enough(t), target); err != nil || r.events() != "" {
 		t.Errorf("a dry run gives %+v, %v and switched %q", res, err, r.events())
 	}
-	if res, err := catalog.Cycle(enough(t), target); err != nil || !res.Verified || res.Before != pcucontrol.On || res.After != pcucontrol.On || r.events() != "off on" {
+	if res, err := catalog.Cycle(enough(t), target); err != nil || !res.Verified || res.Before != pcucontrol.On ||
+		res.After != pcucontrol.On ||
+		r.events() != "off on" {
 		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 	}
 	target.Outlet = 9
@@ -80,30 +92,35 @@ func TestAnOperatorAddsAModelByAFile(t *testing.T) {
 		t.Errorf("outlet nine of eight gives %v", err)
 	}
 	target.Model, target.Outlet = "RoomPlugsByForm", 2
-	if res, err := catalog.Cycle(enough(t), target); err != nil || res.Verified || res.Note != "sent, not verified" || r.events() != "off on off on" {
+	if res, err := catalog.Cycle(enough(t), target); err != nil || res.Verified || res.Note != "sent, not verified" ||
+		r.events() != "off on off on" {
 		t.Errorf("a cycle by form gives %+v, %v and switched %q", res, err, r.events())
 	}
 	target.Outlet = 4
-	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy || r.events() != "off on off on" {
+	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Busy ||
+		r.events() != "off on off on" {
 		t.Errorf("a locked plug gives %v", err)
 	}
 	target.Password = "guess-me"
-	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth || strings.Contains(err.Error(), "guess-me") {
+	if _, err := catalog.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth ||
+		strings.Contains(err.Error(), "guess-me") {
 		t.Errorf("a wrong password gives %v", err)
 	}
 }
 
 func TestCustomSaysThatItNeedsAFile(t *testing.T) {
-	_, err := pcucontrol.Test(t.Context(), pcucontrol.Target{Model: "Custom", Host: "10.0.0.1"})
-	if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "needs a model file") || !strings.Contains(err.Error(), "10.0.0.1") {
+	_, err := models.Builtin().Test(t.Context(), pcucontrol.Target{Model: "Custom", Host: "10.0.0.1"})
+	if pcucontrol.KindOf(err) != pcucontrol.UnknownModel || !strings.Contains(err.Error(), "needs a model file") ||
+		!strings.Contains(err.Error(), "10.0.0.1") {
 		t.Errorf("got %v", err)
 	}
 	dir := t.TempDir()
-	file := "about: ours\ntransports: [http 80]\nmodels:\n  Custom:\n    pages:\n      test: [{get: /}]\n      cycle: [{get: '/cycle?plug={outlet}', commit: true}]\n"
+	file := "about: ours\ntransports: [http 80]\nmodels:\n  Custom:\n    pages:\n      test: [{get: /}]\n      " +
+		"cycle: [{get: '/cycle?plug={outlet}', commit: true}]\n"
 	if err := os.WriteFile(filepath.Join(dir, "custom.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := pcucontrol.Open(dir)
+	catalog, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,25 +131,38 @@ func TestCustomSaysThatItNeedsAFile(t *testing.T) {
 
 func TestAModelFileThatCouldNotWorkIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ pages, says string }{
-		"a page that asks for nothing":          {"test: [{expect: x}]\n      cycle: [{get: /c, commit: true}]", "each needs one of"},
-		"a page that asks twice":                {"test: [{get: /a, post: /b}]\n      cycle: [{get: /c, commit: true}]", "each needs one of"},
-		"a page without a path":                 {"test: [{get: 'http://elsewhere/'}]\n      cycle: [{get: /c, commit: true}]", "each needs one of"},
-		"a form and a body":                     {"test: [{post: /a, form: {a: b}, body: c}]\n      cycle: [{get: /c, commit: true}]", "there cannot be both"},
-		"a pattern that is none":                {"test: [{get: /a, expect: '('}]\n      cycle: [{get: /c, commit: true}]", "missing closing"},
-		"a state that is not marked":            {"test: [{get: /a}]\n      status: [{get: /a, read: on}]\n      cycle: [{get: /c, commit: true}]", "needs one group"},
-		"no cycle":                              {"test: [{get: /a}]", "cycle or on and off"},
-		"a cycle that never commits":            {"test: [{get: /a}]\n      cycle: [{get: /c}]", "need a page with commit"},
-		"a dry run that commits":                {"test: [{get: /a, commit: true}]\n      cycle: [{get: /c, commit: true}]", "no others may have one"},
-		"something else than the five":          {"test: [{get: /a}]\n      reboot: [{get: /c}]\n      cycle: [{get: /c, commit: true}]", "is not test, status, list, on, off, cycle"},
-		"a key that there is not":               {"test: [{fetch: /a}]\n      cycle: [{get: /c, commit: true}]", "there is no key \"fetch\""},
-		"an error of a kind that is not theirs": {"test: [{get: /a, errors: [{hear: x, kind: ambiguous}]}]\n      cycle: [{get: /c, commit: true}]", "no kind of error"},
+		"a page that asks for nothing": {"test: [{expect: x}]\n      cycle: [{get: /c, commit: true}]",
+			"each needs one of"},
+		"a page that asks twice": {"test: [{get: /a, post: /b}]\n      cycle: [{get: /c, commit: " +
+			"true}]", "each needs one of"},
+		"a page without a path": {"test: [{get: 'http://elsewhere/'}]\n      cycle: [{get: /c, " +
+			"commit: true}]", "each needs one of"},
+		"a form and a body": {"test: [{post: /a, form: {a: b}, body: c}]\n      cycle: [{get: " +
+			"/c, commit: true}]", "there cannot be both"},
+		"a pattern that is none": {"test: [{get: /a, expect: '('}]\n      cycle: [{get: /c, commit: " +
+			"true}]", "missing closing"},
+		"a state that is not marked": {"test: [{get: /a}]\n      status: [{get: /a, read: on}]\n      " +
+			"cycle: [{get: /c, commit: true}]", "needs one group"},
+		"no cycle": {"test: [{get: /a}]", "cycle or on and off"},
+		"a cycle that never commits": {"test: [{get: /a}]\n      cycle: [{get: /c}]",
+			"need a page with commit"},
+		"a dry run that commits": {"test: [{get: /a, commit: true}]\n      cycle: [{get: /c, commit: " +
+			"true}]", "no others may have one"},
+		"something else than the five": {"test: [{get: /a}]\n      reboot: [{get: /c}]\n      cycle: [{get: " +
+			"/c, commit: true}]", "is not test, status, list, on, off, cycle"},
+		"a key that there is not": {"test: [{fetch: /a}]\n      cycle: [{get: /c, commit: true}]",
+			"there is no key \"fetch\""},
+		"an error of a kind that is not theirs": {"test: [{get: /a, errors: [{hear: x, kind: ambiguous}]}]\n      " +
+			"cycle: [{get: /c, commit: true}]", "no kind of error"},
 	} {
 		dir := t.TempDir()
 		file := "transports: [http 80]\nmodels:\n  Ours:\n    pages:\n      " + c.pages + "\n"
 		if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := pcucontrol.Open(dir); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "ours.yaml:") || !strings.Contains(err.Error(), ": Ours: ") {
+		if _, err := models.Open(dir); err == nil || !strings.Contains(err.Error(), c.says) ||
+			!strings.Contains(err.Error(), "ours.yaml:") ||
+			!strings.Contains(err.Error(), ": Ours: ") {
 			t.Errorf("%s gives %v", name, err)
 		}
 	}
@@ -140,18 +170,23 @@ func TestAModelFileThatCouldNotWorkIsRefused(t *testing.T) {
 
 func TestACommandWithoutAnAnswerIsSentOnceAndAmbiguous(t *testing.T) {
 	dir := t.TempDir()
-	file := "transports: [http 80]\nmodels:\n  Ours:\n    pages:\n      test: [{get: /}]\n      cycle: [{get: /cycle, commit: true}]\n"
+	file := "transports: [http 80]\nmodels:\n  Ours:\n    pages:\n      test: [{get: /}]\n      cycle: [{get: " +
+		"/cycle, commit: true}]\n"
 	if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := pcucontrol.Open(dir)
+	catalog, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"one that hangs up":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 		"one that breaks down": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
-		"one that redirects":   func(w http.ResponseWriter) { w.Header().Set("Location", "/cycle"); w.WriteHeader(http.StatusFound) },
+		"one that redirects": func(w http.ResponseWriter) {
+			w.Header().Set("Location",
+				"/cycle")
+			w.WriteHeader(http.StatusFound)
+		},
 	} {
 		cycles := make(chan bool, 10)
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -162,7 +197,8 @@ func TestACommandWithoutAnAnswerIsSentOnceAndAmbiguous(t *testing.T) {
 		}))
 		at, _ := url.Parse(s.URL)
 		port, _ := strconv.Atoi(at.Port())
-		_, err := catalog.Cycle(enough(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
+		_, err := catalog.Cycle(enough(t),
+			pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
 		if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || len(cycles) != 1 {
 			t.Errorf("%s gives %v after %d commands", name, err, len(cycles))
 		}
@@ -177,7 +213,7 @@ func TestAFormMayLeadToAPageOfTheSameDevice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := pcucontrol.Open(dir)
+	catalog, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +242,8 @@ func TestAFormMayLeadToAPageOfTheSameDevice(t *testing.T) {
 		}))
 		at, _ := url.Parse(s.URL)
 		port, _ := strconv.Atoi(at.Port())
-		_, err := catalog.Cycle(enough(t), pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
+		_, err := catalog.Cycle(enough(t),
+			pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: password, Outlet: 1})
 		if pcucontrol.KindOf(err) != c.kind || forms != 1 {
 			t.Errorf("%s gives %v after %d forms", name, err, forms)
 		}
@@ -234,11 +271,20 @@ func TestAnEPowerSwitchThatShowsNoStatesIsSwitchedAllTheSame(t *testing.T) {
 	defer s.Close()
 	at, _ := url.Parse(s.URL)
 	port, _ := strconv.Atoi(at.Port())
-	target := pcucontrol.Target{Model: "ePowerSwitchNew", Host: at.Hostname(), Port: port, User: "admin", Password: password, Outlet: 3}
-	if r, err := pcucontrol.Test(enough(t), target); err != nil || len(did) > 0 {
+	target := pcucontrol.Target{
+		Model:    "ePowerSwitchNew",
+		Host:     at.Hostname(),
+		Port:     port,
+		User:     "admin",
+		Password: password,
+		Outlet:   3,
+	}
+	if r, err := models.Builtin().Test(enough(t), target); err != nil || len(did) > 0 {
 		t.Errorf("a dry run gives %+v, %v and did %v", r, err, did)
 	}
-	if r, err := pcucontrol.Cycle(enough(t), target); err != nil || r.Verified || r.Note != "sent, not verified" || strings.Join(did, " ") != "P3=r" {
+	if r, err := models.Builtin().Cycle(enough(t), target); err != nil || r.Verified ||
+		r.Note != "sent, not verified" ||
+		strings.Join(did, " ") != "P3=r" {
 		t.Errorf("a cycle gives %+v, %v and did %v", r, err, did)
 	}
 }
@@ -256,7 +302,7 @@ func TestAPasswordIsWrittenAsTheBodyNeedsIt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ours.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := pcucontrol.Open(dir)
+	catalog, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,12 +316,20 @@ func TestAPasswordIsWrittenAsTheBodyNeedsIt(t *testing.T) {
 	at, _ := url.Parse(s.URL)
 	port, _ := strconv.Atoi(at.Port())
 	var trace strings.Builder
-	target := pcucontrol.Target{Model: "Ours", Host: at.Hostname(), Port: port, Password: secret, Trace: func(s string) { trace.WriteString(s) }}
+	target := pcucontrol.Target{
+		Model:    "Ours",
+		Host:     at.Hostname(),
+		Port:     port,
+		Password: secret,
+		Trace:    func(s string) { trace.WriteString(s) },
+	}
 	if _, err := catalog.Test(enough(t), target); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`/json {"pw":"a\"b\u0026c\u003cd"}`, `/xml <pw>a&quot;b&amp;c&lt;d</pw>`, `/form pw=a%22b%26c%3Cd`, `/query pw=a%22b%26c%3Cd`, `/path?pw=a%22b%26c%3Cd `}
-	if !slices.Equal(got, want) || strings.Contains(trace.String(), "c<d") || strings.Contains(trace.String(), "3Cd") || strings.Contains(trace.String(), "lt;d") {
+	want := []string{`/json {"pw":"a\"b\u0026c\u003cd"}`, `/xml <pw>a&quot;b&amp;c&lt;d</pw>`, `/form pw=a%22b%26c%3Cd`,
+		`/query pw=a%22b%26c%3Cd`, `/path?pw=a%22b%26c%3Cd `}
+	if !slices.Equal(got, want) || strings.Contains(trace.String(), "c<d") || strings.Contains(trace.String(), "3Cd") ||
+		strings.Contains(trace.String(), "lt;d") {
 		t.Errorf("it was sent\n%s\nand traced\n%s", strings.Join(got, "\n"), trace.String())
 	}
 }

@@ -14,13 +14,14 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
 func builtin(t *testing.T) *pcucontrol.Catalog {
 	t.Helper()
-	c, err := pcucontrol.Open()
+	c, err := models.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +38,11 @@ func aDRACWithCRLF(t *testing.T) *pcucontrol.Catalog {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "drac.yaml"), append([]byte("line: \"\\r\\n\"\n"), text...), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "drac.yaml"), append([]byte("line: \"\\r\\n\"\n"), text...),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := pcucontrol.Open(dir)
+	c, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +50,8 @@ func aDRACWithCRLF(t *testing.T) *pcucontrol.Catalog {
 }
 
 func TestAShellThatPromptsTwiceKeepsStep(t *testing.T) {
-	for name, c := range map[string]*pcucontrol.Catalog{"the built-in model": builtin(t), "one that ends lines in CR LF": aDRACWithCRLF(t)} {
+	for name, c := range map[string]*pcucontrol.Catalog{"the built-in model": builtin(t), "one that ends lines in CR " +
+		"LF": aDRACWithCRLF(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, r, target := raise(t, "DRAC", "ssh")
@@ -79,7 +82,10 @@ esac
 func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 	t.Helper()
 	if _, err := user.Lookup("sshd"); err != nil {
-		if os.Geteuid() != 0 || exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "sshd").Run() != nil {
+		if os.Geteuid() != 0 ||
+			exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "sshd").
+				Run() !=
+				nil {
 			t.Skip("OpenSSH's server wants a user sshd")
 		}
 	}
@@ -99,15 +105,26 @@ func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 	_, host := newSigner(t)
 	state = write("state", "ON\n", 0o644)
 	write("racadm", racadm, 0o755)
-	shell := write("shell", fmt.Sprintf("#!/bin/sh\nexport PATH=%s:$PATH STATE=%s PS1='[root]# '\nexec bash --norc --noprofile -i\n", dir, state), 0o755)
+	shell := write(
+		"shell",
+		fmt.Sprintf("#!/bin/sh\nexport PATH=%s:$PATH STATE=%s PS1='[root]# '\nexec bash --norc --noprofile -i\n", dir,
+			state),
+		0o755,
+	)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	conf := write("sshd_config", fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nForceCommand %s\nPermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile none\n",
-		port, write("host", host, 0o600), write("keys", authorized(signer), 0o600), shell), 0o600)
+	conf := write(
+		"sshd_config",
+		fmt.Sprintf(
+			"Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nForceCommand %s\nPermitRootLogin "+
+				"yes\nStrictModes no\nUsePAM no\nPidFile none\n",
+			port, write("host", host, 0o600), write("keys", authorized(signer), 0o600), shell),
+		0o600,
+	)
 	cmd := exec.Command(server, "-D", "-e", "-f", conf)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -133,7 +150,7 @@ func TestADRACBehindARealSSHServerIsCycledTenTimes(t *testing.T) {
 	t.Parallel()
 	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err = pcucontrol.Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+		if _, err = models.Builtin().Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 			break
 		}
 	}
@@ -142,7 +159,7 @@ func TestADRACBehindARealSSHServerIsCycledTenTimes(t *testing.T) {
 	}
 	crlf := aDRACWithCRLF(t)
 	for i := range 10 {
-		cycle := pcucontrol.Cycle
+		cycle := models.Builtin().Cycle
 		if i%2 == 1 {
 			cycle = crlf.Cycle
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 )
 
@@ -122,14 +123,16 @@ func TestIPMIBearsWhatALineLosesAsIpmitoolDoes(t *testing.T) {
 		var trace strings.Builder
 		start := time.Now()
 		target.Trace = func(line string) { fmt.Fprintln(&trace, time.Since(start).Round(time.Millisecond), line) }
-		_, err := pcucontrol.Status(ctx, target)
+		_, err := models.Builtin().Status(ctx, target)
 		if err != nil {
 			t.Logf("%v, after\n%s", err, trace.String())
 		}
 		return err
 	})
 	theirs := count(func(ctx context.Context, target pcucontrol.Target) error {
-		return exec.CommandContext(ctx, ipmitool, "-I", "lanplus", "-C", "3", "-H", target.Host, "-p", strconv.Itoa(target.Port), "-U", target.User, "-P", target.Password, "chassis", "power", "status").Run()
+		return exec.CommandContext(ctx, ipmitool, "-I", "lanplus", "-C", "3", "-H", target.Host, "-p",
+			strconv.Itoa(target.Port), "-U", target.User, "-P", target.Password, "chassis", "power", "status").
+			Run()
 	})
 	t.Logf("of %d statuses %d are answered to us, %d to ipmitool", calls, ours, theirs)
 	if ours < theirs || ours == 0 {
@@ -142,7 +145,8 @@ func TestAnIPMICycleDuringAnOutageEndsOnOrSaysWhatIsOwed(t *testing.T) {
 		name    string
 		offTime time.Duration
 	}{{"the BMC's own cycle", 0}, {"off and on", 500 * time.Millisecond}} {
-		for _, answers := range []int{4, 5, 6, 7, 8, 9} { // after how many datagrams from the BMC the line is cut for eight seconds
+		// after how many datagrams from the BMC the line is cut for eight seconds
+		for _, answers := range []int{4, 5, 6, 7, 8, 9} {
 			t.Run(fmt.Sprintf("%s, cut after answer %d", c.name, answers), func(t *testing.T) {
 				if testing.Short() {
 					t.Skip("-short: an outage of eight seconds")
@@ -163,8 +167,9 @@ func TestAnIPMICycleDuringAnOutageEndsOnOrSaysWhatIsOwed(t *testing.T) {
 				}
 				target = line.lay(t, target)
 				target.OffTime = c.offTime
-				res, err := pcucontrol.Cycle(enough(t), target)
-				if err == nil && (res.After != pcucontrol.On || !res.Verified) || err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous {
+				res, err := models.Builtin().Cycle(enough(t), target)
+				if err == nil && (res.After != pcucontrol.On || !res.Verified) ||
+					err != nil && pcucontrol.KindOf(err) != pcucontrol.Ambiguous {
 					t.Errorf("a cycle gives %+v, %v", res, err)
 				}
 				await(t, "a cycle", r, "off on") // and no second one
@@ -183,20 +188,24 @@ func TestAHandshakeIsBegunAnewWhereItsProofIsLost(t *testing.T) {
 			_, _, target := raise(t, "OpenIPMI", "udp")
 			var lost atomic.Int32
 			line := &badLine{passes: func(toDevice bool, b []byte) bool {
-				if toDevice || len(b) < 6 || b[5] != kind || lost.Load() == 2 { // as of a BMC that answers none of its messages twice
+				// as of a BMC that answers none of its messages twice
+				if toDevice || len(b) < 6 || b[5] != kind || lost.Load() == 2 {
 					return true
 				}
 				lost.Add(1)
 				return false
 			}}
-			if res, err := pcucontrol.Status(enough(t), line.lay(t, target)); err != nil || res.After != pcucontrol.On || lost.Load() != 2 {
+			if res, err := models.Builtin().Status(enough(t), line.lay(t, target)); err != nil ||
+				res.After != pcucontrol.On ||
+				lost.Load() != 2 {
 				t.Errorf("%+v, %v, and %d answers were lost", res, err, lost.Load())
 			}
 		})
 	}
 }
 
-// pyghmi starts the BMC that pyghmi has, and that VirtualBMC stands on: asked for suite 17 it answers by suite 3, and it has no cycle.
+// pyghmi starts the BMC that pyghmi has, and that VirtualBMC stands on: asked for suite 17 it answers by suite 3, and
+// it has no cycle.
 func pyghmi(t *testing.T) (pcucontrol.Target, func() string) {
 	t.Helper()
 	fakebmc := debian.Need(t, "fakebmc", "python3-pyghmi")
@@ -220,7 +229,7 @@ func pyghmi(t *testing.T) (pcucontrol.Target, func() string) {
 	})
 	target := pcucontrol.Target{Model: "OpenIPMI", Host: "127.0.0.1", Port: port, User: "admin", Password: "password"}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err = pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+		if _, err = models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 			break
 		}
 	}
@@ -238,17 +247,19 @@ func TestIPMIDrivesPyghmisBMC(t *testing.T) {
 	target, said := pyghmi(t)
 	t.Parallel()
 	target.OffTime = time.Second
-	if res, err := pcucontrol.TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On {
+	if res, err := models.Builtin().TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On {
 		t.Fatalf("on gives %+v, %v", res, err)
 	}
-	if res, err := pcucontrol.Cycle(enough(t), target); err != nil || res.After != pcucontrol.On || !res.Verified {
+	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
+		!res.Verified {
 		t.Fatalf("a cycle with an off time gives %+v, %v", res, err)
 	}
 	target.OffTime = 0
-	if res, err := pcucontrol.Cycle(enough(t), target); err != nil || res.After != pcucontrol.On || !res.Verified {
+	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
+		!res.Verified {
 		t.Fatalf("a cycle of what has no cycle gives %+v, %v", res, err)
 	}
-	catalog, err := pcucontrol.Open()
+	catalog, err := models.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,12 +274,13 @@ func TestIPMIDrivesPyghmisBMC(t *testing.T) {
 	if _, err := catalog.Reset(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused {
 		t.Errorf("a reset of what is off gives %v", err)
 	}
-	const want = "powered on\nabruptly remove power\npowered on\nabruptly remove power\npowered on\npolitely shut down the system\n"
+	const want = "powered on\nabruptly remove power\npowered on\nabruptly remove power\npowered on\npolitely shut " +
+		"down the system\n"
 	if said() != want {
 		t.Errorf("the machine was switched so:\n%s", said())
 	}
 	target.Password = "guess-me"
-	if _, err := pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
+	if _, err := models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
 		t.Errorf("a wrong password gives %v", err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
+	"github.com/planetlab/monitor/pcucontrol/scan"
 	"github.com/planetlab/monitor/testbed/debian"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
@@ -24,45 +26,58 @@ func elsewhere(t *testing.T, ports map[string]int) *pcucontrol.Catalog {
 	for file, port := range ports {
 		text, err := os.ReadFile(filepath.Join("models", file))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, file), []byte(strings.ReplaceAll(string(text), "telnet 23", fmt.Sprintf("telnet %d", port))), 0o600)
+			err = os.WriteFile(filepath.Join(dir, file),
+				[]byte(strings.ReplaceAll(string(text), "telnet 23", fmt.Sprintf("telnet %d", port))), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	c, err := pcucontrol.Open(dir)
+	c, err := models.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func at(ports []pcucontrol.Port, n int) pcucontrol.Port {
-	i := slices.IndexFunc(ports, func(p pcucontrol.Port) bool { return p.Port == n })
+func at(ports []scan.Port, n int) scan.Port {
+	i := slices.IndexFunc(ports, func(p scan.Port) bool { return p.Port == n })
 	if i < 0 {
-		return pcucontrol.Port{}
+		return scan.Port{}
 	}
 	return ports[i]
 }
 
 func TestAScanTellsWhichModelsWouldFit(t *testing.T) {
 	d, r, target := raise(t, "APCControl12p3", "telnet")
-	c := elsewhere(t, map[string]int{"apc.yaml": target.Port, "apc-cli.yaml": target.Port, "baytech.yaml": target.Port, "wti.yaml": target.Port, "ipal.yaml": target.Port})
-	ports, err := c.Scan(enough(t), "127.0.0.1")
+	c := elsewhere(
+		t,
+		map[string]int{
+			"apc.yaml":     target.Port,
+			"apc-cli.yaml": target.Port,
+			"baytech.yaml": target.Port,
+			"wti.yaml":     target.Port,
+			"ipal.yaml":    target.Port,
+		},
+	)
+	ports, err := scan.Host(enough(t), c, "127.0.0.1")
 	p := at(ports, target.Port)
-	if err != nil || p.State != pcucontrol.PortOpen || !strings.HasPrefix(p.Says, "User Name :") {
+	if err != nil || p.State != scan.PortOpen || !strings.HasPrefix(p.Says, "User Name :") {
 		t.Fatalf("the scan finds %+v, %v", ports, err)
 	}
-	if !slices.Contains(p.Models, "APCControl12p3") || !slices.Contains(p.Models, "APCControl") || slices.Contains(p.Models, "BayTech") || slices.Contains(p.Models, "IPAL") {
+	if !slices.Contains(p.Models, "APCControl12p3") || !slices.Contains(p.Models, "APCControl") ||
+		slices.Contains(p.Models, "BayTech") ||
+		slices.Contains(p.Models, "IPAL") {
 		t.Errorf("to an APC fit %v", p.Models)
 	}
-	if !slices.IsSortedFunc(ports, func(a, b pcucontrol.Port) int { return a.Port - b.Port }) {
+	if !slices.IsSortedFunc(ports, func(a, b scan.Port) int { return a.Port - b.Port }) {
 		t.Errorf("the ports are %v", ports)
 	}
 	// What it does not say cannot rule models out.
 	d.Break(pcudev.Mute)
-	ports, err = c.Scan(enough(t), "127.0.0.1")
-	if p := at(ports, target.Port); err != nil || p.Says != "" || !slices.Contains(p.Models, "BayTechRPC3NC") || !slices.Contains(p.Models, "APCControl12p3") {
+	ports, err = scan.Host(enough(t), c, "127.0.0.1")
+	if p := at(ports, target.Port); err != nil || p.Says != "" || !slices.Contains(p.Models, "BayTechRPC3NC") ||
+		!slices.Contains(p.Models, "APCControl12p3") {
 		t.Errorf("a mute device is %+v, %v", p, err)
 	}
 	d.Break("")
@@ -72,18 +87,20 @@ func TestAScanTellsWhichModelsWouldFit(t *testing.T) {
 }
 
 func TestAScanEndsInTime(t *testing.T) {
-	for name, fault := range map[string]string{"one that babbles": pcudev.Babbles, "one that hangs up": pcudev.Refuses, "one that talks slowly": pcudev.Slow} {
+	for name, fault := range map[string]string{"one that babbles": pcudev.Babbles, "one that hangs up": pcudev.Refuses,
+		"one that talks slowly": pcudev.Slow} {
 		t.Run(name, func(t *testing.T) {
 			d, _, target := raise(t, "BayTechRPC3NC", "telnet")
 			d.Break(fault)
-			var ports []pcucontrol.Port
+			var ports []scan.Port
 			inTime(t, 3500*time.Millisecond, func() {
 				var err error
-				if ports, err = elsewhere(t, map[string]int{"baytech.yaml": target.Port}).Scan(enough(t), "127.0.0.1"); err != nil {
+				if ports, err = scan.Host(enough(t), elsewhere(t, map[string]int{"baytech.yaml": target.Port}),
+					"127.0.0.1"); err != nil {
 					t.Errorf("it gives %v", err)
 				}
 			})
-			if p := at(ports, target.Port); p.State != pcucontrol.PortOpen || len(p.Says) > 200 {
+			if p := at(ports, target.Port); p.State != scan.PortOpen || len(p.Says) > 200 {
 				t.Errorf("it finds %+v", p)
 			}
 		})
@@ -91,19 +108,21 @@ func TestAScanEndsInTime(t *testing.T) {
 }
 
 func TestAScanOfNobodySaysWhy(t *testing.T) {
-	_, err := pcucontrol.Scan(enough(t), "127.0.0.78")
+	_, err := scan.Host(enough(t), models.Builtin(), "127.0.0.78")
 	if pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "127.0.0.78") {
 		t.Errorf("a host without open ports gives %v", err)
 	}
-	if _, err := pcucontrol.Scan(enough(t), "nowhere.invalid"); pcucontrol.KindOf(err) != pcucontrol.Unreachable || !strings.Contains(err.Error(), "no such host") {
+	if _, err := scan.Host(enough(t), models.Builtin(), "nowhere.invalid"); pcucontrol.KindOf(
+		err) != pcucontrol.Unreachable ||
+		!strings.Contains(err.Error(), "no such host") {
 		t.Errorf("a name that nobody has gives %v", err)
 	}
-	if _, err := pcucontrol.Scan(enough(t), ""); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
+	if _, err := scan.Host(enough(t), models.Builtin(), ""); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 		t.Errorf("no host gives %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := pcucontrol.Scan(ctx, "127.0.0.78"); err == nil {
+	if _, err := scan.Host(ctx, models.Builtin(), "127.0.0.78"); err == nil {
 		t.Errorf("a scan that was called off finds something")
 	}
 }
@@ -123,8 +142,8 @@ func TestAScanGreetsWhatSpeaksDatagrams(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	go func() { _ = d.ServePacket(c) }()
-	ports, err := pcucontrol.Scan(enough(t), "127.0.0.79")
-	if p := at(ports, 623); err != nil || p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "OpenIPMI") {
+	ports, err := scan.Host(enough(t), models.Builtin(), "127.0.0.79")
+	if p := at(ports, 623); err != nil || p.State != scan.PortOpen || !slices.Contains(p.Models, "OpenIPMI") {
 		t.Errorf("the scan finds %+v, %v", ports, err)
 	}
 }
@@ -138,7 +157,8 @@ func TestAScanTellsRedfishFromAnILO(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := pcudev.New(pcudev.Options{Model: model, Transport: "https", User: "admin", Password: password, Outlets: rack})
+		d, err := pcudev.New(
+			pcudev.Options{Model: model, Transport: "https", User: "admin", Password: password, Outlets: rack})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,9 +168,11 @@ func TestAScanTellsRedfishFromAnILO(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = l.Close() })
 		go func() { _ = d.Serve(l) }()
-		ports, err := pcucontrol.Scan(enough(t), c.host)
+		ports, err := scan.Host(enough(t), models.Builtin(), c.host)
 		p := at(ports, 443)
-		if err != nil || p.State != pcucontrol.PortOpen || slices.Contains(p.Models, "Redfish") != c.fits || slices.Contains(p.Models, "HPiLO") == c.fits || strings.Contains(p.Says, "Redfish 1.6.0") != c.fits {
+		if err != nil || p.State != scan.PortOpen || slices.Contains(p.Models, "Redfish") != c.fits ||
+			slices.Contains(p.Models, "HPiLO") == c.fits ||
+			strings.Contains(p.Says, "Redfish 1.6.0") != c.fits {
 			t.Errorf("at %s the scan finds %+v, %v", model, p, err)
 		}
 	}
@@ -169,11 +191,11 @@ func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
 			t.Fatal(err)
 		}
 		runs(t, snmpd, "-f", "-Lo", "-C", "-c", file, "-p", filepath.Join(t.TempDir(), "pid"), "udp:"+name+":161")
-		var ports []pcucontrol.Port
-		for end := time.Now().Add(time.Minute); at(ports, 161).State != pcucontrol.PortOpen && time.Now().Before(end); {
-			ports, _ = pcucontrol.Scan(enough(t), name)
+		var ports []scan.Port
+		for end := time.Now().Add(time.Minute); at(ports, 161).State != scan.PortOpen && time.Now().Before(end); {
+			ports, _ = scan.Host(enough(t), models.Builtin(), name)
 		}
-		if p := at(ports, 161); p.State != pcucontrol.PortOpen || !slices.Contains(p.Models, "APCSNMP") {
+		if p := at(ports, 161); p.State != scan.PortOpen || !slices.Contains(p.Models, "APCSNMP") {
 			t.Errorf("the scan finds %+v", ports)
 		}
 	}

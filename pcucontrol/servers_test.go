@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 )
 
-// wtiScript is a power switch as a program on a terminal, behind whichever server: its outlets are files, there while they are on. It waits a moment before it ends:
-// telnetd may lose the last words of a program that has ended.
+// wtiScript is a power switch as a program on a terminal, behind whichever server: its outlets are files, there while
+// they are on. It waits a moment before it ends: telnetd may lose the last words of a program that has ended.
 const wtiScript = `#!/bin/bash
 cd OUTLETS
 read -rsp "Enter Password: " password; echo
@@ -48,7 +49,8 @@ func script(t *testing.T) (path string, log func() string) {
 		}
 	}
 	path = filepath.Join(dir, "wti")
-	if err := os.WriteFile(path, []byte(strings.NewReplacer("OUTLETS", dir, "PASSWORD", password).Replace(wtiScript)), 0o700); err != nil {
+	if err := os.WriteFile(path, []byte(strings.NewReplacer("OUTLETS", dir, "PASSWORD", password).Replace(wtiScript)),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path, func() string {
@@ -94,14 +96,20 @@ func TestATelnetServerOfOthersIsDriven(t *testing.T) {
 	t.Parallel()
 	login, log := script(t)
 	var trace strings.Builder
-	target := pcucontrol.Target{Model: "WTIIPS4", Host: "127.0.0.1", Port: inetd(t, telnetd, "-h", "--exec-login="+login), Password: password, Outlet: 2}
+	target := pcucontrol.Target{
+		Model:    "WTIIPS4",
+		Host:     "127.0.0.1",
+		Port:     inetd(t, telnetd, "-h", "--exec-login="+login),
+		Password: password,
+		Outlet:   2,
+	}
 	target.Trace = func(line string) { trace.WriteString(line + "\n") }
 	drivesOutletTwo(t, target, log)
 	if t.Failed() {
 		t.Log(trace.String())
 	}
 	target.Password = "guess-me"
-	if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
+	if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
 		t.Errorf("a wrong password gives %v", err)
 	}
 }
@@ -114,11 +122,11 @@ func drivesOutletTwo(t *testing.T, target pcucontrol.Target, log func() string) 
 		then pcucontrol.State
 		log  string
 	}{
-		{"a dry run", pcucontrol.Test, "", ""},
-		{"a cycle", pcucontrol.Cycle, pcucontrol.On, "off on"},
-		{"off", pcucontrol.TurnOff, pcucontrol.Off, "off on off"},
-		{"status", pcucontrol.Status, pcucontrol.Off, "off on off"},
-		{"a cycle of what is off", pcucontrol.Cycle, pcucontrol.On, "off on off on"},
+		{"a dry run", models.Builtin().Test, "", ""},
+		{"a cycle", models.Builtin().Cycle, pcucontrol.On, "off on"},
+		{"off", models.Builtin().TurnOff, pcucontrol.Off, "off on off"},
+		{"status", models.Builtin().Status, pcucontrol.Off, "off on off"},
+		{"a cycle of what is off", models.Builtin().Cycle, pcucontrol.On, "off on off on"},
 	} {
 		if r, err := c.do(enough(t), target); err != nil || c.then != "" && r.After != c.then || log() != c.log {
 			t.Errorf("%s gives %+v, %v and switched %q", c.name, r, err, log())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
@@ -28,7 +29,14 @@ func raiseSNMP(t *testing.T, d *pcudev.SNMPRack, user, password string) (*rack, 
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	go func() { _ = d.ServePacket(c) }()
-	return r, pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: user, Password: password, Outlet: 3}
+	return r, pcucontrol.Target{
+		Model:    "APCSNMP",
+		Host:     "127.0.0.1",
+		Port:     c.LocalAddr().(*net.UDPAddr).Port,
+		User:     user,
+		Password: password,
+		Outlet:   3,
+	}
 }
 
 // Not beside other tests: those of babbling devices leave a process no time to answer in.
@@ -43,21 +51,26 @@ func TestSNMPVersions(t *testing.T) {
 		{"v2c by name", &pcudev.SNMPRack{}, "v2c", "private"},
 		{"a rack with the newer tables in v1", &pcudev.SNMPRack{Newer: true}, "v1", "private"},
 		{"a rack with the newer tables in v2c", &pcudev.SNMPRack{Newer: true}, "v2c", "private"},
-		{"v3 with sha and aes and one password", &pcudev.SNMPRack{Options: pcudev.Options{User: "monitor"}}, "v3 monitor", password},
-		{"v3 with md5 and des and two passwords", &pcudev.SNMPRack{Auth: "md5", Privacy: "des", Options: pcudev.Options{User: "monitor"}}, "v3 monitor md5 des", two},
-		{"v3 with sha256 and aes", &pcudev.SNMPRack{Auth: "sha256", Options: pcudev.Options{User: "monitor"}}, "v3 monitor sha256", two},
-		{"v3 without privacy", &pcudev.SNMPRack{Privacy: "none", Options: pcudev.Options{User: "monitor"}}, "v3 monitor sha none", password},
+		{"v3 with sha and aes and one password", &pcudev.SNMPRack{Options: pcudev.Options{User: "monitor"}},
+			"v3 monitor", password},
+		{"v3 with md5 and des and two passwords", &pcudev.SNMPRack{Auth: "md5", Privacy: "des",
+			Options: pcudev.Options{User: "monitor"}}, "v3 monitor md5 des", two},
+		{"v3 with sha256 and aes", &pcudev.SNMPRack{Auth: "sha256", Options: pcudev.Options{User: "monitor"}},
+			"v3 monitor sha256", two},
+		{"v3 without privacy", &pcudev.SNMPRack{Privacy: "none", Options: pcudev.Options{User: "monitor"}},
+			"v3 monitor sha none", password},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.d.Password = c.password
 			r, target := raiseSNMP(t, c.d, c.user, c.password)
-			if res, err := pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On {
+			if res, err := models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified ||
+				res.After != pcucontrol.On {
 				t.Fatalf("a cycle gives %+v, %v", res, err)
 			}
 			await(t, "a cycle", r, "off on")
 			target.Outlet = 9
-			if _, err := pcucontrol.Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+			if _, err := models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
 				t.Errorf("outlet nine of eight gives %v", err)
 			}
 			target.Outlet, target.Password = 3, "wrong-wrong wrong-wrong"
@@ -65,7 +78,8 @@ func TestSNMPVersions(t *testing.T) {
 			if c.d.User != "" {
 				want = pcucontrol.Auth
 			}
-			if _, err := pcucontrol.Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != want || r.events() != "off on" {
+			if _, err := models.Builtin().Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != want ||
+				r.events() != "off on" {
 				t.Errorf("a wrong password gives %v", err)
 			}
 		})
@@ -82,7 +96,8 @@ func TestSNMPRecordsThatCannotBeMeant(t *testing.T) {
 		{"no community", "v2c", ""},
 		{"a community that is too long", "", strings.Repeat("x", 128)},
 	} {
-		_, err := pcucontrol.Status(t.Context(), pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: 1, User: c.user, Password: c.password, Outlet: 1})
+		_, err := models.Builtin().Status(t.Context(), pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: 1,
+			User: c.user, Password: c.password, Outlet: 1})
 		if pcucontrol.KindOf(err) != pcucontrol.Auth {
 			t.Errorf("%s gives %v", c.name, err)
 		}
@@ -119,10 +134,20 @@ func TestSNMPSendsACommandOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	f := &forgetful{PacketConn: c, lose: func(b []byte) bool { return strings.Contains(string(b), "private\xa3") }} // a SetRequest
+	// a SetRequest
+	f := &forgetful{PacketConn: c, lose: func(b []byte) bool { return strings.Contains(string(b), "private\xa3") }}
 	go func() { _ = d.ServePacket(f) }()
-	target := pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: c.LocalAddr().(*net.UDPAddr).Port, User: "v2c", Password: "private", Outlet: 3}
-	if _, err := pcucontrol.Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != pcucontrol.Ambiguous {
+	target := pcucontrol.Target{
+		Model:    "APCSNMP",
+		Host:     "127.0.0.1",
+		Port:     c.LocalAddr().(*net.UDPAddr).Port,
+		User:     "v2c",
+		Password: "private",
+		Outlet:   3,
+	}
+	if _, err := models.Builtin().Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(
+		err,
+	) != pcucontrol.Ambiguous {
 		t.Errorf("a lost answer gives %v", err)
 	}
 	if f.lost.Load() != 1 {
@@ -131,7 +156,8 @@ func TestSNMPSendsACommandOnce(t *testing.T) {
 }
 
 func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
-	get, set, walk := debian.Need(t, "snmpget", "snmp"), debian.Need(t, "snmpset", "snmp"), debian.Need(t, "snmpwalk", "snmp")
+	get, set, walk := debian.Need(t, "snmpget", "snmp"), debian.Need(t, "snmpset",
+		"snmp"), debian.Need(t, "snmpwalk", "snmp")
 	t.Parallel()
 	const outlet3 = ".1.3.6.1.4.1.318.1.1.4.4.2.1.3.3"
 	for name, c := range map[string]struct {
@@ -141,16 +167,20 @@ func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
 	}{
 		"v1":  {&pcudev.SNMPRack{}, "private", []string{"-v1", "-c", "private"}},
 		"v2c": {&pcudev.SNMPRack{}, "private", []string{"-v2c", "-c", "private"}},
-		"v3":  {&pcudev.SNMPRack{Options: pcudev.Options{User: "monitor"}}, password, []string{"-v3", "-l", "authPriv", "-u", "monitor", "-a", "SHA", "-x", "AES", "-A", password, "-X", password}},
+		"v3": {&pcudev.SNMPRack{Options: pcudev.Options{User: "monitor"}}, password,
+			[]string{"-v3", "-l", "authPriv", "-u", "monitor", "-a", "SHA", "-x", "AES", "-A", password, "-X",
+				password}},
 		"v3 of old": {&pcudev.SNMPRack{Auth: "md5", Privacy: "des", Options: pcudev.Options{User: "monitor"}}, password,
-			[]string{"-v3", "-l", "authPriv", "-u", "monitor", "-a", "MD5", "-x", "DES", "-A", password, "-X", password}},
+			[]string{"-v3", "-l", "authPriv", "-u", "monitor", "-a", "MD5", "-x", "DES", "-A", password, "-X",
+				password}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.d.Password = c.pass
 			r, target := raiseSNMP(t, c.d, "", "")
 			run := func(program string, args ...string) (string, error) {
-				all := append(append([]string{"-On", "-t", "5", "-r", "0"}, c.args...), fmt.Sprintf("%s:%d", target.Host, target.Port))
+				all := append(append([]string{"-On", "-t", "5", "-r", "0"}, c.args...),
+					fmt.Sprintf("%s:%d", target.Host, target.Port))
 				out, err := exec.CommandContext(enough(t), program, append(all, args...)...).CombinedOutput()
 				return string(out), err
 			}
@@ -161,7 +191,9 @@ func TestDebiansSNMPToolsDriveOurRack(t *testing.T) {
 				t.Errorf("snmpset: %v: %s", err, out)
 			}
 			await(t, "snmpset", r, "off on")
-			if out, err := run(walk, ".1.3.6.1"); err != nil || strings.Count(out, ".1.3.6.1.4.1.318.1.1.4.4.2.1.3.") != 8 || strings.Contains(out, "Error") {
+			if out, err := run(walk, ".1.3.6.1"); err != nil ||
+				strings.Count(out, ".1.3.6.1.4.1.318.1.1.4.4.2.1.3.") != 8 ||
+				strings.Contains(out, "Error") {
 				t.Errorf("snmpwalk: %v: %s", err, out)
 			}
 			if out, err := run(set, outlet3, "i", "7"); err == nil || !strings.Contains(out, "alue") {
@@ -183,7 +215,8 @@ func TestDebiansFenceAgentDrivesOurRack(t *testing.T) {
 		d.Password = "private"
 		r, target := raiseSNMP(t, d, "", "")
 		run := func(action string) {
-			args := []string{"-a", target.Host, "-u", strconv.Itoa(target.Port), "-d", version, "-c", "private", "-n", "3", "-o", action}
+			args := []string{"-a", target.Host, "-u", strconv.Itoa(target.Port), "-d", version, "-c", "private", "-n",
+				"3", "-o", action}
 			if out, err := exec.CommandContext(enough(t), agent, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s by v%s: %v: %s", action, version, err, out)
 			}
@@ -240,9 +273,17 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 			t.Log(log.String())
 		}
 	})
-	target := pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: port, User: "v2c", Password: "private", Outlet: 3, Trace: func(s string) { t.Log(s) }}
+	target := pcucontrol.Target{
+		Model:    "APCSNMP",
+		Host:     "127.0.0.1",
+		Port:     port,
+		User:     "v2c",
+		Password: "private",
+		Outlet:   3,
+		Trace:    func(s string) { t.Log(s) },
+	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		_, err := pcucontrol.Status(within(t, 5*time.Second), target)
+		_, err := models.Builtin().Status(within(t, 5*time.Second), target)
 		if err == nil {
 			break
 		} else if time.Now().After(end) {
@@ -250,12 +291,13 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 		}
 	}
 	written := ""
-	for _, login := range [][2]string{{"v1", "private"}, {"v2c", "private"}, {"apc", "private"}, {"v3 monitor", password}} {
+	for _, login := range [][2]string{{"v1", "private"}, {"v2c", "private"}, {"apc", "private"},
+		{"v3 monitor", password}} {
 		target.User, target.Password = login[0], login[1]
-		if res, err := pcucontrol.Test(enough(t), target); err != nil {
+		if res, err := models.Builtin().Test(enough(t), target); err != nil {
 			t.Fatalf("%s: a dry run gives %+v, %v", login[0], res, err)
 		}
-		if res, err := pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified {
+		if res, err := models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified {
 			t.Fatalf("%s: a cycle gives %+v, %v", login[0], res, err)
 		}
 		written += "3\n"
@@ -278,7 +320,7 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 		{"no such outlet in v3", "v3 monitor", password, 4, pcucontrol.NoOutlet},
 	} {
 		target.User, target.Password, target.Outlet = c.user, c.password, c.outlet
-		if _, err := pcucontrol.Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != c.want {
+		if _, err := models.Builtin().Cycle(within(t, 2*time.Second), target); pcucontrol.KindOf(err) != c.want {
 			t.Errorf("%s gives %v", c.name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/debian"
 )
 
@@ -56,10 +57,18 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 	port := l.LocalAddr().(*net.UDPAddr).Port
 	_ = l.Close()
 	t.Setenv("SNMP_PERSISTENT_DIR", dir)
-	runs(t, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"), fmt.Sprintf("udp:127.0.0.1:%d", port))
-	target := pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: port, User: "v2c", Password: "private", Outlet: 3}
+	runs(t, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"),
+		fmt.Sprintf("udp:127.0.0.1:%d", port))
+	target := pcucontrol.Target{
+		Model:    "APCSNMP",
+		Host:     "127.0.0.1",
+		Port:     port,
+		User:     "v2c",
+		Password: "private",
+		Outlet:   3,
+	}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err = pcucontrol.Status(enough(t), target); err == nil {
+		if _, err = models.Builtin().Status(enough(t), target); err == nil {
 			break
 		}
 	}
@@ -74,13 +83,17 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 
 func TestARackBehindDebiansSNMPAgentIsSwitched(t *testing.T) {
 	target, did := snmpd(t, "createUser monitor SHA authPass1 AES privPass1\nrwuser monitor priv\n")
-	if res, err := pcucontrol.Cycle(enough(t), target); err != nil || !res.Verified || res.After != pcucontrol.On {
+	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified ||
+		res.After != pcucontrol.On {
 		t.Fatalf("a cycle gives %+v, %v", res, err)
 	}
-	if res, err := pcucontrol.TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off || did() != "3=2 3=1 3=2" {
+	if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
+		did() != "3=2 3=1 3=2" {
 		t.Fatalf("off gives %+v, %v and switched %q", res, err, did())
 	}
-	if list, err := builtin(t).List(enough(t), target); err != nil || len(list) != 8 || list[2].State != pcucontrol.Off || list[3].State != pcucontrol.On {
+	if list, err := builtin(t).List(enough(t), target); err != nil || len(list) != 8 ||
+		list[2].State != pcucontrol.Off ||
+		list[3].State != pcucontrol.On {
 		t.Errorf("the outlets are %+v, %v", list, err)
 	}
 	for name, c := range map[string]struct {
@@ -88,9 +101,10 @@ func TestARackBehindDebiansSNMPAgentIsSwitched(t *testing.T) {
 		kind           pcucontrol.Kind
 		says           string
 	}{
-		"in capitals":                {"v3 monitor SHA AES", "authPass1 privPass1", "", ""},
-		"in small letters":           {"v3 monitor sha aes", "authPass1 privPass1", "", ""},
-		"with a wrong privacy":       {"v3 monitor sha aes", "authPass1 wrongPass", pcucontrol.Auth, "privacy password"},
+		"in capitals":      {"v3 monitor SHA AES", "authPass1 privPass1", "", ""},
+		"in small letters": {"v3 monitor sha aes", "authPass1 privPass1", "", ""},
+		"with a wrong privacy": {"v3 monitor sha aes", "authPass1 wrongPass", pcucontrol.Auth,
+			"privacy password"},
 		"with another password":      {"v3 monitor sha aes", "wrongPass privPass1", pcucontrol.Auth, ""},
 		"as nobody it knows":         {"v3 nobody sha aes", "authPass1 privPass1", pcucontrol.Auth, ""},
 		"with a cipher not its own":  {"v3 monitor sha des", "authPass1 privPass1", pcucontrol.Auth, "cipher"},
@@ -100,7 +114,7 @@ func TestARackBehindDebiansSNMPAgentIsSwitched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := target
 			target.User, target.Password = c.user, c.password
-			_, err := pcucontrol.Status(within(t, 8*time.Second), target)
+			_, err := models.Builtin().Status(within(t, 8*time.Second), target)
 			if pcucontrol.KindOf(err) != c.kind || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("it gives %v", err)
 			}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 )
 
 // drac is an ssh server with a shell as Dell's cards have it.
@@ -64,7 +65,13 @@ func (d *drac) serve(t *testing.T) pcucontrol.Target {
 			d.talk(c)
 		}
 	}()
-	return pcucontrol.Target{Model: "DRAC", Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, User: "root", Password: password}
+	return pcucontrol.Target{
+		Model:    "DRAC",
+		Host:     "127.0.0.1",
+		Port:     l.Addr().(*net.TCPAddr).Port,
+		User:     "root",
+		Password: password,
+	}
 }
 
 func (d *drac) talk(c net.Conn) {
@@ -131,13 +138,13 @@ func TestDRACShells(t *testing.T) {
 				t.Parallel()
 				d := &drac{prompt: prompt, bare: bare, config: ssh.ServerConfig{PasswordCallback: byPassword}}
 				target := d.serve(t)
-				if res, err := pcucontrol.Test(enough(t), target); err != nil || !res.Verified {
+				if res, err := models.Builtin().Test(enough(t), target); err != nil || !res.Verified {
 					t.Errorf("a dry run gives %+v, %v", res, err)
 				}
 				if said := d.heard(); !strings.Contains(said, "getsysinfo") || strings.Contains(said, "serveraction") {
 					t.Errorf("a dry run said %q", said)
 				}
-				if res, err := pcucontrol.Status(enough(t), target); err != nil || res.After != pcucontrol.On {
+				if res, err := models.Builtin().Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 					t.Errorf("status is %+v, %v", res, err)
 				}
 			})
@@ -162,7 +169,10 @@ func TestSSHLogins(t *testing.T) {
 		}
 		return nil, nil
 	}
-	oldOnly := ssh.ServerConfig{PasswordCallback: byPassword, Config: ssh.Config{KeyExchanges: old.KeyExchanges, Ciphers: old.Ciphers, MACs: old.MACs}}
+	oldOnly := ssh.ServerConfig{
+		PasswordCallback: byPassword,
+		Config:           ssh.Config{KeyExchanges: old.KeyExchanges, Ciphers: old.Ciphers, MACs: old.MACs},
+	}
 	for _, c := range []struct {
 		name     string
 		config   ssh.ServerConfig
@@ -173,7 +183,8 @@ func TestSSHLogins(t *testing.T) {
 	}{
 		{"a password", ssh.ServerConfig{PasswordCallback: byPassword}, password, false, "", ""},
 		{"keyboard-interactive", ssh.ServerConfig{KeyboardInteractiveCallback: byQuestions}, password, false, "", ""},
-		{"a wrong password", ssh.ServerConfig{PasswordCallback: byPassword, KeyboardInteractiveCallback: byQuestions}, "guess-me", false, pcucontrol.Auth, ""},
+		{"a wrong password", ssh.ServerConfig{PasswordCallback: byPassword, KeyboardInteractiveCallback: byQuestions},
+			"guess-me", false, pcucontrol.Auth, ""},
 		{"a key", ssh.ServerConfig{PublicKeyCallback: byKey}, pemText, false, "", ""},
 		{"a key nobody knows", ssh.ServerConfig{PublicKeyCallback: byKey}, strange, false, pcucontrol.Auth, ""},
 		{"old algorithms, which the record does not permit", oldOnly, password, false, pcucontrol.Refused, "legacy"},
@@ -184,8 +195,9 @@ func TestSSHLogins(t *testing.T) {
 			d := &drac{prompt: "$ ", config: c.config}
 			target := d.serve(t)
 			target.Password, target.Legacy = c.password, c.legacy
-			_, err := pcucontrol.Status(enough(t), target)
-			if pcucontrol.KindOf(err) != c.kind || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.password)) {
+			_, err := models.Builtin().Status(enough(t), target)
+			if pcucontrol.KindOf(err) != c.kind ||
+				err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.password)) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -197,29 +209,34 @@ func TestSSHHostKeysAreShownAndInsistedOn(t *testing.T) {
 	target := d.serve(t)
 	var shown string
 	target.SeenHostKey = func(key string) { shown = key }
-	if _, err := pcucontrol.Status(enough(t), target); err != nil || !strings.HasPrefix(shown, "ssh-ed25519 ") {
+	if _, err := models.Builtin().Status(enough(t), target); err != nil || !strings.HasPrefix(shown, "ssh-ed25519 ") {
 		t.Fatalf("shown was %q, %v", shown, err)
 	}
 	target.KnownHostKey = shown
-	if _, err := pcucontrol.Status(enough(t), target); err != nil {
+	if _, err := models.Builtin().Status(enough(t), target); err != nil {
 		t.Errorf("the known key gives %v", err)
 	}
 	other, _ := newSigner(t)
 	target.KnownHostKey = string(ssh.MarshalAuthorizedKey(other.PublicKey()))
 	before := d.heard()
-	if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || d.heard() != before {
+	if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+		d.heard() != before {
 		t.Errorf("another key gives %v, and %q was said", err, d.heard())
 	}
 }
 
 func TestARackOfAnotherFirmwareNamesTheModelThatFits(t *testing.T) {
 	for _, c := range []struct{ device, transport, model, fits string }{
-		{"APCControl", "telnet", "APCControl12p3", "APCControl speaks"}, {"APCControl", "ssh", "APCControl12p3", "APCControl speaks"},
-		{"APCControl12p3", "telnet", "APCControl", "APCControl12p3 or one of its kin"}, {"APCControl1p4", "ssh", "APCControl", "APCControl12p3 or one of its kin"},
+		{"APCControl", "telnet", "APCControl12p3", "APCControl speaks"}, {"APCControl", "ssh", "APCControl12p3",
+			"APCControl speaks"},
+		{"APCControl12p3", "telnet", "APCControl", "APCControl12p3 or one of its kin"}, {"APCControl1p4", "ssh",
+			"APCControl", "APCControl12p3 or one of its kin"},
 	} {
 		_, r, target := raise(t, c.device, c.transport)
 		target.Model = c.model
-		if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), c.fits) || r.events() != "" {
+		if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+			!strings.Contains(err.Error(), c.fits) ||
+			r.events() != "" {
 			t.Errorf("%s on a %s by %s gives %v and switched %q", c.model, c.device, c.transport, err, r.events())
 		}
 	}
@@ -230,8 +247,10 @@ func TestWhatIsNotTrustedSaysWhichOptionAllowsIt(t *testing.T) {
 	web.Legacy = false
 	_, _, shell := raise(t, "DRAC", "ssh")
 	shell.KnownHostKey = "ssh-ed25519 AAAAsomethingelse"
-	for option, target := range map[string]pcucontrol.Target{"--certificate": web, "--legacy": web, "--host-key": shell, "monitor pcu forget": shell} {
-		if _, err := pcucontrol.Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), option) {
+	for option, target := range map[string]pcucontrol.Target{"--certificate": web, "--legacy": web, "--host-key": shell,
+		"monitor pcu forget": shell} {
+		if _, err := models.Builtin().Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+			!strings.Contains(err.Error(), option) {
 			t.Errorf("without %s it gives %v", option, err)
 		}
 	}

@@ -17,13 +17,15 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/pcucontrol/models"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
 // webFaces are the models that speak HTTP, and how.
 func webFaces() map[string]string {
 	return map[string]string{
-		"ePowerSwitchNew": "http", "ePowerSwitchOld": "http", "BlackBoxPSMaverick": "http", "IntelAMT": "http", "Redfish": "https", "HPiLO": "https",
+		"ePowerSwitchNew": "http", "ePowerSwitchOld": "http", "BlackBoxPSMaverick": "http", "IntelAMT": "http",
+		"Redfish": "https", "HPiLO": "https", "Tasmota": "http",
 	}
 }
 
@@ -80,7 +82,11 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 	// All models at once: what they leave behind is counted when the last one is done.
 	for name, serve := range map[string]func(net.Conn){
 		"an endless body": func(c net.Conn) { request(c); endless(c, ok+"\r\n", strings.Repeat("lorem ipsum ", 1000)) },
-		"endless chunks":  func(c net.Conn) { request(c); endless(c, ok+"Transfer-Encoding: chunked\r\n\r\n", "5\r\nlorem\r\n") },
+		"endless chunks": func(c net.Conn) {
+			request(c)
+			endless(c, ok+"Transfer-Encoding: chunked\r\n\r\n",
+				"5\r\nlorem\r\n")
+		},
 		"an endless header": func(c net.Conn) {
 			request(c)
 			endless(c, ok, "X-More: "+strings.Repeat("x", 1000)+"\r\n")
@@ -95,7 +101,11 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		},
-		"half of an answer": func(c net.Conn) { request(c); _, _ = io.WriteString(c, ok+"Content-Length: 1000\r\n\r\nhalf") },
+		"half of an answer": func(c net.Conn) {
+			request(c)
+			_, _ = io.WriteString(c, ok+"Content-Length: "+
+				"1000\r\n\r\nhalf")
+		},
 		"half a connection": func(c net.Conn) {
 			request(c)
 			_ = c.(countedConn).Conn.(interface{ CloseWrite() error }).CloseWrite()
@@ -103,12 +113,14 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 		},
 		"endless documents": func(c net.Conn) {
 			request(c)
-			endless(c, "", "<?xml version=\"1.0\"?><RIBCL VERSION=\"2.0\"><RESPONSE STATUS=\"0x0000\" MESSAGE='No error'/></RIBCL>\r\n")
+			endless(c, "", "<?xml version=\"1.0\"?><RIBCL VERSION=\"2.0\"><RESPONSE STATUS=\"0x0000\" MESSAGE='No "+
+				"error'/></RIBCL>\r\n")
 		},
 		"binary noise": func(c net.Conn) { request(c); endless(c, "", "\x00\xff\x1b[7m\xfe") },
 		"a redirect to another": func(c net.Conn) {
 			request(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/steal\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/steal\r\nContent-Length: "+
+				"0\r\n\r\n")
 		},
 		"an XML bomb": func(c net.Conn) {
 			request(c)
@@ -132,20 +144,30 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 				calls.Add(1)
 				go func() {
 					defer calls.Done()
-					target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", Port: ports[model], User: "admin", Password: password, Outlet: 3}
+					target := pcucontrol.Target{
+						Model:     model,
+						Transport: transport,
+						Host:      "127.0.0.1",
+						Port:      ports[model],
+						User:      "admin",
+						Password:  password,
+						Outlet:    3,
+					}
 					target.Legacy = true
 					var err error
 					inTime(t, 400*time.Millisecond, func() {
 						ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 						defer cancel()
-						_, err = pcucontrol.Test(ctx, target)
+						_, err = models.Builtin().Test(ctx, target)
 					})
-					page := !slices.Contains([]string{"IntelAMT", "Redfish", "HPiLO"}, model) // to these a bomb is no more than pages
+					// to these a bomb is no more than pages
+					page := !slices.Contains([]string{"IntelAMT", "Redfish", "HPiLO"}, model)
 					plain := name == "an XML bomb" && page
 					if pcucontrol.KindOf(err) == "" && !plain {
 						t.Errorf("%s gives %v", model, err)
 					}
-					if n := sent[model].Load(); n > 16<<20 { // what is read, and what the kernel holds for two connections
+					// what is read, and what the kernel holds for two connections
+					if n := sent[model].Load(); n > 16<<20 {
 						t.Errorf("%s took %d bytes", model, n)
 					}
 				}()
@@ -161,7 +183,7 @@ func TestAnOperationLeavesNothingBehind(t *testing.T) {
 		t.Run(model, func(t *testing.T) {
 			_, r, target := raise(t, model, transport)
 			before := held(t) // with the device's own
-			if _, err := pcucontrol.Cycle(enough(t), target); err != nil {
+			if _, err := models.Builtin().Cycle(enough(t), target); err != nil {
 				t.Error(err)
 			}
 			await(t, "a cycle", r, "off on")
@@ -199,14 +221,14 @@ func TestTheRecordSaysWhatTLSToTrust(t *testing.T) {
 	_, _, trusting := raise(t, "Redfish", "https")
 	var seen string
 	trusting.SeenCertificate = func(fingerprint string) { seen = fingerprint }
-	if _, err := pcucontrol.Test(enough(t), trusting); err != nil || len(seen) != 64 {
+	if _, err := models.Builtin().Test(enough(t), trusting); err != nil || len(seen) != 64 {
 		t.Fatalf("a device of old gives %v and the fingerprint %q", err, seen)
 	}
 	try := func(name string, spoil func(*pcucontrol.Target), kind pcucontrol.Kind, says string) {
 		target := trusting
 		target.Legacy, target.SeenCertificate = false, nil
 		spoil(&target)
-		_, err := pcucontrol.Test(enough(t), target)
+		_, err := models.Builtin().Test(enough(t), target)
 		if pcucontrol.KindOf(err) != kind || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%s gives %v", name, err)
 		}
@@ -217,18 +239,29 @@ func TestTheRecordSaysWhatTLSToTrust(t *testing.T) {
 		t.KnownCertificate = strings.ToUpper(seen[:2] + ":" + seen[2:])
 	}, "", "")
 	other := strings.Repeat("0", 64)
-	try("another certificate than the known one", func(t *pcucontrol.Target) { t.KnownCertificate = other }, pcucontrol.Refused, "not the known one")
-	try("another one on an old device", func(t *pcucontrol.Target) { t.KnownCertificate, t.Legacy = other, true }, pcucontrol.Refused, seen)
+	try(
+		"another certificate than the known one",
+		func(t *pcucontrol.Target) { t.KnownCertificate = other },
+		pcucontrol.Refused,
+		"not the known one",
+	)
+	try(
+		"another one on an old device",
+		func(t *pcucontrol.Target) { t.KnownCertificate, t.Legacy = other, true },
+		pcucontrol.Refused,
+		seen,
+	)
 }
 
 func TestOldTLSNeedsTheRecord(t *testing.T) {
 	d, _, target := raise(t, "HPiLO", "https")
 	d.Break(pcudev.OldTLS)
-	if _, err := pcucontrol.Test(enough(t), target); err != nil {
+	if _, err := models.Builtin().Test(enough(t), target); err != nil {
 		t.Errorf("where the record permits it: %v", err)
 	}
 	target.Legacy = false
-	if _, err := pcucontrol.Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "old versions are only for records that permit them") {
+	if _, err := models.Builtin().Test(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+		!strings.Contains(err.Error(), "old versions are only for records that permit them") {
 		t.Errorf("where it does not: %v", err)
 	}
 }
@@ -257,7 +290,7 @@ func TestWebDevicesHaveTheirWays(t *testing.T) {
 			d.Break(c.fault)
 			var trace strings.Builder
 			target.Outlet, target.Trace = c.outlet, func(s string) { trace.WriteString(s + "\n") }
-			res, err := pcucontrol.Cycle(enough(t), target)
+			res, err := models.Builtin().Cycle(enough(t), target)
 			if err != nil || !res.Verified || res.After != pcucontrol.On || r.events() != "off on" {
 				t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
 			}
@@ -272,7 +305,8 @@ func TestAnUnknownSystemIsNoOutlet(t *testing.T) {
 	d, r, target := raise(t, "Redfish", "https")
 	d.Break(pcudev.Several)
 	target.Outlet = 9
-	if _, err := pcucontrol.Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet || r.events() != "" {
+	if _, err := models.Builtin().Cycle(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet ||
+		r.events() != "" {
 		t.Errorf("gives %v and switched %q", err, r.events())
 	}
 }

@@ -14,6 +14,7 @@ import (
 type SliceState struct {
 	Name        string
 	Suspended   bool
+	Suspensions []int // the ids of its tags enabled=0: by them a suspension of ours is told from one of somebody else
 	ExemptUntil time.Time
 }
 
@@ -48,7 +49,8 @@ func (c *Client) SlicesOfSite(ctx context.Context, site SiteRef) ([]SliceState, 
 	var out []SliceState
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if s := all[name]; !s.system {
-			out = append(out, SliceState{Name: name, Suspended: len(s.suspensions) > 0, ExemptUntil: exempt[s.id]})
+			out = append(out, SliceState{Name: name, Suspended: len(s.suspensions) > 0, Suspensions: s.suspensions,
+				ExemptUntil: exempt[s.id]})
 		}
 	}
 	return out, nil

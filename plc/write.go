@@ -41,6 +41,13 @@ func (c *Client) SiteEnabled(ctx context.Context, site SiteRef) (bool, error) {
 	return r.bool("enabled"), err
 }
 
+// SiteUpdated says whether a site may create slices, and when its row in PLC was last written, in PLC's own time. A row
+// that is older than a write of ours does not have that write: PLC was restored from a backup.
+func (c *Client) SiteUpdated(ctx context.Context, site SiteRef) (enabled bool, updated int, err error) {
+	r, err := c.site(ctx, site)
+	return r.bool("enabled"), r.int("last_updated"), err
+}
+
 // SetSiteEnabled lets a site create slices, or not, and reads it back.
 func (c *Client) SetSiteEnabled(ctx context.Context, site SiteRef, enabled bool) error {
 	r, err := c.site(ctx, site)
@@ -65,7 +72,8 @@ func (c *Client) site(ctx context.Context, site SiteRef) (row, error) {
 	default: // PLC might take it for all sites
 		return nil, errors.New("plc: a site needs its site_id or login_base")
 	}
-	return c.one(ctx, "GetSites", "site_id", site.String(), is, "site_id", "login_base", "enabled", "peer_id")
+	return c.one(ctx, "GetSites", "site_id", site.String(), is, "site_id", "login_base", "enabled", "last_updated",
+		"peer_id")
 }
 
 // one reads the row that a list of one id or name means, if it is ours.

@@ -45,6 +45,7 @@ type GateFacts struct {
 
 	Stopped string // who stopped Monitor, and why; empty: nobody
 	Mode    Mode
+	ModeWhy string // where a narrower mode than act comes from
 	Lease   Lease
 
 	CoveredBy string // the open issue that speaks for this one, and why; empty: none
@@ -115,45 +116,78 @@ type Listing struct {
 // Spent is what was already done in the last policy hour.
 type Spent struct{ Fleet, Site int }
 
+// Then is what a no of the gate does to the rung that asked.
+type Then string
+
+// What a no may do.
+const (
+	ThenEnd     Then = "ends its issue"
+	ThenRecover Then = "ends its issue, if that lasts"
+	ThenStop    Then = "stops"
+	ThenWait    Then = "waits"
+	ThenPass    Then = "is passed over"
+	ThenPassYet Then = "is passed over, or waits while that may change by itself" // it waits if the answer has a time
+)
+
 // Check is one question of the gate.
 type Check struct {
-	Name string
-	Asks string // what must hold, for the documentation
-	For  []Act  // the acts it is asked for; empty: all
-	Ask  func(Policy, GateFacts, time.Time) Decision
+	Name  string
+	Asks  string // what must hold, for the documentation
+	For   []Act  // the acts it is asked for; empty: all
+	Then  Then
+	Swept bool // a sweep sees when it passes again, and wakes the rungs that wait for it
+	Ask   func(Policy, GateFacts, time.Time) Decision
 }
 
 func (c Check) concerns(a Act) bool { return len(c.For) == 0 || slices.Contains(c.For, a) }
 
 // Gate is the one list of checks that every act passes, in order.
 func Gate() []Check {
+	return slices.Concat(alwaysAsked(), askedOfNodes(), askedOfSites())
+}
+
+// alwaysAsked are the checks about Monitor itself and about the issue.
+func alwaysAsked() []Check {
 	return []Check{
-		{"target", "PLC still has the target", nil, askTarget},
-		{"order", "no operator ordered otherwise meanwhile", nil, askOrder},
-		{"recovered", "the target is not good again", nil, askRecovered},
-		{"switch", "nobody has stopped Monitor", nil, askSwitch},
+		{"target", "PLC still has the target", nil, ThenEnd, false, askTarget},
+		{"order", "no operator ordered otherwise meanwhile", nil, ThenStop, false, askOrder},
+		{"recovered", "the target is not good again", nil, ThenRecover, false, askRecovered},
+		{"switch", "nobody has stopped Monitor", nil, ThenWait, true, askSwitch},
 		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do",
-			append(machineActs(), ActDisable, ActNotify, ActPenalize), askMode},
-		{"lease", "the last believed sweep is younger than two intervals", nil, askLease},
-		{"covered", "no other open issue speaks for this one", nil, askCovered},
-		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), askFirewall},
-		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), askAnswers},
+			append(machineActs(), ActDisable, ActNotify, ActPenalize), ThenWait, true, askMode},
+		{"lease", "the last believed sweep is younger than two intervals", nil, ThenWait, true, askLease},
+		{"covered", "no other open issue speaks for this one", nil, ThenWait, true, askCovered},
+	}
+}
+
+// askedOfNodes are the checks about a node and its power, with what PLC and operators say against any act.
+func askedOfNodes() []Check {
+	return []Check{
+		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), ThenPass, false, askFirewall},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), ThenWait, true,
+			askAnswers},
 		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", power(),
-			askHeartbeat},
-		{"booting", "the node did not just begin to boot", power(), askBooting},
+			ThenWait, false, askHeartbeat},
+		{"booting", "the node did not just begin to boot", power(), ThenWait, false, askBooting},
 		{"boot state",
 			"PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
-			machineActs(), askBootState},
-		{"exempt", "neither the node nor its site is exempt in PLC", nil, askExempt},
-		{"blacklist", "the target is on no blacklist and in no downtime", nil, askBlacklist},
-		{"pcu", "a PCU feeds the node, and works", power(), askPCU},
-		{"attempts", "the node was not power-cycled too often lately", counted(), askAttempts},
+			machineActs(), ThenWait, true, askBootState},
+		{"exempt", "neither the node nor its site is exempt in PLC", nil, ThenWait, true, askExempt},
+		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
+		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
+		{"attempts", "the node was not power-cycled too often lately", counted(), ThenPass, false, askAttempts},
+	}
+}
+
+// askedOfSites are the checks before a penalty rises, and the budget, which is asked last.
+func askedOfSites() []Check {
+	return []Check{
 		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough",
-			[]Act{ActPenalize}, askSite},
-		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, askTold},
-		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, askStep},
+			[]Act{ActPenalize}, ThenWait, false, askSite},
+		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, ThenWait, false, askTold},
+		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, ThenWait, false, askStep},
 		{"budget", "the fleet's and the site's budgets of this hour are not spent",
-			append(counted(), ActPenalize), askBudget},
+			append(counted(), ActPenalize), ThenWait, false, askBudget},
 	}
 }
 
@@ -161,6 +195,7 @@ func Gate() []Check {
 type Answer struct {
 	Decision
 	Check string // the first check that said no; empty: none did
+	Then  Then   // what its no does; empty: there was none
 }
 
 // Ask passes an act through the gate: the first check that says no answers.
@@ -170,7 +205,13 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 			continue
 		}
 		if d := c.Ask(p, f, now); !d.Do {
-			return Answer{Decision: d, Check: c.Name}
+			then := c.Then
+			if then == ThenPassYet {
+				if then = ThenPass; !d.Until.IsZero() {
+					then = ThenWait
+				}
+			}
+			return Answer{Decision: d, Check: c.Name, Then: then}
 		}
 	}
 	return Answer{Decision: Yes("every check of the gate passes")}
@@ -192,6 +233,12 @@ func AskOne(p Policy, check string, f GateFacts, now time.Time) Decision {
 	return No(time.Time{}, "the gate has no check %q", check)
 }
 
+// Lifted reports whether a check that stood in the way passes by what a sweep has seen. One that no sweep can ask does
+// not: who waits for it asks again by itself.
+func Lifted(p Policy, check string, f GateFacts, now time.Time) bool {
+	return slices.ContainsFunc(Gate(), func(c Check) bool { return c.Name == check && c.Swept && c.Ask(p, f, now).Do })
+}
+
 // AskAll asks every check that concerns the act, whatever the others say.
 func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	var all []CheckAnswer
@@ -203,16 +250,38 @@ func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	return all
 }
 
+const gatePage = `# The gate
+
+Written by ~make docs~ from policy/gate.go; do not edit.
+
+Every act on the world passes these checks in this order, on facts gathered afresh, under the lock of what is acted on,
+directly before the point of no return. The first that says no gives the reason, and the time when to ask again. A fact
+that is not known forbids. Recoveries, thanks, and undoing what Monitor changed always pass.
+
+| check | what must hold | asked before | after a no, the rung | the sweep wakes it |
+|---|---|---|---|---|
+%s
+## Waiting, retry, and what is passed over
+
+A rung that waits is asked for again at the time that the no gives, else after 6 h and then ever more rarely, up to
+every 30 days. Where the last column says yes, the sweep that sees the reason gone sends the issue the signal ~retry~
+before that. A penalty that waits is asked for again by its site.
+
+~retry~ makes a rung that waits due now, and does nothing else. The gate is asked again from its first check, on fresh
+facts: no attempt is forgotten, no budget passed, no yield shortened, and a pause holds. Anybody may send it
+(~temporal workflow signal --name retry --workflow-id nodedown/<host>~). A rung whose answer was lost is not done
+again by it: the ledger is asked what became of it.
+
+A rung that is passed over is over, and ~retry~ does not bring it back. After *pcu* the signal ~pcuback~ does: when
+the issue of its PCU closes, an issue whose node was not rebooted meanwhile goes back to its power rungs, and then
+goes on where it was. After *firewall* and *attempts* nothing does in the same issue: no reboot mends a firewall, and
+a node that was power-cycled too often needs a person; the admins are told so once. What people were asked to switch
+by hand, and what surely did not happen, is no attempt.
+`
+
 // GateMarkdown is a page about the gate.
 func GateMarkdown() string {
-	var b strings.Builder
-	b.WriteString(
-		"# The gate\n\nWritten by `make docs` from policy/gate.go; do not edit.\n\nEvery act on the world passes " +
-			"these checks in this order, on facts gathered afresh, under the lock of what is acted on, directly\n" +
-			"before the point of no return. The first that says no gives the reason, and the time when to ask " +
-			"again. A fact that is not known forbids.\n" +
-			"Recoveries, thanks, and undoing what Monitor changed always pass.\n\n| check | what must hold | asked " +
-			"before |\n|---|---|---|\n")
+	var rows strings.Builder
 	for _, c := range Gate() {
 		acts := "every act"
 		if len(c.For) > 0 {
@@ -222,9 +291,13 @@ func GateMarkdown() string {
 			}
 			acts = strings.Join(names, ", ")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Name, c.Asks, acts)
+		wakes := ""
+		if c.Swept {
+			wakes = "yes"
+		}
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.Name, c.Asks, acts, c.Then, wakes)
 	}
-	return b.String()
+	return strings.ReplaceAll(fmt.Sprintf(gatePage, rows.String()), "~", "`")
 }
 
 func askTarget(_ Policy, f GateFacts, _ time.Time) Decision {
@@ -257,6 +330,9 @@ func askSwitch(_ Policy, f GateFacts, _ time.Time) Decision {
 
 func askMode(_ Policy, f GateFacts, _ time.Time) Decision {
 	if f.Mode != ModeAct {
+		if f.ModeWhy != "" {
+			return No(time.Time{}, "observe mode: would %s (%s)", f.Act, f.ModeWhy)
+		}
 		return No(time.Time{}, "observe mode: would %s", f.Act)
 	}
 	return Yes("the mode is act")

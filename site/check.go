@@ -8,8 +8,8 @@ import (
 	"github.com/planetlab/monitor/clean"
 )
 
-// Bounds of what an issue asks of its site. Its own requests are far below: evidence is bounded where the issue opens. Whoever else may speak
-// to the workflow must not make it too large to go on.
+// Bounds of what an issue asks of its site. Its own requests are far below: evidence is bounded where the issue opens.
+// Whoever else may speak to the workflow must not make it too large to go on.
 const (
 	mostRequest = 256 << 10 // bytes, as JSON
 	longestName = 600       // of a key or an id
@@ -17,7 +17,8 @@ const (
 
 // Check reports why a request cannot be taken, or nil.
 func (r HoldRequest) Check() error {
-	if err := checkNames(r.Key, r.Ref.ID, r.Ref.Run, r.Ref.Type, r.Ref.Node, r.Ref.PCU, r.Ref.Site, r.Kind, r.Advice); err != nil {
+	if err := checkNames(r.Key, r.Ref.ID, r.Ref.Run, r.Ref.Type, r.Ref.Node, r.Ref.PCU, r.Ref.Site, r.Kind,
+		r.Advice); err != nil {
 		return fmt.Errorf("hold: %w", err)
 	}
 	if typ, target, whole := strings.Cut(r.Ref.ID, "/"); !whole || typ == "" || target == "" {

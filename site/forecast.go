@@ -59,6 +59,9 @@ func (s State) threat(now time.Time) *Threat {
 	}
 	if w := s.Warned; w != nil && w.Level == t.Level {
 		t.NotBefore = w.NotBefore
+		if !w.toAll(s.Rules) { // those who have not heard of it yet have their time from now
+			t.NotBefore = latest(t.NotBefore, now.Add(s.lead()))
+		}
 		return &t
 	}
 	t.NotBefore = latest(at, now.Add(s.Times.PeopleStep))

@@ -48,6 +48,10 @@ func (s *State) Next(now time.Time, long bool) Step {
 	if w := s.Warned; w != nil && now.After(w.NotBefore.Add(2*s.Times.PenaltyStep)) { // too old a word for a step
 		s.Warned = nil
 	}
+	if due(s.widenAt(), now) {
+		s.NextWiden = now.Add(s.Times.Day / 2)
+		s.queueNotice(now, Notice{Kind: Warn, Level: s.Warned.Level, Since: now})
+	}
 	late := s.late(now)
 	switch {
 	case s.Ending && s.Failures >= mostEndings:
@@ -67,6 +71,8 @@ func (s *State) Next(now time.Time, long bool) Step {
 	case late >= 0:
 		l := s.Late[late]
 		return Step{Do: MailLate, Key: l.Key, Late: &l}
+	case due(s.mailAt(), now) && s.asksFirst(now):
+		return Step{Do: LookAtTicket}
 	case due(s.mailAt(), now):
 		if s.Letter == nil {
 			s.seal(now, s.key("mail"))
@@ -180,6 +186,8 @@ func (s State) riseAt() time.Time {
 	switch {
 	case !s.rises() || s.Unsure:
 		return time.Time{}
+	case s.Warned != nil && !s.Warned.toAll(s.Rules): // those whom the step makes an audience hear of it first
+		return time.Time{}
 	case s.Warned != nil:
 		return latest(s.NextTry, s.Warned.NotBefore, s.Looking)
 	case s.Letter != nil || slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) }):
@@ -187,6 +195,31 @@ func (s State) riseAt() time.Time {
 		return time.Time{}
 	}
 	return latest(s.NextTry, time.Unix(0, 0).UTC())
+}
+
+// toAll says that all whom the step would make an audience have had its word.
+func (w Warning) toAll(rules int) bool { return rules == 0 || w.Reaches >= w.Level }
+
+// lead is how long before a step those have its word who become an audience by it.
+func (s State) lead() time.Duration { return s.Times.PeopleStep / 2 }
+
+// widenFrom is when a word of the next step is gathered for them: so early that they have all of that time.
+func (s State) widenFrom() time.Time { return s.Warned.NotBefore.Add(-s.lead() - s.Times.moment()) }
+
+// widens says that it is time for those to hear of the next step who become an audience by it.
+func (s State) widens(now time.Time) bool {
+	w := s.Warned
+	return w != nil && !w.toAll(s.Rules) && !now.Before(s.widenFrom())
+}
+
+// widenAt is when a word for them is to be gathered; zero is never.
+func (s State) widenAt() time.Time {
+	w := s.Warned
+	if w == nil || w.toAll(s.Rules) || s.Pause != nil || s.Spared != nil || s.Ending || s.Letter != nil ||
+		slices.ContainsFunc(s.Pending, func(n Notice) bool { return ahead(n.Kind) }) {
+		return time.Time{}
+	}
+	return latest(s.widenFrom(), s.NextWiden)
 }
 
 // rise takes the step that is due: looks whether somebody has answered meanwhile, and then raises the level; or, where
@@ -244,7 +277,7 @@ func (s *State) Stands(now, began time.Time, r Standing) {
 	s.holdAsStored(began, r.Holds, first)
 	if s.Spared = r.Spared; s.Spared != nil {
 		s.Warned = nil
-		s.dropNotices(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
+		s.dropNotices(func(n Notice) bool { return ahead(n.Kind) })
 	}
 	s.LastRaise = latest(s.LastRaise, r.LastRaise)
 	switch {
@@ -347,27 +380,32 @@ func (s *State) refused(now time.Time, d policy.Decision) {
 // rose takes that the level is higher. Those who were told of this step are told that it was taken; the next one is
 // another story.
 func (s *State) rose(now time.Time, level int, reason string) {
+	word := s.Warned
 	s.Level, s.Warned, s.LastRaise = level, nil, latest(s.LastRaise, now)
 	if reason != "" {
 		s.Reason = reason
 	}
 	s.NextTry, s.NextRead = now.Add(s.Times.PenaltyStep), now.Add(s.Times.Day/2)
 	s.dropNotices(func(n Notice) bool {
-		return n.Kind == Cleared || n.Kind == Eased || n.Kind == Warn || n.Kind == Resumed
+		return n.Kind == Cleared || n.Kind == Eased || ahead(n.Kind)
 	})
-	s.queueNotice(now, Notice{Kind: Penalty, Level: level, Since: now})
+	s.queueNotice(now, Notice{Kind: Penalty, Level: level, Since: now, Word: word})
 }
 
 // fell takes that the level is lower. Only who was told that it was raised needs to be told.
 func (s *State) fell(now time.Time, level int) {
 	s.Level, s.Warned, s.NextLower = level, nil, time.Time{}
 	s.dropNotices(func(n Notice) bool {
-		return n.Kind == Penalty || n.Kind == Warn || n.Kind == Resumed || n.Kind == Eased
+		return n.Kind == Penalty || n.Kind == Eased || ahead(n.Kind)
 	})
 	switch {
 	case s.Announced <= level:
 	case level == 0:
-		s.queueNotice(now, Notice{Kind: Cleared, Level: s.Announced, Since: now})
+		n := Notice{Kind: Cleared, Level: s.Announced, Since: now}
+		if s.Spared != nil {
+			n.Why = s.Spared.Why
+		}
+		s.queueNotice(now, n)
 	default:
 		s.queueNotice(now, Notice{Kind: Eased, Level: s.Announced, Since: now})
 	}
@@ -401,9 +439,13 @@ func (s *State) Heard(now time.Time, r TicketResult) {
 	}
 }
 
-// answered holds the level for a time: somebody at the site is at work on it. An operator's longer pause stays.
+// answered holds the level for a time, and what was answered is not said again while it holds: somebody at the site is
+// at work on it. An operator's longer pause stays.
 func (s *State) answered(now time.Time, by string) {
 	until := now.Add(s.Times.ReplyPause)
+	if s.Rules > 0 {
+		s.dropNotices(func(n Notice) bool { return !good(n.Kind) && s.Holds[n.Ref.ID].Told })
+	}
 	if s.Ordered() && (s.Pause.Until.IsZero() || s.Pause.Until.After(until)) {
 		return
 	}
@@ -463,6 +505,7 @@ func (s State) wakeAt() time.Time {
 	if w := s.Warned; w != nil {
 		at = sooner(at, w.NotBefore.Add(2*s.Times.PenaltyStep+1))
 	}
+	at = sooner(at, s.widenAt())
 	return at
 }
 

@@ -14,8 +14,13 @@ const (
 	Eased   = "eased"   // the level fell, and not to the ground
 	Cleared = "cleared" // the level fell to 0
 	Resumed = "resumed" // the time that an answer of the site had gained is over
-	Online  = "online"  // what people were told of is good again: thanks
+	// Continued is the end of a pause that the operators had ordered.
+	Continued = "continued"
+	Online    = "online" // what people were told of is good again: thanks
 )
+
+// ahead says that a kind of notice speaks of the next step alone.
+func ahead(kind string) bool { return kind == Warn || kind == Resumed || kind == Continued }
 
 // good says that a kind of notice is good news.
 func good(kind string) bool { return kind == Online || kind == Cleared || kind == Eased }
@@ -31,6 +36,9 @@ type Notice struct {
 	Deeds     []issue.Deed `json:"deeds,omitempty"`
 	Advice    string       `json:"advice,omitempty"`
 	NotBefore time.Time    `json:"not_before,omitzero"`
+	By        string       `json:"by,omitempty"`   // of a pause that is over: who asked for it
+	Why       SpareKind    `json:"why,omitempty"`  // of a level that fell: why the site is spared
+	Word      *Warning     `json:"word,omitempty"` // of a level that rose: what people were told before
 }
 
 // Letter is the message that is under way, or may be. While nobody can have got it, its notices go back to those that
@@ -39,6 +47,7 @@ type Letter struct {
 	Key     string    `json:"key"`
 	Notices []Notice  `json:"notices"`
 	Threat  *Threat   `json:"threat,omitempty"`
+	Reaches int       `json:"reaches,omitempty"` // the level whose people get it
 	Sealed  bool      `json:"sealed,omitempty"`
 	Tries   int       `json:"tries,omitempty"`
 	Next    time.Time `json:"next,omitzero"`
@@ -116,13 +125,16 @@ func (s State) mailAt() time.Time {
 	if s.Held != nil {
 		at = latest(at, s.Held.Until)
 	}
+	if s.Ticket.ID != 0 && s.Rules > 0 { // while nobody knows whether somebody has answered, nothing is said
+		at = latest(at, s.Looking)
+	}
 	return at
 }
 
 // seal makes a letter of all that is due within the moment.
 func (s *State) seal(now time.Time, key string) {
 	until := now.Add(s.Times.moment())
-	l := &Letter{Key: key, At: now, Threat: s.threat(now)}
+	l := &Letter{Key: key, At: now, Threat: s.threat(now), Reaches: s.Level}
 	var keep []Notice
 	for _, n := range s.Pending {
 		if n.NotBefore.After(until) {
@@ -131,7 +143,23 @@ func (s *State) seal(now time.Time, key string) {
 			l.Notices = append(l.Notices, n)
 		}
 	}
+	if l.Threat != nil && (s.widens(now) || slices.ContainsFunc(l.Notices, func(n Notice) bool {
+		return ahead(n.Kind)
+	})) {
+		l.Reaches = l.Threat.Level
+	}
+	for _, n := range l.Notices { // good news reaches everybody who got the bad
+		if good(n.Kind) {
+			l.Reaches = max(l.Reaches, n.Level, s.Reached)
+		}
+	}
 	s.Pending, s.Letter = keep, l
+}
+
+// asksFirst says that the ticket is looked at before the next message goes: whoever has answered is not asked again.
+func (s State) asksFirst(now time.Time) bool {
+	return s.Rules > 0 && s.Ticket.ID != 0 && s.Letter == nil && now.Sub(s.Looked) >= s.Times.hour() &&
+		slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) && !n.NotBefore.After(now) })
 }
 
 // unseal puts what nobody can have got back to what gathers, but for what was said or let go of meanwhile.
@@ -144,7 +172,7 @@ func (s *State) unseal() {
 	back = slices.DeleteFunc(back, func(n Notice) bool {
 		_, held := s.Holds[n.Ref.ID]
 		switch {
-		case n.Kind == Warn || n.Kind == Resumed:
+		case ahead(n.Kind):
 			return s.Pause != nil || s.Spared != nil
 		case n.Kind == Penalty:
 			return s.Level == 0
@@ -178,11 +206,13 @@ type MailResult struct {
 	// Reached: a server took it for somebody at the site. That of a test does not count.
 	Reached bool `json:"reached,omitempty"`
 	// Threatened: the step that comes next was announced in it, not before a time.
-	Threatened bool      `json:"threatened,omitempty"`
-	NotBefore  time.Time `json:"not_before,omitzero"`
-	Deferred   []string  `json:"deferred,omitempty"` // people to be tried again
-	Ticket     Ticket    `json:"ticket,omitzero"`
-	MessageID  string    `json:"message_id,omitempty"`
+	Threatened bool `json:"threatened,omitempty"`
+	// Covers is a level all of whose people got it, if that is more than were meant.
+	Covers    int       `json:"covers,omitempty"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Deferred  []string  `json:"deferred,omitempty"` // people to be tried again
+	Ticket    Ticket    `json:"ticket,omitzero"`
+	MessageID string    `json:"message_id,omitempty"`
 }
 
 // Mailed takes what became of the message.
@@ -243,6 +273,9 @@ func (s *State) sent(now time.Time, r MailResult) {
 	}
 	if r.Reached {
 		for _, n := range l.Notices {
+			if !good(n.Kind) {
+				s.Reached = max(s.Reached, l.Reaches)
+			}
 			if h, ok := s.Holds[n.Ref.ID]; ok {
 				h.Told = true
 				s.Holds[n.Ref.ID] = h
@@ -255,7 +288,7 @@ func (s *State) sent(now time.Time, r MailResult) {
 			}
 		}
 		if r.Threatened && l.Threat != nil && s.stands(*l.Threat) {
-			s.warn(now, *l, r.NotBefore)
+			s.warn(now, *l, r)
 		}
 	}
 	if to := r.Deferred; len(to) > 0 {
@@ -269,8 +302,14 @@ func (s *State) sent(now time.Time, r MailResult) {
 
 // warn keeps what a message has said of the next step. What it repeats from an earlier one holds if that still does;
 // else people have their time from this one.
-func (s *State) warn(now time.Time, l Letter, said time.Time) {
-	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, said), At: now, Issues: l.Threat.Issues}
+func (s *State) warn(now time.Time, l Letter, r MailResult) {
+	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, r.NotBefore), At: now,
+		Issues: l.Threat.Issues, Reaches: max(l.Reaches, r.Covers), Letters: []string{l.Key}}
+	if was := s.Warned; was != nil && was.Level == w.Level {
+		w.Reaches = max(w.Reaches, was.Reaches)
+		w.Letters = append(slices.Clone(was.Letters), l.Key)
+		w.Letters = w.Letters[max(0, len(w.Letters)-mostThread):]
+	}
 	if s.Warned == nil {
 		w.NotBefore = latest(w.NotBefore, l.At.Add(s.Times.PeopleStep))
 		s.NextTry = time.Time{}

@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
@@ -53,20 +54,28 @@ func (s *State) Obey(o issue.Order, c issue.Command, now time.Time) {
 
 // pause holds the level. What was said of the next step is no longer so, and has to be said again afterwards.
 func (s *State) pause(p Pause) {
-	if s.Pause != nil {
+	if s.Pause != nil && !s.Pause.Answer && !p.Answer { // an order that prolongs another; of answers, the last counts
 		p.At = s.Pause.At
 	}
 	s.Pause, s.Warned = &p, nil
-	s.dropNotices(func(n Notice) bool { return n.Kind == Warn || n.Kind == Resumed })
+	s.dropNotices(func(n Notice) bool { return ahead(n.Kind) })
 }
 
-// endPause lets the level rise again. Those who had gained the time by an answer are told first that it is over.
+// endPause lets the level rise again. Those who know of the trouble are told first that the time is over: the time that
+// somebody's answer had gained, or that the operators had given.
 func (s *State) endPause(now time.Time) {
 	p := s.Pause
 	s.Pause = nil
 	s.change()
-	if p != nil && p.Answer && s.Spared == nil && len(s.Holds) > 0 {
-		s.queueNotice(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At})
+	if p == nil || s.Spared != nil || len(s.Holds) == 0 {
+		return
+	}
+	told := slices.ContainsFunc(s.holds(), func(h Hold) bool { return h.Told })
+	switch {
+	case p.Answer:
+		s.queueNotice(now, Notice{Kind: Resumed, Level: s.Level, Since: p.At, By: p.By})
+	case told && s.Rules > 0:
+		s.queueNotice(now, Notice{Kind: Continued, Level: s.Level, Since: p.At})
 	}
 }
 

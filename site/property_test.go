@@ -40,6 +40,7 @@ type life struct {
 	lastRaise time.Time       // of any step up
 	stored    map[string]Hold // claims
 	spared    *Spared
+	reached   map[int]int    // which level's people had the word of the step to a level, in the same way
 	told      map[int]Threat // what people were told of the step to a level, since the level was last another
 	sent      map[string]int // by key: how often a message surely went out
 	seq       int
@@ -72,7 +73,7 @@ var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newLife(t *testing.T, seed uint64) *life {
 	return &life{t: t, r: rand.New(rand.NewPCG(seed, 2)), now: begin, s: Start("huji", "life"),
-		stored: map[string]Hold{}, told: map[int]Threat{}, sent: map[string]int{}}
+		stored: map[string]Hold{}, told: map[int]Threat{}, reached: map[int]int{}, sent: map[string]int{}}
 }
 
 // TestMachine_RandomHistories lives many random lives: holds, releases, orders, answers, clock jumps, lost answers and
@@ -193,6 +194,8 @@ func (l *life) mayRaise(step Step) {
 		l.s.Level, l.s.Wanted())
 	t, ok := l.told[step.To]
 	l.must(ok, "level %d, and nobody was told of this step", step.To)
+	l.must(l.reached[step.To] >= step.To,
+		"level %d, and the first word to some of its people would be that step", step.To)
 	l.must(!l.now.Before(t.NotBefore), "level %d sooner than was told: %s", step.To, t.NotBefore)
 	l.must(l.lastRaise.IsZero() || l.now.Sub(l.lastRaise) >= l.s.Times.PenaltyStep, "two steps within %s",
 		l.now.Sub(l.lastRaise))
@@ -209,7 +212,7 @@ func (l *life) set(level int) {
 		l.lastRaise = l.now
 	}
 	if level != l.level {
-		l.told = map[int]Threat{}
+		l.told, l.reached = map[int]Threat{}, map[int]int{}
 	}
 	l.level = level
 }
@@ -284,7 +287,11 @@ func (l *life) mail(step Step) {
 		if r.Ticket.ID == 0 && l.r.IntN(3) == 0 {
 			r.Ticket = Ticket{ID: 7, Robot: "monitor"}
 		}
+		if l.r.IntN(6) == 0 {
+			r.Covers = policy.Top
+		}
 		if r.Reached && r.Threatened {
+			l.reached[threat.Level] = max(l.reached[threat.Level], l.s.Letter.Reaches, r.Covers)
 			if _, ok := l.told[threat.Level]; !ok {
 				l.told[threat.Level] = Threat{Level: threat.Level, Issues: threat.Issues,
 					NotBefore: latest(threat.NotBefore, l.s.Letter.At.Add(l.s.Times.PeopleStep))}
@@ -350,7 +357,7 @@ func (l *life) disturb() {
 			l.say("  %s until %s", o, c.Until)
 			l.s.Obey(o, c, l.now)
 			if o == issue.OrderPause { // another word comes after it
-				l.told = map[int]Threat{}
+				l.told, l.reached = map[int]Threat{}, map[int]int{}
 			}
 		}
 	case 8:

@@ -27,7 +27,7 @@ type MailRequest struct {
 	Key     string   `json:"key"`
 	Level   int      `json:"level"`    // in force
 	Reaches int      `json:"audience"` // the level whose people get it: good news reaches everybody who got the bad
-	Open    int      `json:"open"`     // issues that are open
+	Open    int      `json:"open"`     // issues that are open, and thanks that are still to be said
 	Notices []Notice `json:"notices"`
 	Threat  *Threat  `json:"threat,omitempty"` // the next step, if one may come
 	Coming  []Coming `json:"coming,omitempty"`
@@ -74,10 +74,10 @@ func (s State) Write(now time.Time) MailRequest {
 	r := MailRequest{Site: s.Site, Key: s.Letter.Key, Level: s.Level, Notices: s.Letter.Notices,
 		Threat: s.Letter.Threat, Coming: s.Coming(now), Pause: s.Pause,
 		Ticket: s.Ticket, Thread: s.Thread, ReplyPause: s.Times.ReplyPause}
-	r.Open, r.Reaches = len(s.Holds), s.Level
-	for _, n := range r.Notices {
-		if good(n.Kind) {
-			r.Reaches = max(r.Reaches, n.Level)
+	r.Open, r.Reaches = len(s.Holds), s.Letter.Reaches
+	for _, n := range s.Pending { // what is still to be said is still open
+		if n.Kind == Online {
+			r.Open++
 		}
 	}
 	for _, h := range s.holds() {

@@ -146,6 +146,9 @@ type Warning struct {
 	NotBefore time.Time `json:"not_before"`
 	At        time.Time `json:"at"`     // when somebody had it
 	Issues    []string  `json:"issues"` // which would be the reason
+	// Reaches is the level whose people had it. A step that makes others an audience waits until they had it, too.
+	Reaches int      `json:"reaches,omitempty"`
+	Letters []string `json:"letters,omitempty"` // the keys of the messages that said so
 }
 
 // Pause holds the level where it is; it may still fall.
@@ -172,6 +175,7 @@ type Ticket struct {
 // site starts.
 type State struct {
 	Site  string `json:"site"`
+	Rules int    `json:"rules,omitempty"`
 	Life  string `json:"life"` // names this life of the site, over all its runs, in the keys of its effects
 	Times Times  `json:"times"`
 
@@ -184,10 +188,12 @@ type State struct {
 	Holds     map[string]Hold `json:"holds,omitempty"` // by issue id
 	Spared    *Spared         `json:"spared,omitempty"`
 	Warned    *Warning        `json:"warned,omitempty"`
+	Reached   int             `json:"reached,omitempty"` // the level whose people were told of any trouble
 	Reason    string          `json:"reason,omitempty"`  // why the level is what it is
 	Blocked   string          `json:"blocked,omitempty"` // what the next step waits for
 
 	NextTry     time.Time `json:"next_try,omitzero"`   // not before: a step up
+	NextWiden   time.Time `json:"next_widen,omitzero"` // not before: the word of a step to those who have not had it
 	NextLower   time.Time `json:"next_lower,omitzero"` // not before: a step down
 	NextRead    time.Time `json:"next_read,omitzero"`  // what is denied is read back then
 	NextResolve time.Time `json:"next_resolve,omitzero"`
@@ -211,8 +217,16 @@ type State struct {
 	Ending  bool `json:"ending,omitempty"`  // the workflow is cancelled
 }
 
+// Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in
+// the same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer
+// silences what it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of
+// it before.
+const Rules = 1
+
 // Start is the state of a site of which nothing is known yet.
-func Start(login, life string) State { return State{Site: login, Life: life, Holds: map[string]Hold{}} }
+func Start(login, life string) State {
+	return State{Site: login, Rules: Rules, Life: life, Holds: map[string]Hold{}}
+}
 
 // Holders are the issues that hold a level of at least n, by id.
 func (s State) Holders(n int) []string {

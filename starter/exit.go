@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -11,50 +13,68 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// The exit codes; those of PCU errors are in kinds.
+// The exit codes that have no kind of error of a PCU; all of them are in exits.
 const (
-	exitOK       = 0
-	exitFailure  = 1
-	exitUsage    = 2
-	exitNotFound = 3
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitNotExpected = 4
 )
 
-const exitCodes = `Exit codes:
-   0  done
-   1  failure
-   2  usage: a bad command line, bad input or a bad configuration
-   3  not found
-  of the pcu commands:
-  10  user name or password refused
-  11  no such outlet
-  12  busy: somebody else is logged in
-  13  the device refused the command
-  14  timeout
-  15  unreachable
-  16  the device answered something unexpected
-  17  ambiguous: the command may have been carried out
-  18  the model cannot do this`
-
-// kind is what a kind of PCU error means to an operator.
-type kind struct {
-	code int
-	hint string
+// exit is one way for monitor to end.
+type exit struct {
+	code  int
+	means string
+	kind  pcucontrol.Kind // the errors of PCUs that end so
+	hint  string          // what an operator would do about it
 }
 
-func kindOf(k pcucontrol.Kind) (kind, bool) {
-	known, ok := map[pcucontrol.Kind]kind{
-		pcucontrol.UnknownModel: {exitUsage, "check --model"},
-		pcucontrol.Auth:         {10, "check --user and the password"},
-		pcucontrol.NoOutlet:     {11, "check --outlet"},
-		pcucontrol.Busy:         {12, "a PCU serves one session at a time; try again in a minute"},
-		pcucontrol.Refused:      {13, "nothing was switched"},
-		pcucontrol.Timeout:      {14, "check --model and --port, or give it a longer --timeout"},
-		pcucontrol.Unreachable:  {15, "check --host, --port and the way there"},
-		pcucontrol.Unexpected:   {16, "see with --trace what it says; --model may be wrong"},
-		pcucontrol.Ambiguous:    {17, "read the outlet with `monitor pcu status` before you try again"},
-		pcucontrol.Unsupported:  {18, ""},
-	}[k]
-	return known, ok
+// exits are all of them, in the order of the help. The agent for Pacemaker, `monitor pcu fence`, ends as such agents do.
+func exits() []exit {
+	return []exit{
+		{exitOK, "done", "", ""},
+		{exitFailure, "failure", "", ""},
+		{exitUsage, "usage: a bad command line, bad input or a bad configuration", pcucontrol.UnknownModel,
+			"check --model"},
+		{exitNotFound, "not found", "", ""},
+		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
+		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
+		{11, "no such outlet", pcucontrol.NoOutlet, "check --outlet"},
+		{12, "busy: somebody else is logged in", pcucontrol.Busy,
+			"a PCU serves one session at a time; try again in a minute"},
+		{13, "the device refused the command", pcucontrol.Refused, "nothing was switched"},
+		{14, "timeout", pcucontrol.Timeout, "check --model and --port, or give it a longer --timeout"},
+		{15, "unreachable", pcucontrol.Unreachable, "check --host, --port and the way there"},
+		{16, "the device answered something unexpected", pcucontrol.Unexpected,
+			"see with --trace what it says; --model may be wrong"},
+		{17, "ambiguous: the command may have been carried out", pcucontrol.Ambiguous,
+			"read the outlet with `monitor pcu status` before you try again"},
+		{18, "the model cannot do this", pcucontrol.Unsupported, ""},
+	}
+}
+
+// exitCodes is the list for people.
+func exitCodes() string {
+	const firstOfPCUs = 10
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, e := range exits() {
+		if e.code == firstOfPCUs {
+			b.WriteString("  of the pcu commands:\n")
+		}
+		fmt.Fprintf(&b, "  %2d  %s\n", e.code, e.means)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// exitOf is how an error of a PCU ends.
+func exitOf(k pcucontrol.Kind) (exit, bool) {
+	i := slices.IndexFunc(exits(), func(e exit) bool { return k != "" && e.kind == k })
+	if i < 0 {
+		return exit{}, false
+	}
+	return exits()[i], true
 }
 
 // exitError carries an exit code.
@@ -79,7 +99,7 @@ func (a *app) code(err error) int {
 	if errors.As(err, &e) {
 		return e.code
 	}
-	if k, ok := kindOf(pcucontrol.KindOf(err)); ok {
+	if k, ok := exitOf(pcucontrol.KindOf(err)); ok {
 		return k.code
 	}
 	switch {
@@ -95,7 +115,7 @@ func (a *app) code(err error) int {
 func explain(ctx context.Context, err error) string {
 	const noTable = "42P01" // Postgres: undefined_table
 	var pg *pgconn.PgError
-	k, _ := kindOf(pcucontrol.KindOf(err))
+	k, _ := exitOf(pcucontrol.KindOf(err))
 	switch {
 	case k.hint != "":
 		return err.Error() + ": " + k.hint

@@ -71,13 +71,13 @@ until the machine is back. This command shows what it knows and gives it orders.
 Where the database and Temporal are is read from the configuration: --config, or MONITOR_CONFIG, or the environment
 (DATABASE_URL, TEMPORAL_ADDRESS). Colours are for terminals only, and NO_COLOR turns them off.
 
-` + exitCodes
+`
 
 func (a *app) root() *cobra.Command {
 	root := group("monitor", "Watch a fleet of machines and work the issues of those that fail", `  monitor issue list
   monitor issue show nodedown/planetlab1.example.edu
   monitor --config monitor.yaml --check-config`)
-	root.Long = rootAbout
+	root.Long = rootAbout + exitCodes()
 	root.Version = version.String()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	a.flags = config.AddFlags(root.PersistentFlags())

@@ -53,19 +53,23 @@ func (a *app) pcu() *cobra.Command {
   monitor pcu test --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3
   monitor pcu cycle --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw --dry-run
   monitor pcu status --pcus pcus.yaml 'node[1-8]' --expect on`)
-	cmd.Long = "Drive a power control unit by hand. " + pcuAbout + "\n\n" + exitCodes
-	cmd.PersistentFlags().StringArrayVar(&a.modelDirs, "models", nil, "`folder` of more model files, repeatable; "+modelsVariable+" names them too")
+	cmd.Long = "Drive a power control unit by hand. " + pcuAbout + "\n\n" + exitCodes()
+	cmd.PersistentFlags().StringArrayVar(&a.modelDirs, "models", nil,
+		"`folder` of more model files, repeatable; "+modelsVariable+" names them too")
 	_ = cmd.MarkPersistentFlagDirname("models")
 	cmd.AddCommand(
 		a.pcuModels(),
 		a.pcuScan(),
-		a.power("test", "Log in and go as far as the outlet; nothing is switched", each((*pcucontrol.Catalog).Test), false),
+		a.power("test", "Log in and go as far as the outlet; nothing is switched", each((*pcucontrol.Catalog).Test),
+			false),
 		a.power("status", "Read whether an outlet is on", each((*pcucontrol.Catalog).Status), false),
-		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", (*pcucontrol.Catalog).CycleAll, true),
+		a.power("cycle", "Turn an outlet off and on again; one found off is turned on", (*pcucontrol.Catalog).CycleAll,
+			true),
 		a.power("on", "Turn an outlet on", each((*pcucontrol.Catalog).TurnOn), true),
 		a.power("off", "Turn an outlet off", each((*pcucontrol.Catalog).TurnOff), true),
 		a.power("reset", "Reset a machine, its power staying on", each((*pcucontrol.Catalog).Reset), true),
-		a.power("shutdown", "Ask a machine's operating system to end, and wait until it is off", each((*pcucontrol.Catalog).Shutdown), true),
+		a.power("shutdown", "Ask a machine's operating system to end, and wait until it is off",
+			each((*pcucontrol.Catalog).Shutdown), true),
 		a.pcuBoot(),
 		a.pcuList(),
 		a.pcuFence(),
@@ -114,13 +118,15 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 	choice := pcuChoice{a: a}
 	var dry, trace bool
 	var expect string
-	example := fmt.Sprintf("  monitor pcu %s --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3", name)
+	example := fmt.Sprintf(
+		"  monitor pcu %s --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3", name)
 	if switches {
 		example += "\n" + example + " --dry-run"
 	}
 	example += fmt.Sprintf("\n  monitor pcu %s --pcus pcus.yaml 'node[1-8]'", name)
 	cmd := &cobra.Command{
-		Use: name + " [TARGET...]", Short: short, Example: example, Long: short + ".\n\n" + pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes,
+		Use: name + " [TARGET...]", Short: short, Example: example,
+		Long: short + ".\n\n" + pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if expect != "" && expect != string(pcucontrol.On) && expect != string(pcucontrol.Off) {
 				return badInput("--expect must be on or off, not %q", expect)
@@ -136,7 +142,14 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 			if dry {
 				do = each((*pcucontrol.Catalog).Test)
 			}
-			j := pcuJobs{a: a, c: c, do: do, expect: pcucontrol.State(expect), form: powerView{Operation: name, DryRun: dry}, list: len(args) > 0 || len(all) > 1}
+			j := pcuJobs{
+				a:      a,
+				c:      c,
+				do:     do,
+				expect: pcucontrol.State(expect),
+				form:   powerView{Operation: name, DryRun: dry},
+				list:   len(args) > 0 || len(all) > 1,
+			}
 			if trace {
 				j.trace = func(line string) { fmt.Fprintln(a.err, clean(line)) }
 			}
@@ -144,12 +157,14 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 		},
 	}
 	targetFlags(cmd.Flags(), &choice)
-	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked in whatever way it is written")
+	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked in "+
+		"whatever way it is written")
 	if switches {
 		cmd.Flags().BoolVar(&dry, "dry-run", false, "do what test does, and switch nothing")
 	}
 	if name == "cycle" {
-		cmd.Flags().DurationVar(&choice.target.OffTime, "off-time", 0, "how long to stay off (default as the device does)")
+		cmd.Flags().DurationVar(&choice.target.OffTime, "off-time", 0, "how long to stay off (default as the device "+
+			"does)")
 	}
 	if name == "status" {
 		cmd.Flags().StringVar(&expect, "expect", "", "exit with code 4 unless all are `on|off`")
@@ -165,13 +180,18 @@ func targetFlags(f *pflag.FlagSet, p *pcuChoice) {
 	f.StringVar(&t.Model, "model", "", "`model` as PLC names it, such as APCControl12p3 or OpenIPMI")
 	f.StringVar(&t.Host, "host", "", "`name` or address of the PCU, or a range of them as in 10.0.0.[5-8]")
 	f.IntVar(&t.Port, "port", 0, "`port`, if not the usual one")
-	f.StringVar(&t.Transport, "transport", "", "the only `transport` to try, such as telnet or ssh (default each the model has)")
+	f.StringVar(&t.Transport, "transport", "",
+		"the only `transport` to try, such as telnet or ssh (default each the model has)")
 	f.StringVar(&t.User, "user", "", "`name` to log in with")
 	f.IntVar(&t.Outlet, "outlet", 0, "`number` of the outlet as printed on the device, from 1")
 	f.StringVar(&t.OutletName, "outlet-name", "", "`name` of the outlet, where the device tells names")
-	f.StringVar(&t.KnownHostKey, "host-key", "", "ssh host `key` to insist on, as in authorized_keys (default whichever the device shows)")
-	f.StringVar(&t.KnownCertificate, "certificate", "", "SHA-256 `fingerprint` of the TLS certificate to insist on (default one that the system trusts)")
-	f.BoolVar(&t.Legacy, "legacy", false, "permit the old ciphers and TLS versions that old devices still speak, and certificates that nobody vouches for")
+	f.StringVar(&t.KnownHostKey, "host-key", "",
+		"ssh host `key` to insist on, as in authorized_keys (default whichever the device shows)")
+	f.StringVar(&t.KnownCertificate, "certificate", "",
+		"SHA-256 `fingerprint` of the TLS certificate to insist on (default one that the system trusts)")
+	f.BoolVar(&t.Legacy, "legacy", false,
+		"permit the old ciphers and TLS versions that old devices still speak, and certificates that nobody vouches "+
+			"for")
 	f.StringVar(&p.passwordFile, "password-file", "", "`file` that holds the password")
 	f.StringVar(&p.pcus, "pcus", "", "`file` of PCUs and aliases; "+pcusVariable+" names it too")
 }

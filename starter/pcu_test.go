@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,7 +60,15 @@ func raise(t *testing.T) device {
 	t.Helper()
 	alone(t)
 	r := &rack{}
-	d, err := pcudev.New(pcudev.Options{Model: "APCControl12p3", User: "apc", Password: password, Outlets: r, OffTime: 50 * time.Millisecond})
+	d, err := pcudev.New(
+		pcudev.Options{
+			Model:    "APCControl12p3",
+			User:     "apc",
+			Password: password,
+			Outlets:  r,
+			OffTime:  50 * time.Millisecond,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +83,8 @@ func raise(t *testing.T) device {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	words := []string{"--model", "APCControl12p3", "--host", "127.0.0.1", "--port", port, "--transport", "telnet", "--user", "apc", "--timeout", "10s"}
+	words := []string{"--model", "APCControl12p3", "--host", "127.0.0.1", "--port", port, "--transport", "telnet",
+		"--user", "apc", "--timeout", "10s"}
 	return device{d, r, words, file}
 }
 
@@ -118,7 +128,9 @@ func TestAPCUsAnswerAsJSON(t *testing.T) {
 	got := d.pcu(t.Context(), "off", "-o", "json")
 	wantCode(t, got, exitOK)
 	v := wantStable(t, got.out).(map[string]any)
-	if v["operation"] != "off" || v["outlet"] != 3.0 || v["before"] != "on" || v["after"] != "off" || v["verified"] != true || v["dry_run"] != false {
+	if v["operation"] != "off" || v["outlet"] != 3.0 || v["before"] != "on" || v["after"] != "off" ||
+		v["verified"] != true ||
+		v["dry_run"] != false {
 		t.Errorf("off answers %v", v)
 	}
 	d.Break(pcudev.WrongPassword)
@@ -149,16 +161,19 @@ func TestEachKindOfPCUErrorHasItsExitCode(t *testing.T) {
 		code                         int
 		says                         []string
 	}{
-		{"a wrong password", pcudev.WrongPassword, "test", "", 10, []string{"pcu 127.0.0.1", "auth", "check --user and the password"}},
+		{"a wrong password", pcudev.WrongPassword, "test", "", 10,
+			[]string{"pcu 127.0.0.1", "auth", "check --user and the password"}},
 		{"no such outlet", "", "cycle", "--outlet 9", 11, []string{"no such outlet", "check --outlet"}},
 		{"no outlet named", "", "cycle", "--outlet 0", 11, []string{"no such outlet"}},
 		{"somebody is logged in", pcudev.Busy, "test", "", 12, []string{"busy", "one session at a time"}},
 		{"a mute device", pcudev.Mute, "test", "--timeout 300ms", 14, []string{"timeout", "longer --timeout"}},
 		{"a device that hangs up", pcudev.Refuses, "test", "", 16, []string{"unexpected", "see with --trace"}},
 		{"nobody there", "", "test", "--port " + nobody, 15, []string{"unreachable", "check --host, --port"}},
-		{"an outlet that stays off", pcudev.StaysOff, "cycle", "--timeout 2s", 17, []string{"ambiguous", "`monitor pcu status` before you try again"}},
+		{"an outlet that stays off", pcudev.StaysOff, "cycle", "--timeout 2s", 17,
+			[]string{"ambiguous", "`monitor pcu status` before you try again"}},
 		{"a transport that the model lacks", "", "test", "--transport pigeon", 18, []string{"unsupported"}},
-		{"an unknown model", "", "test", "--model Openpower", exitUsage, []string{"unknown model", "Openpower", "near it are", "check --model"}},
+		{"an unknown model", "", "test", "--model Openpower", exitUsage,
+			[]string{"unknown model", "Openpower", "near it are", "check --model"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := raise(t)
@@ -173,16 +188,27 @@ func TestEachKindOfPCUErrorHasItsExitCode(t *testing.T) {
 			}
 		})
 	}
-	t.Run("every kind is told from every other", func(t *testing.T) {
-		codes := map[int]pcucontrol.Kind{exitFailure: "a plain failure", exitNotFound: "not found"}
-		for _, k := range []pcucontrol.Kind{pcucontrol.Auth, pcucontrol.NoOutlet, pcucontrol.Busy, pcucontrol.Refused, pcucontrol.Timeout,
-			pcucontrol.Unreachable, pcucontrol.Unexpected, pcucontrol.Ambiguous, pcucontrol.UnknownModel, pcucontrol.Unsupported} {
-			a := &app{ready: true}
-			code := a.code(&pcucontrol.Error{Kind: k})
-			if other, taken := codes[code]; taken {
-				t.Errorf("%s and %s both exit with %d", k, other, code)
+	t.Run("every kind is told from every other, and in the list", func(t *testing.T) {
+		codes := map[int]string{}
+		for _, e := range exits() {
+			if other, taken := codes[e.code]; taken || e.means == "" {
+				t.Errorf("%d is %q and %q", e.code, other, e.means)
 			}
-			codes[code] = k
+			codes[e.code] = e.means
+			wantIn(t, exitCodes(), fmt.Sprintf("%2d  %s", e.code, e.means))
+		}
+		for _, code := range []int{exitOK, exitFailure, exitUsage, exitNotFound, exitNotExpected} {
+			if codes[code] == "" {
+				t.Errorf("%d is not in the list", code)
+			}
+		}
+		for _, k := range []pcucontrol.Kind{pcucontrol.Auth, pcucontrol.NoOutlet, pcucontrol.Busy, pcucontrol.Refused,
+			pcucontrol.Timeout, pcucontrol.Unreachable, pcucontrol.Unexpected, pcucontrol.Ambiguous,
+			pcucontrol.UnknownModel, pcucontrol.Unsupported} {
+			a := &app{ready: true}
+			if code := a.code(&pcucontrol.Error{Kind: k}); codes[code] == "" || code == exitFailure {
+				t.Errorf("%s ends with %d, which is not in the list", k, code)
+			}
 		}
 	})
 }

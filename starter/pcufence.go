@@ -33,13 +33,15 @@ type fenceParameter struct {
 	required                         bool
 }
 
-// fenceParameters in the order of the metadata. The password may come by standard input, by a file or from a program, never on the command line.
+// fenceParameters in the order of the metadata. The password may come by standard input, by a file or from a program,
+// never on the command line.
 func fenceParameters() []fenceParameter {
 	return []fenceParameter{
 		{"action", "option", "Fencing action", "string", "reboot", true},
 		{"ip", "ipaddr", "IP address or hostname of fencing device", "string", "", false},
 		{"ipport", "", "TCP/UDP port to use for connection with device", "integer", "", false},
-		{"legacy", "ssl_insecure", "Permit old ciphers, and certificates that nobody vouches for", "boolean", "", false},
+		{"legacy", "ssl_insecure", "Permit old ciphers, and certificates that nobody vouches for", "boolean", "",
+			false},
 		{"model", "", "Model of the PCU, as in `monitor pcu models`", "string", "", false},
 		{"models", "", "Folder of more model files", "string", "", false},
 		{"off_time", "", "Seconds that a reboot leaves the outlet off", "second", "", false},
@@ -47,7 +49,15 @@ func fenceParameters() []fenceParameter {
 		{"password_file", "", "File that holds the password", "string", "", false},
 		{"password_script", "passwd_script", "Script to run to retrieve password", "string", "", false},
 		{"pcus", "", "File of PCUs and aliases; the plug is then one of its names", "string", "", false},
-		{"plug", "port", "Physical plug number or name on device, or a name of the file of PCUs; several feeds of one node with commas between", "string", "", false},
+		{
+			"plug",
+			"port",
+			"Physical plug number or name on device, or a name of the file of PCUs; several feeds of one node with " +
+				"commas between",
+			"string",
+			"",
+			false,
+		},
 		{"transport", "", "The only transport to try", "string", "", false},
 		{"username", "login", "Login name", "string", "", false},
 		{"delay", "", "Wait X seconds before fencing is started", "second", "0", false},
@@ -64,15 +74,19 @@ func fenceActions() []string {
 func (a *app) pcuFence() *cobra.Command {
 	return &cobra.Command{
 		Use: "fence", Short: "Be a fence agent, as Pacemaker calls it", DisableFlagParsing: true,
-		Long: `Be a fence agent, as Pacemaker calls it: options come as name=value lines on standard input, or as --name=value. A script
+		Long: `Be a fence agent, as Pacemaker calls it: options come as name=value lines on standard input, or as
+--name=value. A script
 
   #!/bin/sh
   exec monitor pcu fence "$@"
 
-as /usr/sbin/fence_monitor makes it one. Actions: ` + strings.Join(fenceActions(), ", ") + `; --action=metadata lists the options.
+as /usr/sbin/fence_monitor makes it one. Actions: ` + strings.Join(fenceActions(), ", ") + `;
+--action=metadata lists the options.
 
-off and reboot succeed only when the device itself says so. Exit codes are those of fence agents: 0 done or on, 2 off (of status), 1 failed.`,
-		Example: "  monitor pcu fence --action=metadata\n  monitor pcu fence --action=status --pcus=pcus.yaml --plug=node1",
+off and reboot succeed only when the device itself says so. Exit codes are those of fence agents: 0 done or on, 2 off
+(of status), 1 failed.`,
+		Example: "  monitor pcu fence --action=metadata\n  monitor pcu fence --action=status --pcus=pcus.yaml " +
+			"--plug=node1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 				return cmd.Help()
@@ -95,8 +109,8 @@ off and reboot succeed only when the device itself says so. Exit codes are those
 	}
 }
 
-// fenceOptions reads --name=value, and without arguments name=value lines of standard input. Names that are unknown are passed over, as all
-// agents do: Pacemaker adds some of its own.
+// fenceOptions reads --name=value, and without arguments name=value lines of standard input. Names that are unknown are
+// passed over, as all agents do: Pacemaker adds some of its own.
 func (a *app) fenceOptions(args []string) (map[string]string, error) {
 	given := map[string]string{}
 	names := map[string]string{}
@@ -127,7 +141,9 @@ func (a *app) fenceOptions(args []string) (map[string]string, error) {
 			name = "action"
 		}
 		if name == "p" || name == "password" || name == "passwd" {
-			return nil, errors.New("a password on the command line is shown to everybody: use standard input, --password-file or --password-script")
+			return nil, errors.New(
+				"a password on the command line is shown to everybody: use standard input, --password-file or " +
+					"--password-script")
 		}
 		if !ok && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 			i++
@@ -193,7 +209,8 @@ func (a *app) fenceAct(ctx context.Context, c *pcucontrol.Catalog, action string
 		}
 	}
 	do := map[string]operation{
-		"on": each((*pcucontrol.Catalog).TurnOn), "off": each((*pcucontrol.Catalog).TurnOff), "reboot": (*pcucontrol.Catalog).CycleAll,
+		"on": each((*pcucontrol.Catalog).TurnOn), "off": each((*pcucontrol.Catalog).TurnOff),
+		"reboot": (*pcucontrol.Catalog).CycleAll,
 		"status": each((*pcucontrol.Catalog).Status),
 	}[action]
 	r, err := do(c, ctx, node.feeds)
@@ -201,9 +218,11 @@ func (a *app) fenceAct(ctx context.Context, c *pcucontrol.Catalog, action string
 	case err != nil:
 		return fenceFailed, err
 	case !r.Verified:
-		return fenceFailed, errors.New(action + ": the device does not say whether it was done, which is not enough for fencing")
+		return fenceFailed, errors.New(
+			action + ": the device does not say whether it was done, which is not enough for fencing")
 	case action == "status" && r.After == pcucontrol.Off:
-		if len(node.feeds) > 1 && slices.ContainsFunc(r.Feeds, func(f pcucontrol.FeedResult) bool { return f.After != pcucontrol.Off }) {
+		if len(node.feeds) > 1 &&
+			slices.ContainsFunc(r.Feeds, func(f pcucontrol.FeedResult) bool { return f.After != pcucontrol.Off }) {
 			return fenceDone, nil // a node runs on one feed
 		}
 		return fenceOff, nil
@@ -244,7 +263,13 @@ func (a *app) fenced(o map[string]string) (fed, *pcucontrol.Catalog, error) {
 		return fed{}, nil, err
 	}
 	legacy := o["legacy"]
-	p.target = pcucontrol.Target{Model: o["model"], Host: o["ip"], Transport: o["transport"], User: o["username"], Legacy: legacy != "" && legacy != "0" && legacy != "false"}
+	p.target = pcucontrol.Target{
+		Model:     o["model"],
+		Host:      o["ip"],
+		Transport: o["transport"],
+		User:      o["username"],
+		Legacy:    legacy != "" && legacy != "0" && legacy != "false",
+	}
 	if p.target.OffTime, err = seconds(o, "off_time", 0); err != nil {
 		return fed{}, nil, err
 	}
@@ -345,7 +370,8 @@ type (
 func (a *app) fenceMetadata() error {
 	about := fenceXML{
 		Name: "fence_monitor", Short: "Fence agent for all power control units that Monitor drives",
-		Long:   "fence_monitor switches the power of nodes by Monitor's drivers: `monitor pcu models` lists them. A node with several power feeds is one plug of a file of PCUs.",
+		Long: "fence_monitor switches the power of nodes by Monitor's drivers: `monitor pcu models` lists them. A " +
+			"node with several power feeds is one plug of a file of PCUs.",
 		Vendor: "https://www.planet-lab.org",
 	}
 	for _, p := range fenceParameters() {

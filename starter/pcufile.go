@@ -65,7 +65,8 @@ func readPCUFile(path string) (*pcuFile, error) {
 		PCUs    map[string]pcuEntry  `yaml:"pcus"`
 		Aliases map[string]feedNames `yaml:"aliases"`
 	}
-	if err := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
+	if err := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(&raw); err != nil &&
+		!errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	f := &pcuFile{path, map[string]pcuEntry{}, map[string][]string{}}

@@ -14,9 +14,6 @@ import (
 // pcusAtOnce is how many targets are worked on at the same time.
 const pcusAtOnce = 32
 
-// exitNotExpected is the exit code of a state that is not the expected one.
-const exitNotExpected = 4
-
 // pcuJobs does one operation to many targets.
 type pcuJobs struct {
 	a      *app
@@ -28,7 +25,8 @@ type pcuJobs struct {
 	list   bool             // show a list, though it may be of one
 }
 
-// run does it, and shows what is known of each, after an error too: what was found before it may be all there is to go on.
+// run does it, and shows what is known of each, after an error too: what was found before it may be all there is to go
+// on.
 func (j *pcuJobs) run(ctx context.Context, all []fed) error {
 	views := make([]powerView, len(all))
 	inTurn(all, func(i int) { views[i] = j.one(ctx, all[i]) })
@@ -101,7 +99,8 @@ func (j *pcuJobs) one(ctx context.Context, one fed) powerView {
 	return v
 }
 
-// verdict is the error of all: that of the first one and, where they are of several kinds, the exit code of a plain failure.
+// verdict is the error of all: that of the first one and, where they are of several kinds, the exit code of a plain
+// failure.
 func (j *pcuJobs) verdict(views []powerView) error {
 	var failed []powerView
 	var other []string
@@ -140,7 +139,11 @@ func (a *app) drawPowers(views []powerView) {
 		if v.Verified {
 			verified = "yes"
 		}
-		rows = append(rows, row{v.outlet(), a.state(orDash(string(v.Before))), a.state(orDash(string(v.After))), verified, orDash(note)})
+		rows = append(
+			rows,
+			row{v.outlet(), a.state(orDash(string(v.Before))), a.state(orDash(string(v.After))), verified,
+				orDash(note)},
+		)
 	}
 	a.table("no targets", row{"TARGET", "BEFORE", "AFTER", "VERIFIED", "NOTE"}, rows)
 }

@@ -27,9 +27,11 @@ func (a *app) pcuList() *cobra.Command {
 	choice := pcuChoice{a: a}
 	cmd := &cobra.Command{
 		Use: "list [PCU...]", Short: "List all outlets of a PCU, with their names and states",
-		Long: "List all outlets of a PCU, with their names and states, in one query where the device has one. Without a target, all PCUs of the file.\n\n" +
-			pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes,
-		Example: "  monitor pcu list --model APCSNMP --host 10.0.0.5 --user v2c --password-file community\n  monitor pcu list --pcus pcus.yaml 'rack[1-4]' -o json",
+		Long: "List all outlets of a PCU, with their names and states, in one query where the device has one. " +
+			"Without a target, all PCUs of the file.\n\n" +
+			pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes(),
+		Example: "  monitor pcu list --model APCSNMP --host 10.0.0.5 --user v2c --password-file community\n  monitor " +
+			"pcu list --pcus pcus.yaml 'rack[1-4]' -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.catalog()
 			if err != nil {
@@ -111,7 +113,8 @@ func (a *app) pcuBoot() *cobra.Command {
 	device := ""
 	cmd := &cobra.Command{
 		Use: "boot [TARGET...]", Short: "Choose what a machine boots from the next time, and only then",
-		Long:    "Choose what a machine boots from the next time, and only then. Nothing is switched; IPMI and Redfish have it.\n\n" + pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes,
+		Long: "Choose what a machine boots from the next time, and only then. Nothing is switched; IPMI and " +
+			"Redfish have it.\n\n" + pcuTargets + "\n\n" + pcuAbout + "\n\n" + exitCodes(),
 		Example: "  monitor pcu boot --device network --model OpenIPMI --host 10.0.0.6 --user admin --password-file pw",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.catalog()
@@ -122,9 +125,11 @@ func (a *app) pcuBoot() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			do := each(func(c *pcucontrol.Catalog, ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
-				return c.BootOnce(ctx, t, pcucontrol.BootDevice(device))
-			})
+			do := each(
+				func(c *pcucontrol.Catalog, ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
+					return c.BootOnce(ctx, t, pcucontrol.BootDevice(device))
+				},
+			)
 			j := pcuJobs{a: a, c: c, do: do, form: powerView{Operation: "boot"}, list: len(args) > 0 || len(all) > 1}
 			return j.run(cmd.Context(), all)
 		},

@@ -9,8 +9,8 @@ import (
 // maxRange is how many names one range may stand for.
 const maxRange = 4096
 
-// expand gives the names that a text stands for: "rack[1-3,7]" is rack1, rack2, rack3 and rack7, "bmc[01-12]" keeps the noughts, and
-// commas outside of brackets separate.
+// expand gives the names that a text stands for: "rack[1-3,7]" is rack1, rack2, rack3 and rack7, "bmc[01-12]" keeps the
+// noughts, and commas outside of brackets separate.
 func expand(text string) ([]string, error) {
 	var all []string
 	for _, one := range splitOutside(text) {

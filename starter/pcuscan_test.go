@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
@@ -21,7 +23,8 @@ func modelFile(t *testing.T, name, port string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := strings.NewReplacer("telnet 23", "telnet "+port, "ssh 22, ", "", "APCControl:", name+":").Replace(string(text))
+	own := strings.NewReplacer("telnet 23", "telnet "+port, "ssh 22, ", "", "APCControl:", name+":").
+		Replace(string(text))
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "own.yaml"), []byte(own), 0o600); err != nil {
 		t.Fatal(err)
@@ -33,7 +36,7 @@ func TestTheModelsAreListed(t *testing.T) {
 	alone(t)
 	got := call(t.Context(), "pcu", "models")
 	wantCode(t, got, exitOK)
-	for _, m := range pcucontrol.Models() {
+	for _, m := range models.Builtin().Models() {
 		wantIn(t, got.out, m.Name, m.About)
 		for _, tr := range m.Transports {
 			wantIn(t, got.out, fmt.Sprintf("%s %d", tr.Name, tr.Port))
@@ -41,8 +44,9 @@ func TestTheModelsAreListed(t *testing.T) {
 	}
 	got = call(t.Context(), "pcu", "models", "-o", "json")
 	wantCode(t, got, exitOK)
-	var list []pcucontrol.ModelInfo
-	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list) != len(pcucontrol.Models()) || list[0].Name == "" {
+	var list []pcucontrol.Model
+	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list) != len(models.Builtin().Models()) ||
+		list[0].Name == "" {
 		t.Errorf("%v, %s", err, got.out)
 	}
 }
@@ -53,7 +57,8 @@ func TestModelsOfAnOperatorsFileAreLikeOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := pcudev.New(pcudev.Options{Model: "APCControl", Transport: "telnet", User: "apc", Password: password, Outlets: rack})
+	d, err := pcudev.New(
+		pcudev.Options{Model: "APCControl", Transport: "telnet", User: "apc", Password: password, Outlets: rack})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +88,8 @@ func TestModelsOfAnOperatorsFileAreLikeOthers(t *testing.T) {
 	got = call(t.Context(), "pcu", "scan", "--host", "127.0.0.1", "-o", "json")
 	wantCode(t, got, exitOK)
 	var v scanView
-	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v.Host != "127.0.0.1" || len(v.Ports) < 2 || v.Error != "" {
+	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v.Host != "127.0.0.1" || len(v.Ports) < 2 ||
+		v.Error != "" {
 		t.Errorf("%v, %s", err, got.out)
 	}
 	got = call(t.Context(), "__complete", "pcu", "on", "--model", "")

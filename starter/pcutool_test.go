@@ -22,14 +22,16 @@ import (
 
 func TestRangesStandForNames(t *testing.T) {
 	for text, want := range map[string]string{
-		"rack1": "rack1", "rack[1-3]": "rack1 rack2 rack3", "rack[1,7-8]": "rack1 rack7 rack8", "bmc[08-11].lab": "bmc08.lab bmc09.lab bmc10.lab bmc11.lab",
-		"a,b[1-2],c": "a b1 b2 c", "r[1-2]:[3-4]": "r1:3 r1:4 r2:3 r2:4", "[::1]": "[::1]",
+		"rack1": "rack1", "rack[1-3]": "rack1 rack2 rack3", "rack[1,7-8]": "rack1 rack7 rack8",
+		"bmc[08-11].lab": "bmc08.lab bmc09.lab bmc10.lab bmc11.lab",
+		"a,b[1-2],c":     "a b1 b2 c", "r[1-2]:[3-4]": "r1:3 r1:4 r2:3 r2:4", "[::1]": "[::1]",
 	} {
 		if got, err := expand(text); err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%q stands for %q, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "a,", "rack[1-", "rack[3-1]", "rack[x]", "rack]", "rack[1-9999]", "r[1-100]:[1-100]"} {
+	for _, text := range []string{"", "a,", "rack[1-", "rack[3-1]", "rack[x]", "rack]", "rack[1-9999]",
+		"r[1-100]:[1-100]"} {
 		if got, err := expand(text); err == nil {
 			t.Errorf("%q stands for %d names", text, len(got))
 		}
@@ -49,9 +51,19 @@ func build(t *testing.T) lab {
 	dir := t.TempDir()
 	l := lab{file: filepath.Join(dir, "pcus.yaml")}
 	text := "pcus:\n"
-	for i, face := range []struct{ model, transport, host string }{{"APCControl12p3", "telnet", "127.0.0.1"}, {"BayTechRPC3NC", "telnet", "localhost"}} {
+	for i, face := range []struct{ model, transport, host string }{{"APCControl12p3", "telnet", "127.0.0.1"},
+		{"BayTechRPC3NC", "telnet", "localhost"}} {
 		l.racks[i] = &rack{}
-		d, err := pcudev.New(pcudev.Options{Model: face.model, Transport: face.transport, User: "apc", Password: password, Outlets: l.racks[i], OffTime: 50 * time.Millisecond})
+		d, err := pcudev.New(
+			pcudev.Options{
+				Model:     face.model,
+				Transport: face.transport,
+				User:      "apc",
+				Password:  password,
+				Outlets:   l.racks[i],
+				OffTime:   50 * time.Millisecond,
+			},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +75,9 @@ func build(t *testing.T) lab {
 		go func() { _ = d.Serve(where) }()
 		l.dev[i] = d
 		_, port, _ := net.SplitHostPort(where.Addr().String())
-		text += fmt.Sprintf("  rack%d: {model: %s, host: %s, port: %s, transport: %s, user: apc, password_file: pw, off_time: 100ms}\n", i+1, face.model, face.host, port, face.transport)
+		text += fmt.Sprintf(
+			"  rack%d: {model: %s, host: %s, port: %s, transport: %s, user: apc, password_file: pw, off_time: 100ms}\n",
+			i+1, face.model, face.host, port, face.transport)
 	}
 	text += "aliases:\n  web: [rack1:1, rack2:1]\n  'node[1-4]': 'rack1:[5-8]'\n"
 	for name, content := range map[string]string{l.file: text, filepath.Join(dir, "pw"): password + "\n"} {
@@ -84,13 +98,16 @@ func TestManyTargetsOfAFileAreDrivenAtOnce(t *testing.T) {
 	got := l.pcu(t.Context(), "off", "node[2-3]", "rack2:3")
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "TARGET", "node2", "node3", "rack2:3")
-	if l.racks[0].events() != "6 off, 7 off" && l.racks[0].events() != "7 off, 6 off" || l.racks[1].events() != "3 off" {
+	if l.racks[0].events() != "6 off, 7 off" && l.racks[0].events() != "7 off, 6 off" ||
+		l.racks[1].events() != "3 off" {
 		t.Errorf("the racks were switched %q and %q", l.racks[0].events(), l.racks[1].events())
 	}
 	got = l.pcu(t.Context(), "status", "node[1-4]", "-o", "json")
 	wantCode(t, got, exitOK)
 	var views []powerView
-	if err := json.Unmarshal([]byte(got.out), &views); err != nil || len(views) != 4 || views[0].Target != "node1" || views[0].After != "on" || views[1].After != "off" {
+	if err := json.Unmarshal([]byte(got.out), &views); err != nil || len(views) != 4 || views[0].Target != "node1" ||
+		views[0].After != "on" ||
+		views[1].After != "off" {
 		t.Errorf("the states are %+v, %v", views, err)
 	}
 	wantStable(t, got.out)
@@ -148,7 +165,8 @@ func TestAllOutletsOfTheFilesPCUsAreListed(t *testing.T) {
 	got = l.pcu(t.Context(), "list", "rack2", "-o", "json")
 	wantCode(t, got, exitOK)
 	var views []outletsView
-	if err := json.Unmarshal([]byte(got.out), &views); err != nil || len(views) != 1 || len(views[0].Outlets) != 8 || views[0].Outlets[1].State != "off" {
+	if err := json.Unmarshal([]byte(got.out), &views); err != nil || len(views) != 1 || len(views[0].Outlets) != 8 ||
+		views[0].Outlets[1].State != "off" {
 		t.Errorf("the outlets are %+v, %v", views, err)
 	}
 }
@@ -175,7 +193,8 @@ func TestAMistakeInAFileOfPCUsIsTold(t *testing.T) {
 		wantIn(t, got.err, says)
 	}
 	wantIn(t, call(t.Context(), "pcu", "status", "a:1").err, "no file of PCUs: give --pcus or set MONITOR_PCU_FILE")
-	wantIn(t, call(t.Context(), "pcu", "status").err, "name targets of a file of PCUs (--pcus), or give --model and --host")
+	wantIn(t, call(t.Context(), "pcu", "status").err,
+		"name targets of a file of PCUs (--pcus), or give --model and --host")
 }
 
 // fence is the agent with options on standard input.
@@ -202,14 +221,17 @@ func TestPacemakersActionsAreFencing(t *testing.T) {
 		{[]string{"# a comment", "action=status", file, "plug=node1"}, fenceOff, "5 off"},
 		{[]string{"action=on", file, "plug=node1"}, fenceDone, "5 off, 5 on"},
 		{[]string{"action=reboot", file, "plug=web"}, fenceDone, "5 off, 5 on, 1 off, 1 on"},
-		{[]string{file, "plug=node2"}, fenceDone, "5 off, 5 on, 1 off, 1 on, 6 off, 6 on"}, // reboot is what is done without an action
-		{[]string{"action=off", file, "plug=rack1:2,rack2:2"}, fenceDone, "5 off, 5 on, 1 off, 1 on, 6 off, 6 on, 2 off"},
+		// reboot is what is done without an action
+		{[]string{file, "plug=node2"}, fenceDone, "5 off, 5 on, 1 off, 1 on, 6 off, 6 on"},
+		{[]string{"action=off", file, "plug=rack1:2,rack2:2"}, fenceDone,
+			"5 off, 5 on, 1 off, 1 on, 6 off, 6 on, 2 off"},
 		{[]string{"action=dance", file, "plug=web"}, fenceFailed, "5 off, 5 on, 1 off, 1 on, 6 off, 6 on, 2 off"},
 		{[]string{"action=off", file, "plug=nobody"}, exitUsage, "5 off, 5 on, 1 off, 1 on, 6 off, 6 on, 2 off"},
 	} {
 		got := l.fence(ctx, c.options...)
 		if got.code != c.code && !(c.code == exitUsage && got.code == fenceFailed) || l.racks[0].events() != c.events {
-			t.Errorf("%q ends with %d, says %s%s and switched %q", c.options, got.code, got.out, got.err, l.racks[0].events())
+			t.Errorf("%q ends with %d, says %s%s and switched %q", c.options, got.code, got.out, got.err,
+				l.racks[0].events())
 		}
 	}
 	got := l.fence(ctx, "action=list", file, "plug=rack1")
@@ -225,7 +247,8 @@ func TestPacemakersActionsAreFencing(t *testing.T) {
 func TestAFenceOfWhatCannotTellFails(t *testing.T) {
 	l := build(t)
 	r := &rack{}
-	d, err := pcudev.New(pcudev.Options{Model: "ePowerSwitchOld", Password: password, Outlets: r, OffTime: 50 * time.Millisecond})
+	d, err := pcudev.New(
+		pcudev.Options{Model: "ePowerSwitchOld", Password: password, Outlets: r, OffTime: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +259,8 @@ func TestAFenceOfWhatCannotTellFails(t *testing.T) {
 	defer where.Close()
 	go func() { _ = d.Serve(where) }()
 	_, port, _ := net.SplitHostPort(where.Addr().String())
-	got := l.fence(t.Context(), "action=reboot", "model=ePowerSwitchOld", "ip=127.0.0.1", "ipport="+port, "passwd="+password, "plug=3")
+	got := l.fence(t.Context(), "action=reboot", "model=ePowerSwitchOld", "ip=127.0.0.1", "ipport="+port,
+		"passwd="+password, "plug=3")
 	if got.code != fenceFailed || !strings.Contains(got.err, "not enough for fencing") {
 		t.Errorf("it gives %+v", got)
 	}
@@ -293,12 +317,14 @@ func TestTheMetadataOfTheFenceAgentAreAsThoseOfDebians(t *testing.T) {
 			t.Errorf("fence-agents know no %q; they have %v", name, theirNames)
 		}
 	}
-	for _, name := range []string{"on", "off", "reboot", "status", "list", "list-status", "monitor", "metadata", "validate-all"} {
+	for _, name := range []string{"on", "off", "reboot", "status", "list", "list-status", "monitor", "metadata",
+		"validate-all"} {
 		if !slices.Contains(theirActions, name) || !slices.Contains(ourActions, name) {
 			t.Errorf("the action %s: theirs are %v, ours %v", name, theirActions, ourActions)
 		}
 	}
-	for _, name := range []string{"action", "ip", "ipaddr", "ipport", "username", "login", "password", "passwd", "plug", "port", "password_script", "delay", "power_timeout"} {
+	for _, name := range []string{"action", "ip", "ipaddr", "ipport", "username", "login", "password", "passwd", "plug",
+		"port", "password_script", "delay", "power_timeout"} {
 		if !slices.Contains(theirParameters, name) || !slices.Contains(ourParameters, name) {
 			t.Errorf("the parameter %s: theirs are %v, ours %v", name, theirParameters, ourParameters)
 		}

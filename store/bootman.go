@@ -67,7 +67,8 @@ var gzipMagic = []byte{0x1f, 0x8b}
 // logsKept is how many logs of one node are kept; older ones are dropped.
 const logsKept = 20
 
-// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than bootman.MaxOutput is cut.
+// SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than
+// bootman.MaxOutput is cut.
 func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	if len(l.Log) > bootman.MaxOutput {
 		l.Log, l.Cut = l.Log[:bootman.MaxOutput], true
@@ -100,7 +101,8 @@ func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 		return l, err
 	}
 	packed := l.Log
-	if !bytes.HasPrefix(packed, gzipMagic) { // those from before they were sealed are read as they are, until newer ones take their places
+	// those from before they were sealed are read as they are, until newer ones take their places
+	if !bytes.HasPrefix(packed, gzipMagic) {
 		if packed, _, err = s.seal.open(bond("boot log", node), packed); err != nil {
 			return BootLog{}, fmt.Errorf("%s: %w", what, err)
 		}

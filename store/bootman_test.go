@@ -80,11 +80,13 @@ func TestBootman(t *testing.T) {
 		}
 	})
 	t.Run("a log is sealed at rest, and one from before is still read", func(t *testing.T) {
-		if err := s.SaveBootLog(ctx, BootLog{Node: "sealed", At: time.Now(), Sequence: "done", Log: []byte("the log")}); err != nil {
+		if err := s.SaveBootLog(ctx, BootLog{Node: "sealed", At: time.Now(), Sequence: "done",
+			Log: []byte("the log")}); err != nil {
 			t.Fatal(err)
 		}
 		var raw []byte
-		if err := s.pool.QueryRow(ctx, `select log from bootman_logs where node = 'sealed'`).Scan(&raw); err != nil || bytes.HasPrefix(raw, gzipMagic) {
+		if err := s.pool.QueryRow(ctx, `select log from bootman_logs where node = 'sealed'`).Scan(&raw); err != nil ||
+			bytes.HasPrefix(raw, gzipMagic) {
 			t.Fatalf("at rest it is %q, %v", raw, err)
 		}
 		s.exec(t, `update bootman_logs set node = 'other' where node = 'sealed'`)

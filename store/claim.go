@@ -97,6 +97,26 @@ func (s *Store) Release(ctx context.Context, id int64, how string) error {
 	return nil
 }
 
+// Mark adds to what a claim keeps of what was changed, which is a JSON object.
+func (s *Store) Mark(ctx context.Context, id int64, mark any) error {
+	_, err := s.pool.Exec(ctx, `update claim set data = coalesce(data, '{}') || $2 where id = $1`, id, mark)
+	if err != nil {
+		return fmt.Errorf("claim %d: %w", id, err)
+	}
+	return nil
+}
+
+// Lifted are the claims on sites and slices that were released since a time and of which nothing is held now, the
+// latest first. Those of a site only where PLC has it disabled.
+func (s *Store) Lifted(ctx context.Context, since time.Time) ([]Claim, error) {
+	return many[Claim](ctx, s, "lifted penalties", claimSQL+`where released >= $1 and data is not null
+		and (kind = $2 and exists (select from site where site_id::text = claim.target and not enabled and not gone)
+			or kind = $3)
+		and not exists (select from claim held
+			where held.kind = claim.kind and held.target = claim.target and held.released is null)
+		order by id desc`, since, ClaimSiteDisabled, ClaimSliceSuspended)
+}
+
 // ReleaseHold ends an issue's hold on sites.
 func (s *Store) ReleaseHold(ctx context.Context, issue, how string) error {
 	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2

@@ -32,7 +32,8 @@ const (
 // Controls are the orders in force, by name.
 type Controls map[string]Control
 
-// ControlOf is the name of an order that holds only for a part of the fleet: "mode/site/princeton", "mode/type/nodedown".
+// ControlOf is the name of an order that holds only for a part of the fleet: "mode/site/princeton",
+// "mode/type/nodedown".
 func ControlOf(name, kind, part string) string { return name + "/" + kind + "/" + part }
 
 // The parts of the fleet for which a mode may be ordered.
@@ -59,13 +60,15 @@ func (c Control) says() string {
 	return fmt.Sprintf("%s (%s, since %s)", reason, cmp.Or(c.By, "nobody named"), c.At.UTC().Format(time.RFC3339))
 }
 
-// Mode is what Monitor may do at a site for a type of issue, either of which may be empty: the narrowest of what is configured and of
-// what was ordered for the fleet, the site and the type. It also says where a narrower mode than act comes from.
+// Mode is what Monitor may do at a site for a type of issue, either of which may be empty: the narrowest of what is
+// configured and of what was ordered for the fleet, the site and the type. It also says where a narrower mode than act
+// comes from.
 func (c Controls) Mode(configured policy.Mode, site, issueType string) (policy.Mode, string) {
 	if configured != policy.ModeAct {
 		return policy.ModeObserve, "configured so, or no worker has started yet"
 	}
-	for _, name := range []string{ControlMode, ControlOf(ControlMode, PartSite, site), ControlOf(ControlMode, PartType, issueType)} {
+	for _, name := range []string{ControlMode, ControlOf(ControlMode, PartSite, site),
+		ControlOf(ControlMode, PartType, issueType)} {
 		if o, ordered := c[name]; ordered && policy.Narrowest(policy.Mode(o.Value)) != policy.ModeAct {
 			return policy.ModeObserve, strings.TrimPrefix(strings.TrimPrefix(name, ControlMode), "/") + ": " + o.says()
 		}

@@ -16,7 +16,7 @@ import (
 func fleetOfSize(t *testing.T, nodes int) *Store {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs Postgres")
+		t.Skip("left out by -short: it fills a store with a whole fleet; `make test` runs it")
 	}
 	s := open(t)
 	snap := plc.Snapshot{Taken: time.Now()}

@@ -10,8 +10,8 @@ import (
 	"fmt"
 )
 
-// sealer encrypts secrets at rest with AES-256-GCM. What is sealed is bound to what it belongs to, and names its key, so that keys can be
-// changed one after the other: the first one seals, all open.
+// sealer encrypts secrets at rest with AES-256-GCM. What is sealed is bound to what it belongs to, and names its key,
+// so that keys can be changed one after the other: the first one seals, all open.
 type sealer struct{ keys []sealingKey }
 
 type sealingKey struct {
@@ -66,8 +66,8 @@ func bond(kind string, parts ...any) []byte {
 	return text
 }
 
-// passwordBond binds a PCU's password to the address and the model that it was given for: whoever can write to the table must not have it
-// sent to a host of his.
+// passwordBond binds a PCU's password to the address and the model that it was given for: whoever can write to the
+// table must not have it sent to a host of his.
 func passwordBond(id int, host, ip, user, model string) []byte {
 	return bond("pcu password", id, host, ip, user, model)
 }

@@ -87,7 +87,8 @@ func identity(name string) string {
 	return ""
 }
 
-// text mends what only describes: Postgres takes no NUL and nothing that is not UTF-8, terminals obey controls, and nobody reads a novel.
+// text mends what only describes: Postgres takes no NUL and nothing that is not UTF-8, terminals obey controls, and
+// nobody reads a novel.
 func (in *intake) text(kind string, id int, field, v string) string {
 	kept := clean.Bounded(v, longestText)
 	if kept != v {

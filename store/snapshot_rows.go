@@ -172,8 +172,8 @@ func feedsText(feeds []Feed) string {
 	return string(text)
 }
 
-// unopened stands for a password that was not sealed for this PCU with the key of today. No password is equal to it, so that it is
-// sealed anew.
+// unopened stands for a password that was not sealed for this PCU with the key of today. No password is equal to it, so
+// that it is sealed anew.
 const unopened = "\x00"
 
 func (s *Store) readPCUs(ctx context.Context, tx pgx.Tx, st *standing) error {

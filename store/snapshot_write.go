@@ -138,7 +138,8 @@ func (in *intake) changePCU(s *Store, id int, was *stoodRow[pcuRow]) []change {
 		values ($1,$2,$3,$4,$5,$6,$7,$8)
 		on conflict (pcu_id) do update set name=$2, site=$3, hostname=$4, ip=$5, username=$6, password=$7, model=$8,
 		gone=false, missing=0`,
-		id, r.name, r.site, r.host, r.ip, r.user, s.seal.seal(passwordBond(id, r.host, r.ip, r.user, r.model), []byte(r.password)), r.model)
+		id, r.name, r.site, r.host, r.ip, r.user,
+		s.seal.seal(passwordBond(id, r.host, r.ip, r.user, r.model), []byte(r.password)), r.model)
 	return []change{c}
 }
 

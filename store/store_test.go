@@ -100,7 +100,9 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, change := range map[string]func(*PCU){
-			"PCU": func(p *PCU) { p.PCUID = 6 }, "host": func(p *PCU) { p.Hostname = "evil.example" }, "address": func(p *PCU) { p.IP = "192.0.2.66" },
+			"PCU": func(p *PCU) {
+				p.PCUID = 6
+			}, "host": func(p *PCU) { p.Hostname = "evil.example" }, "address": func(p *PCU) { p.IP = "192.0.2.66" },
 			"account": func(p *PCU) { p.Username += "x" }, "model": func(p *PCU) { p.Model = "WTIIPS4" },
 		} {
 			other := pcu

@@ -158,8 +158,8 @@ func (s *Store) LastSweep(ctx context.Context) (Sweep, error) {
 	return first("sweep", list, err)
 }
 
-// LastWithoutDoubt is the last believed sweep before one that did not doubt an issue type; 0: none is kept. It names how
-// long a doubt has lasted.
+// LastWithoutDoubt is the last believed sweep before one that did not doubt an issue type; 0: none is kept. It names
+// how long a doubt has lasted.
 func (s *Store) LastWithoutDoubt(ctx context.Context, typ string, before int64) (id int64, err error) {
 	err = s.pool.QueryRow(ctx, `select coalesce(max(id), 0) from sweep
 		where believed and id < $2 and not jsonb_exists(doubts, $1)`, typ, before).Scan(&id)

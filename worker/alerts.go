@@ -176,8 +176,10 @@ func (r *receiver) one(ctx context.Context, a alert) (answer, error) {
 			Why: "it has no label " + rule.Label}
 		return said, nil
 	}
-	if !clean.Is(target, longestTarget) || strings.ContainsAny(target, "\n\t") { // nothing in PLC is called so, and Postgres would not even look
-		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored, Why: "its label " + rule.Label + " is no name"}
+	// nothing in PLC is called so, and Postgres would not even look
+	if !clean.Is(target, longestTarget) || strings.ContainsAny(target, "\n\t") {
+		said.AlertAnswer = activities.AlertAnswer{Outcome: activities.AlertIgnored,
+			Why: "its label " + rule.Label + " is no name"}
 		return said, nil
 	}
 	said.Issue = rule.Type + "/" + target

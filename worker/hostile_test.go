@@ -20,18 +20,22 @@ import (
 
 func TestAnAlertWithControlsCostsThatAlertAlone(t *testing.T) {
 	var taken []activities.Alert
-	post, _ := receiving(t, config.Alerts{Rules: []string{rule}}, func(a activities.Alert) (activities.AlertAnswer, error) {
-		taken = append(taken, a)
-		return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
-	})
+	post, _ := receiving(t, config.Alerts{Rules: []string{rule}},
+		func(a activities.Alert) (activities.AlertAnswer, error) {
+			taken = append(taken, a)
+			return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
+		})
 	odd := []string{"a\\u0000b", "\\u001b[2J", "x\\u009by", "x\\u202ey", "a\\nb", strings.Repeat("x", 256)}
 	alerts := []string{fires("firing", "NodeDown", "planetlab", "good.example")}
 	for _, name := range odd {
 		alerts = append(alerts, strings.ReplaceAll(fires("firing", "NodeDown", "planetlab", "NAME"), "NAME", name))
 	}
-	alerts = append(alerts, `{"status":"firing","labels":{"alertname":"NodeDown","job":"planetlab","instance":"also.example"},"annotations":{"summary":"a\u0000b `+strings.Repeat("x", 9000)+`"}}`)
+	alerts = append(alerts,
+		`{"status":"firing","labels":{"alertname":"NodeDown","job":"planetlab","instance":"also.example"},`+
+			`"annotations":{"summary":"a\u0000b `+strings.Repeat("x", 9000)+`"}}`)
 	code, body := post(message(alerts...))
-	if code != http.StatusOK || len(taken) != 2 || taken[0].Target != "good.example" || taken[1].Target != "also.example" || strings.Count(body, "is no name") != len(odd) {
+	if code != http.StatusOK || len(taken) != 2 || taken[0].Target != "good.example" ||
+		taken[1].Target != "also.example" || strings.Count(body, "is no name") != len(odd) {
 		t.Fatalf("%d, taken %+v, said %s", code, taken, body)
 	}
 	if !clean.Is(taken[1].Reason, 2*clean.MaxLine) {
@@ -41,14 +45,16 @@ func TestAnAlertWithControlsCostsThatAlertAlone(t *testing.T) {
 
 func TestAnAlertThatFailsKeepsNoOtherBack(t *testing.T) {
 	var taken []string
-	post, _ := receiving(t, config.Alerts{Rules: []string{rule}}, func(a activities.Alert) (activities.AlertAnswer, error) {
-		if a.Target == "first" {
-			return activities.AlertAnswer{}, errors.New("no")
-		}
-		taken = append(taken, a.Target)
-		return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
-	})
-	code, _ := post(message(fires("firing", "NodeDown", "planetlab", "first"), fires("firing", "NodeDown", "planetlab", "second")))
+	post, _ := receiving(t, config.Alerts{Rules: []string{rule}},
+		func(a activities.Alert) (activities.AlertAnswer, error) {
+			if a.Target == "first" {
+				return activities.AlertAnswer{}, errors.New("no")
+			}
+			taken = append(taken, a.Target)
+			return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
+		})
+	code, _ := post(message(fires("firing", "NodeDown", "planetlab", "first"),
+		fires("firing", "NodeDown", "planetlab", "second")))
 	if code != http.StatusServiceUnavailable || len(taken) != 1 {
 		t.Errorf("%d, taken %q", code, taken)
 	}
@@ -57,17 +63,21 @@ func TestAnAlertThatFailsKeepsNoOtherBack(t *testing.T) {
 // FuzzAlerts: whatever is posted, what is handed on is clean and bounded, and what is answered is JSON or one line.
 func FuzzAlerts(f *testing.F) {
 	f.Add(message(fires("firing", "NodeDown", "planetlab", "a.example:9100")))
-	f.Add(message(`{"status":"resolved","labels":{"alertname":"NodeDown","job":"planetlab","instance":"a\u0000"},"annotations":{"summary":"\u001b[2J"}}`))
-	f.Add(`{"version":"4","alerts":[{"status":"firing","labels":{"job":"planetlab","alertname":"NodeDown","instance":"[::1]:80"}}]}`)
+	f.Add(message(`{"status":"resolved","labels":{"alertname":"NodeDown","job":"planetlab","instance":"a\u0000"},` +
+		`"annotations":{"summary":"\u001b[2J"}}`))
+	f.Add(`{"version":"4","alerts":[{"status":"firing",` +
+		`"labels":{"job":"planetlab","alertname":"NodeDown","instance":"[::1]:80"}}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		post, _ := receiving(t, config.Alerts{Rules: []string{rule}}, func(a activities.Alert) (activities.AlertAnswer, error) {
-			if a.Target == "" || !clean.Is(a.Target, longestTarget) || !clean.Is(a.Reason, 2*clean.MaxLine+20) {
-				t.Errorf("handed on: %q %q", a.Target, a.Reason)
-			}
-			return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
-		})
+		post, _ := receiving(t, config.Alerts{Rules: []string{rule}},
+			func(a activities.Alert) (activities.AlertAnswer, error) {
+				if a.Target == "" || !clean.Is(a.Target, longestTarget) || !clean.Is(a.Reason, 2*clean.MaxLine+20) {
+					t.Errorf("handed on: %q %q", a.Target, a.Reason)
+				}
+				return activities.AlertAnswer{Outcome: activities.AlertOpened}, nil
+			})
 		code, said := post(body)
-		if code == http.StatusOK && !json.Valid([]byte(said)) || code != http.StatusOK && (len(said) > clean.MaxText || !clean.Is(said, clean.MaxText)) {
+		if code == http.StatusOK && !json.Valid([]byte(said)) || code != http.StatusOK &&
+			(len(said) > clean.MaxText || !clean.Is(said, clean.MaxText)) {
 			t.Errorf("%d %q", code, said)
 		}
 	})
@@ -78,17 +88,20 @@ func TestTheLogCannotDriveATerminal(t *testing.T) {
 		var out bytes.Buffer
 		log := slog.New(cleanHandler(&out, format, slog.LevelInfo))
 		evil := "\x00\x1b[2J\u009b31m\u202e" + strings.Repeat("x", 50_000)
-		log.Warn("a node answered", "error", errors.New(evil), "text", evil, "list", []string{evil}, slog.Group("in", "text", evil), "much", fmt.Errorf("wrapped: %w", errors.New(evil)))
+		log.Warn("a node answered", "error", errors.New(evil), "text", evil, "list", []string{evil},
+			slog.Group("in", "text", evil), "much", fmt.Errorf("wrapped: %w", errors.New(evil)))
 		if line := strings.TrimSuffix(out.String(), "\n"); !clean.Is(line, 6*clean.MaxText) {
 			t.Errorf("%s: %d bytes: %.300q", format, len(line), line)
 		}
 	}
 }
 
-// TestWhoHangsOnTheLineHasAnEnd: a client that sends nothing more is hung up on, and thousands of them do not take every file descriptor.
+// TestWhoHangsOnTheLineHasAnEnd: a client that sends nothing more is hung up on, and thousands of them do not take
+// every file descriptor.
 func TestWhoHangsOnTheLineHasAnEnd(t *testing.T) {
 	web := server(http.NotFoundHandler(), nil, slog.New(slog.DiscardHandler))
-	for name, d := range map[string]time.Duration{"headers": web.ReadHeaderTimeout, "body": web.ReadTimeout, "answer": web.WriteTimeout, "between two": web.IdleTimeout} {
+	for name, d := range map[string]time.Duration{"headers": web.ReadHeaderTimeout, "body": web.ReadTimeout,
+		"answer": web.WriteTimeout, "between two": web.IdleTimeout} {
 		if d <= 0 || d > 3*time.Minute {
 			t.Errorf("the time for %s is %s", name, d)
 		}

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Bounds of the pages. Whoever reaches the port may send anything, as slowly as he likes, on as many connections as he likes.
+// Bounds of the pages. Whoever reaches the port may send anything, as slowly as he likes, on as many connections as he
+// likes.
 const (
 	mostConnections = 200
 	mostHeaders     = 64 << 10
@@ -29,11 +30,13 @@ func server(h http.Handler, tls *tls.Config, log *slog.Logger) *http.Server {
 		WriteTimeout:      90 * time.Second, // an alert group is given a minute
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    mostHeaders,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // of what others do wrong; it must not fill the log
+		// of what others do wrong; it must not fill the log
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
-// serve serves the pages until the server is closed. What is wrong with the port, or with a connection for good, goes to failed.
+// serve serves the pages until the server is closed. What is wrong with the port, or with a connection for good, goes
+// to failed.
 func serve(ctx context.Context, web *http.Server, listen string, failed chan<- error) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {

@@ -76,7 +76,8 @@ func logger(l config.Log) *slog.Logger {
 	return slog.New(cleanHandler(os.Stderr, l.Format, level))
 }
 
-// cleanHandler writes the log. What it repeats of machines far away is bounded, and nothing in it can drive the terminal of whoever reads it.
+// cleanHandler writes the log. What it repeats of machines far away is bounded, and nothing in it can drive the
+// terminal of whoever reads it.
 func cleanHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch v := a.Value.Any().(type) {

@@ -25,7 +25,7 @@ func Attributes() []temporal.SearchAttributeKey {
 }
 
 // QueryStatus is the query that every issue and every site answers.
-const QueryStatus = "status"
+const QueryStatus = issue.QueryStatus
 
 // Type is a workflow and the name by which every client knows it.
 type Type struct {
@@ -33,11 +33,12 @@ type Type struct {
 	Func any
 }
 
-// Types are all workflows that a worker runs: one for each issue type, the sites, and the sweep.
+// Types are all workflows that a worker runs: one for each issue type, the sites, the sweep, and the answer to why
+// something is not done.
 func Types() []Type {
 	var out []Type
 	for _, t := range issue.Types() {
 		out = append(out, Type{t.Name, climb(t)})
 	}
-	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep})
+	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep}, Type{activities.WhyNotType, WhyNot})
 }

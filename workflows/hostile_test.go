@@ -17,7 +17,8 @@ import (
 	"github.com/planetlab/monitor/site"
 )
 
-// Whoever starts a site's workflow by hand says nothing of what it holds, has been told, or is denied: that is read from the store.
+// Whoever starts a site's workflow by hand says nothing of what it holds, has been told, or is denied: that is read
+// from the store.
 func TestSite_AStateFromOutsideIsIgnored(t *testing.T) {
 	p := newSite(t)
 	forged := site.Start("huji", "forged")

@@ -29,11 +29,13 @@ type siteRun struct {
 func Site(ctx workflow.Context, in site.Input) (site.State, error) {
 	r := &siteRun{news: workflow.NewBufferedChannel(ctx, 64), shown: -1}
 	info := workflow.GetInfo(ctx)
-	if in.State != nil && info.ContinuedExecutionRunID != "" { // whoever starts a site says nothing of what it holds and is denied
+	// whoever starts a site says nothing of what it holds and is denied
+	if in.State != nil && info.ContinuedExecutionRunID != "" {
 		r.State = *in.State
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)
 	}
+	r.Rules = max(0, int(workflow.GetVersion(ctx, "rules of a site", workflow.DefaultVersion, site.Rules)))
 	if err := r.listen(ctx); err != nil {
 		return r.State, err
 	}

@@ -228,7 +228,8 @@ func TestALevelRisesOneStepInSevenDaysAfterItsWordAndFallsAtOnce(t *testing.T) {
 	p.release(20, 1)
 	s := p.run()
 	p.want([]string{"7.00 0->1", "14.01 1->2", "20.00 2->0"}, []string{
-		"0.00 level 0: down planetlab1", "7.01 level 1: penalty", "14.01 level 2: penalty", "20.00 level 2: cleared",
+		"0.00 level 0: down planetlab1", "3.50 level 1: warning", "7.01 level 1: penalty", "10.50 level 2: warning",
+		"14.01 level 2: penalty", "20.00 level 2: cleared",
 		"21.00 level 2: online planetlab1",
 	})
 	if s.Level != 0 || len(s.Holds) != 0 {
@@ -280,8 +281,9 @@ func TestAPauseHoldsTheLevelAndAnotherWordComesAfterIt(t *testing.T) {
 	p.release(25, 1)
 	p.run()
 	p.want([]string{"19.00 0->1", "25.00 1->0"}, []string{
-		"0.00 level 0: down planetlab1", "12.00 level 0: warning", "19.01 level 1: penalty", "25.00 level 1: cleared",
-		"26.00 level 1: online planetlab1",
+		"0.00 level 0: down planetlab1", "3.50 level 1: warning", "12.00 level 1: continued", "19.01 level 1: penalty",
+		"22.50 level 2: warning", "25.00 level 2: cleared",
+		"26.00 level 2: online planetlab1",
 	})
 }
 

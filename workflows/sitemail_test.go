@@ -94,7 +94,7 @@ func TestATrackerThatIsAwayForADayLosesNothingAndRepeatsNothing(t *testing.T) {
 	p.hold(7.1, 1, 1)
 	p.hold(7.5, 2, 1)
 	p.ask(7.9, func(s site.State) {
-		if s.Held == nil || s.Held.Reason != "the tracker is away" || s.Level != 0 || len(s.Pending) == 0 {
+		if s.Blocked != "the tracker is away" || s.Level != 0 || len(s.Pending) == 0 {
 			t.Errorf("while it is away: %+v", s)
 		}
 	})
@@ -103,9 +103,9 @@ func TestATrackerThatIsAwayForADayLosesNothingAndRepeatsNothing(t *testing.T) {
 	p.release(12, 1)
 	p.release(12, 2)
 	p.run()
-	if len(p.mails) != 3 || p.mails[0] != "0.00 level 0: down planetlab1" ||
+	if len(p.mails) != 4 || p.mails[0] != "0.00 level 0: down planetlab1" ||
 		!strings.HasSuffix(p.mails[1], "down planetlab1 planetlab2") || p.mails[1] < "8" || p.mails[1] > "8.3" ||
-		!strings.HasSuffix(p.mails[2], "online planetlab1 planetlab2") {
+		p.mails[2] != "11.50 level 1: warning" || !strings.HasSuffix(p.mails[3], "online planetlab1 planetlab2") {
 		t.Errorf("mails %q", p.mails)
 	}
 }

@@ -19,12 +19,13 @@ type tracker struct {
 	url          string
 	robot, human string // tokens
 	queue        string
+	dir          string // where the real one keeps its files, and the mail that it sends
 }
 
 func TestTheSimulatedTrackerConforms(t *testing.T) {
 	server := httptest.NewServer(fakert.New(fakert.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"}))
 	t.Cleanup(server.Close)
-	conform(t, tracker{server.URL, "robot-token", "human-token", "General"})
+	conform(t, tracker{url: server.URL, robot: "robot-token", human: "human-token", queue: "General"})
 }
 
 func TestARealTrackerConforms(t *testing.T) { conform(t, debianRT(t)) }

@@ -50,7 +50,7 @@ $RT::MasonDataDir = '%s/mason'; $RT::MasonSessionDir = '%s/session';
 		t.Fatalf("tokens %q", tokens)
 	}
 	serve(t, env, port)
-	return tracker{fmt.Sprintf("http://127.0.0.1:%d", port), tokens[0], tokens[1], "General"}
+	return tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir}
 }
 
 // makeUsers makes a robot that has no more rights than the manual asks for, and a human, and prints their tokens.

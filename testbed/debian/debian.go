@@ -17,9 +17,30 @@ import (
 // patience bounds one run of apt-get, whose mirror may be out of reach.
 const patience = 5 * time.Minute
 
-// Need finds a program. Where Debian's package is missing and may be installed, it is, once; else the test is skipped and
-// says why and what to install. No test installs anything under -short.
-func Need(t *testing.T, program, pkg string) string {
+// required names the variable that makes a missing program a failure, as in CI (.ci/run sets it): what is skipped there
+// proves nothing.
+const required = "MONITOR_CI"
+
+// ender is how a test ends early.
+type ender interface {
+	Helper()
+	Skipf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// missing ends a test whose program cannot be had: it is skipped or, where all must be there, fails.
+func missing(t ender, format string, args ...any) {
+	t.Helper()
+	if os.Getenv(required) != "" {
+		t.Fatalf(format, args...)
+		return
+	}
+	t.Skipf(format, args...)
+}
+
+// Need finds a program. Where Debian's package is missing and may be installed, it is, once; else the test is skipped
+// and says why and what to install; in CI it fails. No test installs anything under -short.
+func Need(t testing.TB, program, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err == nil && settled(pkg) {
@@ -29,23 +50,24 @@ func Need(t *testing.T, program, pkg string) string {
 		t.Skipf("no %s here that works, and -short installs nothing: run `apt-get install %s`", program, pkg)
 	}
 	if err := install(pkg); err != nil {
-		t.Skipf("no %s here that works (%v): run `apt-get install %s`", program, err, pkg)
+		missing(t, "no %s here that works (%v): run `apt-get install %s`", program, err, pkg)
 	}
 	if path, err = exec.LookPath(program); err != nil {
-		t.Skipf("Debian's %s has no %s here: %v", pkg, program, err)
+		missing(t, "Debian's %s has no %s here: %v", pkg, program, err)
 	}
 	return path
 }
 
-// settled reports whether a package is not in the middle of being installed, as by a test of another process: its program is there
-// before the libraries that it needs. A program that came otherwise, or elsewhere than on Debian, is taken as it is.
+// settled reports whether a package is not in the middle of being installed, as by a test of another process: its
+// program is there before the libraries that it needs. A program that came otherwise, or elsewhere than on Debian, is
+// taken as it is.
 func settled(pkg string) bool {
 	status, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Status}", pkg).Output()
 	return err != nil || string(status) == "installed" || string(status) == "not-installed"
 }
 
 // Unpack fetches a package and gives a file of it, without installing it: a server that Debian would start at once.
-func Unpack(t *testing.T, pkg, file string) string {
+func Unpack(t testing.TB, pkg, file string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skipf("no %s, and -short fetches nothing", pkg)
@@ -59,7 +81,7 @@ func Unpack(t *testing.T, pkg, file string) string {
 	fetch := exec.CommandContext(ctx, "sh", "-c", `apt-get download -q "$0" && dpkg -x "$0"_*.deb .`, pkg)
 	fetch.Dir, fetch.WaitDelay = dir, time.Second
 	if out, err := fetch.CombinedOutput(); err != nil {
-		t.Skipf("`apt-get download %s` and `dpkg -x` do not work here: %v: %s", pkg, err, lastLine(out))
+		missing(t, "`apt-get download %s` and `dpkg -x` do not work here: %v: %s", pkg, err, lastLine(out))
 	}
 	return filepath.Join(dir, file)
 }

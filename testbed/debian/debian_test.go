@@ -3,6 +3,8 @@ package debian
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -87,6 +89,7 @@ func TestAProgramIsNotUsedBeforeItsPackageIsInstalled(t *testing.T) {
 
 func TestAMissingProgramSkipsATest(t *testing.T) {
 	only(t, "exit 100")
+	t.Setenv(required, "")
 	skipped := false
 	t.Run("that needs it", func(t *testing.T) {
 		defer func() { skipped = t.Skipped() }()
@@ -94,5 +97,47 @@ func TestAMissingProgramSkipsATest(t *testing.T) {
 	})
 	if !skipped {
 		t.Error("the test went on without its program")
+	}
+}
+
+// ended keeps how a test would have ended.
+type ended struct{ skipped, failed bool }
+
+func (*ended) Helper()                 {}
+func (e *ended) Skipf(string, ...any)  { e.skipped = true }
+func (e *ended) Fatalf(string, ...any) { e.failed = true }
+
+func TestAMissingProgramFailsATestInCI(t *testing.T) {
+	for value, want := range map[string]ended{"": {skipped: true}, "1": {failed: true}} {
+		t.Setenv(required, value)
+		var got ended
+		if missing(&got, "no gadget"); got != want {
+			t.Errorf("with %s=%q it is %+v", required, value, got)
+		}
+	}
+}
+
+func TestCIInstallsWhatTestsNeed(t *testing.T) {
+	list, err := os.ReadFile("../../.ci/packages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := strings.Fields(string(list))
+	need := regexp.MustCompile(`debian\.Need\(t, "[^"]+",\s*"([^"]+)"\)`)
+	found := 0
+	err = filepath.WalkDir("../..", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range need.FindAllSubmatch(text, -1) {
+			if found++; !slices.Contains(installed, string(m[1])) {
+				t.Errorf("%s needs Debian's %s, which is not in .ci/packages", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d needs were found, %v", found, err)
 	}
 }

@@ -164,6 +164,9 @@ func (db *DB) update(who caller, name string, args []any) (any, *xmlrpc.Fault) {
 			r[k] = v
 		}
 	}
+	if name == "Sites" {
+		r["last_updated"] = int(time.Now().Unix())
+	}
 	// An update moves the row to the end, as Postgres does.
 	i := slices.IndexFunc(db.rows[name], func(o Row) bool { return o[tables[name].id] == r[tables[name].id] })
 	db.rows[name] = append(slices.Delete(db.rows[name], i, i+1), r)

@@ -34,6 +34,7 @@ type Message struct {
 	Body       string
 	At         time.Time
 	Raw        []byte
+	UTF8       bool // it was announced by SMTPUTF8
 }
 
 // Options say how the server listens. The zero value listens on a free loopback port without TLS or login.
@@ -42,6 +43,7 @@ type Options struct {
 	Username, Password string      // ask for this login before mail is taken
 	TLS                *tls.Config // offer STARTTLS
 	Wrapped            bool        // speak TLS from the first byte instead
+	UTF8               bool        // offer SMTPUTF8
 }
 
 // Mailbox is a running server. All methods may be called at once from many goroutines.
@@ -81,6 +83,7 @@ func StartWith(o Options) (*Mailbox, error) {
 	}))
 	m.server.Domain = "mailbox.test"
 	m.server.AllowInsecureAuth = true
+	m.server.EnableSMTPUTF8 = o.UTF8
 	m.server.MaxMessageBytes = 10 << 20
 	m.server.ReadTimeout, m.server.WriteTimeout = time.Minute, time.Minute
 	m.server.ErrorLog = log.New(io.Discard, "", 0)
@@ -195,6 +198,7 @@ type session struct {
 	authed bool
 	from   string
 	to     []string
+	utf8   bool
 }
 
 func (s *session) AuthMechanisms() []string {
@@ -214,11 +218,11 @@ func (s *session) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	if s.box.opts.Username != "" && !s.authed {
 		return refusal(530, "login first") // RFC 4954
 	}
-	s.from = from
+	s.from, s.utf8 = from, o != nil && o.UTF8
 	return nil
 }
 
@@ -248,7 +252,7 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return refusal(554, err.Error())
 	}
-	msg.From, msg.To, msg.At = s.from, slices.Clone(s.to), time.Now()
+	msg.From, msg.To, msg.At, msg.UTF8 = s.from, slices.Clone(s.to), time.Now(), s.utf8
 	if s.box.store(msg) {
 		_ = s.conn.Conn().Close()
 	}

@@ -63,7 +63,8 @@ func TestTelnetOptionsAreSettled(t *testing.T) {
 }
 
 func TestALineEndsHoweverItEnds(t *testing.T) {
-	for name, end := range map[string]string{"CR": "\r", "CR LF": "\r\n", "CR NUL": "\r\x00", "CR NUL LF": "\r\x00\n", "LF": "\n"} {
+	for name, end := range map[string]string{"CR": "\r", "CR LF": "\r\n", "CR NUL": "\r\x00", "CR NUL LF": "\r\x00\n",
+		"LF": "\n"} {
 		t.Run(name, func(t *testing.T) {
 			_, where := rpc(t)
 			c, r := call(t, where)

@@ -17,8 +17,8 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// peer is a real client from Debian, what it is told to do with one of our devices, and what must come of it. In the words of its
-// command line {host}, {port}, {user}, {password} and {options} (of ssh) are filled in.
+// peer is a real client from Debian, what it is told to do with one of our devices, and what must come of it. In the
+// words of its command line {host}, {port}, {user}, {password} and {options} (of ssh) are filled in.
 type peer struct {
 	name             string
 	pkg              string
@@ -36,7 +36,8 @@ const sshQuietly = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
 
 // fence is a fence agent's command line on the third outlet.
 func fence(agent, action, more string) []string {
-	words := "fence_" + agent + " -a {host} -u {port} -l {user} -p {password} -o " + action + " --power-wait=0 --login-timeout=30 --shell-timeout=30 " + more
+	words := "fence_" + agent + " -a {host} -u {port} -l {user} -p {password} -o " + action + " --power-wait=0 " +
+		"--login-timeout=30 --shell-timeout=30 " + more
 	return strings.Fields(words)
 }
 
@@ -51,7 +52,8 @@ func ipmi(words string) []string {
 
 // person types what they see fit: each pair of words is what to wait for, or silence, and what to type then.
 func person(spawn string, talk ...string) []string {
-	script := "set timeout 60; spawn -noecho " + spawn + "; expect_after timeout {puts STUCK; exit 1} eof {puts HUNGUP; exit 1}; "
+	script := "set timeout 60; spawn -noecho " + spawn + "; expect_after timeout {puts STUCK; exit 1} eof {puts " +
+		"HUNGUP; exit 1}; "
 	for i := 0; i+1 < len(talk); i += 2 {
 		wait := fmt.Sprintf("expect {%s}", talk[i])
 		if talk[i] == silence {
@@ -105,20 +107,74 @@ func peers() []peer {
 			command: ipmi("-C 17 chassis power off"), says: "Down/Off", events: "1 off"},
 		{name: "ipmitool reads the status with cipher suite 3", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
 			command: ipmi("-C 3 chassis status"), says: "System Power         : on"},
-		{name: "fence_apc_snmp reboots by v1", model: "APCSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Rebooted", events: "3 off, 3 on",
-			command: strings.Fields("fence_apc_snmp -a {host} -u {port} -c {password} -n 3 -o reboot --power-wait=0")},
-		{name: "fence_apc_snmp turns off by v2c", model: "APCSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Powered OFF", events: "3 off",
-			command: strings.Fields("fence_apc_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0")},
-		{name: "fence_apc_snmp turns off by v3", model: "APCSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Powered OFF", events: "3 off",
-			command: strings.Fields("fence_apc_snmp -a {host} -u {port} -d 3 -l {user} -p {password} -P {password} --snmp-auth-prot=SHA --snmp-priv-prot=AES --snmp-sec-level=authPriv -n 3 -o off --power-wait=0")},
-		{name: "fence_tripplite_snmp turns off a Tripp Lite", model: "TrippLiteSNMP", transport: "udp", also: "snmpget snmp", says: "Success: Powered OFF", events: "3 off",
-			command: strings.Fields("fence_tripplite_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0")},
-		{name: "ipmi-chassis reads the status", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "System Power                        : on",
-			command: strings.Fields("ipmi-chassis -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --get-chassis-status")},
-		{name: "FreeIPMI cycles", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off, 1 on",
-			command: strings.Fields("ipmipower -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --cycle")},
-		{name: "FreeIPMI turns off with cipher suite 17 and waits", pkg: "freeipmi-tools", model: "OpenIPMI", transport: "udp", says: "ok", events: "1 off",
-			command: strings.Fields("ipmipower -D LAN_2_0 -I 17 -h {host}:{port} -u {user} -p {password} --off --wait-until-off")},
+		{
+			name:      "fence_apc_snmp reboots by v1",
+			model:     "APCSNMP",
+			transport: "udp",
+			also:      "snmpget snmp",
+			says:      "Success: Rebooted",
+			events:    "3 off, 3 on",
+			command:   strings.Fields("fence_apc_snmp -a {host} -u {port} -c {password} -n 3 -o reboot --power-wait=0"),
+		},
+		{
+			name:      "fence_apc_snmp turns off by v2c",
+			model:     "APCSNMP",
+			transport: "udp",
+			also:      "snmpget snmp",
+			says:      "Success: Powered OFF",
+			events:    "3 off",
+			command: strings.Fields(
+				"fence_apc_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0"),
+		},
+		{
+			name:      "fence_apc_snmp turns off by v3",
+			model:     "APCSNMP",
+			transport: "udp",
+			also:      "snmpget snmp",
+			says:      "Success: Powered OFF",
+			events:    "3 off",
+			command: strings.Fields(
+				"fence_apc_snmp -a {host} -u {port} -d 3 -l {user} -p {password} -P {password} --snmp-auth-prot=SHA " +
+					"--snmp-priv-prot=AES --snmp-sec-level=authPriv -n 3 -o off --power-wait=0"),
+		},
+		{
+			name:      "fence_tripplite_snmp turns off a Tripp Lite",
+			model:     "TrippLiteSNMP",
+			transport: "udp",
+			also:      "snmpget snmp",
+			says:      "Success: Powered OFF",
+			events:    "3 off",
+			command: strings.Fields(
+				"fence_tripplite_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0"),
+		},
+		{
+			name:      "ipmi-chassis reads the status",
+			pkg:       "freeipmi-tools",
+			model:     "OpenIPMI",
+			transport: "udp",
+			says:      "System Power                        : on",
+			command: strings.Fields(
+				"ipmi-chassis -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --get-chassis-status"),
+		},
+		{
+			name:      "FreeIPMI cycles",
+			pkg:       "freeipmi-tools",
+			model:     "OpenIPMI",
+			transport: "udp",
+			says:      "ok",
+			events:    "1 off, 1 on",
+			command:   strings.Fields("ipmipower -D LAN_2_0 -h {host}:{port} -u {user} -p {password} --cycle"),
+		},
+		{
+			name:      "FreeIPMI turns off with cipher suite 17 and waits",
+			pkg:       "freeipmi-tools",
+			model:     "OpenIPMI",
+			transport: "udp",
+			says:      "ok",
+			events:    "1 off",
+			command: strings.Fields(
+				"ipmipower -D LAN_2_0 -I 17 -h {host}:{port} -u {user} -p {password} --off --wait-until-off"),
+		},
 		{name: "fence_apc is not let in with a wrong password", model: "APCControl12p3", transport: "telnet",
 			command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.WrongPassword},
 		{name: "fence_apc is not let in by ssh with a wrong password", model: "APCControl", transport: "ssh",
@@ -127,24 +183,92 @@ func peers() []peer {
 			command: fence("apc", "off", "-n 3"), says: "Unable to connect/login", fault: pcudev.Busy},
 		{name: "ipmitool is not let in with a wrong password", pkg: "ipmitool", model: "OpenIPMI", transport: "udp",
 			command: ipmi("chassis power off"), says: "Unable to establish", fault: pcudev.WrongPassword},
-		{name: "a person with telnet reboots a BayTech", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", events: "3 off, 3 on", says: "Bye",
-			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `Y\r`, "RPC3-NC>", `Logout\r`)},
-		{name: "a person with telnet changes their mind", pkg: "telnet", model: "BayTechRPC3NC", transport: "telnet", says: "Bye",
-			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`, "(Y/N)? ", `N\r`, "RPC3-NC>", `Logout\r`)},
-		{name: "a person with ssh goes through a BayTech's menu", pkg: "openssh-client", model: "BayTech", transport: "ssh", events: "3 off", says: "Bye",
-			command: person(ssh, "assword: ", `{password}\r`, "Request :", `5\r`, "DS-RPC>", `Off 3\r`, "(Y/N)? ", `y\r`, "DS-RPC>", `logout\r`, "Request :", `T\r`)},
-		{name: "a person with ssh wakes a BayTech by Ctrl-C", pkg: "openssh-client", model: "BayTechCtrlC", transport: "ssh", says: "Bye",
-			command: person(ssh, "assword: ", `{password}\r`, silence, `\003`, "Request :", `T\r`)},
-		{name: "ssh gives a DRAC one command", pkg: "openssh-client", model: "DRAC", transport: "ssh", events: "1 off, 1 on", says: "successful",
-			command: person(ssh+" racadm serveraction powercycle", "assword: ", `{password}\r`)},
-		{name: "ssh gives an iLO one command", pkg: "openssh-client", model: "HPiLO", transport: "ssh", events: "1 off", says: "COMMAND COMPLETED",
-			command: person(ssh+" power off hard", "assword: ", `{password}\r`)},
-		{name: "a pipe of lines goes through an APC's menus and cancels", pkg: "bash", model: "APCControl12p3", transport: "telnet", says: "Connection Closed",
-			command: []string{"bash", "-c", `exec 3<>/dev/tcp/{host}/{port}; printf '%s\n' {user} {password} 1 2 3 3 "" $'\e' $'\e' $'\e' 4 >&3; cat <&3`}},
-		{name: "a person with telnet pulses an iPAL's outlet", pkg: "telnet", model: "IPAL", transport: "telnet", events: "3 off, 3 on", says: "Bye",
-			command: person(telnet, silence, `\r`, silence, `\r`, "Password > ", `{password}\r`, "Enter > ", `P3\r`, "Enter > ", `X\r`)},
-		{name: "a person with telnet goes up and down an APC's menus by ESC", pkg: "telnet", model: "APCControl1p4", transport: "telnet", says: "Bye",
-			command: person(telnet, "User Name : ", `{user}\r`, "Password  : ", `{password}\r`, "Logout", `1\r`, "Outlet 3", `3\r`, "State", `\033`, "Outlet 3", `\033`, "Logout", `4\r`)},
+		{
+			name:      "a person with telnet reboots a BayTech",
+			pkg:       "telnet",
+			model:     "BayTechRPC3NC",
+			transport: "telnet",
+			events:    "3 off, 3 on",
+			says:      "Bye",
+			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`,
+				"(Y/N)? ", `Y\r`, "RPC3-NC>", `Logout\r`),
+		},
+		{
+			name:      "a person with telnet changes their mind",
+			pkg:       "telnet",
+			model:     "BayTechRPC3NC",
+			transport: "telnet",
+			says:      "Bye",
+			command: person(telnet, "user name: ", `{user}\r`, "Password: ", `{password}\r`, "RPC3-NC>", `Reboot 3\r`,
+				"(Y/N)? ", `N\r`, "RPC3-NC>", `Logout\r`),
+		},
+		{
+			name:      "a person with ssh goes through a BayTech's menu",
+			pkg:       "openssh-client",
+			model:     "BayTech",
+			transport: "ssh",
+			events:    "3 off",
+			says:      "Bye",
+			command: person(ssh, "assword: ", `{password}\r`, "Request :", `5\r`, "DS-RPC>", `Off 3\r`, "(Y/N)? ",
+				`y\r`, "DS-RPC>", `logout\r`, "Request :", `T\r`),
+		},
+		{
+			name:      "a person with ssh wakes a BayTech by Ctrl-C",
+			pkg:       "openssh-client",
+			model:     "BayTechCtrlC",
+			transport: "ssh",
+			says:      "Bye",
+			command:   person(ssh, "assword: ", `{password}\r`, silence, `\003`, "Request :", `T\r`),
+		},
+		{
+			name:      "ssh gives a DRAC one command",
+			pkg:       "openssh-client",
+			model:     "DRAC",
+			transport: "ssh",
+			events:    "1 off, 1 on",
+			says:      "successful",
+			command:   person(ssh+" racadm serveraction powercycle", "assword: ", `{password}\r`),
+		},
+		{
+			name:      "ssh gives an iLO one command",
+			pkg:       "openssh-client",
+			model:     "HPiLO",
+			transport: "ssh",
+			events:    "1 off",
+			says:      "COMMAND COMPLETED",
+			command:   person(ssh+" power off hard", "assword: ", `{password}\r`),
+		},
+		{
+			name:      "a pipe of lines goes through an APC's menus and cancels",
+			pkg:       "bash",
+			model:     "APCControl12p3",
+			transport: "telnet",
+			says:      "Connection Closed",
+			command: []string{
+				"bash",
+				"-c",
+				`exec 3<>/dev/tcp/{host}/{port}; printf '%s\n' {user} {password} 1 2 3 3 "" $'\e' $'\e' $'\e' 4 >&3; cat <&3`,
+			},
+		},
+		{
+			name:      "a person with telnet pulses an iPAL's outlet",
+			pkg:       "telnet",
+			model:     "IPAL",
+			transport: "telnet",
+			events:    "3 off, 3 on",
+			says:      "Bye",
+			command: person(telnet, silence, `\r`, silence, `\r`, "Password > ", `{password}\r`, "Enter > ", `P3\r`,
+				"Enter > ", `X\r`),
+		},
+		{
+			name:      "a person with telnet goes up and down an APC's menus by ESC",
+			pkg:       "telnet",
+			model:     "APCControl1p4",
+			transport: "telnet",
+			says:      "Bye",
+			command: person(telnet, "User Name : ", `{user}\r`, "Password  : ", `{password}\r`, "Logout", `1\r`,
+				"Outlet 3", `3\r`, "State", `\033`, "Outlet 3", `\033`, "Logout", `4\r`),
+		},
 	}
 	list = slices.Concat(list, webPeers(), powermanPeers())
 	for i := range list {
@@ -152,17 +276,23 @@ func peers() []peer {
 			list[i].pkg = "fence-agents"
 		}
 		if list[i].command[0] == "expect" {
-			list[i].also, list[i].pkg = map[string]string{"telnet": "telnet telnet", "openssh-client": "ssh openssh-client"}[list[i].pkg], "expect"
+			list[i].also, list[i].pkg = map[string]string{"telnet": "telnet telnet",
+				"openssh-client": "ssh openssh-client"}[list[i].pkg], "expect"
 		}
 	}
 	return list
 }
 
-// powerman runs LLNL's daemon with one of the device files that come with it, the password in it replaced by ours, and gives it orders.
-// It listens at another address of loopback, by the device's port.
+// powerman runs LLNL's daemon with one of the device files that come with it, the password in it replaced by ours, and
+// gives it orders. It listens at another address of loopback, by the device's port.
+// The kind is the device file and, after a colon, the specification in it where that has another name.
 func powerman(kind, password, orders string) []string {
+	file, kind, named := strings.Cut(kind, ":")
+	if !named {
+		kind = file
+	}
 	return []string{"bash", "-c", `set -e; cd "$HOME"; me=127.0.0.93:{port}
-		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + kind + `.dev > conf
+		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + file + `.dev > conf
 		printf '%s\n' "listen \"$me\"" 'device "d" "` + kind + `" "{host}:{port}"' 'node "t[1-8]" "d" "[1-8]"' >> conf
 		powermand -c conf -f & trap "kill $!" EXIT
 		for i in $(seq 300); do powerman -h $me -q 2>/dev/null | grep -q "on: *t" && break; sleep 0.1; done
@@ -172,16 +302,35 @@ func powerman(kind, password, orders string) []string {
 func powermanPeers() []peer {
 	const cycled = "3 off, 3 on"
 	list := []peer{
-		{name: "powerman drives an RPC3-NC that lets everybody in", model: "BayTechRPC3NC", fault: pcudev.AsksNothing + "," + pcudev.NoQuestion,
-			command: powerman("baytech-rpc3-nc", "none", "--off --on"), events: cycled},
+		{
+			name:    "powerman drives an RPC3-NC that lets everybody in",
+			model:   "BayTechRPC3NC",
+			fault:   pcudev.AsksNothing + "," + pcudev.NoQuestion,
+			command: powerman("baytech-rpc3-nc", "none", "--off --on"),
+			events:  cycled,
+		},
 		{name: "powerman drives an old RPC-3", model: "BayTechRPC3NC", fault: pcudev.OldRPC + "," + pcudev.NoQuestion,
 			command: powerman("baytech", "baytech", "--off --on"), events: cycled},
-		{name: "powerman drives a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--off --on"), events: cycled},
-		{name: "powerman cycles at a WTI NPS", model: "WTINPS", fault: pcudev.NoQuestion, command: powerman("wti", "wti", "--cycle"), events: cycled},
+		{
+			name:    "powerman drives a WTI NPS",
+			model:   "WTINPS",
+			fault:   pcudev.NoQuestion,
+			command: powerman("wti", "wti", "--off --on"),
+			events:  cycled,
+		},
+		{
+			name:    "powerman cycles at a WTI NPS",
+			model:   "WTINPS",
+			fault:   pcudev.NoQuestion,
+			command: powerman("wti", "wti", "--cycle"),
+			events:  cycled,
+		},
 		{name: "powerman drives an APC 7900 of v2", model: "APCControl13p13", user: "apc", password: "apc",
 			command: powerman("apc7900", "none", "--off --on"), events: cycled},
 		{name: "powerman drives an APC 7900 of v3", model: "APCControl121p1", user: "apc", password: "apc",
 			command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
+		{name: "powerman drives an AlterPath PM8", model: "CycladesPM", user: "admin", password: "pm8",
+			command: powerman("cyclades-pm8:pm8", "none", "--off --on"), events: cycled},
 	}
 	for i := range list {
 		list[i].transport, list[i].also, list[i].pkg, list[i].says = "telnet", "powermand powerman", "bash", "on:      t[1-8]"
@@ -197,47 +346,227 @@ func webPeers() []peer {
 	return []peer{
 		{name: "fence_redfish reboots", model: "Redfish", transport: "https",
 			command: fence("redfish", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_redfish turns off one of several systems", model: "Redfish", transport: "https", fault: pcudev.Several,
-			command: fence("redfish", "off", "--ssl-insecure --systems-uri=/redfish/v1/Systems/3"), says: "Success: Powered OFF", events: "3 off"},
-		{name: "curl resets by Redfish with Basic", pkg: "curl", model: "Redfish", transport: "https", says: " 204 ", events: "1 off, 1 on",
-			command: curl("-k", "-u", "{user}:{password}", "--json", `{"ResetType":"ForceRestart"}`, "https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset")},
-		{name: "redfishtool resets", pkg: "redfishtool", model: "Redfish", transport: "https", says: "Systems reset:  ForceRestart", events: "1 off, 1 on",
-			command: strings.Fields("redfishtool -r {host}:{port} -u {user} -p {password} -S Always -A Session -v Systems reset ForceRestart")},
-		{name: "wget resets by Redfish with Basic", pkg: "wget", model: "Redfish", transport: "https", says: "204", events: "1 off, 1 on",
-			command: []string{"wget", "-S", "-O", "-", "--no-check-certificate", "--auth-no-challenge", "--user={user}", "--password={password}", "--header=Content-Type: application/json",
-				`--post-data={"ResetType":"ForceRestart"}`, "https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"}},
-		{name: "wget turns off at a Black Box as it is challenged", pkg: "wget", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
-			command: []string{"wget", "-S", "-O", "-", "--user={user}", "--password={password}", "--post-data=P3=0", "http://{host}:{port}/config/home_f.html"}},
-		{name: "openssl talks RIBCL over bare TLS", pkg: "openssl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on",
-			command: []string{"sh", "-c", `(echo '` + ribcl + `'; sleep 2) | openssl s_client -quiet -connect {host}:{port}`}},
+		{
+			name:      "fence_redfish turns off one of several systems",
+			model:     "Redfish",
+			transport: "https",
+			fault:     pcudev.Several,
+			command:   fence("redfish", "off", "--ssl-insecure --systems-uri=/redfish/v1/Systems/3"),
+			says:      "Success: Powered OFF",
+			events:    "3 off",
+		},
+		{
+			name:      "curl resets by Redfish with Basic",
+			pkg:       "curl",
+			model:     "Redfish",
+			transport: "https",
+			says:      " 204 ",
+			events:    "1 off, 1 on",
+			command: curl("-k", "-u", "{user}:{password}", "--json", `{"ResetType":"ForceRestart"}`,
+				"https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"),
+		},
+		{
+			name:      "redfishtool resets",
+			pkg:       "redfishtool",
+			model:     "Redfish",
+			transport: "https",
+			says:      "Systems reset:  ForceRestart",
+			events:    "1 off, 1 on",
+			command: strings.Fields(
+				"redfishtool -r {host}:{port} -u {user} -p {password} -S Always -A Session -v Systems reset " +
+					"ForceRestart"),
+		},
+		{
+			name:      "wget resets by Redfish with Basic",
+			pkg:       "wget",
+			model:     "Redfish",
+			transport: "https",
+			says:      "204",
+			events:    "1 off, 1 on",
+			command: []string{"wget", "-S", "-O", "-", "--no-check-certificate", "--auth-no-challenge", "--user={user}",
+				"--password={password}", "--header=Content-Type: application/json",
+				`--post-data={"ResetType":"ForceRestart"}`,
+				"https://{host}:{port}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset"},
+		},
+		{
+			name:      "wget turns off at a Black Box as it is challenged",
+			pkg:       "wget",
+			model:     "BlackBoxPSMaverick",
+			transport: "http",
+			says:      `socket(3,"Outlet 3",0`,
+			events:    "3 off",
+			command: []string{"wget", "-S", "-O", "-", "--user={user}", "--password={password}", "--post-data=P3=0",
+				"http://{host}:{port}/config/home_f.html"},
+		},
+		{
+			name:      "openssl talks RIBCL over bare TLS",
+			pkg:       "openssl",
+			model:     "HPiLO",
+			transport: "https",
+			says:      `STATUS="0x0000"`,
+			events:    "1 off, 1 on",
+			command: []string{"sh", "-c",
+				`(echo '` + ribcl + `'; sleep 2) | openssl s_client -quiet -connect {host}:{port}`},
+		},
 		{name: "curl gets a Redfish session", pkg: "curl", model: "Redfish", transport: "https", says: "X-Auth-Token",
-			command: curl("-k", "--http1.1", "--json", `{"UserName":"{user}","Password":"{password}"}`, "https://{host}:{port}/redfish/v1/SessionService/Sessions")},
+			command: curl("-k", "--http1.1", "--json", `{"UserName":"{user}","Password":"{password}"}`,
+				"https://{host}:{port}/redfish/v1/SessionService/Sessions")},
 		{name: "fence_ilo reboots by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin",
 			command: fence("ilo", "reboot", "--ssl-insecure"), says: "Success: Rebooted", events: "1 off, 1 on"},
-		{name: "fence_ilo2 turns off by RIBCL over TLS", model: "HPiLO", transport: "https", also: "gnutls-cli gnutls-bin",
-			command: fence("ilo2", "off", "--ssl-insecure"), says: "Success: Powered OFF", events: "1 off"},
-		{name: "curl posts RIBCL", pkg: "curl", model: "HPiLO", transport: "https", says: `STATUS="0x0000"`, events: "1 off, 1 on",
-			command: curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl")},
-		{name: "fence_amt reboots", model: "IntelAMT", transport: "http", also: "amttool amtterm, SOAPsh libsoap-lite-perl", at: "127.0.0.90:16992", says: "Success: Rebooted", events: "1 off, 1 on",
-			command: strings.Fields("fence_amt -a {host} -p {password} -o reboot --power-wait=0")},
-		{name: "amttool cycles", pkg: "amtterm", model: "IntelAMT", transport: "http", at: "127.0.0.91:16992", says: "success", events: "1 off, 1 on",
-			command: []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"}, also: "amttool amtterm, SOAPsh libsoap-lite-perl"},
-		{name: "curl reboots at an ePowerSwitch", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off, 3 on",
-			command: curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html")},
-		{name: "curl is sent away by an ePowerSwitch without a login", pkg: "curl", model: "ePowerSwitchNew", transport: "http", says: "401 Unauthorized",
-			command: curl("-d", "P3=r", "http://{host}:{port}/cmd.html")},
-		{name: "curl logs in to an old ePowerSwitch and reboots", pkg: "curl", model: "ePowerSwitchOld", transport: "http", says: "socket(3", events: "3 off, 3 on",
-			command: curl("-d", "pwd={password}", "http://{host}:{port}/elogin.html", "--next", "-sS", "-d", "P3=r", "http://{host}:{port}/econtrol.html")},
-		{name: "curl turns off a Shelly of the second generation by Digest", pkg: "curl", model: "ShellyGen2", transport: "http", says: `"was_on":true`, events: "3 off",
-			command: curl("--digest", "-u", "{user}:{password}", "http://{host}:{port}/rpc/Switch.Set?id=2&on=false")},
-		{name: "curl turns off at a Digital Loggers by Digest", pkg: "curl", model: "DigitalLoggers", transport: "http", says: "204 No Content", events: "3 off",
-			command: curl("--digest", "-u", "{user}:{password}", "-X", "PUT", "-H", "X-CSRF: x", "-d", "value=false", "http://{host}:{port}/restapi/relay/outlets/2/state/")},
-		{name: "curl turns off a Shelly by Basic", pkg: "curl", model: "Shelly", transport: "http", says: `"ison":false`, events: "3 off",
-			command: curl("-u", "{user}:{password}", "http://{host}:{port}/relay/2?turn=off")},
-		{name: "curl turns off at a Black Box by Digest", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
-			command: curl("--digest", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
-		{name: "curl turns off at a Black Box by Basic", pkg: "curl", model: "BlackBoxPSMaverick", transport: "http", says: `socket(3,"Outlet 3",0`, events: "3 off",
-			command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0", "http://{host}:{port}/config/home_f.html")},
+		{
+			name:      "fence_ilo2 turns off by RIBCL over TLS",
+			model:     "HPiLO",
+			transport: "https",
+			also:      "gnutls-cli gnutls-bin",
+			command:   fence("ilo2", "off", "--ssl-insecure"),
+			says:      "Success: Powered OFF",
+			events:    "1 off",
+		},
+		{
+			name:      "curl posts RIBCL",
+			pkg:       "curl",
+			model:     "HPiLO",
+			transport: "https",
+			says:      `STATUS="0x0000"`,
+			events:    "1 off, 1 on",
+			command:   curl("-k", "-d", ribcl, "https://{host}:{port}/ribcl"),
+		},
+		{
+			name:      "fence_amt reboots",
+			model:     "IntelAMT",
+			transport: "http",
+			also:      "amttool amtterm, SOAPsh libsoap-lite-perl",
+			at:        "127.0.0.90:16992",
+			says:      "Success: Rebooted",
+			events:    "1 off, 1 on",
+			command:   strings.Fields("fence_amt -a {host} -p {password} -o reboot --power-wait=0"),
+		},
+		{
+			name:      "amttool cycles",
+			pkg:       "amtterm",
+			model:     "IntelAMT",
+			transport: "http",
+			at:        "127.0.0.91:16992",
+			says:      "success",
+			events:    "1 off, 1 on",
+			command:   []string{"sh", "-c", "echo y | AMT_PASSWORD={password} amttool {host} powercycle"},
+			also:      "amttool amtterm, SOAPsh libsoap-lite-perl",
+		},
+		{
+			name:      "curl reboots at an ePowerSwitch",
+			pkg:       "curl",
+			model:     "ePowerSwitchNew",
+			transport: "http",
+			says:      `socket(3,"Outlet 3",0`,
+			events:    "3 off, 3 on",
+			command:   curl("-u", "{user}:{password}", "-d", "P3=r", "http://{host}:{port}/cmd.html"),
+		},
+		{
+			name:      "curl is sent away by an ePowerSwitch without a login",
+			pkg:       "curl",
+			model:     "ePowerSwitchNew",
+			transport: "http",
+			says:      "401 Unauthorized",
+			command:   curl("-d", "P3=r", "http://{host}:{port}/cmd.html"),
+		},
+		{
+			name:      "curl logs in to an old ePowerSwitch and reboots",
+			pkg:       "curl",
+			model:     "ePowerSwitchOld",
+			transport: "http",
+			says:      "socket(3",
+			events:    "3 off, 3 on",
+			command: curl("-d", "pwd={password}", "http://{host}:{port}/elogin.html", "--next", "-sS", "-d", "P3=r",
+				"http://{host}:{port}/econtrol.html"),
+		},
+		{
+			name:      "curl turns off a Shelly of the second generation by Digest",
+			pkg:       "curl",
+			model:     "ShellyGen2",
+			transport: "http",
+			says:      `"was_on":true`,
+			events:    "3 off",
+			command:   curl("--digest", "-u", "{user}:{password}", "http://{host}:{port}/rpc/Switch.Set?id=2&on=false"),
+		},
+		{
+			name:      "curl turns off at a Digital Loggers by Digest",
+			pkg:       "curl",
+			model:     "DigitalLoggers",
+			transport: "http",
+			says:      "204 No Content",
+			events:    "3 off",
+			command: curl("--digest", "-u", "{user}:{password}", "-X", "PUT", "-H", "X-CSRF: x", "-d", "value=false",
+				"http://{host}:{port}/restapi/relay/outlets/2/state/"),
+		},
+		{
+			name:      "curl turns off a Shelly by Basic",
+			pkg:       "curl",
+			model:     "Shelly",
+			transport: "http",
+			says:      `"ison":false`,
+			events:    "3 off",
+			command:   curl("-u", "{user}:{password}", "http://{host}:{port}/relay/2?turn=off"),
+		},
+		{
+			name:      "upscmd turns off at a server of NUT",
+			pkg:       "nut-client",
+			model:     "NUT",
+			transport: "tcp",
+			says:      "OK",
+			events:    "3 off",
+			command:   []string{"upscmd", "-u", "{user}", "-p", "{password}", "rack@{host}:{port}", "outlet.3.load.off"},
+		},
+		{
+			name:      "curl turns off at a Tasmota",
+			pkg:       "curl",
+			model:     "Tasmota",
+			transport: "http",
+			says:      `{"POWER3":"OFF"}`,
+			events:    "3 off",
+			command: curl("--get", "--data-urlencode", "cmnd=Power3 off", "--data-urlencode", "user={user}",
+				"--data-urlencode", "password={password}", "http://{host}:{port}/cm"),
+		},
+		{
+			name:      "curl turns off at a Black Box by Digest",
+			pkg:       "curl",
+			model:     "BlackBoxPSMaverick",
+			transport: "http",
+			says:      `socket(3,"Outlet 3",0`,
+			events:    "3 off",
+			command: curl("--digest", "-u", "{user}:{password}", "-d", "P3=0",
+				"http://{host}:{port}/config/home_f.html"),
+		},
+		{
+			name:      "curl turns off at a Black Box by Basic",
+			pkg:       "curl",
+			model:     "BlackBoxPSMaverick",
+			transport: "http",
+			says:      `socket(3,"Outlet 3",0`,
+			events:    "3 off",
+			command: curl("--basic", "-u", "{user}:{password}", "-d", "P3=0",
+				"http://{host}:{port}/config/home_f.html"),
+		},
+	}
+}
+
+func TestCIInstallsThePackagesOfOurPeers(t *testing.T) {
+	list, err := os.ReadFile("../../.ci/packages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := strings.Fields(string(list))
+	for _, p := range peers() {
+		needs := []string{p.pkg}
+		for also := range strings.SplitSeq(p.also, ", ") {
+			if _, pkg, ok := strings.Cut(also, " "); ok {
+				needs = append(needs, pkg)
+			}
+		}
+		for _, pkg := range needs {
+			if !slices.Contains(installed, pkg) {
+				t.Errorf("%s needs Debian's %s, which is not in .ci/packages", p.name, pkg)
+			}
+		}
 	}
 }
 
@@ -261,7 +590,8 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 			host, port, _ := net.SplitHostPort(where)
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
-			fill := strings.NewReplacer("{host}", host, "{port}", port, "{user}", p.user, "{password}", p.password, "{options}", sshQuietly)
+			fill := strings.NewReplacer("{host}", host, "{port}", port, "{user}", p.user, "{password}", p.password,
+				"{options}", sshQuietly)
 			var words []string
 			for _, w := range p.command[1:] {
 				words = append(words, fill.Replace(w))
@@ -289,7 +619,16 @@ func start(t *testing.T, p peer) (rack *pcudev.Rack, d pcudev.Device, where stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err = pcudev.New(pcudev.Options{Model: p.model, Transport: p.transport, User: p.user, Password: p.password, Outlets: rack, OffTime: 300 * time.Millisecond})
+	d, err = pcudev.New(
+		pcudev.Options{
+			Model:     p.model,
+			Transport: p.transport,
+			User:      p.user,
+			Password:  p.password,
+			Outlets:   rack,
+			OffTime:   300 * time.Millisecond,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/pcucontrol/models"
+
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
@@ -70,7 +72,7 @@ func TestADeviceRunsAlone(t *testing.T) {
 	port, out, stop := alone(t, "--model", "APCControl12p3", "--transport", "telnet", "--listen", "127.0.0.1:0", "--outlets", "4", "--off", "2", "--user", "apc",
 		"--password-file", password, "--state-file", state, "--fault-file", fault, "--off-time", "20ms")
 	target := pcucontrol.Target{Model: "APCControl12p3", Transport: "telnet", Host: "127.0.0.1", Port: port, User: "apc", Password: "s3cret", Outlet: 3}
-	if r, err := pcucontrol.Cycle(t.Context(), target); err != nil || !r.Verified {
+	if r, err := models.Builtin().Cycle(t.Context(), target); err != nil || !r.Verified {
 		t.Fatalf("a cycle gives %+v, %v", r, err)
 	}
 	var s struct {
@@ -122,7 +124,7 @@ func becomes(t *testing.T, target pcucontrol.Target, kind pcucontrol.Kind) {
 	t.Helper()
 	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, err = pcucontrol.Status(t.Context(), target); pcucontrol.KindOf(err) == kind {
+		if _, err = models.Builtin().Status(t.Context(), target); pcucontrol.KindOf(err) == kind {
 			return
 		}
 	}
@@ -137,7 +139,7 @@ func TestEveryModelRunsAlone(t *testing.T) {
 				_, password, _ := strings.Cut(out.String(), "password ")
 				password, _, _ = strings.Cut(password, ";")
 				target := pcucontrol.Target{Model: model, Transport: transport, Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 1, Legacy: true}
-				if _, err := pcucontrol.Test(t.Context(), target); err != nil {
+				if _, err := models.Builtin().Test(t.Context(), target); err != nil {
 					t.Error(err)
 				}
 				if err := stop(); err != nil {

@@ -1,0 +1,150 @@
+package site
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/issue"
+)
+
+// knows is a site whose people were told of an issue, in ticket 7.
+func knows(level int) State {
+	s := told(level)
+	s.seal(begin, "first")
+	s.Mailed(begin, MailResult{Outcome: MailSent, Reached: true, Ticket: Ticket{ID: 7, Robot: "monitor"}})
+	return s
+}
+
+func kinds(list []Notice) []string {
+	var out []string
+	for _, n := range list {
+		out = append(out, n.Kind)
+	}
+	return out
+}
+
+func TestAnswer_SilencesWhatItAnswersAndNothingNew(t *testing.T) {
+	s, now := knows(0), begin.Add(8*24*time.Hour)
+	s.Hold(now, HoldRequest{Key: "again", Ref: ref(1), Kind: "down"})
+	s.Hold(now, HoldRequest{Key: "new", Ref: ref(2), Kind: "down"})
+	s.Heard(now, TicketResult{Ticket: s.Ticket, By: "tech@huji.example", At: now})
+	if len(s.Pending) != 1 || s.Pending[0].Ref.ID != ref(2).ID {
+		t.Errorf("after an answer there is to be said %+v", s.Pending)
+	}
+	s.Hold(now.Add(time.Hour), HoldRequest{Key: "third", Ref: ref(1), Kind: "down"})
+	if len(s.Pending) != 1 {
+		t.Errorf("what was answered is said again: %+v", s.Pending)
+	}
+}
+
+func TestMail_LooksForAnAnswerBeforeItAsksAgain(t *testing.T) {
+	s, now := knows(0), begin.Add(8*24*time.Hour)
+	s.Looked = now.Add(-2 * time.Hour)
+	s.Hold(now, HoldRequest{Key: "again", Ref: ref(1), Kind: "down"})
+	now = now.Add(s.Times.GroupWait)
+	if step := s.Next(now, false); step.Do != LookAtTicket {
+		t.Fatalf("before the message it does %+v", step)
+	}
+	s.Heard(now, TicketResult{Ticket: s.Ticket, Away: "403"})
+	if step := s.Next(now, false); step.Do != Sleep || !step.Until.After(now) {
+		t.Errorf("while nobody knows whether there is an answer it does %+v", step)
+	}
+	now = s.Looking
+	if step := s.Next(now, false); step.Do != LookAtTicket {
+		t.Fatalf("then it does %+v", step)
+	}
+	s.Heard(now, TicketResult{Ticket: s.Ticket})
+	if step := s.Next(now, false); step.Do != Mail {
+		t.Errorf("when nobody has answered it does %+v", step)
+	}
+}
+
+func TestPause_ItsEndIsToldAsWhatItWas(t *testing.T) {
+	s, now := knows(1), begin.Add(time.Hour)
+	s.Obey(issue.OrderPause, issue.Command{By: "noc", Reason: "they move", Until: now.Add(24 * time.Hour)}, now)
+	if step := s.Next(now.Add(24*time.Hour), false); step.Do == Raise {
+		t.Fatal("it rises before anybody hears that the time is over")
+	}
+	if got := kinds(s.Pending); !slices.Equal(got, []string{Continued}) || !s.Pending[0].Since.Equal(now) {
+		t.Errorf("the end of an operator's pause is told as %+v", s.Pending)
+	}
+	s = knows(1)
+	s.Obey(issue.OrderPause, issue.Command{By: "noc", Reason: "they move", Until: now.Add(24 * time.Hour)}, now)
+	answered := now.Add(12 * time.Hour)
+	s.Heard(answered, TicketResult{Ticket: s.Ticket, By: "tech@huji.example"})
+	s.Next(answered.Add(s.Times.ReplyPause), false)
+	if got := kinds(s.Pending); !slices.Equal(got, []string{Resumed}) || !s.Pending[0].Since.Equal(answered) ||
+		s.Pending[0].By != "tech@huji.example" {
+		t.Errorf("the end of an answer's time is told as %+v", s.Pending)
+	}
+	s = told(1) // nobody knows of anything yet
+	s.dropNotices(func(Notice) bool { return true })
+	s.Obey(issue.OrderPause, issue.Command{By: "noc", Until: now.Add(time.Hour)}, now)
+	s.Next(now.Add(time.Hour), false)
+	if slices.Contains(kinds(s.Pending), Continued) {
+		t.Errorf("people are told of the end of what they never heard of: %+v", s.Pending)
+	}
+}
+
+func TestRise_WhomItMakesAnAudienceHearsOfItBefore(t *testing.T) {
+	s, now := told(1), begin.Add(time.Hour)
+	s.seal(now, "first")
+	l := *s.Letter
+	if l.Reaches != 0 || l.Threat == nil {
+		t.Fatalf("the first word is %+v", l)
+	}
+	s.Mailed(now, MailResult{Outcome: MailSent, Reached: true, Threatened: true, NotBefore: l.Threat.NotBefore})
+	at := l.Threat.NotBefore
+	step := s.Next(now, false)
+	for ; step.Do == Sleep || step.Do == ReadBack; step = s.Next(now, false) {
+		if now = latest(now, step.Until); step.Do == ReadBack {
+			s.Stands(now, now, Standing{Times: s.Times, Holds: s.Holds})
+		}
+	}
+	if step.Do != Mail || s.Letter.Reaches != 1 || !slices.Equal(kinds(s.Letter.Notices), []string{Warn}) {
+		t.Fatalf("at %s it does %+v with %+v", now, step, s.Letter)
+	}
+	if !s.Letter.Threat.NotBefore.Equal(at) || at.Sub(now) < s.lead() {
+		t.Errorf("those who hear of it last have from %s to %s; %s was said at first", now,
+			s.Letter.Threat.NotBefore, at)
+	}
+	s.Mailed(now, MailResult{Outcome: MailSent, Reached: true, Threatened: true, NotBefore: at})
+	if w := s.Warned; w.Reaches != 1 || len(w.Letters) != 2 || !s.riseAt().Equal(at) {
+		t.Errorf("then the word is %+v, and the step comes at %s", w, s.riseAt())
+	}
+	if s.rose(at, 1, "why"); s.Pending[0].Word == nil || len(s.Pending[0].Word.Letters) != 2 {
+		t.Errorf("the step is told as %+v", s.Pending)
+	}
+}
+
+func TestThanks_DoNotCloseWhileOthersAreToCome(t *testing.T) {
+	s := knows(0)
+	s.Hold(begin, HoldRequest{Key: "two", Ref: ref(2), Kind: "down"})
+	s.seal(begin, "second")
+	s.Mailed(begin, MailResult{Outcome: MailSent, Reached: true})
+	s.Release(begin, Release{Ref: ref(1), Thanks: true})
+	s.Release(begin.Add(6*time.Hour), Release{Ref: ref(2), Thanks: true})
+	now := s.Pending[0].NotBefore
+	s.seal(now, "thanks")
+	if r := s.Write(now); len(r.Notices) != 1 || r.Open != 1 {
+		t.Errorf("the first thanks go out with %d notices and %d open", len(r.Notices), r.Open)
+	}
+	s.Mailed(now, MailResult{Outcome: MailSent, Reached: true})
+	s.seal(s.Pending[0].NotBefore, "last")
+	if r := s.Write(now); len(r.Notices) != 1 || r.Open != 0 {
+		t.Errorf("the last thanks go out with %d notices and %d open", len(r.Notices), r.Open)
+	}
+}
+
+func TestCleared_SaysWhyTheSiteIsSpared(t *testing.T) {
+	for _, spared := range []*Spared{nil, {Why: SparedExempt}} {
+		s := knows(1)
+		s.Level, s.Announced, s.Spared = 1, 1, spared
+		s.fell(begin, 0)
+		n := s.Pending[len(s.Pending)-1]
+		if n.Kind != Cleared || n.Level != 1 || (spared == nil) != (n.Why == "") {
+			t.Errorf("spared %v: %+v", spared, n)
+		}
+	}
+}
