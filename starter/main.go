@@ -26,7 +26,7 @@ func main() {
 
 // run is one call of monitor; its answer is the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, now: time.Now}
+	a := &app{in: in, out: out, err: err, now: time.Now, account: account()}
 	return a.execute(ctx, args)
 }
 
@@ -35,6 +35,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	account  string // who runs this, as the system knows it
 
 	flags   *config.Flags
 	format  string        // table or json
