@@ -251,7 +251,7 @@ func TestTabCompletes(t *testing.T) {
 		"blacklist add site |":              "epfl princeton",
 		"blacklist remove node planetlab2|": "planetlab2.princeton.example",
 		"ladders |":                         strings.Join(issueTypes(), " "),
-		"issue list -o |":                   "table json",
+		"issue list -o |":                   "table wide json yaml csv name",
 	} {
 		line := strings.TrimSuffix(args, "|")
 		words := strings.Fields(line)
