@@ -132,6 +132,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	reach, err := activities.NewReach(cfg.PCU.Networks)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -149,6 +153,8 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout,
 		PCULegacy:  cfg.PCU.Legacy,
+		PCUReach:   reach,
+		PCUClear:   cfg.PCU.ClearText,
 
 		Bootman: boot,
 		Enter:   connect.Entrance(cfg.Probe, keys...),
