@@ -69,7 +69,7 @@ vulncheck: ## look for known vulnerabilities in what is compiled in
 	else echo "$$found"; exit 1; fi
 
 bench: build ## measure against the old way, in the same run
-	@go test ./pcucontrol -run '^$$' -bench . -benchtime 3x
+	@go test ./pcucontrol ./selection -run '^$$' -bench . -benchtime 3x
 	@exec bin/monitor-testbed bench
 
 FUZZTIME ?= 30s
@@ -88,9 +88,10 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, docs/gate.md from the gate, and the third-party notices from the modules
+docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, and the third-party notices
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
+	@go run ./starter query --markdown > docs/select.md
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 
 sbom: build ## write a software bill of materials (CycloneDX) for each program into bin/

@@ -24,7 +24,9 @@ type Config struct {
 	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep    Sweep         `yaml:"sweep"`
 	HTTP     HTTP          `yaml:"http"`
-	Log      Log           `yaml:"log"`
+	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
+	Groups map[string]string `yaml:"groups"`
+	Log    Log               `yaml:"log"`
 
 	// Warnings are what [Load] accepted, though it should be written otherwise; each names its place.
 	Warnings []string `yaml:"-"`

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/planetlab/monitor/selection"
 )
 
 // The values of mail.tls.
@@ -122,6 +124,11 @@ func (c *Config) problems() []problem {
 	check(c.Mail.TLS != TLSNone || c.Mail.Password == "" || isLoopback(c.Mail.SMTP), "mail.tls",
 		"must not be none when there is a password, unless the mail server is on this machine")
 	positive("mail.timeout", c.Mail.Timeout)
+
+	for name, text := range c.Groups {
+		_, err := selection.Compile(selection.Nodes(nil), text, selection.Options{Groups: c.Groups})
+		check(err == nil, "groups", "%s: %v", name, err)
+	}
 
 	check(c.RT.URL == "" || isHTTP(c.RT.URL), "rt.url", "must be an http or https URL without user and password")
 	check(c.RT.URL == "" || c.RT.Token != "", "rt.token", "must be set when rt.url is")

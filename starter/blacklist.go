@@ -137,7 +137,7 @@ func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 	case e.Downtime && until == "":
 		return badInput("a downtime has an end: give --until")
 	case until != "" && !e.Until.After(e.Starts):
-		return badInput("it would end before it starts: from %s until %s", stamp(e.Starts), stamp(e.Until))
+		return badInput("it would end before it starts: from %s until %s", a.stamp(e.Starts), a.stamp(e.Until))
 	}
 	return checkKind(e.Kind)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -121,39 +122,55 @@ func (a *app) node() *cobra.Command {
 }
 
 func (a *app) nodeList() *cobra.Command {
+	var l listing
 	var site, status string
 	statuses := []string{"online", "good", "offline", "down", "failboot", "safeboot", "disabled"}
 	cmd := &cobra.Command{
-		Use: "list", Short: "List nodes", Args: takes(), Aliases: []string{"ls"},
-		Example: "  monitor node list\n  monitor node list --site princeton\n  monitor node list --status down -o json",
+		Use: "list", Short: "List nodes", Args: takes(), Aliases: []string{"ls"}, Long: "List nodes.\n\n" + selectHelp,
+		Example: `  monitor node list
+  monitor node list --site princeton
+  monitor node list --status down -o json
+  monitor node list --select 'state=down,last_contact_age>2d' --sort -status_age`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--status", status, statuses); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := knownSite(ctx, db, site); err != nil {
-					return err
-				}
-				list, err := db.Nodes(ctx, 0, everything)
-				if err != nil {
-					return err
-				}
-				views := []nodeView{}
-				for _, n := range list {
-					if (site == "" || n.Site == site) && (status == "" || string(n.Record.Status) == status) {
-						views = append(views, viewOfNode(n))
-					}
-				}
-				slices.SortFunc(views, func(a, b nodeView) int { return strings.Compare(a.Site+"/"+a.Hostname, b.Site+"/"+b.Hostname) })
-				return a.show(views, func() { a.nodeTable("no nodes", views) })
-			})
+			s := a.nodeSource()
+			s.own = a.ownNodes
+			s.keep = func(n *selection.Node) bool {
+				return (site == "" || n.Site == site) && (status == "" || n.Status == status)
+			}
+			s.check = func(ctx context.Context, db *store.Store) error { return knownSite(ctx, db, site) }
+			return list(cmd.Context(), a, &l, s)
 		},
 	}
 	cmd.Flags().StringVar(&site, "site", "", "only of the site with this `login_base`")
 	cmd.Flags().StringVar(&status, "status", "", "only with this `status`: online, good, offline, down, failboot, safeboot or disabled")
+	l.addFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(statuses...))
+	_ = cmd.RegisterFlagCompletionFunc("fields", a.completeFields)
+	_ = cmd.RegisterFlagCompletionFunc("sort", a.completeFields)
 	return cmd
+}
+
+// ownNodes shows the nodes of rows, in their order, as this command always did.
+func (a *app) ownNodes(ctx context.Context, db *store.Store, rows []selection.Node) (any, func(), error) {
+	all, err := db.Nodes(ctx, 0, everything)
+	if err != nil {
+		return nil, nil, err
+	}
+	byName := map[string]store.Node{}
+	for _, n := range all {
+		byName[n.Hostname] = n
+	}
+	views := []nodeView{}
+	for _, r := range rows {
+		if n, known := byName[r.Name]; known {
+			views = append(views, viewOfNode(n))
+		}
+	}
+	return views, func() { a.nodeTable("no nodes", views) }, nil
 }
 
 // knownSite refuses a site that nobody knows: a misspelt name would look like one without trouble.
@@ -206,7 +223,7 @@ func (a *app) wholeNode(ctx context.Context, db *store.Store, host string) (node
 }
 
 func (a *app) blacklisted(ctx context.Context, db *store.Store, node, site string) (*store.BlacklistEntry, error) {
-	e, yes, err := db.Blacklisted(ctx, node, site, a.now())
+	e, yes, err := db.Blacklisted(ctx, node, site, "", a.now())
 	if err != nil || !yes {
 		return nil, err
 	}
@@ -280,23 +297,7 @@ func (a *app) drawHistory(list []passage) {
 
 func (a *app) site() *cobra.Command {
 	cmd := group("site", "List, show, pause and resume sites", "  monitor site list\n  monitor site show princeton\n  monitor site pause princeton --until 14d --reason \"new machine room\"")
-	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "List sites with their status and penalty", Args: takes(), Aliases: []string{"ls"},
-		Example: "  monitor site list\n  monitor site list -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				list, err := db.Sites(ctx)
-				if err != nil {
-					return err
-				}
-				views := []siteView{}
-				for _, s := range list {
-					views = append(views, viewOfSite(s))
-				}
-				return a.show(views, func() { a.siteTable(views) })
-			})
-		},
-	}, &cobra.Command{
+	cmd.AddCommand(a.siteList(), &cobra.Command{
 		Use: "show LOGIN_BASE", Short: "Show a site: its status, penalty, nodes and issues, and what was done", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
 		Example: "  monitor site show princeton\n  monitor site show princeton -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -314,6 +315,41 @@ func (a *app) site() *cobra.Command {
 		},
 	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)))
 	return cmd
+}
+
+func (a *app) siteList() *cobra.Command {
+	var l listing
+	cmd := &cobra.Command{
+		Use: "list", Short: "List sites with their status and penalty", Args: takes(), Aliases: []string{"ls"},
+		Long:    "List sites with their status and penalty.\n\n" + selectHelp,
+		Example: "  monitor site list\n  monitor site list -o json\n  monitor site list --select 'penalty>0,nodes_up<2' --sort nodes_up",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s := a.siteSource()
+			s.own = a.ownSites
+			return list(cmd.Context(), a, &l, s)
+		},
+	}
+	l.addFlags(cmd)
+	return cmd
+}
+
+// ownSites shows the sites of rows, in their order, as this command always did.
+func (a *app) ownSites(ctx context.Context, db *store.Store, rows []selection.Site) (any, func(), error) {
+	all, err := db.Sites(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	byName := map[string]store.Site{}
+	for _, s := range all {
+		byName[s.LoginBase] = s
+	}
+	views := []siteView{}
+	for _, r := range rows {
+		if s, known := byName[r.LoginBase]; known {
+			views = append(views, viewOfSite(s))
+		}
+	}
+	return views, func() { a.siteTable(views) }, nil
 }
 
 func (a *app) siteTable(views []siteView) {

@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/workflows"
 )
@@ -82,11 +83,16 @@ func (a *app) issue() *cobra.Command {
 
 func (a *app) issueList() *cobra.Command {
 	var f store.IssueFilter
+	var l listing
 	var all bool
 	statuses := []string{string(issue.Open), string(issue.Paused), string(issue.Closed)}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the open issues, or all", Args: takes(), Aliases: []string{"ls"},
-		Example: "  monitor issue list\n  monitor issue list --type pcudown --all\n  monitor issue list --status paused -o json",
+		Long: "List the open issues, or all.\n\n" + selectHelp,
+		Example: `  monitor issue list
+  monitor issue list --type pcudown --all
+  monitor issue list --status paused -o json
+  monitor issue list --select 'site=princeton,age>7d' --sort next_at`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.Limit < 1 {
 				return badInput("--limit must be above zero")
@@ -100,19 +106,14 @@ func (a *app) issueList() *cobra.Command {
 				}
 			}
 			f.Open = !all && f.Status == ""
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := knownSite(ctx, db, f.Site); err != nil {
-					return err
-				}
-				list, err := db.Issues(ctx, f)
-				if err != nil {
-					return err
-				}
-				if len(list) == f.Limit {
-					a.warn("only the first %d are shown: see --limit", f.Limit)
-				}
-				return a.printIssues(list)
-			})
+			s := a.issueSource(!f.Open, everything)
+			s.check = func(ctx context.Context, db *store.Store) error { return knownSite(ctx, db, f.Site) }
+			s.keep = func(i *selection.Issue) bool {
+				return (f.Status == "" || i.Status == f.Status) && (f.Type == "" || i.Type == f.Type) && (f.Site == "" || i.Site == f.Site)
+			}
+			s.own = a.ownIssues
+			s.most = f.Limit
+			return list(cmd.Context(), a, &l, s)
 		},
 	}
 	cmd.Flags().StringVar(&f.Type, "type", "", "only this `type` of issue")
@@ -120,18 +121,21 @@ func (a *app) issueList() *cobra.Command {
 	cmd.Flags().StringVar(&f.Status, "status", "", "only with this `status`: open, paused or closed")
 	cmd.Flags().BoolVar(&all, "all", false, "closed ones, too")
 	cmd.Flags().IntVar(&f.Limit, "limit", 1000, "show at most this `number`, open ones and the latest first")
+	l.addFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("type", a.fixed(issueTypes()...))
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	_ = cmd.RegisterFlagCompletionFunc("status", a.fixed(statuses...))
 	return cmd
 }
 
-func (a *app) printIssues(list []store.Issue) error {
-	views := make([]issueView, 0, len(list))
-	for _, i := range list {
-		views = append(views, viewOf(i))
+// ownIssues shows the issues of rows, in their order, as this command always did.
+func (a *app) ownIssues(_ context.Context, _ *store.Store, rows []selection.Issue) (any, func(), error) {
+	views := make([]issueView, 0, len(rows))
+	for _, i := range rows {
+		views = append(views, viewOf(store.Issue{ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Level: i.Level,
+			Opened: i.Opened, Closed: i.Closed, Next: i.Next, NextAt: i.NextAt, Outcome: i.Outcome}))
 	}
-	return a.show(views, func() { a.issueTable("no issues", views) })
+	return views, func() { a.issueTable("no issues", views) }, nil
 }
 
 func (a *app) issueTable(none string, views []issueView) {

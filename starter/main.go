@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +28,7 @@ func main() {
 
 // run is one call of monitor; its answer is the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, now: time.Now}
+	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local}
 	return a.execute(ctx, args)
 }
 
@@ -37,10 +39,12 @@ type app struct {
 	now      func() time.Time
 
 	flags   *config.Flags
-	format  string        // table or json
-	timeout time.Duration // 0: the command's own
-	ready   bool          // the command line was good and the command began
-	lost    error         // why output was lost
+	format  string         // of formats
+	utc     bool           // times for people are told in UTC
+	zone    *time.Location // of the user; nil: UTC
+	timeout time.Duration  // 0: the command's own
+	ready   bool           // the command line was good and the command began
+	lost    error          // why output was lost
 
 	modelDirs []string // folders of model files
 }
@@ -81,10 +85,12 @@ func (a *app) root() *cobra.Command {
 	root.Version = version.String()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	a.flags = config.AddFlags(root.PersistentFlags())
-	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: table or json")
+	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: "+strings.Join(formats(), ", "))
+	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "tell times in UTC instead of the local zone; json, yaml and csv always do")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.status(), a.agenda(), a.silence(), a.stop(), a.start(), a.mode(), a.sweep(), a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
+	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
+	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
+		a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
 	a.begin(root)
 	return root
 }
@@ -99,8 +105,8 @@ func (a *app) begin(cmd *cobra.Command) {
 		return
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if a.format != "table" && a.format != "json" {
-			return fmt.Errorf("--output must be table or json, not %q", a.format)
+		if !slices.Contains(formats(), a.format) {
+			return fmt.Errorf("--output must be one of %s, not %q", strings.Join(formats(), ", "), a.format)
 		}
 		if a.timeout < 0 {
 			return fmt.Errorf("--timeout must not be negative")

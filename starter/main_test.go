@@ -160,7 +160,7 @@ func TestBadUsageSaysWhatIsWrong(t *testing.T) {
 		{"issue show", []string{"ID is missing", "see `monitor issue show --help`"}},
 		{"issue show a b", []string{`"b" is one argument too many`}},
 		{"issue list --colour", []string{"unknown flag: --colour"}},
-		{"issue list -o yaml", []string{`--output must be table or json, not "yaml"`}},
+		{"issue list -o xml", []string{`--output must be one of table, wide, json, yaml, csv, name, not "xml"`}},
 		{"issue list --timeout -1s", []string{"--timeout must not be negative"}},
 		{"issue list --limit 0", []string{"--limit must be above zero"}},
 		{"issue list --status shut", []string{`--status must be one of open, paused, closed, not "shut"`}},

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -14,28 +12,10 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
-
-	outside "github.com/planetlab/monitor/clean"
 )
 
-// show prints v as JSON, or what draw draws.
-func (a *app) show(v any, draw func()) error {
-	if a.format != "json" {
-		draw()
-		return nil
-	}
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	_, err := a.out.Write(outside.JSON(text.Bytes()))
-	return err
-}
-
-// say prints a line. Texts in it are cleaned, but for coloured ones, which were. The first that could not be written is remembered, so that a full disk does not pass for success.
+// say prints a line. Texts in it are cleaned, but for coloured ones, which were. The first that could not be written
+// is remembered, so that a full disk does not pass for success.
 func (a *app) say(format string, args ...any) {
 	for i, arg := range args {
 		switch arg := arg.(type) {
@@ -105,10 +85,17 @@ func (a *app) when(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return stamp(t) + " (" + a.distance(t) + ")"
+	return a.stamp(t) + " (" + a.distance(t) + ")"
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+// stamp is a moment in the local time zone, or in UTC with --utc.
+func (a *app) stamp(t time.Time) string {
+	zone := a.zone
+	if zone == nil || a.utc {
+		zone = time.UTC
+	}
+	return t.In(zone).Format("2006-01-02 15:04 MST")
+}
 
 func (a *app) distance(t time.Time) string { return humanize.RelTime(t, a.now(), "ago", "from now") }
 

@@ -1,0 +1,408 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
+)
+
+// listing is what all commands that list rows share: which rows, which fields of them, in which order, and how often.
+type listing struct {
+	request    selection.Request
+	explain    string
+	listFields bool
+	fields     []string
+	sort       []string
+	watch      time.Duration
+}
+
+const selectHelp = `--select takes site=princeton,state!=boot, names and globs (planetlab1,*.mit.edu), groups of the configuration (@east),
+files of names (file:hosts.txt), and CEL; docs/select.md describes it. Given more than once, any of them selects. --in and
+--not-in take the same: a row must be in each of the one and in none of the other. What selects nothing is an error.`
+
+func (l *listing) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&l.request.Select, "select", nil, "only rows that this `expression` selects; may be given again")
+	f.StringArrayVar(&l.request.In, "in", nil, "only rows that this `expression` selects, too; may be given again")
+	f.StringArrayVar(&l.request.NotIn, "not-in", nil, "no row that this `expression` selects; may be given again")
+	f.StringVar(&l.explain, "explain-select", "", "say why the row of this `name` is selected or not")
+	f.BoolVar(&l.listFields, "list-fields", false, "list the fields that --select, --fields and --sort know")
+	f.StringSliceVar(&l.fields, "fields", nil, "print these `fields`, separated by commas")
+	f.StringSliceVar(&l.sort, "sort", nil, "sort by these `fields`; -FIELD is the other way round")
+	f.DurationVar(
+		&l.watch,
+		"watch",
+		0,
+		"print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C",
+	)
+	f.Lookup("watch").NoOptDefVal = "10s"
+}
+
+// source is a kind of rows: its fields, those that are printed where nobody asks for others, and how they are read.
+type source[T any] struct {
+	table *selection.Table[T]
+	brief []string
+	wide  []string // beside the brief ones
+	read  func(ctx context.Context, db *store.Store, uses func(field string) bool) ([]T, store.Unreadable, error)
+	keep  func(row *T) bool                                                         // the command's own filter; nil: all
+	own   func(ctx context.Context, db *store.Store, rows []T) (any, func(), error) // the command's own JSON and table; nil: records
+	check func(ctx context.Context, db *store.Store) error                          // the command's own flags; nil: nothing to check
+	most  int                                                                       // print at most so many; 0: all
+}
+
+// list runs a command that lists rows.
+func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
+	if l.listFields {
+		return a.printFields(s.table.Fields())
+	}
+	fields, err := l.columns(a, s.table.Lookup, s.brief, s.wide)
+	if err != nil {
+		return err
+	}
+	order, err := l.order(s.table.Lookup)
+	if err != nil {
+		return err
+	}
+	opts, err := a.selectOptions()
+	if err != nil {
+		return err
+	}
+	once := func() error {
+		opts.Now = a.now()
+		set, err := selection.NewSet(s.table, l.request, opts)
+		if err != nil {
+			return badInput("%w", err)
+		}
+		return a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
+			if s.check != nil {
+				if err := s.check(ctx, db); err != nil {
+					return err
+				}
+			}
+			rows, bad, err := s.read(ctx, db, func(field string) bool {
+				return set.Uses(field) ||
+					slices.ContainsFunc(
+						fields,
+						func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
+					) ||
+					l.explain != "" ||
+					slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
+			})
+			if err != nil {
+				return err
+			}
+			for _, row := range bad {
+				a.warn("left out, since it cannot be read: %s", row)
+			}
+			if l.explain != "" {
+				return explainRow(a, set, s.table, rows, l.explain)
+			}
+			rows, err = pick(set, rows)
+			if err != nil {
+				return err
+			}
+			return printRows(ctx, a, l, s, db, rows, fields, order)
+		})
+	}
+	return l.repeat(ctx, a, once)
+}
+
+// pick is what a selection picks, with the exit codes of its errors.
+func pick[T any](set *selection.Set[T], rows []T) ([]T, error) {
+	picked, err := set.Pick(rows)
+	switch {
+	case errors.Is(err, selection.ErrNothing), errors.Is(err, selection.ErrNoSuchName):
+		return nil, notFound("%w", err)
+	case err != nil:
+		return nil, badInput("%w", err)
+	}
+	return picked, nil
+}
+
+func printRows[T any](
+	ctx context.Context,
+	a *app,
+	l *listing,
+	s source[T],
+	db *store.Store,
+	rows []T,
+	fields []string,
+	order []sortKey,
+) error {
+	if s.keep != nil {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r T) bool { return !s.keep(&r) })
+	}
+	if len(order) > 0 {
+		rows = slices.Clone(rows)
+		slices.SortStableFunc(rows, func(x, y T) int {
+			for _, k := range order {
+				if c := k.compare(s.table.Value(&x, k.field, a.now()), s.table.Value(&y, k.field, a.now())); c != 0 {
+					return c
+				}
+			}
+			return 0
+		})
+	}
+	if s.most > 0 && len(rows) >= s.most {
+		a.warn("only the first %d are shown: see --limit", s.most)
+		rows = rows[:s.most]
+	}
+	switch {
+	case a.format == formatName:
+		for i := range rows {
+			a.say("%s", clean(s.table.Name(&rows[i])))
+		}
+		return nil
+	case s.own != nil && len(l.fields) == 0 && !a.listFormat() && a.format != formatWide:
+		v, draw, err := s.own(ctx, db, rows)
+		if err != nil {
+			return err
+		}
+		return a.show(v, draw)
+	}
+	records := make([]record, 0, len(rows))
+	for i := range rows {
+		var r record
+		for _, f := range fields {
+			r = append(r, cell{f, valueOf(s.table, &rows[i], f, a.now())})
+		}
+		records = append(records, r)
+	}
+	return a.printRecords("no "+s.table.Kind, fields, records)
+}
+
+// valueOf is a field's value, or one entry of a field that is a map.
+func valueOf[T any](table *selection.Table[T], row *T, field string, now time.Time) any {
+	if name, key, dotted := strings.Cut(field, "."); dotted {
+		if m, is := table.Value(row, name, now).(map[string]any); is {
+			return m[key]
+		}
+	}
+	return table.Value(row, field, now)
+}
+
+func explainRow[T any](a *app, set *selection.Set[T], table *selection.Table[T], rows []T, name string) error {
+	one, err := selection.NewSet(
+		table,
+		selection.Request{Select: []string{`named(` + table.Fields()[0].Name + `, "` + escaped(name) + `")`}},
+		selection.Options{Now: a.now()},
+	)
+	if err != nil {
+		return badInput("--explain-select: %w", err)
+	}
+	found, err := pick(one, rows)
+	if err != nil {
+		return err
+	}
+	if _, err := set.Pick(rows); err != nil && !errors.Is(err, selection.ErrNothing) {
+		return badInput("%w", err)
+	}
+	var all []selection.Explanation
+	for i := range found {
+		e, err := set.Explain(&found[i])
+		if err != nil {
+			return badInput("%w", err)
+		}
+		all = append(all, e)
+	}
+	return a.show(all, func() {
+		for _, e := range all {
+			a.drawExplanation(e)
+		}
+	})
+}
+
+func escaped(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) }
+
+func (a *app) drawExplanation(e selection.Explanation) {
+	a.say("%s is %s", clean(e.Name), map[bool]string{true: "selected", false: "not selected"}[e.Selected])
+	var rows []row
+	var add func(r selection.Reason, indent string)
+	add = func(r selection.Reason, indent string) {
+		text := r.Text
+		if r.Of != "" {
+			text = r.Of + " " + r.Text
+		}
+		rows = append(rows, row{"  " + string(r.Answer), indent + text, strings.Join(r.Values, "; ")})
+		for _, p := range r.Parts {
+			add(p, indent+"  ")
+		}
+	}
+	for _, r := range e.Why {
+		add(r, "")
+	}
+	if len(rows) > 0 {
+		a.grid(rows)
+	}
+}
+
+func (a *app) printFields(fields []selection.Field) error {
+	if a.format == formatName {
+		for _, f := range fields {
+			a.say("%s", f.Name)
+		}
+		return nil
+	}
+	return a.show(fields, func() {
+		var rows []row
+		for _, f := range fields {
+			rows = append(
+				rows,
+				row{
+					f.Name,
+					strings.TrimSpace(string(f.Type) + " " + f.Unit),
+					f.About,
+					orDash(strings.Join(f.Values, ", ")),
+				},
+			)
+		}
+		a.table("", row{"FIELD", "TYPE", "WHAT IT IS", "ITS VALUES"}, rows)
+	})
+}
+
+// columns are the fields to print.
+func (l *listing) columns(
+	a *app,
+	lookup func(string) (selection.Field, error),
+	brief, wide []string,
+) ([]string, error) {
+	if len(l.fields) == 0 {
+		if a.format == formatTable {
+			return brief, nil
+		}
+		return slices.Concat(brief, wide), nil
+	}
+	var fields []string
+	for _, name := range l.fields {
+		field, err := l.known(lookup, name)
+		if err != nil {
+			return nil, badInput("--fields: %w", err)
+		}
+		fields = append(fields, field)
+	}
+	return fields, nil
+}
+
+// known is a field's name today; one entry of a map is named with a dot.
+func (l *listing) known(lookup func(string) (selection.Field, error), name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if of, _, dotted := strings.Cut(name, "."); dotted {
+		if f, err := lookup(of); err == nil && f.Type == selection.Map {
+			return name, nil
+		}
+	}
+	f, err := lookup(name)
+	return f.Name, err
+}
+
+type sortKey struct {
+	field   string
+	reverse bool
+}
+
+func (l *listing) order(lookup func(string) (selection.Field, error)) ([]sortKey, error) {
+	var keys []sortKey
+	for _, name := range l.sort {
+		name, reverse := strings.CutPrefix(strings.TrimSpace(name), "-")
+		f, err := lookup(name)
+		if err != nil {
+			return nil, badInput("--sort: %w", err)
+		}
+		keys = append(keys, sortKey{f.Name, reverse})
+	}
+	return keys, nil
+}
+
+// compare orders two values; what is not known is last, whichever way round.
+func (k sortKey) compare(x, y any) int {
+	switch {
+	case x == nil && y == nil:
+		return 0
+	case x == nil:
+		return 1
+	case y == nil:
+		return -1
+	}
+	c := 0
+	switch x := x.(type) {
+	case int:
+		c = cmp.Compare(x, y.(int))
+	case time.Time:
+		c = x.Compare(y.(time.Time))
+	case time.Duration:
+		c = cmp.Compare(x, y.(time.Duration))
+	default:
+		c = strings.Compare(plain(x), plain(y))
+	}
+	if k.reverse {
+		return -c
+	}
+	return c
+}
+
+// repeat does something once, or every interval until Ctrl-C.
+func (l *listing) repeat(ctx context.Context, a *app, once func() error) error {
+	if l.watch == 0 {
+		return once()
+	}
+	if l.watch < time.Second {
+		return badInput("--watch must be a second or more")
+	}
+	tick := time.NewTicker(l.watch)
+	defer tick.Stop()
+	for {
+		if isTerminal(a.out) {
+			a.say("\x1b[H\x1b[2J%s", a.stamp(a.now()))
+		}
+		if err := once(); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's
+// files.
+func (a *app) selectOptions() (selection.Options, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return selection.Options{}, err
+	}
+	return selection.Options{Now: a.now(), Groups: cfg.Groups, ReadFile: a.readNames}, nil
+}
+
+// mostNames is above any list of hosts, and below what would fill the memory.
+const mostNames = 16 << 20
+
+// readNames reads a file of names; - is the standard input.
+func (a *app) readNames(path string) ([]byte, error) {
+	from := a.in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, mostNames+1))
+	if err == nil && len(text) > mostNames {
+		err = fmt.Errorf("%s is larger than %d MiB", path, mostNames>>20)
+	}
+	return text, err
+}

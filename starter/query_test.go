@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/store"
+)
+
+func TestQueriesReadAsTheirGoldenFiles(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	for name, args := range map[string][]string{
+		"query-nodes":         {"query"},
+		"query-nodes-wide":    {"query", "nodes", "-o", "wide"},
+		"query-nodes-csv":     {"query", "--select", "site=princeton", "--fields", "name,uptime,last_contact,issues,facts,pcu.ok", "-o", "csv"},
+		"query-nodes-json":    {"query", "--fields", "name,site.penalty,uptime,since,issues,pcu", "-o", "json"},
+		"query-nodes-yaml":    {"query", "--select", "state=down", "-o", "yaml"},
+		"query-nodes-name":    {"query", "--sort", "-name", "-o", "name"},
+		"query-sites":         {"query", "sites"},
+		"query-pcus":          {"query", "pcus", "--sort", "name"},
+		"query-issues":        {"query", "issues", "--closed"},
+		"query-ledger":        {"query", "ledger", "--select", "kind=reboot"},
+		"query-explain":       {"query", "--select", "site=princeton,state!=boot", "--select", "kernel~2.6", "--not-in", "pcu=pcu9*", "--explain-select", "planetlab2"},
+		"query-explain-json":  {"query", "--select", "site=epfl", "--explain-select", "planetlab2", "-o", "json"},
+		"query-fields":        {"query", "ledger", "--list-fields"},
+		"node-list-csv":       {"node", "list", "-o", "csv", "--fields", "name,status"},
+		"issue-show-yaml":     {"issue", "show", "nodedown/" + host, "-o", "yaml", "--timeout", "2s", "--set", "temporal.address=127.0.0.1:1"},
+		"ladders-csv":         {"ladders", "pcudown", "-o", "csv"},
+		"site-list-select":    {"site", "list", "--select", "penalty>0"},
+		"issue-list-selected": {"issue", "list", "--all", "--select", "type=pcudown", "-o", "wide"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := call(t.Context(), args...)
+			wantCode(t, got, exitOK)
+			wantGolden(t, name, got.out)
+		})
+	}
+}
+
+func TestOneExpressionSelectsTheSameEverywhere(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	list := filepath.Join(t.TempDir(), "hosts.txt")
+	if err := os.WriteFile(list, []byte("planetlab2\nplanetlab1.epfl.example # two of three\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "monitor.yaml")
+	for text, want := range map[string]string{
+		"site=princeton,state!=boot":                       host,
+		`site == "princeton" && state != "boot"`:           host,
+		"site=princeton&&state=DOWN":                       host,
+		"planetlab2":                                       "planetlab2.princeton.example",
+		"planetlab*.princeton.example,!planetlab2":         host,
+		"site.penalty=1,issues=nodedown":                   host,
+		"last_contact_age>3d,pcu.model=apc*":               host,
+		"power_cycles_7d=1":                                host,
+		`facts.kernel=,state=down`:                         host,
+		"port22=timeout":                                   host,
+		"boot_state=safeboot":                              "planetlab1.epfl.example",
+		"uptime>1d":                                        "planetlab2.princeton.example",
+		`"nodedown" in issues || boot_state == "safeboot"`: "planetlab1.epfl.example " + host,
+	} {
+		if err := os.WriteFile(config, []byte("groups:\n  asked: '"+text+"'\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for how, args := range map[string][]string{
+			"query":              {"query", "--select", text},
+			"node list":          {"node", "list", "--select", text},
+			"configuration":      {"query", "--config", config, "--select", "@asked"},
+			"without the others": {"query", "--config", config, "--in", "@asked"},
+			"not its contrary":   {"query", "--in", text, "--not-in", "site=epfl,site=princeton"},
+		} {
+			got := call(t.Context(), append(args, "-o", "name")...)
+			wantCode(t, got, exitOK)
+			if names := strings.Join(strings.Fields(got.out), " "); names != want {
+				t.Errorf("%s of %s selects %q, not %q", how, text, names, want)
+			}
+		}
+	}
+	got := call(t.Context(), "query", "--not-in", "file:"+list, "-o", "name")
+	if got.out != host+"\n" {
+		t.Errorf("all but the list are %+v", got)
+	}
+}
+
+func TestAnEmptySelectionIsAnErrorInEveryList(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	for args, c := range map[string]struct {
+		code int
+		says string
+	}{
+		"query --select site=nowhere":                         {exitNotFound, "nothing is selected of 3 nodes: see with --explain-select NAME why one is not in it"},
+		"node list --select site=nowhere":                     {exitNotFound, "nothing is selected of 3 nodes"},
+		"site list --select penalty>1":                        {exitNotFound, "nothing is selected of 2 sites"},
+		"issue list --select age>900d":                        {exitNotFound, "nothing is selected of 1 issues"},
+		"query pcus --select ok=yes":                          {exitNotFound, "nothing is selected of 1 pcus"},
+		"query ledger --select kind=flag":                     {exitNotFound, "nothing is selected of 3 ledger"},
+		"query --select planetlab1":                           {exitNotFound, "planetlab1 is ambiguous, it may be planetlab1.epfl.example, planetlab1.princeton.example"},
+		"query --select planetlab5.princeton.example":         {exitNotFound, "no such name among nodes: planetlab5.princeton.example: did you mean planetlab"},
+		"query --explain-select planetlab5":                   {exitNotFound, "no such name among nodes: planetlab5"},
+		"query --select sit=princeton":                        {exitUsage, `--select "sit=princeton": nodes have no field "sit": did you mean site?`},
+		"query --select status=dwon":                          {exitUsage, `status is never "dwon": did you mean down?`},
+		"query --select=":                                     {exitUsage, "an empty expression selects nothing: write * for all nodes"},
+		"query --select @east":                                {exitUsage, `no group "east": none is configured`},
+		"query --select file:/nowhere/hosts":                  {exitUsage, "open /nowhere/hosts: no such file"},
+		"query --fields nmae":                                 {exitUsage, `--fields: nodes have no field "nmae": did you mean name?`},
+		"query --sort -stauts":                                {exitUsage, `--sort: nodes have no field "stauts": did you mean status?`},
+		"query hosts":                                         {exitUsage, `the kind must be one of nodes, sites, pcus, issues, ledger, not "hosts"`},
+		"query nodes sites":                                   {exitUsage, "accepts at most 1 arg(s)"},
+		"query --watch=1ms":                                   {exitUsage, "--watch must be a second or more"},
+		"query --select site=epfl -o xml":                     {exitUsage, `--output must be one of table, wide, json, yaml, csv, name, not "xml"`},
+		"query ledger --limit 0":                              {exitUsage, "--limit must be above zero"},
+		"findbad --select site=nowhere":                       {exitNotFound, "nothing is selected of 3 nodes"},
+		"findbad --select stauts=down":                        {exitUsage, "did you mean status?"},
+		"query --select 1/0==site.penalty --sort site -o csv": {exitUsage, "at planetlab1.epfl.example: division by zero"},
+	} {
+		got := call(t.Context(), strings.Fields(args)...)
+		if got.code != c.code || got.out != "" {
+			t.Errorf("%s: exit code %d, not %d, and prints %q: %s", args, got.code, c.code, got.out, got.err)
+		}
+		wantIn(t, got.err, c.says)
+	}
+}
+
+func TestUnknownFieldsSortLast(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	for order, want := range map[string]string{"uptime,name": "planetlab2", "-uptime,name": "planetlab2", "last_contact": "planetlab1", "-site,name": "planetlab1", "-site.penalty,-name": "planetlab2"} {
+		got := call(t.Context(), "query", "--sort="+order, "-o", "name")
+		wantCode(t, got, exitOK)
+		if first, _, _ := strings.Cut(got.out, "."); first != want {
+			t.Errorf("by %s the first is %s", order, first)
+		}
+	}
+}
+
+func TestTimesAreLocalOrInUTC(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	for flag, want := range map[string]string{"--utc": "2026-11-21 14:03 UTC", "--utc=false": "2026-11-21 15:03 CET"} {
+		var out strings.Builder
+		a := &app{in: strings.NewReader(""), out: &out, err: &out, now: noon, zone: time.FixedZone("CET", 3600)}
+		if code := a.execute(t.Context(), []string{"query", "--select", "state=down", flag}); code != exitOK {
+			t.Fatal(out.String())
+		}
+		wantIn(t, out.String(), want)
+	}
+}
+
+// ender ends a context when something was written a number of times.
+type ender struct {
+	strings.Builder
+	names, after int
+	end          context.CancelFunc
+}
+
+func (e *ender) Write(p []byte) (int, error) {
+	if e.names += strings.Count(string(p), host); e.names >= e.after {
+		e.end()
+	}
+	return e.Builder.Write(p)
+}
+
+func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &ender{after: 2, end: cancel}
+	a := &app{in: strings.NewReader(""), out: out, err: out, now: noon}
+	if code := a.execute(ctx, []string{"node", "list", "--watch=1s", "-o", "name", "--select", "state=down"}); code != exitOK {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+	if got := out.String(); got != host+"\n"+host+"\n" {
+		t.Errorf("it printed %q", got)
+	}
+}
+
+func TestChangesOfALookAreTold(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	ctx := t.Context()
+	before := sightOf(t, db)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(db.SaveNodeLooks(ctx, []store.NodeLook{
+		{Host: host, State: "BOOT", Category: "PROD", At: noon()},
+		{Host: "planetlab2.princeton.example", State: "DOWN", Category: "ERROR", Reason: "no ssh: timeout", At: noon()},
+	}))
+	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), OK: false, Reason: "wrong password"}}))
+	putIssue(
+		t,
+		url,
+		store.Issue{
+			ID:     "nodedown/" + host,
+			RunID:  "run-1",
+			Type:   "nodedown",
+			Target: host,
+			Node:   host,
+			Site:   "princeton",
+			Status: "closed",
+			Opened: noon().AddDate(0, 0, -3),
+			Closed: noon(),
+		},
+	)
+	after := sightOf(t, db)
+	mended, changed := changeOfNode(before.nodes[host], after.nodes[host])
+	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" ||
+		strings.Join(mended.Closed, "") != "nodedown" {
+		t.Errorf("the one that came back: %+v", mended)
+	}
+	fell, changed := changeOfNode(
+		before.nodes["planetlab2.princeton.example"],
+		after.nodes["planetlab2.princeton.example"],
+	)
+	if !changed || !fell.Worse || fell.Became != "good, down" || fell.Why != "no ssh: timeout" {
+		t.Errorf("the one that fell: %+v", fell)
+	}
+	if c, changed := changeOfNode(before.nodes["planetlab1.epfl.example"], after.nodes["planetlab1.epfl.example"]); changed {
+		t.Errorf("the one that nobody looked at: %+v", c)
+	}
+	if c, changed := changeOfPCU(before.pcus["5"], after.pcus["5"]); !changed || c.Was != "" || c.Became != "fails" ||
+		c.Why != "wrong password" {
+		t.Errorf("the PCU: %+v", c)
+	}
+}
+
+func sightOf(t *testing.T, db *store.Store) fleetSight {
+	t.Helper()
+	var out strings.Builder
+	a := &app{in: strings.NewReader(""), out: &out, err: &out, now: noon}
+	a.root()
+	s, err := a.sight(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTenThousandNodesAreQueriedFast(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes ten thousand nodes")
+	}
+	db, _ := fleet(t)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	snap := plc.Snapshot{Taken: noon(), Sites: []plc.Site{{SiteID: 1, LoginBase: "many", Name: "Many"}}}
+	for i := range 10_000 {
+		snap.Nodes = append(
+			snap.Nodes,
+			plc.Node{
+				NodeID:    i + 1,
+				Hostname:  "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example",
+				SiteID:    1,
+				BootState: "boot",
+			},
+		)
+	}
+	if _, err := db.SaveSnapshot(t.Context(), snap, true); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	got := call(t.Context(), "query", "--select", "boot_state=boot,issues!=nodedown", "-o", "json", "--fields", "name")
+	wantCode(t, got, exitOK)
+	var list []map[string]string
+	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list) != 10_000 {
+		t.Errorf("%d rows, %v", len(list), err)
+	}
+	t.Logf("read, selected and printed in %s", time.Since(start))
+}
+
+func TestThePageOfSelectionsIsWrittenFromTheFields(t *testing.T) {
+	alone(t)
+	got := call(t.Context(), "query", "--markdown")
+	wantCode(t, got, exitOK)
+	page, err := os.ReadFile("../docs/select.md")
+	if err != nil || string(page) != got.out {
+		t.Errorf("docs/select.md is not what the fields are: run `make docs` (%v)", err)
+	}
+}
