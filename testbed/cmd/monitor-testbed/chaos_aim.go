@@ -11,9 +11,10 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// aim strikes in bursts. Each begins with the first moment after a believed sweep, and in it the rarest moments are struck first, so that each
-// kind is hit about as often as any other. Then all rests until the next believed sweep: who was killed is noticed after 10 s, and where no
-// sweep is believed nothing is done that could be done twice. Rng draws how to strike, and how long after the moment.
+// aim strikes in bursts. Each begins with the first moment after a believed sweep, and in it the rarest moments are
+// struck first, so that each kind is hit about as often as any other. Then all rests until the next believed sweep: who
+// was killed is noticed after 10 s, and where no sweep is believed nothing is done that could be done twice. Rng draws
+// how to strike, and how long after the moment.
 func (c *chaos) aim(ctx context.Context, rng *rand.Rand) {
 	t := target{struck: map[string]int{}, writer: map[string]string{}}
 	moments := c.watch(ctx)
