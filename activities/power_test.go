@@ -350,6 +350,18 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 		{"the node is blacklisted", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, issue.Wait, "blacklisted: new board"},
+		{"its PCU is left alone for a time", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
+				Reason: "new firmware", Until: time.Now().Add(time.Hour)}))
+		}, func() {
+			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
+		}, issue.Wait, "blacklisted: new firmware"},
+		{"its PCU is left alone for good", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
+				Reason: "it bites"}))
+		}, func() {
+			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
+		}, issue.Passed, "blacklisted: it bites"},
 		{"its site gets a downtime", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving",
 				Until: time.Now().Add(time.Hour), Downtime: true}))

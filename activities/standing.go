@@ -30,6 +30,9 @@ type Penalties struct {
 func (a *Penalties) ReadSite(ctx context.Context, in sites.ReadRequest) (sites.Standing, error) {
 	defer heartbeat(ctx)()
 	st := sites.Standing{Times: sites.TimesOf(a.Policy)}
+	if err := a.relearn(ctx, in); err != nil {
+		return st, err
+	}
 	if err := a.finishMoves(ctx, in.Site); err != nil {
 		return st, err
 	}

@@ -60,15 +60,16 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
 			return "it works again: " + node.Reason, nil
 		}
-		entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, a.now())
-		switch {
-		case err != nil:
-			return "", err
-		case node.ExemptUntil.After(a.now()):
+		if node.ExemptUntil.After(a.now()) {
 			return "the node is exempt in PLC", nil
-		case listed:
-			return "blacklisted: " + entry.Reason, nil
 		}
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, aboutPCU(n.Ref), a.now())
+	switch {
+	case err != nil:
+		return "", err
+	case listed:
+		return "blacklisted: " + entry.Reason, nil
 	}
 	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
 	if err != nil {

@@ -349,6 +349,7 @@ type StepResult struct {
 	Level   int         `json:"level"`
 	Reason  string      `json:"reason"`
 	Until   time.Time   `json:"until,omitzero"`
+	Applied *Applied    `json:"applied,omitempty"` // by a step up
 }
 
 // Moved takes what became of a step of the level.
@@ -359,6 +360,9 @@ func (s *State) Moved(now time.Time, do Do, r StepResult) {
 	case r.Outcome == StepStopped:
 	case r.Outcome == StepDone && r.Level > s.Level:
 		s.rose(now, r.Level, r.Reason)
+		if r.Applied != nil {
+			s.Applied = append(s.Applied, *r.Applied)
+		}
 	case r.Outcome == StepDone && r.Level < s.Level:
 		s.fell(now, r.Level)
 		s.Reason = r.Reason
@@ -398,6 +402,7 @@ func (s *State) rose(now time.Time, level int, reason string) {
 // fell takes that the level is lower. Only who was told that it was raised needs to be told.
 func (s *State) fell(now time.Time, level int) {
 	s.Level, s.Warned, s.NextLower = level, nil, time.Time{}
+	s.Applied = slices.DeleteFunc(s.Applied, func(a Applied) bool { return a.Level > level })
 	s.dropNotices(func(n Notice) bool {
 		return n.Kind == Penalty || n.Kind == Eased || ahead(n.Kind)
 	})

@@ -247,10 +247,10 @@ func TestStore(t *testing.T) {
 			Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
 			t.Fatal(err)
 		}
-		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {
+		if e, on, err := s.Blacklisted(ctx, "x", "princeton", "", now); !on || err != nil || e.Reason != "move" {
 			t.Errorf("now: %+v %v %v", e, on, err)
 		}
-		if _, on, _ := s.Blacklisted(ctx, "x", "princeton", now.Add(2*time.Hour)); on {
+		if _, on, _ := s.Blacklisted(ctx, "x", "princeton", "", now.Add(2*time.Hour)); on {
 			t.Error("it never ends")
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,8 +36,9 @@ type Options struct {
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 
-	SweepEvery string // how often the fleet is looked at; 0.4d
-	PLCTimeout string // of one call; 2m
+	SweepEvery  string // how often the fleet is looked at; 0.4d
+	PLCTimeout  string // of one call; 2m
+	Connections int    // that a worker may have to Postgres at once; the driver's default
 
 	Workers int  // how many run at once; 1
 	NoRT    bool // people are written to by mail alone
@@ -51,8 +53,8 @@ type Rig struct {
 	Address  string // of the Temporal frontend
 	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
 	Web      string // URL of the worker's pages
-	Database string // URL of Postgres itself, with no wire before it
 	Config   string // the configuration file, good for every program
+	Database string // URL of the database, without a wire
 	Day      time.Duration
 
 	Workers []*Worker
@@ -62,7 +64,7 @@ type Rig struct {
 	log      io.Writer
 	stops    []func() error
 	postgres *pglocal.Cluster
-	temporal func(ctx context.Context) error // ends the server's process, and starts it again
+	temporal func(ctx context.Context, lose bool) error // ends the server's process, and starts it again with its state or without
 }
 
 // StopWorker lets somebody else serve the worker's queues.
@@ -123,7 +125,18 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
+		PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+	if o.Connections > 0 {
+		u, err := url.Parse(pg.URL)
+		if err != nil {
+			return err
+		}
+		query := u.Query()
+		query.Set("pool_max_conns", fmt.Sprint(o.Connections))
+		u.RawQuery = query.Encode()
+		settings.Database = u.String()
+	}
 	if o.Wires {
 		if err := r.layWires(ctx, &settings); err != nil {
 			return err

@@ -40,6 +40,13 @@ func (w *Worker) Start() error {
 	return nil
 }
 
+// Bin has the worker start from another folder of programs the next time, as a release does.
+func (w *Worker) Bin(dir string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bin = dir
+}
+
 // Name is how the worker calls itself in Postgres, and its log.
 func (w *Worker) Name() string { return w.name }
 
