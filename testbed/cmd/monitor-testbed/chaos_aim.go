@@ -41,7 +41,7 @@ func (c *chaos) aim(ctx context.Context, rng *rand.Rand) {
 
 const (
 	idle        = "no moment"
-	mostIdle    = 1500 * time.Millisecond // without a moment a worker is killed all the same
+	mostIdle    = 1200 * time.Millisecond // without a moment a worker is killed all the same
 	burst       = 9 * time.Second
 	sweepsAlone = 25 * time.Second // between blows on sweeps
 )
@@ -80,7 +80,7 @@ func (t *target) now(m moment, believed time.Time) bool {
 		return false
 	case sweep && time.Since(t.swept) < sweepsAlone:
 		return false
-	case !rare && time.Since(t.last) < 2*time.Second:
+	case !rare && m.What != idle && time.Since(t.last) < 2*time.Second:
 		return false
 	}
 	if t.last = time.Now(); t.last.After(over) {
