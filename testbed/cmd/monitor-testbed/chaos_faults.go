@@ -41,6 +41,9 @@ func (c *chaos) breakNodes(ctx context.Context, rng *rand.Rand) {
 			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody},
 			testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Bootman, Fix: "BootManager.py boot"})
 		stays := time.Duration(8+rng.IntN(20)) * c.Day
+		if a.FixedBy == testbed.Nobody {
+			stays *= 3 // so long that its site is denied something
+		}
 		if !c.take(c.broken, h) {
 			continue
 		}
