@@ -201,8 +201,8 @@ func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, e
 // noteRepair keeps in the ledger what was put right.
 func (a *Reconciler) noteRepair(ctx context.Context, c store.Claim, said string) error {
 	key := fmt.Sprintf("reconcile/%d", c.ID)
-	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue,
-		RunID: c.RunID, Site: c.Site,
+	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID,
+		Site:   c.Site,
 		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target), Outcome: store.Done, Detail: said})
 }
 
