@@ -21,6 +21,7 @@ const (
 	causeUnreachable = "a site that nobody can be told of"
 	causeContact     = "a contact out of reach"
 	causeTicket      = "a ticket that cannot be used"
+	causeTracker     = "Request Tracker refuses"
 	causePLC         = "PLC refuses"
 )
 

@@ -75,7 +75,8 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 	switch before.Outcome {
 	case "", store.Ambiguous:
 	case store.Sent:
-		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test}), nil
+		reached := !l.Test && (a.RT == nil || len(l.withinReach()) > 0)
+		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: reached}), nil
 	case store.Refused:
 		res.Outcome, res.Reason = sites.MailRefused, before.Detail
 		return res, nil
@@ -238,11 +239,30 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		item.Level = k.Level
 	case sites.Online:
 	default:
+		if item.Evidence, err = a.seenSince(ctx, k); err != nil {
+			return item, err
+		}
 		if item.Told, err = a.Store.LastNotice(ctx, k.Kind, targetOf(k, in.Site)); !item.Told.IsZero() {
 			item.Told = item.Told.UTC()
 		}
 	}
 	return item, err
+}
+
+// seenSince is the evidence of a notice. Its first line is how the target was found; where a look has found it otherwise since
+// the notice was due, as after an outage of the mail server, that is told.
+func (a *People) seenSince(ctx context.Context, k sites.Notice) ([]string, error) {
+	if k.Ref.Node == "" || len(k.Evidence) == 0 {
+		return k.Evidence, nil
+	}
+	node, err := a.Store.Node(ctx, k.Ref.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if node.Reason == "" || !node.SeenAt.After(k.NotBefore) || node.Reason == k.Evidence[0] {
+		return k.Evidence, nil
+	}
+	return append([]string{node.Reason}, k.Evidence[1:]...), nil
 }
 
 // announced is when a step was announced to those who are now told of it: zero, unless each of them had that word.

@@ -568,6 +568,7 @@ func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
 				t.Errorf("denied with %d: %+v", c.code, res)
 			}
 		}
+		p.digested()
 		mails := p.box.Messages()
 		if told++; len(mails) != told {
 			t.Fatalf("denied with %d: %d mails, want %d", c.code, len(mails), told)

@@ -167,6 +167,69 @@ func TestATicketThatMayNotBeSeenIsNoSilence(t *testing.T) {
 	}
 }
 
+func TestAMessageToPeopleWhoseMailComesBackTellsNobody(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	first := p.write(sites.MailRequest{Key: "k"})
+	if !first.Reached {
+		t.Fatalf("%+v", first)
+	}
+	p.tracker.Bounce(first.Ticket.ID, "tech@huji.example", "550 no such user")
+	if _, err := p.People.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: first.Ticket}); err != nil {
+		t.Fatal(err)
+	}
+	in := sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}
+	for range 2 { // and a retry
+		if res := p.write(in); res.Outcome != sites.MailSent || res.Reached {
+			t.Errorf("a dead mailbox counts as told: %+v", res)
+		}
+	}
+	in.Key, in.Reaches = "k3", 1
+	in.Notices = []sites.Notice{{Kind: sites.Penalty, Level: 1, Since: time.Now()}}
+	in.Level = 1
+	if res := p.write(in); !res.Reached {
+		t.Errorf("one whose mail arrives does not: %+v", res)
+	}
+}
+
+func TestAMessageThatWaitedSaysWhatHoldsWhenItGoes(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	waited := func(n int) sites.Notice {
+		k := down(n)
+		k.NotBefore = time.Now().Add(-72 * time.Hour)
+		return k
+	}
+	look := func(l store.NodeLook) {
+		t.Helper()
+		l.At = time.Now()
+		if err := p.Store.SaveNodeLooks(t.Context(), []store.NodeLook{l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(
+		store.NodeLook{
+			Host:     "planetlab1.huji.example",
+			State:    policy.StateDown,
+			Category: policy.CategoryError,
+			Reason:   "no ssh: no route",
+		},
+	)
+	p.write(sites.MailRequest{Key: "other", Notices: []sites.Notice{waited(1)}})
+	if text := p.newest(); !strings.Contains(text, "- no ssh: no route") || strings.Contains(text, "- no ssh -") {
+		t.Errorf("found otherwise since: %s", text)
+	}
+	look(
+		store.NodeLook{
+			Host:     "planetlab2.huji.example",
+			State:    policy.StateBoot,
+			Category: policy.CategoryProd,
+			Reason:   "boot, kernel \"4.19\"",
+		},
+	)
+	if res := p.write(sites.MailRequest{Key: "up", Notices: []sites.Notice{waited(2)}}); res.Outcome != sites.MailNothing {
+		t.Errorf("it runs since: %+v", res)
+	}
+}
+
 func TestAStepIsToldAsAnnouncedOnlyToWhomItWas(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	p.short()

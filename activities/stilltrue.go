@@ -53,6 +53,9 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
 			return "it works again: " + node.Reason, nil
 		}
+		if why := mended(n, node); why != "" {
+			return why, nil
+		}
 		entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, a.now())
 		switch {
 		case err != nil:
@@ -63,6 +66,17 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 			return "blacklisted: " + entry.Reason, nil
 		}
 	}
+	if n.Ref.PCUID != 0 && n.Ref.Node == "" {
+		p, err := a.Store.PCU(ctx, n.Ref.PCUID)
+		switch {
+		case errors.Is(err, store.ErrNotFound) || err == nil && p.Gone:
+			return "PLC does not have it any more", nil
+		case err != nil:
+			return "", err
+		case p.OK && p.SeenAt.After(n.NotBefore):
+			return "it works again", nil
+		}
+	}
 	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
 	if err != nil {
 		return "", err
@@ -71,6 +85,19 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		return due.Reason, nil
 	}
 	return "", nil
+}
+
+// mended is what a look at a node has found since a notice was due, if that ends what the notice is about: the message may
+// have waited for days.
+func mended(n sites.Notice, node store.Node) string {
+	typ, known := issue.Lookup(n.Ref.Type)
+	if !known || typ.Recovered == nil || !node.SeenAt.After(n.NotBefore) {
+		return ""
+	}
+	if ok, why := typ.Recovered(issue.Facts{Node: storedFacts(node)}); ok {
+		return "it works again: " + why
+	}
+	return ""
 }
 
 // notGood is why nobody is to be thanked for a target: it is bad again, or other trouble with it is open.
