@@ -174,17 +174,17 @@ func (a *post) sendDigest(ctx context.Context, action store.Action) error {
 	if err := json.Unmarshal(action.Data, &d); err != nil {
 		return fmt.Errorf("ledger %s: %w", action.Key, err)
 	}
-	if _, err := a.Store.Commit(ctx, action.Key); err != nil {
+	if may, err := a.maySend(ctx, action); err != nil || !may {
 		return err
 	}
 	said, err := a.mail(ctx, d.Message)
+	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous { // it may be there: nobody gets it again every sweep for that
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
 	}
 	if err != nil {
-		return fmt.Errorf("tell the admins of %s: %w", action.Issue, err)
+		return fmt.Errorf("tell the admins of %s: %w", action.Issue, errors.Join(err, a.Store.Withdraw(ctx, action.Key)))
 	}
-	ctx = context.WithoutCancel(ctx)
 	for _, key := range d.Flags {
 		if err := a.Store.Outcome(ctx, key, store.Done, "the admins were told"); err != nil {
 			return err

@@ -57,6 +57,12 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 	if !still {
 		return false, a.Store.Outcome(ctx, key, store.Skipped, "is no contact of the site any more, or exempt")
 	}
+	if may, err := a.maySend(ctx, action); err != nil || !may {
+		return false, err
+	}
+	if action.Begun() {
+		action.Outcome = store.Ambiguous
+	}
 	m := l.Message
 	m.Only = []string{to}
 	receipt, sendErr := a.post.Mail.Send(ctx, m)
@@ -75,5 +81,5 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 		return false, a.Store.Outcome(ctx, key, store.Failed,
 			fmt.Sprintf("deferred since %s: %v", in.Since.UTC().Format(time.RFC3339), sendErr))
 	}
-	return true, nil
+	return true, a.Store.Withdraw(ctx, key)
 }

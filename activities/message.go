@@ -84,14 +84,12 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		res.Outcome, res.Reason = sites.MailWait, before.Detail
 		return res, nil
 	}
-	if !before.Begun() {
-		if a.workflows.ordered(ctx) != "" {
-			res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
-			return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
-		}
-		if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
-			return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
-		}
+	if !before.Begun() && a.workflows.ordered(ctx) != "" {
+		res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
+		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
+	}
+	if may, err := a.maySend(ctx, before); err != nil || !may {
+		return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }
@@ -363,15 +361,10 @@ func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, 
 // not threatened, and neither is one where nothing is raised.
 func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.Site, n *notify.Notice,
 	l *letter) error {
-	up, _, err := a.gate.nodesUp(ctx, in.Site)
+	threatens, err := a.threatens(ctx, row)
 	if err != nil {
 		return err
 	}
-	spared, err := a.gate.spared(ctx, row, row.Gone)
-	if err != nil {
-		return err
-	}
-	threatens := up < a.Policy.SiteMinUp && spared == nil
 	var from time.Time // a site must be down so long
 	if !row.Record.Changed.IsZero() && row.Record.Status.Unhealthy() {
 		from = row.Record.Changed.Add(a.Policy.SiteDownBeforePenalty)
@@ -394,6 +387,16 @@ func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.S
 		n.Coming = append(n.Coming, c)
 	}
 	return nil
+}
+
+// threatens reports whether a site may be denied anything: one that has enough nodes, or is spared, is not.
+func (a *People) threatens(ctx context.Context, row store.Site) (bool, error) {
+	up, _, err := a.gate.nodesUp(ctx, row.LoginBase)
+	if err != nil {
+		return false, err
+	}
+	spared, err := a.gate.spared(ctx, row, row.Gone)
+	return up < a.Policy.SiteMinUp && spared == nil, err
 }
 
 // about lists what a message says, for the ledger.

@@ -284,6 +284,34 @@ func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
 	}
 }
 
+// A message may be held up for so long that what it was to say of the level is over: then it says nothing of it. Each of
+// these could not be rendered once, and its site never wrote to anybody again.
+func TestWhatIsOverOfTheLevelIsNotSaid(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	step := []sites.Coming{{At: time.Now().Add(24 * time.Hour), What: sites.ComesStep, Level: 1}}
+	for _, c := range []struct {
+		name, kind string
+		level      int
+		coming     []sites.Coming
+	}{
+		{"a warning, and its issue has let go", sites.Warn, 0, nil},
+		{"a warning, and enough nodes are up again", sites.Warn, 0, step},
+		{"a penalty, and it is lifted", sites.Penalty, 0, nil},
+		{"an easing, and it is lifted", sites.Eased, 0, nil},
+		{"an easing, and it is raised again", sites.Eased, 2, nil},
+		{"a lifting, and it is raised again", sites.Cleared, 1, nil},
+	} {
+		res := p.write(sites.MailRequest{Key: c.name, Level: c.level, Coming: c.coming,
+			Notices: []sites.Notice{{Kind: c.kind, Level: 1}}})
+		if res.Outcome != sites.MailNothing {
+			t.Errorf("%s: %+v", c.name, res)
+		}
+	}
+	if n := len(p.box.Messages()); n != 0 {
+		t.Errorf("%d mails went out", n)
+	}
+}
+
 func TestThanksAreNotSaidForWhatIsBadAgainAndCarryNoThreat(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	thanks := down(1)

@@ -67,7 +67,7 @@ func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.S
 	case err != nil:
 		return res, err
 	case before.Outcome == store.Done: // by a worker that died before it could tell
-		return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: before.Reason}, nil
+		return stepDone(in, before)
 	case before.Outcome != "":
 		res.Reason = before.Detail
 		return res, nil
@@ -79,6 +79,20 @@ func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.S
 		return a.carryOut(ctx, in.Site, before)
 	}
 	return a.raiseSite(ctx, in)
+}
+
+// stepDone answers for a step that an earlier try has done.
+func stepDone(in sites.StepRequest, before store.Action) (sites.StepResult, error) {
+	res := sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: before.Reason}
+	if in.To < in.From {
+		return res, nil
+	}
+	var plan move
+	if err := json.Unmarshal(before.Data, &plan); err != nil {
+		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", before.Key, err)
+	}
+	res.Applied = plan.applied(before.Key)
+	return res, nil
 }
 
 func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
@@ -258,7 +272,7 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	if err := json.Unmarshal(action.Data, &plan); err != nil {
 		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
 	}
-	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason}
+	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason, Applied: plan.applied(action.Key)}
 	refused, err := a.inflict(ctx, login, action.Key, plan)
 	if err != nil {
 		return sites.StepResult{}, err

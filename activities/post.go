@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/store"
@@ -27,48 +28,61 @@ func (a *post) event(event, key string, ref Ref, level int, text string) {
 	})
 }
 
-// tellAdmins writes to the admins and writes down that they know. A server that took the message and hung up may have
-// delivered it: nobody gets it again every hour for that.
-func (a *post) tellAdmins(ctx context.Context, key, outcome, said string, n notify.Notice) (string, error) {
+// tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took the
+// message and hung up may have delivered it: nobody gets it again every hour for that.
+func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, said string,
+	n notify.Notice) (string, error) {
+	if may, err := a.maySend(ctx, intended); err != nil || !may {
+		return "another try tells the admins", err
+	}
+	n.At, n.To, n.MessageID = a.now().UTC(), a.Admins, notify.MessageID(intended.Key, a.Domain)
 	_, err := a.send(ctx, n)
+	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous {
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
 	}
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, a.Store.Withdraw(ctx, intended.Key))
 	}
-	return said, a.Store.Outcome(context.WithoutCancel(ctx), key, outcome, said)
+	return said, a.Store.Outcome(ctx, intended.Key, outcome, said)
 }
+
+// told reports whether a message to the admins has ended. One that a worker left behind unsure is sent again.
+func told(a store.Action) bool { return a.Outcome != "" && a.Outcome != store.Ambiguous }
 
 // tellHeld writes to the admins that nothing is done, and why, and reports whether they know: what could not be told
 // is told by whoever comes next.
-func (a *post) tellHeld(ctx context.Context, key, why string) bool {
-	if len(a.Admins) == 0 {
+func (a *post) tellHeld(ctx context.Context, intended store.Action, outcome, why string) bool {
+	if told(intended) {
 		return true
 	}
-	_, err := a.send(ctx, notify.Notice{
-		Kind: notify.Held, Site: "fleet", At: a.now().UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain),
-		Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
-	})
+	var err error
+	if len(a.Admins) == 0 {
+		err = a.Store.Outcome(ctx, intended.Key, outcome, why)
+	} else {
+		_, err = a.tellAdmins(ctx, intended, outcome, why, notify.Notice{
+			Kind: notify.Held, Site: "fleet",
+			Items: []notify.Item{{Issue: "guard", Type: "fleet", Target: "the fleet", Evidence: []string{why}}},
+		})
+	}
 	if err != nil {
 		a.Log.Warn("the admins could not be told that the fleet guard holds", "error", err)
 	}
-	return err == nil || notify.FailureOf(err) == notify.Ambiguous
+	return err == nil
 }
 
 // tellDoubted writes to the admins, once for each key, that issues of one type are held back, and why.
 func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
 	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindFlag, Reason: why})
-	if err != nil || action.Outcome != "" {
+	if err != nil || told(action) {
 		return err
 	}
 	if len(a.Admins) == 0 {
 		return a.Store.Outcome(ctx, key, store.Done, "mail.admins is empty, so nobody was written to")
 	}
-	_, err = a.tellAdmins(ctx, key, store.Done, "the admins know", notify.Notice{
-		Kind: notify.Doubted, Site: "fleet", At: a.now().UTC(), To: a.Admins,
-		MessageID: notify.MessageID(key, a.Domain),
-		Items:     []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
+	_, err = a.tellAdmins(ctx, action, store.Done, "the admins know", notify.Notice{
+		Kind: notify.Doubted, Site: "fleet",
+		Items: []notify.Item{{Issue: "guard", Type: typ, Target: "the fleet", Evidence: []string{why}}},
 	})
 	if err != nil { // the ledger keeps it, unfinished, and the next sweep tries again
 		a.Log.Warn("the admins could not be told of a doubt", "type", typ, "reason", why, "error", err)

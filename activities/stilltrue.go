@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
@@ -30,6 +32,9 @@ func (a *People) stillTrue(ctx context.Context, in sites.MailRequest, may policy
 
 // unsaid is why a notice is not to be said now; empty: it is.
 func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notice, may policy.Answer) (string, error) {
+	if why := overtakenBy(in.Level, n.Kind); why != "" {
+		return why, nil
+	}
 	switch n.Kind {
 	case sites.Online:
 		return a.notGood(ctx, n.Ref)
@@ -40,7 +45,9 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		return may.Reason, nil
 	}
 	switch n.Kind {
-	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued:
+	case sites.Warn:
+		return a.notComing(ctx, in)
+	case sites.Penalty, sites.Resumed, sites.Continued:
 		return "", nil
 	}
 	if n.Ref.Node != "" {
@@ -56,14 +63,8 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		if why := mended(n, node); why != "" {
 			return why, nil
 		}
-		entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, a.now())
-		switch {
-		case err != nil:
-			return "", err
-		case node.ExemptUntil.After(a.now()):
+		if node.ExemptUntil.After(a.now()) {
 			return "the node is exempt in PLC", nil
-		case listed:
-			return "blacklisted: " + entry.Reason, nil
 		}
 	}
 	if n.Ref.PCUID != 0 && n.Ref.Node == "" {
@@ -76,6 +77,13 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		case p.OK && p.SeenAt.After(n.NotBefore):
 			return "it works again", nil
 		}
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, aboutPCU(n.Ref), a.now())
+	switch {
+	case err != nil:
+		return "", err
+	case listed:
+		return "blacklisted: " + entry.Reason, nil
 	}
 	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
 	if err != nil {
@@ -98,6 +106,30 @@ func mended(n sites.Notice, node store.Node) string {
 		return "it works again: " + why
 	}
 	return ""
+}
+
+// overtakenBy is why nothing is said of a step of the level: another one came before the message went out.
+func overtakenBy(level int, kind string) string {
+	if kind == sites.Penalty && level == 0 || kind == sites.Eased && level != 1 || kind == sites.Cleared && level != 0 {
+		return fmt.Sprintf("the penalty level is %d by now", level)
+	}
+	return ""
+}
+
+// notComing is why nobody is warned of a step: who let go meanwhile, or came back, has taken it away.
+func (a *People) notComing(ctx context.Context, in sites.MailRequest) (string, error) {
+	row, err := a.Store.Site(ctx, in.Site)
+	if err != nil {
+		return "", err
+	}
+	threatens, err := a.threatens(ctx, row)
+	if err != nil {
+		return "", err
+	}
+	if !threatens || !slices.ContainsFunc(in.Coming, func(c sites.Coming) bool { return c.What == sites.ComesStep }) {
+		return "the step that it warns of does not come any more", nil
+	}
+	return "", nil
 }
 
 // notGood is why nobody is to be thanked for a target: it is bad again, or other trouble with it is open.
