@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
@@ -26,6 +27,8 @@ type People struct {
 	post      *post
 	RT        *rt.Client // nil: people are written to by mail alone
 	TestTo    string     // gets all mail in test mode
+	Pages     string     // address of PLC's web pages; empty: messages have no links
+	Probes    []string   // addresses from which Monitor looks, as people are told
 }
 
 // letter is what the ledger keeps of a message from its intent on, so that a second try says the same to the same
@@ -237,6 +240,10 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		item.Level = k.Level
 	case sites.Online:
 	default:
+		item.From = a.Probes
+		if item.Page, err = a.page(ctx, k.Ref); err != nil {
+			return item, err
+		}
 		if item.Evidence, err = a.seenSince(ctx, k); err != nil {
 			return item, err
 		}
@@ -245,6 +252,23 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		}
 	}
 	return item, err
+}
+
+// page is the address of what an issue is about among PLC's web pages; empty: it has none.
+func (a *People) page(ctx context.Context, ref issue.Ref) (string, error) {
+	switch {
+	case a.Pages == "":
+		return "", nil
+	case ref.PCUID != 0 && ref.Node == "":
+		return fmt.Sprintf("%s/sites/pcu.php?id=%d", a.Pages, ref.PCUID), nil
+	case ref.Node == "":
+		return "", nil
+	}
+	node, err := a.Store.Node(ctx, ref.Node)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s/nodes/node.php?id=%d", a.Pages, node.NodeID), err
 }
 
 // seenSince is the evidence of a notice. Its first line is how the target was found; where a look has found it otherwise since

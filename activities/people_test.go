@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
@@ -295,6 +296,20 @@ func TestASecondMessageSaysWhenTheFirstWas(t *testing.T) {
 	if text := p.newest(); !strings.Contains(text, "we last wrote to the site about this on") ||
 		!strings.Contains(text, "(5 days ago)") {
 		t.Errorf("the second: %s", text)
+	}
+}
+
+func TestAMessageLinksToPLCsPages(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.People.Pages, p.People.Probes = "https://plc.example/db", []string{"192.0.2.1"}
+	k := down(1)
+	k.Kind, k.Ref.Type, k.Ref.ID = "firewall", issue.Firewall, "firewall/planetlab1.huji.example"
+	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{k}})
+	text := p.newest()
+	for _, want := range []string{"At PlanetLab Central: - https://plc.example/db/nodes/node.php?id=1", "Monitor looks at it from 192.0.2.1."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
 	}
 }
 
