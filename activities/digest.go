@@ -183,7 +183,8 @@ func (a *post) sendDigest(ctx context.Context, action store.Action) error {
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
 	}
 	if err != nil {
-		return fmt.Errorf("tell the admins of %s: %w", action.Issue, errors.Join(err, a.Store.Withdraw(ctx, action.Key)))
+		return fmt.Errorf("tell the admins of %s: %w", action.Issue,
+			errors.Join(err, a.Store.Withdraw(ctx, action.Key)))
 	}
 	for _, key := range d.Flags {
 		if err := a.Store.Outcome(ctx, key, store.Done, "the admins were told"); err != nil {

@@ -22,7 +22,7 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 		Earlier: []episodeView{{Opened: noon(), Closed: noon(), Outcome: evil}},
 		Actions: []store.Action{{At: noon(), Kind: evil, Outcome: evil, Reason: evil, Detail: evil}},
 	}
-	for _, format := range []string{"text", "json"} {
+	for _, format := range []string{"table", "json", "yaml", "csv"} {
 		var out, errs bytes.Buffer
 		a := &app{out: &out, err: &errs, now: noon, format: format}
 		if err := a.show(v, func() { a.drawIssue(v); a.issueTable(evil, []issueView{v}); a.issueTable(evil, nil) }); err != nil {

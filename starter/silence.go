@@ -22,7 +22,7 @@ Nobody is written to about it, and a PCU is not used. What is good again is stil
 It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`,
 		Example: `  monitor silence planetlab1.example.edu --for 3d --reason "its rack is being moved"
   monitor silence pcu1.example.edu --for 12h --reason "new firmware"
-  monitor silence princeton --for 2w --reason "their building is closed"
+  monitor silence princeton --for 14d --reason "their building is closed"
   monitor silence princeton --end`,
 		ValidArgsFunction: a.complete(targetNames),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,8 +67,9 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 	if err != nil {
 		say("the store does not answer: %v", err)
 	}
+	toldByTheNext := []store.ActionKind{store.KindGuard, store.KindFlag, store.KindDigest}
 	for _, a := range unfinished {
-		if a.Kind == store.KindFlag || a.RunID == "" && a.Kind == store.KindGuard { // the next digest, or whoever comes next, tells it
+		if a.RunID == "" && slices.Contains(toldByTheNext, a.Kind) { // whoever comes next tells it
 			continue
 		}
 		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind, a.At.Local().Format(time.TimeOnly), a.Begun())

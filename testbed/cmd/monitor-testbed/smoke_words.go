@@ -13,7 +13,8 @@ import (
 
 // words is the scenario after all others: whatever they made Monitor say must have been true.
 func words() scenario {
-	return scenario{id: "Words", name: "every message that went out is borne out by the facts from which it was made", run: everyWord}
+	return scenario{id: "Words", run: everyWord,
+		name: "every message that went out is borne out by the facts from which it was made"}
 }
 
 // everyWord holds each message in the ledger against its facts, and each mail to a site against the ledger.
