@@ -120,6 +120,8 @@ const aWatch = 2 * time.Minute
 // guard says, the worker itself.
 func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
 	switch {
+	case act.Kind == store.KindDigest, act.Kind == store.KindFlag && len(act.Data) > 0: // the next digest tells it
+		return true, nil
 	case act.RunID != "":
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
 	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it

@@ -103,6 +103,9 @@ func (c *chaos) judge(ctx context.Context) []string {
 	mails := c.judgeMail(ctx)
 	found = append(found, mails...)
 	found = append(found, c.judgeWipes(ctx)...)
+	if err := everyWord(ctx, c.stage); err != nil {
+		found = append(found, "untrue: "+err.Error())
+	}
 	found = append(found, c.judgeTickets()...)
 	fmt.Fprintf(c.out, "%d power cuts, %d mails, %d tickets\n", cuts, len(c.Mail.Messages()), len(c.Tracker.Tickets()))
 	return found
