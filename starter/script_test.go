@@ -129,7 +129,7 @@ func exampleFleet(t *testing.T) (url string) {
 			State:    policy.StateDown,
 			Category: policy.CategoryError,
 			Reason:   "no ssh: timeout",
-			At:       noon(),
+			At:       noon().AddDate(0, 0, -3),
 			Silent:   true,
 		},
 		{
@@ -137,7 +137,7 @@ func exampleFleet(t *testing.T) (url string) {
 			State:    policy.StateBoot,
 			Category: policy.CategoryProd,
 			Uptime:   26 * time.Hour,
-			At:       noon(),
+			At:       noon().AddDate(0, 0, -3),
 			Detail:   []byte(`{"inside":{"kernel":"Linux 2.6.32"}}`),
 		},
 	}))
@@ -153,7 +153,7 @@ func exampleFleet(t *testing.T) (url string) {
 			Target: "planetlab2.example.edu",
 			Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -9)},
 		},
-	}, noon()))
+	}, noon().AddDate(0, 0, -3)))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
 	for _, x := range []store.Issue{
 		{ID: "nodedown/" + exampleHost, Type: "nodedown", Target: exampleHost, Node: exampleHost, Status: "open"},
