@@ -223,7 +223,7 @@ func (a *app) wholeNode(ctx context.Context, db *store.Store, host string) (node
 }
 
 func (a *app) blacklisted(ctx context.Context, db *store.Store, node, site string) (*store.BlacklistEntry, error) {
-	e, yes, err := db.Blacklisted(ctx, node, site, a.now())
+	e, yes, err := db.Blacklisted(ctx, node, site, "", a.now())
 	if err != nil || !yes {
 		return nil, err
 	}

@@ -186,6 +186,8 @@ func exampleServer(t *testing.T) (address string) {
 	for _, typ := range []string{issue.NodeDown, issue.PCUDown, "badhardware"} {
 		w.RegisterWorkflowWithOptions(smallIssue, workflow.RegisterOptions{Name: typ})
 	}
+	w.RegisterWorkflowWithOptions(workflows.WhyNot, workflow.RegisterOptions{Name: activities.WhyNotType})
+	w.RegisterActivity(&gatekeeper{})
 	w.RegisterWorkflowWithOptions(smallSite, workflow.RegisterOptions{Name: site.Type})
 	w.RegisterWorkflowWithOptions(func(workflow.Context) (activities.SweepResult, error) {
 		return activities.SweepResult{Nodes: 2, PCUs: 1, Up: 1}, nil
