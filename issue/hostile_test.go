@@ -20,7 +20,8 @@ func checkState(t *testing.T, s State) {
 	if len(text) > 256<<10 {
 		t.Errorf("it has %d bytes", len(text))
 	}
-	if strings.Contains(string(text), `\u0000`) || strings.Contains(string(text), `\u001b`) || string(clean.JSON(text)) != string(text) {
+	if strings.Contains(string(text), `\u0000`) || strings.Contains(string(text), `\u001b`) ||
+		string(clean.JSON(text)) != string(text) {
 		t.Errorf("it is not clean: %.500q", text)
 	}
 	for _, e := range s.Events {
@@ -39,8 +40,16 @@ func FuzzOrders(f *testing.F) {
 	typ, _ := Lookup(NodeDown)
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, command []byte, said string, n int) {
-		s := Start(Opening{Ref: Ref{ID: "nodedown/a.example", Type: NodeDown, Node: "a.example"}, Cause: said, Evidence: strings.Split(said+"\n"+said, "\n"),
-			Times: TimesOf(policy.Defaults(24 * time.Hour)), Ladder: typ.Ladder}, now)
+		s := Start(
+			Opening{
+				Ref:      Ref{ID: "nodedown/a.example", Type: NodeDown, Node: "a.example"},
+				Cause:    said,
+				Evidence: strings.Split(said+"\n"+said, "\n"),
+				Times:    TimesOf(policy.Defaults(24 * time.Hour)),
+				Ladder:   typ.Ladder,
+			},
+			now,
+		)
 		var c Command
 		if json.Unmarshal(command, &c) != nil {
 			c = Command{By: said, Reason: string(command)}

@@ -38,7 +38,9 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 	}
 	writes := []string{"temporal", "temporal-ui"} // their entry points write their configuration below /etc
 	for name, s := range file.Services {
-		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.PidsLimit == 0 || s.Healthcheck["test"] == nil {
+		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") ||
+			s.PidsLimit == 0 ||
+			s.Healthcheck["test"] == nil {
 			t.Errorf("%s: %+v", name, s)
 		}
 		if !s.ReadOnly && !slices.Contains(writes, name) {
@@ -53,7 +55,8 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 			}
 		}
 		for key, value := range s.Environment {
-			if strings.Contains(key, "PASSWORD") && !strings.HasSuffix(key, "_FILE") || strings.Contains(key, "PWD") || strings.Contains(value, "://monitor:") {
+			if strings.Contains(key, "PASSWORD") && !strings.HasSuffix(key, "_FILE") || strings.Contains(key, "PWD") ||
+				strings.Contains(value, "://monitor:") {
 				t.Errorf("%s has a secret in its environment: %s", name, key)
 			}
 		}

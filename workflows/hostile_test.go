@@ -104,26 +104,30 @@ func hostileUsers() map[string]func(p *play) {
 		"a pause that is a text":              signal("pause", evil),
 		"a pause that is a list":              signal("pause", []string{evil}),
 		"a pause that is bytes":               signal("pause", []byte(evil)),
-		"a pause that nests":                  signal("pause", json.RawMessage(strings.Repeat("[", 5000)+strings.Repeat("]", 5000))),
-		"a pause until a time that is none":   signal("pause", map[string]any{"until": evil}),
-		"a resume of what is not paused":      signal("resume", issue.Command{By: evil, Reason: evil}),
-		"three hundred of them":               often(300, signal("resume", issue.Command{By: evil, Reason: evil})),
-		"a close of 1.9 MB":                   signal("close", issue.Command{Reason: novel}),
-		"a skip of 1.9 MB":                    signal("skip", issue.Command{By: novel}),
-		"a skip that is a number":             signal("skip", 7),
-		"a signal that nobody knows":          signal("reboot"+"now", evil),
-		"a retry of noise":                    often(100, signal(activities.SignalRetry, evil)),
-		"a retry of nothing":                  often(100, signal(activities.SignalRetry, nil)),
-		"an update of 1.9 MB":                 update("pause", issue.Command{Reason: novel}),
-		"an update by 1.9 MB":                 update("close", issue.Command{By: novel}),
-		"an update until yesterday":           update("pause", issue.Command{Until: time.Unix(1, 0), Reason: evil}),
-		"an update to resume what runs":       update("resume", issue.Command{By: evil}),
-		"a recovery that is a novel":          signal(activities.SignalRecovered, issue.Command{Reason: novel}),
-		"a PCU that is back, at length":       signal(activities.SignalPCUBack, issue.Command{Reason: novel}),
+		"a pause that nests": signal(
+			"pause",
+			json.RawMessage(strings.Repeat("[", 5000)+strings.Repeat("]", 5000)),
+		),
+		"a pause until a time that is none": signal("pause", map[string]any{"until": evil}),
+		"a resume of what is not paused":    signal("resume", issue.Command{By: evil, Reason: evil}),
+		"three hundred of them":             often(300, signal("resume", issue.Command{By: evil, Reason: evil})),
+		"a close of 1.9 MB":                 signal("close", issue.Command{Reason: novel}),
+		"a skip of 1.9 MB":                  signal("skip", issue.Command{By: novel}),
+		"a skip that is a number":           signal("skip", 7),
+		"a signal that nobody knows":        signal("reboot"+"now", evil),
+		"a retry of noise":                  often(100, signal(activities.SignalRetry, evil)),
+		"a retry of nothing":                often(100, signal(activities.SignalRetry, nil)),
+		"an update of 1.9 MB":               update("pause", issue.Command{Reason: novel}),
+		"an update by 1.9 MB":               update("close", issue.Command{By: novel}),
+		"an update until yesterday":         update("pause", issue.Command{Until: time.Unix(1, 0), Reason: evil}),
+		"an update to resume what runs":     update("resume", issue.Command{By: evil}),
+		"a recovery that is a novel":        signal(activities.SignalRecovered, issue.Command{Reason: novel}),
+		"a PCU that is back, at length":     signal(activities.SignalPCUBack, issue.Command{Reason: novel}),
 	}
 }
 
-// What others say to an issue changes nothing of what is done, and neither its state nor its story grows or gets dirty by it.
+// What others say to an issue changes nothing of what is done, and neither its state nor its story grows or gets dirty
+// by it.
 func TestIssue_HostileUsersOfTheNamespaceChangeNothing(t *testing.T) {
 	climb := func(t *testing.T, say func(*play)) (rungs []string, size int) {
 		p := newPlay(t, issue.NodeDown)
@@ -169,8 +173,14 @@ func TestIssue_HostileUsersOfTheNamespaceChangeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rungs, size := climb(t, say)
 			if name == "a PCU that is back, at length" { // whoever may say so may have the power tried again, through the gate and its limits
-				rungs = slices.DeleteFunc(rungs, func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) })
-				if !slices.Equal(rungs, slices.DeleteFunc(slices.Clone(alone), func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) })[:len(rungs)]) {
+				rungs = slices.DeleteFunc(
+					rungs,
+					func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) },
+				)
+				if !slices.Equal(
+					rungs,
+					slices.DeleteFunc(slices.Clone(alone), func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) })[:len(rungs)],
+				) {
 					t.Errorf("climbed %q", rungs)
 				}
 			} else if !slices.Equal(rungs, alone) {
