@@ -25,7 +25,7 @@
 //	bootStates  bootstate.go  boot states in PLC that are ours to give back
 //	claims      claims.go     lets go of what an issue changed
 //	workflows   temporal.go   starts, asks and signals the workflows of issues and sites
-//	post        post.go       mail to the admins, and events for the webhook
+//	post        post.go       mail to the admins, in digests (digest.go), and events for the webhook
 //
 // To follow one act from its beginning to its end, read rung.go, then power.go from top to bottom.
 package activities
@@ -127,7 +127,8 @@ func New(o Options) *Groups {
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
 			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
-		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC},
-		Alerts:     &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
+		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC,
+			post: post},
+		Alerts: &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
 	}
 }

@@ -627,7 +627,8 @@ func testOnlyAProvenHostKeyMayChooseAReinstall(t *testing.T, f *fleet) {
 				t.Errorf("with a key that nothing proves it answers %+v", res)
 			}
 			f.told(t, host)
-			if is := f.DB.Get("Nodes", "hostname", host); is["key"] != was["key"] || is["boot_state"] != was["boot_state"] {
+			if is := f.DB.Get("Nodes", "hostname", host); is["key"] != was["key"] ||
+				is["boot_state"] != was["boot_state"] {
 				t.Errorf("PLC has it as %v", is)
 			}
 			shown, _, _, _, err := ssh.ParseAuthorizedKey([]byte(f.hostKey(t, host)))
@@ -637,7 +638,8 @@ func testOnlyAProvenHostKeyMayChooseAReinstall(t *testing.T, f *fleet) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res := f.visit(t, host, 1); res.Outcome != issue.Acted || strings.Contains(res.Reason, "--accept-host-key") {
+			if res := f.visit(t, host, 1); res.Outcome != issue.Acted ||
+				strings.Contains(res.Reason, "--accept-host-key") {
 				t.Errorf("once ann has compared it, it answers %+v", res)
 			}
 			f.told(t, host, c.told)

@@ -52,7 +52,8 @@ func (a *Boot) repair(ctx context.Context, v visit, action bootman.Action, r rem
 			return issue.Result{}, err
 		}
 		if !proven {
-			return a.fruitless(ctx, v.task, fmt.Sprintf("its boot ends as %s, which calls for %s: %s", v.reading.Sequence, action, why))
+			return a.fruitless(ctx, v.task,
+				fmt.Sprintf("its boot ends as %s, which calls for %s: %s", v.reading.Sequence, action, why))
 		}
 	}
 	answer, err := a.gate.ask(ctx, r.act, v.ref(), v.seen)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -75,8 +74,9 @@ func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (st
 	return said, a.Store.Release(ctx, c.ID, why+": "+said)
 }
 
-// lostWrite is how long PLC may still carry out a write whose answer was lost.
-const lostWrite = 10 * time.Minute
+// lostWrite is how long PLC may still carry out a write whose answer was lost, in times of what one call may take: ten
+// minutes by default.
+const lostWrite = 5
 
 // wasAnswered says whether the write behind a claim has surely ended, so that nothing comes after what PLC says now.
 func (a *bootStates) wasAnswered(ctx context.Context, c store.Claim) (bool, error) {
@@ -88,5 +88,5 @@ func (a *bootStates) wasAnswered(ctx context.Context, c store.Claim) (bool, erro
 		return false, err
 	}
 	ended := action.Outcome != "" && action.Outcome != store.Failed
-	return ended || a.now().Sub(action.At) > lostWrite, nil
+	return ended || a.now().Sub(action.At) > lostWrite*a.PLC.Timeout(), nil
 }

@@ -31,9 +31,8 @@ func (a *Power) requestManualCycle(ctx context.Context, t task, act policy.Act, 
 		return issue.Result{}, err
 	}
 	if !existed || action.Outcome == "" {
-		asked, err = a.post.tellAdmins(ctx, t.Key, store.Asked, asked, notify.Notice{
-			Kind: notify.ByHand, Site: node.Site, At: a.now().UTC(), To: a.post.Admins,
-			MessageID: notify.MessageID(t.Key, a.post.Domain),
+		asked, err = a.post.tellAdmins(ctx, action, store.Asked, asked, notify.Notice{
+			Kind: notify.ByHand, Site: node.Site,
 			Items: []notify.Item{{Issue: t.ref().ID, Type: t.ref().Type, Target: node.Hostname,
 				Since: node.Record.Changed, Evidence: []string{node.Reason},
 				Fix: fmt.Sprintf("Turn outlet %d of %s off, wait ten seconds, and turn it on again.", outlet, p.Name)}},

@@ -14,6 +14,7 @@ import (
 func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (sites.MailResult, error) {
 	res := a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test})
 	var detail string
+	reached := l.Message.To
 	if a.RT != nil {
 		var failure error
 		var unsent bool
@@ -27,6 +28,10 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 	} else {
 		receipt, err := a.post.Mail.Send(ctx, l.Message)
 		detail = receipt.String()
+		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt.Rejected); err != nil {
+			return res, err
+		}
+		reached = receipt.Accepted
 		switch failure := notify.FailureOf(err); {
 		case len(receipt.Accepted) > 0: // who is deferred is tried again, alone
 			res.Deferred = receipt.Left()
@@ -56,7 +61,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 	for _, s := range l.Said {
 		if err := a.Store.RecordNotice(ctx,
 			store.Notice{Kind: s.Kind, Target: s.Target, Site: in.Site, MessageID: l.Message.MessageID,
-				Recipients: l.Message.To, At: a.now()}); err != nil {
+				Recipients: reached, At: a.now()}); err != nil {
 			return res, err
 		}
 	}

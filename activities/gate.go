@@ -90,7 +90,7 @@ func (a *gate) addExemptions(ctx context.Context, ref Ref, _ observation, f *pol
 		return err
 	}
 	f.SiteExemptUntil = site.ExemptUntil
-	entry, listed, err := a.Store.Blacklisted(ctx, ref.Node, ref.Site, a.now())
+	entry, listed, err := a.Store.Blacklisted(ctx, ref.Node, ref.Site, aboutPCU(ref), a.now())
 	if err == nil && listed {
 		f.Listed = policy.Listing{Listed: true, Until: entry.Until, Reason: entry.Reason, Downtime: entry.Downtime}
 	}
@@ -160,6 +160,9 @@ func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 			return err
 		}
 		f.PCU.Feeds++
+		if err := a.addListedPCU(ctx, p, f); err != nil {
+			return err
+		}
 		f.PCU.Manual = f.PCU.Manual || a.outlets.manual(p)
 		if id, err := a.openID(ctx, issue.PCUDown, p.Name); err != nil {
 			return err
@@ -173,6 +176,29 @@ func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 			f.PCU.Shaky = fmt.Sprintf("its PCU %s is %s: %s", p.Name, p.Record.Status, p.Reason)
 			f.PCU.Again = p.Record.Changed.Add(a.Policy.PCUOfflineToDown)
 		}
+	}
+	return nil
+}
+
+// aboutPCU is the PCU that an issue is about, if it is about one.
+func aboutPCU(ref Ref) string {
+	if ref.Type == issue.PCUDown {
+		return ref.PCU
+	}
+	return ""
+}
+
+// addListedPCU keeps Monitor's hands off a PCU that an operator wants left alone: a command waits for the end of that, and
+// is passed over where none is in sight.
+func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFacts) error {
+	entry, listed, err := a.Store.Blacklisted(ctx, "", "", p.Name, a.now())
+	switch why := fmt.Sprintf("its PCU %s is blacklisted: %s", p.Name, entry.Reason); {
+	case err != nil || !listed:
+		return err
+	case entry.Until.IsZero() && f.PCU.Broken == "":
+		f.PCU.Broken = why
+	case !entry.Until.IsZero() && f.PCU.Shaky == "":
+		f.PCU.Shaky, f.PCU.Again = why, entry.Until
 	}
 	return nil
 }

@@ -18,9 +18,9 @@ import (
 // ErrHostKey says that a node shows another ssh host key than it should.
 var ErrHostKey = probe.ErrHostKey
 
-// HostKeys says which ssh host keys are believed, by the probe and by bootman alike. The first key that a node shows is; a
-// later one only when PLC has a reason for it, since a boot from the CD makes a new key and so does an installation. To
-// believe a key is enough to look, and to start what is harmless; see Proven for the rest.
+// HostKeys says which ssh host keys are believed, by the probe and by bootman alike. The first key that a node shows
+// is; a later one only when PLC has a reason for it, since a boot from the CD makes a new key and so does an
+// installation. To believe a key is enough to look, and to start what is harmless; see Proven for the rest.
 type HostKeys struct {
 	Store *store.Store
 	PLC   *plc.Client
@@ -45,9 +45,9 @@ func textOf(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
-// Proven reports whether the key by which a node is known is surely the node's: it told PLC this key itself, over TLS and
-// under its own node key, or a person compared it. Else why says what is missing. Somebody in a node's place could hand out a
-// log of his making, and a key of his for PLC to believe.
+// Proven reports whether the key by which a node is known is surely the node's: it told PLC this key itself, over TLS
+// and under its own node key, or a person compared it. Else why says what is missing. Somebody in a node's place could
+// hand out a log of his making, and a key of his for PLC to believe.
 func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why string, err error) {
 	known, err := h.Store.HostKey(ctx, host)
 	if err != nil {
@@ -71,7 +71,8 @@ func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why str
 	if err == nil && textOf(told) == known {
 		return true, "it told PLC its host key", nil
 	}
-	return false, "nothing proves that it is the node: its host key is not the one that PLC was told; compare the key, " +
+	return false, "nothing proves that it is the node: its host key is not the one that PLC was told; compare the " +
+		"key, " +
 		"then say `monitor bootman read " + host + " --accept-host-key`", nil
 }
 

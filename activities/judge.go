@@ -382,12 +382,13 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 		return err
 	}
 	key := fmt.Sprintf("guard/%d", plan.Sweep)
-	if _, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held}); err != nil {
+	intended, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held})
+	if err != nil {
 		return err
 	}
 	a.Log.Warn("the fleet guard holds everything back", "reason", res.Held)
 	known := len(earlier) > 0 && earlier[0].Key != key && earlier[0].Outcome != ""
-	if known || a.post.tellHeld(ctx, key, res.Held) {
+	if known || a.post.tellHeld(ctx, intended, store.Skipped, res.Held) {
 		if err := a.Store.Outcome(ctx, key, store.Skipped, res.Held); err != nil {
 			return err
 		}

@@ -135,7 +135,8 @@ func (a *Sweep) retry(ctx context.Context, j *judgement) error {
 // listing finds what the blacklist says of an issue's target.
 func listing(entries []store.BlacklistEntry, i store.Issue, now time.Time) policy.Listing {
 	for _, e := range entries {
-		about := e.Kind == "node" && e.Target == i.Node || e.Kind == "site" && e.Target == i.Site
+		about := e.Kind == "node" && e.Target == i.Node || e.Kind == "site" && e.Target == i.Site ||
+			e.Kind == "pcu" && i.Type == issue.PCUDown && e.Target == i.Target
 		if about && !e.Starts.After(now) && (e.Until.IsZero() || e.Until.After(now)) {
 			return policy.Listing{Listed: true, Until: e.Until, Reason: e.Reason, Downtime: e.Downtime}
 		}

@@ -34,6 +34,15 @@ func (a *ledger) skip(ctx context.Context, key string, ref Ref, reason string) e
 		PCUID: ref.PCUID, Reason: reason})
 }
 
+// maySend marks in the ledger that a message leaves now, and counts the tries: one whose worker died may have reached
+// somebody, and goes out once more as itself. It answers false when another try has taken it, or it has ended.
+func (a *ledger) maySend(ctx context.Context, message store.Action) (bool, error) {
+	if message.Begun() {
+		return a.Store.TryAgain(ctx, message.Key, "its worker ended before it knew whether it was sent")
+	}
+	return a.Store.Commit(ctx, message.Key)
+}
+
 // observes reports whether the configuration permits only to look.
 func (a *ledger) observes() bool { return a.Mode == notify.ModeObserve }
 

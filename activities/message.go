@@ -32,6 +32,9 @@ type People struct {
 // people.
 type letter struct {
 	Message    notify.Message `json:"message"`
+	Facts      notify.Notice  `json:"facts"`             // from which it was made; package proof holds it against them
+	Covers     int            `json:"covers,omitempty"`  // a level all of whose people it goes to
+	Without    []string       `json:"without,omitempty"` // who is taken from the watchers of the ticket
 	Exempt     []string       `json:"exempt,omitempty"`
 	Said       []said         `json:"said"`
 	Threatened bool           `json:"threatened,omitempty"`
@@ -80,14 +83,12 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		res.Outcome, res.Reason = sites.MailWait, before.Detail
 		return res, nil
 	}
-	if !before.Begun() {
-		if a.workflows.ordered(ctx) != "" {
-			res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
-			return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
-		}
-		if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
-			return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
-		}
+	if !before.Begun() && a.workflows.ordered(ctx) != "" {
+		res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
+		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
+	}
+	if may, err := a.maySend(ctx, before); err != nil || !may {
+		return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }
@@ -103,7 +104,7 @@ func (a *People) intend(ctx context.Context, in sites.MailRequest, l letter) (st
 }
 
 func (a *People) sent(in sites.MailRequest, l letter, res sites.MailResult) sites.MailResult {
-	res.Threatened, res.NotBefore, res.MessageID = l.Threatened, l.NotBefore, l.Message.MessageID
+	res.Threatened, res.NotBefore, res.MessageID, res.Covers = l.Threatened, l.NotBefore, l.Message.MessageID, l.Covers
 	return res
 }
 
@@ -139,16 +140,20 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
 	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest}
-	n, err := a.notice(ctx, in, kept, &l)
-	if err != nil {
+	n, err := a.notice(ctx, in, kept, to, &l)
+	if err != nil || len(n.Items) == 0 {
 		return l, res, err
 	}
 	n.To = to
+	if err := a.addressees(ctx, in.Site, to, &n, &l); err != nil {
+		return l, res, err
+	}
 	if a.observes() || facts.Mode != policy.ModeAct {
 		res.Reason = fmt.Sprintf("observe mode: %s would be written to about %s", strings.Join(to, ", "), about(l.Said))
 		return l, res, a.skipSite(ctx, in.Site, "message", res.Reason)
 	}
 	l.Message, err = notify.Render(n)
+	l.Facts = n
 	res.Outcome = sites.MailSent
 	return l, res, err
 }
@@ -174,13 +179,13 @@ func (a *People) audience(ctx context.Context, login string, level int) (to, exe
 // flagUnreachable tells the admins, once a week, that a site has nobody who can be told.
 func (a *People) flagUnreachable(ctx context.Context, login, reason string) error {
 	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, sites.ID(login)+"/unreachable/"+week,
+	return a.post.flagSite(ctx, login, causeUnreachable, sites.ID(login)+"/unreachable/"+week,
 		[]string{reason, "nothing is denied to it until somebody can be told"})
 }
 
 // notice puts together what is said and what comes next, as data. A step is announced only if nothing of what it needs
 // is missing.
-func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.Notice,
+func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.Notice, to []string,
 	l *letter) (notify.Notice, error) {
 	row, err := a.Store.Site(ctx, in.Site)
 	if err != nil {
@@ -194,25 +199,121 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 	if a.RT != nil {
 		n.ReplyHolds = in.ReplyPause
 	}
-	bad := false
+	good := func(k sites.Notice) bool { return k.Kind == sites.Online || k.Kind == sites.Cleared }
+	if slices.ContainsFunc(kept, func(k sites.Notice) bool { return !good(k) }) { // good news carries no threats
+		if err := a.foretell(ctx, in, row, &n, l); err != nil {
+			return n, err
+		}
+	}
+	if !l.Threatened { // nothing is to come, so that there is nothing to warn of
+		kept = slices.DeleteFunc(kept, func(k sites.Notice) bool { return k.Kind == sites.Warn })
+	}
 	for _, k := range kept {
 		l.Said = append(l.Said, said{Kind: k.Kind, Target: targetOf(k, in.Site), Issue: k.Ref.ID, Node: k.Ref.Node})
-		item := notify.Item{Kind: notify.Kind(k.Kind), Issue: k.Ref.ID, Type: k.Ref.Type, Target: k.Ref.Target(),
-			Since: k.Since.UTC(), Evidence: k.Evidence,
-			Deeds: k.Deeds, Advice: k.Advice}
-		switch k.Kind {
-		case sites.Penalty, sites.Warn, sites.Resumed, sites.Eased:
-			if item.Evidence, err = a.holdersNow(ctx, in.Holds); err != nil {
+		item, err := a.item(ctx, in, k)
+		if err != nil {
+			return n, err
+		}
+		if k.Kind == sites.Penalty {
+			if n.Announced, err = a.announced(ctx, k.Word, to); err != nil {
 				return n, err
 			}
 		}
-		bad = bad || k.Kind != sites.Online && k.Kind != sites.Cleared
 		n.Items = append(n.Items, item)
 	}
-	if !bad { // good news carries no threats
-		return n, nil
+	return n, nil
+}
+
+// item is what is known now of one thing to say.
+func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice) (notify.Item, error) {
+	item := notify.Item{Kind: notify.Kind(k.Kind), Issue: k.Ref.ID, Type: k.Ref.Type, Target: k.Ref.Target(),
+		Since: k.Since.UTC(), Evidence: k.Evidence, Deeds: k.Deeds, Advice: k.Advice, By: k.By, Why: string(k.Why)}
+	var err error
+	switch k.Kind {
+	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued, sites.Eased:
+		item.Evidence, err = a.holdersNow(ctx, in.Holds)
+	case sites.Cleared:
+		item.Level = k.Level
+	case sites.Online:
+	default:
+		if item.Told, err = a.Store.LastNotice(ctx, k.Kind, targetOf(k, in.Site)); !item.Told.IsZero() {
+			item.Told = item.Told.UTC()
+		}
 	}
-	return n, a.foretell(ctx, in, row, &n, l)
+	return item, err
+}
+
+// announced is when a step was announced to those who are now told of it: zero, unless each of them had that word.
+func (a *People) announced(ctx context.Context, word *sites.Warning, to []string) (time.Time, error) {
+	if word == nil {
+		return time.Time{}, nil
+	}
+	had := map[string]bool{}
+	for _, key := range word.Letters {
+		action, err := a.Store.Action(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+		var l letter
+		if err := json.Unmarshal(action.Data, &l); err != nil {
+			return time.Time{}, fmt.Errorf("ledger %s: %w", key, err)
+		}
+		for _, who := range l.Message.To {
+			one, err := a.Store.Action(ctx, toOne(key, who))
+			if errors.Is(err, store.ErrNotFound) || err == nil && one.Outcome == store.Sent {
+				had[who] = true
+			} else if err != nil {
+				return time.Time{}, err
+			}
+		}
+	}
+	for _, who := range to {
+		if !had[who] {
+			return time.Time{}, nil
+		}
+	}
+	return word.At.UTC(), nil
+}
+
+// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels the
+// message speaks to everybody.
+func (a *People) addressees(ctx context.Context, login string, to []string, n *notify.Notice, l *letter) error {
+	for level := policy.Top; level > 0; level-- {
+		all, _, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(c store.Contact) bool { return !slices.Contains(to, c.Email) }) {
+			l.Covers = level
+			break
+		}
+	}
+	var err error
+	if n.Unreached, err = a.post.outOfReach(ctx, login, to); err != nil || a.RT == nil {
+		return err
+	}
+	l.Without, err = a.left(ctx, login)
+	return err
+}
+
+// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers that
+// others have added are no business of Monitor's.
+func (a *People) left(ctx context.Context, login string) ([]string, error) {
+	written, err := a.Store.WrittenTo(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	now, exempt, err := a.Store.Contacts(ctx, login, policy.Audience(policy.Top), a.now())
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(written, func(who string) bool {
+		return slices.Contains(exempt, who) ||
+			slices.ContainsFunc(now, func(c store.Contact) bool { return c.Email == who })
+	}), nil
 }
 
 // holdersNow says of each machine that holds a level what is known of it now.
@@ -240,15 +341,10 @@ func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, 
 // not threatened, and neither is one where nothing is raised.
 func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.Site, n *notify.Notice,
 	l *letter) error {
-	up, _, err := a.gate.nodesUp(ctx, in.Site)
+	threatens, err := a.threatens(ctx, row)
 	if err != nil {
 		return err
 	}
-	spared, err := a.gate.spared(ctx, row, row.Gone)
-	if err != nil {
-		return err
-	}
-	threatens := up < a.Policy.SiteMinUp && spared == nil
 	var from time.Time // a site must be down so long
 	if !row.Record.Changed.IsZero() && row.Record.Status.Unhealthy() {
 		from = row.Record.Changed.Add(a.Policy.SiteDownBeforePenalty)
@@ -271,6 +367,16 @@ func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.S
 		n.Coming = append(n.Coming, c)
 	}
 	return nil
+}
+
+// threatens reports whether a site may be denied anything: one that has enough nodes, or is spared, is not.
+func (a *People) threatens(ctx context.Context, row store.Site) (bool, error) {
+	up, _, err := a.gate.nodesUp(ctx, row.LoginBase)
+	if err != nil {
+		return false, err
+	}
+	spared, err := a.gate.spared(ctx, row, row.Gone)
+	return up < a.Policy.SiteMinUp && spared == nil, err
 }
 
 // about lists what a message says, for the ledger.

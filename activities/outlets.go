@@ -345,7 +345,12 @@ func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 		return paid{}, err
 	}
 	if !action.Begun() { // an outlet that was off before is not ours to turn on
-		return paid{said: "its command was never given"}, a.Store.Release(ctx, c.ID, "the command was never given")
+		const never = "its command was never given"
+		if action.Outcome != "" {
+			return paid{said: never}, a.Store.Release(ctx, c.ID, never)
+		}
+		// a try that has lost its lock must not give the command now, when nobody would turn the outlet on again
+		return paid{said: never}, a.Store.Settle(ctx, c.Key, store.Failed, never, []store.ClaimKind{store.ClaimOutlet})
 	}
 	set, err := a.set(ctx, feeds)
 	if err != nil {

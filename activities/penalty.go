@@ -67,7 +67,7 @@ func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.S
 	case err != nil:
 		return res, err
 	case before.Outcome == store.Done: // by a worker that died before it could tell
-		return sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: before.Reason}, nil
+		return stepDone(in, before)
 	case before.Outcome != "":
 		res.Reason = before.Detail
 		return res, nil
@@ -79,6 +79,20 @@ func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.S
 		return a.carryOut(ctx, in.Site, before)
 	}
 	return a.raiseSite(ctx, in)
+}
+
+// stepDone answers for a step that an earlier try has done.
+func stepDone(in sites.StepRequest, before store.Action) (sites.StepResult, error) {
+	res := sites.StepResult{Outcome: sites.StepDone, Level: in.To, Reason: before.Reason}
+	if in.To < in.From {
+		return res, nil
+	}
+	var plan move
+	if err := json.Unmarshal(before.Data, &plan); err != nil {
+		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", before.Key, err)
+	}
+	res.Applied = plan.applied(before.Key)
+	return res, nil
 }
 
 func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
@@ -241,7 +255,7 @@ func (a *Penalties) refusedByPLC(ctx context.Context, in sites.StepRequest, res 
 	res.Reason, res.Until = err.Error(), a.now().Add(a.Policy.Hour())
 	if neverDone(err) {
 		res.Until = a.now().Add(a.Policy.Day)
-		return res, a.post.flagSite(ctx, in.Site, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"),
+		return res, a.post.flagSite(ctx, in.Site, causePLC, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"),
 			[]string{err.Error()})
 	}
 	return res, nil
@@ -258,7 +272,7 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	if err := json.Unmarshal(action.Data, &plan); err != nil {
 		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
 	}
-	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason}
+	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason, Applied: plan.applied(action.Key)}
 	refused, err := a.inflict(ctx, login, action.Key, plan)
 	if err != nil {
 		return sites.StepResult{}, err
@@ -266,7 +280,7 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	if plan.To == 1 && plan.Disable && len(refused) > 0 { // it was all that there was to do
 		res = sites.StepResult{Outcome: sites.StepRefused, Level: plan.From, Reason: strings.Join(refused, "; "),
 			Until: a.now().Add(a.Policy.Day)}
-		return res, errors.Join(a.post.flagSite(ctx, login, action.Key+"/refused", refused),
+		return res, errors.Join(a.post.flagSite(ctx, login, causePLC, action.Key+"/refused", refused),
 			a.Store.Settle(ctx, action.Key, store.Refused, res.Reason, penaltyClaims()))
 	}
 	if err := a.Store.SetPenaltyLevel(ctx, login, plan.To, a.now()); err != nil {
@@ -275,7 +289,7 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	detail := fmt.Sprintf("level %d", plan.To)
 	if len(refused) > 0 {
 		detail += "; " + strings.Join(refused, "; ")
-		if err := a.post.flagSite(ctx, login, action.Key+"/refused", refused); err != nil {
+		if err := a.post.flagSite(ctx, login, causePLC, action.Key+"/refused", refused); err != nil {
 			return sites.StepResult{}, err
 		}
 	}

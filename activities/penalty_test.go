@@ -115,7 +115,7 @@ func (f *fakeTemporal) SignalWithStartWorkflow(_ context.Context, id, name strin
 
 func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 	var world []testbed.Site
-	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin", "kyoto"} {
+	for _, login := range []string{"huji", "oslo", "pisa", "quito", "lisbon", "turin", "kyoto", "osaka"} {
 		world = append(world, testbed.Site{Login: login, Nodes: 2})
 	}
 	b := newBench(t, world...)
@@ -144,6 +144,26 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		s, err := b.Store.Site(b.Context(), "huji")
 		if err != nil || s.PenaltyLevel != 0 {
 			t.Errorf("the store says level %d, %v", s.PenaltyLevel, err)
+		}
+	})
+	t.Run("a store that was restored from an older backup learns again what is denied", func(t *testing.T) {
+		res := b.step("osaka", "1", 0, 1)
+		b.sql("delete from claim where site = 'osaka' and kind = 'site disabled'")
+		b.sql("delete from action where site = 'osaka'")
+		b.sql("update site set penalty_level = 0 where login_base = 'osaka'")
+		for n := range 2 { // the second finds it known
+			st, err := b.Penalties.ReadSite(b.Context(), sites.ReadRequest{Site: "osaka", Key: fmt.Sprint("osaka/", n),
+				Level: 1, Want: 1, Applied: []sites.Applied{*res.Applied}})
+			if err != nil || st.Level != 1 || len(b.applied("osaka")) != 1 {
+				t.Errorf("it stands at %+v, %v, claimed %q", st, err, b.applied("osaka"))
+			}
+		}
+		said, err := b.Store.Actions(b.Context(), store.ActionFilter{Kind: store.KindReconcile, Site: "osaka"})
+		if err != nil || len(said) != 1 || said[0].Outcome != store.Done {
+			t.Errorf("the ledger says %+v, %v", said, err)
+		}
+		if res := b.step("osaka", "2", 1, 0); res.Level != 0 || !b.enabled("osaka") || len(b.applied("osaka")) != 0 {
+			t.Errorf("level 0 is %+v, the site enabled %v, claimed %q", res, b.enabled("osaka"), b.applied("osaka"))
 		}
 	})
 	t.Run("a step that was begun comes to its end by whoever comes next", func(t *testing.T) {

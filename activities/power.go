@@ -343,6 +343,10 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 		return a.finishPower(ctx, t, action)
 	case !action.Begun():
 		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
+	case len(feeds) == 0: // people do it
+		const asked = "the admins may have been asked to do it by hand: the worker ended before it knew"
+		return issue.Result{Outcome: issue.Acted, Power: issue.Asked, Reason: asked},
+			a.Store.Outcome(ctx, action.Key, store.Asked, asked)
 	}
 	outlets, err := a.outlets.set(ctx, feeds)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -202,6 +205,7 @@ func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 		b.want(res, err, issue.Passed, "power-cycled 2 times within 7 d: likely hardware")
 	}
 	b.wantCuts(2)
+	b.digested()
 	if got := b.subjects(); len(got) != 1 {
 		t.Errorf("mail is %q, want one to the admins", got)
 	}
@@ -347,6 +351,18 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 		{"the node is blacklisted", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, issue.Wait, "blacklisted: new board"},
+		{"its PCU is left alone for a time", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
+				Reason: "new firmware", Until: time.Now().Add(time.Hour)}))
+		}, func() {
+			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
+		}, issue.Wait, "blacklisted: new firmware"},
+		{"its PCU is left alone for good", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
+				Reason: "it bites"}))
+		}, func() {
+			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
+		}, issue.Passed, "blacklisted: it bites"},
 		{"its site gets a downtime", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving",
 				Until: time.Now().Add(time.Hour), Downtime: true}))
@@ -541,6 +557,26 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b.wantCuts(1)
 	_, err = b.Sweep.claims.releaseAll(ctx, req.State.Ref, "the issue is closed")
 	b.must(err)
+	b.wantState("boot")
+}
+
+// How long PLC may still do a write is told by how long a call may take: no ten minutes where PLC answers within seconds.
+func TestPower_AWriteThatPLCMayStillDoIsWaitedForAsLongAsItsCallsTake(t *testing.T) {
+	b := newBench(t)
+	b.hung()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	b.must(os.WriteFile(ca, b.w.PLCCA, 0o600))
+	quick, err := plc.New(plc.Options{URL: b.w.PLC, Username: testbed.PLCUser, Password: testbed.PLCPassword, CAFile: ca,
+		Timeout: 500 * time.Millisecond})
+	b.must(err)
+	b.Power.bootStates.PLC = quick
+	b.intend(b.rebooted("0")) // its worker died before, or after, it asked PLC
+	b.until("nothing is held any more", func() bool {
+		b.reconcile()
+		list, err := b.Store.Claims(b.Context(), store.ClaimFilter{Kind: store.ClaimBootState})
+		b.must(err)
+		return len(list) == 0
+	})
 	b.wantState("boot")
 }
 

@@ -1,9 +1,11 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
@@ -19,6 +21,7 @@ type Reconciler struct {
 	claims    *claims
 	outlets   *outlets
 	workflows *workflows
+	post      *post
 	PLC       *plc.Client
 }
 
@@ -73,29 +76,28 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 			res.Left = append(res.Left, clean.Line(err.Error()))
 		}
 	}
+	if err := a.post.digest(ctx); err != nil { // the ledger keeps it, and the next sweep tries again
+		a.Log.Warn("the admins could not be told", "error", err)
+		res.Left = append(res.Left, clean.Line(err.Error()))
+	}
 	return res, nil
 }
 
-// endLostActions ends power commands and repairs whose workers died and whose issues no longer ask for them.
+// endLostActions ends in the ledger what workers had begun that died, where nobody asks any more what became of it.
 func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error {
 	unfinished, err := a.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 1000})
 	if err != nil {
 		return err
 	}
 	for _, act := range unfinished {
-		switch act.Kind {
-		case store.KindReboot, store.KindReinstall, store.KindRepair, store.KindDisable:
-		default:
-			continue
-		}
 		if a.now().Sub(act.At) < a.Policy.OwedAfter {
 			continue
 		}
-		// the issue itself asks what became of it
-		if open, err := a.episodeOpen(ctx, act.Issue, act.RunID); err != nil || open {
-			if err != nil {
-				return err
-			}
+		asked, err := a.isAsked(ctx, act)
+		if err != nil {
+			return err
+		}
+		if asked {
 			continue
 		}
 		outcome, detail := store.Failed, "its worker ended before it began"
@@ -106,9 +108,30 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil {
 			return err
 		}
-		res.Repaired = append(res.Repaired, fmt.Sprintf("%s of %s: %s", act.Kind, act.Node, detail))
+		res.Repaired = append(res.Repaired, fmt.Sprintf("%s of %s: %s", act.Kind, cmp.Or(act.Node, act.Site), detail))
 	}
 	return nil
+}
+
+// aWatch is how long a worker takes at most to tell the admins what the guard holds.
+const aWatch = 2 * time.Minute
+
+// isAsked reports whether somebody is left who asks what became of an action: its issue, its site, or, for what the guard
+// says, the worker itself.
+func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
+	switch {
+	case act.RunID != "":
+		return a.episodeOpen(ctx, act.Issue, act.RunID)
+	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it
+		return true, nil
+	case act.Site == "":
+		return a.now().Sub(act.At) < aWatch, nil
+	}
+	running, err := a.workflows.running(ctx, sites.ID(act.Site), "")
+	if err != nil || running || act.Kind != store.KindPenalty {
+		return running, err
+	}
+	return true, a.workflows.lookAtSite(ctx, act.Site) // a step of its level is brought to its end
 }
 
 // episodeOpen reports whether the episode of an issue that took something is open.
@@ -178,13 +201,8 @@ func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, e
 // noteRepair keeps in the ledger what was put right.
 func (a *Reconciler) noteRepair(ctx context.Context, c store.Claim, said string) error {
 	key := fmt.Sprintf("reconcile/%d", c.ID)
-	_, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue,
-		RunID: c.RunID, Site: c.Site,
-		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target)})
-	if err != nil {
-		return err
-	}
-	return a.Store.Outcome(ctx, key, store.Done, said)
+	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID, Site: c.Site,
+		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target), Outcome: store.Done, Detail: said})
 }
 
 // wakeSite lets the workflow of a site look for which something is held, if it does not run, or if the site is good

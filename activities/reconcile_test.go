@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/issue"
+	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -117,5 +118,62 @@ func TestReconcile_ABootStateIsGivenBackWhenTheNodeIsUp(t *testing.T) {
 				b.must(b.Store.Release(ctx, left.ID, "the test is over"))
 			}
 		})
+	}
+}
+
+// What a worker had begun that died is ended in the ledger when nobody is left who asks what became of it.
+func TestReconcile_WhatNobodyAsksForIsEnded(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.Policy.OwedAfter = 0
+	const quiet = "cornell"
+	b.tc.gone = []string{"site/" + quiet} // its workflow does not run
+	ref := b.task(issue.NodeDown, "0", rebootRung).State.Ref
+	putIssue(b.T, b.url, store.Issue{ID: ref.ID, RunID: ref.Run, Type: ref.Type, Target: sick, Node: sick, Site: site,
+		Status: "open", Opened: time.Now()})
+	for _, c := range []struct {
+		action store.Action
+		begun  bool
+		want   string
+	}{
+		{store.Action{Key: "message", Kind: store.KindNotice, Issue: ref.ID, Site: quiet}, true, store.Ambiguous},
+		{store.Action{Key: "message that never left", Kind: store.KindNotice, Issue: ref.ID, Site: quiet}, false, store.Failed},
+		{store.Action{Key: "flag of another run", Kind: store.KindFlag, Issue: ref.ID, RunID: "before", Site: site}, false,
+			store.Failed},
+		{store.Action{Key: "flag", Kind: store.KindFlag, Issue: ref.ID, RunID: ref.Run, Site: site}, false, ""},
+		{store.Action{Key: "guard", Kind: store.KindGuard}, true, ""},
+	} {
+		_, _, err := b.Store.Intent(ctx, c.action)
+		b.must(err)
+		if c.begun {
+			_, err := b.Store.Commit(ctx, c.action.Key)
+			b.must(err)
+		}
+		b.reconcile()
+		if a, err := b.Store.Action(ctx, c.action.Key); err != nil || a.Outcome != c.want {
+			t.Errorf("%s is %q, %v; want %q", c.action.Key, a.Outcome, err, c.want)
+		}
+	}
+	step := store.Action{Key: "step", Kind: store.KindPenalty, Issue: "site/" + quiet, Site: quiet}
+	_, _, err := b.Store.Intent(ctx, step)
+	b.must(err)
+	b.reconcile()
+	if !slices.Contains(b.tc.signals, "site/"+quiet+" "+sites.SignalLook) {
+		t.Errorf("nobody brings a step of the site's level to its end: %q", b.tc.signals)
+	}
+}
+
+// A try that has lost its lock gives no command after the reconciler has let its outlet go: nobody would turn it on again.
+func TestReconcile_AnOutletThatIsLetGoIsNotTurnedOffAfterwards(t *testing.T) {
+	b := newBench(t)
+	b.Policy.OwedAfter = 0
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	b.intend(req)
+	putIssue(b.T, b.url, store.Issue{ID: req.State.Ref.ID, RunID: req.State.Ref.Run, Type: issue.NodeDown, Target: sick,
+		Node: sick, Site: site, Status: "open", Opened: time.Now()})
+	b.reconcile()
+	b.wantClaims()
+	if mine, err := b.Store.Commit(b.Context(), req.Key); err != nil || mine {
+		t.Errorf("its command may still be given: %t, %v", mine, err)
 	}
 }

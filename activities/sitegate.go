@@ -20,7 +20,7 @@ func (a *gate) siteFacts(ctx context.Context, act policy.Act, login string) (pol
 	f.Exists, f.SiteExemptUntil, f.Ordered = !gone, row.ExemptUntil, a.workflows.ordered(ctx)
 	f.Site = policy.SiteGate{Record: row.Record, Pending: row.Pending, Created: row.Created, LastRaise: row.LastRaise,
 		Level: row.PenaltyLevel}
-	entry, listed, err := a.Store.Blacklisted(ctx, "", login, a.now())
+	entry, listed, err := a.Store.Blacklisted(ctx, "", login, "", a.now())
 	if err != nil {
 		return f, err
 	}
@@ -42,7 +42,7 @@ func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Sp
 	if gone {
 		return &sites.Spared{Why: sites.SparedGone, About: "PLC does not have it any more under this name"}, nil
 	}
-	entry, listed, err := a.Store.Blacklisted(ctx, "", row.LoginBase, now)
+	entry, listed, err := a.Store.Blacklisted(ctx, "", row.LoginBase, "", now)
 	switch {
 	case err != nil:
 		return nil, err

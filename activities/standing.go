@@ -30,6 +30,9 @@ type Penalties struct {
 func (a *Penalties) ReadSite(ctx context.Context, in sites.ReadRequest) (sites.Standing, error) {
 	defer heartbeat(ctx)()
 	st := sites.Standing{Times: sites.TimesOf(a.Policy)}
+	if err := a.relearn(ctx, in); err != nil {
+		return st, err
+	}
 	if err := a.finishMoves(ctx, in.Site); err != nil {
 		return st, err
 	}
@@ -149,9 +152,12 @@ func (a *Penalties) applyAgain(ctx context.Context, in sites.ReadRequest, plan m
 		return "", err
 	}
 	reason := fmt.Sprintf("somebody lifted by hand what level %d holds: %s", plan.To, plan)
-	_, existed, _, err := a.Store.Begin(ctx, store.Plan{Claims: plan.claims(),
+	action, existed, _, err := a.Store.Begin(ctx, store.Plan{Claims: plan.claims(),
 		Action: store.Action{Key: in.Key, Kind: store.KindReconcile, Issue: sites.ID(in.Site), Site: in.Site,
 			Reason: reason, Data: data}})
+	if err == nil && existed && action.Outcome == "" { // the next look finds what is missing still
+		err = a.Store.Outcome(ctx, in.Key, store.Ambiguous, "its worker ended before it knew whether this was done")
+	}
 	if err != nil || existed {
 		return reason, err
 	}

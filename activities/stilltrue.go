@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
@@ -30,6 +32,9 @@ func (a *People) stillTrue(ctx context.Context, in sites.MailRequest, may policy
 
 // unsaid is why a notice is not to be said now; empty: it is.
 func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notice, may policy.Answer) (string, error) {
+	if why := overtakenBy(in.Level, n.Kind); why != "" {
+		return why, nil
+	}
 	switch n.Kind {
 	case sites.Online:
 		return a.notGood(ctx, n.Ref)
@@ -39,7 +44,10 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	if !may.Do && may.Check != "mode" { // in observe mode it is said what would be
 		return may.Reason, nil
 	}
-	if n.Kind == sites.Penalty || n.Kind == sites.Warn || n.Kind == sites.Resumed {
+	switch n.Kind {
+	case sites.Warn:
+		return a.notComing(ctx, in)
+	case sites.Penalty, sites.Resumed, sites.Continued:
 		return "", nil
 	}
 	if n.Ref.Node != "" {
@@ -52,15 +60,16 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
 			return "it works again: " + node.Reason, nil
 		}
-		entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, a.now())
-		switch {
-		case err != nil:
-			return "", err
-		case node.ExemptUntil.After(a.now()):
+		if node.ExemptUntil.After(a.now()) {
 			return "the node is exempt in PLC", nil
-		case listed:
-			return "blacklisted: " + entry.Reason, nil
 		}
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, aboutPCU(n.Ref), a.now())
+	switch {
+	case err != nil:
+		return "", err
+	case listed:
+		return "blacklisted: " + entry.Reason, nil
 	}
 	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
 	if err != nil {
@@ -68,6 +77,30 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	}
 	if due := policy.NoticeDue(a.Policy, n.Kind, last, a.now()); !due.Do {
 		return due.Reason, nil
+	}
+	return "", nil
+}
+
+// overtakenBy is why nothing is said of a step of the level: another one came before the message went out.
+func overtakenBy(level int, kind string) string {
+	if kind == sites.Penalty && level == 0 || kind == sites.Eased && level != 1 || kind == sites.Cleared && level != 0 {
+		return fmt.Sprintf("the penalty level is %d by now", level)
+	}
+	return ""
+}
+
+// notComing is why nobody is warned of a step: who let go meanwhile, or came back, has taken it away.
+func (a *People) notComing(ctx context.Context, in sites.MailRequest) (string, error) {
+	row, err := a.Store.Site(ctx, in.Site)
+	if err != nil {
+		return "", err
+	}
+	threatens, err := a.threatens(ctx, row)
+	if err != nil {
+		return "", err
+	}
+	if !threatens || !slices.ContainsFunc(in.Coming, func(c sites.Coming) bool { return c.What == sites.ComesStep }) {
+		return "the step that it warns of does not come any more", nil
 	}
 	return "", nil
 }

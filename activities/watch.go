@@ -52,13 +52,12 @@ func (a *Sweep) watchSweeps(ctx context.Context, began time.Time) error {
 	}
 	why = fmt.Sprintf("no sweep was believed since %s, and so nothing is done: %s", since.UTC().Format(time.RFC3339),
 		cmp.Or(why, "none has ended since; is the schedule \"sweep\" paused in Temporal?"))
-	told, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
-	if err != nil || told.Outcome != "" {
+	intended, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
+	// another worker is about to tell, or has died of it: then it is told once more
+	if err != nil || intended.Outcome != "" || intended.Begun() && a.now().Sub(intended.Committed) < time.Minute {
 		return err
 	}
 	a.Log.Error("no sweep is believed", "reason", why)
-	if !a.post.tellHeld(ctx, key, why) {
-		return nil
-	}
-	return a.Store.Outcome(ctx, key, store.Done, why)
+	a.post.tellHeld(ctx, intended, store.Done, why)
+	return nil
 }

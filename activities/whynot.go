@@ -99,7 +99,8 @@ func (a *Explainer) whyNoAct(ctx context.Context, in *WhyNotAnswer) ([]policy.Ch
 	if err != nil {
 		return nil, err
 	}
-	return append([]policy.CheckAnswer{before}, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), in.At), in.At)...), nil
+	return append([]policy.CheckAnswer{before},
+		policy.AskAll(a.Policy, goOnUntil(facts, a.now(), in.At), in.At)...), nil
 }
 
 // goOnUntil lets sweeps go on as they do now until a time ahead.

@@ -41,8 +41,9 @@ func TestWhyNot_TellsWhoseTurnItIs(t *testing.T) {
 	}
 	ask(policy.ActReboot, time.Time{}, "issue", "no nodedown/"+sick+" is open")
 	ask(policy.ActOpen, time.Time{}, "symptom", "what the last sweep saw does not call for it")
-	b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: sick, State: policy.StateDown, Silent: true, Reason: "no answer",
-		At: time.Now()}}))
+	b.must(b.Store.SaveNodeLooks(ctx,
+		[]store.NodeLook{{Host: sick, State: policy.StateDown, Silent: true, Reason: "no answer",
+			At: time.Now()}}))
 	ask(policy.ActOpen, time.Time{}, "", "every check")
 
 	typ, _ := issue.Lookup(issue.NodeDown)

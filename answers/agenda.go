@@ -28,13 +28,14 @@ type Agenda struct {
 
 // AgendaStep is one coming act. Each is asked of the gate again when its time has come.
 type AgendaStep struct {
-	At     time.Time `json:"at,omitzero"` // not before
-	Site   string    `json:"site"`
-	Issue  string    `json:"issue,omitempty"` // empty: of the site
-	Step   int       `json:"step,omitempty"`  // for issue veto
-	What   string    `json:"what"`
-	Waits  string    `json:"waits,omitempty"` // why it did not come already
-	Reason string    `json:"reason,omitempty"`
+	At     time.Time    `json:"at,omitzero"` // not before
+	Site   string       `json:"site"`
+	Issue  string       `json:"issue,omitempty"` // empty: of the site
+	Step   int          `json:"step,omitempty"`  // for issue veto
+	Do     issue.Action `json:"do,omitempty"`
+	What   string       `json:"what"`
+	Waits  string       `json:"waits,omitempty"` // why it did not come already
+	Reason string       `json:"reason,omitempty"`
 }
 
 // ReadAgenda reads what comes until a time, of one site or of all. The issues stand in the store; the penalties to come are asked of the
@@ -78,7 +79,7 @@ func (v *Agenda) take(s issue.State) {
 		return
 	}
 	for i, c := range s.Coming() {
-		step := AgendaStep{At: c.At.UTC(), Site: login, Issue: id, Step: c.Step, What: s.Ladder.Rungs[c.Step-1].String()}
+		step := AgendaStep{At: c.At.UTC(), Site: login, Issue: id, Step: c.Step, Do: c.Do, What: s.Ladder.Rungs[c.Step-1].String()}
 		if i == 0 && s.Blocked != nil {
 			step.Waits = s.Blocked.Reason
 		}

@@ -303,17 +303,6 @@ func (c corpus) ofSeveral() {
 	cd.Deeds = []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}
 	c.add("oldbootcd-with-deeds", notice(cd), comes(word(days(7))))
 	c.add(
-		"unreached",
-		notice(
-			Item{
-				Kind:     Unreached,
-				Type:     "person",
-				Target:   "pi@princeton.test",
-				Evidence: []string{"pi@princeton.test: 550 no such user"},
-			},
-		),
-	)
-	c.add(
 		"down-and-somebody-out-of-reach",
 		notice(down(1)),
 		comes(word(days(7))),
@@ -391,6 +380,14 @@ func (c corpus) toTheAdmins() {
 		item.Kind, item.Site = Digest, fmt.Sprintf("site%d", n%3)
 		many = append(many, item)
 	}
+	var noContact []Item
+	for n := range 3 {
+		login := fmt.Sprintf("site%d", n)
+		noContact = append(noContact, Item{Kind: Digest, Type: "site", Target: login, Site: login,
+			Evidence: []string{"nobody at the site can be written to"}})
+	}
+	fleet := func(n *Notice) { n.Site, n.SiteName = "fleet", "" }
+	c.add("digest-of-sites", notice(noContact...), admins, fleet)
 	c.add("digest", notice(many...), admins, func(n *Notice) { n.Site, n.SiteName = "fleet", "" })
 	c.add("digest-unreached", notice(many[:2]...), admins, func(n *Notice) {
 		n.Site, n.SiteName, n.Unreached = "fleet", "", []string{"site1: nobody at the site can be written to"}

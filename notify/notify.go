@@ -35,8 +35,6 @@ const (
 
 	// Continued is the end of a pause that the operators had ordered; nobody at the site had asked for it.
 	Continued Kind = "continued"
-	// Unreached tells the others at a site, and the admins, of people whom mail does not reach.
-	Unreached Kind = "unreached"
 	// Digest tells the admins of all that one cause has brought within an hour.
 	Digest Kind = "digest"
 

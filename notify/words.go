@@ -55,8 +55,6 @@ func state(item Item) string {
 		return "short of working nodes"
 	case "fleet":
 		return "not what it was a sweep ago"
-	case "person":
-		return "out of reach by mail"
 	}
 	return cmp.Or(ofKind("state", wordsFor(item)), "down")
 }

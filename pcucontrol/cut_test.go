@@ -97,11 +97,11 @@ func (l *cutLine) carry(from, to net.Conn) {
 }
 
 func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: each model is cut off at each of its messages")
 	}
-	// Not beside other tests: so many devices would keep theirs waiting.
-	slots := make(chan struct{}, 64)
+	slots := make(chan struct{}, 64) // so many devices, and no more: they keep others waiting
 	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		var cuts sync.WaitGroup
 		for at := range messages(t, m, tr) {
@@ -110,7 +110,7 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 				d, r, target := raise(t, m.Name, tr.Name)
 				line := &cutLine{at: at + 1, behind: behind}
 				target = line.lay(t, target, d.Network())
-				limit := 20 * time.Second
+				limit := 8 * time.Second  // of which a device whose states lag takes half
 				if d.Network() == "udp" { // where it stays cut
 					limit = 1500 * time.Millisecond
 				}
@@ -162,6 +162,7 @@ func cutFault(r pcucontrol.Result, err error, events string) string {
 }
 
 func TestALostAnswerOfAnIPALIsAmbiguous(t *testing.T) {
+	t.Parallel()
 	for _, behind := range []bool{false, true} {
 		t.Run(fmt.Sprint(behind), func(t *testing.T) {
 			_, r, target := raise(t, "IPAL", "tcp")

@@ -82,6 +82,7 @@ func fed(t *testing.T) ([]pcucontrol.Target, []pcudev.Device, *journal) {
 }
 
 func TestANodeOfTwoFeedsIsCycledByTurningBothOffAndThenBothOn(t *testing.T) {
+	t.Parallel()
 	feeds, _, j := fed(t)
 	r, err := models.Builtin().CycleAll(enough(t), feeds)
 	if err != nil || !r.Verified || r.Before != pcucontrol.On || r.After != pcucontrol.On || len(r.Feeds) != 2 ||
@@ -98,6 +99,7 @@ func TestANodeOfTwoFeedsIsCycledByTurningBothOffAndThenBothOn(t *testing.T) {
 }
 
 func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
+	t.Parallel()
 	feeds, _, j := fed(t)
 	if _, err := models.Builtin().TurnOff(enough(t), feeds[1]); err != nil {
 		t.Fatal(err)
@@ -113,6 +115,7 @@ func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
 }
 
 func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	for name, kind := range map[string]pcucontrol.Kind{pcudev.WrongPassword: pcucontrol.Auth,
 		pcudev.Busy: pcucontrol.Busy, pcudev.Mute: pcucontrol.Timeout} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +131,7 @@ func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
 }
 
 func TestAFeedThatStaysOffIsSaidToBeOff(t *testing.T) {
+	t.Parallel()
 	feeds, devices, j := fed(t)
 	devices[1].Break(pcudev.StaysOff)
 	r, err := models.Builtin().CycleAll(within(t, 6*time.Second), feeds)
@@ -140,6 +144,7 @@ func TestAFeedThatStaysOffIsSaidToBeOff(t *testing.T) {
 }
 
 func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
+	t.Parallel()
 	feeds, _, j := fed(t)
 	ctx, cancel := context.WithCancel(enough(t))
 	go func() {
@@ -160,6 +165,7 @@ func TestFeedsThatWereTurnedOffAreTurnedOnAfterACancel(t *testing.T) {
 }
 
 func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
+	t.Parallel()
 	for _, face := range [][2]string{{"Redfish", "https"}, {"BayTechRPC3NC", "telnet"}, {"OpenIPMI", "udp"},
 		{"APCSNMP", "udp"}, {"ePowerSwitchNew", "http"}} {
 		t.Run(face[0], func(t *testing.T) {
@@ -184,6 +190,7 @@ func TestAnOutletThatACycleTurnedOffIsTurnedOnAfterACancel(t *testing.T) {
 }
 
 func TestAnOffTimeThatThereIsNoTimeForIsNotBegun(t *testing.T) {
+	t.Parallel()
 	_, r, target := raise(t, "Redfish", "https")
 	target.OffTime = time.Minute
 	if res, err := models.Builtin().Cycle(within(t, 30*time.Second), target); pcucontrol.KindOf(
@@ -209,6 +216,7 @@ func TestModelsThatOnlyCycleAreNoFeedsOfSeveral(t *testing.T) {
 }
 
 func TestOneFeedAloneIsCycled(t *testing.T) {
+	t.Parallel()
 	_, r, target := raise(t, "ePowerSwitchOld", "http")
 	res, err := models.Builtin().CycleAll(enough(t), []pcucontrol.Target{target})
 	if err != nil || len(res.Feeds) != 1 || res.Note == "" || res.Feeds[0].Note != res.Note {

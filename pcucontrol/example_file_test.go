@@ -13,6 +13,7 @@ import (
 )
 
 func TestTheModelFileOfThePageDrivesADevice(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../docs/pcu.md")
 	if err != nil {
 		t.Fatal(err)

@@ -22,10 +22,8 @@ func TestAHostileConsoleEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) 
 		}
 	}
 	faces := []struct{ model, transport string }{
-		{"APCControl12p3",
-			"telnet"}, {"APCControl", "ssh"}, {"BayTechRPC3NC", "telnet"}, {"BayTechCtrlC", "ssh"}, {"WTIIPS4", "telnet"},
-		{"IPAL", "tcp"},
-		{"IPAL", "telnet"}, {"DRAC", "ssh"}, {"HPiLO", "ssh"},
+		{"APCControl12p3", "telnet"}, {"APCControl", "ssh"}, {"BayTechRPC3NC", "telnet"}, {"BayTechCtrlC", "ssh"},
+		{"WTIIPS4", "telnet"}, {"IPAL", "tcp"}, {"IPAL", "telnet"}, {"DRAC", "ssh"}, {"HPiLO", "ssh"}, {"NUT", "tcp"},
 	}
 	for name, serve := range map[string]func(net.Conn){
 		"binary noise":               func(c net.Conn) { endless(c, "\x00\x1b[7m\xfe\xff\xf1") },
@@ -35,8 +33,7 @@ func TestAHostileConsoleEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) 
 		"a prompt, and then the end": func(c net.Conn) { _, _ = io.WriteString(c, "User Name : ") },
 		"an ssh banner without a key": func(c net.Conn) {
 			_, _ = io.WriteString(c, "SSH-2.0-hostile\r\n")
-			endless(c,
-				"\x00\x00\x00\x0c")
+			endless(c, "\x00\x00\x00\x0c")
 		},
 		"half a connection": func(c net.Conn) {
 			_ = c.(countedConn).Conn.(*net.TCPConn).CloseWrite()

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,10 +17,12 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// TestMain lets more tests run at once than there are processors: they wait for devices most of the time.
+// TestMain lets more tests run at once than there are processors: they wait for devices most of the time. One that asks
+// for one at a time gets that.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+	f := flag.Lookup("test.parallel")
+	if n, err := strconv.Atoi(f.Value.String()); f.Value.String() == f.DefValue || err == nil && n > 1 && n < 32 {
 		_ = f.Value.Set("32")
 	}
 	m.Run()
@@ -235,7 +238,7 @@ func await(t *testing.T, what string, r *rack, events string) {
 
 func TestWhatGoesWrong(t *testing.T) {
 	t.Parallel()
-	babbling := make(chan struct{}, 2) // these use processors, not only time
+	babbling := make(chan struct{}, 4) // these use processors, not only time
 	for _, c := range []struct {
 		name  string
 		only  func(pcucontrol.Model, pcucontrol.Transport) bool

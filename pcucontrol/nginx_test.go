@@ -78,6 +78,7 @@ http {
 }
 
 func TestAWebServerIsNoPCU(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		location string
 		told     bool // it asks for a login, and is told

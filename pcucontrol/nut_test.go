@@ -50,36 +50,30 @@ func TestAUnitOfNUTIsFoundByItsName(t *testing.T) {
 	}
 }
 
-// upsd starts Debian's server of Network UPS Tools, with one unit of the driver that plays one from a file.
-func upsd(t *testing.T) pcucontrol.Target {
+// upsd starts Debian's server of Network UPS Tools, with one unit and the driver for it.
+func upsd(t *testing.T, driver, pkg, unit string, files map[string]string) pcucontrol.Target {
 	t.Helper()
-	// a script that runs it only where Debian's settings say so
-	debian.Need(t, "upsd", "nut-server")
-	const server, driver = "/lib/nut/upsd", "/lib/nut/dummy-ups" // of the same package
-	dir := t.TempDir()
-	port := freePort(t)
-	var unit strings.Builder
-	for n := 1; n <= 3; n++ {
-		fmt.Fprintf(&unit, "outlet.%d.desc: Machine %d\noutlet.%d.switch: on\n", n, n, n)
-	}
-	unit.WriteString("ups.status: OL\noutlet.group.1.name: both halls\noutlet.group.1.switch: on\n")
+	server := debian.Need(t, "/lib/nut/upsd", "nut-server")
+	driver = debian.Need(t, driver, pkg)
+	dir, port := t.TempDir(), freePort(t)
 	for name, text := range map[string]string{
-		"ups.conf":   "maxretry = 3\n[pdu]\n\tdriver = dummy-ups\n\tport = pdu.dev\n\tmode = dummy-once\n",
+		"ups.conf":   "maxretry = 3\n[pdu]\n" + unit,
 		"upsd.conf":  fmt.Sprintf("LISTEN 127.0.0.1 %d\nSTATEPATH %s\n", port, dir),
 		"upsd.users": "[admin]\n\tpassword = " + password + "\n\tactions = SET\n\tinstcmds = ALL\n",
-		"pdu.dev":    unit.String(),
 	} {
+		files[name] = text
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"NUT_CONFPATH", "NUT_STATEPATH", "NUT_ALTPIDPATH"} {
-		t.Setenv(name, dir)
+	env := []string{"NUT_CONFPATH=" + dir, "NUT_STATEPATH=" + dir, "NUT_ALTPIDPATH=" + dir}
+	runsIn(t, env, driver, "-a", "pdu", "-u", "root", "-D")
+	runsIn(t, env, server, "-u", "root", "-D")
+	target := pcucontrol.Target{
+		Model: "NUT", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 3,
 	}
-	runs(t, driver, "-a", "pdu", "-u", "root", "-D")
-	runs(t, server, "-u", "root", "-D")
-	target := pcucontrol.Target{Model: "NUT", Host: "127.0.0.1", Port: port, User: "admin", Password: password,
-		Outlet: 3}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		res, err := models.Builtin().Status(enough(t), target)
 		if err == nil && res.After == pcucontrol.On {
@@ -91,8 +85,36 @@ func upsd(t *testing.T) pcucontrol.Target {
 	}
 }
 
+func TestNUTSwitchesARackByItsDriverForSNMP(t *testing.T) {
+	t.Parallel()
+	_, r, rack := raise(t, "EatonSNMP", "udp")
+	target := upsd(t, "/lib/nut/snmp-ups", "nut-snmp", fmt.Sprintf(
+		"\tdriver = snmp-ups\n\tport = 127.0.0.1:%d\n\tcommunity = %s\n\tsnmp_version = v1\n\tpollfreq = 2\n",
+		rack.Port, password), map[string]string{})
+	if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
+		r.events() != "off" {
+		t.Errorf("off gives %+v, %v and switched %q", res, err, r.events())
+	}
+	if res, err := models.Builtin().TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On ||
+		r.events() != "off on" {
+		t.Errorf("on gives %+v, %v and switched %q", res, err, r.events())
+	}
+	// Its own cycle is over before the server looks again.
+	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
+		r.events() != "off on off on" {
+		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
+	}
+}
+
 func TestDebiansUPSServerIsDriven(t *testing.T) {
-	target := upsd(t)
+	t.Parallel()
+	var unit strings.Builder
+	for n := 1; n <= 3; n++ {
+		fmt.Fprintf(&unit, "outlet.%d.desc: Machine %d\noutlet.%d.switch: on\n", n, n, n)
+	}
+	unit.WriteString("ups.status: OL\noutlet.group.1.name: both halls\noutlet.group.1.switch: on\n")
+	target := upsd(t, "/lib/nut/dummy-ups", "nut-server",
+		"\tdriver = dummy-ups\n\tport = pdu.dev\n\tmode = dummy-once\n", map[string]string{"pdu.dev": unit.String()})
 	c := models.Builtin()
 	list, err := c.List(enough(t), target)
 	want := []pcucontrol.OutletState{

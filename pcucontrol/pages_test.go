@@ -63,6 +63,7 @@ func plugs(t *testing.T, r *rack) *url.URL {
 }
 
 func TestAnOperatorAddsAModelByAFile(t *testing.T) {
+	t.Parallel()
 	catalog, err := models.Open("testdata")
 	if err != nil {
 		t.Fatal(err)

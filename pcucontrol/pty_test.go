@@ -50,6 +50,7 @@ func aDRACWithCRLF(t *testing.T) *pcucontrol.Catalog {
 }
 
 func TestAShellThatPromptsTwiceKeepsStep(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]*pcucontrol.Catalog{"the built-in model": builtin(t), "one that ends lines in CR " +
 		"LF": aDRACWithCRLF(t)} {
 		t.Run(name, func(t *testing.T) {

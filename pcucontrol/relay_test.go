@@ -95,6 +95,7 @@ func (l *badLine) copies(toDevice bool, datagram []byte) int {
 }
 
 func TestIPMIBearsWhatALineLosesAsIpmitoolDoes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: 400 calls over a line that loses datagrams")
 	}
@@ -141,6 +142,7 @@ func TestIPMIBearsWhatALineLosesAsIpmitoolDoes(t *testing.T) {
 }
 
 func TestAnIPMICycleDuringAnOutageEndsOnOrSaysWhatIsOwed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		offTime time.Duration

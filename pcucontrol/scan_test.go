@@ -204,9 +204,15 @@ func TestAScanIsAnsweredByDebiansSNMPAgent(t *testing.T) {
 // runs keeps a program going until the test ends.
 func runs(t *testing.T, path string, args ...string) {
 	t.Helper()
+	runsIn(t, nil, path, args...)
+}
+
+// runsIn is the same with more in its environment.
+func runsIn(t *testing.T, env []string, path string, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.WaitDelay = time.Second
+	cmd.Env, cmd.WaitDelay = append(os.Environ(), env...), time.Second
 	if err := cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)

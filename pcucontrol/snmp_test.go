@@ -41,6 +41,7 @@ func raiseSNMP(t *testing.T, d *pcudev.SNMPRack, user, password string) (*rack, 
 
 // Not beside other tests: those of babbling devices leave a process no time to answer in.
 func TestSNMPVersions(t *testing.T) {
+	t.Parallel()
 	const two = "password-one password-two"
 	for _, c := range []struct {
 		name           string
@@ -86,6 +87,32 @@ func TestSNMPVersions(t *testing.T) {
 	}
 }
 
+func TestAManagedEPDUCountsItsRowsFromNought(t *testing.T) {
+	t.Parallel()
+	r, err := pcudev.NewRack(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, target := serve(t, pcudev.Options{Model: "EatonSNMP", Transport: "udp", Password: password, Outlets: r})
+	d.Break(pcudev.ManagedEPDU)
+	target.User = "v2c"
+	if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off {
+		t.Errorf("off gives %+v, %v", res, err)
+	}
+	if on, _ := r.State(3); on || len(r.Events()) != 1 {
+		t.Errorf("it switched %v", r.Events())
+	}
+	list, err := models.Builtin().List(enough(t), target)
+	if err != nil || len(list) != 4 || list[2] != (pcucontrol.OutletState{Outlet: 3, Name: "Outlet 3",
+		State: pcucontrol.Off}) {
+		t.Errorf("the list is %+v, %v", list, err)
+	}
+	target.Outlet = 5
+	if _, err := models.Builtin().TurnOff(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.NoOutlet {
+		t.Errorf("the fifth of four gives %v", err)
+	}
+}
+
 func TestSNMPRecordsThatCannotBeMeant(t *testing.T) {
 	for _, c := range []struct{ name, user, password string }{
 		{"v3 without a name", "v3", password},
@@ -127,6 +154,7 @@ func (f *forgetful) WriteTo(b []byte, to net.Addr) (int, error) {
 }
 
 func TestSNMPSendsACommandOnce(t *testing.T) {
+	t.Parallel()
 	r := &rack{}
 	d := &pcudev.SNMPRack{Options: pcudev.Options{Password: "private", Outlets: r, OffTime: time.Millisecond}}
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -231,6 +259,7 @@ func TestDebiansFenceAgentDrivesOurRack(t *testing.T) {
 
 // TestSNMPDrivesDebiansSnmpd drives an agent that is not ours: net-snmp's, with a script for the outlets.
 func TestSNMPDrivesDebiansSnmpd(t *testing.T) {
+	t.Parallel()
 	snmpd := debian.Need(t, "snmpd", "snmpd")
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {

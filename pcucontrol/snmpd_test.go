@@ -56,8 +56,7 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 	}
 	port := l.LocalAddr().(*net.UDPAddr).Port
 	_ = l.Close()
-	t.Setenv("SNMP_PERSISTENT_DIR", dir)
-	runs(t, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"),
+	runsIn(t, []string{"SNMP_PERSISTENT_DIR=" + dir}, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"),
 		fmt.Sprintf("udp:127.0.0.1:%d", port))
 	target := pcucontrol.Target{
 		Model:    "APCSNMP",
@@ -82,6 +81,7 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 }
 
 func TestARackBehindDebiansSNMPAgentIsSwitched(t *testing.T) {
+	t.Parallel()
 	target, did := snmpd(t, "createUser monitor SHA authPass1 AES privPass1\nrwuser monitor priv\n")
 	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified ||
 		res.After != pcucontrol.On {

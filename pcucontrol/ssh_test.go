@@ -132,6 +132,7 @@ func byPassword(c ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
 }
 
 func TestDRACShells(t *testing.T) {
+	t.Parallel()
 	for _, prompt := range []string{"$ ", "$", "/admin1-> ", "[root]# ", "root# ", "racadm>> "} {
 		for _, bare := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%q bare %v", prompt, bare), func(t *testing.T) {
@@ -153,6 +154,7 @@ func TestDRACShells(t *testing.T) {
 }
 
 func TestSSHLogins(t *testing.T) {
+	t.Parallel()
 	key, pemText := newSigner(t)
 	_, strange := newSigner(t)
 	old := ssh.InsecureAlgorithms()
@@ -226,6 +228,7 @@ func TestSSHHostKeysAreShownAndInsistedOn(t *testing.T) {
 }
 
 func TestARackOfAnotherFirmwareNamesTheModelThatFits(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ device, transport, model, fits string }{
 		{"APCControl", "telnet", "APCControl12p3", "APCControl speaks"}, {"APCControl", "ssh", "APCControl12p3",
 			"APCControl speaks"},

@@ -43,6 +43,9 @@ type Client struct {
 // maxAnswer bounds one answer; 2,000 full nodes are 5 MB.
 const maxAnswer = 256 << 20
 
+// Timeout is how long one call may take.
+func (c *Client) Timeout() time.Duration { return c.timeout }
+
 // New checks the options; it does not connect.
 func New(o Options) (*Client, error) {
 	u, err := url.Parse(o.URL)

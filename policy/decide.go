@@ -8,9 +8,9 @@ import (
 // Decision is an answer with its reason. Until is when asking again may give another answer; zero when nothing in sight
 // will change it.
 type Decision struct {
-	Do     bool
-	Until  time.Time
-	Reason string
+	Do     bool      `json:"do"`
+	Until  time.Time `json:"until,omitzero"`
+	Reason string    `json:"reason"`
 }
 
 // Yes is a decision to do something, and why.

@@ -168,13 +168,16 @@ func (s State) falls() bool { return s.Wanted() < s.Level }
 
 func (s State) rises() bool { return s.Wanted() > s.Level && s.Pause == nil }
 
-// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, is
-// left alone.
+// readAt is when what is denied is read back. A site that is denied nothing, and from which nothing more is asked, only
+// makes sure now and then that its issues still ask: a request may come after its issue has ended.
 func (s State) readAt() time.Time {
-	if s.Level == 0 && !s.asked() && s.Spared == nil {
-		return time.Time{}
+	switch {
+	case s.Level > 0 || s.asked() || s.Spared != nil:
+		return s.NextRead
+	case len(s.Holds) > 0 && s.Rules > 1:
+		return s.NextRead.Add(s.Times.PeopleStep)
 	}
-	return s.NextRead
+	return time.Time{}
 }
 
 // asked says that something denies, or would deny, the site something.
@@ -346,6 +349,7 @@ type StepResult struct {
 	Level   int         `json:"level"`
 	Reason  string      `json:"reason"`
 	Until   time.Time   `json:"until,omitzero"`
+	Applied *Applied    `json:"applied,omitempty"` // by a step up
 }
 
 // Moved takes what became of a step of the level.
@@ -356,6 +360,9 @@ func (s *State) Moved(now time.Time, do Do, r StepResult) {
 	case r.Outcome == StepStopped:
 	case r.Outcome == StepDone && r.Level > s.Level:
 		s.rose(now, r.Level, r.Reason)
+		if r.Applied != nil {
+			s.Applied = append(s.Applied, *r.Applied)
+		}
 	case r.Outcome == StepDone && r.Level < s.Level:
 		s.fell(now, r.Level)
 		s.Reason = r.Reason
@@ -395,6 +402,7 @@ func (s *State) rose(now time.Time, level int, reason string) {
 // fell takes that the level is lower. Only who was told that it was raised needs to be told.
 func (s *State) fell(now time.Time, level int) {
 	s.Level, s.Warned, s.NextLower = level, nil, time.Time{}
+	s.Applied = slices.DeleteFunc(s.Applied, func(a Applied) bool { return a.Level > level })
 	s.dropNotices(func(n Notice) bool {
 		return n.Kind == Penalty || n.Kind == Eased || ahead(n.Kind)
 	})

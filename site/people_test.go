@@ -40,7 +40,7 @@ func TestAnswer_SilencesWhatItAnswersAndNothingNew(t *testing.T) {
 
 func TestMail_LooksForAnAnswerBeforeItAsksAgain(t *testing.T) {
 	s, now := knows(0), begin.Add(8*24*time.Hour)
-	s.Looked = now.Add(-2 * time.Hour)
+	s.Looked, s.NextRead = now.Add(-2*time.Hour), now
 	s.Hold(now, HoldRequest{Key: "again", Ref: ref(1), Kind: "down"})
 	now = now.Add(s.Times.GroupWait)
 	if step := s.Next(now, false); step.Do != LookAtTicket {
@@ -147,4 +147,34 @@ func TestCleared_SaysWhyTheSiteIsSpared(t *testing.T) {
 			t.Errorf("spared %v: %+v", spared, n)
 		}
 	}
+}
+
+// A worker that was frozen may bring a request when its issue has ended long since, and nobody lets that hold go.
+func TestReadBack_AHoldThatNobodyAsksForAnyMoreIsLetGo(t *testing.T) {
+	s, now := knows(0), begin
+	for range 100 {
+		step := s.Next(now, false)
+		switch step.Do {
+		case Sleep:
+			if !step.Until.After(now) {
+				t.Fatalf("it sleeps for ever: %+v", s)
+			}
+			now = step.Until
+		case LookAtTicket:
+			s.Heard(now, TicketResult{Ticket: s.Ticket})
+		case ReadBack:
+			now = now.Add(time.Second)
+			s.Stands(now, now, Standing{Times: s.Times})
+		case Resolve:
+			s.Resolved(now, MailResult{Outcome: MailSent})
+		case Finish:
+			if asked := now.Sub(begin); asked < s.Times.PeopleStep {
+				t.Errorf("it asks after %s already", asked)
+			}
+			return
+		default:
+			t.Fatalf("it does %+v", step)
+		}
+	}
+	t.Errorf("it does not come to its end by %s: %+v", now, s)
 }

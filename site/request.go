@@ -8,6 +8,8 @@ type ReadRequest struct {
 	Key   string `json:"key"`
 	Level int    `json:"level"` // what the site believes is in force
 	Want  int    `json:"want"`
+	// Applied is what the site remembers of its steps, for a store that has forgotten them.
+	Applied []Applied `json:"applied,omitempty"`
 }
 
 // StepRequest asks for a step of a site's level.
@@ -60,7 +62,7 @@ type TicketRequest struct {
 
 // Read is the request of a ReadBack.
 func (s State) Read(key string) ReadRequest {
-	return ReadRequest{Site: s.Site, Key: key, Level: s.Level, Want: s.Wanted()}
+	return ReadRequest{Site: s.Site, Key: key, Level: s.Level, Want: s.Wanted(), Applied: s.Applied}
 }
 
 // Move is the request of a Raise or Lower.

@@ -170,6 +170,16 @@ type Ticket struct {
 	Test bool `json:"test,omitempty"` // made in test mode: nobody but the test address is on it
 }
 
+// Applied is what one step up has changed in PLC. The store has it as claims; one that was restored from an older backup
+// learns of it from here.
+type Applied struct {
+	Key       string   `json:"key"` // of the step
+	Level     int      `json:"level"`
+	SiteID    int      `json:"site_id"`
+	Disabled  bool     `json:"disabled,omitempty"`
+	Suspended []string `json:"suspended,omitempty"`
+}
+
 // State is all that a site remembers. It is JSON: it passes to a continued run, and answers the query. What the world
 // must not forget with it, its level, its holds and what was applied, stands in Postgres, and is read from there when a
 // site starts.
@@ -185,7 +195,8 @@ type State struct {
 	Level     int             `json:"level"`     // what is in force in PLC
 	Announced int             `json:"announced"` // the level that people were told of
 	LastRaise time.Time       `json:"last_raise,omitzero"`
-	Holds     map[string]Hold `json:"holds,omitempty"` // by issue id
+	Applied   []Applied       `json:"applied,omitempty"` // by the steps up to this level
+	Holds     map[string]Hold `json:"holds,omitempty"`   // by issue id
 	Spared    *Spared         `json:"spared,omitempty"`
 	Warned    *Warning        `json:"warned,omitempty"`
 	Reached   int             `json:"reached,omitempty"` // the level whose people were told of any trouble
@@ -220,8 +231,8 @@ type State struct {
 // Rules numbers the rules of this machine. A run keeps those with which it began, so that what it did is done again in
 // the same order when it is replayed. From 1 on the ticket is looked at before people are asked again, an answer
 // silences what it answers, the end of an operator's pause is told, and whoever becomes an audience by a step hears of
-// it before.
-const Rules = 1
+// it before. From 2 on a site that is only to write makes sure that somebody still asks.
+const Rules = 2
 
 // Start is the state of a site of which nothing is known yet.
 func Start(login, life string) State {

@@ -23,7 +23,7 @@ func (a *app) agenda() *cobra.Command {
 penalised, if nothing changes. Each is asked of the gate again when its time has come: "monitor why-not" shows how that
 would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 		Example: `  monitor agenda
-  monitor agenda --site princeton --for 8w
+  monitor agenda --site princeton --for 56d
   monitor agenda -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			policyTime, err := config.ParsePolicyTime(ahead)
@@ -58,7 +58,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 		},
 	}
 	cmd.Flags().StringVar(&login, "site", "", "only of the site with this `login_base`")
-	cmd.Flags().StringVar(&ahead, "for", "28d", "how far to look `ahead`, in policy time such as 3d, 4w")
+	cmd.Flags().StringVar(&ahead, "for", "28d", "how far to look `ahead`, in policy time such as 3d or 1d12h")
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	return cmd
 }

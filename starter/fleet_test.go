@@ -202,7 +202,7 @@ func TestTheBlacklistIsKept(t *testing.T) {
 	got := call(ctx, "blacklist", "add", "node", host, "--until", "3d", "--reason", "being moved")
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "blacklisted: node "+host+", until 2026-11-27 14:03 UTC (3 days from now): being moved (alice)")
-	e, yes, err := db.Blacklisted(ctx, host, "princeton", noon().AddDate(0, 0, 2))
+	e, yes, err := db.Blacklisted(ctx, host, "princeton", "", noon().AddDate(0, 0, 2))
 	if err != nil || !yes || e.Owner != "alice" || e.Reason != "being moved" || e.Downtime || !e.Until.Equal(noon().AddDate(0, 0, 3)) {
 		t.Errorf("the store has %+v, %v, %v", e, yes, err)
 	}
@@ -217,7 +217,7 @@ func TestTheBlacklistIsKept(t *testing.T) {
 	got = call(ctx, "blacklist", "list")
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "downtime", "to come", "2026-12-24 00:00 UTC", "bob")
-	if _, yes, _ := db.Blacklisted(ctx, "", "epfl", noon()); yes {
+	if _, yes, _ := db.Blacklisted(ctx, "", "epfl", "", noon()); yes {
 		t.Error("a downtime of next month holds today")
 	}
 

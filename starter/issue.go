@@ -90,7 +90,7 @@ func (a *app) issueList() *cobra.Command {
 		Example: `  monitor issue list
   monitor issue list --type pcudown --all
   monitor issue list --status paused -o json
-  monitor issue list --select site=princeton,age>7d --sort next_at`,
+  monitor issue list --select 'site=princeton,age>7d' --sort next_at`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.Limit < 1 {
 				return badInput("--limit must be above zero")

@@ -40,7 +40,12 @@ func (l *listing) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&l.listFields, "list-fields", false, "list the fields that --select, --fields and --sort know")
 	f.StringSliceVar(&l.fields, "fields", nil, "print these `fields`, separated by commas")
 	f.StringSliceVar(&l.sort, "sort", nil, "sort by these `fields`; -FIELD is the other way round")
-	f.DurationVar(&l.watch, "watch", 0, "print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C")
+	f.DurationVar(
+		&l.watch,
+		"watch",
+		0,
+		"print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C",
+	)
 	f.Lookup("watch").NoOptDefVal = "10s"
 }
 
@@ -86,7 +91,13 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 				}
 			}
 			rows, bad, err := s.read(ctx, db, func(field string) bool {
-				return set.Uses(field) || slices.ContainsFunc(fields, func(f string) bool { return f == field || strings.HasPrefix(f, field+".") }) || l.explain != "" || slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
+				return set.Uses(field) ||
+					slices.ContainsFunc(
+						fields,
+						func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
+					) ||
+					l.explain != "" ||
+					slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
 			})
 			if err != nil {
 				return err
@@ -119,7 +130,16 @@ func pick[T any](set *selection.Set[T], rows []T) ([]T, error) {
 	return picked, nil
 }
 
-func printRows[T any](ctx context.Context, a *app, l *listing, s source[T], db *store.Store, rows []T, fields []string, order []sortKey) error {
+func printRows[T any](
+	ctx context.Context,
+	a *app,
+	l *listing,
+	s source[T],
+	db *store.Store,
+	rows []T,
+	fields []string,
+	order []sortKey,
+) error {
 	if s.keep != nil {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r T) bool { return !s.keep(&r) })
 	}
@@ -173,7 +193,11 @@ func valueOf[T any](table *selection.Table[T], row *T, field string, now time.Ti
 }
 
 func explainRow[T any](a *app, set *selection.Set[T], table *selection.Table[T], rows []T, name string) error {
-	one, err := selection.NewSet(table, selection.Request{Select: []string{`named(` + table.Fields()[0].Name + `, "` + escaped(name) + `")`}}, selection.Options{Now: a.now()})
+	one, err := selection.NewSet(
+		table,
+		selection.Request{Select: []string{`named(` + table.Fields()[0].Name + `, "` + escaped(name) + `")`}},
+		selection.Options{Now: a.now()},
+	)
 	if err != nil {
 		return badInput("--explain-select: %w", err)
 	}
@@ -233,14 +257,26 @@ func (a *app) printFields(fields []selection.Field) error {
 	return a.show(fields, func() {
 		var rows []row
 		for _, f := range fields {
-			rows = append(rows, row{f.Name, strings.TrimSpace(string(f.Type) + " " + f.Unit), f.About, orDash(strings.Join(f.Values, ", "))})
+			rows = append(
+				rows,
+				row{
+					f.Name,
+					strings.TrimSpace(string(f.Type) + " " + f.Unit),
+					f.About,
+					orDash(strings.Join(f.Values, ", ")),
+				},
+			)
 		}
 		a.table("", row{"FIELD", "TYPE", "WHAT IT IS", "ITS VALUES"}, rows)
 	})
 }
 
 // columns are the fields to print.
-func (l *listing) columns(a *app, lookup func(string) (selection.Field, error), brief, wide []string) ([]string, error) {
+func (l *listing) columns(
+	a *app,
+	lookup func(string) (selection.Field, error),
+	brief, wide []string,
+) ([]string, error) {
 	if len(l.fields) == 0 {
 		if a.format == formatTable {
 			return brief, nil
@@ -340,7 +376,8 @@ func (l *listing) repeat(ctx context.Context, a *app, once func() error) error {
 	}
 }
 
-// selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's files.
+// selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's
+// files.
 func (a *app) selectOptions() (selection.Options, error) {
 	cfg, err := a.config()
 	if err != nil {

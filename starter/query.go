@@ -25,10 +25,10 @@ func (a *app) query() *cobra.Command {
   monitor query --select planetlab1.example.edu --explain-select planetlab1.example.edu
   monitor query nodes --list-fields
   monitor query nodes --select 'planetlab*.example.edu' --not-in issues=nodedown --fields name,site,kernel,uptime -o csv
-  monitor query sites --select 'site.penalty>0||status=down' -o name
+  monitor query sites --select 'penalty=[12]||status=down' -o name
   monitor query pcus --select ok=no --sort site,-bad_age
-  monitor query issues --closed --select type=nodedown,age<30d -o yaml
-  monitor query ledger --select kind=reboot,age<7d --sort -at
+  monitor query issues --closed --select 'type=nodedown,age<30d' -o yaml
+  monitor query ledger --select 'kind=reboot,age<7d' --sort -at
   monitor query --select 'state=DOWN&&loginbase=princ' -o wide`,
 		ValidArgsFunction: a.completeKind(kinds, func(string) lister { return nothing }),
 		Args:              cobra.MaximumNArgs(1),
@@ -62,7 +62,8 @@ func (a *app) query() *cobra.Command {
 	}
 	l.addFlags(cmd)
 	cmd.Flags().BoolVar(&closed, "closed", false, "of issues: the closed ones, too")
-	cmd.Flags().IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
+	cmd.Flags().
+		IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
 	cmd.Flags().BoolVar(&page, "markdown", false, "print docs/select.md")
 	_ = cmd.Flags().MarkHidden("markdown") // it is for `make docs`
 	_ = cmd.RegisterFlagCompletionFunc("fields", a.completeFields)
@@ -98,7 +99,17 @@ func (a *app) nodeSource() source[selection.Node] {
 	return source[selection.Node]{
 		table: selection.Nodes(issueTypes()),
 		brief: []string{"name", "site", "status", "since", "boot_state", "state", "why"},
-		wide:  []string{"category", "uptime", "last_contact", "pcu", "pcu.status", "site.penalty", "issues", "ip", "model"},
+		wide: []string{
+			"category",
+			"uptime",
+			"last_contact",
+			"pcu",
+			"pcu.status",
+			"site.penalty",
+			"issues",
+			"ip",
+			"model",
+		},
 		read: func(ctx context.Context, db *store.Store, uses func(string) bool) ([]selection.Node, store.Unreadable, error) {
 			return db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), uses))
 		},

@@ -200,21 +200,39 @@ func TestChangesOfALookAreTold(t *testing.T) {
 		{Host: "planetlab2.princeton.example", State: "DOWN", Category: "ERROR", Reason: "no ssh: timeout", At: noon()},
 	}))
 	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), OK: false, Reason: "wrong password"}}))
-	putIssue(t, url, store.Issue{ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", Status: "closed",
-		Opened: noon().AddDate(0, 0, -3), Closed: noon()})
+	putIssue(
+		t,
+		url,
+		store.Issue{
+			ID:     "nodedown/" + host,
+			RunID:  "run-1",
+			Type:   "nodedown",
+			Target: host,
+			Node:   host,
+			Site:   "princeton",
+			Status: "closed",
+			Opened: noon().AddDate(0, 0, -3),
+			Closed: noon(),
+		},
+	)
 	after := sightOf(t, db)
 	mended, changed := changeOfNode(before.nodes[host], after.nodes[host])
-	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" || strings.Join(mended.Closed, "") != "nodedown" {
+	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" ||
+		strings.Join(mended.Closed, "") != "nodedown" {
 		t.Errorf("the one that came back: %+v", mended)
 	}
-	fell, changed := changeOfNode(before.nodes["planetlab2.princeton.example"], after.nodes["planetlab2.princeton.example"])
+	fell, changed := changeOfNode(
+		before.nodes["planetlab2.princeton.example"],
+		after.nodes["planetlab2.princeton.example"],
+	)
 	if !changed || !fell.Worse || fell.Became != "good, down" || fell.Why != "no ssh: timeout" {
 		t.Errorf("the one that fell: %+v", fell)
 	}
 	if c, changed := changeOfNode(before.nodes["planetlab1.epfl.example"], after.nodes["planetlab1.epfl.example"]); changed {
 		t.Errorf("the one that nobody looked at: %+v", c)
 	}
-	if c, changed := changeOfPCU(before.pcus["5"], after.pcus["5"]); !changed || c.Was != "" || c.Became != "fails" || c.Why != "wrong password" {
+	if c, changed := changeOfPCU(before.pcus["5"], after.pcus["5"]); !changed || c.Was != "" || c.Became != "fails" ||
+		c.Why != "wrong password" {
 		t.Errorf("the PCU: %+v", c)
 	}
 }
@@ -241,7 +259,15 @@ func TestTenThousandNodesAreQueriedFast(t *testing.T) {
 	}
 	snap := plc.Snapshot{Taken: noon(), Sites: []plc.Site{{SiteID: 1, LoginBase: "many", Name: "Many"}}}
 	for i := range 10_000 {
-		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example", SiteID: 1, BootState: "boot"})
+		snap.Nodes = append(
+			snap.Nodes,
+			plc.Node{
+				NodeID:    i + 1,
+				Hostname:  "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example",
+				SiteID:    1,
+				BootState: "boot",
+			},
+		)
 	}
 	if _, err := db.SaveSnapshot(t.Context(), snap, true); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -21,7 +22,7 @@ Nobody is written to about it, and a PCU is not used. What is good again is stil
 It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`,
 		Example: `  monitor silence planetlab1.example.edu --for 3d --reason "its rack is being moved"
   monitor silence pcu1.example.edu --for 12h --reason "new firmware"
-  monitor silence princeton --for 2w --reason "their building is closed"
+  monitor silence princeton --for 14d --reason "their building is closed"
   monitor silence princeton --end`,
 		ValidArgsFunction: a.complete(targetNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,24 +74,13 @@ type targetView struct {
 	Target string `json:"target"`
 }
 
-// findTarget says what a name stands for: a node, a PCU or a site. A name that nobody knows would protect nothing.
+// findTarget says what a name stands for. A name that nobody knows would protect nothing.
 func findTarget(ctx context.Context, db *store.Store, name string) (kind, target string, err error) {
-	finds := []struct {
-		kind string
-		find func() error
-	}{
-		{kindNode, func() error { _, err := db.Node(ctx, name); return err }},
-		{kindSite, func() error { _, err := db.Site(ctx, name); return err }},
-		{kindPCU, func() error { _, err := db.PCUByName(ctx, name); return err }},
+	t, err := answers.Find(ctx, db, name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound("%s: see `monitor node list` and `monitor site list`", err)
 	}
-	for _, f := range finds {
-		if err := f.find(); err == nil {
-			return f.kind, name, nil
-		} else if !errors.Is(err, store.ErrNotFound) {
-			return "", "", err
-		}
-	}
-	return "", "", notFound("no node, site or PCU %s is known: see `monitor node list` and `monitor site list`", name)
+	return t.Kind, t.Name, err
 }
 
 func targetNames(ctx context.Context, db *store.Store) (all []string, err error) {

@@ -136,7 +136,8 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 		return workflows.Result{}, temporal.NewNonRetryableApplicationError("PLC has no node nobody.example", activities.ErrNoSuchTarget, nil)
 	}
 	s.Story = append(s.Story, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
-	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip)} {
+	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip),
+		string(issue.OrderVeto), string(issue.OrderAllow)} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c issue.Command) (workflows.Status, error) {
 			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {

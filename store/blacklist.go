@@ -21,11 +21,12 @@ type BlacklistEntry struct {
 const blacklistSQL = `select kind, target, starts, coalesce(until,` + epoch +
 	`) until, owner, reason, downtime from blacklist `
 
-// Blacklisted says whether a node or its site is on the blacklist now.
-func (s *Store) Blacklisted(ctx context.Context, node, site string, now time.Time) (BlacklistEntry, bool, error) {
-	list, err := many[BlacklistEntry](ctx, s, "blacklist",
-		blacklistSQL+`where ((kind = 'node' and target = $1) or (kind = 'site' and target = $2))
-		and starts <= $3 and (until is null or until > $3) order by until desc nulls first limit 1`, node, site, now)
+// Blacklisted says whether a node, a site or a PCU is on the blacklist now; those with an empty name are not asked
+// about. Of several entries it answers the one that holds longest.
+func (s *Store) Blacklisted(ctx context.Context, node, site, pcu string, now time.Time) (BlacklistEntry, bool, error) {
+	list, err := many[BlacklistEntry](ctx, s, "blacklist", blacklistSQL+`where (kind = 'node' and target = $1
+		or kind = 'site' and target = $2 or kind = 'pcu' and target = $3) and starts <= $4
+		and (until is null or until > $4) order by until desc nulls first limit 1`, node, site, pcu, now)
 	if err != nil || len(list) == 0 {
 		return BlacklistEntry{}, false, err
 	}

@@ -230,10 +230,10 @@ func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 		if h, _ := s.History(ctx, name, 10); !slices.ContainsFunc(h, func(p Passage) bool { return p.Reason == "up" }) {
 			t.Errorf("its history is %+v", h)
 		}
-		if _, on, _ := s.Blacklisted(ctx, "", name, noon.Add(time.Hour)); !on {
+		if _, on, _ := s.Blacklisted(ctx, "", name, "", noon.Add(time.Hour)); !on {
 			t.Error("it is off the blacklist")
 		}
-		if _, on, _ := s.Blacklisted(ctx, "", other, noon.Add(time.Hour)); on {
+		if _, on, _ := s.Blacklisted(ctx, "", other, "", noon.Add(time.Hour)); on {
 			t.Error("the other one is on the blacklist")
 		}
 		if nodes, _ := s.NodesOfSite(ctx, name); len(nodes) != 5 || nodes[0].NodeID != 10 {
@@ -287,7 +287,7 @@ func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 	if n.NodeID != 10 || n.Site != "site2" || n.Record.Status != policy.StatusDown {
 		t.Errorf("the node is %+v", n)
 	}
-	if _, on, _ := s.Blacklisted(ctx, "n1.site1", "", noon.Add(time.Hour)); !on {
+	if _, on, _ := s.Blacklisted(ctx, "n1.site1", "", "", noon.Add(time.Hour)); !on {
 		t.Error("it is off the blacklist")
 	}
 	if other := s.node(t, "n0.site1"); other.NodeID != 11 || other.Site != "site1" {

@@ -195,6 +195,31 @@ func TestStore(t *testing.T) {
 			t.Errorf("counted %d, %v", n, err)
 		}
 	})
+	t.Run("each try of a message is counted before it is made, and none that has ended is made", func(t *testing.T) {
+		const key = "site/princeton/life/mail/0"
+		again := func(want bool) {
+			t.Helper()
+			if may, err := s.TryAgain(ctx, key, "its worker ended"); may != want || err != nil {
+				t.Errorf("another try may be made: %t, %v; want %t", may, err, want)
+			}
+		}
+		if _, _, err := s.Intent(ctx, Action{Key: key, Kind: KindNotice, Site: "princeton"}); err != nil {
+			t.Fatal(err)
+		}
+		again(false) // the first has not begun
+		if mine, err := s.Commit(ctx, key); !mine || err != nil {
+			t.Fatal(mine, err)
+		}
+		again(true)
+		again(true)
+		if err := s.Outcome(ctx, key, Sent, "2 accepted"); err != nil {
+			t.Error(err)
+		}
+		again(false)
+		if a, err := s.Action(ctx, key); a.Times != 3 || a.Outcome != Sent || a.Detail != "its worker ended; then 2 accepted" || err != nil {
+			t.Errorf("the ledger has %d tries, %s, %q, %v", a.Times, a.Outcome, a.Detail, err)
+		}
+	})
 	t.Run("one worker at a time holds a PCU", func(t *testing.T) {
 		release, err := s.LockPCU(ctx, 5)
 		if err != nil {
@@ -222,10 +247,10 @@ func TestStore(t *testing.T) {
 			Until: now.Add(time.Hour), Owner: "me", Reason: "move"}); err != nil {
 			t.Fatal(err)
 		}
-		if e, on, err := s.Blacklisted(ctx, "x", "princeton", now); !on || err != nil || e.Reason != "move" {
+		if e, on, err := s.Blacklisted(ctx, "x", "princeton", "", now); !on || err != nil || e.Reason != "move" {
 			t.Errorf("now: %+v %v %v", e, on, err)
 		}
-		if _, on, _ := s.Blacklisted(ctx, "x", "princeton", now.Add(2*time.Hour)); on {
+		if _, on, _ := s.Blacklisted(ctx, "x", "princeton", "", now.Add(2*time.Hour)); on {
 			t.Error("it never ends")
 		}
 	})

@@ -13,7 +13,7 @@ func (w *World) become(m *machine, state fakenode.State) error {
 	switch state {
 	case fakenode.Up:
 		w.DB.Set("Nodes", m.id, "run_level", "boot")
-	case fakenode.Debug:
+	case fakenode.Debug, fakenode.OldBootCD:
 		w.DB.Set("Nodes", m.id, "run_level", "failboot")
 	}
 	return m.SetState(state)

@@ -3,6 +3,7 @@ package testbed
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 )
 
@@ -20,7 +21,15 @@ type Wire struct {
 	ends   map[net.Conn]struct{}
 }
 
-// NewWire lays a wire to an address.
+// network is that of an address: a path is a socket in the file system.
+func network(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// NewWire lays a wire to an address, or to the path of a socket.
 func NewWire(to string) (*Wire, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -92,7 +101,7 @@ func (w *Wire) pass(client net.Conn) {
 	if away {
 		return
 	}
-	server, err := net.Dial("tcp", to)
+	server, err := net.Dial(network(to), to)
 	if err != nil {
 		return
 	}

@@ -121,6 +121,7 @@ type machine struct {
 	fault    *Fault
 	power    bool
 	cuts     []time.Time // when its power was cut
+	wipes    []time.Time // when it booted to be installed anew
 	boots    int         // numbers boots, so that a stale one does nothing
 	fixed    bool
 }
@@ -318,12 +319,14 @@ func (w *World) power(m *machine, on bool) error {
 // restart boots a machine that has power; w.mu is held.
 func (w *World) restart(m *machine) error {
 	w.tell(m.login, m.Host+" boots")
+	booted := time.Now()
 	if err := m.SetState(fakenode.Booting); err != nil {
 		return err
 	}
 	w.afterBoot(m, func() {
 		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall"
 		if reinstalled {
+			m.wipes = append(m.wipes, booted)
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")
 		}
 		if m.fault != nil && (m.fault.FixedBy == Reboot || m.fault.FixedBy == Reinstall && reinstalled || m.fixed) {
@@ -430,6 +433,13 @@ func (w *World) CutTimes(host string) []time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.nodes[host].cuts)
+}
+
+// WipeTimes are the times at which a node booted and was then installed anew.
+func (w *World) WipeTimes(host string) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.nodes[host].wipes)
 }
 
 // BreakPCU gives the PCU of a site a fault of package pcudev; an empty one mends it.

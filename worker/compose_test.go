@@ -39,8 +39,7 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 	writes := []string{"temporal", "temporal-ui"} // their entry points write their configuration below /etc
 	for name, s := range file.Services {
 		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") ||
-			s.PidsLimit == 0 ||
-			s.Healthcheck["test"] == nil {
+			s.PidsLimit == 0 || s.Healthcheck["test"] == nil {
 			t.Errorf("%s: %+v", name, s)
 		}
 		if !s.ReadOnly && !slices.Contains(writes, name) {

@@ -43,12 +43,8 @@ func healthy(ctx context.Context, c config.HTTP) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(
-		ctx,
-		http.MethodGet,
-		scheme+"://"+net.JoinHostPort(host, port)+"/healthz",
-		nil,
-	)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		scheme+"://"+net.JoinHostPort(host, port)+"/healthz", nil)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
@@ -58,14 +59,14 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	_, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) {
+	ensure := func() error {
 		err := ensureSearchAttributes(ctx, tc, cfg.Temporal.Namespace)
 		if err == nil {
 			err = ensureSchedule(ctx, tc, acts.Sweep.SweepEvery, cfg.Policy.RealTime(cfg.Sweep.Jitter))
 		}
-		return struct{}{}, err
-	})
-	if err != nil {
+		return err
+	}
+	if _, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) { return struct{}{}, ensure() }); err != nil {
 		return err
 	}
 	mux := pages(registry, db, tc)
@@ -74,6 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	go hook.Run(ctx)
 	go activities.WatchSweeps(ctx, acts.Sweep)
+	go keepSchedule(ctx, tc, acts.Sweep.SweepEvery, log, ensure)
 	tls, err := cfg.HTTP.TLSConfig()
 	if err != nil {
 		return err
@@ -277,6 +279,30 @@ func ensureSearchAttributes(ctx context.Context, tc client.Client, namespace str
 		return fmt.Errorf("search attributes: %w", err)
 	}
 	return nil
+}
+
+// keepSchedule brings back what a namespace must have, when it has lost its schedule: nobody restarts the workers
+// because Temporal came back without its data, and without a sweep nothing would ever open again what was lost with it.
+func keepSchedule(ctx context.Context, tc client.Client, every time.Duration, log *slog.Logger, ensure func() error) {
+	tick := time.NewTicker(min(every, time.Minute))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_, err := tc.ScheduleClient().GetHandle(ctx, activities.SweepType).Describe(ctx)
+		var none *serviceerror.NotFound
+		if !errors.As(err, &none) {
+			continue
+		}
+		if err := ensure(); err != nil {
+			log.Warn("Temporal has lost the schedule of the sweep, and does not take it back yet", "error", err)
+			continue
+		}
+		log.Warn("Temporal had lost the schedule of the sweep: its data are gone, or somebody deleted it; to stop sweeps, pause the schedule")
+	}
 }
 
 // ensureSchedule creates the sweep's schedule, or brings its interval up to date. A schedule that somebody paused stays

@@ -40,5 +40,6 @@ func Types() []Type {
 	for _, t := range issue.Types() {
 		out = append(out, Type{t.Name, climb(t)})
 	}
-	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep}, Type{activities.WhyNotType, WhyNot})
+	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep},
+		Type{activities.WhyNotType, WhyNot})
 }

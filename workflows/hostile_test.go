@@ -86,7 +86,9 @@ func hostileUsers() map[string]func(p *play) {
 	update := func(name string, v any) func(*play) {
 		return func(p *play) {
 			p.UpdateWorkflow(name, name+p.Now().String(), &testsuite.TestUpdateCallback{
-				OnAccept: func() { p.t.Errorf("%s of %T was accepted", name, v) }, OnReject: func(error) {}, OnComplete: func(any, error) {},
+				OnAccept: func() {
+					p.t.Errorf("%s of %T was accepted", name, v)
+				}, OnReject: func(error) {}, OnComplete: func(any, error) {},
 			}, v)
 		}
 	}
@@ -104,10 +106,8 @@ func hostileUsers() map[string]func(p *play) {
 		"a pause that is a text":              signal("pause", evil),
 		"a pause that is a list":              signal("pause", []string{evil}),
 		"a pause that is bytes":               signal("pause", []byte(evil)),
-		"a pause that nests": signal(
-			"pause",
-			json.RawMessage(strings.Repeat("[", 5000)+strings.Repeat("]", 5000)),
-		),
+		"a pause that nests": signal("pause",
+			json.RawMessage(strings.Repeat("[", 5000)+strings.Repeat("]", 5000))),
 		"a pause until a time that is none": signal("pause", map[string]any{"until": evil}),
 		"a resume of what is not paused":    signal("resume", issue.Command{By: evil, Reason: evil}),
 		"three hundred of them":             often(300, signal("resume", issue.Command{By: evil, Reason: evil})),
@@ -172,15 +172,14 @@ func TestIssue_HostileUsersOfTheNamespaceChangeNothing(t *testing.T) {
 	for name, say := range users {
 		t.Run(name, func(t *testing.T) {
 			rungs, size := climb(t, say)
-			if name == "a PCU that is back, at length" { // whoever may say so may have the power tried again, through the gate and its limits
-				rungs = slices.DeleteFunc(
-					rungs,
-					func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) },
-				)
-				if !slices.Equal(
-					rungs,
-					slices.DeleteFunc(slices.Clone(alone), func(r string) bool { return r == string(issue.Reboot) || r == string(issue.Reinstall) })[:len(rungs)],
-				) {
+			// whoever may say so may have the power tried again, through the gate and its limits
+			if name == "a PCU that is back, at length" {
+				rungs = slices.DeleteFunc(rungs, func(r string) bool {
+					return r == string(issue.Reboot) || r == string(issue.Reinstall)
+				})
+				if !slices.Equal(rungs, slices.DeleteFunc(slices.Clone(alone), func(r string) bool {
+					return r == string(issue.Reboot) || r == string(issue.Reinstall)
+				})[:len(rungs)]) {
 					t.Errorf("climbed %q", rungs)
 				}
 			} else if !slices.Equal(rungs, alone) {

@@ -32,7 +32,7 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           activities.TaskQueue,
 		StartToCloseTimeout: 10 * time.Minute,
-		HeartbeatTimeout:    2 * heartbeat, // a sweep that waits long for a dead worker is no lease to act
+		HeartbeatTimeout:    heartbeat, // a sweep that waits long for a dead worker is no lease to act
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute,
 			MaximumAttempts: 5},
 	})

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/planetlab/monitor/clean"
 )
@@ -33,6 +34,7 @@ type Ticket struct {
 	Creator string   // who made it: the robot's own name, for the tickets it made
 	Cc      []string // names or mail addresses, as RT knows them
 	Version int      // id of its last transaction
+	Merged  int      // the ticket that people merged it into, which is theirs; 0: it stands alone
 }
 
 // Opening is a ticket to be made.
@@ -47,15 +49,11 @@ type Opening struct {
 // mark is what the subject of a ticket carries, so that it is found again.
 func (n Opening) mark() string { return "[" + n.Reference + ":" + n.Key + "]" }
 
-// Open makes a ticket, unless there is an open one of the same reference. Said tells whether the text stands in it: a
-// ticket that another message made is answered as it is.
+// Open makes a ticket, unless there is an open one of the same reference. Said tells whether the text stands in it: a ticket
+// that another message made is answered as it is.
 func (c *Client) Open(ctx context.Context, n Opening) (t Ticket, said bool, err error) {
 	if n.Reference == "" || n.Key == "" || strings.ContainsAny(n.Reference+n.Key, "[]'\\%\"\n") {
-		return Ticket{}, false, fmt.Errorf(
-			"request tracker: reference %q or key %q cannot be searched for",
-			n.Reference,
-			n.Key,
-		)
+		return Ticket{}, false, fmt.Errorf("request tracker: reference %q or key %q cannot be searched for", n.Reference, n.Key)
 	}
 	id, subject, err := c.find(ctx, n.Reference)
 	if err != nil {
@@ -66,41 +64,26 @@ func (c *Client) Open(ctx context.Context, n Opening) (t Ticket, said bool, err 
 		return t, strings.Contains(subject, n.mark()), err
 	}
 	var made struct{ ID any }
-	body := map[string]any{
-		"Queue":       c.queue,
-		"Subject":     oneLine(n.Subject) + " " + n.mark(),
-		"Content":     n.Text,
-		"ContentType": "text/plain",
-		"Cc":          n.Cc,
-	}
+	body := map[string]any{"Queue": c.queue, "Subject": oneLine(n.Subject) + " " + n.mark(), "Content": n.Text, "ContentType": "text/plain", "Cc": watchables(n.Cc)}
 	if _, err := c.call(ctx, http.MethodPost, "ticket", body, &made, 0); err != nil {
 		return Ticket{}, false, err
 	}
 	id, err = strconv.Atoi(fmt.Sprint(made.ID)) // a string here, an int elsewhere
 	if err != nil {
-		return Ticket{}, false, &Error{
-			Failure: Ambiguous,
-			Call:    "POST ticket",
-			Code:    http.StatusCreated,
-			Text:    "the new ticket has no number",
-		}
+		return Ticket{}, false, &Error{Failure: Ambiguous, Call: "POST ticket", Code: http.StatusCreated, Text: "the new ticket has no number"}
 	}
 	t, err = c.Ticket(ctx, id)
 	return t, err == nil, err
 }
 
-// own is the condition that the token's user made a ticket. Anybody may send a mail with our mark in its subject, and
-// so have a ticket of his with it; what we wrote would go to him, and his silence would count as the site's.
+// own is the condition that the token's user made a ticket. Anybody may send a mail with our mark in its subject, and so have a ticket of his
+// with it; what we wrote would go to him, and his silence would count as the site's.
 const own = "Creator = '__CurrentUser__'"
 
-// find looks for an open ticket of ours by its reference; 0 means none. RT's LIKE ignores case, so the subject is read
-// again here.
+// find looks for an open ticket of ours by its reference; 0 means none. RT's LIKE ignores case, so the subject is read again here.
 func (c *Client) find(ctx context.Context, reference string) (int, string, error) {
-	query := fmt.Sprintf(
-		"Queue = '%s' AND "+own+" AND Subject LIKE '[%s:' AND Status != 'resolved' AND Status != 'rejected' AND Status != 'deleted'",
-		strings.ReplaceAll(c.queue, "'", "\\'"),
-		reference,
-	)
+	query := fmt.Sprintf("Queue = '%s' AND "+own+" AND Subject LIKE '[%s:' AND Status != 'resolved' AND Status != 'rejected' AND Status != 'deleted'",
+		strings.ReplaceAll(c.queue, "'", "\\'"), reference)
 	var list struct {
 		Items []struct {
 			ID      any
@@ -108,12 +91,7 @@ func (c *Client) find(ctx context.Context, reference string) (int, string, error
 			Status  string
 		}
 	}
-	path := "tickets?" + url.Values{
-		"query":    {query},
-		"fields":   {"Subject,Status"},
-		"orderby":  {"id"},
-		"per_page": {"100"},
-	}.Encode()
+	path := "tickets?" + url.Values{"query": {query}, "fields": {"Subject,Status"}, "orderby": {"id"}, "per_page": {"100"}}.Encode()
 	if _, err := c.call(ctx, http.MethodGet, path, nil, &list, 0); err != nil {
 		return 0, "", err
 	}
@@ -142,14 +120,10 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	if n, err := strconv.Atoi(fmt.Sprint(r.ID)); err != nil ||
-		n < 1 { // a merged ticket answers with the other's number
-		return Ticket{}, &Error{
-			Failure: Away,
-			Call:    fmt.Sprintf("GET ticket/%d", id),
-			Code:    http.StatusOK,
-			Text:    "the answer is no ticket",
-		}
+	is, err := strconv.Atoi(fmt.Sprint(r.ID))
+	if err != nil || is < 1 {
+		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK,
+			Text: "the answer is no ticket"}
 	}
 	t := Ticket{ID: id, Subject: clean.Line(r.Subject), Status: clean.Line(r.Status), Creator: clean.Line(r.Creator.ID)}
 	for _, u := range r.Cc[:min(len(r.Cc), mostWatchers)] {
@@ -157,21 +131,28 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 			t.Cc = append(t.Cc, u.ID)
 		}
 	}
+	if is != id {
+		t.Merged = is
+	}
 	t.Version, err = strconv.Atoi(strings.Trim(header.Get("ETag"), `W/"`))
 	if err != nil || t.Version < 0 {
-		return t, &Error{
-			Failure: Away,
-			Call:    fmt.Sprintf("GET ticket/%d", id),
-			Code:    http.StatusOK,
-			Text:    "the answer has no ETag",
-		}
+		return t, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer has no ETag"}
 	}
 	return t, nil
 }
 
-// SetStatus changes the status of a ticket and reads it back, since RT answers 200 to a change that it refuses.
+// SetStatus changes the status of a ticket and reads it back, since RT answers 200 to a change that it refuses. One that
+// people merged into theirs is theirs to end.
 func (c *Client) SetStatus(ctx context.Context, id int, status string) error {
-	_, err := c.change(ctx, id, func(t Ticket) map[string]any {
+	t, err := c.Ticket(ctx, id)
+	if err != nil {
+		return err
+	}
+	if t.Merged != 0 {
+		return &Error{Failure: Refused, Call: fmt.Sprintf("PUT ticket/%d", id),
+			Text: fmt.Sprintf("people merged it into ticket %d, which is not ours to change", t.Merged)}
+	}
+	_, err = c.change(ctx, id, func(t Ticket) map[string]any {
 		if t.Status == status {
 			return nil
 		}
@@ -185,8 +166,18 @@ func (c *Client) SetStatus(ctx context.Context, id int, status string) error {
 	return err
 }
 
-// watch adds people to those who get a copy and keeps everybody who is there, but for those who must not be written
-// to. What is no mail address is left out: RT drops it in silence from a new ticket, and dies of it here.
+// Watchable says that RT can take somebody as a watcher. An address that is not ASCII it drops in silence from a new ticket, as what is no
+// address at all, and dies of either in a change: one of them would cost all others their mail.
+func Watchable(person string) bool {
+	a, err := mail.ParseAddress(person)
+	return err == nil && a.Address == person && !strings.ContainsFunc(person, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+func watchables(people []string) []string {
+	return slices.DeleteFunc(slices.Clone(people), func(p string) bool { return !Watchable(p) })
+}
+
+// watch adds people to those who get a copy and keeps everybody who is there, but for those who must not be written to.
 func (c *Client) watch(ctx context.Context, id int, people, without []string) (Ticket, error) {
 	var before []string
 	exempt := func(p string) bool {
@@ -194,10 +185,7 @@ func (c *Client) watch(ctx context.Context, id int, people, without []string) (T
 	}
 	return c.change(ctx, id, func(t Ticket) map[string]any {
 		before = slices.DeleteFunc(slices.Clone(t.Cc), exempt)
-		more := slices.DeleteFunc(
-			t.Missing(people),
-			func(p string) bool { a, err := mail.ParseAddress(p); return err != nil || a.Address != p || exempt(p) },
-		)
+		more := slices.DeleteFunc(t.Missing(people), func(p string) bool { return !Watchable(p) || exempt(p) })
 		if len(more) == 0 && len(before) == len(t.Cc) {
 			return nil
 		}
@@ -215,14 +203,9 @@ func (c *Client) watch(ctx context.Context, id int, people, without []string) (T
 	})
 }
 
-// change reads a ticket, changes it unless somebody else does at the same moment, and reads it back. It looks again
-// after such a conflict; to want nothing is no change.
-func (c *Client) change(
-	ctx context.Context,
-	id int,
-	want func(Ticket) map[string]any,
-	wrong func(Ticket) string,
-) (Ticket, error) {
+// change reads a ticket, changes it unless somebody else does at the same moment, and reads it back. It looks again after
+// such a conflict; to want nothing is no change.
+func (c *Client) change(ctx context.Context, id int, want func(Ticket) map[string]any, wrong func(Ticket) string) (Ticket, error) {
 	for try := 1; ; try++ {
 		t, err := c.Ticket(ctx, id)
 		if err != nil {
@@ -244,12 +227,7 @@ func (c *Client) change(
 			return t, err
 		}
 		if text := wrong(t); text != "" {
-			return t, &Error{
-				Failure: Refused,
-				Call:    fmt.Sprintf("PUT ticket/%d", id),
-				Code:    http.StatusOK,
-				Text:    c.plain(text + ": " + strings.Join(said, "; ")),
-			}
+			return t, &Error{Failure: Refused, Call: fmt.Sprintf("PUT ticket/%d", id), Code: http.StatusOK, Text: c.plain(text + ": " + strings.Join(said, "; "))}
 		}
 		return t, nil
 	}
@@ -270,17 +248,18 @@ func oneLine(text string) string { return strings.Join(strings.Fields(text), " "
 
 // Event is one transaction of a ticket.
 type Event struct {
-	ID   int
-	Type string // Create, Correspond, Comment, Status, AddWatcher, ...
-	By   string
-	At   time.Time
+	ID      int
+	Type    string // Create, Correspond, Comment, Status, AddWatcher, ...
+	By      string
+	At      time.Time
+	Subject string // of what was written, where RT tells it
 }
 
 // mostPages bounds a history; a hundred transactions are a page.
 const mostPages = 500
 
-// History reads a ticket's transactions above an id, oldest first. RT tells how many pages there are only to those who
-// may see everything, so the others read until a page is empty.
+// History reads a ticket's transactions above an id, oldest first. RT tells how many pages there are only to those who may see
+// everything, so the others read until a page is empty.
 func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 	var events []Event
 	for page := 1; page <= mostPages; page++ {
@@ -292,30 +271,25 @@ func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 				Is      string `json:"type"` // always "transaction"; without a place of its own it would land in Type
 				Created string
 				Creator struct{ ID string }
+				Data    any
 			}
 		}
-		path := fmt.Sprintf("ticket/%d/history?fields=Type,Creator,Created&per_page=100&page=%d", id, page)
+		path := fmt.Sprintf("ticket/%d/history?fields=Type,Creator,Created,Data&per_page=100&page=%d", id, page)
 		if _, err := c.call(ctx, http.MethodGet, path, nil, &list, 0); err != nil {
 			return nil, err
 		}
 		for _, item := range list.Items {
 			n, err := strconv.Atoi(fmt.Sprint(item.ID))
 			if err != nil {
-				return nil, &Error{
-					Failure: Away,
-					Call:    fmt.Sprintf("GET ticket/%d/history", id),
-					Text:    "a transaction has no number",
-				}
+				return nil, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d/history", id), Text: "a transaction has no number"}
 			}
-			at, _ := time.Parse(
-				time.RFC3339,
-				item.Created,
-			) // the order is by number; a time that cannot be read is left out
+			at, _ := time.Parse(time.RFC3339, item.Created) // the order is by number; a time that cannot be read is left out
 			if n > after {
-				events = append(
-					events,
-					Event{ID: n, Type: clean.Line(item.Type), By: clean.Line(item.Creator.ID), At: at},
-				)
+				e := Event{ID: n, Type: clean.Line(item.Type), By: clean.Line(item.Creator.ID), At: at}
+				if subject, ok := item.Data.(string); ok {
+					e.Subject = clean.Line(oneLine(subject))
+				}
+				events = append(events, e)
 			}
 		}
 		if page == list.Pages || len(list.Items) == 0 {

@@ -30,6 +30,10 @@ const (
 	Booting    State = "booting"    // power, but nothing listens yet
 	Firewalled State = "firewalled" // runs; packets to all but ssh are dropped
 	Filtered   State = "filtered"   // all packets are dropped
+	ReadOnly   State = "read-only"  // runs, and cannot write its disks
+	Nameless   State = "nameless"   // runs, and cannot resolve its boot server
+	Locked     State = "locked"     // runs, and lets nobody in
+	OldBootCD  State = "old CD"     // booted from a boot CD so old that there is no shell in its debug mode
 )
 
 // Ports are the logical ports of a node.
@@ -106,7 +110,9 @@ func (n *Node) SetState(s State) error {
 	for c := range n.sims {
 		_ = c.Close()
 	}
-	if s == Up || s == Debug || s == Firewalled {
+	switch s {
+	case Off, Hung, Booting, Filtered:
+	default:
 		n.booted = time.Now()
 	}
 	n.state = s
@@ -117,15 +123,24 @@ func (n *Node) SetState(s State) error {
 	for _, port := range Ports {
 		var err error
 		switch {
-		case s == Off, s == Booting, s == Debug && port != 22:
+		case s == Off, s == Booting, (s == Debug || s == OldBootCD) && port != 22:
 		case s == Filtered, s == Firewalled && port != 22:
-			err = n.drop(port)
+			err = onceFree(func() error { return n.drop(port) })
 		default:
-			err = n.listen(port, s)
+			err = onceFree(func() error { return n.listen(port, s) })
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// onceFree takes a port that we have just let go: a program that is being started at that moment has it until it has begun.
+func onceFree(take func() error) error {
+	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		if err := take(); !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func (n *Node) address(port int) string {
@@ -188,7 +203,12 @@ func (n *Node) drop(port int) error {
 	if err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock() // else a program that is started now inherits the socket, and keeps the port
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return err
 	}
@@ -216,7 +236,7 @@ func (n *Node) drop(port int) error {
 
 func (n *Node) ssh(c net.Conn, s State) {
 	cfg := &ssh.ServerConfig{PublicKeyCallback: func(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if n.root == nil || m.User() != "root" || string(key.Marshal()) != string(n.root.Marshal()) {
+		if s == Locked || n.root == nil || m.User() != "root" || string(key.Marshal()) != string(n.root.Marshal()) {
 			return nil, errors.New("denied")
 		}
 		return nil, nil
@@ -259,7 +279,7 @@ func (n *Node) session(session ssh.Channel, requests <-chan *ssh.Request) {
 		var exec struct{ Command string }
 		_ = ssh.Unmarshal(r.Payload, &exec)
 		_ = r.Reply(true, nil)
-		status, ok := n.run(session, exec.Command)
+		status, ok := n.run(session, session.Stderr(), exec.Command)
 		if !ok {
 			return
 		}
@@ -269,23 +289,36 @@ func (n *Node) session(session ssh.Channel, requests <-chan *ssh.Request) {
 }
 
 // run answers the commands a probe or a person would give. It is no shell, but in debug mode.
-func (n *Node) run(out io.Writer, command string) (status uint32, ok bool) {
+func (n *Node) run(out, errs io.Writer, command string) (status uint32, ok bool) {
 	n.mu.Lock()
-	debug, uptime, jail := n.state == Debug, time.Since(n.booted), n.jail
+	state, uptime, jail := n.state, time.Since(n.booted), n.jail
 	n.mu.Unlock()
-	kernel := "Linux " + n.Host + " 4.19.110-300.fc30.x86_64 #1 SMP x86_64 GNU/Linux"
+	debug := state == Debug || state == OldBootCD
+	kernel, readOnly, dns := "Linux "+n.Host+" 4.19.110-300.fc30.x86_64 #1 SMP x86_64 GNU/Linux", "", "ok"
+	switch state {
+	case OldBootCD:
+		kernel = "Linux " + n.Host + " 2.4.20-8 #1 i686 GNU/Linux"
+	case ReadOnly:
+		readOnly = "/ /vservers"
+	case Nameless:
+		dns = "fails"
+	}
 	word, _, _ := strings.Cut(command, " ")
 	switch {
 	case strings.HasPrefix(command, "# monitor-probe 1\n"):
-		fmt.Fprintf(out, "kernel=%s\nbootmanager=%d\nbootcd=PlanetLab BootCD v3.3\nbootserver=boot.example\nuptime=%d\nnodemanager=%d\nreadonly=\ndns=ok\nend=1\n",
-			kernel, btoi(debug), int(uptime.Seconds()), btoi(!debug))
+		fmt.Fprintf(out, "kernel=%s\nbootmanager=%d\nbootcd=PlanetLab BootCD v3.3\nbootserver=boot.example\nuptime=%d\nnodemanager=%d\nreadonly=%s\ndns=%s\nend=1\n",
+			kernel, btoi(debug), int(uptime.Seconds()), btoi(!debug), readOnly, dns)
 	case word == "uname":
 		fmt.Fprintln(out, kernel)
 	case word == "hostname":
 		fmt.Fprintln(out, n.Host)
 	case word == "true":
 	case jail != nil:
-		return jail.run(out, command)
+		return jail.run(out, errs, command)
+	case word == "echo" && strings.Contains(command, "\n"): // what is said before an answer
+		said, rest, _ := strings.Cut(command, "\n")
+		fmt.Fprintln(out, strings.TrimPrefix(said, "echo "))
+		return n.run(out, errs, rest)
 	case strings.HasPrefix(command, "if [ -e /tmp/source ]"): // a node that runs has no BootManager, and slices
 		fmt.Fprintln(out, "up")
 	default:

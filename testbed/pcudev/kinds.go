@@ -57,49 +57,76 @@ type kind struct {
 	make       func(Options) (Device, error)
 }
 
+// kinds are all devices, by model.
 func kinds() []kind {
+	list := slices.Concat(racksOfOutlets(), serviceProcessors(), switchesOfHTTP(), menusOfAPC(), unitsOfBayTech())
+	slices.SortFunc(list, func(a, b kind) int { return strings.Compare(a.model, b.model) })
+	return list
+}
+
+// of makes a device that needs nothing that might not be had.
+func of[D Device](make func(Options) D) func(Options) (Device, error) {
+	return func(o Options) (Device, error) { return make(o), nil }
+}
+
+// by makes a device that is one thing on a transport and another on the other.
+func by(transport string, on, other func(Options) (Device, error)) func(Options) (Device, error) {
+	return func(o Options) (Device, error) {
+		if o.Transport == transport {
+			return on(o)
+		}
+		return other(o)
+	}
+}
+
+func racksOfOutlets() []kind {
 	both := []string{"telnet", "ssh"}
 	list := []kind{
-		{"OpenIPMI", []string{"udp"}, bmc.New},
-		{"APCSNMP", []string{"udp"}, agent.New},
-		{"CyberPowerSNMP", []string{"udp"}, agent.New},
-		{"EatonSNMP", []string{"udp"}, agent.New},
-		{"RaritanSNMP", []string{"udp"}, agent.New},
-		{"SentrySNMP", []string{"udp"}, agent.New},
-		{"TrippLiteSNMP", []string{"udp"}, agent.New},
-		{"APCControl", []string{"ssh", "telnet"}, func(o Options) (Device, error) { return racks.NewAPCCLI(o), nil }},
+		{"APCControl", []string{"ssh", "telnet"}, of(racks.NewAPCCLI)},
+		{"CycladesPM", both, of(racks.NewCyclades)},
+		{"IPAL", []string{"tcp", "telnet"}, by("tcp", of(racks.NewIPAL), of(racks.NewIPALTelnet))},
+		{"NUT", []string{"tcp"}, of(racks.NewNUT)},
 		{"WTIIPS4", []string{"telnet"}, func(o Options) (Device, error) { return racks.NewWTI(o, "IPS> "), nil }},
 		{"WTINPS", both, func(o Options) (Device, error) { return racks.NewWTI(o, "NPS> "), nil }},
-		{"DRAC", []string{"ssh"}, func(o Options) (Device, error) { return machines.NewDRAC(o), nil }},
-		{"HPiLO", []string{"https", "ssh"}, func(o Options) (Device, error) {
-			if o.Transport == "ssh" {
-				return machines.NewILOShell(o), nil
-			}
-			return machines.NewILO(o)
-		}},
-		{"IntelAMT", []string{"http", "https"}, machines.NewAMT},
-		{"Redfish", []string{"https"}, machines.NewRedfish},
-		{"ePowerSwitchNew", []string{"http"}, plugs.NewEPowerSwitch},
-		{"ePowerSwitchOld", []string{"http"}, plugs.NewEPowerSwitchOld},
-		{"DigitalLoggers", []string{"http"}, plugs.NewDigitalLoggers},
-		{"SunILOM", []string{"ssh"}, func(o Options) (Device, error) { return machines.NewILOM(o), nil }},
-		{"CycladesPM", both, func(o Options) (Device, error) { return racks.NewCyclades(o), nil }},
-		{"NUT", []string{"tcp"}, func(o Options) (Device, error) { return racks.NewNUT(o), nil }},
-		{"Tasmota", []string{"http"}, plugs.NewTasmota},
-		{"WakeOnLAN", []string{"udp"}, machines.NewSleeper},
-		{"Shelly", []string{"http"}, plugs.NewShelly},
-		{"ShellyGen2", []string{"http"}, plugs.NewShellyGen2},
-		{"BlackBoxPSMaverick", []string{"http"}, plugs.NewBlackBox},
-		{"IPAL", []string{"tcp", "telnet"}, func(o Options) (Device, error) {
-			if o.Transport == "tcp" {
-				return racks.NewIPAL(o), nil
-			}
-			return racks.NewIPALTelnet(o), nil
-		}},
 	}
-	for model, menu := range map[string]string{"APCControl12p3": "1 2 p 3", "APCControl1p4": "1 p 4",
-		"APCControl121p3": "1 2 1 p 3", "APCControl121p1": "1 2 1 p 1 3", "APCControl13p13": "1 3 p 1 3"} {
-		list = append(list, kind{model, both, func(o Options) (Device, error) {
+	for _, maker := range []string{"APC", "CyberPower", "Eaton", "Raritan", "Sentry", "TrippLite"} {
+		list = append(list, kind{maker + "SNMP", []string{"udp"}, agent.New})
+	}
+	return list
+}
+
+func serviceProcessors() []kind {
+	return []kind{
+		{"DRAC", []string{"ssh"}, of(machines.NewDRAC)},
+		{"HPiLO", []string{"https", "ssh"}, by("https", machines.NewILO, of(machines.NewILOShell))},
+		{"IntelAMT", []string{"http", "https"}, machines.NewAMT},
+		{"OpenIPMI", []string{"udp"}, bmc.New},
+		{"Redfish", []string{"https"}, machines.NewRedfish},
+		{"SunILOM", []string{"ssh"}, of(machines.NewILOM)},
+		{"WakeOnLAN", []string{"udp"}, machines.NewSleeper},
+	}
+}
+
+func switchesOfHTTP() []kind {
+	http := []string{"http"}
+	return []kind{
+		{"BlackBoxPSMaverick", http, plugs.NewBlackBox},
+		{"DigitalLoggers", http, plugs.NewDigitalLoggers},
+		{"ePowerSwitchNew", http, plugs.NewEPowerSwitch},
+		{"ePowerSwitchOld", http, plugs.NewEPowerSwitchOld},
+		{"Shelly", http, plugs.NewShelly},
+		{"ShellyGen2", http, plugs.NewShellyGen2},
+		{"Tasmota", http, plugs.NewTasmota},
+	}
+}
+
+// menusOfAPC are the racks whose outlets lie behind one row of choices or another.
+func menusOfAPC() (list []kind) {
+	for model, menu := range map[string]string{
+		"APCControl12p3": "1 2 p 3", "APCControl1p4": "1 p 4", "APCControl121p3": "1 2 1 p 3",
+		"APCControl121p1": "1 2 1 p 1 3", "APCControl13p13": "1 3 p 1 3",
+	} {
+		list = append(list, kind{model, []string{"telnet", "ssh"}, func(o Options) (Device, error) {
 			return &racks.APC{
 				Menu:     strings.Fields(menu),
 				User:     o.User,
@@ -110,8 +137,12 @@ func kinds() []kind {
 			}, nil
 		}})
 	}
+	return list
+}
+
+func unitsOfBayTech() (list []kind) {
 	for model, b := range racks.BayTechs() {
-		faces := both
+		faces := []string{"telnet", "ssh"}
 		switch {
 		case b.Hangs != 0:
 			faces = []string{"ssh"}
@@ -122,6 +153,5 @@ func kinds() []kind {
 			return racks.NewBayTech(o, b, model == "BayTechGeorgeTown"), nil
 		}})
 	}
-	slices.SortFunc(list, func(a, b kind) int { return strings.Compare(a.model, b.model) })
 	return list
 }

@@ -66,4 +66,5 @@ const (
 	CableError    = device.CableError
 	ToldUnasked   = device.ToldUnasked
 	OnlySwitches  = device.OnlySwitches
+	ManagedEPDU   = device.ManagedEPDU
 )

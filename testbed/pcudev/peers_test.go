@@ -138,6 +138,17 @@ func peers() []peer {
 					"--snmp-priv-prot=AES --snmp-sec-level=authPriv -n 3 -o off --power-wait=0"),
 		},
 		{
+			name:      "fence_eaton_snmp turns off at a managed ePDU",
+			model:     "EatonSNMP",
+			transport: "udp",
+			also:      "snmpget snmp",
+			fault:     pcudev.ManagedEPDU,
+			says:      "Success: Powered OFF",
+			events:    "3 off",
+			command: strings.Fields(
+				"fence_eaton_snmp -a {host} -u {port} -d 2c -c {password} -n 3 -o off --power-wait=0"),
+		},
+		{
 			name:      "fence_tripplite_snmp turns off a Tripp Lite",
 			model:     "TrippLiteSNMP",
 			transport: "udp",

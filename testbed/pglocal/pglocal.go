@@ -30,6 +30,8 @@ type Cluster struct {
 	URL     string // of a fresh database
 	stop    func() error
 	restart func(ctx context.Context, crash bool) error
+	dir     string
+	command programs // nil: somebody else's server
 }
 
 // Restart ends the server, at once where it is to crash, and brings it up again with the same data at the same port. A
@@ -183,7 +185,7 @@ func serve(ctx context.Context, dir, password string, command programs) (*Cluste
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		made, err := createDatabase(ctx, socket)
 		if err == nil {
-			c := &Cluster{URL: made}
+			c := &Cluster{URL: made, dir: dir, command: command}
 			c.stop = sync.OnceValue(func() error { r.end(os.Interrupt); return os.RemoveAll(dir) })
 			c.restart = func(ctx context.Context, crash bool) error {
 				how := os.Interrupt // fast shutdown

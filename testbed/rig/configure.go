@@ -29,6 +29,9 @@ type Settings struct {
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
 	PCU      map[string]any // over the testbed's quick ones
+
+	SweepEvery string // 0.4d
+	PLCTimeout string // 2m
 }
 
 type section = map[string]any
@@ -70,7 +73,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	}
 	text, err := yaml.Marshal(section{
 		"mode":     "act",
-		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s"},
+		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s", "timeout": cmp.Or(s.PLCTimeout, "2m")},
 		"database": section{"url_file": in("database_url")},
 		"secrets":  section{"key_file": in("secret_key")},
 		"temporal": section{"address": s.Temporal},
@@ -79,7 +82,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"mail":     section{"smtp": s.SMTP, "from": "PlanetLab Monitor <monitor@plc.example>", "tls": "none", "mode": "live", "admins": []string{"noc@plc.example"}},
 		"rt":       tracker,
 		"policy":   policy,
-		"sweep":    section{"every": "0.4d", "jitter": "0s"},
+		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
 		"http":     section{"listen": s.Listen},
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,10 @@ type Options struct {
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
 	Log    io.Writer      // progress, one line a step; nowhere
 
+	SweepEvery  string // how often the fleet is looked at; 0.4d
+	PLCTimeout  string // of one call; 2m
+	Connections int    // that a worker may have to Postgres at once; the driver's default
+
 	Workers int  // how many run at once; 1
 	NoRT    bool // people are written to by mail alone
 	Wires   bool // lay wires to the servers of the workers, and keep Temporal's state in a file, so that all of it can fail and come back
@@ -49,6 +54,7 @@ type Rig struct {
 	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
 	Web      string // URL of the worker's pages
 	Config   string // the configuration file, good for every program
+	Database string // URL of the database, without a wire
 	Day      time.Duration
 
 	Workers []*Worker
@@ -58,7 +64,7 @@ type Rig struct {
 	log      io.Writer
 	stops    []func() error
 	postgres *pglocal.Cluster
-	temporal func(ctx context.Context) error // ends the server's process, and starts it again
+	temporal func(ctx context.Context, lose bool) error // ends the server's process, and starts it again with its state or without
 }
 
 // StopWorker lets somebody else serve the worker's queues.
@@ -105,7 +111,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, pg.Stop)
-	r.postgres = pg
+	r.postgres, r.Database = pg, pg.URL
 	r.say("starting Temporal")
 	if err := r.startTemporal(ctx, o); err != nil {
 		return err
@@ -119,7 +125,18 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe, PCU: o.PCU, NoRT: o.NoRT}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
+		PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+	if o.Connections > 0 {
+		u, err := url.Parse(pg.URL)
+		if err != nil {
+			return err
+		}
+		query := u.Query()
+		query.Set("pool_max_conns", fmt.Sprint(o.Connections))
+		u.RawQuery = query.Encode()
+		settings.Database = u.String()
+	}
 	if o.Wires {
 		if err := r.layWires(ctx, &settings); err != nil {
 			return err

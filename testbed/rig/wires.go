@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,8 +37,15 @@ func (r *Rig) layWires(ctx context.Context, s *Settings) error {
 	}{{"postgres", &s.Database}, {"temporal", &s.Temporal}, {"plc", &s.PLC}, {"rt", &s.RT}, {"mail", &s.SMTP}} {
 		host := *link.address
 		u, err := url.Parse(host)
-		if err == nil && u.Host != "" {
+		isURL := err == nil && (u.Host != "" || u.Query().Has("host"))
+		switch {
+		case isURL && u.Host != "":
 			host = u.Host
+		case isURL: // Postgres on a socket in a folder, which stands in the query
+			query := u.Query()
+			host = filepath.Join(query.Get("host"), ".s.PGSQL.5432")
+			query.Del("host")
+			u.RawQuery = query.Encode()
 		}
 		wire, err := testbed.NewWire(host)
 		if err != nil {
@@ -45,7 +53,7 @@ func (r *Rig) layWires(ctx context.Context, s *Settings) error {
 		}
 		r.stops = append(r.stops, func() error { wire.Close(); return nil })
 		r.Wires[link.name] = wire
-		if u != nil && u.Host != "" {
+		if isURL {
 			u.Host = wire.Addr()
 			*link.address = u.String()
 		} else {

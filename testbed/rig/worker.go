@@ -31,7 +31,7 @@ func (w *Worker) Start() error {
 		return nil
 	}
 	cmd := exec.Command(filepath.Join(w.bin, "monitor-worker"), "--config", w.rig.Config)
-	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen)
+	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen, "PGAPPNAME="+w.name) // Postgres can tell whose connection it is
 	c, err := w.rig.spawn(cmd, w.name+".log")
 	if err != nil {
 		return err
@@ -39,6 +39,16 @@ func (w *Worker) Start() error {
 	w.c, w.asked = c, false
 	return nil
 }
+
+// Bin has the worker start from another folder of programs the next time, as a release does.
+func (w *Worker) Bin(dir string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bin = dir
+}
+
+// Name is how the worker calls itself in Postgres, and its log.
+func (w *Worker) Name() string { return w.name }
 
 // GaveUp reports whether the process has ended and nobody had asked it to.
 func (w *Worker) GaveUp() bool {

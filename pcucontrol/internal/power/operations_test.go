@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
 )
@@ -24,10 +25,10 @@ func TestACycleInTwoThatEndsHalfwayIsAmbiguous(t *testing.T) {
 	for _, kind := range []pcucontrol.Kind{pcucontrol.Timeout, pcucontrol.Busy, pcucontrol.Unreachable,
 		pcucontrol.Refused} {
 		nothing := func(context.Context) error { return nil }
-		s := Operations{Off: nothing, On: func(context.Context) error { return &pcucontrol.Error{Kind: kind} }}
-		if _, err := s.Perform(t.Context(), pcucontrol.Target{}, pcucontrol.OpCycle); pcucontrol.KindOf(
-			err) != pcucontrol.Ambiguous ||
-			!strings.Contains(err.Error(), "turned off") {
+		fails := func(context.Context) error { return &pcucontrol.Error{Kind: kind} }
+		s := Operations{Pause: time.Millisecond, Off: nothing, On: fails}
+		_, err := s.Perform(t.Context(), pcucontrol.Target{}, pcucontrol.OpCycle)
+		if pcucontrol.KindOf(err) != pcucontrol.Ambiguous || !strings.Contains(err.Error(), "turned off") {
 			t.Errorf("%s while turning on again gives %v", kind, err)
 		}
 		if _, err := s.Perform(t.Context(), pcucontrol.Target{}, pcucontrol.OpOn); pcucontrol.KindOf(err) != kind {

@@ -138,9 +138,18 @@ func (d pageDriver) run(ctx context.Context, w *web.Client, doing string, list [
 }
 
 // ask asks for one page; meant is whether an error was the device's own word.
-func (d pageDriver) ask(ctx context.Context, w *web.Client, doing string,
-	p page,
+func (d pageDriver) ask(
+	ctx context.Context, w *web.Client, doing string, p page,
 ) (state pcucontrol.State, meant bool, err error) {
+	a, err := d.fetch(ctx, w, doing, p)
+	if err != nil {
+		return pcucontrol.Unknown, pcucontrol.KindOf(err) == pcucontrol.Ambiguous, err
+	}
+	return d.understand(w, doing, p, a)
+}
+
+// fetch is what a device answers to the request of a page.
+func (d pageDriver) fetch(ctx context.Context, w *web.Client, doing string, p page) (web.Reply, error) {
 	method, path := p.request()
 	path, body, kind := d.c.fill(path, w.Target, url.QueryEscape), d.c.fill(p.Body, w.Target, writing(p.Type)), p.Type
 	if len(p.Form) > 0 {
@@ -158,18 +167,13 @@ func (d pageDriver) ask(ctx context.Context, w *web.Client, doing string,
 		w.Header.Set(name, d.c.fill(value, w.Target, asItIs))
 	}
 	a, err := w.Call(ctx, doing, method, path, kind, body)
-	if err != nil {
-		return pcucontrol.Unknown, false, err
+	if err != nil || method == "GET" || p.Status != 0 {
+		return a, err
 	}
-	if method != "GET" && p.Status == 0 {
-		if a, err = w.Onward(ctx, doing, path, a); err != nil && p.Commit {
-			return pcucontrol.Unknown, true, wire.Ambiguous(w.Target, doing, err)
-		}
+	if a, err = w.Onward(ctx, doing, path, a); err != nil && p.Commit {
+		return a, wire.Ambiguous(w.Target, doing, err)
 	}
-	if err != nil {
-		return pcucontrol.Unknown, false, err
-	}
-	return d.understand(w, doing, p, a)
+	return a, err
 }
 
 // writing is how a value is written into a body of a type.
@@ -255,8 +259,7 @@ func (d pageDriver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol
 	defer w.Close()
 	var found []pcucontrol.OutletState
 	for _, p := range d.c.Pages["list"] {
-		method, path := p.request()
-		a, err := w.Call(ctx, "list", method, d.c.fill(path, t, url.QueryEscape), "", "")
+		a, err := d.fetch(ctx, w, "list", p)
 		if err == nil {
 			_, _, err = d.understand(w, "list", p, a)
 		}
@@ -284,8 +287,8 @@ func (d pageDriver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol
 	return pcucontrol.Result{Before: state, After: state, Verified: err == nil && state != pcucontrol.Unknown}, err
 }
 
-// set reads first, where there is a page for it. A device whose page tells no state is switched as one that has no such
-// page.
+// Switch reads first, where there is a page for it. A device whose page tells no state is switched as one that has no
+// such page.
 func (d pageDriver) Switch(ctx context.Context, t pcucontrol.Target,
 	op pcucontrol.Operation,
 ) (pcucontrol.Result, error) {
@@ -306,7 +309,7 @@ func (d pageDriver) Switch(ctx context.Context, t pcucontrol.Target,
 	if before != pcucontrol.Unknown {
 		can.Read = func(ctx context.Context) (pcucontrol.State, error) { return d.run(ctx, w, "status", look) }
 	}
-	do := func(op pcucontrol.Operation) func(context.Context) error {
+	command := func(op pcucontrol.Operation) func(context.Context) error {
 		list := d.c.Pages[string(op)]
 		if len(list) == 0 {
 			return nil
@@ -316,7 +319,7 @@ func (d pageDriver) Switch(ctx context.Context, t pcucontrol.Target,
 			return err
 		}
 	}
-	can.On, can.Off, can.Cycle = do(pcucontrol.OpOn), do(pcucontrol.OpOff), do(pcucontrol.OpCycle)
-	can.Reset, can.Shutdown, can.Pause = do(pcucontrol.OpReset), do(pcucontrol.OpShutdown), time.Duration(d.c.Pause)
+	can.On, can.Off, can.Cycle = command(pcucontrol.OpOn), command(pcucontrol.OpOff), command(pcucontrol.OpCycle)
+	can.Reset, can.Shutdown, can.Pause = command(pcucontrol.OpReset), command(pcucontrol.OpShutdown), time.Duration(d.c.Pause)
 	return can.Knowing(before).Perform(ctx, t, op)
 }

@@ -166,7 +166,7 @@ func (d textDriver) Switch(ctx context.Context, t pcucontrol.Target,
 }
 
 func (k *talk) switches() power.Operations {
-	do := func(doing string, steps []step) func(context.Context) error {
+	command := func(doing string, steps []step) func(context.Context) error {
 		if len(steps) == 0 {
 			return nil
 		}
@@ -176,11 +176,11 @@ func (k *talk) switches() power.Operations {
 		}
 	}
 	s := power.Operations{
-		On:       do("on", k.c.On),
-		Off:      do("off", k.c.Off),
-		Cycle:    do("cycle", k.c.Cycle),
-		Reset:    do("reset", k.c.Reset),
-		Shutdown: do("shutdown", k.c.Shutdown),
+		On:       command("on", k.c.On),
+		Off:      command("off", k.c.Off),
+		Cycle:    command("cycle", k.c.Cycle),
+		Reset:    command("reset", k.c.Reset),
+		Shutdown: command("shutdown", k.c.Shutdown),
 		Pause:    time.Duration(k.c.Pause),
 		Dead:     func() bool { return k.HungUp },
 	}
@@ -253,19 +253,9 @@ func asItIs(s string) string { return s }
 
 // hear listens until the step's words come, answering what is asked before that.
 func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (text string, meant bool, err error) {
-	texts := []string{hear}
-	for _, a := range s.Answers {
-		texts = append(texts, a.Hear)
-	}
-	meanings := slices.Concat(s.Errors, k.c.Errors)
-	for _, e := range meanings {
-		texts = append(texts, e.Hear)
-	}
-	patterns := make([]*regexp.Regexp, len(texts))
-	for i := range texts {
-		if patterns[i], err = k.c.pattern(texts[i], k.Target); err != nil {
-			return "", false, k.Fail(pcucontrol.Unexpected, doing, secret.Mask(err.Error(), k.Target.Password))
-		}
+	patterns, meanings, err := k.listensFor(doing, s, hear)
+	if err != nil {
+		return "", false, err
 	}
 	var all strings.Builder
 	asked := make([]int, len(s.Answers))
@@ -313,6 +303,26 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 			return "", false, err
 		}
 	}
+}
+
+// listensFor are the patterns of a step: what ends it, what it answers, and what has a meaning.
+func (k *talk) listensFor(doing string, s step, hear string) ([]*regexp.Regexp, []meaning, error) {
+	texts := []string{hear}
+	for _, a := range s.Answers {
+		texts = append(texts, a.Hear)
+	}
+	meanings := slices.Concat(s.Errors, k.c.Errors)
+	for _, e := range meanings {
+		texts = append(texts, e.Hear)
+	}
+	patterns := make([]*regexp.Regexp, len(texts))
+	for i := range texts {
+		var err error
+		if patterns[i], err = k.c.pattern(texts[i], k.Target); err != nil {
+			return nil, nil, k.Fail(pcucontrol.Unexpected, doing, secret.Mask(err.Error(), k.Target.Password))
+		}
+	}
+	return patterns, meanings, nil
 }
 
 // answered says whether a step's line has more of an answer than the next prompt, at least its echo.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -53,14 +51,15 @@ type chaos struct {
 	o   chaosOptions
 	out io.Writer
 
-	began time.Time
-
 	mu     sync.Mutex
 	counts map[string]int
-	faults []time.Time         // when something failed that may lose an answer
 	down   map[int]time.Time   // workers that are down on purpose, until when
 	broken map[string]struct{} // nodes that are broken
 	sick   map[string]struct{} // sites whose PCU is broken
+
+	believed time.Time     // when a sweep was last believed
+	sweeps   int           // how many were
+	held     time.Duration // how long faults waited for one
 }
 
 func chaosSites() []testbed.Site {
@@ -77,16 +76,22 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	}
 	fmt.Fprintf(out, "chaos with --seed %d for %s\n", o.seed, o.length)
 	r, err := rig.Start(ctx, rig.Options{
-		Log: out, Sites: chaosSites(), Workers: 2, Wires: true, UIPort: -1, NoRT: o.seed%2 == 1, // odd seeds write mails, even ones tickets
-		PCU:    map[string]any{"connect_timeout": "1s", "operation_timeout": "3s"}, // a sweep waits for the PCUs that say nothing
-		Probe:  unhurried(),
-		Policy: map[string]any{"guard": map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1}}, // what breaks here is meant to be believed
+		Log: out, Sites: chaosSites(), Workers: 2, Wires: true, SweepEvery: "1d", PLCTimeout: "4s", UIPort: -1, NoRT: o.seed%2 == 1, // odd seeds write mails, even ones tickets
+		PCU:   map[string]any{"connect_timeout": "1s", "operation_timeout": "3s"}, // a sweep waits for the PCUs that say nothing
+		Probe: unhurried(),
+		Policy: map[string]any{
+			"guard":       map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1},              // what breaks here is meant to be believed
+			"people_step": "2d", "penalty_step": "2d", "site_down_before_penalty": "1d", "site_min_up": 3, // so that much is done within minutes
+		},
 	})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	c := &chaos{stage: &stage{r}, o: o, out: out, began: time.Now(), counts: map[string]int{}, down: map[int]time.Time{}, broken: map[string]struct{}{}, sick: map[string]struct{}{}}
+	c := &chaos{stage: &stage{r}, o: o, out: out, counts: map[string]int{}, down: map[int]time.Time{}, broken: map[string]struct{}{}, sick: map[string]struct{}{}, believed: time.Now()}
+	if err := c.tell(ctx); err != nil {
+		return err
+	}
 	c.play(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -94,17 +99,11 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	c.heal(ctx)
 	found := c.settle(ctx)
 	found = append(found, c.judge(ctx)...)
-	c.summary(ctx)
-	c.report(found)
+	done, err := c.summary(ctx)
 	if o.keep != "" {
-		if err := c.keepLogs(o.keep); err != nil {
-			return err
-		}
+		err = errors.Join(err, c.keepLogs(ctx, o.keep))
 	}
-	if len(found) == 0 {
-		return nil
-	}
-	return fmt.Errorf("chaos found %d things; --seed %d repeats the draws", len(found), o.seed)
+	return errors.Join(err, c.report(done, found))
 }
 
 // play lets everything fail until the time is over.
@@ -113,7 +112,7 @@ func (c *chaos) play(ctx context.Context) {
 	defer cancel()
 	var all sync.WaitGroup
 	for n, actor := range []func(context.Context, *rand.Rand){
-		c.breakNodes, c.breakPCUs, c.killWorkers, c.failServers, c.aimAtLedger, c.aimAtPower, c.giveOrders, c.endWorkflows, c.keepWorkers,
+		c.breakNodes, c.breakPCUs, c.aim, c.stopWorkers, c.failServers, c.giveOrders, c.endWorkflows, c.keepWorkers, c.watchSweeps,
 	} {
 		all.Go(func() { actor(ctx, rand.New(rand.NewPCG(c.o.seed, uint64(n)))) })
 	}
@@ -124,7 +123,6 @@ func (c *chaos) play(ctx context.Context) {
 func (c *chaos) did(what string, about ...any) {
 	c.mu.Lock()
 	c.counts[what]++
-	c.faults = append(c.faults, time.Now())
 	c.mu.Unlock()
 	if c.o.verbose {
 		fmt.Fprintln(c.out, append([]any{time.Now().Format("15:04:05.000"), what}, about...)...)
@@ -143,18 +141,6 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-time.After(d):
 		return true
 	}
-}
-
-func (c *chaos) report(found []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, what := range slices.Sorted(maps.Keys(c.counts)) {
-		fmt.Fprintf(c.out, "%6d  %s\n", c.counts[what], what)
-	}
-	for _, f := range found {
-		fmt.Fprintln(c.out, "FOUND  ", f)
-	}
-	fmt.Fprintf(c.out, "%d kills, freezes and stops of workers, %d findings\n", c.counts[killed]+c.counts[frozen]+c.counts[stopped]+c.counts[killedAimed], len(found))
 }
 
 // heal ends every fault. What only Monitor can put right, as an outlet that it left off, stays as it is.

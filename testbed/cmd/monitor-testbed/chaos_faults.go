@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,11 +22,10 @@ import (
 
 // The faults that are counted apart.
 const (
-	killed      = "workers killed"
-	killedAimed = "workers killed at a moment of the ledger or of a device"
-	frozen      = "workers frozen past every time-out"
-	stopped     = "workers stopped"
-	gaveUp      = "workers that ended by themselves and were started again"
+	killed  = "workers killed"
+	frozen  = "workers frozen past every time-out"
+	stopped = "workers stopped"
+	gaveUp  = "workers that ended by themselves and were started again"
 )
 
 func pick[T any](rng *rand.Rand, list ...T) T { return list[rng.IntN(len(list))] }
@@ -101,20 +99,14 @@ func (c *chaos) breakPCU(ctx context.Context, site, fault string, stays time.Dur
 	})
 }
 
-// calm is the half of the time in which nothing fails at random, only what is aimed at: sweeps must come to their end now and then, or
-// nothing is done that could be done twice.
-func (c *chaos) calm() bool { return time.Since(c.began)%(30*time.Second) < 15*time.Second }
-
-func (c *chaos) killWorkers(ctx context.Context, rng *rand.Rand) {
-	for pause(ctx, rng, time.Second, 5*time.Second) {
-		n, how := rng.IntN(len(c.Workers)), rng.IntN(10)
-		away := time.Duration(rng.Int64N(int64(1500 * time.Millisecond)))
+// stopWorkers freezes a worker past its heartbeats, or asks it to end.
+func (c *chaos) stopWorkers(ctx context.Context, rng *rand.Rand) {
+	for pause(ctx, rng, 15*time.Second, 40*time.Second) {
+		n, how := rng.IntN(len(c.Workers)), rng.IntN(2)
 		freeze := 12*time.Second + time.Duration(rng.Int64N(int64(6*time.Second))) // a heartbeat is missed after 10 s
 		switch {
 		case c.calm():
-		case how < 7:
-			c.kill(n, away, killed)
-		case how < 8:
+		case how == 0:
 			c.did(frozen, n+1, freeze)
 			thaw := c.Workers[n].Freeze()
 			wait(ctx, freeze)
@@ -124,18 +116,6 @@ func (c *chaos) killWorkers(ctx context.Context, rng *rand.Rand) {
 			go c.Workers[n].Stop(15 * time.Second)
 		}
 	}
-}
-
-// kill ends a worker at once; keepWorkers starts it again.
-func (c *chaos) kill(n int, away time.Duration, what string) {
-	if !c.Workers[n].Running() {
-		return
-	}
-	c.mu.Lock()
-	c.down[n] = time.Now().Add(away)
-	c.mu.Unlock()
-	c.Workers[n].Kill()
-	c.did(what, n+1, away)
 }
 
 // keepWorkers starts workers that have ended, as a supervisor would.
@@ -162,7 +142,7 @@ func (c *chaos) keepWorkers(ctx context.Context, _ *rand.Rand) {
 }
 
 func (c *chaos) failServers(ctx context.Context, rng *rand.Rand) {
-	for pause(ctx, rng, time.Second, 5*time.Second) {
+	for pause(ctx, rng, 2*time.Second, 10*time.Second) {
 		link := pick(rng, rig.Links()...)
 		times, away := 1+rng.IntN(3), time.Duration(500+rng.IntN(3500))*time.Millisecond
 		if what := rng.IntN(12); !c.calm() {
@@ -213,61 +193,6 @@ func (c *chaos) failServer(ctx context.Context, what int, link string, times int
 func (c *chaos) must(err error) {
 	if err != nil {
 		fmt.Fprintln(c.out, "chaos itself fails:", err)
-	}
-}
-
-// aimAtLedger watches for intents and commitments, and strikes right then.
-func (c *chaos) aimAtLedger(ctx context.Context, rng *rand.Rand) {
-	seen := map[string]bool{}
-	for wait(ctx, 10*time.Millisecond) {
-		list, err := c.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 50})
-		if err != nil {
-			continue
-		}
-		for _, a := range list {
-			moment := fmt.Sprint(a.Key, a.Begun())
-			if seen[moment] {
-				continue
-			}
-			seen[moment] = true
-			if a.Kind != store.KindFlag && rng.IntN(3) == 0 {
-				c.strike(ctx, rng, a.Site)
-			}
-		}
-	}
-}
-
-// aimAtPower strikes when an outlet has gone off.
-func (c *chaos) aimAtPower(ctx context.Context, rng *rand.Rand) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case cut := <-c.PowerCutsNow():
-			if rng.IntN(2) == 0 {
-				c.strike(ctx, rng, cut.Site)
-			}
-		}
-	}
-}
-
-// strike kills every worker, or takes away the PCU that is just driven.
-func (c *chaos) strike(ctx context.Context, rng *rand.Rand, site string) {
-	away := time.Duration(rng.Int64N(int64(1000 * time.Millisecond)))
-	switch rng.IntN(5) {
-	case 0:
-		if s := slices.IndexFunc(chaosSites(), func(s testbed.Site) bool { return s.Login == site && !s.NoPCU }); s >= 0 {
-			c.breakPCU(ctx, site, pick(rng, pcudev.Mute, pcudev.Refuses, pcudev.StaysOff), c.Day)
-		}
-	case 1:
-		c.did("connections cut: all")
-		for _, w := range c.Wires {
-			w.Cut()
-		}
-	default:
-		for n := range c.Workers {
-			c.kill(n, away, killedAimed)
-		}
 	}
 }
 

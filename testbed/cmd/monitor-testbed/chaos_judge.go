@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/fakert"
@@ -62,6 +63,17 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 	for _, i := range open {
 		say("wedged: %s is %s since %s, next %s", i.ID, i.Status, i.Opened.Format(time.TimeOnly), i.Next)
 	}
+	unfinished, err := c.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 10_000})
+	if err != nil {
+		say("the store does not answer: %v", err)
+	}
+	toldByTheNext := []store.ActionKind{store.KindGuard, store.KindFlag, store.KindDigest}
+	for _, a := range unfinished {
+		if a.RunID == "" && slices.Contains(toldByTheNext, a.Kind) { // whoever comes next tells it
+			continue
+		}
+		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind, a.At.Local().Format(time.TimeOnly), a.Begun())
+	}
 	claims, err := c.Store.Claims(ctx, store.ClaimFilter{})
 	if err != nil {
 		say("the store does not answer: %v", err)
@@ -85,8 +97,9 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 // judge counts what was done twice.
 func (c *chaos) judge(ctx context.Context) []string {
 	found, cuts := c.judgePower(ctx)
-	mails := c.judgeMail()
+	mails := c.judgeMail(ctx)
 	found = append(found, mails...)
+	found = append(found, c.judgeWipes(ctx)...)
 	found = append(found, c.judgeTickets()...)
 	fmt.Fprintf(c.out, "%d power cuts, %d mails, %d tickets\n", cuts, len(c.Mail.Messages()), len(c.Tracker.Tickets()))
 	return found
@@ -104,13 +117,7 @@ func (c *chaos) judgePower(ctx context.Context) (found []string, cuts int) {
 		cuts += len(times)
 		byKey := map[string]int{}
 		for n, at := range times {
-			var cause store.Action
-			for _, a := range actions { // the newest first
-				if (a.Kind == store.KindReboot || a.Kind == store.KindReinstall) && a.Begun() && !a.Committed.After(at) {
-					cause = a
-					break
-				}
-			}
+			cause := commandBefore(actions, at)
 			switch byKey[cause.Key]++; {
 			case cause.Key == "":
 				found = append(found, fmt.Sprintf("doubled: %s lost power at %s, and the ledger has no command", h, at.Format(time.TimeOnly)))
@@ -123,44 +130,45 @@ func (c *chaos) judgePower(ctx context.Context) (found []string, cuts int) {
 				found = append(found, fmt.Sprintf("doubled: %s lost power %d times within %s", h, p.MaxReboots+1, at.Sub(times[n-p.MaxReboots]).Round(time.Second)))
 			}
 		}
-		for _, a := range actions {
-			if a.Outcome == "" && a.Kind != store.KindFlag {
-				found = append(found, fmt.Sprintf("lost: nobody says what became of %s (%s)", a.Key, a.Kind))
-			}
-		}
 	}
 	return found, cuts
 }
 
-// answerLost reports whether something failed about when a message arrived, so that its sender may not know that it did.
-func (c *chaos) answerLost(at time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, f := range c.faults {
-		if d := f.Sub(at); d > -20*time.Second && d < 2*time.Second { // a freeze lasts up to 18 s
-			return true
+// judgeMail holds the mailbox against the ledger: nobody gets a message more often than the ledger says that it was tried, and nobody gets
+// one that the ledger does not know. A message that is tried again keeps its Message-ID, so that readers are shown it once.
+func (c *chaos) judgeMail(ctx context.Context) (found []string) {
+	list, err := c.Store.Actions(ctx, store.ActionFilter{Limit: 1_000_000})
+	if err != nil {
+		return []string{"the ledger cannot be read: " + err.Error()}
+	}
+	tries, known := map[string]int{}, map[string]store.Action{}
+	for _, a := range list {
+		key, to, late := strings.Cut(a.Key, "/to/") // who was deferred is written to alone
+		id := notify.MessageID(key, "plc.example")
+		if known[id] = a; late {
+			tries[id+" to "+to] += a.Times
+		} else {
+			tries[id] = a.Times
 		}
 	}
-	return false
-}
-
-// judgeMail looks for mails that arrived twice. One whose answer was lost may, a few times: its Message-ID lets readers show it once.
-func (c *chaos) judgeMail() (found []string) {
-	first := map[string]time.Time{}
+	copies := map[string]int{}
 	for _, m := range c.Mail.Messages() {
-		if m.MessageID == "" {
+		a, is := known[m.MessageID]
+		switch {
+		case !strings.HasPrefix(m.MessageID, "<monitor."): // the tracker's own
+			continue
+		case !is:
+			found = append(found, fmt.Sprintf("unknown: the ledger has nothing of the mail %q at %s", m.Subject, m.At.Format(time.TimeOnly)))
 			continue
 		}
 		for _, to := range m.To {
-			key := m.MessageID + " to " + to
-			at, twice := first[key]
-			first[key] = m.At
-			switch {
-			case !twice:
-			case c.answerLost(at):
-				c.count("mails that came once more after a lost answer")
-			default:
-				found = append(found, fmt.Sprintf("doubled: the mail %q of %s came again at %s", m.Subject, at.Format(time.TimeOnly), m.At.Format(time.TimeOnly)))
+			who := m.MessageID + " to " + to
+			if copies[who]++; copies[who] > 1 {
+				c.count("mails that came once more")
+			}
+			if most := tries[m.MessageID] + tries[who]; copies[who] > most {
+				found = append(found, fmt.Sprintf("doubled: the mail %q came %d times to %s, at last at %s; the ledger (%s, %s) says that it was tried %d times",
+					m.Subject, copies[who], to, m.At.Format(time.TimeOnly), a.Key, a.Outcome, most))
 			}
 		}
 	}
@@ -171,6 +179,33 @@ func (c *chaos) count(what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts[what]++
+}
+
+// judgeWipes holds what nodes lost against the ledger: a node is installed anew only by a command that says so.
+func (c *chaos) judgeWipes(ctx context.Context) (found []string) {
+	for _, h := range c.Hosts() {
+		actions, err := c.Store.Actions(ctx, store.ActionFilter{Node: h, Limit: 100_000})
+		if err != nil {
+			return append(found, "the ledger cannot be read: "+err.Error())
+		}
+		for _, at := range c.WipeTimes(h) {
+			cause := commandBefore(actions, at)
+			if cause.Kind != store.KindReinstall {
+				found = append(found, fmt.Sprintf("wiped: %s was installed anew at %s by %s, which is a %q", h, at.Format(time.TimeOnly), cause.Key, cause.Kind))
+			}
+		}
+	}
+	return found
+}
+
+// commandBefore is the last power command that was given to a node before a time, of its ledger with the newest first.
+func commandBefore(actions []store.Action, at time.Time) store.Action {
+	for _, a := range actions {
+		if (a.Kind == store.KindReboot || a.Kind == store.KindReinstall) && a.Begun() && !a.Committed.After(at) {
+			return a
+		}
+	}
+	return store.Action{}
 }
 
 // judgeTickets looks for words that stand twice in a ticket, which is never excused: who writes there can look.
@@ -195,34 +230,17 @@ func (c *chaos) judgeTickets() (found []string) {
 	return found
 }
 
-// summary counts what Monitor did meanwhile: a run in which it did nothing proves nothing.
-func (c *chaos) summary(ctx context.Context) {
-	list, err := c.Store.Actions(ctx, store.ActionFilter{Limit: 1_000_000})
+// keepLogs writes the logs beside the histories of the workflows that still run.
+func (c *chaos) keepLogs(ctx context.Context, file string) error {
+	all := []error{os.WriteFile(file, []byte(c.WholeLog()), 0o644)}
+	running, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
 	if err != nil {
-		fmt.Fprintln(c.out, err)
-		return
+		return errors.Join(append(all, err)...)
 	}
-	counts, why := map[string]int{}, map[string]int{}
-	for _, a := range list {
-		if a.Kind == store.KindSkip || a.Kind == store.KindGuard {
-			why[strings.Map(func(r rune) rune {
-				if r >= '0' && r <= '9' {
-					return -1
-				}
-				return r
-			}, a.Reason)] += a.Times
-			continue
-		}
-		counts[strings.TrimSpace(string(a.Kind)+" "+a.Outcome)]++
+	for _, e := range running.Executions {
+		id := e.Execution.WorkflowId
+		all = append(all, export(ctx, c.Rig, id, e.Execution.RunId, file+"."+strings.ReplaceAll(id, "/", "_")+".json"))
 	}
-	for _, what := range slices.Sorted(maps.Keys(counts)) {
-		fmt.Fprintf(c.out, "%6d  %s\n", counts[what], what)
-	}
-	if c.o.verbose {
-		for _, what := range slices.Sorted(maps.Keys(why)) {
-			fmt.Fprintf(c.out, "%6d  not acted: %.160s\n", why[what], what)
-		}
-	}
+	return errors.Join(all...)
 }
-
-func (c *chaos) keepLogs(file string) error { return os.WriteFile(file, []byte(c.WholeLog()), 0o644) }

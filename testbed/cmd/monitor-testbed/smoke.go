@@ -45,38 +45,47 @@ type scenario struct {
 	id   string // names it for `go test -run Smoke/<id>` and for --run
 	name string
 	run  func(context.Context, *stage) error
+
+	prepare func(context.Context, *stage) error // what takes long before run; nil: nothing does
 }
 
 func scenarios() []scenario {
 	return slices.Concat([]scenario{
-		{"HungNode", "a hung node with a good PCU: one issue, one power cycle, nobody mailed", hungNode},
-		{"ReinstallHelps", "a reboot does not help, the reinstall does", reinstallHelps},
-		{"BrokenPCU", "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", brokenPCU},
-		{"RecoversAlone", "a node that recovers by itself before its threshold: no issue", recoversAlone},
-		{"Operator", "an operator pauses an issue for days, resumes it, skips a rung, closes it", operator},
-		{"StuckNode", "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", stuckNode},
-		{"LeftAlone", "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", leftAlone},
-		{"AnswersAndGoesSilent", "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", answersAndGoesSilent},
-		{"TrackerAway", "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", trackerAway},
-		{"PledgePasses", "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", pledgePasses},
-	}, typeScenarios(), coreScenarios())
+		{id: "HungNode", name: "a hung node with a good PCU: one issue, one power cycle, nobody mailed", run: hungNode},
+		{id: "ReinstallHelps", name: "a reboot does not help, the reinstall does", run: reinstallHelps},
+		{id: "BrokenPCU", name: "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", run: brokenPCU},
+		{id: "RecoversAlone", name: "a node that recovers by itself before its threshold: no issue", run: recoversAlone},
+		{id: "Operator", name: "an operator pauses an issue for days, resumes it, skips a rung, closes it", run: operator},
+		{id: "StuckNode", name: "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", run: stuckNode},
+		{id: "LeftAlone", name: "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", run: leftAlone},
+		{id: "AnswersAndGoesSilent", name: "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", run: answersAndGoesSilent},
+		{id: "TrackerAway", name: "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", run: trackerAway},
+		{id: "PledgePasses", name: "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", run: pledgePasses},
+	}, typeScenarios(), coreScenarios(), plcScenarios())
 }
 
-// smokeOptions are those of the rig that scenarios share.
+// smokeOptions are those of the rig that scenarios share. The guard doubts what it would doubt in life: around what breaks stand enough sites
+// that work.
 func smokeOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: smokeSites(), Policy: broken(), Probe: unhurried()}
+	return rig.Options{Bin: bin, Log: log, Sites: append(smokeSites(), calm(40)...), Policy: slowly(), Probe: unhurried()}
 }
 
 // fleetOptions are those of the rig for scenarios that touch the whole fleet.
 func fleetOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: fleetSites(), Wires: true, UIPort: -1, Policy: broken(), Probe: unhurried()}
+	return rig.Options{Bin: bin, Log: log, Sites: append(fleetSites(), calm(14)...), Wires: true, UIPort: -1, Policy: slowly(), Probe: unhurried()}
 }
 
-// broken makes the fleet guard believe more at once than it would in life: scenarios break a good part of a small fleet. Trouble that a node
-// has while it changes its state must last some sweeps.
-func broken() map[string]any {
-	return map[string]any{"guard": map[string]any{"share": 0.8}, "trouble_after": "4d"}
+// calm are sites where nothing happens.
+func calm(n int) []testbed.Site {
+	var list []testbed.Site
+	for i := range n {
+		list = append(list, testbed.Site{Login: fmt.Sprintf("calm%d", i), Nodes: 2})
+	}
+	return list
 }
+
+// slowly lets the trouble that a node has while it changes its state pass for what it is: it must last some sweeps.
+func slowly() map[string]any { return map[string]any{"trouble_after": "4d"} }
 
 // unhurried gives a node time to answer where the machine is busy: a node that is merely slow would be the scenarios' trouble.
 func unhurried() map[string]any { return map[string]any{"timeout": "1500ms"} }
@@ -92,6 +101,7 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	var all sync.WaitGroup
 	all.Go(func() { k.shared(ctx, chosen, histories) })
 	all.Go(func() { k.alone(ctx, chosen) })
+	all.Go(func() { k.dying(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -111,7 +121,10 @@ type tally struct {
 }
 
 func (k *tally) play(ctx context.Context, r *rig.Rig, s scenario) {
-	err := s.run(ctx, &stage{r})
+	k.note(s, s.run(ctx, &stage{r}))
+}
+
+func (k *tally) note(s scenario, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
@@ -145,6 +158,34 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 // alone runs scenarios one after the other on a testbed whose servers may fail.
 func (k *tally) alone(ctx context.Context, chosen *regexp.Regexp) {
 	k.on(ctx, fleetOptions("", io.Discard), choose(fleetScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+		var prepared []scenario
+		for _, s := range list {
+			if s.prepare != nil {
+				prepared = append(prepared, s)
+				continue
+			}
+			k.play(ctx, r, s)
+		}
+		errs := make([]error, len(prepared))
+		var all sync.WaitGroup
+		for n, s := range prepared {
+			all.Go(func() { errs[n] = s.prepare(ctx, &stage{r}) })
+		}
+		all.Wait()
+		for n, s := range prepared {
+			if errs[n] != nil {
+				k.note(s, errs[n])
+				continue
+			}
+			k.play(ctx, r, s)
+		}
+		return nil
+	})
+}
+
+// dying runs the scenario of a fleet whose workflows die.
+func (k *tally) dying(ctx context.Context, chosen *regexp.Regexp) {
+	k.on(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
@@ -160,6 +201,7 @@ func (k *tally) on(ctx context.Context, o rig.Options, list []scenario, play fun
 	if err == nil {
 		failed := k.failures()
 		err = play(r, list)
+		k.play(ctx, r, words())
 		if k.failures() > failed {
 			fmt.Fprintf(k.out, "\nthe worker's last words:\n%s\n", r.WorkerLog())
 		}
@@ -193,7 +235,8 @@ func (s *stage) days(ctx context.Context, n float64) error {
 	}
 }
 
-// until asks until the answer is yes, for at most so many policy days, and twice that where the machine is busy.
+// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; twice that is waited for, and
+// whoever cares when something happened asks for that.
 func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
 	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
 	for {
@@ -213,13 +256,35 @@ func (s *stage) until(ctx context.Context, what string, days float64, ask func()
 }
 
 func (s *stage) status(ctx context.Context, id string, status issue.Status, days float64) error {
-	return s.until(ctx, id+" is "+string(status), days, func() (bool, error) {
+	err := s.until(ctx, id+" is "+string(status), days, func() (bool, error) {
 		i, err := s.Store.Issue(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
 			err = nil
 		}
 		return i.Status == string(status), err
 	})
+	if err != nil {
+		err = fmt.Errorf("%w; %s", err, s.story(ctx, id))
+	}
+	return err
+}
+
+// story is what an issue last lived through, for who must find out why it does not go on.
+func (s *stage) story(ctx context.Context, id string) string {
+	ctx = context.WithoutCancel(ctx)
+	i, err := s.Store.Issue(ctx, id)
+	if err != nil {
+		return err.Error()
+	}
+	events, err := s.Store.Timeline(ctx, id, i.RunID)
+	text := fmt.Sprintf("at %s it is %s, next: %s, at %s", time.Now().Format(time.TimeOnly), i.Status, i.Next, i.NextAt.Local().Format(time.TimeOnly))
+	for _, e := range events[max(0, len(events)-6):] {
+		text += fmt.Sprintf("; %s %s", e.At.Local().Format(time.TimeOnly), e)
+	}
+	if err != nil {
+		text += "; " + err.Error()
+	}
+	return text
 }
 
 // runs counts how often an issue was ever opened, as Temporal knows it.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
-	"time"
 
 	"go.temporal.io/api/common/v1"
 	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
@@ -24,10 +21,10 @@ import (
 
 func coreScenarios() []scenario {
 	return []scenario{
-		{"OrdersHold", "skip, pause and close while a reboot waits for its PCU: nothing is switched", ordersHold},
-		{"OutletOwed", "a PCU dies after \"off\": the outlet is owed, and turned on when the PCU is back", outletOwed},
-		{"WorkflowsThatDie", "issues and their site are terminated, cancelled and reset: nothing is left over, and the ledger says what was repaired", workflowsThatDie},
-		{"SiteContinues", "a site's workflow continues as new under its own name", siteContinues},
+		{id: "OrdersHold", name: "skip, pause and close while a reboot waits for its PCU: nothing is switched", run: ordersHold},
+		{id: "OutletOwed", name: "a PCU dies after \"off\": the outlet is owed, and turned on when the PCU is back", run: outletOwed},
+		{id: "WorkflowsThatDie", name: "issues and their site are terminated, cancelled and reset: nothing is left over, and the ledger says what was repaired", run: workflowsThatDie},
+		{id: "SiteContinues", name: "a site's workflow continues as new under its own name", run: siteContinues},
 	}
 }
 
@@ -232,6 +229,11 @@ func (s *stage) runOf(ctx context.Context, id string) string {
 	return d.WorkflowExecutionInfo.Execution.RunId
 }
 
+func (s *stage) isRunning(ctx context.Context, id string) (bool, error) {
+	d, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	return err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, err
+}
+
 func siteContinues(ctx context.Context, s *stage) error {
 	const site = "quetta"
 	if _, err := s.onlyHumans(site); err != nil {
@@ -260,177 +262,4 @@ func siteContinues(ctx context.Context, s *stage) error {
 		return err
 	}
 	return errors.Join(s.status(ctx, nodeDown(host(site, 1)), issue.Closed, 12), s.nothingHeld(ctx, site))
-}
-
-// fleetScenarios touch the whole fleet, its servers or its workers: they have a testbed of their own, and run one after the other.
-func fleetScenarios() []scenario {
-	return []scenario{
-		{"ServersAway", "a worker starts while Postgres, then Temporal is away: it waits for them", serversAway},
-		{"ObserveThenAct", "days in observe mode, then act: nothing was used up, and the node is power-cycled then", observeThenAct},
-		{"RoleLost", "PLC takes our role admin for a while: nothing closes, nobody is thanked, nothing is done", roleLost},
-		{"PLCRestored", "PLC is restored from an older backup: what it forgot is in force again, and is undone in the end", plcRestored},
-		{"NamespaceLost", "every workflow is deleted: open issues open again, and nothing is left over in the end", namespaceLost},
-	}
-}
-
-func fleetSites() []testbed.Site {
-	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2}, {Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}}
-}
-
-func serversAway(ctx context.Context, s *stage) error {
-	w := s.Workers[0]
-	for _, link := range []string{"postgres", "temporal"} {
-		w.Stop(20 * time.Second)
-		s.Wires[link].Away(true)
-		began := time.Now()
-		err := w.Start()
-		if err == nil {
-			err = s.until(ctx, "the worker says that it waits for "+link, 10, func() (bool, error) {
-				if w.GaveUp() {
-					return false, errors.New("it gave up")
-				}
-				lines := strings.Split(s.WorkerLog(), "\n")
-				return strings.Contains(strings.Join(lines[max(0, len(lines)-4):], "\n"), "what="+link) || time.Since(began) > 2*s.Day && w.Running(), nil
-			})
-		}
-		s.Wires[link].Away(false)
-		if err != nil {
-			return err
-		}
-		if err := s.until(ctx, "the worker works", 20, func() (bool, error) { err := w.Healthy(); return err == nil, err }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func observeThenAct(ctx context.Context, s *stage) error {
-	const site = "bergen"
-	node := host(site, 1)
-	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "smoke", Reason: "a trial"}); err != nil {
-		return err
-	}
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
-		return err
-	}
-	err := s.until(ctx, "the ledger says what would be done", 15, func() (bool, error) {
-		list, err := s.acts(ctx, node)
-		return len(list) > 0 && list[0].Kind == store.KindSkip && strings.Contains(list[0].Reason, "observe"), err
-	})
-	if err == nil {
-		err = s.days(ctx, 4)
-	}
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(s.cuts(node, 0), s.nobodyMailed(site)); err != nil {
-		return fmt.Errorf("in observe mode: %w", err)
-	}
-	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, By: "smoke", Reason: "the trial is over"}); err != nil {
-		return err
-	}
-	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
-		return err
-	}
-	return errors.Join(s.cuts(node, 1), s.nobodyMailed(site))
-}
-
-// held waits until sweeps are not believed, and say why.
-func (s *stage) held(ctx context.Context, why string) error {
-	return s.until(ctx, "sweeps are not believed: "+why, 12, func() (bool, error) {
-		_, doubt, err := s.Store.LastBelieved(ctx)
-		return strings.Contains(doubt, why), err
-	})
-}
-
-// penalised breaks a site until it is at level 1.
-func (s *stage) penalised(ctx context.Context, site string) error {
-	if _, err := s.onlyHumans(site); err != nil {
-		return err
-	}
-	return s.until(ctx, "penalty 1 is in PLC for "+site, 30, func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] != true, nil })
-}
-
-// mended ends what penalised began.
-func (s *stage) mended(ctx context.Context, site string) error {
-	if err := s.mend(site); err != nil {
-		return err
-	}
-	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site)} {
-		if err := s.status(ctx, id, issue.Closed, 15); err != nil {
-			return err
-		}
-	}
-	return s.nothingHeld(ctx, site)
-}
-
-func roleLost(ctx context.Context, s *stage) error {
-	const site = "cusco"
-	if err := s.penalised(ctx, site); err != nil {
-		return err
-	}
-	s.DB.SetRoles("user")
-	err := s.held(ctx, "admin")
-	if err == nil {
-		err = s.days(ctx, 3)
-	}
-	mails := strings.Join(s.mailTo(site), "\n")
-	i, stored := s.Store.Issue(ctx, nodeDown(host(site, 1)))
-	s.DB.SetRoles("admin")
-	switch {
-	case err != nil || stored != nil:
-		return errors.Join(err, stored)
-	case i.Status != string(issue.Open):
-		return fmt.Errorf("without the role the issue is %s: %s", i.Status, i.Outcome)
-	case strings.Contains(mails, "thank"):
-		return fmt.Errorf("without the role people are thanked: %s", mails)
-	case s.DB.Get("Sites", "login_base", site)["enabled"] == true:
-		return errors.New("without the role the penalty is lifted")
-	}
-	return s.mended(ctx, site)
-}
-
-func plcRestored(ctx context.Context, s *stage) error {
-	const site = "delft"
-	backup := s.DB.Backup()
-	if err := s.penalised(ctx, site); err != nil {
-		return err
-	}
-	s.DB.Restore(backup)
-	err := s.until(ctx, "the penalty that PLC forgot is in force again", 10, func() (bool, error) { return s.DB.Get("Sites", "login_base", site)["enabled"] != true, nil })
-	if err != nil {
-		return err
-	}
-	return s.mended(ctx, site)
-}
-
-func namespaceLost(ctx context.Context, s *stage) error {
-	const site = "essen"
-	if err := s.penalised(ctx, site); err != nil {
-		return err
-	}
-	runs := map[string]string{}
-	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site), sites.ID(site)} {
-		runs[id] = s.runOf(ctx, id)
-		if err := s.deleteWorkflow(ctx, id); err != nil {
-			return err
-		}
-	}
-	for _, id := range []string{nodeDown(host(site, 1)), pcuDown(site)} {
-		if err := s.anew(ctx, id, runs[id]); err != nil {
-			return err
-		}
-	}
-	if err := s.siteIs(ctx, site, "is awake again", 10, func(sites.State) bool { return true }); err != nil {
-		return err
-	}
-	return errors.Join(s.mended(ctx, site), s.repaired(ctx, site))
-}
-
-// deleteWorkflow takes a workflow out of Temporal, as the loss of its namespace would.
-func (s *stage) deleteWorkflow(ctx context.Context, id string) error {
-	_, err := s.Temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
-		Namespace: "default", WorkflowExecution: &common.WorkflowExecution{WorkflowId: id},
-	})
-	return err
 }

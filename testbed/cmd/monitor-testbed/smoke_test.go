@@ -25,10 +25,17 @@ func TestSmoke(t *testing.T) {
 		options rig.Options
 		list    []scenario
 		atOnce  bool
-	}{{fleetOptions(bin, t.Output()), fleetScenarios(), false}, {smokeOptions(bin, t.Output()), scenarios(), true}} {
+	}{
+		{fleetOptions(bin, t.Output()), fleetScenarios(), false},
+		{deathOptions(bin, t.Output()), deathScenarios(), false},
+		{smokeOptions(bin, t.Output()), scenarios(), true},
+	} {
 		var r *rig.Rig
 		t.Cleanup(func() {
 			if r != nil {
+				if err := everyWord(context.Background(), &stage{r}); err != nil {
+					t.Error(err)
+				}
 				_ = r.Close()
 			}
 		})
@@ -44,7 +51,14 @@ func TestSmoke(t *testing.T) {
 				if err := begin(); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.run(t.Context(), &stage{r}); err != nil {
+				var err error
+				if s.prepare != nil {
+					err = s.prepare(t.Context(), &stage{r})
+				}
+				if err == nil {
+					err = s.run(t.Context(), &stage{r})
+				}
+				if err != nil {
 					t.Errorf("%s: %v\n%s", s.name, err, r.WorkerLog())
 				}
 			})

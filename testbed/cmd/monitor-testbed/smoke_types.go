@@ -25,17 +25,18 @@ func smokeSites() []testbed.Site {
 	return append(testbed.Fleet(),
 		testbed.Site{Login: "chennai", Nodes: 40}, testbed.Site{Login: "lisbon", Nodes: 2}, testbed.Site{Login: "oslo", Nodes: 2},
 		testbed.Site{Login: "quito", Nodes: 2}, testbed.Site{Login: "turin", Nodes: 3}, testbed.Site{Login: "dakar", Nodes: 3},
-		testbed.Site{Login: "lima", Nodes: 5}, testbed.Site{Login: "sofia", Nodes: 3}, testbed.Site{Login: "accra", Nodes: 2}, testbed.Site{Login: "quetta", Nodes: 2})
+		testbed.Site{Login: "lima", Nodes: 5}, testbed.Site{Login: "sofia", Nodes: 3}, testbed.Site{Login: "accra", Nodes: 2}, testbed.Site{Login: "quetta", Nodes: 2},
+		testbed.Site{Login: "malmo", Nodes: 2}, testbed.Site{Login: "perth", Nodes: 2})
 }
 
 func typeScenarios() []scenario {
 	return []scenario{
-		{"DarkSite", "forty nodes of one site lose power at once: one story, one mail", darkSite},
-		{"ExemptBetweenRungs", "an exemption is added between two rungs: nothing more is done, and the ledger says why", exemptBetweenRungs},
-		{"LiftedByHand", "a penalty is lifted by hand in PLC: it is applied again, said, and undone without what others had done", liftedByHand},
-		{"TwoHold", "two issues hold one site, which is denied nothing once enough nodes work, though one is open", twoHold},
-		{"PCUGivenBack", "a PCU is mended: the node that had to do without it is power-cycled once", pcuGivenBack},
-		{"EveryType", "every type of issue starts by name, and ends by itself where nothing is wrong", everyType},
+		{id: "DarkSite", name: "forty nodes of one site lose power at once: one story, one mail", run: darkSite},
+		{id: "ExemptBetweenRungs", name: "an exemption is added between two rungs: nothing more is done, and the ledger says why", run: exemptBetweenRungs},
+		{id: "LiftedByHand", name: "a penalty is lifted by hand in PLC: it is applied again, said, and undone without what others had done", run: liftedByHand},
+		{id: "TwoHold", name: "two issues hold one site, which is denied nothing once enough nodes work, though one is open", run: twoHold},
+		{id: "PCUGivenBack", name: "a PCU is mended: the node that had to do without it is power-cycled once", run: pcuGivenBack},
+		{id: "EveryType", name: "every type of issue starts by name, and ends by itself where nothing is wrong", run: everyType},
 	}
 }
 

@@ -105,7 +105,7 @@ func (d Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Res
 	return pcucontrol.Result{Before: state, After: state, Verified: err == nil}, err
 }
 
-// list is what a status tells.
+// List is what a status tells.
 func (d Driver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol.OutletState, error) {
 	states, err := d.call(ctx, t, "list", "", 'O')
 	var found []pcucontrol.OutletState
@@ -124,9 +124,9 @@ func (d Driver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol.Out
 	return found, err
 }
 
-// set uses E on, D off, P pulse (off and on again). A pulse is not for an outlet that is off.
+// Switch uses E on, D off, P pulse (off and on again). A pulse is not for an outlet that is off.
 func (d Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
-	do := func(command byte) func(context.Context) error {
+	command := func(command byte) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := d.call(ctx, t, string(op), strconv.Itoa(t.Outlet), command)
 			// the password was right, and the session free, a moment ago: this answer says nothing
@@ -137,5 +137,5 @@ func (d Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.O
 		}
 	}
 	read := func(ctx context.Context) (pcucontrol.State, error) { return d.state(ctx, t, "status", "", 'O') }
-	return power.Operations{Read: read, On: do('E'), Off: do('D'), Cycle: do('P')}.Perform(ctx, t, op)
+	return power.Operations{Read: read, On: command('E'), Off: command('D'), Cycle: command('P')}.Perform(ctx, t, op)
 }

@@ -73,7 +73,7 @@ func (s *session) state(ctx context.Context) (pcucontrol.State, error) {
 	return pcucontrol.Off, nil
 }
 
-// set prefers the BMC's own cycle, which leaves no host off when we die or the network does. On a host that is off,
+// Switch prefers the BMC's own cycle, which leaves no host off when we die or the network does. On a host that is off,
 // some BMCs refuse it and some ignore it.
 func (d Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
 	s, err := open(ctx, t, privilegeOperator, d.suites)

@@ -388,7 +388,7 @@ func bootDevices() map[pcucontrol.BootDevice]string {
 	return map[pcucontrol.BootDevice]string{pcucontrol.BootNetwork: "Pxe", pcucontrol.BootDisk: "Hdd"}
 }
 
-// bootOnce sets the override for one boot, and reads it back.
+// BootOnce sets the override for one boot, and reads it back.
 func (Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontrol.BootDevice) error {
 	s := newSession(t)
 	defer s.close(ctx)
@@ -426,7 +426,7 @@ func (Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontr
 
 func (Driver) KnowsNames() bool { return true }
 
-// list reads each system.
+// List reads each system.
 func (Driver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol.OutletState, error) {
 	s := newSession(t)
 	defer s.close(ctx)

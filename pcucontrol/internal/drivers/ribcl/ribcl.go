@@ -189,7 +189,7 @@ func (s *session) shutdown(ctx context.Context) error {
 	return err
 }
 
-// test reads the network settings, as the dry run for these has always been.
+// Test reads the network settings, as the dry run for these has always been.
 func (Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	s := &session{t: t}
 	_, err := s.ask(ctx, "log in", ribInfo+` MODE="read"`, "GET_NETWORK_SETTINGS", "GET_NETWORK_SETTINGS")

@@ -186,7 +186,7 @@ func (a *agent) fail(kind pcucontrol.Kind, doing, detail string) error {
 }
 
 func (a *agent) state(ctx context.Context) (pcucontrol.State, error) {
-	v, err := a.get(ctx, "status", a.table.state+strconv.Itoa(a.t.Outlet))
+	v, err := a.get(ctx, "status", a.table.row(a.table.state, a.t.Outlet))
 	if err != nil {
 		return pcucontrol.Unknown, err
 	}
@@ -276,7 +276,7 @@ func (a *agent) trace(format string, args ...any) {
 	}
 }
 
-// list walks the first table that has outlets.
+// List walks the first table that has outlets.
 func (d Driver) List(ctx context.Context, t pcucontrol.Target) (found []pcucontrol.OutletState, err error) {
 	t.Outlet, t.OutletName = 0, ""
 	err = d.with(ctx, t, func(a *agent, _ pcucontrol.State) error {
@@ -293,11 +293,12 @@ func (d Driver) List(ctx context.Context, t pcucontrol.Target) (found []pcucontr
 				return err
 			}
 			for _, v := range states {
-				n, _ := strconv.Atoi(strings.TrimPrefix(v.Name, table.state))
+				row, _ := strconv.Atoi(strings.TrimPrefix(v.Name, table.state))
+				n := row + table.shift
 				o := pcucontrol.OutletState{Outlet: n, State: table.of(v)}
 				for _, name := range names {
 					if text, ok := name.Value.([]byte); ok &&
-						strings.TrimPrefix(name.Name, table.name) == strconv.Itoa(n) {
+						name.Name == table.row(table.name, n) {
 						o.Name = string(text)
 					}
 				}
@@ -331,7 +332,7 @@ func (a *agent) walk(ctx context.Context, column string) ([]gosnmp.SnmpPDU, erro
 func (a *agent) command(ctx context.Context, op pcucontrol.Operation) error {
 	c := a.table.commands[map[pcucontrol.Operation]int{pcucontrol.OpOn: 0, pcucontrol.OpOff: 1,
 		pcucontrol.OpCycle: 2}[op]]
-	oid := c.column + strconv.Itoa(a.t.Outlet)
+	oid := a.table.row(c.column, a.t.Outlet)
 	a.trace("> set %s = %d", oid, c.value)
 	patience := a.Timeout
 	a.Retries, a.Timeout = 0, 10*time.Second
@@ -344,7 +345,9 @@ func (a *agent) command(ctx context.Context, op pcucontrol.Operation) error {
 		}
 		return wire.Unsure(a.t, string(op), err)
 	}
-	switch _, kind, detail := understand(packet); kind {
+	v, kind, detail := understand(packet)
+	a.trace("< %v %v", v.Type, v.Value)
+	switch kind {
 	case "":
 		return nil
 	case pcucontrol.NoOutlet: // it could be read a moment ago
@@ -385,14 +388,14 @@ func (d Driver) Switch(ctx context.Context, t pcucontrol.Target,
 			}
 			return a.state(ctx)
 		}
-		do := func(op pcucontrol.Operation) func(context.Context) error {
+		command := func(op pcucontrol.Operation) func(context.Context) error {
 			return func(ctx context.Context) error { return a.command(ctx, op) }
 		}
 		r, err = power.Operations{
 			Read:  read,
-			On:    do(pcucontrol.OpOn),
-			Off:   do(pcucontrol.OpOff),
-			Cycle: do(pcucontrol.OpCycle),
+			On:    command(pcucontrol.OpOn),
+			Off:   command(pcucontrol.OpOff),
+			Cycle: command(pcucontrol.OpCycle),
 		}.Perform(ctx, t, op)
 		return err
 	})

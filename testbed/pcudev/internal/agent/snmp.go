@@ -38,6 +38,18 @@ type mibColumns struct {
 		column []int
 		value  int
 	}
+	shift int // rows are so much less than the numbers of outlets
+}
+
+// managedEPDU is an ePDU of Eaton's before its third generation, whose rows are counted from nought. Source: Debian's
+// fence_eaton_snmp.
+func managedEPDU() mibColumns {
+	column := func(n int) []int { return []int{534, 6, 6, 6, 1, 2, 2, 1, n} }
+	c := mibColumns{product: []int{534, 6, 6, 6}, name: column(2), state: column(3), on: 1, off: 0, shift: 1}
+	for i, value := range []int{1, 0, 2} {
+		c.commands[i].column, c.commands[i].value = column(3), value
+	}
+	return c
 }
 
 func otherRacks() map[string]mibColumns {
@@ -56,22 +68,27 @@ func otherRacks() map[string]mibColumns {
 	}
 	return map[string]mibColumns{
 		"RaritanSNMP": {[]int{13742, 6}, []int{13742, 6, 3, 5, 3, 1, 3, 1}, []int{13742, 6, 4, 1, 2, 1, 3, 1}, 7, 8,
-			same(1, 0, 2, 13742, 6, 4, 1, 2, 1, 2, 1)},
+			same(1, 0, 2, 13742, 6, 4, 1, 2, 1, 2, 1), 0},
 		"EatonSNMP": {[]int{534, 6, 6, 7}, []int{534, 6, 6, 7, 6, 1, 1, 3, 0}, []int{534, 6, 6, 7, 6, 6, 1, 2, 0}, 1, 0,
-			eaton},
+			eaton, 0},
 		"SentrySNMP": {[]int{1718, 3}, []int{1718, 3, 2, 3, 1, 3, 1, 1}, []int{1718, 3, 2, 3, 1, 5, 1, 1}, 1, 0,
-			same(1, 2, 3, 1718, 3, 2, 3, 1, 11, 1, 1)},
+			same(1, 2, 3, 1718, 3, 2, 3, 1, 11, 1, 1), 0},
 		"CyberPowerSNMP": {[]int{3808, 1, 1, 3}, []int{3808, 1, 1, 3, 3, 5, 1, 1, 2},
-			[]int{3808, 1, 1, 3, 3, 5, 1, 1, 4}, 1, 2, same(1, 2, 3, 3808, 1, 1, 3, 3, 3, 1, 1, 4)},
+			[]int{3808, 1, 1, 3, 3, 5, 1, 1, 4}, 1, 2, same(1, 2, 3, 3808, 1, 1, 3, 3, 3, 1, 1, 4), 0},
 		"TrippLiteSNMP": {[]int{850, 1}, []int{850, 10, 2, 3, 5, 1, 5, 1}, []int{850, 10, 2, 3, 5, 1, 2, 1}, 2, 1,
-			same(2, 1, 3, 850, 10, 2, 3, 5, 1, 4, 1)},
+			same(2, 1, 3, 850, 10, 2, 3, 5, 1, 4, 1), 0},
 	}
 }
 
 func New(o device.Options) (device.Device, error) { return &Rack{Options: o}, nil }
 
-// Faults are those of every device that speaks datagrams.
-func (*Rack) Faults() []device.Fault { return device.DatagramFaults() }
+// Faults are those of devices that have no prompt, and one of Eaton's.
+func (d *Rack) Faults() []device.Fault {
+	if d.Model == "EatonSNMP" {
+		return append(device.DatagramFaults(), device.EatonFaults()...)
+	}
+	return device.DatagramFaults()
+}
 
 // Network is udp.
 func (*Rack) Network() string { return "udp" }
@@ -328,8 +345,15 @@ func (d *Rack) mib() []mibObject {
 		add(value, write, append([]int{4, 1, 318, 1, 1}, oid...)...)
 	}
 	if columns, other := otherRacks()[d.Model]; other {
+		if d.Has(device.ManagedEPDU) {
+			columns = managedEPDU()
+		}
 		all[1].value = func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, columns.product...))
+		}
+		if d.Model == "EatonSNMP" { // productName and outletCount, by which NUT's snmp-ups knows an ePDU
+			add(text("EPDU MA 0U"), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 2, 0)
+			add(number(d.Outlets.Count()), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 22, 0)
 		}
 		return d.otherMIB(all, columns)
 	}
@@ -362,7 +386,7 @@ func (d *Rack) mib() []mibObject {
 // otherMIB adds the outlets of a rack of another maker's. A column may be a command and a state at the same time.
 func (d *Rack) otherMIB(all []mibObject, c mibColumns) []mibObject {
 	at := func(column []int, n int) encoding.ObjectIdentifier {
-		return append(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, column...), n)
+		return append(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, column...), n-c.shift)
 	}
 	integer := func(v int) func(*cryptobyte.Builder) { return func(b *cryptobyte.Builder) { b.AddASN1Int64(int64(v)) } }
 	for n := 1; n <= d.Outlets.Count(); n++ {

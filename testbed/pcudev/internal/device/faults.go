@@ -142,6 +142,14 @@ func NUTFaults() []Fault {
 	return []Fault{{OnlySwitches, "NUT: has no instant commands, but switches to set"}}
 }
 
+// ManagedEPDU makes Eaton's rack one of before the third generation.
+const ManagedEPDU = "is a managed ePDU"
+
+// EatonFaults are those of Eaton's racks.
+func EatonFaults() []Fault {
+	return []Fault{{ManagedEPDU, "Eaton: is an ePDU of before the third generation, whose rows are counted from nought"}}
+}
+
 // TasmotaFaults are those of Tasmota.
 func TasmotaFaults() []Fault { return TwoTonguesFaults() }
 
@@ -151,7 +159,7 @@ func AllFaults() []Fault {
 	var all []Fault
 	for _, f := range slices.Concat(SpokenFaults(), BayTechFaults(true), WTIFaults(), APCCLIFaults(), DRACFaults(),
 		IPALFaults(),
-		TLSFaults(), TwoTonguesFaults(), RedfishFaults(), EPowerSwitchFaults(), NUTFaults()) {
+		TLSFaults(), TwoTonguesFaults(), RedfishFaults(), EPowerSwitchFaults(), NUTFaults(), EatonFaults()) {
 		if !seen[f.Name] {
 			seen[f.Name] = true
 			all = append(all, f)

@@ -1,0 +1,83 @@
+package answers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
+)
+
+// acts are the words for acts on a command line and in the API, with the type of issue that does each if none is named.
+func acts() map[string]struct {
+	act  policy.Act
+	kind []string
+	typ  map[string]string // by kind of target
+} {
+	type entry = struct {
+		act  policy.Act
+		kind []string
+		typ  map[string]string
+	}
+	down := map[string]string{KindNode: issue.NodeDown, KindPCU: issue.PCUDown, KindSite: issue.SiteDown}
+	node := []string{KindNode}
+	return map[string]entry{
+		"open":      {policy.ActOpen, []string{KindNode, KindPCU, KindSite}, down},
+		"reboot":    {policy.ActReboot, node, down},
+		"reinstall": {policy.ActReinstall, node, down},
+		"repair":    {policy.ActRepair, node, map[string]string{KindNode: issue.Failboot}},
+		"disable":   {policy.ActDisable, node, map[string]string{KindNode: issue.OldBootCD}},
+		"notify":    {policy.ActNotify, []string{KindNode, KindPCU, KindSite}, down},
+		"penalize":  {policy.ActPenalize, []string{KindSite}, map[string]string{KindSite: ""}},
+	}
+}
+
+// Acts are the words for acts, sorted.
+func Acts() []string {
+	var words []string
+	for word := range acts() {
+		words = append(words, word)
+	}
+	slices.Sort(words)
+	return words
+}
+
+// Question makes the question why an act is not done to a target, at a time; the zero time is now.
+func Question(t Target, word string, at time.Time) (activities.WhyNotRequest, error) {
+	act, known := acts()[word]
+	switch {
+	case !known:
+		return activities.WhyNotRequest{}, fmt.Errorf("%q is no act: say one of %s", word, strings.Join(Acts(), ", "))
+	case !slices.Contains(act.kind, t.Kind):
+		return activities.WhyNotRequest{}, fmt.Errorf("%s is not done to a %s, only to a %s", word, t.Kind,
+			strings.Join(act.kind, " or a "))
+	}
+	q := activities.WhyNotRequest{Act: act.act, Type: act.typ[t.Kind], Target: t.Name, At: at}
+	if t.Type != "" && act.act != policy.ActPenalize {
+		q.Type = t.Type
+	}
+	return q, nil
+}
+
+// WhyNot asks a worker, which asks the gate on fresh facts as if it were to act.
+func WhyNot(ctx context.Context, tc client.Client, q activities.WhyNotRequest) (activities.WhyNotAnswer, error) {
+	id := fmt.Sprintf("%s/%s/%s/%d", activities.WhyNotType, strings.ReplaceAll(string(q.Act), " ", "-"), q.Target, time.Now().UnixNano())
+	run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: activities.TaskQueue, WorkflowExecutionTimeout: 2 * time.Minute,
+		StaticSummary: fmt.Sprintf("why not %s %s?", q.Act, q.Target),
+	}, activities.WhyNotType, q)
+	var answer activities.WhyNotAnswer
+	if err == nil {
+		err = run.Get(ctx, &answer)
+	}
+	if err != nil && Silent(err) {
+		err = fmt.Errorf("nobody answers: is monitor-worker running?")
+	}
+	return answer, err
+}

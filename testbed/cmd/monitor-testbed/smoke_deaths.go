@@ -1,0 +1,683 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/api/common/v1"
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
+	sites "github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/pcudev"
+	"github.com/planetlab/monitor/testbed/rig"
+)
+
+// trouble is what is wrong at a site, and the types of issue that it makes.
+type trouble struct {
+	name  string         // the first part of its sites' names
+	state fakenode.State // of the nodes; empty: the PCU fails
+	nodes int
+	noPCU bool
+	types []string
+}
+
+func troubles() []trouble {
+	return []trouble{
+		{"silent", fakenode.Hung, 1, false, []string{issue.NodeDown, issue.BadHardware, issue.MinimalHardware, issue.NoBlockDevice, issue.UnknownSequence}},
+		{"walled", fakenode.Firewalled, 1, false, []string{issue.Firewall}},
+		{"disk", fakenode.ReadOnly, 1, false, []string{issue.Filesystem}},
+		{"names", fakenode.Nameless, 1, false, []string{issue.DNSError}},
+		{"locked", fakenode.Locked, 1, false, []string{issue.NodeConfig}},
+		{"debug", fakenode.Debug, 1, false, []string{issue.Failboot}},
+		{"oldcd", fakenode.OldBootCD, 1, false, []string{issue.OldBootCD}},
+		{"nopcu", fakenode.Hung, 1, true, []string{issue.PCUMissing}},
+		{"dark", fakenode.Hung, 3, false, []string{issue.SiteDown}},
+		{"pcu", "", 1, false, []string{issue.PCUDown}},
+		{"told", fakenode.Hung, 1, true, []string{sites.Type}},
+	}
+}
+
+// The stages of a life at which it ends.
+const (
+	atFirstWait  = "first"   // before its first rung
+	inRung       = "rung"    // while a rung is under way
+	betweenRungs = "between" // after a rung has acted
+	whilePaused  = "paused"
+	inLongWait   = "long" // its last rung was done, and it only looks, ever more rarely
+	withPenalty  = "penalty"
+)
+
+func stagesOf(typ string) []string {
+	switch typ {
+	case sites.Type:
+		return []string{betweenRungs, whilePaused, withPenalty}
+	case issue.PCUMissing, issue.UnknownSequence: // they ask for no penalty
+		return []string{atFirstWait, inRung, betweenRungs, whilePaused, inLongWait}
+	}
+	return []string{atFirstWait, inRung, betweenRungs, whilePaused, inLongWait, withPenalty}
+}
+
+// The ways in which somebody ends a workflow by hand.
+const (
+	terminated = "terminated"
+	cancelled  = "cancelled"
+	wasReset   = "reset"
+)
+
+// death is one workflow that is to end at one stage. All that goes on at one site ends at one stage.
+type death struct {
+	trouble  trouble
+	typ      string
+	stage    string
+	site, id string
+	run      string // that ends
+}
+
+func (d *death) name() string { return d.typ + " " + d.stage }
+func (d *death) node() string { return host(d.site, 1) }
+
+// input is the target of an issue, as any client would name it.
+func (d *death) input() map[string]string {
+	switch d.typ {
+	case issue.PCUDown:
+		return map[string]string{"pcu": "pcu." + d.site + ".example"}
+	case issue.SiteDown:
+		return map[string]string{"site": d.site}
+	}
+	return map[string]string{"node": d.node()}
+}
+
+func deaths() []*death {
+	var all []*death
+	for _, t := range troubles() {
+		for _, typ := range t.types {
+			for _, stage := range stagesOf(typ) {
+				d := &death{trouble: t, typ: typ, stage: stage, site: t.name + stage}
+				d.id = sites.ID(d.site)
+				for _, target := range d.input() {
+					if typ != sites.Type {
+						d.id = typ + "/" + target
+					}
+				}
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
+
+// deathSites are the sites of all deaths.
+func deathSites() []testbed.Site {
+	var list []testbed.Site
+	for _, d := range deaths() {
+		s := testbed.Site{Login: d.site, Nodes: d.trouble.nodes, NoPCU: d.trouble.noPCU}
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// deathOptions are those of the rig on which workflows die. All of its fleet breaks at once, so that there is no guard; steps that take
+// weeks take days, since no step is in question here, and only what becomes of one that is cut off.
+func deathOptions(bin string, log io.Writer) rig.Options {
+	return rig.Options{Bin: bin, Log: log, Sites: deathSites(), UIPort: -1, NoRT: true, Connections: 100, Day: 4 * time.Second, SweepEvery: "0.6d",
+		Policy: map[string]any{
+			"guard": map[string]any{"share": 1.0, "at_least": 10000}, "budget": map[string]any{"penalties_fleet": 1000, "reboots_fleet": 1000},
+			"offline_to_down": "0.1d", "pcu_offline_to_down": "0.1d", "site_offline_to_down": "0.1d", "site_down_before_penalty": "0.1d",
+			"node_down_after": "0.1d", "trouble_after": "0.1d", "failboot_after": "0.1d", "people_step": "3d", "penalty_step": "1d",
+		},
+		Probe: map[string]any{"timeout": "1s", "parallel": 400}}
+}
+
+func deathScenarios() []scenario {
+	return []scenario{
+		{id: "Terminated", name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again", run: everyDeath(terminated)},
+		{id: "Cancelled", name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again", run: everyDeath(cancelled)},
+		{id: "Reset", name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again", run: everyDeath(wasReset)},
+	}
+}
+
+// books are what the store and Temporal say at one moment.
+type books struct {
+	sweep   int64 // the last that had ended before the rest was read
+	open    map[string]store.Issue
+	claims  map[string][]store.Claim // by site
+	running map[string]bool          // workflows, by id
+	mended  map[string]string        // runs whose end the reconciler put right, with the issue
+}
+
+// readBooks asks the store and Temporal once for all.
+func (s *stage) readBooks(ctx context.Context) (*books, error) {
+	b := &books{open: map[string]store.Issue{}, claims: map[string][]store.Claim{}, running: map[string]bool{}, mended: map[string]string{}}
+	sweep, err := s.Store.LastSweep(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	b.sweep = sweep.ID
+	var page []byte
+	for {
+		list, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000, NextPageToken: page,
+			Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list.Executions {
+			b.running[e.Execution.WorkflowId] = true
+		}
+		if page = list.NextPageToken; len(page) == 0 {
+			break
+		}
+	}
+	issues, err := s.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 10000})
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range issues {
+		b.open[i.ID] = i
+	}
+	claims, err := s.Store.Claims(ctx, store.ClaimFilter{})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range claims {
+		b.claims[c.Site] = append(b.claims[c.Site], c)
+	}
+	repairs, err := s.Store.Actions(ctx, store.ActionFilter{Kind: store.KindReconcile, Limit: 10000})
+	for _, a := range repairs {
+		b.mended[a.RunID] = a.Issue
+	}
+	return b, err
+}
+
+// disagreements are what does not fit together at a site.
+func (s *stage) disagreements(b *books, t trouble, site string) (found []string) {
+	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	for id, i := range b.open {
+		if i.Site == site && !b.running[id] {
+			say("%s is open and has no workflow", id)
+		}
+	}
+	for id := range b.running {
+		_, open := b.open[id]
+		if !strings.HasPrefix(id, sites.Type+"/") && !open && (strings.HasSuffix(id, "."+site+".example") || strings.HasSuffix(id, "/"+site)) {
+			say("%s runs, and the store has it closed", id)
+		}
+	}
+	disabled, suspended, held, off := false, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, c := range b.claims[site] {
+		if _, open := b.open[c.Issue]; !open && c.Kind != store.ClaimSiteDisabled && c.Kind != store.ClaimSliceSuspended {
+			say("%s of %s is held for %s, which is closed", c.Kind, c.Target, c.Issue)
+		}
+		switch c.Kind {
+		case store.ClaimSiteDisabled:
+			disabled = true
+		case store.ClaimSliceSuspended:
+			suspended[c.Target] = true
+		case store.ClaimNodeDisabled, store.ClaimBootState:
+			held[c.Target] = true
+		case store.ClaimOutlet:
+			off[c.Target] = true
+		}
+		if !b.running[sites.ID(site)] && c.Kind != store.ClaimNodeDisabled && c.Kind != store.ClaimBootState && c.Kind != store.ClaimOutlet {
+			say("%s %s is held, and the site has no workflow", c.Kind, c.Target)
+		}
+	}
+	if in := s.DB.Get("Sites", "login_base", site)["enabled"] != true; in != disabled {
+		say("PLC has the site disabled: %t, the claims: %t", in, disabled)
+	}
+	for _, name := range s.Suspended(site) {
+		if !suspended[name] {
+			say("%s is suspended without a claim", name)
+		}
+		delete(suspended, name)
+	}
+	if len(suspended) > 0 {
+		say("slices are claimed as suspended and are not: %v", suspended)
+	}
+	for n := 1; n <= t.nodes; n++ {
+		h := host(site, n)
+		if state := s.DB.Get("Nodes", "hostname", h)["boot_state"]; state != "boot" && !held[h] {
+			say("PLC has %s at %v without a claim", h, state)
+		}
+		if !s.Powered(h) && len(off) == 0 {
+			say("%s is off, and no outlet is owed", h)
+		}
+	}
+	return found
+}
+
+// settled reports what is not yet as it must be after a death: the books agree, a new issue is open where a sweep calls for one, and the ledger
+// tells of what nobody but the reconciler could let go.
+func (m *matrix) settled(b *books, d *death) []string {
+	found := m.disagreements(b, d.trouble, d.site)
+	if d.typ == sites.Type {
+		return found
+	}
+	i, open := b.open[d.id]
+	t, _ := issue.Lookup(d.typ)
+	switch {
+	case open && i.RunID == d.run && m.way != wasReset:
+		found = append(found, "the run that was ended is open")
+	case !open && (t.Call != nil || m.way == wasReset):
+		found = append(found, "it is not open again")
+	}
+	if m.way == terminated && b.mended[d.run] == "" {
+		found = append(found, "the ledger does not say that it was put right")
+	}
+	return found
+}
+
+// gate lets those pass who wait for others at the same point.
+type gate struct {
+	arrive sync.WaitGroup
+	once   sync.Once
+	do     func() error // by the last who arrives
+	err    error
+}
+
+func (g *gate) pass() error {
+	g.arrive.Done()
+	g.arrive.Wait()
+	g.once.Do(func() {
+		if g.do != nil {
+			g.err = g.do()
+		}
+	})
+	return g.err
+}
+
+// everyDeath plays all deaths of one way at once, and then mends everything.
+func everyDeath(way string) func(context.Context, *stage) error {
+	return func(ctx context.Context, s *stage) error {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+		defer cancel()
+		m := &matrix{stage: s, way: way, all: deaths(), gates: map[string]*gate{}}
+		go m.read(ctx)
+		if err := m.begin(ctx); err != nil {
+			return err
+		}
+		free, err := m.holdRungs(ctx)
+		defer free()
+		if err != nil {
+			return err
+		}
+		m.meet(ctx, free)
+		errs := make([]error, len(m.all))
+		var wg sync.WaitGroup
+		for n, d := range m.all {
+			wg.Go(func() {
+				if err := m.play(ctx, d); err != nil {
+					errs[n] = fmt.Errorf("%s (%s): %w", d.name(), d.site, err)
+				}
+			})
+		}
+		wg.Wait()
+		return errors.Join(append(errs, m.mendAll(ctx))...)
+	}
+}
+
+// meet lets whoever dies at a blacklisted site, or beside a rung that is held, wait for the others there before what holds them is let go.
+func (m *matrix) meet(ctx context.Context, free func()) {
+	for _, d := range m.all {
+		if d.gate() == "" {
+			continue
+		}
+		g := m.gates[d.gate()]
+		if g == nil {
+			g = &gate{do: func() error { return m.Store.RemoveBlacklist(ctx, "site", d.site) }}
+			if d.stage == inRung {
+				g.do = func() error { free(); return nil }
+			}
+			m.gates[d.gate()] = g
+		}
+		g.arrive.Add(1)
+	}
+}
+
+// mendAll is everybody who mends what is broken: all issues close, and nothing is held.
+func (m *matrix) mendAll(ctx context.Context) error {
+	for _, d := range m.all {
+		if d.trouble.state == "" {
+			m.BreakPCU(d.site, "")
+		}
+		for n := 1; n <= d.trouble.nodes; n++ {
+			if err := m.Heal(host(d.site, n)); err != nil {
+				return err
+			}
+		}
+		if d.stage == whilePaused { // a pause that outlived its workflow is lifted by whoever gave the order
+			_ = m.command(ctx, d.id, string(issue.OrderResume), "it is mended")
+		}
+	}
+	return m.await(ctx, "all issues are closed, and nothing is held", func(b *books) (bool, error) {
+		return len(b.open) == 0 && len(b.claims) == 0, nil
+	})
+}
+
+// matrix is all deaths, and what is known of them.
+type matrix struct {
+	*stage
+	way    string
+	all    []*death
+	gates  map[string]*gate
+	latest atomic.Pointer[books]
+}
+
+// read brings the books up to date again and again.
+func (m *matrix) read(ctx context.Context) {
+	for ctx.Err() == nil {
+		if b, err := m.readBooks(ctx); err == nil {
+			m.latest.Store(b)
+		}
+		time.Sleep(200 * time.Millisecond) // paces the reader alone
+	}
+}
+
+// await asks for something each time the books are read, and says what it waited for.
+func (m *matrix) await(ctx context.Context, what string, ask func(*books) (bool, error)) error {
+	var last *books
+	for {
+		if b := m.latest.Load(); b != nil && b != last {
+			last = b
+			if ok, err := ask(b); ok || err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until %s: %w%s", what, ctx.Err(), last.next(what))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// next is what the issue comes to that a text begins with.
+func (b *books) next(text string) string {
+	id, _, _ := strings.Cut(text, " ")
+	if b == nil || b.open[id].ID == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it is %s, next: %s, at %s", b.open[id].Status, b.open[id].Next, b.open[id].NextAt.Format(time.TimeOnly))
+}
+
+// memory is what an open issue remembers.
+func (b *books) memory(id string) (issue.State, bool) {
+	i, open := b.open[id]
+	if !open {
+		return issue.State{}, false
+	}
+	state, err := i.Memory()
+	return state, err == nil
+}
+
+// listed is on the blacklist until it died, so that it has not done its first rung.
+func (d *death) listed() bool { return d.stage == atFirstWait || d.stage == inRung }
+
+func (d *death) gate() string {
+	switch d.stage {
+	case inRung:
+		return inRung
+	case atFirstWait:
+		return d.site
+	}
+	return ""
+}
+
+// begin breaks everything, and opens every issue by its name.
+func (m *matrix) begin(ctx context.Context) error {
+	begun := map[string]bool{}
+	for _, d := range m.all {
+		if begun[d.site] {
+			continue
+		}
+		begun[d.site] = true
+		if d.listed() {
+			if err := m.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: d.site, Reason: "its time has not come", Owner: "smoke"}); err != nil {
+				return err
+			}
+		}
+		if d.trouble.state == "" {
+			m.BreakPCU(d.site, pcudev.WrongPassword)
+		}
+		for n := 1; n <= d.trouble.nodes && d.trouble.state != ""; n++ {
+			if err := m.Break(host(d.site, n), testbed.Fault{State: d.trouble.state, FixedBy: testbed.Nobody}); err != nil {
+				return err
+			}
+		}
+	}
+	before, err := m.Store.LastSweep(ctx)
+	if err != nil {
+		return err
+	}
+	err = m.await(ctx, "two sweeps have seen it", func(b *books) (bool, error) { return b.sweep >= before.ID+3, nil })
+	if err != nil {
+		return err
+	}
+	for _, d := range m.all {
+		typ, id := d.typ, d.id
+		if typ == sites.Type {
+			typ, id = issue.NodeDown, nodeDown(d.node())
+		}
+		if _, err := m.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: activities.TaskQueue}, typ, d.input()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdRungs has the first rungs of some issues begin and not end: those that use power wait for their PCU, and the others for the row in which they
+// write down what they did.
+func (m *matrix) holdRungs(ctx context.Context) (free func(), err error) {
+	var unlock []func()
+	free = sync.OnceFunc(func() {
+		for _, f := range unlock {
+			f()
+		}
+	})
+	conn, err := pgx.Connect(ctx, m.Database)
+	if err != nil {
+		return free, err
+	}
+	unlock = append(unlock, func() { _ = conn.Close(context.WithoutCancel(ctx)) }) // ends its transaction
+	if _, err := conn.Exec(ctx, "begin"); err != nil {
+		return free, err
+	}
+	names := map[string]bool{}
+	for _, d := range m.all {
+		if d.stage != inRung {
+			continue
+		}
+		err := m.await(ctx, d.id+" waits for the blacklist", func(b *books) (bool, error) {
+			state, open := b.memory(d.id)
+			return open && state.Blocked != nil && state.Blocked.Check == "blacklist", nil
+		})
+		if err != nil {
+			return free, err
+		}
+		if d.typ == issue.NodeDown {
+			n, err := m.Store.Node(ctx, d.node())
+			if err != nil {
+				return free, err
+			}
+			release, err := m.Store.LockPCU(ctx, n.Feeds[0].PCUID)
+			if err != nil {
+				return free, err
+			}
+			unlock = append(unlock, release)
+		}
+		if _, err := conn.Exec(ctx, "select 1 from issue where id = $1 for update", d.id); err != nil {
+			return free, err
+		}
+		names[d.site] = true
+	}
+	for site := range names {
+		if err := m.Store.RemoveBlacklist(ctx, "site", site); err != nil {
+			return free, err
+		}
+	}
+	return free, nil
+}
+
+// play brings one workflow to its stage, ends it, and waits until the books agree.
+func (m *matrix) play(ctx context.Context, d *death) error {
+	passed := false
+	defer func() {
+		if g := m.gates[d.gate()]; g != nil && !passed {
+			_ = g.pass() // the others go on
+		}
+	}()
+	if err := m.reach(ctx, d); err != nil {
+		return err
+	}
+	if err := m.end(ctx, d); err != nil {
+		return fmt.Errorf("end it: %w", err)
+	}
+	if g := m.gates[d.gate()]; g != nil {
+		passed = true
+		if err := g.pass(); err != nil {
+			return err
+		}
+	}
+	last, err := m.Store.LastSweep(ctx)
+	if err != nil {
+		return err
+	}
+	sweeps := int64(3) // the one under way does not count, and what the second woke has until the end of the next
+	if d.typ == issue.OldBootCD {
+		sweeps += 2 // we had disabled its node: only when a sweep has seen that undone does its time of failboot_after begin
+	}
+	return m.await(ctx, "the books agree", func(b *books) (bool, error) {
+		found := m.settled(b, d)
+		if len(found) > 0 && b.sweep >= last.ID+sweeps {
+			return false, fmt.Errorf("after the sweeps that it has: %s", strings.Join(found, "; "))
+		}
+		return len(found) == 0, nil
+	})
+}
+
+// reach waits until a workflow is at its stage, and helps where it would take too long.
+func (m *matrix) reach(ctx context.Context, d *death) error {
+	if d.typ == sites.Type {
+		return m.reachSite(ctx, d)
+	}
+	open := func(what string, is func(issue.State) bool) error {
+		return m.await(ctx, d.id+" "+what, func(b *books) (bool, error) {
+			state, open := b.memory(d.id)
+			return open && is(state), nil
+		})
+	}
+	acted := func(s issue.State) bool {
+		return (s.Rung > 0 || s.Idle > 0) && s.Blocked == nil && s.RecoveredAt.IsZero() && s.Due.After(time.Now())
+	}
+	switch d.stage {
+	case atFirstWait:
+		return open("waits for its first rung", func(s issue.State) bool { return s.Blocked != nil && s.Blocked.Check == "blacklist" })
+	case inRung:
+		return m.await(ctx, d.id+" does a rung", func(*books) (bool, error) { return m.rungUnderWay(ctx, d.id) })
+	case betweenRungs:
+		return open("waits after a rung", acted)
+	case whilePaused:
+		if err := open("is open", func(issue.State) bool { return true }); err != nil {
+			return err
+		}
+		if err := m.command(ctx, d.id, string(issue.OrderPause), "somebody is on the way"); err != nil {
+			return err
+		}
+		return open("is paused", func(s issue.State) bool { return s.Status == issue.Paused })
+	case inLongWait:
+		if err := m.skipToLast(ctx, d); err != nil {
+			return err
+		}
+		return open("has done its last rung", func(s issue.State) bool { return s.Idle > 0 })
+	}
+	return m.await(ctx, d.id+" has its site denied what it asks for", func(b *books) (bool, error) {
+		return b.open[d.id].Level > 0 && m.DB.Get("Sites", "login_base", d.site)["enabled"] != true, nil
+	})
+}
+
+// skipToLast orders an issue to pass over all rungs but its last.
+func (m *matrix) skipToLast(ctx context.Context, d *death) error {
+	t, _ := issue.Lookup(d.typ)
+	last := len(t.Ladder.Rungs) - 1
+	for {
+		rung := -1
+		err := m.await(ctx, d.id+" is open", func(b *books) (bool, error) {
+			state, open := b.memory(d.id)
+			if open {
+				rung = state.Rung
+			}
+			return open, nil
+		})
+		if err != nil || rung == last {
+			return err
+		}
+		if err := m.command(ctx, d.id, string(issue.OrderSkip), "to the end"); err != nil {
+			return err
+		}
+		err = m.await(ctx, d.id+" has skipped a rung", func(b *books) (bool, error) {
+			state, open := b.memory(d.id)
+			return open && state.Rung > rung, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (m *matrix) rungUnderWay(ctx context.Context, id string) (bool, error) {
+	d, err := m.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(d.PendingActivities, func(a *workflow.PendingActivityInfo) bool {
+		return a.State == enums.PENDING_ACTIVITY_STATE_STARTED
+	}), nil
+}
+
+// reachSite waits until the workflow of a site is at its stage.
+func (m *matrix) reachSite(ctx context.Context, d *death) error {
+	if d.stage == withPenalty {
+		return m.await(ctx, d.site+" is denied something", func(*books) (bool, error) { return m.DB.Get("Sites", "login_base", d.site)["enabled"] != true, nil })
+	}
+	if err := m.await(ctx, d.site+" was written to", func(*books) (bool, error) { return len(m.mailTo(d.site)) > 0, nil }); err != nil || d.stage != whilePaused {
+		return err
+	}
+	if err := m.command(ctx, d.id, string(issue.OrderPause), "somebody is on the way"); err != nil {
+		return err
+	}
+	return m.await(ctx, d.site+" is paused", func(*books) (bool, error) {
+		state, err := m.siteState(ctx, d.site)
+		return state.Pause != nil, err
+	})
+}
+
+// end ends the run of a workflow by hand.
+func (m *matrix) end(ctx context.Context, d *death) error {
+	if d.run = m.runOf(ctx, d.id); d.run == "" {
+		return errors.New("it does not run")
+	}
+	switch m.way {
+	case terminated:
+		return m.Temporal.TerminateWorkflow(ctx, d.id, d.run, "smoke")
+	case cancelled:
+		return m.Temporal.CancelWorkflow(ctx, d.id, d.run)
+	}
+	return m.resetWorkflow(ctx, &common.WorkflowExecution{WorkflowId: d.id, RunId: d.run})
+}

@@ -1,0 +1,52 @@
+package pglocal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var errNotOurs = errors.New("the Postgres of DATABASE_URL is somebody else's and is not restored: unset DATABASE_URL")
+
+// Backup keeps the database as it is now, as an administrator would with pg_dump. It answers what Restore takes.
+func (c *Cluster) Backup() (file string, err error) {
+	if c.command == nil {
+		return "", errNotOurs
+	}
+	file = filepath.Join(c.dir, "backup")
+	if out, err := c.command("pg_dump", "--format=custom", "--file="+file, "--dbname="+c.URL).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("pg_dump: %w: %s", err, out)
+	}
+	return file, nil
+}
+
+// Restore puts a backup in the place of the database, and ends whoever is connected to it.
+func (c *Cluster) Restore(ctx context.Context, file string) error {
+	if c.command == nil {
+		return errNotOurs
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return err
+	}
+	name := pgx.Identifier{u.Path[1:]}.Sanitize()
+	u.Path = "/postgres"
+	conn, err := pgx.Connect(ctx, u.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, sql := range []string{"drop database " + name + " with (force)", "create database " + name} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	if out, err := c.command("pg_restore", "--single-transaction", "--exit-on-error", "--dbname="+c.URL, file).CombinedOutput(); err != nil {
+		return fmt.Errorf("pg_restore: %w: %s", err, out)
+	}
+	return nil
+}
