@@ -9,8 +9,9 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Reach says where PCUs may be. Whoever may edit a record in PLC chooses where Monitor connects, and with which password: that must be neither
-// this machine nor what only this machine reaches. The zero value lets none be anywhere but on other machines.
+// Reach says where PCUs may be. Whoever may edit a record in PLC chooses where Monitor connects, and with which
+// password: that must be neither this machine nor what only this machine reaches. The zero value lets none be anywhere
+// but on other machines.
 type Reach struct {
 	Networks []netip.Prefix // where they may be; an address here may even be one of ours. Empty: anywhere else
 	Own      func() ([]net.Addr, error)
@@ -29,7 +30,8 @@ func NewReach(networks []string) (*Reach, error) {
 	return r, nil
 }
 
-// metadata are the addresses at which clouds hand out credentials to whoever asks from inside of a machine; those that are link-local need no line.
+// metadata are the addresses at which clouds hand out credentials to whoever asks from inside of a machine; those that
+// are link-local need no line.
 func metadata() []netip.Addr {
 	return []netip.Addr{
 		netip.MustParseAddr("fd00:ec2::254"),   // Amazon, IPv6
@@ -77,8 +79,9 @@ const (
 	portHTTPS = 443
 )
 
-// noClearText reports whether a PCU's password must not travel in the clear: never by refuse; by record, not to a PCU that has ever shown an ssh
-// host key or a certificate, and not where its record says ssh or https. Whoever sits between could else close one port and wait at another.
+// noClearText reports whether a PCU's password must not travel in the clear: never by refuse; by record, not to a PCU
+// that has ever shown an ssh host key or a certificate, and not where its record says ssh or https. Whoever sits
+// between could else close one port and wait at another.
 func noClearText(rule string, pins map[string]string, port int) bool {
 	switch rule {
 	case ClearRefuse:

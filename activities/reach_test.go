@@ -14,7 +14,10 @@ import (
 
 func TestPCUsAreOnOtherMachines(t *testing.T) {
 	own := func() ([]net.Addr, error) {
-		return []net.Addr{&net.IPNet{IP: net.IPv4(192, 0, 2, 7), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.ParseIP("2001:db8::7"), Mask: net.CIDRMask(64, 128)}}, nil
+		return []net.Addr{
+			&net.IPNet{IP: net.IPv4(192, 0, 2, 7), Mask: net.CIDRMask(24, 32)},
+			&net.IPNet{IP: net.ParseIP("2001:db8::7"), Mask: net.CIDRMask(64, 128)},
+		}, nil
 	}
 	for _, c := range []struct {
 		networks []string
@@ -84,13 +87,20 @@ func TestClearTextIsForThoseThatNeverShowedAnythingBetter(t *testing.T) {
 // What a device says may be the page of any server that a record in PLC leads to: the site that wrote the record does not get to read it.
 func TestASiteIsToldWhatItsPCUDoesAndNothingThatItSaid(t *testing.T) {
 	for _, kind := range []pcucontrol.Kind{pcucontrol.Auth, pcucontrol.NoOutlet, pcucontrol.Busy, pcucontrol.Refused, pcucontrol.Unexpected, pcucontrol.Ambiguous} {
-		err := fmt.Errorf("%w (wrapped)", &pcucontrol.Error{Kind: kind, Host: "pcu1", Doing: "log in", Detail: `heard "aws_secret"`})
-		if text := withoutItsWords(err).Error(); strings.Contains(text, "aws_secret") || !strings.Contains(text, string(kind)) {
+		err := fmt.Errorf(
+			"%w (wrapped)",
+			&pcucontrol.Error{Kind: kind, Host: "pcu1", Doing: "log in", Detail: `heard "aws_secret"`},
+		)
+		if text := withoutItsWords(err).Error(); strings.Contains(text, "aws_secret") ||
+			!strings.Contains(text, string(kind)) {
 			t.Errorf("%s: %q", kind, text)
 		}
 	}
 	for _, kind := range []pcucontrol.Kind{pcucontrol.Unreachable, pcucontrol.Timeout} {
-		if text := withoutItsWords(&pcucontrol.Error{Kind: kind, Host: "pcu1", Doing: "connect", Detail: "port 23 is closed"}).Error(); !strings.Contains(text, "port 23") {
+		if text := withoutItsWords(&pcucontrol.Error{Kind: kind, Host: "pcu1", Doing: "connect", Detail: "port 23 is closed"}).Error(); !strings.Contains(
+			text,
+			"port 23",
+		) {
 			t.Errorf("%s: %q", kind, text)
 		}
 	}

@@ -120,6 +120,8 @@ const aWatch = 2 * time.Minute
 // guard says, the worker itself.
 func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
 	switch {
+	case act.Kind == store.KindDigest, act.Kind == store.KindFlag && len(act.Data) > 0: // the next digest tells it
+		return true, nil
 	case act.RunID != "":
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
 	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it
@@ -201,8 +203,8 @@ func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, e
 // noteRepair keeps in the ledger what was put right.
 func (a *Reconciler) noteRepair(ctx context.Context, c store.Claim, said string) error {
 	key := fmt.Sprintf("reconcile/%d", c.ID)
-	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue,
-		RunID: c.RunID, Site: c.Site,
+	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID,
+		Site:   c.Site,
 		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target), Outcome: store.Done, Detail: said})
 }
 

@@ -139,7 +139,7 @@ func (a *People) flagTracker(ctx context.Context, login, what string, err error)
 		return nil
 	}
 	day := a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, causeTicket, "rt/"+mark(lacks)+"/"+day,
+	return a.post.flagSite(ctx, login, causeTracker+" "+mark(lacks), "rt/"+mark(lacks)+"/"+day,
 		[]string{what + ", and so may others: " + err.Error(), lacks})
 }
 

@@ -46,7 +46,12 @@ type driving struct{ asked *[]string }
 
 func (d driving) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	*d.asked = append(*d.asked, t.Transport)
-	return pcucontrol.Result{}, &pcucontrol.Error{Kind: pcucontrol.Unexpected, Host: t.Host, Doing: "greet", Detail: "noise"}
+	return pcucontrol.Result{}, &pcucontrol.Error{
+		Kind:   pcucontrol.Unexpected,
+		Host:   t.Host,
+		Doing:  "greet",
+		Detail: "noise",
+	}
 }
 
 func (d driving) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
@@ -74,12 +79,14 @@ func TestAGarbledSSHPortDoesNotSendThePasswordOverTelnet(t *testing.T) {
 	}
 	asked, target.NoClearText = nil, true
 	before := telnets.Load()
-	if _, err := catalog.Test(t.Context(), target); err == nil || strings.Join(asked, " ") != "ssh" || telnets.Load() != before {
+	if _, err := catalog.Test(t.Context(), target); err == nil || strings.Join(asked, " ") != "ssh" ||
+		telnets.Load() != before {
 		t.Errorf("without clear text: asked %q, %v", asked, err)
 	}
 	asked, target.Model = nil, "Old"
 	_, err := catalog.Test(t.Context(), target)
-	if pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "in the clear") || asked != nil || telnets.Load() != before {
+	if pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "in the clear") || asked != nil ||
+		telnets.Load() != before {
 		t.Errorf("a model that speaks nothing else: asked %q, %v", asked, err)
 	}
 }
@@ -91,7 +98,17 @@ func TestSNMPTellsItsCommunityToEverybodyButInVersion3(t *testing.T) {
 	}
 	for user, clear := range map[string]bool{"": true, "apc": true, "v2c": true, "v3 monitor sha aes": false} {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		_, err := catalog.Test(ctx, pcucontrol.Target{Model: "APCSNMP", Host: "127.0.0.1", Port: 1, User: user, Password: "s3cret s3cret", NoClearText: true})
+		_, err := catalog.Test(
+			ctx,
+			pcucontrol.Target{
+				Model:       "APCSNMP",
+				Host:        "127.0.0.1",
+				Port:        1,
+				User:        user,
+				Password:    "s3cret s3cret",
+				NoClearText: true,
+			},
+		)
 		cancel()
 		if got := err != nil && strings.Contains(err.Error(), "in the clear"); got != clear {
 			t.Errorf("%q: %v", user, err)
@@ -119,9 +136,19 @@ func TestNothingIsSentToAnAddressThatIsNotAllowed(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1"} {
 		for model, p := range map[string]int{"APCControl12p3": port, "HPiLO": port, "Redfish": port, "ePowerSwitchNew": port, "IPAL": port,
 			"OpenIPMI": udp.LocalAddr().(*net.UDPAddr).Port, "APCSNMP": udp.LocalAddr().(*net.UDPAddr).Port} {
-			target := pcucontrol.Target{Model: model, Host: host, Port: p, User: "apc", Password: "s3cret", Outlet: 1, MayConnect: may, ConnectTimeout: time.Second}
+			target := pcucontrol.Target{
+				Model:          model,
+				Host:           host,
+				Port:           p,
+				User:           "apc",
+				Password:       "s3cret",
+				Outlet:         1,
+				MayConnect:     may,
+				ConnectTimeout: time.Second,
+			}
 			for _, do := range []func(context.Context, pcucontrol.Target) (pcucontrol.Result, error){catalog.Test, catalog.Cycle, catalog.Status} {
-				if _, err := do(t.Context(), target); pcucontrol.KindOf(err) != pcucontrol.Refused || !strings.Contains(err.Error(), "not on this machine") {
+				if _, err := do(t.Context(), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+					!strings.Contains(err.Error(), "not on this machine") {
 					t.Errorf("%s at %s: %v", model, host, err)
 				}
 			}
@@ -141,13 +168,22 @@ func TestAnAddressIsAskedAboutAtEachConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	target := pcucontrol.Target{Model: "APCControl12p3", Transport: "telnet", Host: "127.0.0.1", Port: port, User: "apc", Password: "s3cret", Outlet: 1, ConnectTimeout: time.Second,
+	target := pcucontrol.Target{
+		Model:          "APCControl12p3",
+		Transport:      "telnet",
+		Host:           "127.0.0.1",
+		Port:           port,
+		User:           "apc",
+		Password:       "s3cret",
+		Outlet:         1,
+		ConnectTimeout: time.Second,
 		MayConnect: func(netip.Addr) error {
 			if asked++; asked > 1 {
 				return errors.New("it has moved")
 			}
 			return nil
-		}}
+		},
+	}
 	if _, err := catalog.Test(t.Context(), target); err == nil || came.Load() != 0 || asked < 2 {
 		t.Errorf("%d connections, asked %d times, %v", came.Load(), asked, err)
 	}

@@ -18,7 +18,9 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 	v := issueView{
 		ID: "nodedown/" + evil, Type: evil, Target: evil, Site: evil, Status: evil, Cause: evil, Next: evil, Blocked: evil, Outcome: evil,
 		Evidence: []string{evil, "one\ntwo " + evil}, Opened: noon(), Closed: noon(),
-		Story:   []issue.Event{{At: noon(), Kind: issue.EventOrder, Order: issue.Order(evil), By: evil, Reason: evil, Rung: evil}},
+		Story: []issue.Event{
+			{At: noon(), Kind: issue.EventOrder, Order: issue.Order(evil), By: evil, Reason: evil, Rung: evil},
+		},
 		Earlier: []episodeView{{Opened: noon(), Closed: noon(), Outcome: evil}},
 		Actions: []store.Action{{At: noon(), Kind: evil, Outcome: evil, Reason: evil, Detail: evil}},
 	}
@@ -40,7 +42,8 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 		}
 		if format == "json" {
 			var back issueView
-			if err := json.NewDecoder(&out).Decode(&back); err != nil || back.ID != strings.ToValidUTF8(v.ID, "\uFFFD") {
+			if err := json.NewDecoder(&out).Decode(&back); err != nil ||
+				back.ID != strings.ToValidUTF8(v.ID, "\uFFFD") {
 				t.Errorf("it reads back as %q, %v", back.ID, err)
 			}
 		}

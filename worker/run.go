@@ -167,6 +167,8 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		TestTo: cfg.Mail.TestAddress,
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
+		Pages:  cfg.Mail.Pages,
+		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
 
