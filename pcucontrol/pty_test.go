@@ -87,12 +87,12 @@ func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 			exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "sshd").
 				Run() !=
 				nil {
-			t.Skip("OpenSSH's server wants a user sshd")
+			debian.Missing(t, "OpenSSH's server wants a user sshd")
 		}
 	}
 	server := debian.Unpack(t, "openssh-server", "usr/sbin/sshd")
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		t.Skipf("OpenSSH's server wants /run/sshd: %v", err)
+		debian.Missing(t, "OpenSSH's server wants /run/sshd: %v", err)
 	}
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
