@@ -24,6 +24,7 @@ type BMC struct {
 	device.Condition
 }
 
+// New makes a BMC.
 func New(o device.Options) (device.Device, error) { return &BMC{Options: o}, nil }
 
 // Faults are those of every device that speaks datagrams.
