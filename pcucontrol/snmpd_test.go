@@ -50,7 +50,8 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 		}
 	}
 	port := freePort(t)
-	runsIn(t, []string{"SNMP_PERSISTENT_DIR=" + dir}, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"),
+	runsIn(t, []string{"SNMP_PERSISTENT_DIR=" + dir}, program, "-f", "-Lo", "-C", "-c", conf, "-p",
+		filepath.Join(dir, "pid"),
 		fmt.Sprintf("udp:%s:%d", theirAddress, port))
 	target := pcucontrol.Target{
 		Model:    "APCSNMP",

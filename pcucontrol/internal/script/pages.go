@@ -323,6 +323,7 @@ func (d pageDriver) Switch(ctx context.Context, t pcucontrol.Target,
 		}
 	}
 	can.On, can.Off, can.Cycle = command(pcucontrol.OpOn), command(pcucontrol.OpOff), command(pcucontrol.OpCycle)
-	can.Reset, can.Shutdown, can.Pause = command(pcucontrol.OpReset), command(pcucontrol.OpShutdown), time.Duration(d.c.Pause)
+	can.Reset, can.Shutdown = command(pcucontrol.OpReset), command(pcucontrol.OpShutdown)
+	can.Pause = time.Duration(d.c.Pause)
 	return can.Knowing(before).Perform(ctx, t, op)
 }

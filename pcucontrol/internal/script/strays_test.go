@@ -35,7 +35,8 @@ func TestThePasswordTakenForACommandIsNotTheAnswerToTheCommand(t *testing.T) {
 			[][]string{{asks}, {asks}, {listens, wrong}, {"P3" + listens}, {"Bye\r\n"}}, ""},
 		{"it says that only after the command",
 			[][]string{{asks}, {asks}, {listens}, {wrong, listens}, {"Bye\r\n"}}, pcucontrol.Ambiguous},
-		{"a relay that there is not, in step", [][]string{{asks}, {listens}, {wrong}, {"Bye\r\n"}}, pcucontrol.NoOutlet},
+		{"a relay that there is not, in step", [][]string{{asks}, {listens}, {wrong}, {"Bye\r\n"}},
+			pcucontrol.NoOutlet},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

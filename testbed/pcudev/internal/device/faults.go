@@ -105,7 +105,8 @@ func TLSFaults() []Fault { return []Fault{{OldTLS, "https: speaks TLS 1.0 only"}
 
 // TwoTonguesFaults are those of devices of two protocols.
 func TwoTonguesFaults() []Fault {
-	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management; Tasmota: status 200 for a wrong password"}}
+	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management; Tasmota: status 200 for a wrong " +
+		"password"}}
 }
 
 // RedfishFaults are those of a service of Redfish.
@@ -157,7 +158,8 @@ const ManagedEPDU = "is a managed ePDU"
 
 // EatonFaults are those of Eaton's racks.
 func EatonFaults() []Fault {
-	return []Fault{{ManagedEPDU, "Eaton: is an ePDU of before the third generation, whose rows are counted from nought"}}
+	return []Fault{{ManagedEPDU, "Eaton: is an ePDU of before the third generation, whose rows are counted from " +
+		"nought"}}
 }
 
 // TasmotaFaults are those of Tasmota.

@@ -156,7 +156,8 @@ func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
 			list = append(list, link("/Systems/"+d.id(n)))
 		}
 	}
-	site.Say(w, 200, site.Object{"@odata.id": redfishRoot + "/Systems", "Members": list, "Members@odata.count": len(list)})
+	site.Say(w, 200, site.Object{"@odata.id": redfishRoot + "/Systems", "Members": list,
+		"Members@odata.count": len(list)})
 }
 
 // outlet is the one that a system is.

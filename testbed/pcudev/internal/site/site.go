@@ -100,7 +100,8 @@ func (s *Site) Serve(l net.Listener) error {
 			return
 		}
 		once := &onlyConn{conn: paced, closed: make(chan struct{})}
-		_ = (&http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}).Serve(once)
+		_ = (&http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute,
+			IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}).Serve(once)
 	})
 }
 
