@@ -65,6 +65,8 @@ type Options struct {
 	PCUTimeout time.Duration // for one conversation with a PCU
 	PCUConnect time.Duration // for one connection to it
 	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach        // where they may be; nil: anywhere
+	PCUClear   string        // the rule for passwords in the clear: refuse, record or allow
 
 	Bootman *bootman.Bootman
 	Enter   func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
@@ -101,7 +103,7 @@ func (g *Groups) Registered() []any {
 func New(o Options) *Groups {
 	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log}
 	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
-		PCULegacy: o.PCULegacy}
+		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear}
 	workflows := &workflows{ledger: l, Temporal: o.Temporal}
 	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, PLC: o.PLC, SweepEvery: o.SweepEvery}
 	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober}

@@ -322,8 +322,8 @@ func (a *People) announced(ctx context.Context, word *sites.Warning, to []string
 	return word.At.UTC(), nil
 }
 
-// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels the
-// message speaks to everybody.
+// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels
+// the message speaks to everybody.
 func (a *People) addressees(ctx context.Context, login string, to []string, n *notify.Notice, l *letter) error {
 	for level := policy.Top; level > 0; level-- {
 		all, _, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
@@ -343,8 +343,8 @@ func (a *People) addressees(ctx context.Context, login string, to []string, n *n
 	return err
 }
 
-// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers that
-// others have added are no business of Monitor's.
+// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers
+// that others have added are no business of Monitor's.
 func (a *People) left(ctx context.Context, login string) ([]string, error) {
 	written, err := a.Store.WrittenTo(ctx, login)
 	if err != nil {

@@ -103,7 +103,8 @@ func TestWhoHasLeftPLCLeavesTheTicketAndWhomOthersAddedStays(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(sites.MailRequest{Key: "k", Reaches: 1})
 	const dean = "dean@huji.example"
-	if _, _, err := p.People.RT.Correspond(t.Context(), rt.Place{Ticket: first.Ticket.ID, Robot: "nobody", After: 1 << 30},
+	if _, _, err := p.People.RT.Correspond(t.Context(),
+		rt.Place{Ticket: first.Ticket.ID, Robot: "nobody", After: 1 << 30},
 		rt.Message{Text: "our dean wants to read this", Cc: []string{dean}}); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,8 @@ func TestATicketThatMayNotBeSeenIsNoSilence(t *testing.T) {
 	if err != nil || len(flags) != 1 || !strings.Contains(flags[0].Reason, "give the robot the right ShowTicket") {
 		t.Errorf("the admins are told %+v, %v", flags, err)
 	}
-	if res := p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}); res.Outcome != sites.MailWait {
+	if res := p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)},
+		Ticket: first.Ticket}); res.Outcome != sites.MailWait {
 		t.Errorf("a message into it: %+v", res)
 	}
 }
@@ -288,8 +290,9 @@ func TestASecondMessageSaysWhenTheFirstWas(t *testing.T) {
 	if text := p.newest(); strings.Contains(text, "we last wrote") {
 		t.Errorf("the first word: %s", text)
 	}
-	if err := p.Store.RecordNotice(t.Context(), store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji",
-		MessageID: "<old@x>", At: time.Now().Add(-5 * 24 * time.Hour)}); err != nil {
+	if err := p.Store.RecordNotice(t.Context(),
+		store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji",
+			MessageID: "<old@x>", At: time.Now().Add(-5 * 24 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}})

@@ -72,7 +72,8 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
 }
 
-// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into another.
+// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into
+// another.
 func (a *People) putAway(ctx context.Context, login string, ticket int, why error) error {
 	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
 	return a.post.flagSite(ctx, login, causeTicket, key, []string{

@@ -27,7 +27,7 @@ const (
 // The values of pcu.clear_text.
 const (
 	ClearTextRefuse = "refuse" // no password leaves in the clear
-	ClearTextRecord = "record" // only to a PCU whose model knows nothing better, and that never showed an ssh host key
+	ClearTextRecord = "record" // not to a PCU that ever showed something better, nor where its record says so
 	ClearTextAllow  = "allow"
 )
 
