@@ -28,7 +28,7 @@ func main() {
 
 // run is one call of monitor; its answer is the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local}
+	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local, account: account()}
 	return a.execute(ctx, args)
 }
 
@@ -37,6 +37,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	account  string // who runs this, as the system knows it
 
 	flags   *config.Flags
 	format  string         // of formats
