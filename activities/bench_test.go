@@ -273,6 +273,13 @@ func (b *bench) wantCuts(n int) {
 	}
 }
 
+// digested has the admins told of all that was flagged, without the wait for more.
+func (b *bench) digested() {
+	b.Helper()
+	b.People.post.Policy.GroupWait = 0
+	b.must(b.People.post.digest(b.Context()))
+}
+
 func (b *bench) subjects() []string {
 	var out []string
 	for _, m := range b.w.Mail.Messages() {

@@ -7,6 +7,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/probe"
 	sites "github.com/planetlab/monitor/site"
 )
 
@@ -30,10 +31,10 @@ func (a *People) email(ctx context.Context, t task) (issue.Result, error) {
 	}
 	request := sites.HoldRequest{
 		Key: t.Key, Ref: ref, Level: max(t.Rung.Level, t.State.Level), Kind: typ.NoticeKind(), Since: t.State.Opened,
-		Evidence: t.evidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
+		Evidence: t.siteEvidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
 	}
-	if t.seen.facts.Finding.Locked && ref.Type == issue.NodeConfig {
-		request.Advice = notify.AdviceLocked
+	if f := t.seen.facts.Finding; f.Locked && ref.Type == issue.NodeConfig {
+		request.Advice = adviceFor(f.Entry)
 	}
 	if r := t.seen.record; !r.Status.Healthy() && r.Changed.Before(t.State.Opened) {
 		request.Since = r.Changed
@@ -44,4 +45,17 @@ func (a *People) email(ctx context.Context, t task) (issue.Result, error) {
 	}
 	reason := fmt.Sprintf("handed to site %s, which is at penalty level %d", ref.Site, answer.Level)
 	return issue.Result{Outcome: issue.Acted, Reason: reason, Told: true, Level: t.Rung.Level}, nil
+}
+
+// adviceFor is what helps against a way in that is shut.
+func adviceFor(failure string) string {
+	switch failure {
+	case probe.Hang:
+		return notify.AdviceHangs
+	case probe.Strange, probe.Broken:
+		return notify.AdviceStrange
+	case probe.HostKeyChanged:
+		return notify.AdviceHostKey
+	}
+	return notify.AdviceLocked
 }

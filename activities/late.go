@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -47,7 +48,7 @@ func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]st
 
 func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,
 	still bool) (late bool, err error) {
-	key := in.Key + "/to/" + to
+	key := toOne(in.Key, to)
 	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindNotice, Issue: l.Said[0].Issue,
 		Node: l.Said[0].Node, Site: in.Site, Reason: "deferred at first: " + about(l.Said)})
 	if err != nil || action.Outcome != "" && action.Outcome != store.Ambiguous {
@@ -70,7 +71,8 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 	case sendErr == nil:
 		return false, a.Store.Outcome(ctx, key, store.Sent, receipt.String())
 	case notify.FailureOf(sendErr) == notify.Permanent:
-		return false, a.Store.Outcome(ctx, key, store.Refused, sendErr.Error())
+		return false, errors.Join(a.dead(ctx, in.Site, to, receipt.Rejected[to]),
+			a.Store.Outcome(ctx, key, store.Refused, sendErr.Error()))
 	case notify.FailureOf(sendErr) == notify.Ambiguous:
 		return in.Tries < mostLostTries && !in.Last, a.Store.Outcome(ctx, key, store.Ambiguous, sendErr.Error())
 	case in.Last && action.Outcome == store.Ambiguous:

@@ -42,7 +42,7 @@ func (a *Penalties) lowerSite(ctx context.Context, in sites.StepRequest) (sites.
 	detail := fmt.Sprintf("level %d", in.To)
 	if len(kept) > 0 {
 		detail += "; PLC refuses: " + strings.Join(kept, "; ")
-		if err := a.post.flagSite(ctx, in.Site, in.Key+"/kept", kept); err != nil {
+		if err := a.post.flagSite(ctx, in.Site, causePLC, in.Key+"/kept", kept); err != nil {
 			return sites.StepResult{}, err
 		}
 	}

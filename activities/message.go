@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
@@ -26,12 +27,17 @@ type People struct {
 	post      *post
 	RT        *rt.Client // nil: people are written to by mail alone
 	TestTo    string     // gets all mail in test mode
+	Pages     string     // address of PLC's web pages; empty: messages have no links
+	Probes    []string   // addresses from which Monitor looks, as people are told
 }
 
 // letter is what the ledger keeps of a message from its intent on, so that a second try says the same to the same
 // people.
 type letter struct {
 	Message    notify.Message `json:"message"`
+	Facts      notify.Notice  `json:"facts"`             // from which it was made; package proof holds it against them
+	Covers     int            `json:"covers,omitempty"`  // a level all of whose people it goes to
+	Without    []string       `json:"without,omitempty"` // who is taken from the watchers of the ticket
 	Exempt     []string       `json:"exempt,omitempty"`
 	Said       []said         `json:"said"`
 	Threatened bool           `json:"threatened,omitempty"`
@@ -72,7 +78,8 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 	switch before.Outcome {
 	case "", store.Ambiguous:
 	case store.Sent:
-		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test}), nil
+		reached := !l.Test && (a.RT == nil || len(l.withinReach()) > 0)
+		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: reached}), nil
 	case store.Refused:
 		res.Outcome, res.Reason = sites.MailRefused, before.Detail
 		return res, nil
@@ -102,7 +109,7 @@ func (a *People) intend(ctx context.Context, in sites.MailRequest, l letter) (st
 }
 
 func (a *People) sent(in sites.MailRequest, l letter, res sites.MailResult) sites.MailResult {
-	res.Threatened, res.NotBefore, res.MessageID = l.Threatened, l.NotBefore, l.Message.MessageID
+	res.Threatened, res.NotBefore, res.MessageID, res.Covers = l.Threatened, l.NotBefore, l.Message.MessageID, l.Covers
 	return res
 }
 
@@ -138,16 +145,20 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
 	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest}
-	n, err := a.notice(ctx, in, kept, &l)
-	if err != nil {
+	n, err := a.notice(ctx, in, kept, to, &l)
+	if err != nil || len(n.Items) == 0 {
 		return l, res, err
 	}
 	n.To = to
+	if err := a.addressees(ctx, in.Site, to, &n, &l); err != nil {
+		return l, res, err
+	}
 	if a.observes() || facts.Mode != policy.ModeAct {
 		res.Reason = fmt.Sprintf("observe mode: %s would be written to about %s", strings.Join(to, ", "), about(l.Said))
 		return l, res, a.skipSite(ctx, in.Site, "message", res.Reason)
 	}
 	l.Message, err = notify.Render(n)
+	l.Facts = n
 	res.Outcome = sites.MailSent
 	return l, res, err
 }
@@ -173,13 +184,13 @@ func (a *People) audience(ctx context.Context, login string, level int) (to, exe
 // flagUnreachable tells the admins, once a week, that a site has nobody who can be told.
 func (a *People) flagUnreachable(ctx context.Context, login, reason string) error {
 	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, sites.ID(login)+"/unreachable/"+week,
+	return a.post.flagSite(ctx, login, causeUnreachable, sites.ID(login)+"/unreachable/"+week,
 		[]string{reason, "nothing is denied to it until somebody can be told"})
 }
 
 // notice puts together what is said and what comes next, as data. A step is announced only if nothing of what it needs
 // is missing.
-func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.Notice,
+func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.Notice, to []string,
 	l *letter) (notify.Notice, error) {
 	row, err := a.Store.Site(ctx, in.Site)
 	if err != nil {
@@ -193,25 +204,161 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 	if a.RT != nil {
 		n.ReplyHolds = in.ReplyPause
 	}
-	bad := false
+	good := func(k sites.Notice) bool { return k.Kind == sites.Online || k.Kind == sites.Cleared }
+	if slices.ContainsFunc(kept, func(k sites.Notice) bool { return !good(k) }) { // good news carries no threats
+		if err := a.foretell(ctx, in, row, &n, l); err != nil {
+			return n, err
+		}
+	}
+	if !l.Threatened { // nothing is to come, so that there is nothing to warn of
+		kept = slices.DeleteFunc(kept, func(k sites.Notice) bool { return k.Kind == sites.Warn })
+	}
 	for _, k := range kept {
 		l.Said = append(l.Said, said{Kind: k.Kind, Target: targetOf(k, in.Site), Issue: k.Ref.ID, Node: k.Ref.Node})
-		item := notify.Item{Kind: notify.Kind(k.Kind), Issue: k.Ref.ID, Type: k.Ref.Type, Target: k.Ref.Target(),
-			Since: k.Since.UTC(), Evidence: k.Evidence,
-			Deeds: k.Deeds, Advice: k.Advice}
-		switch k.Kind {
-		case sites.Penalty, sites.Warn, sites.Resumed, sites.Eased:
-			if item.Evidence, err = a.holdersNow(ctx, in.Holds); err != nil {
+		item, err := a.item(ctx, in, k)
+		if err != nil {
+			return n, err
+		}
+		if k.Kind == sites.Penalty {
+			if n.Announced, err = a.announced(ctx, k.Word, to); err != nil {
 				return n, err
 			}
 		}
-		bad = bad || k.Kind != sites.Online && k.Kind != sites.Cleared
 		n.Items = append(n.Items, item)
 	}
-	if !bad { // good news carries no threats
-		return n, nil
+	return n, nil
+}
+
+// item is what is known now of one thing to say.
+func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice) (notify.Item, error) {
+	item := notify.Item{Kind: notify.Kind(k.Kind), Issue: k.Ref.ID, Type: k.Ref.Type, Target: k.Ref.Target(),
+		Since: k.Since.UTC(), Evidence: k.Evidence, Deeds: k.Deeds, Advice: k.Advice, By: k.By, Why: string(k.Why)}
+	var err error
+	switch k.Kind {
+	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued, sites.Eased:
+		item.Evidence, err = a.holdersNow(ctx, in.Holds)
+	case sites.Cleared:
+		item.Level = k.Level
+	case sites.Online:
+	default:
+		item.From = a.Probes
+		if item.Page, err = a.page(ctx, k.Ref); err != nil {
+			return item, err
+		}
+		if item.Evidence, err = a.seenSince(ctx, k); err != nil {
+			return item, err
+		}
+		if item.Told, err = a.Store.LastNotice(ctx, k.Kind, targetOf(k, in.Site)); !item.Told.IsZero() {
+			item.Told = item.Told.UTC()
+		}
 	}
-	return n, a.foretell(ctx, in, row, &n, l)
+	return item, err
+}
+
+// page is the address of what an issue is about among PLC's web pages; empty: it has none.
+func (a *People) page(ctx context.Context, ref issue.Ref) (string, error) {
+	switch {
+	case a.Pages == "":
+		return "", nil
+	case ref.PCUID != 0 && ref.Node == "":
+		return fmt.Sprintf("%s/sites/pcu.php?id=%d", a.Pages, ref.PCUID), nil
+	case ref.Node == "":
+		return "", nil
+	}
+	node, err := a.Store.Node(ctx, ref.Node)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s/nodes/node.php?id=%d", a.Pages, node.NodeID), err
+}
+
+// seenSince is the evidence of a notice. Its first line is how the target was found; where a look has found it otherwise since
+// the notice was due, as after an outage of the mail server, that is told.
+func (a *People) seenSince(ctx context.Context, k sites.Notice) ([]string, error) {
+	if k.Ref.Node == "" || len(k.Evidence) == 0 {
+		return k.Evidence, nil
+	}
+	node, err := a.Store.Node(ctx, k.Ref.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if node.Reason == "" || !node.SeenAt.After(k.NotBefore) || node.Reason == k.Evidence[0] {
+		return k.Evidence, nil
+	}
+	return append([]string{node.Reason}, k.Evidence[1:]...), nil
+}
+
+// announced is when a step was announced to those who are now told of it: zero, unless each of them had that word.
+func (a *People) announced(ctx context.Context, word *sites.Warning, to []string) (time.Time, error) {
+	if word == nil {
+		return time.Time{}, nil
+	}
+	had := map[string]bool{}
+	for _, key := range word.Letters {
+		action, err := a.Store.Action(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+		var l letter
+		if err := json.Unmarshal(action.Data, &l); err != nil {
+			return time.Time{}, fmt.Errorf("ledger %s: %w", key, err)
+		}
+		for _, who := range l.Message.To {
+			one, err := a.Store.Action(ctx, toOne(key, who))
+			if errors.Is(err, store.ErrNotFound) || err == nil && one.Outcome == store.Sent {
+				had[who] = true
+			} else if err != nil {
+				return time.Time{}, err
+			}
+		}
+	}
+	for _, who := range to {
+		if !had[who] {
+			return time.Time{}, nil
+		}
+	}
+	return word.At.UTC(), nil
+}
+
+// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels
+// the message speaks to everybody.
+func (a *People) addressees(ctx context.Context, login string, to []string, n *notify.Notice, l *letter) error {
+	for level := policy.Top; level > 0; level-- {
+		all, _, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(c store.Contact) bool { return !slices.Contains(to, c.Email) }) {
+			l.Covers = level
+			break
+		}
+	}
+	var err error
+	if n.Unreached, err = a.post.outOfReach(ctx, login, to); err != nil || a.RT == nil {
+		return err
+	}
+	l.Without, err = a.left(ctx, login)
+	return err
+}
+
+// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers
+// that others have added are no business of Monitor's.
+func (a *People) left(ctx context.Context, login string) ([]string, error) {
+	written, err := a.Store.WrittenTo(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	now, exempt, err := a.Store.Contacts(ctx, login, policy.Audience(policy.Top), a.now())
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(written, func(who string) bool {
+		return slices.Contains(exempt, who) ||
+			slices.ContainsFunc(now, func(c store.Contact) bool { return c.Email == who })
+	}), nil
 }
 
 // holdersNow says of each machine that holds a level what is known of it now.

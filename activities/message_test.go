@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/proof"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -66,6 +68,7 @@ func newPeople(t *testing.T, mode string) *people {
 		Mode: mode, TestTo: "tester@plc.example", Domain: "plc.example", SweepEvery: time.Minute,
 	})}
 	p.ledger = p.People.ledger
+	t.Cleanup(p.prove)
 	p.exempt(map[int]time.Time{4: time.Now().Add(48 * time.Hour)})
 	p.swept(true)
 	return p
@@ -86,6 +89,12 @@ func (p *people) swept(believed bool) {
 
 // exempt says who must not be written to, as PLC's tags do.
 func (p *people) exempt(who map[int]time.Time) {
+	p.t.Helper()
+	p.contacts(persons, who)
+}
+
+// contacts says whom PLC has at the site.
+func (p *people) contacts(persons []plc.Person, who map[int]time.Time) {
 	p.t.Helper()
 	_, err := p.Store.SaveSnapshot(context.Background(), plc.Snapshot{
 		Taken: time.Now(), Sites: []plc.Site{{SiteID: 1, LoginBase: "huji", Name: "Hebrew University", Enabled: true}},
@@ -114,6 +123,40 @@ func (p *people) withTracker() *people {
 		p.t.Fatal(err)
 	}
 	return p
+}
+
+// prove holds every message in the ledger against its facts.
+func (p *people) prove() {
+	p.t.Helper()
+	list, err := p.Store.Actions(context.Background(), store.ActionFilter{Kind: store.KindNotice, Limit: 1000})
+	if err != nil {
+		p.t.Error(err)
+	}
+	digests, err := p.Store.Actions(context.Background(), store.ActionFilter{Kind: store.KindDigest, Limit: 1000})
+	if err != nil {
+		p.t.Error(err)
+	}
+	for _, action := range append(list, digests...) {
+		var l letter
+		if len(action.Data) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(action.Data, &l); err != nil {
+			p.t.Error(err)
+		}
+		for _, wrong := range proof.Check(l.Facts, l.Message) {
+			p.t.Errorf("%s: %s\n%s\n\n%s", action.Key, wrong, l.Message.Subject, l.Message.Text)
+		}
+	}
+}
+
+// digested has the admins told of all that was flagged, without the wait for more.
+func (p *people) digested() {
+	p.t.Helper()
+	p.Policy.GroupWait = 0
+	if err := p.People.post.digest(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *people) write(in sites.MailRequest) sites.MailResult {
@@ -204,6 +247,7 @@ func TestWhereNobodyCanBeReachedTheAdminsAreToldOnceAndNobodyCountsAsTold(t *tes
 			t.Errorf("%+v", res)
 		}
 	}
+	p.digested()
 	if p.to() != "noc@plc.example" {
 		t.Errorf("mail to %q", p.to())
 	}
@@ -240,8 +284,8 @@ func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
 	}
 }
 
-// A message may be held up for so long that what it was to say of the level is over: then it says nothing of it. Each of
-// these could not be rendered once, and its site never wrote to anybody again.
+// A message may be held up for so long that what it was to say of the level is over: then it says nothing of it. Each
+// of these could not be rendered once, and its site never wrote to anybody again.
 func TestWhatIsOverOfTheLevelIsNotSaid(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	step := []sites.Coming{{At: time.Now().Add(24 * time.Hour), What: sites.ComesStep, Level: 1}}
@@ -416,8 +460,9 @@ func TestANoticeThatEveryServerRefusesDoesNotCountAsTold(t *testing.T) {
 	p.box.Refuse("tech@huji.example", 550, "relaying denied")
 	res := p.write(sites.MailRequest{Key: "k"})
 	action, err := p.Store.Action(t.Context(), "k")
+	p.digested()
 	if err != nil || res.Outcome != sites.MailRefused || res.Reached || action.Outcome != store.Refused ||
-		!strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example" {
+		!strings.Contains(action.Detail, "relaying denied") || p.to() != "noc@plc.example; noc@plc.example" {
 		t.Errorf("refused: %+v, ledger %+v, %v, mail to %q", res, action, err, p.to())
 	}
 	if last, err := p.Store.LastNotice(t.Context(), "down", "planetlab1.huji.example"); err != nil || !last.IsZero() {
@@ -526,6 +571,8 @@ func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
 func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	p.People.post.Admins = []string{"noc@plc.example"}
+	// each cause has its message at once
+	p.People.post.Policy.GroupWait, p.People.post.Policy.Day = 0, 24*time.Microsecond
 	var ticket sites.Ticket
 	told := 0
 	for i, c := range []struct {
@@ -550,6 +597,9 @@ func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
 			if res.Outcome != sites.MailWait || res.Reason == "" {
 				t.Errorf("denied with %d: %+v", c.code, res)
 			}
+		}
+		if err := p.People.post.digest(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		mails := p.box.Messages()
 		if told++; len(mails) != told {

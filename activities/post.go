@@ -5,10 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"strings"
 
 	"github.com/planetlab/monitor/notify"
-	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -30,15 +28,15 @@ func (a *post) event(event, key string, ref Ref, level int, text string) {
 	})
 }
 
-// tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took the
-// message and hung up may have delivered it: nobody gets it again every hour for that.
+// tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took
+// the message and hung up may have delivered it: nobody gets it again every hour for that.
 func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, said string,
 	n notify.Notice) (string, error) {
 	if may, err := a.maySend(ctx, intended); err != nil || !may {
 		return "another try tells the admins", err
 	}
 	n.At, n.To, n.MessageID = a.now().UTC(), a.Admins, notify.MessageID(intended.Key, a.Domain)
-	_, err := a.send(ctx, n, nil)
+	_, err := a.send(ctx, n)
 	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous {
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
@@ -51,53 +49,6 @@ func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, s
 
 // told reports whether a message to the admins has ended. One that a worker left behind unsure is sent again.
 func told(a store.Action) bool { return a.Outcome != "" && a.Outcome != store.Ambiguous }
-
-// flagOnce writes to the admins about an issue, once for each mark, and answers what became of that.
-func (a *post) flagOnce(ctx context.Context, t task, mark, reason, fix string) (string, error) {
-	ref := t.ref()
-	key := ref.Episode() + "/" + mark
-	action, _, err := a.Store.Intent(ctx, store.Action{
-		Key: key, Kind: store.KindFlag, Issue: ref.ID, RunID: ref.Run, Node: ref.Node, Site: ref.Site, PCUID: ref.PCUID,
-		Reason: reason,
-	})
-	if err != nil {
-		return "", err
-	}
-	if told(action) {
-		return "still not good; the admins know", nil
-	}
-	a.event(notify.EventFlagged, key, ref, t.State.Level, t.State.Cause)
-	if len(a.Admins) == 0 {
-		return "flagged; mail.admins is empty, so nobody was written to",
-			a.Store.Outcome(ctx, key, store.Done, "flagged")
-	}
-	return a.tellAdmins(ctx, action, store.Done, "flagged for the admins", notify.Notice{
-		Kind: notify.Flagged, Site: ref.Site, Items: []notify.Item{{
-			Issue: ref.ID, Type: ref.Type, Target: ref.Target(), Since: t.State.Opened, Evidence: t.evidence(),
-			Deeds: t.State.Deeds, Fix: fix,
-		}},
-	})
-}
-
-// flagSite tells the admins, once for each key, what no later try at a site will mend.
-func (a *post) flagSite(ctx context.Context, login, key string, evidence []string) error {
-	action, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindFlag, Issue: sites.ID(login),
-		Site: login, Reason: strings.Join(evidence, "; ")})
-	if err != nil || told(action) {
-		return err
-	}
-	a.event(notify.EventFlagged, key, siteRef(login), 0, action.Reason)
-	const said = "flagged for the admins"
-	if len(a.Admins) == 0 {
-		return a.Store.Outcome(ctx, key, store.Done, said)
-	}
-	_, err = a.tellAdmins(ctx, action, store.Done, said,
-		notify.Notice{Kind: notify.Flagged, Site: login, Items: []notify.Item{{Evidence: evidence}}})
-	if err != nil { // the ledger keeps it, unfinished, and the next occasion tries again
-		a.Log.Warn("the admins could not be told", "site", login, "reason", action.Reason, "error", err)
-	}
-	return nil
-}
 
 // tellHeld writes to the admins that nothing is done, and why, and reports whether they know: what could not be told
 // is told by whoever comes next.
@@ -148,17 +99,21 @@ func (a *post) tellRepaired(ctx context.Context, login, key string, plan move, r
 		Kind: notify.Repaired, Site: login, Level: plan.To, At: a.now().UTC(), To: a.Admins,
 		MessageID: notify.MessageID(key, a.Domain),
 		Items:     []notify.Item{{Evidence: []string{reason}}},
-	}, nil)
+	})
 	return err
 }
 
-// send is mail for those who have no other way to be told: that everybody is refused is part of its receipt.
-func (a *post) send(ctx context.Context, n notify.Notice, only []string) (string, error) {
+// send puts a notice into words, and mails it.
+func (a *post) send(ctx context.Context, n notify.Notice) (string, error) {
 	message, err := notify.Render(n)
 	if err != nil {
 		return "", err
 	}
-	message.Only = only
+	return a.mail(ctx, message)
+}
+
+// mail is for those who have no other way to be told: that everybody is refused is part of its receipt.
+func (a *post) mail(ctx context.Context, message notify.Message) (string, error) {
 	receipt, err := a.Mail.Send(ctx, message)
 	if len(receipt.Accepted) > 0 || notify.FailureOf(err) == notify.Permanent {
 		text := receipt.String()

@@ -21,6 +21,7 @@ type Reconciler struct {
 	claims    *claims
 	outlets   *outlets
 	workflows *workflows
+	post      *post
 	PLC       *plc.Client
 }
 
@@ -75,6 +76,10 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 			res.Left = append(res.Left, clean.Line(err.Error()))
 		}
 	}
+	if err := a.post.digest(ctx); err != nil { // the ledger keeps it, and the next sweep tries again
+		a.Log.Warn("the admins could not be told", "error", err)
+		res.Left = append(res.Left, clean.Line(err.Error()))
+	}
 	return res, nil
 }
 
@@ -115,6 +120,8 @@ const aWatch = 2 * time.Minute
 // guard says, the worker itself.
 func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
 	switch {
+	case act.Kind == store.KindDigest, act.Kind == store.KindFlag && len(act.Data) > 0: // the next digest tells it
+		return true, nil
 	case act.RunID != "":
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
 	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it

@@ -118,6 +118,7 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 			res, err := b.People.Flag(ctx, b.task(issue.UnknownSequence, key, flagRung))
 			b.want(res, err, issue.Acted, "")
 		}
+		b.digested()
 		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "needs an admin") {
 			t.Errorf("mail is %q", got)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,17 +35,25 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	if t = in.Ticket; t.Test != l.Test {
 		t = sites.Ticket{}
 	}
-	reply := rt.Message{Subject: message.Subject, Text: message.Text, Cc: to, Without: l.Exempt}
+	reply := rt.Message{
+		Subject: message.Subject,
+		Text:    message.Text,
+		Cc:      to,
+		Without: append(slices.Clone(l.Exempt), l.Without...),
+	}
 	if t.ID != 0 {
 		now, said, err := a.RT.Correspond(ctx, placeOf(t, t.Said), reply)
 		if err == nil {
 			t.Said = said
-			return t, receipt(t.ID, "", now, to), false, nil
+			return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
 		}
 		if rt.FailureOf(err) != rt.Missing {
 			return t, "", rt.Unsent(err), err
 		}
-		t = sites.Ticket{} // somebody deleted it
+		if err := a.putAway(ctx, in.Site, t.ID, err); err != nil {
+			return t, "", true, err
+		}
+		t = sites.Ticket{}
 	}
 	now, said, err := a.RT.Open(ctx, rt.Opening{Reference: reference, Key: mark(in.Key), Subject: message.Subject,
 		Text: message.Text, Cc: to})
@@ -53,14 +62,37 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	}
 	t = sites.Ticket{ID: now.ID, Robot: now.Creator, Test: l.Test}
 	if said {
-		return t, receipt(t.ID, "new ", now, to), false, nil
+		return t, receipt(t.ID, "new ", now, to), false, a.unwatched(ctx, in.Site, now, to)
 	}
 	t.Said, t.Seen = now.Version, now.Version // one of an earlier life of the site goes on
 	if now, t.Said, err = a.RT.Correspond(ctx, placeOf(t, t.Said), reply); err != nil {
 		t.Said = t.Seen
 		return t, "", rt.Unsent(err), err
 	}
-	return t, receipt(t.ID, "", now, to), false, nil
+	return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
+}
+
+// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into
+// another.
+func (a *People) putAway(ctx context.Context, login string, ticket int, why error) error {
+	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
+	return a.post.flagSite(ctx, login, causeTicket, key, []string{
+		fmt.Sprintf("ticket %d is not used any more, and what is to be said next makes another one: %v", ticket, why),
+		"to keep Monitor from writing to the site, put it on the blacklist, or pause it",
+	})
+}
+
+// unwatched tells the admins of people whom Request Tracker does not take as watchers.
+func (a *People) unwatched(ctx context.Context, login string, t rt.Ticket, to []string) error {
+	for _, who := range t.Missing(to) {
+		if rt.Watchable(who) { // RT knows the person by another name
+			continue
+		}
+		if err := a.dead(ctx, login, who, "Request Tracker does not take the address as a watcher"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mark names a message in a ticket's subject.
@@ -88,15 +120,15 @@ func (a *People) LookAtTicket(ctx context.Context, in sites.TicketRequest) (site
 	if _, err := a.RT.Ticket(ctx, in.Ticket.ID); err != nil { // its history reads as empty to those who may not see it
 		return a.unseen(ctx, in, err)
 	}
-	replies, err := a.RT.Replies(ctx, placeOf(in.Ticket, in.Ticket.Seen))
+	letters, err := a.RT.Letters(ctx, placeOf(in.Ticket, in.Ticket.Seen))
 	if err != nil {
 		return a.unseen(ctx, in, err)
 	}
-	if n := len(replies); n > 0 {
-		last := replies[n-1]
-		res.Ticket.Seen, res.By, res.At = last.ID, last.By, last.At
+	res.Ticket.Seen = max(res.Ticket.Seen, letters.Last)
+	if n := len(letters.Replies); n > 0 {
+		res.By, res.At = letters.Replies[n-1].By, letters.Replies[n-1].At
 	}
-	return res, nil
+	return res, a.bounced(ctx, in.Site, letters.Bounces)
 }
 
 // flagTracker tells the admins, once a day for all sites, what Request Tracker denies Monitor, which no later try
@@ -107,7 +139,7 @@ func (a *People) flagTracker(ctx context.Context, login, what string, err error)
 		return nil
 	}
 	day := a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, "rt/"+mark(lacks)+"/"+day,
+	return a.post.flagSite(ctx, login, causeTracker+" "+mark(lacks), "rt/"+mark(lacks)+"/"+day,
 		[]string{what + ", and so may others: " + err.Error(), lacks})
 }
 
@@ -153,7 +185,7 @@ func (a *People) unseen(ctx context.Context, in sites.TicketRequest, err error) 
 	case rt.Denied, rt.Auth, rt.Refused:
 		key := fmt.Sprintf("%s/ticket/%d/unseen/%s", sites.ID(in.Site), in.Ticket.ID,
 			a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339))
-		return res, a.post.flagSite(ctx, in.Site, key,
+		return res, a.post.flagSite(ctx, in.Site, causeTicket, key,
 			[]string{fmt.Sprintf("ticket %d cannot be read, so nobody knows whether the site has answered: %v",
 				in.Ticket.ID, err),
 				"its penalty level does not rise meanwhile; give the robot the right ShowTicket on the ticket's queue"})

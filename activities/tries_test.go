@@ -31,7 +31,8 @@ func (p *people) wantTries(key, outcome string, want int) {
 // The ledger says how often each message may have reached somebody: chaos holds the mailbox against it.
 func TestTries_AMessageWhoseWorkerDiedIsSentOnceMoreAndCounted(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	l, _, err := p.People.compose(t.Context(), sites.MailRequest{Key: "k", Site: "huji", Notices: []sites.Notice{down(1)}})
+	l, _, err := p.People.compose(t.Context(),
+		sites.MailRequest{Key: "k", Site: "huji", Notices: []sites.Notice{down(1)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,23 +71,37 @@ func TestTries_AMessageThatAnotherTryHasTakenIsNotComposedAnew(t *testing.T) {
 func TestTries_TheAdminsAreToldOnceMoreAfterADeathAndAfterARefusalAsIfForTheFirstTime(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	post := p.People.post
-	post.Admins = []string{"noc@plc.example"}
-	flag := func(key string) {
+	post.Admins, post.Policy.GroupWait = []string{"noc@plc.example"}, 0
+	flag := func(cause string) store.Action {
 		t.Helper()
-		if err := post.flagSite(t.Context(), "huji", key, []string{"it is odd"}); err != nil {
+		if err := post.flagSite(t.Context(), "huji", cause, cause, []string{"it is odd"}); err != nil {
+			t.Fatal(err)
+		}
+		p.box.RefuseData(451, "later")
+		if err := post.digest(t.Context()); err == nil {
+			t.Error("the message was refused, and nobody says so")
+		}
+		p.box.RefuseData(0, "")
+		open, err := p.Store.Actions(t.Context(), store.ActionFilter{Kind: store.KindDigest, Unfinished: true})
+		if err != nil || len(open) != 1 {
+			t.Fatalf("%d messages wait, %v", len(open), err)
+		}
+		p.wantTries(open[0].Key, "", 1)
+		return open[0]
+	}
+	refused := flag("refused")
+	if err := post.digest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.wantTries(refused.Key, store.Sent, 1)
+	died := flag("died")
+	p.died(died)
+	for range 2 {
+		if err := post.digest(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.died(store.Action{Key: "died", Kind: store.KindFlag, Site: "huji"})
-	flag("died")
-	flag("died")
-	p.wantTries("died", store.Done, 2)
-	p.box.RefuseData(451, "later")
-	flag("refused")
-	p.wantTries("refused", "", 1)
-	p.box.RefuseData(0, "")
-	flag("refused")
-	p.wantTries("refused", store.Done, 1)
+	p.wantTries(died.Key, store.Sent, 2)
 	if n := len(p.box.Messages()); n != 2 {
 		t.Errorf("%d mails, want one for each", n)
 	}

@@ -96,11 +96,7 @@ func (b *Bootman) Read(ctx context.Context, c *Conn) (Reading, error) {
 	if err != nil {
 		return r, err
 	}
-	r.State = State(bytes.TrimSpace(out.Text))
-	if r.State != Debug {
-		if r.State != Up {
-			r.State = Unknown
-		}
+	if r.State = stateIn(out.Text); r.State != Debug {
 		return r, nil
 	}
 	if r.Running, r.Since, err = Running(ctx, c); err != nil || r.Running {
@@ -120,14 +116,30 @@ func (b *Bootman) Read(ctx context.Context, c *Conn) (Reading, error) {
 	return r, nil
 }
 
+// stateIn finds the state among whatever else a node prints. An answer without one is no answer.
+func stateIn(text []byte) State {
+	for line := range bytes.Lines(text) {
+		if s := State(bytes.TrimSpace(line)); s == Debug || s == Up {
+			return s
+		}
+	}
+	return Unknown
+}
+
 // Running says whether a BootManager is at work on a node, and for how long.
 func Running(ctx context.Context, c *Conn) (bool, time.Duration, error) {
 	out, err := ask(ctx, c, "look for a BootManager", runningScript)
 	if err != nil {
 		return false, 0, err
 	}
-	word, rest, _ := strings.Cut(string(bytes.TrimSpace(out.Text)), " ")
-	if word != "running" {
+	var rest string
+	running := false
+	for line := range bytes.Lines(out.Text) {
+		if word, after, _ := strings.Cut(string(bytes.TrimSpace(line)), " "); word == "running" {
+			running, rest = true, after
+		}
+	}
+	if !running {
 		return false, 0, nil
 	}
 	seconds, err := strconv.ParseInt(rest, 10, 32)
@@ -166,7 +178,7 @@ func ask(ctx context.Context, c *Conn, what, command string) (Output, error) {
 	case err != nil:
 		return out, fmt.Errorf("%s: %w", what, err)
 	case out.Status != 0:
-		first, _, _ := bytes.Cut(Redact(out.Text), []byte("\n"))
+		first, _, _ := bytes.Cut(Redact(out.said()), []byte("\n"))
 		return out, fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(first), ErrCommand)
 	}
 	return out, nil

@@ -88,6 +88,10 @@ func TestReading(t *testing.T) {
 		{"a failing disk ends the visit", fakenode.Debug, fakenode.DebugMode{Dmesg: "[  1.0] ok\n[ 12.3] Buffer I/O error on device dm-0, logical block 7\n"},
 			bootman.Reading{State: bootman.Debug, Failing: []string{"[ 12.3] Buffer I/O error on device dm-0, logical block 7"}}},
 		{"an empty floppy drive is no failing disk", fakenode.Debug, fakenode.DebugMode{Dmesg: "end_request: I/O error, dev fd0, sector 0\n"}, bootman.Reading{State: bootman.Debug, Sequence: "bminit-cfg-auth-getplc-update-debug-done"}},
+		{"a node whose shell chatters is heard all the same", fakenode.Debug, fakenode.DebugMode{Noise: "stty: standard input: Inappropriate ioctl for device\nup 3 days\n"},
+			bootman.Reading{State: bootman.Debug, Sequence: "bminit-cfg-auth-getplc-update-debug-done"}},
+		{"a chattering node with a BootManager at work is left to it", fakenode.Debug, fakenode.DebugMode{Noise: "running late\n", Running: true},
+			bootman.Reading{State: bootman.Debug, Running: true}},
 		{"a log of nothing we know is a sequence too", fakenode.Debug, fakenode.DebugMode{Log: "Segmentation fault\n"}, bootman.Reading{State: bootman.Debug, Sequence: "done"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,6 +108,18 @@ func TestReading(t *testing.T) {
 				t.Errorf("read %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAnAnswerIsWhatACommandPrintedAndNothingElse(t *testing.T) {
+	const noise = "Last login: never\n"
+	_, conn := enter(t, fakenode.Debug, fakenode.DebugMode{Noise: noise, Log: "a log\n"})
+	out, err := conn.Run(t.Context(), "cat /tmp/bm.log; ls /nowhere; exit 3")
+	if err != nil || out.Status != 3 || string(out.Text) != "a log\n" {
+		t.Errorf("the answer is %q, status %d, %v", out.Text, out.Status, err)
+	}
+	if !strings.Contains(string(out.Err), "nowhere") {
+		t.Errorf("the errors are %q", out.Err)
 	}
 }
 

@@ -111,9 +111,30 @@ func (c *Conn) Close() { _ = c.client.Close() }
 
 // Output is what a command answered.
 type Output struct {
-	Text   []byte // of both its outputs
+	Text   []byte // its standard output, without what the node's shell said before it
+	Err    []byte // its error output
 	Status int    // its exit status
 	Cut    bool   // there was more than MaxOutput; the status is not known
+}
+
+// mark is what we let the node say before a command's answer. What comes before it is noise: of the shell's profile, of a
+// console that is shared, of a banner.
+const mark = "monitor-answer-begins"
+
+// answer is the output after the mark. An output without it is no answer of a shell, and is handed on as it is.
+func answer(out []byte) []byte {
+	if _, after, found := bytes.Cut(out, []byte(mark+"\n")); found {
+		return after
+	}
+	return out
+}
+
+// said is what a failed command has to say for itself.
+func (o Output) said() []byte {
+	if text := bytes.TrimSpace(o.Err); len(text) > 0 {
+		return text
+	}
+	return o.Text
 }
 
 // Run runs one command to its end, or gives up on it after the connection's timeout, with what it had said until then. Other
@@ -121,7 +142,14 @@ type Output struct {
 func (c *Conn) Run(ctx context.Context, command string) (Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	out := &bounded{full: make(chan struct{})}
+	out, errs := &bounded{full: make(chan struct{})}, &bounded{full: make(chan struct{})}
+	result := func() Output {
+		o := Output{Text: answer(out.bytes()), Err: errs.bytes()}
+		if o.Cut = len(o.Text) > MaxOutput; o.Cut {
+			o.Text = o.Text[:MaxOutput]
+		}
+		return o
+	}
 	opened := make(chan *ssh.Session, 1)
 	ended := make(chan error, 1)
 	go func() {
@@ -131,8 +159,8 @@ func (c *Conn) Run(ctx context.Context, command string) (Output, error) {
 			return
 		}
 		opened <- session
-		session.Stdout, session.Stderr = out, out
-		ended <- session.Run(command)
+		session.Stdout, session.Stderr = out, errs
+		ended <- session.Run("echo " + mark + "\n" + command)
 	}()
 	// Closing the session says so to the node; a node that reads nothing must not hold us up even then.
 	abandon := func() {
@@ -149,21 +177,28 @@ func (c *Conn) Run(ctx context.Context, command string) (Output, error) {
 		var exit *ssh.ExitError
 		switch {
 		case errors.As(err, &exit):
-			return Output{Text: out.bytes(), Status: exit.ExitStatus()}, nil
+			o := result()
+			o.Status = exit.ExitStatus()
+			return o, nil
 		case err != nil:
 			err = fmt.Errorf("%w: %w", ErrLost, clean.Err(err))
 		}
-		return Output{Text: out.bytes()}, err
+		return result(), err
 	case <-out.full:
 		abandon()
-		return Output{Text: out.bytes(), Cut: true}, nil
+		o := result()
+		o.Cut = true
+		return o, nil
 	case <-ctx.Done():
 		abandon()
-		return Output{Text: out.bytes()}, ErrTimeout
+		return result(), ErrTimeout
 	}
 }
 
-// bounded keeps the first MaxOutput bytes of what is written to it, and says when it is full.
+// mostRead leaves room for what a node says before an answer.
+const mostRead = MaxOutput + 64<<10
+
+// bounded keeps the first bytes of what is written to it, and says when it is full.
 type bounded struct {
 	mu   sync.Mutex
 	buf  bytes.Buffer
@@ -174,8 +209,8 @@ type bounded struct {
 func (b *bounded) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.buf.Write(p[:min(len(p), MaxOutput-b.buf.Len())])
-	if b.buf.Len() == MaxOutput && !b.done {
+	b.buf.Write(p[:min(len(p), mostRead-b.buf.Len())])
+	if b.buf.Len() == mostRead && !b.done {
 		b.done = true
 		close(b.full)
 	}

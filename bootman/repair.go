@@ -51,7 +51,7 @@ func start(ctx context.Context, c *Conn, what, steps, state string) error {
 	case out.Status == statusRunning:
 		return fmt.Errorf("%s: %w", what, ErrRunning)
 	case out.Status != 0:
-		return fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(Redact(out.Text)), ErrCommand)
+		return fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(Redact(out.said())), ErrCommand)
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func ClearSpace(ctx context.Context, c *Conn) (string, error) {
 	case out.Status == statusMissing:
 		return "no traffic records to clear", nil
 	case out.Status != 0:
-		return "", fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(Redact(out.Text)), ErrCommand)
+		return "", fmt.Errorf("%s: exit status %d, %q: %w", what, out.Status, fit(Redact(out.said())), ErrCommand)
 	}
 	return "cleared " + fit(out.Text) + " traffic records", nil
 }

@@ -46,6 +46,7 @@ func Load(o Options) (*Config, error) {
 	l.readEnv(o.Env)
 	l.begin()
 	l.readFlags(o.Flags)
+	l.readPreset()
 	l.readSecretFiles()
 	l.readOldModes()
 	if path != "" {

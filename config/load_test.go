@@ -81,6 +81,9 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"negative policy time", "policy:\n  machine_step: -5d\n", `monitor.yaml:2: policy.machine_step: "-5d" is negative`},
 		{"policy time in a map", "policy:\n  notice_every:\n    down: zz\n", `policy.notice_every: down: "zz" is not a policy time`},
 		{"half a node", "policy:\n  site_min_up: 2.5\n", `monitor.yaml:2: policy.site_min_up: "2.5" is not a whole number`},
+		{"an address that is none", "mail:\n  probes_from: [here]\n", `monitor.yaml:2: mail.probes_from: "here" is no IP address`},
+		{"a page that is none", "mail:\n  pages: plc\n", "monitor.yaml:2: mail.pages: must be an http or https URL"},
+		{"a preset that is none", "policy:\n  preset: fast\n", `monitor.yaml:2: policy.preset: "fast" is none; there are myops, ple`},
 		{"yes is not true", "probe:\n  ping: yes\n", `monitor.yaml:2: probe.ping: "yes" is neither true nor false`},
 		{"text for a section", "plc: hunter2\n", "monitor.yaml:1: plc: want a section"},
 		{"text for a list", "mail:\n  admins: a@b.c\n", "monitor.yaml:2: mail.admins: want a list"},
@@ -216,6 +219,21 @@ func TestPolicyTimesCountPolicyDays(t *testing.T) {
 	env := mustLoad(t, "", "MONITOR_POLICY_BOOT_GRACE=0.5d", "MONITOR_POLICY_NOTICE_EVERY=down=1d")
 	if env.Policy.BootGrace != 12*time.Hour || env.Policy.NoticeEvery["down"] != 24*time.Hour || env.Policy.NoticeEvery["pcudown"] != 72*time.Hour {
 		t.Errorf("from the environment: %s, %v", env.Policy.BootGrace, env.Policy.NoticeEvery)
+	}
+}
+
+func TestAPresetGivesTheNumbersThatAreNotSet(t *testing.T) {
+	p := mustLoad(t, "policy: {preset: ple, penalty_step: 10d, day: 10s, notice_every: {down: 1d}}\n").Policy
+	const week = 7 * 24 * time.Hour
+	if p.OfflineToDown != week || p.PenaltyStep != 10*24*time.Hour || p.Day != 10*time.Second ||
+		p.NoticeEvery["down"] != 24*time.Hour || p.NoticeEvery["pcudown"] != week || p.MachineStep != 24*time.Hour {
+		t.Errorf("%+v", p)
+	}
+	if p := mustLoad(t, "", "MONITOR_POLICY_PRESET=ple").Policy; p.OfflineToDown != week {
+		t.Errorf("from the environment: %+v", p)
+	}
+	if p := mustLoad(t, "").Policy; p.OfflineToDown != 48*time.Hour {
+		t.Errorf("without one: %+v", p)
 	}
 }
 

@@ -293,6 +293,9 @@ func (c corpus) ofSeveral() {
 	page := down(1)
 	page.Page = "https://plc.test/db/nodes/node.php?id=12"
 	c.add("down-with-its-page", notice(page))
+	wall := about("firewall", host(1))
+	wall.From = []string{"192.0.2.1", "2001:db8::1"}
+	c.add("firewall-with-our-addresses", notice(wall))
 	boot := about("failboot", host(1))
 	boot.Deeds = []issue.Deed{
 		{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"},
@@ -302,17 +305,6 @@ func (c corpus) ofSeveral() {
 	cd := about("oldbootcd", host(1))
 	cd.Deeds = []issue.Deed{{At: days(-3), What: issue.DeedDisabled, How: "boot"}}
 	c.add("oldbootcd-with-deeds", notice(cd), comes(word(days(7))))
-	c.add(
-		"unreached",
-		notice(
-			Item{
-				Kind:     Unreached,
-				Type:     "person",
-				Target:   "pi@princeton.test",
-				Evidence: []string{"pi@princeton.test: 550 no such user"},
-			},
-		),
-	)
 	c.add(
 		"down-and-somebody-out-of-reach",
 		notice(down(1)),
@@ -391,6 +383,14 @@ func (c corpus) toTheAdmins() {
 		item.Kind, item.Site = Digest, fmt.Sprintf("site%d", n%3)
 		many = append(many, item)
 	}
+	var noContact []Item
+	for n := range 3 {
+		login := fmt.Sprintf("site%d", n)
+		noContact = append(noContact, Item{Kind: Digest, Type: "site", Target: login, Site: login,
+			Evidence: []string{"nobody at the site can be written to"}})
+	}
+	fleet := func(n *Notice) { n.Site, n.SiteName = "fleet", "" }
+	c.add("digest-of-sites", notice(noContact...), admins, fleet)
 	c.add("digest", notice(many...), admins, func(n *Notice) { n.Site, n.SiteName = "fleet", "" })
 	c.add("digest-unreached", notice(many[:2]...), admins, func(n *Notice) {
 		n.Site, n.SiteName, n.Unreached = "fleet", "", []string{"site1: nobody at the site can be written to"}

@@ -35,8 +35,6 @@ const (
 
 	// Continued is the end of a pause that the operators had ordered; nobody at the site had asked for it.
 	Continued Kind = "continued"
-	// Unreached tells the others at a site, and the admins, of people whom mail does not reach.
-	Unreached Kind = "unreached"
 	// Digest tells the admins of all that one cause has brought within an hour.
 	Digest Kind = "digest"
 
@@ -91,6 +89,7 @@ type Item struct {
 	By       string       `json:"by,omitempty"`     // of a pause that is over: who asked for it
 	Why      string       `json:"why,omitempty"`    // of a level that fell: why, as a site.SpareKind
 	Page     string       `json:"page,omitempty"`   // the address of its page at PLC
+	From     []string     `json:"from,omitempty"`   // the addresses from which Monitor looks at it, if they are told
 }
 
 // Message is a notice in words, ready for [Sender.Send].

@@ -117,7 +117,6 @@ func (n Notice) parts() []Notice {
 		Resumed:   -2,
 		Continued: -1,
 		Online:    1,
-		Unreached: 2,
 	}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
@@ -224,8 +223,6 @@ func (n Notice) subject() string {
 		return "the site is short of working nodes"
 	case Resumed, Continued:
 		return "still not working, and the time is over"
-	case Unreached:
-		return "mail to " + subjectsOf(len(n.Items), n.Items[0].Target, "person", "people") + " comes back"
 	case Digest:
 		return whatNeeds(n)
 	case Flagged:
@@ -275,7 +272,7 @@ func whatNeeds(n Notice) string {
 		}
 	}
 	text := subjects(n.Items)
-	if len(sites) > 1 {
+	if len(sites) > 1 && slices.ContainsFunc(n.Items, func(i Item) bool { return i.Type != "site" }) {
 		text += " of " + count(len(sites), "site")
 	}
 	if len(n.Items) > 1 {
@@ -310,13 +307,6 @@ func subjects(items []Item) string {
 		}
 	}
 	return strings.Join(parts, " and ")
-}
-
-func subjectsOf(n int, name, one, many string) string {
-	if n == 1 {
-		return name
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 func count(n int, what string) string {
@@ -371,7 +361,7 @@ func (n Notice) told(g group) string {
 	if g.Told.IsZero() || g.Type == "site" {
 		return ""
 	}
-	return "we last wrote about this on " + n.when(g.Told)
+	return "we last wrote to the site about this on " + n.when(g.Told)
 }
 
 // worksSince says how long what works again had been in trouble.
@@ -441,7 +431,7 @@ func (n Notice) cleaned() Notice {
 			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
 			Evidence: lines(
 				item.Evidence,
-			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page),
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page), From: lines(item.From),
 		}
 		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
 			n.Items[i].Kind = k
@@ -454,7 +444,7 @@ func (n Notice) cleaned() Notice {
 	n.Unreached = lines(n.Unreached)
 	if !slices.ContainsFunc(
 		n.Items,
-		func(i Item) bool { return !goodNews(i.Kind) && i.Kind != Unreached },
+		func(i Item) bool { return !goodNews(i.Kind) },
 	) { // good news carries no threats
 		n.Coming = nil
 	}
@@ -465,7 +455,7 @@ func (n Notice) cleaned() Notice {
 func onePerTarget(items []Item) []Item {
 	var out []Item
 	whole := func(k Kind) bool {
-		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued, Unreached}, k) || toAdmins(k)
+		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued}, k) || toAdmins(k)
 	}
 	for _, item := range items {
 		if item.Kind == Online &&

@@ -55,8 +55,6 @@ func state(item Item) string {
 		return "short of working nodes"
 	case "fleet":
 		return "not what it was a sweep ago"
-	case "person":
-		return "out of reach by mail"
 	}
 	return cmp.Or(ofKind("state", wordsFor(item)), "down")
 }
@@ -90,6 +88,8 @@ func fix(item Item) string {
 	switch {
 	case item.Fix != "":
 		return item.Fix
+	case item.Type == issue.Firewall && len(item.From) > 0:
+		return ofKind("fix", wordsFor(item)) + " Monitor looks at it from " + strings.Join(item.From, " and ") + "."
 	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}

@@ -54,8 +54,9 @@ const (
 type Finding struct {
 	Category string
 	State    string
-	Firewall bool // it runs, but a port that must be open is not
-	Locked   bool // it is alive, for its ssh answers, but lets nobody in
+	Firewall bool   // it runs, but a port that must be open is not
+	Locked   bool   // it is alive, for its ssh answers, but lets nobody in
+	Entry    string // why there was no ssh, as a probe names it
 	Uptime   time.Duration
 	Reason   string
 }
@@ -80,6 +81,7 @@ func InferNode(k Kernels, l NodeLook) Finding {
 		}
 		f.Category, f.State, f.Reason, f.Locked = CategoryError, StateDown, "no ssh: "+why,
 			!slices.Contains(dead, l.SSHFailure)
+		f.Entry = l.SSHFailure
 		return f
 	}
 	f.State = StateBoot

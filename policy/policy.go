@@ -13,6 +13,8 @@ import (
 // A configuration counts times in policy days of 24 hours: its offline_to_down of 2d is 48 hours, however short the Day
 // on which a demo runs. [Policy.InRealTime] makes the policy that programs decide by, whose times are real.
 type Policy struct {
+	Preset string `yaml:"preset"` // the set of numbers from which those are taken that are not set on their own
+
 	Day time.Duration `yaml:"day"` // the real length of a policy day: 24 h in life, seconds in a demo
 
 	// Hysteresis of nodes.
@@ -109,6 +111,7 @@ func Defaults(day time.Duration) Policy {
 func configured() Policy {
 	const day = 24 * time.Hour
 	return Policy{
+		Preset:       PresetMyOps,
 		Day:          day,
 		OnlineToGood: 12 * time.Hour, OfflineToDown: 2 * day, FailbootToDown: 30 * day, SafebootToFailboot: 60 * day,
 		DisabledToDown: 60 * day,

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -127,6 +128,8 @@ func (n Policy) Problems() []Problem {
 			found = append(found, Problem{"policy." + key, fmt.Sprintf(format, args...)})
 		}
 	}
+	_, known := Preset(n.Preset)
+	check(known, "preset", "%q is none; there are %s", n.Preset, strings.Join(Presets(), ", "))
 	check(n.Day > 0, "day", "must be above zero, not %s", n.Day)
 	for _, t := range n.times() {
 		check(*t.field > 0 || t.least == 0, t.key, "must be above zero, not %s", *t.field)

@@ -16,7 +16,7 @@ func wantKeys(t *testing.T, prefix string, v reflect.Value, known map[any]string
 		switch field := v.Field(i); {
 		case field.Kind() == reflect.Struct:
 			wantKeys(t, key+".", field, known)
-		case key == "day" || key == "notice_every":
+		case key == "day" || key == "preset" || key == "notice_every":
 		case known[field.Addr().Interface()] != key:
 			t.Errorf("%s is in no table of settings under this name, but as %q", key, known[field.Addr().Interface()])
 		}

@@ -21,26 +21,48 @@ import (
 	"github.com/planetlab/monitor/clean"
 )
 
-// Script is the one command that reads a node from inside. Every fact is a line key=value; anything that could hang on a
-// broken disk runs under its own short limit where the node has timeout(1), and what is most likely to hang comes last: what was said before
-// still counts. Its first line names its version. BootServer is what PLC has configured; empty: only what the boot CD names is asked for.
-func Script(bootServer string) string {
-	return "# monitor-probe 1\nasked='" + strings.ReplaceAll(bootServer, "'", "") + "'\n" + script
+// Script is the one command that reads a node from inside. Every fact is a line key=value; anything that could hang on a broken disk runs
+// under its own short limit where the node has timeout(1), and what is most likely to hang comes last: what was said before still counts.
+// All limits together keep to the budget, of which the files that are read first may use half: a slow CD must not cost us the rest, nor look
+// like a node that hangs. Its first line names its version. BootServer is what PLC has configured; empty: only what the boot CD names is
+// asked for.
+func Script(bootServer string, budget time.Duration) string {
+	seconds := max(2, int(budget/time.Second))
+	return fmt.Sprintf("# monitor-probe 1\nasked='%s'\nbudget=%d\n", strings.ReplaceAll(bootServer, "'", ""), seconds) + script
 }
 
 // The write test follows PlanetLab's own, since a disk with errors may stay mounted read-write. Its file is removed at once.
-const script = `t() { if command -v timeout >/dev/null 2>&1; then timeout 3 "$@"; else "$@"; fi 2>/dev/null; }
+const script = `now() { date +%s; }
+begun=$(now)
+until=$((begun + budget / 2))
+# t runs what may hang. 99: there was no time for it; 98: it was cut short, and might have come to its end in three seconds.
+t() {
+	command -v timeout >/dev/null 2>&1 || { "$@" 2>/dev/null; return; }
+	left=$((until - $(now)))
+	[ "$left" -ge 1 ] || return 99
+	[ "$left" -le 3 ] || left=3
+	timeout "$left" "$@" 2>/dev/null
+	code=$?
+	[ "$code" -ne 124 ] || [ "$left" -ge 3 ] || return 98
+	return "$code"
+}
 echo "kernel=$(uname -a)"
 if [ -e /tmp/bm.log ] || [ -e /tmp/source/BootManager.py ]; then echo bootmanager=1; else echo bootmanager=0; fi
 id=$(t cat /mnt/cdrom/bootme/ID || t cat /usr/bootme/ID); echo "bootcd=$id"
 server=$(t cat /mnt/cdrom/bootme/BOOTSERVER || t cat /usr/bootme/BOOTSERVER); echo "bootserver=$server"
 echo "uptime=$(cut -d. -f1 /proc/uptime)"
 if pgrep -f '[n]odemanager|[n]m\.py' >/dev/null 2>&1; then echo nodemanager=1; else echo nodemanager=0; fi
+until=$((begun + budget))
 echo "readonly=$(awk '$1 ~ "^/dev/" && $2 !~ "cdrom" && $4 ~ "^ro(,|$)" {printf "%s ", $2}' /proc/mounts)"
 [ -n "$asked" ] || asked=$server
 if [ -n "$asked" ] && command -v getent >/dev/null 2>&1; then
 	echo "asked=$asked"
-	if t getent hosts "$asked" >/dev/null; then echo dns=ok; else echo dns=fails; fi
+	t getent hosts "$asked" >/dev/null
+	case $? in
+	0) echo dns=ok ;;
+	98 | 99) echo dns=unknown ;;
+	*) echo dns=fails ;;
+	esac
 fi
 echo "install=$(t stat -c %Z /usr/boot/plnode.txt || t stat -c %Z /usr/boot/cacert.pem)"
 for d in /var/log /vservers; do
@@ -49,6 +71,7 @@ for d in /var/log /vservers; do
 	said=$(LC_ALL=C t sh -c '{ echo monitor > "$0" && rm -f "$0"; } 2>&1' $d/.monitor-write-test)
 	case "$?:$said" in
 	0:*) echo "write=$d ok" ;;
+	98:* | 99:*) echo "write=$d untested" ;;
 	124:*) echo "write=$d hangs" ;;
 	*[Rr]ead-only*) echo "write=$d read-only" ;;
 	*) echo "write=$d fails" "$(echo "$said" | head -n 1)" ;;
@@ -79,7 +102,8 @@ type Inside struct {
 // Outcomes of a write test that begin so come from the disk. Others, as a disk that is full, do not.
 const (
 	writeOK       = "ok"
-	writeBegun    = "begun" // and never ended
+	writeUntested = "untested" // there was no time for it
+	writeBegun    = "begun"    // and never ended
 	writeHangs    = "hangs"
 	writeReadOnly = "read-only"
 	writeError    = "Input/output error"
@@ -153,7 +177,7 @@ const mostWrites = 8
 
 func (in *Inside) wrote(value string) {
 	dir, how, _ := strings.Cut(value, " ")
-	if how == writeOK {
+	if how == writeOK || how == writeUntested {
 		delete(in.Writes, dir)
 		return
 	}
@@ -360,7 +384,7 @@ func (p *Prober) session(ctx context.Context, host, ip string, port int, conn ne
 	defer session.Close()
 	out := &capped{left: maxOutput}
 	session.Stdout = out
-	err = session.Run(Script(p.o.BootServer))
+	err = session.Run(Script(p.o.BootServer, time.Until(deadline)-time.Second))
 	in, whole := parseInside(out.String())
 	if whole {
 		if in.Uptime > 0 {
@@ -374,7 +398,7 @@ func (p *Prober) session(ctx context.Context, host, ip string, port int, conn ne
 	if !time.Now().Before(deadline) || errors.Is(err, io.EOF) || strings.Contains(err.Error(), "without exit status") {
 		return fail(Hang, err)
 	}
-	return fail(Broken, err)
+	return fail(Strange, err)
 }
 
 // withoutAddresses is what an error says but for the ports of one connection: what is the same failure must read the same, or each look

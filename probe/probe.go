@@ -36,6 +36,7 @@ const (
 	HostKeyChanged = "host key changed"
 	Hang           = "hang after authentication"
 	Broken         = "protocol error"
+	Strange        = "a strange answer after the login" // as of a forced command, or of a shell that is none
 )
 
 // Options say how to look. The zero value looks at ports 22, 80 and 806 without ssh.
@@ -128,7 +129,7 @@ type SSHResult struct {
 
 // alive says whether the failure comes from something that runs on the node.
 func (r SSHResult) alive() bool {
-	return slices.Contains([]string{KeyDenied, HostKeyChanged, Hang, Broken}, r.Failure)
+	return slices.Contains([]string{KeyDenied, HostKeyChanged, Hang, Broken, Strange}, r.Failure)
 }
 
 // Nodes looks at many nodes and hands each result to f, one call at a time. No targets: no looks. When the context ends, so does it:

@@ -5,7 +5,9 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -109,13 +111,37 @@ func TestNoTargetsNoLooks(t *testing.T) {
 func TestTheScriptRunsOnARealSystem(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "sh", "-c", probe.Script("localhost")).Output()
+	out, err := exec.CommandContext(ctx, "sh", "-c", probe.Script("localhost", 4*time.Second)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	in, whole := probe.ParseInside(string(out))
 	if !whole || in.Kernel == "" || in.Uptime == 0 || in.Asked != "localhost" || in.DNS != "ok" || len(in.Unwritable()) > 0 {
 		t.Errorf("read %+v from %s", in, out)
+	}
+}
+
+// TestSlowFilesCostNeitherTheRestNorTheLook puts slow commands before a shell: each file that is read first takes three
+// seconds, as on a boot CD that is worn.
+func TestSlowFilesCostNeitherTheRestNorTheLook(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cat", "stat"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexec sleep 3\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", probe.Script("localhost", 4*time.Second))
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+	began := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, whole := probe.ParseInside(string(out))
+	if took := time.Since(began); !whole || in.Uptime == 0 || in.DNS != "ok" || len(in.Unwritable()) > 0 || took > 10*time.Second {
+		t.Errorf("after %s it reads %+v from %s", took, in, out)
 	}
 }
 
@@ -326,6 +352,7 @@ func TestWhatANodeSaysOfItself(t *testing.T) {
 		"a disk on which it was lost":   {"kernel=x\nwrite=/vservers begun\n", true, "/vservers", ""},
 		"a disk that hangs":             {"write=/vservers begun\nwrite=/vservers hangs\nend=1\n", true, "/vservers", ""},
 		"a disk that is read-only":      {"readonly=/vservers \nwrite=/vservers read-only\nend=1\n", true, "/vservers", ""},
+		"a disk for which no time was":  {"write=/vservers begun\nwrite=/vservers untested\nend=1\n", true, "", ""},
 		"a disk with errors":            {"write=/var/log fails sh: /var/log/x: Input/output error\nend=1\n", true, "/var/log", ""},
 		"a disk that is full is not it": {"write=/var/log fails No space left on device\nend=1\n", true, "", ""},
 		"noise":                         {"=\n==\nwrite\nwrite=\nuptime=-1\nuptime=99999999999\ninstall=x\n\x00\xff\n", false, "", ""},

@@ -50,7 +50,11 @@ func TestTenThousandNodesTakeLessThanATenthOfASecond(t *testing.T) {
 
 func pickAll(t testing.TB, text string, rows []selection.Node) int {
 	t.Helper()
-	set, err := selection.NewSet(selection.Nodes(types()), selection.Request{Select: []string{strings.ReplaceAll(text, "node12", "node12."+short(rows[12]))}}, options())
+	set, err := selection.NewSet(
+		selection.Nodes(types()),
+		selection.Request{Select: []string{strings.ReplaceAll(text, "node12", "node12."+short(rows[12]))}},
+		options(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +70,8 @@ func short(n selection.Node) string {
 	return domain
 }
 
-// BenchmarkSelection compares with the old way in the same run: nodequery put a row's values into a dictionary of texts and
-// compiled each regular expression anew for each node.
+// BenchmarkSelection compares with the old way in the same run: nodequery put a row's values into a dictionary of texts
+// and compiled each regular expression anew for each node.
 func BenchmarkSelection(b *testing.B) {
 	rows := tenThousand()
 	for name, text := range expressions() {
@@ -91,7 +95,14 @@ func BenchmarkSelection(b *testing.B) {
 func oldWay(rows []selection.Node, text string) int {
 	count := 0
 	for _, n := range rows {
-		values := map[string]string{"state": n.State, "site": n.Site, "model": n.Model, "status": n.Status, "hostname": n.Name, "penalty": fmt.Sprint(n.SitePenalty)}
+		values := map[string]string{
+			"state":    n.State,
+			"site":     n.Site,
+			"model":    n.Model,
+			"status":   n.Status,
+			"hostname": n.Name,
+			"penalty":  fmt.Sprint(n.SitePenalty),
+		}
 		for _, alternative := range strings.Split(text, "||") {
 			all := true
 			for _, term := range strings.Split(alternative, "&&") {

@@ -18,10 +18,15 @@ type findings struct {
 	err    error // the first thing that no row has
 }
 
-// examine goes through an expression before CEL checks it, since CEL knows neither what is near a misspelt word nor which
-// values a field may have.
+// examine goes through an expression before CEL checks it, since CEL knows neither what is near a misspelt word nor
+// which values a field may have.
 func examine(parsed *cel.Ast, s *shape) *findings {
-	e := &examiner{findings: findings{fields: map[string]bool{}, lists: map[string]bool{}}, shape: s, local: map[string]bool{}, done: map[int64]bool{}}
+	e := &examiner{
+		findings: findings{fields: map[string]bool{}, lists: map[string]bool{}},
+		shape:    s,
+		local:    map[string]bool{},
+		done:     map[int64]bool{},
+	}
 	root := parsed.NativeRep().Expr()
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(x ast.Expr) {
 		if x.Kind() == ast.ComprehensionKind {

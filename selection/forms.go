@@ -49,7 +49,8 @@ func isOldForm(text string) bool {
 		return false
 	}
 	for i := range len(bare) {
-		if bare[i] == '=' && (i == 0 || !strings.ContainsRune("=!<>", rune(bare[i-1]))) && !strings.HasPrefix(bare[i+1:], "=") {
+		if bare[i] == '=' && (i == 0 || !strings.ContainsRune("=!<>", rune(bare[i-1]))) &&
+			!strings.HasPrefix(bare[i+1:], "=") {
 			return true
 		}
 	}
@@ -67,8 +68,9 @@ var (
 func isTerm(t string) bool {
 	if m := keyTerm.FindStringSubmatch(t); m != nil {
 		value := m[4]
-		return quoted(value) || m[3] == "~" || m[3] == "!~" || !strings.HasPrefix(value, "=") && !strings.ContainsAny(value, `()'"{}`) &&
-			!strings.Contains(value, "&&") && !strings.Contains(value, "||")
+		return quoted(value) || m[3] == "~" || m[3] == "!~" ||
+			!strings.HasPrefix(value, "=") && !strings.ContainsAny(value, `()'"{}`) &&
+				!strings.Contains(value, "&&") && !strings.Contains(value, "||")
 	}
 	if t == "true" || t == "false" || strings.HasPrefix(t, "[") {
 		return false
@@ -78,7 +80,8 @@ func isTerm(t string) bool {
 
 func quoted(value string) bool {
 	n := len(value)
-	return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] && !strings.ContainsRune(value[1:n-1], rune(value[0]))
+	return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] &&
+		!strings.ContainsRune(value[1:n-1], rune(value[0]))
 }
 
 // outside is text with all that stands between quotes blanked, byte by byte. A quote that nobody closes is a letter.
@@ -230,7 +233,10 @@ func (w *writer) writeOld(text string) (string, error) {
 			key, pattern, found := strings.Cut(t, "=")
 			key, not := strings.CutSuffix(strings.TrimSpace(key), "!")
 			if !found {
-				return "", fmt.Errorf("%q: the form KEY=REGEX&&KEY=REGEX||... has a KEY=REGEX between && and ||", strings.TrimSpace(t))
+				return "", fmt.Errorf(
+					"%q: the form KEY=REGEX&&KEY=REGEX||... has a KEY=REGEX between && and ||",
+					strings.TrimSpace(t),
+				)
 			}
 			f, err := w.table.field(strings.TrimSpace(key))
 			if err != nil {

@@ -22,8 +22,14 @@ const (
 func Functions() [][2]string {
 	return [][2]string{
 		{"known(FIELD)", "whether the field is known of this row"},
-		{`like(TEXT, "HP*")`, "whether a text equals another but for upper and lower case; * and ? stand for any letters and any one"},
-		{`named(name, "planetlab1")`, "whether this is its name, the part of it before the first dot, or a glob for either"},
+		{
+			`like(TEXT, "HP*")`,
+			"whether a text equals another but for upper and lower case; * and ? stand for any letters and any one",
+		},
+		{
+			`named(name, "planetlab1")`,
+			"whether this is its name, the part of it before the first dot, or a glob for either",
+		},
 		{"now", "the time at which the rows were read, for comparisons with fields of type time"},
 	}
 }
@@ -46,13 +52,16 @@ func environment(s *shape, lists map[string]nameList) (*cel.Env, error) {
 			set, name := lists[file].set, strings.ToLower(name)
 			return set[name] || set[short(name)]
 		}),
-		cel.Function(fnKnown, cel.Overload("known_any", []*cel.Type{cel.DynType}, cel.BoolType, cel.OverloadIsNonStrict(),
-			cel.UnaryBinding(func(v ref.Val) ref.Val {
-				if e, is := v.(*types.Err); is && !unknown(e) {
-					return e
-				}
-				return types.Bool(!types.IsUnknownOrError(v))
-			}))),
+		cel.Function(
+			fnKnown,
+			cel.Overload("known_any", []*cel.Type{cel.DynType}, cel.BoolType, cel.OverloadIsNonStrict(),
+				cel.UnaryBinding(func(v ref.Val) ref.Val {
+					if e, is := v.(*types.Err); is && !unknown(e) {
+						return e
+					}
+					return types.Bool(!types.IsUnknownOrError(v))
+				})),
+		),
 	}
 	for _, name := range s.order {
 		options = append(options, cel.Variable(name, s.fields[name].Type.cel()))

@@ -21,13 +21,30 @@ func (s *shape) field(name string) (*Field, error) {
 
 func (s *shape) noField(name string) error {
 	if near := nearest(name, s.order); near != "" {
-		return fmt.Errorf("%s have no field %q: did you mean %s? `monitor query %s --list-fields` lists all", s.kind, shortened(name), near, s.kind)
+		return fmt.Errorf(
+			"%s have no field %q: did you mean %s? `monitor query %s --list-fields` lists all",
+			s.kind,
+			shortened(name),
+			near,
+			s.kind,
+		)
 	}
-	return fmt.Errorf("%s have no field %q: `monitor query %s --list-fields` lists all", s.kind, shortened(name), s.kind)
+	return fmt.Errorf(
+		"%s have no field %q: `monitor query %s --list-fields` lists all",
+		s.kind,
+		shortened(name),
+		s.kind,
+	)
 }
 
 func (f *Field) noValue(value string) error {
-	return fmt.Errorf("%s is never %q: did you mean %s? It is one of %s", f.Name, shortened(value), nearest(value, f.Values), strings.Join(f.Values, ", "))
+	return fmt.Errorf(
+		"%s is never %q: did you mean %s? It is one of %s",
+		f.Name,
+		shortened(value),
+		nearest(value, f.Values),
+		strings.Join(f.Values, ", "),
+	)
 }
 
 // nearest is the word of a list that is most like another one, and always one of them unless the list is empty.

@@ -2,8 +2,8 @@ package selection
 
 import "time"
 
-// Node is a node with its site, its PCU, what the last look saw, its open issues and its history. Times that are zero are not
-// known.
+// Node is a node with its site, its PCU, what the last look saw, its open issues and its history. Times that are zero
+// are not known.
 type Node struct {
 	Name      string
 	NodeID    int
@@ -63,7 +63,8 @@ type Node struct {
 	LastCycle   time.Time
 }
 
-// DetailFields need the details of the last look, which are many bytes: a reader may leave them out for other expressions.
+// DetailFields need the details of the last look, which are many bytes: a reader may leave them out for other
+// expressions.
 func DetailFields() []string {
 	return []string{"facts", "kernel", "bootcd", "ssh", "dns", "port22", "port80", "port806"}
 }
@@ -74,29 +75,60 @@ func nodeStatuses() []string {
 
 // Nodes is the table of nodes. issueTypes are all types of issues that there are.
 func Nodes(issueTypes []string) *Table[Node] {
-	return NewTable("nodes",
+	return NewTable(
+		"nodes",
 		text("name", "its host name", func(n *Node) string { return n.Name }, "hostname", "host"),
 		number("id", "", "its number in PLC", func(n *Node) int { return n.NodeID }, "node_id"),
 		text("site", "login_base of its site", func(n *Node) string { return n.Site }, "loginbase", "login_base"),
 		text("site.name", "full name of its site", func(n *Node) string { return n.SiteName }),
-		oneOf("site.status", "status of its site", []string{"online", "good", "offline", "down", "new"}, func(n *Node) string { return n.SiteStatus }),
+		oneOf(
+			"site.status",
+			"status of its site",
+			[]string{"online", "good", "offline", "down", "new"},
+			func(n *Node) string { return n.SiteStatus },
+		),
 		age("site.status_age", "since when its site has that status", func(n *Node) time.Time { return n.SiteSince }),
 		number("site.penalty", "level 0 to 2", "what its site is denied", func(n *Node) int { return n.SitePenalty }),
 		yes("site.enabled", "whether its site may create slices", func(n *Node) bool { return n.SiteEnabled }),
-		yes("site.pending", "whether the registration of its site is not done", func(n *Node) bool { return n.SitePending }),
+		yes(
+			"site.pending",
+			"whether the registration of its site is not done",
+			func(n *Node) bool { return n.SitePending },
+		),
 		ahead("site.exempt", "whether its site is exempt now", func(n *Node) time.Time { return n.SiteExemptUntil }),
 		text("ip", "its address in PLC", func(n *Node) string { return n.IP }),
 		text("model", "its model in PLC", func(n *Node) string { return n.Model }),
-		oneOf("boot_state", "what PLC lets it boot into", []string{"boot", "safeboot", "failboot", "install", "reinstall", "upgrade", "disabled"},
-			func(n *Node) string { return n.BootState }, "plcnode.status"),
+		oneOf(
+			"boot_state",
+			"what PLC lets it boot into",
+			[]string{"boot", "safeboot", "failboot", "install", "reinstall", "upgrade", "disabled"},
+			func(n *Node) string { return n.BootState },
+			"plcnode.status",
+		),
 		text("run_level", "what PLC last saw it in", func(n *Node) string { return n.RunLevel }),
-		oneOf("status", "the status that Monitor judges it by", nodeStatuses(), func(n *Node) string { return n.Status }),
+		oneOf(
+			"status",
+			"the status that Monitor judges it by",
+			nodeStatuses(),
+			func(n *Node) string { return n.Status },
+		),
 		moment("since", "since when it has that status", func(n *Node) time.Time { return n.Since }),
 		age("status_age", "for how long it has that status", func(n *Node) time.Time { return n.Since }),
 		age("bad_age", "for how long it is offline, down or failboot", func(n *Node) time.Time { return n.BadSince }),
-		oneOf("state", "what the last look found", []string{"boot", "debug", "down"}, func(n *Node) string { return n.State }, "observed_status"),
-		oneOf("category", "what kind of system the last look found", []string{"error", "oldbootcd", "oldprod", "prod", "unknown"},
-			func(n *Node) string { return n.Category }, "observed_category"),
+		oneOf(
+			"state",
+			"what the last look found",
+			[]string{"boot", "debug", "down"},
+			func(n *Node) string { return n.State },
+			"observed_status",
+		),
+		oneOf(
+			"category",
+			"what kind of system the last look found",
+			[]string{"error", "oldbootcd", "oldprod", "prod", "unknown"},
+			func(n *Node) string { return n.Category },
+			"observed_category",
+		),
 		text("why", "why the last look says so", func(n *Node) string { return n.Why }),
 		yes("firewall", "whether it runs, with ports filtered", func(n *Node) bool { return n.Firewall }),
 		age("uptime", "for how long it has been up", func(n *Node) time.Time { return n.Booted }),
@@ -107,16 +139,34 @@ func Nodes(issueTypes []string) *Table[Node] {
 		age("last_contact_age", "how long ago that is", func(n *Node) time.Time { return n.LastContact }),
 		age("last_boot_age", "how long ago PLC saw it boot", func(n *Node) time.Time { return n.LastBoot }),
 		ahead("exempt", "whether it is exempt now, by PLC's tag", func(n *Node) time.Time { return n.ExemptUntil }),
-		yes("blacklisted", "whether it or its site is on Monitor's blacklist now", func(n *Node) bool { return n.Blacklisted }),
+		yes(
+			"blacklisted",
+			"whether it or its site is on Monitor's blacklist now",
+			func(n *Node) bool { return n.Blacklisted },
+		),
 		words("symptoms", "what ails it, by types of issues", issueTypes, func(n *Node) []string { return n.Symptoms }),
 		text("ssh", "ok, or why ssh failed at the last look", func(n *Node) string { return n.SSH }),
 		text("dns", "ok, or what is wrong with its name", func(n *Node) string { return n.DNS }, "dns_status"),
 		text("port22", "what answered at port 22", func(n *Node) string { return n.Port22 }),
 		text("port80", "what answered at port 80", func(n *Node) string { return n.Port80 }),
 		text("port806", "what answered at port 806", func(n *Node) string { return n.Port806 }),
-		text("kernel", "its kernel, as uname -a says", func(n *Node) string { return fact(n, "kernel") }, "kernel_version"),
-		text("bootcd", "id of the CD that it booted from", func(n *Node) string { return fact(n, "boot_cd") }, "bootcd_version"),
-		facts("facts", "what else the last look found inside, by name: facts.boot_server", func(n *Node) map[string]any { return n.Facts }),
+		text(
+			"kernel",
+			"its kernel, as uname -a says",
+			func(n *Node) string { return fact(n, "kernel") },
+			"kernel_version",
+		),
+		text(
+			"bootcd",
+			"id of the CD that it booted from",
+			func(n *Node) string { return fact(n, "boot_cd") },
+			"bootcd_version",
+		),
+		facts(
+			"facts",
+			"what else the last look found inside, by name: facts.boot_server",
+			func(n *Node) map[string]any { return n.Facts },
+		),
 		text("pcu", "name of the PCU that feeds it", func(n *Node) string { return n.PCU }, "plc_pcuid"),
 		text("pcu.model", "model of that PCU", func(n *Node) string { return n.PCUModel }),
 		text("pcu.ip", "address of that PCU", func(n *Node) string { return n.PCUIP }),
@@ -126,13 +176,37 @@ func Nodes(issueTypes []string) *Table[Node] {
 		age("pcu.seen_age", "how old that dry run is", func(n *Node) time.Time { return n.PCUSeen }),
 		number("outlet", "", "the first outlet that feeds it", func(n *Node) int { return n.Outlet }, "port"),
 		number("feeds", "outlets", "how many outlets feed it", func(n *Node) int { return n.Feeds }),
-		words("issues", "types of its issues that are not closed", issueTypes, func(n *Node) []string { return n.Issues }),
+		words(
+			"issues",
+			"types of its issues that are not closed",
+			issueTypes,
+			func(n *Node) []string { return n.Issues },
+		),
 		words("paused", "types of its issues that are paused", issueTypes, func(n *Node) []string { return n.Paused }),
 		age("issue_age", "how old its oldest open issue is", func(n *Node) time.Time { return n.IssueSince }),
-		moment("next_step", "when the next step of an issue of it is due", func(n *Node) time.Time { return n.NextStep }),
-		number("changes_30d", "changes", "how often its status changed within 30 days", func(n *Node) int { return n.Changes30d }),
-		number("issues_30d", "issues", "how many issues of it were opened within 30 days", func(n *Node) int { return n.Issues30d }),
-		number("power_cycles_7d", "cycles", "how often its power was, or may have been, cycled within 7 days", func(n *Node) int { return n.PowerCycles }),
+		moment(
+			"next_step",
+			"when the next step of an issue of it is due",
+			func(n *Node) time.Time { return n.NextStep },
+		),
+		number(
+			"changes_30d",
+			"changes",
+			"how often its status changed within 30 days",
+			func(n *Node) int { return n.Changes30d },
+		),
+		number(
+			"issues_30d",
+			"issues",
+			"how many issues of it were opened within 30 days",
+			func(n *Node) int { return n.Issues30d },
+		),
+		number(
+			"power_cycles_7d",
+			"cycles",
+			"how often its power was, or may have been, cycled within 7 days",
+			func(n *Node) int { return n.PowerCycles },
+		),
 		age("power_cycle_age", "how long ago that was last", func(n *Node) time.Time { return n.LastCycle }),
 	)
 }

@@ -14,7 +14,9 @@ func Page(issueTypes []string) string {
 	var b strings.Builder
 	b.WriteString("<!-- Written by `make docs` from selection/page.md and the fields. -->\n\n")
 	b.WriteString(strings.TrimSpace(pageText))
-	b.WriteString("\n\n## Functions\n\nBeside [those of CEL](https://github.com/google/cel-spec/blob/master/doc/langdef.md#list-of-standard-definitions):\n\n| | |\n|---|---|\n")
+	b.WriteString(
+		"\n\n## Functions\n\nBeside [those of CEL](https://github.com/google/cel-spec/blob/master/doc/langdef.md#list-of-standard-definitions):\n\n| | |\n|---|---|\n",
+	)
 	for _, f := range Functions() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f[0], f[1])
 	}
@@ -27,7 +29,13 @@ func Page(issueTypes []string) string {
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | type | what it is |\n|---|---|---|\n", t.title)
 		for _, f := range t.fields {
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, strings.TrimSpace(string(f.Type)+" "+f.Unit), f.sentence(issueTypes))
+			fmt.Fprintf(
+				&b,
+				"| `%s` | %s | %s |\n",
+				f.Name,
+				strings.TrimSpace(string(f.Type)+" "+f.Unit),
+				f.sentence(issueTypes),
+			)
 		}
 	}
 	return b.String()

@@ -20,8 +20,20 @@ type condition struct {
 
 func randomNode(r *rand.Rand, id int) selection.Node {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
-	n := selection.Node{NodeID: id, Name: fmt.Sprintf("node%d.%s.edu", id, pick("a", "b", "c")), Site: pick("a", "b", "c"), Status: pick("good", "down", "failboot"),
-		State: pick("BOOT", "DOWN", "DEBUG"), SitePenalty: r.IntN(3), Firewall: r.IntN(4) == 0, Model: pick("", "HP DL320", "hp dl360", "Dell")}
+	n := selection.Node{
+		NodeID: id,
+		Name:   fmt.Sprintf("node%d.%s.edu", id, pick("a", "b", "c")),
+		Site:   pick("a", "b", "c"),
+		Status: pick("good", "down", "failboot"),
+		State: pick(
+			"BOOT",
+			"DOWN",
+			"DEBUG",
+		),
+		SitePenalty: r.IntN(3),
+		Firewall:    r.IntN(4) == 0,
+		Model:       pick("", "HP DL320", "hp dl360", "Dell"),
+	}
 	if r.IntN(2) == 0 {
 		n.LastContact = noon().Add(-time.Duration(r.IntN(100)) * time.Hour)
 	}

@@ -24,11 +24,17 @@ type Site struct {
 
 // Sites is the table of sites.
 func Sites(issueTypes []string) *Table[Site] {
-	return NewTable("sites",
+	return NewTable(
+		"sites",
 		text("site", "its login_base", func(s *Site) string { return s.LoginBase }, "loginbase", "login_base"),
 		number("id", "", "its number in PLC", func(s *Site) int { return s.SiteID }, "site_id"),
 		text("name", "its full name", func(s *Site) string { return s.Name }),
-		oneOf("status", "the status that Monitor judges it by", []string{"online", "good", "offline", "down", "new"}, func(s *Site) string { return s.Status }),
+		oneOf(
+			"status",
+			"the status that Monitor judges it by",
+			[]string{"online", "good", "offline", "down", "new"},
+			func(s *Site) string { return s.Status },
+		),
 		moment("since", "since when it has that status", func(s *Site) time.Time { return s.Changed }),
 		age("status_age", "for how long it has that status", func(s *Site) time.Time { return s.Changed }),
 		number("penalty", "level 0 to 2", "what it is denied", func(s *Site) int { return s.PenaltyLevel }),
@@ -41,7 +47,12 @@ func Sites(issueTypes []string) *Table[Site] {
 		number("nodes", "nodes", "how many nodes it has", func(s *Site) int { return s.Nodes }),
 		number("nodes_up", "nodes", "how many of them are online or good", func(s *Site) int { return s.NodesUp }),
 		number("pcus", "PCUs", "how many PCUs it has", func(s *Site) int { return s.PCUs }),
-		words("issues", "types of the issues of the site, its nodes and its PCUs that are not closed", issueTypes, func(s *Site) []string { return s.Issues }),
+		words(
+			"issues",
+			"types of the issues of the site, its nodes and its PCUs that are not closed",
+			issueTypes,
+			func(s *Site) []string { return s.Issues },
+		),
 	)
 }
 
@@ -61,7 +72,8 @@ type PCU struct {
 
 // PCUs is the table of PCUs.
 func PCUs(issueTypes []string) *Table[PCU] {
-	return NewTable("pcus",
+	return NewTable(
+		"pcus",
 		text("name", "its name", func(p *PCU) string { return p.Name }),
 		number("id", "", "its number in PLC", func(p *PCU) int { return p.PCUID }, "pcu_id", "plc_pcuid"),
 		text("site", "login_base of its site", func(p *PCU) string { return p.Site }, "loginbase", "login_base"),
@@ -76,7 +88,12 @@ func PCUs(issueTypes []string) *Table[PCU] {
 		age("seen_age", "how old that look is", func(p *PCU) time.Time { return p.SeenAt }),
 		age("bad_age", "for how long it is offline or down", func(p *PCU) time.Time { return p.BadSince }),
 		words("nodes", "the nodes that it feeds first", nil, func(p *PCU) []string { return p.Nodes }),
-		words("issues", "types of its issues that are not closed", issueTypes, func(p *PCU) []string { return p.Issues }),
+		words(
+			"issues",
+			"types of its issues that are not closed",
+			issueTypes,
+			func(p *PCU) []string { return p.Issues },
+		),
 	)
 }
 
@@ -89,13 +106,19 @@ type Issue struct {
 
 // Issues is the table of issues.
 func Issues(issueTypes []string) *Table[Issue] {
-	return NewTable("issues",
+	return NewTable(
+		"issues",
 		text("id", "TYPE/TARGET", func(i *Issue) string { return i.ID }),
 		oneOf("type", "its type", issueTypes, func(i *Issue) string { return i.Type }),
 		text("target", "the node, PCU or site that it is about", func(i *Issue) string { return i.Target }),
 		text("node", "the node that it is about", func(i *Issue) string { return i.Node }, "hostname"),
 		text("site", "login_base of the site", func(i *Issue) string { return i.Site }, "loginbase", "login_base"),
-		oneOf("status", "where its life stands", []string{"open", "paused", "closed"}, func(i *Issue) string { return i.Status }),
+		oneOf(
+			"status",
+			"where its life stands",
+			[]string{"open", "paused", "closed"},
+			func(i *Issue) string { return i.Status },
+		),
 		text("rung", "the rung of its ladder that comes next", func(i *Issue) string { return i.Rung }),
 		number("penalty", "level 0 to 2", "the level that it asks for", func(i *Issue) int { return i.Level }),
 		moment("opened", "when it was opened", func(i *Issue) time.Time { return i.Opened }),
@@ -118,7 +141,8 @@ type Action struct {
 
 // Ledger is the table of the ledger.
 func Ledger() *Table[Action] {
-	return NewTable("ledger",
+	return NewTable(
+		"ledger",
 		text("key", "names the act: workflow, run and rung", func(a *Action) string { return a.Key }),
 		text("kind", "what was done: reboot, notice, penalty and others", func(a *Action) string { return a.Kind }),
 		text("issue", "for which issue", func(a *Action) string { return a.Issue }),
@@ -129,10 +153,19 @@ func Ledger() *Table[Action] {
 		moment("at", "when it was intended", func(a *Action) time.Time { return a.At }),
 		age("age", "how long ago that is", func(a *Action) time.Time { return a.At }),
 		moment("committed", "from when on it may have happened", func(a *Action) time.Time { return a.Committed }),
-		oneOf("outcome", "how it ended; not known of one that is under way", []string{"done", "sent", "asked", "refused", "failed", "ambiguous", "skipped"},
-			func(a *Action) string { return a.Outcome }),
+		oneOf(
+			"outcome",
+			"how it ended; not known of one that is under way",
+			[]string{"done", "sent", "asked", "refused", "failed", "ambiguous", "skipped"},
+			func(a *Action) string { return a.Outcome },
+		),
 		text("detail", "what came of it", func(a *Action) string { return a.Detail }),
 		moment("finished", "when it ended", func(a *Action) time.Time { return a.Finished }),
-		number("times", "times", "how often it was skipped for the same reason", func(a *Action) int { return a.Times }),
+		number(
+			"times",
+			"times",
+			"how often it was skipped for the same reason",
+			func(a *Action) int { return a.Times },
+		),
 	)
 }

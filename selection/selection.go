@@ -1,6 +1,6 @@
-// Package selection decides which nodes, sites, PCUs, issues or lines of the ledger somebody means. There is one language
-// and one evaluator for the command line, the API, the pages and the configuration, so that an expression means the same
-// everywhere.
+// Package selection decides which nodes, sites, PCUs, issues or lines of the ledger somebody means. There is one
+// language and one evaluator for the command line, the API, the pages and the configuration, so that an expression
+// means the same everywhere.
 //
 // The language is CEL (https://cel.dev) over the fields of a Table:
 //
@@ -12,9 +12,9 @@
 //	planetlab1,planet*.mit.edu,!planet9.mit.edu,@mygroup,file:hosts.txt
 //	state=BOOT&&kernel=2\.6||site=mit     regular expressions, as nodequery took them
 //
-// What is not known of a row is neither equal nor unequal to anything: a comparison with it is unknown, and a row for which
-// the whole expression is unknown is not selected. known(FIELD) asks. An expression that selects nothing is ErrNothing, so
-// that nothing can pass for everything.
+// What is not known of a row is neither equal nor unequal to anything: a comparison with it is unknown, and a row for
+// which the whole expression is unknown is not selected. known(FIELD) asks. An expression that selects nothing is
+// ErrNothing, so that nothing can pass for everything.
 package selection
 
 import (
@@ -28,8 +28,8 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// What an expression may cost. They are far above what anybody writes, and low enough that the worst expression over ten
-// thousand rows takes seconds.
+// What an expression may cost. They are far above what anybody writes, and low enough that the worst expression over
+// ten thousand rows takes seconds.
 const (
 	mostText    = 64 << 10 // bytes, before and after a short form is written in CEL
 	mostNesting = 40       // levels

@@ -21,8 +21,11 @@ func options() selection.Options {
 			"east": "site=princeton|mit", "far": "@east,state!=boot", "round": "@round", "deep": "@far,name=planetlab1*",
 		},
 		ReadFile: func(path string) ([]byte, error) {
-			files := map[string]string{"hosts.txt": "# two hosts\nplanetlab1.princeton.edu\n  lab3  # by its short name\n", "empty.txt": "# nobody\n",
-				"wrong.txt": "planetlab7.princeton.edu\n"}
+			files := map[string]string{
+				"hosts.txt": "# two hosts\nplanetlab1.princeton.edu\n  lab3  # by its short name\n",
+				"empty.txt": "# nobody\n",
+				"wrong.txt": "planetlab7.princeton.edu\n",
+			}
 			text, known := files[path]
 			if !known {
 				return nil, fmt.Errorf("open %s: no such file", path)
@@ -35,16 +38,68 @@ func options() selection.Options {
 // fleet is four nodes: one down, one good, one in debug mode that nobody knows much of, and one of another site.
 func fleet() []selection.Node {
 	return []selection.Node{
-		{Name: "planetlab1.princeton.edu", NodeID: 1, Site: "princeton", SitePenalty: 1, SiteStatus: "good", Status: "down", State: "DOWN", Category: "ERROR",
-			Why: "no ssh: timeout, at all", BootState: "boot", Model: "HP DL320", PCU: "pcu1.princeton.edu", PCUModel: "APCControl12p3", PCUOK: true, Feeds: 1,
-			Since: noon().AddDate(0, 0, -3), LastContact: noon().AddDate(0, 0, -4), Seen: noon().Add(-time.Minute),
-			Issues: []string{"nodedown", "dnserror"}, IssueSince: noon().AddDate(0, 0, -2), PowerCycles: 2, SSH: "timeout"},
-		{Name: "planetlab2.princeton.edu", NodeID: 2, Site: "princeton", SiteStatus: "good", SitePenalty: 1, Status: "good", State: "BOOT", Category: "PROD",
-			BootState: "boot", Booted: noon().Add(-26 * time.Hour), Since: noon().AddDate(0, 0, -30), Seen: noon(), SSH: "ok",
-			Facts: map[string]any{"kernel": "Linux 2.6.32-20", "boot_server": "boot.example.edu", "disks": 2.0}},
-		{Name: "lab3.mit.edu", NodeID: 3, Site: "mit", Status: "failboot", State: "DEBUG", BootState: "reinstall", Blacklisted: true},
-		{Name: "planetlab1.epfl.ch", NodeID: 4, Site: "epfl", Status: "online", State: "BOOT", Firewall: true, Model: "hp dl360",
-			Facts: map[string]any{"kernel": "Linux 4.19.1"}},
+		{
+			Name:        "planetlab1.princeton.edu",
+			NodeID:      1,
+			Site:        "princeton",
+			SitePenalty: 1,
+			SiteStatus:  "good",
+			Status:      "down",
+			State:       "DOWN",
+			Category:    "ERROR",
+			Why:         "no ssh: timeout, at all",
+			BootState:   "boot",
+			Model:       "HP DL320",
+			PCU:         "pcu1.princeton.edu",
+			PCUModel:    "APCControl12p3",
+			PCUOK:       true,
+			Feeds:       1,
+			Since:       noon().AddDate(0, 0, -3),
+			LastContact: noon().AddDate(0, 0, -4),
+			Seen:        noon().Add(-time.Minute),
+			Issues: []string{
+				"nodedown",
+				"dnserror",
+			},
+			IssueSince:  noon().AddDate(0, 0, -2),
+			PowerCycles: 2,
+			SSH:         "timeout",
+		},
+		{
+			Name:        "planetlab2.princeton.edu",
+			NodeID:      2,
+			Site:        "princeton",
+			SiteStatus:  "good",
+			SitePenalty: 1,
+			Status:      "good",
+			State:       "BOOT",
+			Category:    "PROD",
+			BootState:   "boot",
+			Booted:      noon().Add(-26 * time.Hour),
+			Since:       noon().AddDate(0, 0, -30),
+			Seen:        noon(),
+			SSH:         "ok",
+			Facts:       map[string]any{"kernel": "Linux 2.6.32-20", "boot_server": "boot.example.edu", "disks": 2.0},
+		},
+		{
+			Name:        "lab3.mit.edu",
+			NodeID:      3,
+			Site:        "mit",
+			Status:      "failboot",
+			State:       "DEBUG",
+			BootState:   "reinstall",
+			Blacklisted: true,
+		},
+		{
+			Name:     "planetlab1.epfl.ch",
+			NodeID:   4,
+			Site:     "epfl",
+			Status:   "online",
+			State:    "BOOT",
+			Firewall: true,
+			Model:    "hp dl360",
+			Facts:    map[string]any{"kernel": "Linux 4.19.1"},
+		},
 	}
 }
 
@@ -197,7 +252,8 @@ func TestNamesMustBeOneRowsEach(t *testing.T) {
 		{"file:wrong.txt", "planetlab7.princeton.edu: did you mean"},
 		{"site", "site is a field: write site=VALUE"},
 	} {
-		if _, err := pick(t, selection.Request{Select: []string{c.text}}); !errors.Is(err, selection.ErrNoSuchName) || !strings.Contains(err.Error(), c.says) {
+		if _, err := pick(t, selection.Request{Select: []string{c.text}}); !errors.Is(err, selection.ErrNoSuchName) ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v does not say %q", c.text, err, c.says)
 		}
 	}
@@ -205,11 +261,13 @@ func TestNamesMustBeOneRowsEach(t *testing.T) {
 
 func TestNothingIsAnErrorAndNeverEverything(t *testing.T) {
 	for _, text := range []string{"site=nowhere", "false", `site == "princeton" && site == "mit"`, "*,!*", "state=boot,state!=boot", "kernel=2.4*", "site=nowhere&&state=BOOT"} {
-		if got, err := pick(t, selection.Request{Select: []string{text}}); !errors.Is(err, selection.ErrNothing) || got != "" {
+		if got, err := pick(t, selection.Request{Select: []string{text}}); !errors.Is(err, selection.ErrNothing) ||
+			got != "" {
 			t.Errorf("%s selects %q, %v", text, got, err)
 		}
 	}
-	if got, err := pick(t, selection.Request{NotIn: []string{"*"}}); !errors.Is(err, selection.ErrNothing) || got != "" {
+	if got, err := pick(t, selection.Request{NotIn: []string{"*"}}); !errors.Is(err, selection.ErrNothing) ||
+		got != "" {
 		t.Errorf("all but all is %q, %v", got, err)
 	}
 	if got, err := pick(t, selection.Request{}); err != nil || got != "1 2 3 4" {
@@ -282,7 +340,11 @@ func TestALongListOfNamesIsNotDeep(t *testing.T) {
 		rows = append(rows, selection.Node{Name: fmt.Sprintf("node%d.example.edu", i), NodeID: i})
 		names = append(names, fmt.Sprintf("node%d", i))
 	}
-	set, err := selection.NewSet(selection.Nodes(types()), selection.Request{Select: []string{strings.Join(names, ",")}}, options())
+	set, err := selection.NewSet(
+		selection.Nodes(types()),
+		selection.Request{Select: []string{strings.Join(names, ",")}},
+		options(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +354,11 @@ func TestALongListOfNamesIsNotDeep(t *testing.T) {
 }
 
 func TestExplanationsNameEachPart(t *testing.T) {
-	set, err := selection.NewSet(selection.Nodes(types()), selection.Request{Select: []string{"site=princeton,state!=boot", "kernel~2.6"}, NotIn: []string{"blacklisted"}}, options())
+	set, err := selection.NewSet(
+		selection.Nodes(types()),
+		selection.Request{Select: []string{"site=princeton,state!=boot", "kernel~2.6"}, NotIn: []string{"blacklisted"}},
+		options(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Request is what somebody asks for: rows that any of Select selects, that all of In select, and that none of NotIn selects.
-// Without any Select it starts from all rows.
+// Request is what somebody asks for: rows that any of Select selects, that all of In select, and that none of NotIn
+// selects. Without any Select it starts from all rows.
 type Request struct {
 	Select, In, NotIn []string
 }
@@ -49,8 +49,8 @@ func (s *Set[T]) Uses(field string) bool {
 
 func (s *Set[T]) every() []*Selection[T] { return slices.Concat(s.any, s.all, s.none) }
 
-// Pick are the rows that are selected, in their order. The rows given must be all that there are, since a name that is none
-// of theirs is an error. No row is ErrNothing, unless nothing was asked for.
+// Pick are the rows that are selected, in their order. The rows given must be all that there are, since a name that is
+// none of theirs is an error. No row is ErrNothing, unless nothing was asked for.
 func (s *Set[T]) Pick(rows []T) ([]T, error) {
 	if err := s.checkNames(rows); err != nil {
 		return nil, err
@@ -66,7 +66,12 @@ func (s *Set[T]) Pick(rows []T) ([]T, error) {
 		}
 	}
 	if len(picked) == 0 && !s.askedForAll {
-		return nil, fmt.Errorf("%w of %d %s: see with --explain-select NAME why one is not in it", ErrNothing, len(rows), s.table.Kind)
+		return nil, fmt.Errorf(
+			"%w of %d %s: see with --explain-select NAME why one is not in it",
+			ErrNothing,
+			len(rows),
+			s.table.Kind,
+		)
 	}
 	return picked, nil
 }
@@ -106,8 +111,8 @@ func (s *Set[T]) Match(row *T) (bool, error) {
 	return in, nil
 }
 
-// Excludes reports whether a row is to be left out: also one of which that is not known, since to leave one out is the side
-// on which to err.
+// Excludes reports whether a row is to be left out: also one of which that is not known, since to leave one out is the
+// side on which to err.
 func (s *Selection[T]) Excludes(row *T) (bool, error) {
 	out, _, err := s.program.Eval(activation[T]{s.table, row, s.now})
 	if unknown(err) {

@@ -69,7 +69,12 @@ type Table[T any] struct {
 
 // NewTable makes a table of its columns.
 func NewTable[T any](kind string, columns ...Column[T]) *Table[T] {
-	t := &Table[T]{Kind: kind, Columns: columns, byName: map[string]*Column[T]{}, known: &shape{kind: kind, fields: map[string]*Field{}}}
+	t := &Table[T]{
+		Kind:    kind,
+		Columns: columns,
+		byName:  map[string]*Column[T]{},
+		known:   &shape{kind: kind, fields: map[string]*Field{}},
+	}
 	for i := range columns {
 		c := &t.Columns[i]
 		t.byName[c.Field.Name] = c

@@ -23,7 +23,7 @@ func (a *app) agenda() *cobra.Command {
 penalised, if nothing changes. Each is asked of the gate again when its time has come: "monitor why-not" shows how that
 would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 		Example: `  monitor agenda
-  monitor agenda --site princeton --for 8w
+  monitor agenda --site princeton --for 56d
   monitor agenda -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			policyTime, err := config.ParsePolicyTime(ahead)
@@ -58,7 +58,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 		},
 	}
 	cmd.Flags().StringVar(&login, "site", "", "only of the site with this `login_base`")
-	cmd.Flags().StringVar(&ahead, "for", "28d", "how far to look `ahead`, in policy time such as 3d, 4w")
+	cmd.Flags().StringVar(&ahead, "for", "28d", "how far to look `ahead`, in policy time such as 3d or 1d12h")
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	return cmd
 }
@@ -101,13 +101,11 @@ func (a *app) issueVeto(name issue.Order, short, example string) *cobra.Command 
 			if c.Step, err = strconv.Atoi(args[1]); err != nil || c.Step < 1 {
 				return badInput("%q is no step: write its number, as `monitor agenda` shows it", args[1])
 			}
-			if c.By == "" {
-				c.By = operator()
-			}
+			c.By = a.who(c.By)
 			return a.give(cmd.Context(), args[0], string(name), c)
 		},
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order beside the account that runs this")
 	return cmd
 }

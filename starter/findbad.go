@@ -59,7 +59,8 @@ func (a *app) findbad() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&r.Select, "select", nil, "only of nodes that this `expression` selects; may be given again")
+	cmd.Flags().
+		StringArrayVar(&r.Select, "select", nil, "only of nodes that this `expression` selects; may be given again")
 	cmd.Flags().StringArrayVar(&r.NotIn, "not-in", nil, "of no node that this `expression` selects; may be given again")
 	cmd.Flags().BoolVar(&fail, "exit-code", false, "exit with code 4 when a node or PCU is worse than before")
 	return cmd
@@ -158,15 +159,33 @@ func (a *app) sight(ctx context.Context, set *selection.Set[selection.Node]) (fl
 }
 
 func changeOfNode(was, n selection.Node) (changeView, bool) {
-	c := changeView{Kind: "node", Name: n.Name, Site: n.Site, Was: condition(was.Status, was.State), Became: condition(n.Status, n.State), Why: n.Why,
-		Opened: without(n.Issues, was.Issues), Closed: without(was.Issues, n.Issues)}
-	c.Worse = bad(n.Status) && !bad(was.Status) || n.State == policy.StateDown && was.State != policy.StateDown && was.Name != "" || len(c.Opened) > 0
+	c := changeView{
+		Kind:   "node",
+		Name:   n.Name,
+		Site:   n.Site,
+		Was:    condition(was.Status, was.State),
+		Became: condition(n.Status, n.State),
+		Why:    n.Why,
+		Opened: without(n.Issues, was.Issues),
+		Closed: without(was.Issues, n.Issues),
+	}
+	c.Worse = bad(n.Status) && !bad(was.Status) ||
+		n.State == policy.StateDown && was.State != policy.StateDown && was.Name != "" ||
+		len(c.Opened) > 0
 	return c, c.Was != c.Became || len(c.Opened)+len(c.Closed) > 0
 }
 
 func changeOfPCU(was, p selection.PCU) (changeView, bool) {
-	c := changeView{Kind: "pcu", Name: p.Name, Site: p.Site, Was: condition(was.Status, dryRun(was)), Became: condition(p.Status, dryRun(p)), Why: p.Reason,
-		Opened: without(p.Issues, was.Issues), Closed: without(was.Issues, p.Issues)}
+	c := changeView{
+		Kind:   "pcu",
+		Name:   p.Name,
+		Site:   p.Site,
+		Was:    condition(was.Status, dryRun(was)),
+		Became: condition(p.Status, dryRun(p)),
+		Why:    p.Reason,
+		Opened: without(p.Issues, was.Issues),
+		Closed: without(was.Issues, p.Issues),
+	}
 	c.Worse = bad(p.Status) && !bad(was.Status) || was.OK && !p.OK || len(c.Opened) > 0
 	return c, c.Was != c.Became || len(c.Opened)+len(c.Closed) > 0
 }
@@ -201,8 +220,12 @@ func without(list, other []string) []string {
 
 func (a *app) drawChanges(v findbadView) {
 	a.drawSweep(v.Sweep)
+	a.changeTable(fmt.Sprintf("nothing changed of %d nodes and %d PCUs", v.Nodes, v.PCUs), v.Changed)
+}
+
+func (a *app) changeTable(none string, changes []changeView) {
 	var rows []row
-	for _, c := range v.Changed {
+	for _, c := range changes {
 		var issues []string
 		if len(c.Opened) > 0 {
 			issues = append(issues, "opened "+strings.Join(c.Opened, ", "))
@@ -210,8 +233,18 @@ func (a *app) drawChanges(v findbadView) {
 		if len(c.Closed) > 0 {
 			issues = append(issues, "closed "+strings.Join(c.Closed, ", "))
 		}
-		rows = append(rows, row{c.Kind, c.Name, c.Site, orDash(c.Was), orDash(c.Became), orDash(strings.Join(issues, "; ")), orDash(c.Why)})
+		rows = append(
+			rows,
+			row{
+				c.Kind,
+				c.Name,
+				c.Site,
+				orDash(c.Was),
+				orDash(c.Became),
+				orDash(strings.Join(issues, "; ")),
+				orDash(c.Why),
+			},
+		)
 	}
-	none := fmt.Sprintf("nothing changed of %d nodes and %d PCUs", v.Nodes, v.PCUs)
 	a.table(none, row{"KIND", "NAME", "SITE", "WAS", "IS NOW", "ISSUES", "WHY"}, rows)
 }

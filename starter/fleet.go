@@ -130,7 +130,7 @@ func (a *app) nodeList() *cobra.Command {
 		Example: `  monitor node list
   monitor node list --site princeton
   monitor node list --status down -o json
-  monitor node list --select state=down,last_contact_age>2d --sort -status_age`,
+  monitor node list --select 'state=down,last_contact_age>2d' --sort -status_age`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--status", status, statuses); err != nil {
 				return err
@@ -322,7 +322,7 @@ func (a *app) siteList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List sites with their status and penalty", Args: takes(), Aliases: []string{"ls"},
 		Long:    "List sites with their status and penalty.\n\n" + selectHelp,
-		Example: "  monitor site list\n  monitor site list -o json\n  monitor site list --select penalty>0,nodes_up<2 --sort nodes_up",
+		Example: "  monitor site list\n  monitor site list -o json\n  monitor site list --select 'penalty>0,nodes_up<2' --sort nodes_up",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := a.siteSource()
 			s.own = a.ownSites

@@ -40,7 +40,12 @@ func (l *listing) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&l.listFields, "list-fields", false, "list the fields that --select, --fields and --sort know")
 	f.StringSliceVar(&l.fields, "fields", nil, "print these `fields`, separated by commas")
 	f.StringSliceVar(&l.sort, "sort", nil, "sort by these `fields`; -FIELD is the other way round")
-	f.DurationVar(&l.watch, "watch", 0, "print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C")
+	f.DurationVar(
+		&l.watch,
+		"watch",
+		0,
+		"print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C",
+	)
 	f.Lookup("watch").NoOptDefVal = "10s"
 }
 
@@ -54,6 +59,15 @@ type source[T any] struct {
 	own   func(ctx context.Context, db *store.Store, rows []T) (any, func(), error) // the command's own JSON and table; nil: records
 	check func(ctx context.Context, db *store.Store) error                          // the command's own flags; nil: nothing to check
 	most  int                                                                       // print at most so many; 0: all
+	now   time.Time                                                                 // of which the rows are; zero: of now
+}
+
+// at is the time at which ages are told.
+func (s source[T]) at(a *app) time.Time {
+	if s.now.IsZero() {
+		return a.now()
+	}
+	return s.now
 }
 
 // list runs a command that lists rows.
@@ -74,7 +88,7 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 		return err
 	}
 	once := func() error {
-		opts.Now = a.now()
+		opts.Now = s.at(a)
 		set, err := selection.NewSet(s.table, l.request, opts)
 		if err != nil {
 			return badInput("%w", err)
@@ -86,7 +100,13 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 				}
 			}
 			rows, bad, err := s.read(ctx, db, func(field string) bool {
-				return set.Uses(field) || slices.ContainsFunc(fields, func(f string) bool { return f == field || strings.HasPrefix(f, field+".") }) || l.explain != "" || slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
+				return set.Uses(field) ||
+					slices.ContainsFunc(
+						fields,
+						func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
+					) ||
+					l.explain != "" ||
+					slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
 			})
 			if err != nil {
 				return err
@@ -119,7 +139,16 @@ func pick[T any](set *selection.Set[T], rows []T) ([]T, error) {
 	return picked, nil
 }
 
-func printRows[T any](ctx context.Context, a *app, l *listing, s source[T], db *store.Store, rows []T, fields []string, order []sortKey) error {
+func printRows[T any](
+	ctx context.Context,
+	a *app,
+	l *listing,
+	s source[T],
+	db *store.Store,
+	rows []T,
+	fields []string,
+	order []sortKey,
+) error {
 	if s.keep != nil {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r T) bool { return !s.keep(&r) })
 	}
@@ -127,7 +156,7 @@ func printRows[T any](ctx context.Context, a *app, l *listing, s source[T], db *
 		rows = slices.Clone(rows)
 		slices.SortStableFunc(rows, func(x, y T) int {
 			for _, k := range order {
-				if c := k.compare(s.table.Value(&x, k.field, a.now()), s.table.Value(&y, k.field, a.now())); c != 0 {
+				if c := k.compare(s.table.Value(&x, k.field, s.at(a)), s.table.Value(&y, k.field, s.at(a))); c != 0 {
 					return c
 				}
 			}
@@ -155,7 +184,7 @@ func printRows[T any](ctx context.Context, a *app, l *listing, s source[T], db *
 	for i := range rows {
 		var r record
 		for _, f := range fields {
-			r = append(r, cell{f, valueOf(s.table, &rows[i], f, a.now())})
+			r = append(r, cell{f, valueOf(s.table, &rows[i], f, s.at(a))})
 		}
 		records = append(records, r)
 	}
@@ -173,7 +202,11 @@ func valueOf[T any](table *selection.Table[T], row *T, field string, now time.Ti
 }
 
 func explainRow[T any](a *app, set *selection.Set[T], table *selection.Table[T], rows []T, name string) error {
-	one, err := selection.NewSet(table, selection.Request{Select: []string{`named(` + table.Fields()[0].Name + `, "` + escaped(name) + `")`}}, selection.Options{Now: a.now()})
+	one, err := selection.NewSet(
+		table,
+		selection.Request{Select: []string{`named(` + table.Fields()[0].Name + `, "` + escaped(name) + `")`}},
+		selection.Options{Now: a.now()},
+	)
 	if err != nil {
 		return badInput("--explain-select: %w", err)
 	}
@@ -233,14 +266,26 @@ func (a *app) printFields(fields []selection.Field) error {
 	return a.show(fields, func() {
 		var rows []row
 		for _, f := range fields {
-			rows = append(rows, row{f.Name, strings.TrimSpace(string(f.Type) + " " + f.Unit), f.About, orDash(strings.Join(f.Values, ", "))})
+			rows = append(
+				rows,
+				row{
+					f.Name,
+					strings.TrimSpace(string(f.Type) + " " + f.Unit),
+					f.About,
+					orDash(strings.Join(f.Values, ", ")),
+				},
+			)
 		}
 		a.table("", row{"FIELD", "TYPE", "WHAT IT IS", "ITS VALUES"}, rows)
 	})
 }
 
 // columns are the fields to print.
-func (l *listing) columns(a *app, lookup func(string) (selection.Field, error), brief, wide []string) ([]string, error) {
+func (l *listing) columns(
+	a *app,
+	lookup func(string) (selection.Field, error),
+	brief, wide []string,
+) ([]string, error) {
 	if len(l.fields) == 0 {
 		if a.format == formatTable {
 			return brief, nil
@@ -340,7 +385,8 @@ func (l *listing) repeat(ctx context.Context, a *app, once func() error) error {
 	}
 }
 
-// selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's files.
+// selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's
+// files.
 func (a *app) selectOptions() (selection.Options, error) {
 	cfg, err := a.config()
 	if err != nil {

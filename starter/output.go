@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	yamlv3 "go.yaml.in/yaml/v3"
 
 	"github.com/planetlab/monitor/selection"
 )
@@ -123,15 +124,36 @@ func (a *app) document(v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	out := outside.JSON(text.Bytes())
 	if a.format == formatYAML {
-		var err error
-		if out, err = yaml.JSONToYAML(out); err != nil {
-			return fmt.Errorf("write YAML: %w", err)
+		return a.writeYAML(text.Bytes())
+	}
+	_, err := a.out.Write(outside.JSON(text.Bytes()))
+	return err
+}
+
+// writeYAML prints JSON as YAML. Texts are cleaned, since YAML has no escapes outside quotes.
+func (a *app) writeYAML(text []byte) error {
+	var doc yamlv3.Node
+	if err := yamlv3.Unmarshal([]byte(clean(string(text))), &doc); err != nil {
+		return fmt.Errorf("write YAML: %w", err)
+	}
+	var plain func(n *yamlv3.Node)
+	plain = func(n *yamlv3.Node) {
+		n.Style = 0
+		if n.Kind == yamlv3.ScalarNode {
+			n.Value = clean(n.Value)
+		}
+		for _, sub := range n.Content {
+			plain(sub)
 		}
 	}
-	_, err := a.out.Write(out)
-	return err
+	plain(&doc)
+	e := yamlv3.NewEncoder(a.out)
+	e.SetIndent(2)
+	if err := e.Encode(&doc); err != nil {
+		return fmt.Errorf("write YAML: %w", err)
+	}
+	return e.Close()
 }
 
 // record is one row of a list: its fields in order.
@@ -142,8 +164,8 @@ type cell struct {
 	value any // as a column of selection answers
 }
 
-// MarshalJSON writes an object whose names are in the order of the fields. A dot in a name becomes an underscore, a duration
-// is told in seconds, and what is not known is null.
+// MarshalJSON writes an object whose names are in the order of the fields. A dot in a name becomes an underscore, a
+// duration is told in seconds, and what is not known is null.
 func (r record) MarshalJSON() ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteByte('{')

@@ -200,21 +200,39 @@ func TestChangesOfALookAreTold(t *testing.T) {
 		{Host: "planetlab2.princeton.example", State: "DOWN", Category: "ERROR", Reason: "no ssh: timeout", At: noon()},
 	}))
 	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), OK: false, Reason: "wrong password"}}))
-	putIssue(t, url, store.Issue{ID: "nodedown/" + host, RunID: "run-1", Type: "nodedown", Target: host, Node: host, Site: "princeton", Status: "closed",
-		Opened: noon().AddDate(0, 0, -3), Closed: noon()})
+	putIssue(
+		t,
+		url,
+		store.Issue{
+			ID:     "nodedown/" + host,
+			RunID:  "run-1",
+			Type:   "nodedown",
+			Target: host,
+			Node:   host,
+			Site:   "princeton",
+			Status: "closed",
+			Opened: noon().AddDate(0, 0, -3),
+			Closed: noon(),
+		},
+	)
 	after := sightOf(t, db)
 	mended, changed := changeOfNode(before.nodes[host], after.nodes[host])
-	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" || strings.Join(mended.Closed, "") != "nodedown" {
+	if !changed || mended.Worse || mended.Was != "down, down" || mended.Became != "down, boot" ||
+		strings.Join(mended.Closed, "") != "nodedown" {
 		t.Errorf("the one that came back: %+v", mended)
 	}
-	fell, changed := changeOfNode(before.nodes["planetlab2.princeton.example"], after.nodes["planetlab2.princeton.example"])
+	fell, changed := changeOfNode(
+		before.nodes["planetlab2.princeton.example"],
+		after.nodes["planetlab2.princeton.example"],
+	)
 	if !changed || !fell.Worse || fell.Became != "good, down" || fell.Why != "no ssh: timeout" {
 		t.Errorf("the one that fell: %+v", fell)
 	}
 	if c, changed := changeOfNode(before.nodes["planetlab1.epfl.example"], after.nodes["planetlab1.epfl.example"]); changed {
 		t.Errorf("the one that nobody looked at: %+v", c)
 	}
-	if c, changed := changeOfPCU(before.pcus["5"], after.pcus["5"]); !changed || c.Was != "" || c.Became != "fails" || c.Why != "wrong password" {
+	if c, changed := changeOfPCU(before.pcus["5"], after.pcus["5"]); !changed || c.Was != "" || c.Became != "fails" ||
+		c.Why != "wrong password" {
 		t.Errorf("the PCU: %+v", c)
 	}
 }
@@ -241,7 +259,15 @@ func TestTenThousandNodesAreQueriedFast(t *testing.T) {
 	}
 	snap := plc.Snapshot{Taken: noon(), Sites: []plc.Site{{SiteID: 1, LoginBase: "many", Name: "Many"}}}
 	for i := range 10_000 {
-		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example", SiteID: 1, BootState: "boot"})
+		snap.Nodes = append(
+			snap.Nodes,
+			plc.Node{
+				NodeID:    i + 1,
+				Hostname:  "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example",
+				SiteID:    1,
+				BootState: "boot",
+			},
+		)
 	}
 	if _, err := db.SaveSnapshot(t.Context(), snap, true); err != nil {
 		t.Fatal(err)
@@ -264,4 +290,38 @@ func TestThePageOfSelectionsIsWrittenFromTheFields(t *testing.T) {
 	if err != nil || string(page) != got.out {
 		t.Errorf("docs/select.md is not what the fields are: run `make docs` (%v)", err)
 	}
+}
+
+func TestThePastIsReadAndCompared(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	// The node was seen down four days ago, and judged so three days ago.
+	for args, c := range map[string]struct {
+		code int
+		says string
+	}{
+		"query --at 3d --select state=down -o name":        {exitOK, host},
+		"query --at 5d --select state=down":                {exitNotFound, "nothing is selected of 3 nodes"},
+		"query --at 2026-11-21T14:00 --select status=down": {exitNotFound, "nothing is selected of 3 nodes"},
+		"query --at 1h --fields name,status,issues -o csv": {exitOK, host + ",down,nodedown"},
+		"query --at 1h --select kernel=2.6":                {exitUsage, `nodes have no field "kernel"`},
+		"query sites --at 1d":                              {exitUsage, "--at is for nodes"},
+		"query --at tomorrow":                              {exitUsage, `--at: "tomorrow" is no time: write 2026-11-20`},
+		"query --at 2026-12-24":                            {exitUsage, `--at: "2026-12-24" lies ahead`},
+		"diff 5d --select site=princeton":                  {exitOK, "down, down"},
+		"diff 5d 4d12h":                                    {exitOK, "no node is other than it was"},
+		"diff 1h":                                          {exitOK, "no node is other than it was"},
+		"diff 5d --select site=nowhere":                    {exitNotFound, "nothing is selected of 3 nodes"},
+		"diff 1d 2d":                                       {exitUsage, "THEN must lie before LATER"},
+		"diff":                                             {exitUsage, "accepts between 1 and 2 arg(s)"},
+	} {
+		got := call(t.Context(), strings.Fields(args)...)
+		if got.code != c.code {
+			t.Errorf("%s: exit code %d: %s%s", args, got.code, got.out, got.err)
+		}
+		wantIn(t, got.out+got.err, c.says)
+	}
+	got := call(t.Context(), "diff", "5d", "-o", "json")
+	wantCode(t, got, exitOK)
+	wantStable(t, got.out)
 }

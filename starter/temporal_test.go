@@ -136,7 +136,8 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 		return workflows.Result{}, temporal.NewNonRetryableApplicationError("PLC has no node nobody.example", activities.ErrNoSuchTarget, nil)
 	}
 	s.Story = append(s.Story, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
-	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip)} {
+	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip),
+		string(issue.OrderVeto), string(issue.OrderAllow)} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c issue.Command) (workflows.Status, error) {
 			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {
@@ -210,7 +211,7 @@ func TestIssuesAreSteeredOnARealServer(t *testing.T) {
 	if v["status"] != "paused" || v["run_id"] != first.run || len(v["story"].([]any)) != 2 || len(v["actions"].([]any)) != 3 || v["next_at"] != "2026-12-24T00:00:00Z" {
 		t.Errorf("as JSON it is %v", v)
 	}
-	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob)")
+	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob, as alice)")
 	step("issue|resume|"+id, exitFailure, id+" refuses: resume: the issue is not paused\n")
 	v = wantStable(t, step("issue|skip|"+id+"|--reason|its disk has data|-o|json", exitOK).out).(map[string]any)
 	if v["status"] != "open" || v["id"] != id {
@@ -316,7 +317,7 @@ func TestASweepIsFollowedToItsEnd(t *testing.T) {
 	run := func(ctx context.Context, on map[string]func(), args ...string) answer {
 		var out bytes.Buffer
 		progress := &watcher{on: on}
-		a := &app{in: strings.NewReader(""), out: &out, err: progress, now: noon}
+		a := &app{in: strings.NewReader(""), out: &out, err: progress, now: noon, account: "alice"}
 		code := a.execute(ctx, append([]string{"sweep"}, args...))
 		return answer{code, out.String(), progress.text.String()}
 	}

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // LastNotice says when a notice of a kind about a target last went out; the zero time: never.
@@ -13,6 +16,15 @@ func (s *Store) LastNotice(ctx context.Context, kind, target string) (time.Time,
 		return time.Time{}, err
 	}
 	return *t, nil
+}
+
+// WrittenTo are all whom messages about a site have reached, each once.
+func (s *Store) WrittenTo(ctx context.Context, site string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `select distinct unnest(recipients) from notice where site = $1 order by 1`, site)
+	if err != nil {
+		return nil, fmt.Errorf("who was written to about %s: %w", site, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // Notice is a message that went out about a target.

@@ -12,42 +12,59 @@ import (
 func zeroed(expression, as string) string { return `coalesce(` + expression + `,` + epoch + `) ` + as }
 
 // blacklistedSQL are the targets that are on the blacklist at $1.
-const blacklistedSQL = `blacklisted as (select distinct kind, target from blacklist where starts <= $1 and (until is null or until > $1))`
+const blacklistedSQL = `blacklisted as (select distinct kind, target from blacklist where starts <= $1
+	and (until is null or until > $1))`
 
-// nodeRowsSQL reads a node with its site, its first PCU, its open issues and its history in one go: what stands in other tables is gathered
-// by node first, and joined.
+// nodeRowsSQL reads a node with its site, its first PCU, its open issues and its history in one go: what stands in
+// other tables is gathered by node first, and joined.
 func nodeRowsSQL(details bool) string {
 	detail := `'{}'::jsonb facts, '' ssh, '' dns, '' port22, '' port80, '' port806`
 	if details {
-		detail = `coalesce(detail->'inside', '{}') facts, coalesce(detail->>'dns', '') dns, coalesce(detail->'ports'->>'22', '') port22,
+		detail = `coalesce(detail->'inside', '{}') facts, coalesce(detail->>'dns', '') dns,
+			coalesce(detail->'ports'->>'22', '') port22,
 			coalesce(case when detail->'ssh'->>'ok' = 'true' then 'ok' else detail->'ssh'->>'failure' end, '') ssh,
 			coalesce(detail->'ports'->>'80', '') port80, coalesce(detail->'ports'->>'806', '') port806`
 	}
 	return `with ` + blacklistedSQL + `, opened as (
-			select node, array_agg(distinct type) types, coalesce(array_agg(distinct type) filter (where status = 'paused'), '{}') paused,
+			select node, array_agg(distinct type) types,
+				coalesce(array_agg(distinct type) filter (where status = 'paused'), '{}') paused,
 				min(opened) since, min(next_at) next
 			from issue where status <> 'closed' and node <> '' group by node
 		), lately as (
-			select node, count(*) n from issue where opened > $1::timestamptz - '30 days'::interval and node <> '' group by node
+			select node, count(*) n from issue where opened > $1::timestamptz - '30 days'::interval
+				and node <> '' group by node
 		), changes as (
-			select target, count(*) n from history where kind = 'node' and at > $1::timestamptz - '30 days'::interval group by target
+			select target, count(*) n from history where kind = 'node'
+				and at > $1::timestamptz - '30 days'::interval group by target
 		), cycles as (
-			select node, count(*) filter (where committed > $1::timestamptz - '7 days'::interval) n, max(committed) last from action
-			where kind in ('reboot', 'reinstall') and committed is not null and outcome not in ('failed', 'refused', 'skipped') group by node
+			select node, count(*) filter (where committed > $1::timestamptz - '7 days'::interval) n,
+				max(committed) last from action
+			where kind in ('reboot', 'reinstall') and committed is not null and outcome not in ('failed', 'refused',
+				'skipped') group by node
 		), fed as (select pcu_id, name, model, ip, status, ok, reason, ` + seenAt("pcu", "pcu_id") + ` seen from pcu)
 		select node.hostname as name, node.node_id, node.ip, node.model, boot_state, run_level,
-			node.site, coalesce(site.name, '') site_name, coalesce(site.status, '') site_status, ` + zeroed("site.changed", "site_since") + `,
-			coalesce(site.penalty_level, 0) site_penalty, coalesce(site.enabled, false) site_enabled, coalesce(site.pending, false) site_pending,
+			node.site, coalesce(site.name, '') site_name, coalesce(site.status, '') site_status,
+				` + zeroed("site.changed", "site_since") + `,
+			coalesce(site.penalty_level, 0) site_penalty, coalesce(site.enabled, false) site_enabled,
+				coalesce(site.pending, false) site_pending,
 			` + zeroed("site.exempt_until", "site_exempt_until") + `,
-			coalesce(fed.name, '') pcu, coalesce(fed.model, '') pcu_model, coalesce(fed.ip, '') pcu_ip, coalesce(fed.status, '') pcu_status,
-			coalesce(fed.reason, '') pcu_why, coalesce(fed.ok, false) pcu_ok, ` + zeroed("fed.seen", "pcu_seen") + `, outlet,
-			jsonb_array_length(feeds) feeds, node.status, ` + zeroed("node.changed", "since") + `, state, category, node.reason why, firewall,
-			` + zeroed("booted", "booted") + `, ` + zeroed("looked.at", "seen") + `, ` + zeroed("first_silent", "silent") + `,
-			` + zeroed("bad_since", "bad_since") + `, ` + zeroed("last_contact", "last_contact") + `, ` + zeroed("last_boot", "last_boot") + `,
-			` + zeroed("node.exempt_until", "exempt_until") + `, (onnode.target is not null or onsite.target is not null) blacklisted,
+			coalesce(fed.name, '') pcu, coalesce(fed.model, '') pcu_model, coalesce(fed.ip, '') pcu_ip,
+				coalesce(fed.status, '') pcu_status,
+			coalesce(fed.reason, '') pcu_why, coalesce(fed.ok, false) pcu_ok, ` + zeroed("fed.seen", "pcu_seen") + `,
+				outlet,
+			jsonb_array_length(feeds) feeds, node.status, ` + zeroed("node.changed", "since") + `, state, category,
+				node.reason why, firewall,
+			` + zeroed("booted", "booted") + `, ` + zeroed("looked.at", "seen") + `,
+				` + zeroed("first_silent", "silent") + `,
+			` + zeroed("bad_since", "bad_since") + `, ` + zeroed("last_contact", "last_contact") + `,
+				` + zeroed("last_boot", "last_boot") + `,
+			` + zeroed("node.exempt_until", "exempt_until") + `, (onnode.target is not null
+				or onsite.target is not null) blacklisted,
 			case when jsonb_typeof(symptoms) = 'object' then array(select jsonb_object_keys(symptoms)) else '{}' end symptoms, ` + detail + `,
-			coalesce(opened.types, '{}') issues, coalesce(opened.paused, '{}') paused, ` + zeroed("opened.since", "issue_since") + `,
-			` + zeroed("opened.next", "next_step") + `, coalesce(changes.n, 0) changes30d, coalesce(lately.n, 0) issues30d,
+			coalesce(opened.types, '{}') issues, coalesce(opened.paused, '{}') paused,
+				` + zeroed("opened.since", "issue_since") + `,
+			` + zeroed("opened.next", "next_step") + `, coalesce(changes.n, 0) changes30d, coalesce(lately.n,
+				0) issues30d,
 			coalesce(cycles.n, 0) power_cycles, ` + zeroed("cycles.last", "last_cycle") + `
 		from node cross join lateral (select ` + seenAt("node", "node_id") + ` as at) looked
 			left join site on site.login_base = node.site
@@ -61,8 +78,8 @@ func nodeRowsSQL(details bool) string {
 		where not node.gone order by node.site, node.hostname`
 }
 
-// NodeRows reads all nodes that are not gone for a selection, by site and name. The details of the last look are many bytes, and are read
-// only when asked for.
+// NodeRows reads all nodes that are not gone for a selection, by site and name. The details of the last look are many
+// bytes, and are read only when asked for.
 func (s *Store) NodeRows(ctx context.Context, now time.Time, details bool) ([]selection.Node, Unreadable, error) {
 	list, bad, err := readable[selection.Node](ctx, s, "nodes", nodeRowsSQL(details), now)
 	for i := range list {
@@ -73,26 +90,56 @@ func (s *Store) NodeRows(ctx context.Context, now time.Time, details bool) ([]se
 
 var (
 	siteRowsSQL = `with ` + blacklistedSQL + `, has as (
-			select site, count(*) nodes, count(*) filter (where status in ('online', 'good')) up from node where not gone group by site
+			select site, count(*) nodes, count(*) filter (where status in ('online', 'good')) up from node
+				where not gone group by site
 		), owns as (select site, count(*) pcus from pcu where not gone group by site
-		), opened as (select site, array_agg(distinct type) types from issue where status <> 'closed' and site <> '' group by site)
-		select login_base, site_id, name, status, ` + zeroed("changed", "changed") + `, penalty_level, ` + zeroed("last_raise", "last_raise") + `,
-			enabled, pending, blacklisted.target is not null blacklisted, ` + zeroed("created", "created") + `, ` + zeroed("exempt_until", "exempt_until") + `,
-			coalesce(has.nodes, 0) nodes, coalesce(has.up, 0) nodes_up, coalesce(owns.pcus, 0) pcus, coalesce(opened.types, '{}') issues
-		from site left join has on has.site = login_base left join owns on owns.site = login_base left join opened on opened.site = login_base
+		), opened as (select site, array_agg(distinct type) types from issue where status <> 'closed'
+			and site <> '' group by site)
+		select login_base, site_id, name, status, ` + zeroed("changed", "changed") + `, penalty_level,
+			` + zeroed("last_raise", "last_raise") + `,
+			enabled, pending, blacklisted.target is not null blacklisted, ` + zeroed("created", "created") + `,
+				` + zeroed("exempt_until", "exempt_until") + `,
+			coalesce(has.nodes, 0) nodes, coalesce(has.up, 0) nodes_up, coalesce(owns.pcus, 0) pcus,
+				coalesce(opened.types, '{}') issues
+		from site left join has on has.site = login_base left join owns on owns.site = login_base
+			left join opened on opened.site = login_base
 			left join blacklisted on kind = 'site' and target = login_base
 		where not gone order by login_base`
-	pcuRowsSQL = `with feeds as (select pcu_id, array_agg(hostname order by hostname) nodes from node where not gone and pcu_id <> 0 group by pcu_id
-		), opened as (select pcu, array_agg(distinct type) types from issue where status <> 'closed' and node = '' and pcu <> 0 group by pcu)
-		select name, site, hostname, ip, model, pcu.pcu_id as pcuid, status, ` + zeroed("changed", "changed") + `, ok, reason,
-			coalesce(` + seenAt("pcu", "pcu_id") + `,` + epoch + `) seen_at, ` + zeroed("bad_since", "bad_since") + `,
+	pcuRowsSQL = `with feeds as (select pcu_id, array_agg(hostname order by hostname) nodes from node where not gone
+		and pcu_id <> 0 group by pcu_id
+		), opened as (select pcu, array_agg(distinct type) types from issue where status <> 'closed' and node = ''
+			and pcu <> 0 group by pcu)
+		select name, site, hostname, ip, model, pcu.pcu_id as pcuid, status, ` + zeroed(
+		"changed",
+		"changed",
+	) + `, ok, reason,
+			coalesce(` + seenAt(
+		"pcu",
+		"pcu_id",
+	) + `,` + epoch + `) seen_at, ` + zeroed(
+		"bad_since",
+		"bad_since",
+	) + `,
 			coalesce(feeds.nodes, '{}') nodes, coalesce(opened.types, '{}') issues
 		from pcu left join feeds on feeds.pcu_id = pcu.pcu_id left join opened on opened.pcu = pcu.pcu_id
 		where not gone order by site, name, pcu.pcu_id`
-	issueRowsSQL = `select id, run_id, type, target, node, site, status, rung, next, outcome, cause, level, opened, ` + zeroed("closed", "closed") + `,
-		` + zeroed("next_at", "next_at") + ` from issue where $1 or status <> 'closed' order by (status = 'closed'), opened desc limit $2`
-	ledgerRowsSQL = `select key, kind, issue, node, site, reason, outcome, detail, pcu, times, at, ` + zeroed("committed", "committed") + `,
-		` + zeroed("finished", "finished") + ` from action order by id desc limit $1`
+	issueRowsSQL = `select id, run_id, type, target, node, site, status, rung, next, outcome, cause, level, opened,
+		` + zeroed(
+		"closed",
+		"closed",
+	) + `,
+		` + zeroed(
+		"next_at",
+		"next_at",
+	) + ` from issue where $1 or status <> 'closed' order by (status = 'closed'), opened desc limit $2`
+	ledgerRowsSQL = `select key, kind, issue, node, site, reason, outcome, detail, pcu, times, at, ` + zeroed(
+		"committed",
+		"committed",
+	) + `,
+		` + zeroed(
+		"finished",
+		"finished",
+	) + ` from action order by id desc limit $1`
 )
 
 // SiteRows reads all sites that are not gone for a selection.

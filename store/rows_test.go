@@ -23,30 +23,127 @@ func rowsOf(t *testing.T, s *Store, now time.Time) {
 	_, err := s.SaveSnapshot(ctx, snapshot, true)
 	must(err)
 	must(s.SaveNodeLooks(ctx, []NodeLook{
-		{Host: "planetlab1.princeton.example", State: "DOWN", Category: "ERROR", Reason: "no ssh", Silent: true, At: now.Add(-time.Hour), Symptoms: []byte(`{"dnserror":{"reason":"no entry"}}`),
-			Detail: []byte(`{"dns":"no entry","ports":{"22":"timeout","80":"refused"},"ssh":{"ok":false,"failure":"timeout"},"inside":{}}`)},
-		{Host: "planetlab2.princeton.example", State: "BOOT", Category: "PROD", Uptime: 26 * time.Hour, At: now.Add(-time.Hour),
-			Detail: []byte(`{"dns":"ok","ports":{"22":"open"},"ssh":{"ok":true},"inside":{"kernel":"Linux 4.19","read_only":["/"]}}`)},
+		{
+			Host:     "planetlab1.princeton.example",
+			State:    "DOWN",
+			Category: "ERROR",
+			Reason:   "no ssh",
+			Silent:   true,
+			At:       now.Add(-time.Hour),
+			Symptoms: []byte(`{"dnserror":{"reason":"no entry"}}`),
+			Detail: []byte(
+				`{"dns":"no entry","ports":{"22":"timeout","80":"refused"},"ssh":{"ok":false,"failure":"timeout"},"inside":{}}`,
+			),
+		},
+		{
+			Host:     "planetlab2.princeton.example",
+			State:    "BOOT",
+			Category: "PROD",
+			Uptime:   26 * time.Hour,
+			At:       now.Add(-time.Hour),
+			Detail: []byte(
+				`{"dns":"ok","ports":{"22":"open"},"ssh":{"ok":true},"inside":{"kernel":"Linux 4.19","read_only":["/"]}}`,
+			),
+		},
 	}))
 	for i, status := range []policy.Status{policy.StatusOffline, policy.StatusDown} {
-		must(s.SaveChanges(ctx, []Change{{Kind: "node", Target: "planetlab1.princeton.example", Record: policy.Record{Status: status, Changed: now.AddDate(0, 0, -3)}}}, now.AddDate(0, 0, i-3)))
+		must(
+			s.SaveChanges(
+				ctx,
+				[]Change{
+					{
+						Kind:   "node",
+						Target: "planetlab1.princeton.example",
+						Record: policy.Record{Status: status, Changed: now.AddDate(0, 0, -3)},
+					},
+				},
+				now.AddDate(0, 0, i-3),
+			),
+		)
 	}
-	must(s.SaveChanges(ctx, []Change{{Kind: "site", Target: "princeton", Record: policy.Record{Status: policy.StatusGood, Changed: now.AddDate(0, 0, -9)}}}, now))
+	must(
+		s.SaveChanges(
+			ctx,
+			[]Change{
+				{
+					Kind:   "site",
+					Target: "princeton",
+					Record: policy.Record{Status: policy.StatusGood, Changed: now.AddDate(0, 0, -9)},
+				},
+			},
+			now,
+		),
+	)
 	for i, typ := range []string{"nodedown", "dnserror"} {
-		must(s.putIssue(ctx, Issue{ID: typ + "/planetlab1.princeton.example", RunID: "run", Type: typ, Target: "planetlab1.princeton.example", Node: "planetlab1.princeton.example",
-			Site: "princeton", PCUID: 5, Status: []string{"open", "paused"}[i], Opened: now.AddDate(0, 0, -2-i), NextAt: now.Add(time.Duration(i+1) * time.Hour)}))
+		must(
+			s.putIssue(
+				ctx,
+				Issue{
+					ID:     typ + "/planetlab1.princeton.example",
+					RunID:  "run",
+					Type:   typ,
+					Target: "planetlab1.princeton.example",
+					Node:   "planetlab1.princeton.example",
+					Site:   "princeton",
+					PCUID:  5,
+					Status: []string{"open", "paused"}[i],
+					Opened: now.AddDate(0, 0, -2-i),
+					NextAt: now.Add(time.Duration(i+1) * time.Hour),
+				},
+			),
+		)
 	}
-	must(s.putIssue(ctx, Issue{ID: "nodedown/planetlab2.princeton.example", RunID: "old", Type: "nodedown", Node: "planetlab2.princeton.example", Site: "princeton", Status: "closed",
-		Opened: now.AddDate(0, 0, -60), Closed: now.AddDate(0, 0, -50)}))
-	must(s.putIssue(ctx, Issue{ID: "pcudown/pcu1.princeton.example", RunID: "run", Type: "pcudown", Target: "pcu1.princeton.example", Site: "princeton", PCUID: 5, Status: "open", Opened: now}))
+	must(
+		s.putIssue(
+			ctx,
+			Issue{
+				ID:     "nodedown/planetlab2.princeton.example",
+				RunID:  "old",
+				Type:   "nodedown",
+				Node:   "planetlab2.princeton.example",
+				Site:   "princeton",
+				Status: "closed",
+				Opened: now.AddDate(0, 0, -60),
+				Closed: now.AddDate(0, 0, -50),
+			},
+		),
+	)
+	must(
+		s.putIssue(
+			ctx,
+			Issue{
+				ID:     "pcudown/pcu1.princeton.example",
+				RunID:  "run",
+				Type:   "pcudown",
+				Target: "pcu1.princeton.example",
+				Site:   "princeton",
+				PCUID:  5,
+				Status: "open",
+				Opened: now,
+			},
+		),
+	)
 	for i, outcome := range []string{Done, Failed} {
 		key := fmt.Sprint("cycle/", i)
-		_, _, err := s.Intent(ctx, Action{Key: key, Kind: KindReboot, Node: "planetlab1.princeton.example", Site: "princeton"})
+		_, _, err := s.Intent(
+			ctx,
+			Action{Key: key, Kind: KindReboot, Node: "planetlab1.princeton.example", Site: "princeton"},
+		)
 		must(err)
 		must(s.Outcome(ctx, key, outcome, ""))
 	}
-	must(s.AddBlacklist(ctx, BlacklistEntry{Kind: "node", Target: "planetlab3.princeton.example", Starts: now.Add(-time.Hour)}))
-	must(s.AddBlacklist(ctx, BlacklistEntry{Kind: "node", Target: "planetlab3.princeton.example", Starts: now.Add(-2 * time.Hour)}))
+	must(
+		s.AddBlacklist(
+			ctx,
+			BlacklistEntry{Kind: "node", Target: "planetlab3.princeton.example", Starts: now.Add(-time.Hour)},
+		),
+	)
+	must(
+		s.AddBlacklist(
+			ctx,
+			BlacklistEntry{Kind: "node", Target: "planetlab3.princeton.example", Starts: now.Add(-2 * time.Hour)},
+		),
+	)
 	must(s.AddBlacklist(ctx, BlacklistEntry{Kind: "site", Target: "princeton", Starts: now.AddDate(0, 0, 1)}))
 }
 
@@ -60,18 +157,35 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 			t.Fatalf("%d rows, %v, %v", len(list), bad, err)
 		}
 		n, up, quiet := list[0], list[1], list[2]
-		if n.Site != "princeton" || n.SiteName != "Princeton" || n.SiteStatus != "good" || !n.SiteEnabled || n.PCU != "pcu1.princeton.example" || n.PCUModel != "OpenIPMI" || n.Feeds != 1 || n.Outlet != 3 {
+		if n.Site != "princeton" || n.SiteName != "Princeton" || n.SiteStatus != "good" || !n.SiteEnabled ||
+			n.PCU != "pcu1.princeton.example" ||
+			n.PCUModel != "OpenIPMI" ||
+			n.Feeds != 1 ||
+			n.Outlet != 3 {
 			t.Errorf("site and PCU: %+v", n)
 		}
-		if n.Status != "down" || n.State != "DOWN" || n.SSH != "timeout" || n.DNS != "no entry" || n.Port22 != "timeout" || n.Port80 != "refused" || n.Port806 != "" ||
-			!slices.Equal(n.Symptoms, []string{"dnserror"}) || n.Silent.IsZero() || !n.Seen.Equal(now.Add(-time.Hour)) || n.Blacklisted {
+		if n.Status != "down" || n.State != "DOWN" || n.SSH != "timeout" || n.DNS != "no entry" ||
+			n.Port22 != "timeout" ||
+			n.Port80 != "refused" ||
+			n.Port806 != "" ||
+			!slices.Equal(n.Symptoms, []string{"dnserror"}) ||
+			n.Silent.IsZero() ||
+			!n.Seen.Equal(now.Add(-time.Hour)) ||
+			n.Blacklisted {
 			t.Errorf("look: %+v", n)
 		}
-		if !slices.Equal(n.Issues, []string{"dnserror", "nodedown"}) || !slices.Equal(n.Paused, []string{"dnserror"}) || !n.IssueSince.Equal(now.AddDate(0, 0, -3)) ||
-			!n.NextStep.Equal(now.Add(time.Hour)) || n.Issues30d != 2 || n.Changes30d != 2 || n.PowerCycles != 1 || n.LastCycle.IsZero() {
+		if !slices.Equal(n.Issues, []string{"dnserror", "nodedown"}) || !slices.Equal(n.Paused, []string{"dnserror"}) ||
+			!n.IssueSince.Equal(now.AddDate(0, 0, -3)) ||
+			!n.NextStep.Equal(now.Add(time.Hour)) ||
+			n.Issues30d != 2 ||
+			n.Changes30d != 2 ||
+			n.PowerCycles != 1 ||
+			n.LastCycle.IsZero() {
 			t.Errorf("issues and history: %+v", n)
 		}
-		if up.Facts["kernel"] != "Linux 4.19" || up.SSH != "ok" || up.Issues30d != 0 || len(up.Issues) != 0 || up.PCU != "" || !up.Booted.Equal(now.Add(-27*time.Hour)) {
+		if up.Facts["kernel"] != "Linux 4.19" || up.SSH != "ok" || up.Issues30d != 0 || len(up.Issues) != 0 ||
+			up.PCU != "" ||
+			!up.Booted.Equal(now.Add(-27*time.Hour)) {
 			t.Errorf("the one that is up: %+v", up)
 		}
 		if !quiet.Blacklisted || !quiet.Seen.IsZero() || quiet.State != "" {
@@ -87,7 +201,9 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 		if err != nil || len(list) != 1 {
 			t.Fatalf("%+v, %v", list, err)
 		}
-		if l := list[0]; l.LoginBase != "princeton" || l.Nodes != 3 || l.NodesUp != 0 || l.PCUs != 1 || l.Status != "good" || l.Blacklisted ||
+		if l := list[0]; l.LoginBase != "princeton" || l.Nodes != 3 || l.NodesUp != 0 || l.PCUs != 1 ||
+			l.Status != "good" ||
+			l.Blacklisted ||
 			!slices.Equal(l.Issues, []string{"dnserror", "nodedown", "pcudown"}) {
 			t.Errorf("site: %+v", l)
 		}
@@ -97,7 +213,9 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 		if err != nil || len(list) != 1 {
 			t.Fatalf("%+v, %v", list, err)
 		}
-		if p := list[0]; p.Name != "pcu1.princeton.example" || p.PCUID != 5 || !slices.Equal(p.Nodes, []string{"planetlab1.princeton.example"}) || !slices.Equal(p.Issues, []string{"pcudown"}) {
+		if p := list[0]; p.Name != "pcu1.princeton.example" || p.PCUID != 5 ||
+			!slices.Equal(p.Nodes, []string{"planetlab1.princeton.example"}) ||
+			!slices.Equal(p.Issues, []string{"pcudown"}) {
 			t.Errorf("pcu: %+v", p)
 		}
 	})

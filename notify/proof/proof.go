@@ -106,7 +106,7 @@ func (c *check) ofAdmins() bool {
 
 // good says that the message has good news alone, and what it asks of nobody.
 func (c *check) good() bool {
-	return len(c.of(notify.Online, notify.Cleared, notify.Unreached)) == len(c.n.Items)
+	return len(c.of(notify.Online, notify.Cleared)) == len(c.n.Items)
 }
 
 // columns is how wide a line of mail may be; a word that is longer stands alone.

@@ -183,7 +183,7 @@ func (c *check) future() {
 	for _, phrase := range []string{"What you can do", "How to stop this", "short of working nodes"} {
 		c.needs(
 			phrase,
-			!c.good() || phrase == "What you can do" && len(c.of(notify.Unreached)) > 0,
+			!c.good(),
 			"good news asks nothing of anybody",
 		)
 	}
@@ -244,7 +244,7 @@ func (c *check) sayings() {
 	c.needs("We had an answer", len(c.of(notify.Resumed)) > 0, "nobody has answered")
 	c.needs("The operators had stopped the clock", len(c.of(notify.Continued)) > 0, "they had not")
 	c.needs(
-		"we last wrote about this",
+		"we last wrote to the site about this",
 		c.any(func(i notify.Item) bool { return !i.Told.IsZero() }),
 		"this is the first word",
 	)

@@ -1,7 +1,9 @@
 package rt_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,15 +22,45 @@ type tracker struct {
 	robot, human string // tokens
 	queue        string
 	dir          string // where the real one keeps its files, and the mail that it sends
+	// bounce lets a mail server write to a ticket that it could not bring somebody his mail.
+	bounce func(t *testing.T, ticket int, to string)
+	// hide moves a ticket to where the robot may see nothing.
+	hide func(t *testing.T, ticket int)
 }
 
 func TestTheSimulatedTrackerConforms(t *testing.T) {
-	server := httptest.NewServer(fakert.New(fakert.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"}))
+	fake := fakert.New(fakert.Options{Users: map[string]string{"robot-token": "monitor", "human-token": "alice"}, Queue: "General"})
+	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
-	conform(t, tracker{url: server.URL, robot: "robot-token", human: "human-token", queue: "General"})
+	conform(t, tracker{url: server.URL, robot: "robot-token", human: "human-token", queue: "General",
+		bounce: func(_ *testing.T, ticket int, to string) { fake.Bounce(ticket, to, "550 no such user") },
+		hide:   func(_ *testing.T, ticket int) { fake.Hide(ticket, true) }})
 }
 
 func TestARealTrackerConforms(t *testing.T) { conform(t, debianRT(t)) }
+
+// put is a change that a human makes.
+func (x tracker) put(t *testing.T, ticket int, body map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, fmt.Sprintf("%s/REST/2.0/ticket/%d", x.url, ticket), bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "token "+x.human)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("PUT %v: %s", body, resp.Status)
+	}
+}
 
 // wire is a network that fails on demand.
 type wire struct {
@@ -226,6 +258,103 @@ func conform(t *testing.T, x tracker) {
 		place.After = replies[0].ID
 		if replies, err := c.Replies(ctx, place); err != nil || len(replies) != 0 {
 			t.Errorf("a reply was seen twice: %+v, %v", replies, err)
+		}
+	})
+
+	t.Run("a watcher whose address is not ASCII costs nobody else his mail", func(t *testing.T) {
+		const wide = "jörg@l.example"
+		o := opening("l", "k1")
+		o.Cc = append(o.Cc, wide)
+		ticket, said, err := c.Open(ctx, o)
+		if err != nil || !said || !slices.Equal(ticket.Cc, []string{"tech@l.example"}) {
+			t.Fatalf("got %+v, %v, %v", ticket, said, err)
+		}
+		place := rt.Place{Ticket: ticket.ID, Robot: ticket.Creator, After: ticket.Version}
+		ticket, _, err = c.Correspond(ctx, place, rt.Message{Text: "down", Cc: []string{wide, "pi@l.example"}})
+		if err != nil || !slices.Equal(slices.Sorted(slices.Values(ticket.Cc)), []string{"pi@l.example", "tech@l.example"}) {
+			t.Errorf("watchers %q, %v", ticket.Cc, err)
+		}
+		if missing := ticket.Missing([]string{wide}); !slices.Equal(missing, []string{wide}) {
+			t.Errorf("missing %q", missing)
+		}
+	})
+
+	t.Run("a ticket that people merged into theirs is theirs", func(t *testing.T) {
+		mine, place := open(t, "m")
+		other, otherPlace := open(t, "n")
+		x.put(t, mine.ID, map[string]any{"MergeInto": other.ID})
+		now, err := c.Ticket(ctx, mine.ID)
+		if err != nil || now.Merged != other.ID || now.ID != mine.ID {
+			t.Fatalf("got %+v, %v", now, err)
+		}
+		if _, _, err := c.Correspond(ctx, otherPlace, rt.Message{Subject: "[n] is down", Text: "n is down"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Correspond(ctx, place, rt.Message{Subject: "[m] is down", Text: "m is down"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := spoken(t, c, mine.ID, "Correspond"); got != "map[monitor:2]" {
+			t.Errorf("a reply about another site was taken for this site's: %s", got)
+		}
+		if _, _, err := c.Correspond(ctx, place, rt.Message{Subject: "[m] is down", Text: "m is down"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := spoken(t, c, mine.ID, "Correspond"); got != "map[monitor:2]" {
+			t.Errorf("a try that is repeated wrote again: %s", got)
+		}
+		if err := c.SetStatus(ctx, mine.ID, rt.Resolved); rt.FailureOf(err) != rt.Refused {
+			t.Errorf("it was resolved: %v", err)
+		}
+		if now, err := c.Ticket(ctx, other.ID); err != nil || rt.Closed(now.Status) {
+			t.Errorf("theirs is %+v, %v", now, err)
+		}
+	})
+
+	t.Run("what people have put away is not brought back", func(t *testing.T) {
+		for _, status := range []string{rt.Rejected, rt.Deleted} {
+			ticket, place := open(t, "o"+status)
+			if err := human.SetStatus(ctx, ticket.ID, status); err != nil && rt.FailureOf(err) != rt.Missing {
+				t.Fatal(err)
+			}
+			if _, _, err := c.Correspond(ctx, place, rt.Message{Text: "down"}); rt.FailureOf(err) != rt.Missing {
+				t.Errorf("%s: %v", status, err)
+			}
+			if now, err := c.Ticket(ctx, ticket.ID); err == nil && now.Status != status {
+				t.Errorf("%s: it is %s", status, now.Status)
+			}
+		}
+	})
+
+	t.Run("a ticket that may not be seen is denied, though its history reads as empty", func(t *testing.T) {
+		ticket, place := open(t, "q")
+		if _, _, err := human.Correspond(ctx, rt.Place{Ticket: ticket.ID, Robot: "nobody"}, rt.Message{Text: "new disk on Friday"}); err != nil {
+			t.Fatal(err)
+		}
+		x.hide(t, ticket.ID)
+		if events, err := c.History(ctx, ticket.ID, 0); err != nil || len(events) != 0 {
+			t.Logf("this tracker says more than nothing: %+v, %v", events, err)
+		}
+		if _, err := c.Ticket(ctx, ticket.ID); rt.FailureOf(err) != rt.Denied {
+			t.Errorf("the ticket itself: %v", err)
+		}
+		if _, _, err := c.Correspond(ctx, place, rt.Message{Text: "down"}); rt.FailureOf(err) != rt.Denied {
+			t.Errorf("a reply: %v", err)
+		}
+	})
+
+	t.Run("a mail that comes back is no answer, and says who is out of reach", func(t *testing.T) {
+		_, place := open(t, "p")
+		x.bounce(t, place.Ticket, "tech@p.example")
+		letters, err := c.Letters(ctx, place)
+		if err != nil || len(letters.Replies) != 0 || len(letters.Bounces) != 1 || letters.Last == 0 {
+			t.Fatalf("got %+v, %v", letters, err)
+		}
+		if b := letters.Bounces[0]; b.To != "tech@p.example" || b.Why != "550 no such user" {
+			t.Errorf("got %+v", b)
+		}
+		place.After = letters.Last
+		if letters, err := c.Letters(ctx, place); err != nil || letters.Last != 0 || len(letters.Bounces) != 0 {
+			t.Errorf("it is read twice: %+v, %v", letters, err)
 		}
 	})
 

@@ -3,8 +3,10 @@ package rt_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,18 +52,72 @@ $RT::MasonDataDir = '%s/mason'; $RT::MasonSessionDir = '%s/session';
 		t.Fatalf("tokens %q", tokens)
 	}
 	serve(t, env, port)
-	return tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir}
+	x := tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir,
+		bounce: func(t *testing.T, ticket int, to string) { gateway(t, port, bounced(ticket, to)) }}
+	x.hide = func(t *testing.T, ticket int) { x.put(t, ticket, map[string]any{"Queue": "Elsewhere"}) }
+	return x
+}
+
+// bounced is what a mail server writes that could not bring somebody his mail (RFC 3464).
+func bounced(ticket int, to string) string {
+	return fmt.Sprintf(`From: MAILER-DAEMON@mx.test
+To: rt@rt.test
+Subject: [rt.test #%d] Mail delivery failed
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: text/plain
+
+no such user
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.test
+
+Action: failed
+Final-Recipient: rfc822;%s
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 no such user
+
+--b--
+`, ticket, to)
+}
+
+// gateway hands a mail to RT as its mail gateway does.
+func gateway(t *testing.T, port int, message string) {
+	t.Helper()
+	resp, err := http.PostForm(fmt.Sprintf("http://127.0.0.1:%d/REST/1.0/NoAuth/mail-gateway", port),
+		url.Values{"queue": {"General"}, "action": {"correspond"}, "message": {message}, "SessionType": {"REST"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, _ := io.ReadAll(resp.Body); !strings.HasPrefix(string(said), "ok") {
+		t.Fatalf("the mail gateway says %s", said)
+	}
 }
 
 // makeUsers makes a robot that has no more rights than the manual asks for, and a human, and prints their tokens.
 const makeUsers = `
 use RT; RT::LoadConfig(); RT::Init();
 my $queue = RT::Queue->new(RT->SystemUser); $queue->Load("General");
+my $all = RT::Group->new(RT->SystemUser); $all->LoadSystemInternalGroup("Everyone");
+for my $right (qw(ReplyToTicket CreateTicket)) { # whoever writes to the mail gateway
+	my ($ok, $why) = $all->PrincipalObj->GrantRight(Right => $right, Object => $queue); $ok or die "$right: $why";
+}
+my $other = RT::Queue->new(RT->SystemUser); $other->Create(Name => "Elsewhere"); # where the robot may see nothing
 for my $name ("monitor", "alice") {
 	my $user = RT::User->new(RT->SystemUser);
 	my ($id, $said) = $user->Create(Name => $name, EmailAddress => "$name\@rt.test", Privileged => 1); $id or die $said;
-	for my $right (qw(SeeQueue ShowTicket ShowTicketComments CreateTicket ReplyToTicket CommentOnTicket ModifyTicket Watch)) {
+	for my $right (qw(ShowTicket ShowTicketComments CreateTicket ReplyToTicket CommentOnTicket ModifyTicket)) {
 		my ($ok, $why) = $user->PrincipalObj->GrantRight(Right => $right, Object => $queue); $ok or die "$right: $why";
+	}
+	if ($name eq "alice") {
+		$user->PrincipalObj->GrantRight(Right => "DeleteTicket", Object => $queue);
+		$user->PrincipalObj->GrantRight(Right => $_, Object => $other) for qw(ShowTicket CreateTicket ModifyTicket);
 	}
 	$user->PrincipalObj->GrantRight(Right => "ManageAuthTokens", Object => RT->System);
 	my ($tid, $why, $token) = RT::AuthToken->new(RT::CurrentUser->new($user))->Create(Owner => $user->Id, Description => "test"); $tid or die $why;

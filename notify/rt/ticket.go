@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/planetlab/monitor/clean"
 )
@@ -33,6 +34,7 @@ type Ticket struct {
 	Creator string   // who made it: the robot's own name, for the tickets it made
 	Cc      []string // names or mail addresses, as RT knows them
 	Version int      // id of its last transaction
+	Merged  int      // the ticket that people merged it into, which is theirs; 0: it stands alone
 }
 
 // Opening is a ticket to be made.
@@ -62,7 +64,7 @@ func (c *Client) Open(ctx context.Context, n Opening) (t Ticket, said bool, err 
 		return t, strings.Contains(subject, n.mark()), err
 	}
 	var made struct{ ID any }
-	body := map[string]any{"Queue": c.queue, "Subject": oneLine(n.Subject) + " " + n.mark(), "Content": n.Text, "ContentType": "text/plain", "Cc": n.Cc}
+	body := map[string]any{"Queue": c.queue, "Subject": oneLine(n.Subject) + " " + n.mark(), "Content": n.Text, "ContentType": "text/plain", "Cc": watchables(n.Cc)}
 	if _, err := c.call(ctx, http.MethodPost, "ticket", body, &made, 0); err != nil {
 		return Ticket{}, false, err
 	}
@@ -118,14 +120,19 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	if n, err := strconv.Atoi(fmt.Sprint(r.ID)); err != nil || n < 1 { // a merged ticket answers with the other's number
-		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK, Text: "the answer is no ticket"}
+	is, err := strconv.Atoi(fmt.Sprint(r.ID))
+	if err != nil || is < 1 {
+		return Ticket{}, &Error{Failure: Away, Call: fmt.Sprintf("GET ticket/%d", id), Code: http.StatusOK,
+			Text: "the answer is no ticket"}
 	}
 	t := Ticket{ID: id, Subject: clean.Line(r.Subject), Status: clean.Line(r.Status), Creator: clean.Line(r.Creator.ID)}
 	for _, u := range r.Cc[:min(len(r.Cc), mostWatchers)] {
 		if clean.Is(u.ID, clean.MaxLine) { // what is no address is nobody that we added
 			t.Cc = append(t.Cc, u.ID)
 		}
+	}
+	if is != id {
+		t.Merged = is
 	}
 	t.Version, err = strconv.Atoi(strings.Trim(header.Get("ETag"), `W/"`))
 	if err != nil || t.Version < 0 {
@@ -134,9 +141,18 @@ func (c *Client) Ticket(ctx context.Context, id int) (Ticket, error) {
 	return t, nil
 }
 
-// SetStatus changes the status of a ticket and reads it back, since RT answers 200 to a change that it refuses.
+// SetStatus changes the status of a ticket and reads it back, since RT answers 200 to a change that it refuses. One that
+// people merged into theirs is theirs to end.
 func (c *Client) SetStatus(ctx context.Context, id int, status string) error {
-	_, err := c.change(ctx, id, func(t Ticket) map[string]any {
+	t, err := c.Ticket(ctx, id)
+	if err != nil {
+		return err
+	}
+	if t.Merged != 0 {
+		return &Error{Failure: Refused, Call: fmt.Sprintf("PUT ticket/%d", id),
+			Text: fmt.Sprintf("people merged it into ticket %d, which is not ours to change", t.Merged)}
+	}
+	_, err = c.change(ctx, id, func(t Ticket) map[string]any {
 		if t.Status == status {
 			return nil
 		}
@@ -150,8 +166,18 @@ func (c *Client) SetStatus(ctx context.Context, id int, status string) error {
 	return err
 }
 
-// watch adds people to those who get a copy and keeps everybody who is there, but for those who must not be written to. What is no mail address is left out: RT drops
-// it in silence from a new ticket, and dies of it here.
+// Watchable says that RT can take somebody as a watcher. An address that is not ASCII it drops in silence from a new ticket, as what is no
+// address at all, and dies of either in a change: one of them would cost all others their mail.
+func Watchable(person string) bool {
+	a, err := mail.ParseAddress(person)
+	return err == nil && a.Address == person && !strings.ContainsFunc(person, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+func watchables(people []string) []string {
+	return slices.DeleteFunc(slices.Clone(people), func(p string) bool { return !Watchable(p) })
+}
+
+// watch adds people to those who get a copy and keeps everybody who is there, but for those who must not be written to.
 func (c *Client) watch(ctx context.Context, id int, people, without []string) (Ticket, error) {
 	var before []string
 	exempt := func(p string) bool {
@@ -159,7 +185,7 @@ func (c *Client) watch(ctx context.Context, id int, people, without []string) (T
 	}
 	return c.change(ctx, id, func(t Ticket) map[string]any {
 		before = slices.DeleteFunc(slices.Clone(t.Cc), exempt)
-		more := slices.DeleteFunc(t.Missing(people), func(p string) bool { a, err := mail.ParseAddress(p); return err != nil || a.Address != p || exempt(p) })
+		more := slices.DeleteFunc(t.Missing(people), func(p string) bool { return !Watchable(p) || exempt(p) })
 		if len(more) == 0 && len(before) == len(t.Cc) {
 			return nil
 		}
@@ -222,10 +248,11 @@ func oneLine(text string) string { return strings.Join(strings.Fields(text), " "
 
 // Event is one transaction of a ticket.
 type Event struct {
-	ID   int
-	Type string // Create, Correspond, Comment, Status, AddWatcher, ...
-	By   string
-	At   time.Time
+	ID      int
+	Type    string // Create, Correspond, Comment, Status, AddWatcher, ...
+	By      string
+	At      time.Time
+	Subject string // of what was written, where RT tells it
 }
 
 // mostPages bounds a history; a hundred transactions are a page.
@@ -244,9 +271,10 @@ func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 				Is      string `json:"type"` // always "transaction"; without a place of its own it would land in Type
 				Created string
 				Creator struct{ ID string }
+				Data    any
 			}
 		}
-		path := fmt.Sprintf("ticket/%d/history?fields=Type,Creator,Created&per_page=100&page=%d", id, page)
+		path := fmt.Sprintf("ticket/%d/history?fields=Type,Creator,Created,Data&per_page=100&page=%d", id, page)
 		if _, err := c.call(ctx, http.MethodGet, path, nil, &list, 0); err != nil {
 			return nil, err
 		}
@@ -257,7 +285,11 @@ func (c *Client) History(ctx context.Context, id, after int) ([]Event, error) {
 			}
 			at, _ := time.Parse(time.RFC3339, item.Created) // the order is by number; a time that cannot be read is left out
 			if n > after {
-				events = append(events, Event{ID: n, Type: clean.Line(item.Type), By: clean.Line(item.Creator.ID), At: at})
+				e := Event{ID: n, Type: clean.Line(item.Type), By: clean.Line(item.Creator.ID), At: at}
+				if subject, ok := item.Data.(string); ok {
+					e.Subject = clean.Line(oneLine(subject))
+				}
+				events = append(events, e)
 			}
 		}
 		if page == list.Pages || len(list.Items) == 0 {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/planetlab/monitor/clean"
 )
 
 // Transactions by which people and robots speak.
@@ -40,6 +42,14 @@ func (c *Client) Correspond(ctx context.Context, p Place, m Message) (Ticket, in
 	if m.Subject != "" {
 		body["Subject"] = oneLine(m.Subject)
 	}
+	t, err := c.Ticket(ctx, p.Ticket)
+	if err != nil {
+		return t, 0, err
+	}
+	if t.Status == Rejected || t.Status == Deleted { // a reply would bring back what people have put away
+		return t, 0, &Error{Failure: Missing, Call: fmt.Sprintf("POST ticket/%d/correspond", p.Ticket),
+			Text: "people have set it to " + t.Status}
+	}
 	return c.write(ctx, p, typeCorrespond, body, m.Cc, m.Without)
 }
 
@@ -60,7 +70,8 @@ func (c *Client) write(ctx context.Context, p Place, kind string, body map[strin
 	if err != nil {
 		return t, 0, err
 	}
-	if i := slices.IndexFunc(events, func(e Event) bool { return e.Type == kind && e.By == p.Robot }); i >= 0 {
+	subject, _ := body["Subject"].(string)
+	if i := slices.IndexFunc(events, func(e Event) bool { return e.Type == kind && e.By == p.Robot && e.about(subject) }); i >= 0 {
 		return t, events[i].ID, nil
 	}
 	header, err := c.call(ctx, http.MethodPost, fmt.Sprintf("ticket/%d/%s", p.Ticket, strings.ToLower(kind)), body, nil, 0)
@@ -75,44 +86,16 @@ func (c *Client) write(ctx context.Context, p Place, kind string, body map[strin
 	return t, n, nil
 }
 
+// about says that a letter has this subject. In a ticket that people merged with another the robot has also written about that one.
+func (e Event) about(subject string) bool {
+	return subject == "" || e.Subject == "" || strings.HasPrefix(clean.Line(subject), strings.TrimSuffix(e.Subject, " ..."))
+}
+
 // Replies are what people wrote to a ticket after an id, oldest first. Neither the robot's own mail nor RT's is one, nor is
 // a status that turned "open", since any mail does that, nor what a program answered in somebody's absence.
 func (c *Client) Replies(ctx context.Context, p Place) ([]Event, error) {
-	events, err := c.History(ctx, p.Ticket, p.After)
-	if err != nil {
-		return nil, err
-	}
-	events = slices.DeleteFunc(events, func(e Event) bool { return e.Type != typeCorrespond || e.By == p.Robot || e.By == system })
-	var replies []Event
-	for _, e := range events[max(0, len(events)-mostReplies):] {
-		automatic, err := c.automatic(ctx, e.ID)
-		if err != nil {
-			return nil, err
-		}
-		if !automatic {
-			replies = append(replies, e)
-		}
-	}
-	return replies, nil
-}
-
-// mostReplies is how many letters are looked into: the last of them count.
-const mostReplies = 50
-
-// automatic reports whether a program wrote a letter, as a holiday responder does. A letter whose headers we may not read is a person's:
-// a penalty that waits for nothing does less harm than one that comes in spite of an answer.
-func (c *Client) automatic(ctx context.Context, transaction int) (bool, error) {
-	var list struct{ Items []struct{ Headers string } }
-	path := fmt.Sprintf("transaction/%d/attachments?fields=Headers&per_page=20", transaction)
-	_, err := c.call(ctx, http.MethodGet, path, nil, &list, 0)
-	switch FailureOf(err) {
-	case Denied, Missing, Refused:
-		return false, nil
-	case "":
-	default:
-		return false, err
-	}
-	return slices.ContainsFunc(list.Items, func(a struct{ Headers string }) bool { return byProgram(a.Headers) }), err
+	letters, err := c.Letters(ctx, p)
+	return letters.Replies, err
 }
 
 // byProgram reads the headers by which programs say so: Auto-Submitted (RFC 3834), Precedence and X-Autoreply of older ones, and what RT itself

@@ -27,6 +27,7 @@ type DebugMode struct {
 	Records []string // names of files that traffic records fill the disk with, the oldest first
 	Running bool     // a BootManager is at work from the start
 	Hangs   bool     // dmesg never ends
+	Noise   string   // what its shell prints before it does anything, on both outputs
 }
 
 // stopped is a log as BootManager leaves it when it went into debug mode after its update.
@@ -125,6 +126,9 @@ func (j *jail) furnish(d DebugMode, told func(string)) error {
 	if d.Key != "" {
 		files["usr/boot/plnode.txt"] = "NODE_ID=\"7\"\nNODE_KEY=\"" + d.Key + "\"\nIP_METHOD=\"static\"\n"
 	}
+	if d.Noise != "" {
+		files["noise"] = d.Noise
+	}
 	if d.Running {
 		files["tmp/BM_RUNNING"] = ""
 	}
@@ -174,12 +178,16 @@ func (j *jail) listen(name string, told func(string)) error {
 var absolute = regexp.MustCompile("(^|[\\s=<>\"'`(;&|])/([a-zA-Z])")
 
 // run answers with the exit status of a command; ok is false when the node was gone before its end.
-func (j *jail) run(out io.Writer, command string) (status uint32, ok bool) {
+func (j *jail) run(out, errs io.Writer, command string) (status uint32, ok bool) {
 	command = absolute.ReplaceAllString(command, "${1}"+j.root+"/${2}")
 	command = strings.ReplaceAll(command, j.root+"/dev/null", "/dev/null")
 	cmd := exec.CommandContext(j.ctx, j.sh, "-c", command)
 	cmd.Dir, cmd.Env = j.root, []string{"PATH=" + j.root + "/bin", "ROOT=" + j.root}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, out, time.Second
+	if noise, err := os.ReadFile(filepath.Join(j.root, "noise")); err == nil {
+		_, _ = out.Write(noise)
+		_, _ = errs.Write(noise)
+	}
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, errs, time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

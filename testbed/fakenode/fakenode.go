@@ -279,7 +279,7 @@ func (n *Node) session(session ssh.Channel, requests <-chan *ssh.Request) {
 		var exec struct{ Command string }
 		_ = ssh.Unmarshal(r.Payload, &exec)
 		_ = r.Reply(true, nil)
-		status, ok := n.run(session, exec.Command)
+		status, ok := n.run(session, session.Stderr(), exec.Command)
 		if !ok {
 			return
 		}
@@ -289,7 +289,7 @@ func (n *Node) session(session ssh.Channel, requests <-chan *ssh.Request) {
 }
 
 // run answers the commands a probe or a person would give. It is no shell, but in debug mode.
-func (n *Node) run(out io.Writer, command string) (status uint32, ok bool) {
+func (n *Node) run(out, errs io.Writer, command string) (status uint32, ok bool) {
 	n.mu.Lock()
 	state, uptime, jail := n.state, time.Since(n.booted), n.jail
 	n.mu.Unlock()
@@ -314,7 +314,11 @@ func (n *Node) run(out io.Writer, command string) (status uint32, ok bool) {
 		fmt.Fprintln(out, n.Host)
 	case word == "true":
 	case jail != nil:
-		return jail.run(out, command)
+		return jail.run(out, errs, command)
+	case word == "echo" && strings.Contains(command, "\n"): // what is said before an answer
+		said, rest, _ := strings.Cut(command, "\n")
+		fmt.Fprintln(out, strings.TrimPrefix(said, "echo "))
+		return n.run(out, errs, rest)
 	case strings.HasPrefix(command, "if [ -e /tmp/source ]"): // a node that runs has no BootManager, and slices
 		fmt.Fprintln(out, "up")
 	default:

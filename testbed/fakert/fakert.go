@@ -32,7 +32,9 @@ type Transaction struct {
 	ID       int
 	Type, By string
 	Text     string
+	Subject  string
 	Headers  string // of the mail that it came as
+	Report   string // of a mail server, where the mail is one (message/delivery-status)
 	At       time.Time
 }
 
@@ -43,7 +45,9 @@ type Server struct {
 
 	mu      sync.Mutex
 	away    bool
-	last    int // transactions are numbered over all tickets, as in RT
+	hidden  map[int]bool // tickets that the robot may not see
+	merged  map[int]int  // tickets by those that people merged into them
+	last    int          // transactions are numbered over all tickets, as in RT
 	tickets []*Ticket
 	mails   []func()
 }
@@ -60,6 +64,29 @@ func (s *Server) Away(away bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.away = away
+}
+
+// Hide takes a ticket out of sight, as somebody does who moves it to a queue in which its callers have no rights; or brings it back.
+func (s *Server) Hide(id int, hide bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hidden == nil {
+		s.hidden = map[int]bool{}
+	}
+	s.hidden[id] = hide
+}
+
+// Bounce lets a mail server write to a ticket that it could not bring somebody his mail.
+func (s *Server) Bounce(id int, to, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.post()
+	t := s.ticket(id)
+	at := s.correspond(t, "MAILER-DAEMON@mx.test", "Mail delivery failed", "no such user")
+	i := slices.IndexFunc(t.History, func(e Transaction) bool { return e.ID == at })
+	t.History[i].Headers = "Auto-Submitted: auto-replied"
+	t.History[i].Report = "Reporting-MTA: dns; mx.test\n\nAction: failed\nFinal-Recipient: rfc822; " + to +
+		"\nStatus: 5.1.1\nDiagnostic-Code: smtp; " + why + "\n"
 }
 
 // Tickets lists copies of all tickets, the oldest first.
@@ -113,6 +140,7 @@ func (s *Server) Letter(subject, from, headers, text string, into func(Ticket) b
 // correspond adds a reply; s.mu is held. Any reply, a robot's too, opens a ticket that was new or resolved.
 func (s *Server) correspond(t *Ticket, by, subject, text string) int {
 	id := s.add(t, "Correspond", by, text)
+	t.History[len(t.History)-1].Subject = subject
 	s.mail(t, subject, text)
 	if t.Status != "open" && t.Status != "stalled" {
 		t.Status = "open"
@@ -146,6 +174,9 @@ func (s *Server) post() {
 }
 
 func (s *Server) ticket(id int) *Ticket {
+	if into := s.merged[id]; into != 0 {
+		id = into
+	}
 	if id < 1 || id > len(s.tickets) {
 		return nil
 	}

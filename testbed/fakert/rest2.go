@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 type object = map[string]any
@@ -64,6 +65,10 @@ func (s *Server) on(do func(http.ResponseWriter, *http.Request, *Ticket)) http.H
 		switch want := r.Header.Get("If-Match"); {
 		case t == nil:
 			complain(w, http.StatusNotFound)
+		case s.hidden[id] && strings.HasSuffix(r.URL.Path, "/history"): // RT says nothing rather than no
+			reply(w, http.StatusOK, object{"items": []object{}, "count": 0, "total": nil, "page": 1, "pages": nil, "per_page": 20})
+		case s.hidden[id]:
+			complain(w, http.StatusForbidden)
 		case want != "" && (want != etag(t) || r.Method == http.MethodPost): // RT 5.0 takes no If-Match for a reply
 			complain(w, http.StatusPreconditionFailed)
 		default:
@@ -77,6 +82,7 @@ func etag(t *Ticket) string { return fmt.Sprintf("%q", fmt.Sprint(t.History[len(
 type body struct {
 	Queue, Subject, Content, ContentType, Status string
 	Cc                                           []string
+	MergeInto                                    int
 }
 
 func read(w http.ResponseWriter, r *http.Request) (b body, ok bool) {
@@ -114,7 +120,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 func addresses(list []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(a string) bool {
 		parsed, err := mail.ParseAddress(a)
-		return err != nil || parsed.Address != a
+		return err != nil || parsed.Address != a || strings.ContainsFunc(a, func(r rune) bool { return r > unicode.MaxASCII })
 	})
 }
 
@@ -135,6 +141,11 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, t *Ticket) {
 		return
 	}
 	said := []string{}
+	if into := s.ticket(b.MergeInto); into != nil {
+		s.merge(t, into)
+		reply(w, http.StatusOK, []string{"Merge Successful"})
+		return
+	}
 	if b.Status != "" && b.Status != t.Status {
 		if slices.Contains([]string{"new", "open", "stalled", "resolved", "rejected", "deleted"}, b.Status) {
 			said = append(said, fmt.Sprintf("Ticket %d: Status changed from '%s' to '%s'", t.ID, t.Status, b.Status))
@@ -170,7 +181,12 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, t *Ticket) {
 	size, page := number(r, "per_page", 20), number(r, "page", 1)
 	items := []object{}
 	for _, e := range t.History[min((page-1)*size, len(t.History)):min(page*size, len(t.History))] {
-		items = append(items, object{"id": strconv.Itoa(e.ID), "type": "transaction", "Type": e.Type, "Created": e.At, "Creator": object{"id": e.By, "type": "user"}})
+		data := e.Subject
+		if e.Type == "Correspond" {
+			data += "\n"
+		}
+		items = append(items, object{"id": strconv.Itoa(e.ID), "type": "transaction", "Type": e.Type, "Created": e.At, "Data": data,
+			"Creator": object{"id": e.By, "type": "user"}})
 	}
 	// As to everybody who may not see everything, the total stays unsaid.
 	reply(w, http.StatusOK, object{"items": items, "count": len(items), "total": nil, "page": page, "pages": nil, "per_page": size})
@@ -182,12 +198,34 @@ func (s *Server) attachments(w http.ResponseWriter, r *http.Request) {
 	for _, t := range s.tickets {
 		for _, e := range t.History {
 			if e.ID == id {
-				reply(w, http.StatusOK, object{"items": []object{{"id": strconv.Itoa(id), "type": "attachment", "Headers": e.Headers}}, "count": 1, "total": 1, "page": 1, "pages": 1, "per_page": 20})
+				items := []object{{"id": strconv.Itoa(id), "type": "attachment", "ContentType": "text/plain", "Headers": e.Headers, "Content": e.Text}}
+				if e.Report != "" {
+					items = append(items, object{"id": strconv.Itoa(id) + "0", "type": "attachment", "ContentType": "message/delivery-status",
+						"Headers": "Content-Type: message/delivery-status", "Content": e.Report})
+				}
+				reply(w, http.StatusOK, object{"items": items, "count": len(items), "total": len(items), "page": 1, "pages": 1, "per_page": 20})
 				return
 			}
 		}
 	}
 	complain(w, http.StatusNotFound)
+}
+
+// merge makes one ticket of two: both answer as the second from then on.
+func (s *Server) merge(t, into *Ticket) {
+	if s.merged == nil {
+		s.merged = map[int]int{}
+	}
+	s.merged[t.ID] = into.ID
+	into.History = append(into.History, t.History...)
+	slices.SortFunc(into.History, func(a, b Transaction) int { return a.ID - b.ID })
+	for _, who := range t.Cc {
+		if !slices.Contains(into.Cc, who) {
+			into.Cc = append(into.Cc, who)
+		}
+	}
+	s.add(into, "AddLink", "RT_System", "")
+	t.Status = "resolved"
 }
 
 func number(r *http.Request, name string, otherwise int) int {

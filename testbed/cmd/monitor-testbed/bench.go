@@ -264,7 +264,7 @@ func oldInside(ip string, key ssh.Signer) bool {
 		return false
 	}
 	defer s.Close()
-	text, err := s.Output(probe.Script(""))
+	text, err := s.Output(probe.Script("", 3*time.Second))
 	return err == nil && strings.Contains(string(text), "kernel=")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,8 +68,9 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 	if err != nil {
 		say("the store does not answer: %v", err)
 	}
+	toldByTheNext := []store.ActionKind{store.KindGuard, store.KindFlag, store.KindDigest}
 	for _, a := range unfinished {
-		if a.RunID == "" && (a.Kind == store.KindGuard || a.Kind == store.KindFlag) { // whoever comes next tells it
+		if a.RunID == "" && slices.Contains(toldByTheNext, a.Kind) { // whoever comes next tells it
 			continue
 		}
 		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind,
@@ -101,6 +103,9 @@ func (c *chaos) judge(ctx context.Context) []string {
 	mails := c.judgeMail(ctx)
 	found = append(found, mails...)
 	found = append(found, c.judgeWipes(ctx)...)
+	if err := everyWord(ctx, c.stage); err != nil {
+		found = append(found, "untrue: "+err.Error())
+	}
 	found = append(found, c.judgeTickets()...)
 	fmt.Fprintf(c.out, "%d power cuts, %d mails, %d tickets\n", cuts, len(c.Mail.Messages()), len(c.Tracker.Tickets()))
 	return found

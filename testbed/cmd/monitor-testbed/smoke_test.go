@@ -33,6 +33,9 @@ func TestSmoke(t *testing.T) {
 		var r *rig.Rig
 		t.Cleanup(func() {
 			if r != nil {
+				if err := everyWord(context.Background(), &stage{r}); err != nil {
+					t.Error(err)
+				}
 				_ = r.Close()
 			}
 		})
