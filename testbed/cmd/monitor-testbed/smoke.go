@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -593,5 +594,25 @@ func leftAlone(ctx context.Context, s *stage) error {
 		}
 		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))
 	}
+	for h, check := range map[string]string{node: "blacklist", exempt: "exempt"} {
+		all = append(all, s.whyNot(ctx, h, "open", check))
+	}
 	return errors.Join(append(all, s.nobodyMailed("warsaw"), s.nobodyMailed("cornell"))...)
+}
+
+// whyNot asks as an operator does why something is not done, and wants one check of the gate as the answer.
+func (s *stage) whyNot(ctx context.Context, target, act, check string) error {
+	t, err := answers.Find(ctx, s.Store, target)
+	if err != nil {
+		return err
+	}
+	question, err := answers.Question(t, act, time.Time{})
+	if err != nil {
+		return err
+	}
+	answer, err := answers.WhyNot(ctx, s.Temporal, question)
+	if err == nil && answer.Check != check {
+		err = fmt.Errorf("why not %s %s: %s says %q, want it of %s", act, target, answer.Check, answer.Reason, check)
+	}
+	return err
 }
