@@ -32,6 +32,7 @@ package activities
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -76,6 +77,8 @@ type Options struct {
 	TestTo string   // gets all mail in test mode
 	Domain string   // right side of Message-IDs
 	Admins []string // who is told what no site can mend
+	Pages  string   // address of PLC's web pages; empty: messages have no links
+	Probes []string // addresses from which Monitor looks, as people are told
 }
 
 // Groups are all activities of a worker. Their fields are set here once and only read after that.
@@ -121,7 +124,7 @@ func New(o Options) *Groups {
 		Power: power,
 		Boot:  boot,
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
-			TestTo: o.TestTo},
+			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes},
 		Penalties: penalties,
 		Explainer: &Explainer{ledger: l, rungs: rungs, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,

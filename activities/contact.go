@@ -44,8 +44,8 @@ type contact struct {
 	Why     string `json:"why"`
 }
 
-// dead keeps the evidence that somebody at a site is out of reach by mail, once a week, and tells the admins. The others at the site read of it in what
-// is written to them anyway.
+// dead keeps the evidence that somebody at a site is out of reach by mail, once a week, and tells the admins. The
+// others at the site read of it in what is written to them anyway.
 func (a *People) dead(ctx context.Context, login, who, why string) error {
 	data, err := json.Marshal(contact{who, why})
 	if err != nil {
@@ -93,8 +93,8 @@ func (a *post) outOfReach(ctx context.Context, login string, to []string) ([]str
 	return list, nil
 }
 
-// bounced takes what mail servers wrote into a site's ticket. Anybody may write such a letter, so that it counts for the people of the site
-// alone.
+// bounced takes what mail servers wrote into a site's ticket. Anybody may write such a letter, so that it counts for
+// the people of the site alone.
 func (a *People) bounced(ctx context.Context, login string, bounces []rt.Bounce) error {
 	if len(bounces) == 0 {
 		return nil

@@ -31,7 +31,8 @@ func (p *people) wantTries(key, outcome string, want int) {
 // The ledger says how often each message may have reached somebody: chaos holds the mailbox against it.
 func TestTries_AMessageWhoseWorkerDiedIsSentOnceMoreAndCounted(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
-	l, _, err := p.People.compose(t.Context(), sites.MailRequest{Key: "k", Site: "huji", Notices: []sites.Notice{down(1)}})
+	l, _, err := p.People.compose(t.Context(),
+		sites.MailRequest{Key: "k", Site: "huji", Notices: []sites.Notice{down(1)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,6 +114,11 @@ func (c *Config) problems() []problem {
 	person("mail.from", c.Mail.From)
 	person("mail.reply_to", c.Mail.ReplyTo)
 	person("mail.test_address", c.Mail.TestAddress)
+	check(c.Mail.Pages == "" || isHTTP(c.Mail.Pages), "mail.pages", "must be an http or https URL without user and password")
+	for _, a := range c.Mail.ProbesFrom {
+		_, err := netip.ParseAddr(a)
+		check(err == nil, "mail.probes_from", "%q is no IP address", a)
+	}
 	for _, a := range c.Mail.Admins {
 		person("mail.admins", a)
 	}

@@ -52,8 +52,10 @@ $RT::MasonDataDir = '%s/mason'; $RT::MasonSessionDir = '%s/session';
 		t.Fatalf("tokens %q", tokens)
 	}
 	serve(t, env, port)
-	return tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir,
+	x := tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir,
 		bounce: func(t *testing.T, ticket int, to string) { gateway(t, port, bounced(ticket, to)) }}
+	x.hide = func(t *testing.T, ticket int) { x.put(t, ticket, map[string]any{"Queue": "Elsewhere"}) }
+	return x
 }
 
 // bounced is what a mail server writes that could not bring somebody his mail (RFC 3464).
@@ -113,7 +115,10 @@ for my $name ("monitor", "alice") {
 	for my $right (qw(ShowTicket ShowTicketComments CreateTicket ReplyToTicket CommentOnTicket ModifyTicket)) {
 		my ($ok, $why) = $user->PrincipalObj->GrantRight(Right => $right, Object => $queue); $ok or die "$right: $why";
 	}
-	$user->PrincipalObj->GrantRight(Right => "DeleteTicket", Object => $queue) if $name eq "alice";
+	if ($name eq "alice") {
+		$user->PrincipalObj->GrantRight(Right => "DeleteTicket", Object => $queue);
+		$user->PrincipalObj->GrantRight(Right => $_, Object => $other) for qw(ShowTicket CreateTicket ModifyTicket);
+	}
 	$user->PrincipalObj->GrantRight(Right => "ManageAuthTokens", Object => RT->System);
 	my ($tid, $why, $token) = RT::AuthToken->new(RT::CurrentUser->new($user))->Create(Owner => $user->Id, Description => "test"); $tid or die $why;
 	print "$token\n";
