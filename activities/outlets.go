@@ -316,6 +316,17 @@ func (a *outlets) manual(p store.PCU) bool {
 	return err == nil && m.Name == pcucontrol.Manual
 }
 
+// readOn lets go of what an issue owes outlets that are on, whichever of its commands has left them.
+func (a *outlets) readOn(ctx context.Context, ref Ref, set outletSet, how string) error {
+	for _, o := range set {
+		if err := a.Store.ReleaseOutlet(context.WithoutCancel(ctx), ref.ID,
+			outletName(o.pcu.PCUID, o.target.Outlet), how); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // paid is what became of an outlet that was owed.
 type paid struct {
 	said    string // empty: it was settled while this waited for its PCU

@@ -271,7 +271,9 @@ func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets
 	var err error
 	switch {
 	case c.sent && c.power == issue.Cycled && c.verified:
-		err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free)
+		if err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free); err == nil {
+			err = a.outlets.readOn(ctx, t.ref(), outlets, c.detail)
+		}
 	case c.sent && c.power == issue.Cycled:
 		err = a.Store.Settle(ctx, t.Key, store.Sent, c.detail, free)
 	case c.sent:
@@ -350,6 +352,9 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 	if errors.Is(err, store.ErrBusy) {
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
+	if errors.Is(err, store.ErrNotFound) {
+		return a.unusable(ctx, t, act, action, "PLC has its PCU no more")
+	}
 	if err != nil {
 		return issue.Result{}, err
 	}
@@ -369,20 +374,38 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 			a.Store.Outcome(ctx, action.Key, store.Asked, asked)
 	}
 	outlets, err := a.outlets.set(ctx, feeds)
+	if errors.Is(err, errEntry) || errors.Is(err, store.ErrSealed) {
+		return a.unusable(ctx, t, act, action, err.Error())
+	}
 	if err != nil {
 		return issue.Result{}, err
 	}
 	return a.resolveAmbiguous(ctx, t, act, outlets)
 }
 
+// unusable is for a command whose PCU cannot be asked, as its record stands, what became of it. The outlet stays owed.
+func (a *Power) unusable(ctx context.Context, t task, act policy.Act, action store.Action,
+	why string) (issue.Result, error) {
+	if !action.Begun() {
+		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
+	}
+	res := issue.Result{Outcome: issue.Acted, Power: issue.LeftOff,
+		Reason: "the answer to the power command was lost, and its PCU cannot be asked: " + why}
+	res.Deeds = []issue.Deed{{At: action.At, What: deedOf(act), How: string(res.Power)}}
+	return res, a.Store.Outcome(context.WithoutCancel(ctx), action.Key, store.Ambiguous, res.Reason)
+}
+
 // resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is
 // left alone. An outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one
 // that is found on tells nothing.
-func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
+func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act,
+	outlets outletSet) (res issue.Result, err error) {
 	ctx = context.WithoutCancel(ctx)
 	state := outlets.turnOn(ctx)
-	res := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
-	var err error
+	res = issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
+	if state.on || state.untold { // also for a command before, which may have left it off
+		defer func() { err = errors.Join(err, a.outlets.readOn(ctx, t.ref(), outlets, res.Reason)) }()
+	}
 	switch {
 	case state.on && state.allOff:
 		res.Power, res.Reason = issue.Cycled, "the outlet was found off after a lost answer and turned on"

@@ -762,6 +762,58 @@ func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b.want(got, err, issue.Acted, "handed to site huji")
 }
 
+// An outlet that one command has left off stays owed when a later one surely does nothing, and is let go by one that
+// reads it on.
+func TestPower_AnOutletLeftOffIsOwedAlsoAfterALaterCommand(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.Policy.PCUOfflineToDown = 0 // its PCU stays away for longer than anybody waits
+	b.w.BreakPCU(site, "stays off")
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.want(res, err, issue.Acted, "the outlet may be off")
+	later := b.task(issue.NodeDown, "1", rebootRung)
+	b.intend(later) // and its worker dies
+	res, err = b.Power.Reboot(ctx, later)
+	b.want(res, err, issue.Wait, "before the command was given")
+	b.wantClaims("outlet")
+	b.w.BreakPCU(site, "")
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	b.wantClaims()
+	b.wantOutlet(pcucontrol.On)
+}
+
+// A PCU whose record cannot be used any more after the command tells nobody what became of it: the rung ends all the
+// same, and the outlet is owed until the record is right.
+func TestPower_APCUWhoseRecordIsUnusableEndsTheRung(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	p := b.pcu()
+	for name, c := range map[string]struct{ sql, undo string }{
+		"no port":          {"update pcu set ip = '10.0.0.5:none'", "update pcu set ip = '" + p.IP + "'"},
+		"moved, not swept": {"update pcu set username = 'other'", "update pcu set username = '" + p.Username + "'"},
+	} {
+		req := b.task(issue.NodeDown, name, rebootRung)
+		b.intend(req)
+		b.commit(req)
+		b.sql(c.sql)
+		for range 2 {
+			res, err := b.Power.Reboot(ctx, req)
+			if b.want(res, err, issue.Acted, "its PCU cannot be asked"); res.Power != issue.LeftOff {
+				t.Errorf("it is said to be %q", res.Power)
+			}
+		}
+		b.wantClaims("outlet")
+		b.sql(c.undo)
+		_, err := b.Sweep.claims.releaseAll(ctx, req.State.Ref, "closed")
+		b.must(err)
+		b.wantClaims()
+	}
+	b.wantLedger(issue.NodeDown+"/"+sick, "reboot ambiguous", "reboot ambiguous")
+}
+
 func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
