@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/planetlab/monitor/issue"
@@ -24,9 +25,13 @@ func (a *Power) requestManualCycle(ctx context.Context, t task, act policy.Act, 
 	}
 	asked := fmt.Sprintf("asked the admins to power-cycle outlet %d of %s by hand", outlet, p.Name)
 	// It takes no share of the budgets, and is no power cycle for the window: nothing is switched by Monitor.
+	data, err := json.Marshal(powerData{ByHand: true})
+	if err != nil {
+		return issue.Result{}, err
+	}
 	action, existed, err := a.Store.Intent(ctx, store.Action{
 		Key: t.Key, Kind: store.KindReboot, Issue: t.ref().ID, RunID: t.ref().Run, Node: node.Hostname, Site: node.Site,
-		PCUID: p.PCUID, Reason: t.seen.reason})
+		PCUID: p.PCUID, Reason: t.seen.reason, Data: data})
 	if err != nil {
 		return issue.Result{}, err
 	}

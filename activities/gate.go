@@ -196,7 +196,9 @@ func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 		if err := a.addListedPCU(ctx, p, f); err != nil {
 			return err
 		}
-		f.PCU.Manual = f.PCU.Manual || a.outlets.manual(p)
+		if a.outlets.manual(p) && f.PCU.Manual == "" {
+			f.PCU.Manual = p.Name
+		}
 		if id, err := a.openID(ctx, issue.PCUDown, p.Name); err != nil {
 			return err
 		} else if id != "" && f.PCU.Broken == "" {
@@ -222,7 +224,7 @@ func aboutPCU(ref Ref) string {
 }
 
 // addListedPCU keeps Monitor's hands off a PCU that an operator wants left alone: a command waits for the end of that,
-// and is passed over where none is in sight.
+// and is passed over where none is in sight. No sweep sees that the end has come early, so it is asked now and then.
 func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFacts) error {
 	entry, listed, err := a.Store.Blacklisted(ctx, "", "", p.Name, a.now())
 	switch why := fmt.Sprintf("its PCU %s is blacklisted: %s", p.Name, entry.Reason); {
@@ -231,7 +233,7 @@ func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFact
 	case entry.Until.IsZero() && f.PCU.Broken == "":
 		f.PCU.Broken = why
 	case !entry.Until.IsZero() && f.PCU.Shaky == "":
-		f.PCU.Shaky, f.PCU.Again = why, entry.Until
+		f.PCU.Shaky, f.PCU.Again = why, earlier(entry.Until, a.now().Add(a.Policy.Day/4))
 	}
 	return nil
 }
@@ -265,6 +267,13 @@ func feedsIn(n plc.Node) []store.Feed {
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b

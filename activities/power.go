@@ -66,11 +66,8 @@ func (a *Power) powerRung(ctx context.Context, req issue.Request, act policy.Act
 // decidePower asks the gate under the locks of the PCUs: nobody else drives them from here on. The look that came
 // before the locks is taken again, since one may have waited for them.
 func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.Result, error) {
-	for _, c := range t.Rung.When {
-		if c == issue.RebootFailed && !t.State.Rebooted {
-			return issue.Result{Outcome: issue.Passed,
-				Reason: "it was surely not rebooted, so no reboot has failed"}, nil
-		}
+	if why := t.State.Lacks(t.Rung); why != "" {
+		return issue.Result{Outcome: issue.Passed, Reason: why}, nil
 	}
 	node, err := a.Store.Node(ctx, t.ref().Node)
 	if err != nil {
@@ -138,7 +135,8 @@ const lookedBefore = 5 * time.Second
 
 // powerData is what a power command needs to be finished or undone.
 type powerData struct {
-	Feeds []store.Feed `json:"feeds"`
+	Feeds  []store.Feed `json:"feeds,omitempty"`
+	ByHand bool         `json:"by_hand,omitempty"` // people are asked to do it: no budget and no window counts it
 }
 
 // beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost
@@ -366,6 +364,8 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 	switch {
 	case action.Outcome != "" && action.Outcome != store.Ambiguous:
 		return a.finishPower(ctx, t, action)
+	case !action.Begun() && data.ByHand:
+		return a.abandonPower(ctx, t, "the admins could not be asked yet to switch it by hand", issue.Wait)
 	case !action.Begun():
 		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
 	case len(feeds) == 0: // people do it

@@ -18,7 +18,6 @@ import (
 // changes nothing.
 type Explainer struct {
 	*ledger
-	rungs     *rungs
 	gate      *gate
 	observer  *observer
 	penalties *Penalties
