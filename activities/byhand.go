@@ -11,17 +11,23 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
+// notByHand says why people are not asked to do an act on a node whose PCU they switch; empty: they are.
+func notByHand(act policy.Act, pcu string, admins []string) string {
+	switch {
+	case act != policy.ActReboot:
+		return "its PCU " + pcu + " is switched by people, and only Monitor itself reboots into a reinstall"
+	case len(admins) == 0:
+		return "its PCU " + pcu + " is switched by people, and mail.admins names nobody to ask"
+	}
+	return ""
+}
+
 // requestManualCycle writes to the admins that they switch a manual PCU, once a rung. Nothing is done until they do: a
 // reboot that was asked for is no reboot, and nobody is asked to power a node into its reinstallation.
 func (a *Power) requestManualCycle(ctx context.Context, t task, act policy.Act, node store.Node, p store.PCU,
 	outlet int) (issue.Result, error) {
-	if act != policy.ActReboot {
-		return issue.Result{Outcome: issue.Passed, Reason: "its PCU " + p.Name +
-			" is switched by people, and only Monitor itself reboots into a reinstall"}, nil
-	}
-	if len(a.post.Admins) == 0 {
-		return issue.Result{Outcome: issue.Passed,
-			Reason: "its PCU " + p.Name + " is switched by people, and mail.admins names nobody to ask"}, nil
+	if why := notByHand(act, p.Name, a.post.Admins); why != "" {
+		return issue.Result{Outcome: issue.Passed, Reason: why}, nil
 	}
 	asked := fmt.Sprintf("asked the admins to power-cycle outlet %d of %s by hand", outlet, p.Name)
 	// It takes no share of the budgets, and is no power cycle for the window: nothing is switched by Monitor.
