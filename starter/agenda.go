@@ -106,6 +106,6 @@ func (a *app) issueVeto(name issue.Order, short, example string) *cobra.Command 
 		},
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order beside the account that runs this")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
 	return cmd
 }

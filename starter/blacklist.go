@@ -113,7 +113,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
 	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
 	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it beside the account that runs this")
+	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
 	cmd.Flags().BoolVar(&e.Downtime, "downtime", false, "it is a planned downtime; --until is needed")
 	return cmd
 }

@@ -297,7 +297,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", "", "`who` says so beside the account that runs this")
+	cmd.Flags().StringVar(&by, "by", "", "`who` says so (beside the account that runs this)")
 	return cmd
 }
 

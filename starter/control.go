@@ -18,7 +18,7 @@ type reasonFlags struct{ by, reason string }
 
 func (f *reasonFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "`why`; the ledger keeps it")
-	cmd.Flags().StringVar(&f.by, "by", "", "`who` gives the order beside the account that runs this")
+	cmd.Flags().StringVar(&f.by, "by", "", "`who` gives the order (beside the account that runs this)")
 }
 
 func (f *reasonFlags) control(a *app, name, value string) store.Control {

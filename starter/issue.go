@@ -306,7 +306,7 @@ func (a *app) order(name, short, example string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order beside the account that runs this")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
 	if name == string(issue.OrderPause) {
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}

@@ -53,7 +53,7 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 	cmd.Flags().StringVar(&last, "for", "", "`how long` it lasts, or until when: "+momentHelp)
 	cmd.Flags().BoolVar(&end, "end", false, "end it now, with every other entry of the blacklist about this target")
 	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it beside the account that runs this")
+	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
 	return cmd
 }
 
