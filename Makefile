@@ -36,9 +36,9 @@ demo: build ## run Monitor on a small PlanetLab and tell the story; Ctrl-C ends 
 smoke: build ## run the demo's scenarios to their end, headless
 	@exec bin/monitor-testbed smoke
 
-CHAOS ?= --for 10m
+CHAOS ?= --for 4m
 
-chaos: build ## break everything around two workers for CHAOS (--for 10m), and count what was doubled, lost or left over
+chaos: build ## break everything around two workers for CHAOS (--for 4m), and count what was doubled, lost or left over
 	@exec bin/monitor-testbed chaos $(CHAOS)
 
 test: build ## run every test, real ones included
@@ -51,6 +51,7 @@ test: build ## run every test, real ones included
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, without the others beside them: $$again"; \
 		bin/monitor-testbed smoke --run "^($$again)$$"; }
+	@bin/monitor-testbed chaos --for 75s --heal 4m
 
 check: ## the inner loop: format, vet, fast tests
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }

@@ -32,6 +32,7 @@ package activities
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -64,6 +65,8 @@ type Options struct {
 	PCUTimeout time.Duration // for one conversation with a PCU
 	PCUConnect time.Duration // for one connection to it
 	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach        // where they may be; nil: anywhere
+	PCUClear   string        // the rule for passwords in the clear: refuse, record or allow
 
 	Bootman *bootman.Bootman
 	Enter   func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
@@ -74,6 +77,8 @@ type Options struct {
 	TestTo string   // gets all mail in test mode
 	Domain string   // right side of Message-IDs
 	Admins []string // who is told what no site can mend
+	Pages  string   // address of PLC's web pages; empty: messages have no links
+	Probes []string // addresses from which Monitor looks, as people are told
 }
 
 // Groups are all activities of a worker. Their fields are set here once and only read after that.
@@ -98,7 +103,7 @@ func (g *Groups) Registered() []any {
 func New(o Options) *Groups {
 	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log}
 	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
-		PCULegacy: o.PCULegacy}
+		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear}
 	workflows := &workflows{ledger: l, Temporal: o.Temporal}
 	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, PLC: o.PLC, SweepEvery: o.SweepEvery}
 	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober}
@@ -119,7 +124,7 @@ func New(o Options) *Groups {
 		Power: power,
 		Boot:  boot,
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
-			TestTo: o.TestTo},
+			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes},
 		Penalties: penalties,
 		Explainer: &Explainer{ledger: l, rungs: rungs, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,

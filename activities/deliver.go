@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/planetlab/monitor/notify"
+	"github.com/planetlab/monitor/notify/rt"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
@@ -25,10 +28,16 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 			}
 			return a.notDelivered(ctx, in, res, unsent, failure)
 		}
+		if reached = l.withinReach(); len(reached) == 0 && !l.Test {
+			res.Reached, res.Reason = false, "mail to everybody on the ticket comes back"
+			if err := a.flagUnreachable(ctx, in.Site, res.Reason); err != nil {
+				return res, err
+			}
+		}
 	} else {
 		receipt, err := a.post.Mail.Send(ctx, l.Message)
 		detail = receipt.String()
-		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt.Rejected); err != nil {
+		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt); err != nil {
 			return res, err
 		}
 		reached = receipt.Accepted
@@ -66,6 +75,14 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 		}
 	}
 	return res, nil
+}
+
+// withinReach are those whom a tracker can bring their mail, as far as it is known.
+func (l letter) withinReach() []string {
+	return slices.DeleteFunc(slices.Clone(l.Message.To), func(who string) bool {
+		return !rt.Watchable(who) ||
+			slices.ContainsFunc(l.Facts.Unreached, func(known string) bool { return strings.HasPrefix(known, who+": ") })
+	})
 }
 
 // notDelivered is a message that nobody has, or of which nobody knows whether somebody has it.

@@ -21,6 +21,7 @@ const (
 	causeUnreachable = "a site that nobody can be told of"
 	causeContact     = "a contact out of reach"
 	causeTicket      = "a ticket that cannot be used"
+	causeTracker     = "Request Tracker refuses"
 	causePLC         = "PLC refuses"
 )
 
@@ -177,14 +178,14 @@ func (a *post) sendDigest(ctx context.Context, action store.Action) error {
 		return err
 	}
 	said, err := a.mail(ctx, d.Message)
+	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous { // it may be there: nobody gets it again every sweep for that
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
 	}
 	if err != nil {
 		return fmt.Errorf("tell the admins of %s: %w", action.Issue,
-			errors.Join(err, a.Store.Withdraw(context.WithoutCancel(ctx), action.Key)))
+			errors.Join(err, a.Store.Withdraw(ctx, action.Key)))
 	}
-	ctx = context.WithoutCancel(ctx)
 	for _, key := range d.Flags {
 		if err := a.Store.Outcome(ctx, key, store.Done, "the admins were told"); err != nil {
 			return err

@@ -31,7 +31,7 @@ func (a *People) email(ctx context.Context, t task) (issue.Result, error) {
 	}
 	request := sites.HoldRequest{
 		Key: t.Key, Ref: ref, Level: max(t.Rung.Level, t.State.Level), Kind: typ.NoticeKind(), Since: t.State.Opened,
-		Evidence: t.evidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
+		Evidence: t.siteEvidence(), Deeds: t.State.Deeds, Coming: t.State.Coming(),
 	}
 	if f := t.seen.facts.Finding; f.Locked && ref.Type == issue.NodeConfig {
 		request.Advice = adviceFor(f.Entry)

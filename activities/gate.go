@@ -188,8 +188,8 @@ func aboutPCU(ref Ref) string {
 	return ""
 }
 
-// addListedPCU keeps Monitor's hands off a PCU that an operator wants left alone: a command waits for the end of that, and
-// is passed over where none is in sight.
+// addListedPCU keeps Monitor's hands off a PCU that an operator wants left alone: a command waits for the end of that,
+// and is passed over where none is in sight.
 func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFacts) error {
 	entry, listed, err := a.Store.Blacklisted(ctx, "", "", p.Name, a.now())
 	switch why := fmt.Sprintf("its PCU %s is blacklisted: %s", p.Name, entry.Reason); {

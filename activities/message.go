@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
@@ -26,6 +27,8 @@ type People struct {
 	post      *post
 	RT        *rt.Client // nil: people are written to by mail alone
 	TestTo    string     // gets all mail in test mode
+	Pages     string     // address of PLC's web pages; empty: messages have no links
+	Probes    []string   // addresses from which Monitor looks, as people are told
 }
 
 // letter is what the ledger keeps of a message from its intent on, so that a second try says the same to the same
@@ -75,7 +78,8 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 	switch before.Outcome {
 	case "", store.Ambiguous:
 	case store.Sent:
-		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test}), nil
+		reached := !l.Test && (a.RT == nil || len(l.withinReach()) > 0)
+		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: reached}), nil
 	case store.Refused:
 		res.Outcome, res.Reason = sites.MailRefused, before.Detail
 		return res, nil
@@ -88,7 +92,8 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
 	}
 	if may, err := a.maySend(ctx, before); err != nil || !may {
-		return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
+		// it is asked for under the same key what became of it: composed anew it would be said twice
+		return sites.MailResult{Outcome: sites.MailLost, Reason: "another try has taken it", Ticket: in.Ticket}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }
@@ -236,11 +241,51 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		item.Level = k.Level
 	case sites.Online:
 	default:
+		item.From = a.Probes
+		if item.Page, err = a.page(ctx, k.Ref); err != nil {
+			return item, err
+		}
+		if item.Evidence, err = a.seenSince(ctx, k); err != nil {
+			return item, err
+		}
 		if item.Told, err = a.Store.LastNotice(ctx, k.Kind, targetOf(k, in.Site)); !item.Told.IsZero() {
 			item.Told = item.Told.UTC()
 		}
 	}
 	return item, err
+}
+
+// page is the address of what an issue is about among PLC's web pages; empty: it has none.
+func (a *People) page(ctx context.Context, ref issue.Ref) (string, error) {
+	switch {
+	case a.Pages == "":
+		return "", nil
+	case ref.PCUID != 0 && ref.Node == "":
+		return fmt.Sprintf("%s/sites/pcu.php?id=%d", a.Pages, ref.PCUID), nil
+	case ref.Node == "":
+		return "", nil
+	}
+	node, err := a.Store.Node(ctx, ref.Node)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s/nodes/node.php?id=%d", a.Pages, node.NodeID), err
+}
+
+// seenSince is the evidence of a notice. Its first line is how the target was found; where a look has found it otherwise since
+// the notice was due, as after an outage of the mail server, that is told.
+func (a *People) seenSince(ctx context.Context, k sites.Notice) ([]string, error) {
+	if k.Ref.Node == "" || len(k.Evidence) == 0 {
+		return k.Evidence, nil
+	}
+	node, err := a.Store.Node(ctx, k.Ref.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if node.Reason == "" || !node.SeenAt.After(k.NotBefore) || node.Reason == k.Evidence[0] {
+		return k.Evidence, nil
+	}
+	return append([]string{node.Reason}, k.Evidence[1:]...), nil
 }
 
 // announced is when a step was announced to those who are now told of it: zero, unless each of them had that word.
@@ -278,8 +323,8 @@ func (a *People) announced(ctx context.Context, word *sites.Warning, to []string
 	return word.At.UTC(), nil
 }
 
-// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels the
-// message speaks to everybody.
+// addressees fills in who else there is: whom mail does not reach, who is taken from the ticket, and for which levels
+// the message speaks to everybody.
 func (a *People) addressees(ctx context.Context, login string, to []string, n *notify.Notice, l *letter) error {
 	for level := policy.Top; level > 0; level-- {
 		all, _, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
@@ -299,8 +344,8 @@ func (a *People) addressees(ctx context.Context, login string, to []string, n *n
 	return err
 }
 
-// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers that
-// others have added are no business of Monitor's.
+// left are the people whom Monitor has written to about a site, and whom PLC does not have there any more. Watchers
+// that others have added are no business of Monitor's.
 func (a *People) left(ctx context.Context, login string) ([]string, error) {
 	written, err := a.Store.WrittenTo(ctx, login)
 	if err != nil {

@@ -284,8 +284,8 @@ func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
 	}
 }
 
-// A message may be held up for so long that what it was to say of the level is over: then it says nothing of it. Each of
-// these could not be rendered once, and its site never wrote to anybody again.
+// A message may be held up for so long that what it was to say of the level is over: then it says nothing of it. Each
+// of these could not be rendered once, and its site never wrote to anybody again.
 func TestWhatIsOverOfTheLevelIsNotSaid(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	step := []sites.Coming{{At: time.Now().Add(24 * time.Hour), What: sites.ComesStep, Level: 1}}
@@ -571,7 +571,8 @@ func TestAnUnreadableTicketIsNoSilence(t *testing.T) {
 func TestWhatATrackerDeniesIsToldToTheAdmins(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	p.People.post.Admins = []string{"noc@plc.example"}
-	p.People.post.Policy.GroupWait, p.People.post.Policy.Day = 0, 24*time.Microsecond // each cause has its message at once
+	// each cause has its message at once
+	p.People.post.Policy.GroupWait, p.People.post.Policy.Day = 0, 24*time.Microsecond
 	var ticket sites.Ticket
 	told := 0
 	for i, c := range []struct {

@@ -25,9 +25,11 @@ type observation struct {
 	looked bool // the rest was seen just now
 	good   bool
 	reason string
-	record policy.Record // as the last sweep left it
-	facts  policy.NodeFacts
-	silent []string // the nodes of a site that do not answer, and why
+	// forSite is the reason as a site's people are told it, where it is another one.
+	forSite string
+	record  policy.Record // as the last sweep left it
+	facts   policy.NodeFacts
+	silent  []string // the nodes of a site that do not answer, and why
 }
 
 // observe takes a fresh look at the target of an issue.
@@ -38,8 +40,8 @@ func (a *observer) observe(ctx context.Context, ref Ref) (observation, error) {
 		if err != nil {
 			return observation{}, err
 		}
-		ok, reason, err := a.outlets.test(ctx, p)
-		return observation{looked: err == nil, good: ok, reason: reason, record: p.Record}, err
+		r, err := a.outlets.dryRun(ctx, p)
+		return observation{looked: err == nil, good: r.ok, reason: r.reason, forSite: r.forSite, record: p.Record}, err
 	case issue.SiteDown:
 		return a.observeSite(ctx, ref.Site)
 	}

@@ -24,6 +24,8 @@ type outlets struct {
 	PCUTimeout time.Duration // for one conversation with a PCU
 	PCUConnect time.Duration // for one connection to it
 	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach        // where they may be; nil: anywhere
+	PCUClear   string        // the rule for passwords in the clear
 }
 
 // errEntry says that PLC's entry of a PCU cannot be right.
@@ -110,6 +112,10 @@ func (a *outlets) outlet(ctx context.Context, p store.PCU, number int) (*outlet,
 		if o.target.Port, err = strconv.Atoi(port); err != nil {
 			return nil, fmt.Errorf("pcu %s: %w: %q is no port", p.Name, errEntry, port)
 		}
+	}
+	o.target.NoClearText = noClearText(a.PCUClear, pins, o.target.Port)
+	if a.PCUReach != nil {
+		o.target.MayConnect = a.PCUReach.May
 	}
 	return o, nil
 }
@@ -244,37 +250,65 @@ func (s outletSet) turnOn(ctx context.Context) outletState {
 // testTime bounds a dry run, which is a login and a look.
 const testTime = 90 * time.Second
 
-// test is the dry run: log in, find an outlet, switch nothing. A manual PCU has nothing to log in to. An error is a
-// fault of ours, as of Postgres, and says nothing about the PCU.
+// dryRun is what came of one.
+type dryRun struct {
+	ok      bool
+	reason  string // for operators
+	forSite string // the same without what the device said: its address may be anything's, and its words are for nobody else
+}
+
+func sameForSite(ok bool, reason string) dryRun { return dryRun{ok, reason, reason} }
+
+// test logs in, finds an outlet, and switches nothing: see dryRun.
 func (a *outlets) test(ctx context.Context, p store.PCU) (bool, string, error) {
+	r, err := a.dryRun(ctx, p)
+	return r.ok, r.reason, err
+}
+
+// dryRun logs in, finds an outlet, and switches nothing. A manual PCU has nothing to log in to. An error is a fault of
+// ours, as of Postgres, and says nothing about the PCU.
+func (a *outlets) dryRun(ctx context.Context, p store.PCU) (dryRun, error) {
 	if a.manual(p) {
-		return true, "manual: people switch it when they are asked", nil
+		return sameForSite(true, "manual: people switch it when they are asked"), nil
 	}
 	if p.Hostname == "" && p.IP == "" {
-		return false, "its PLC entry has neither hostname nor ip", nil
+		return sameForSite(false, "its PLC entry has neither hostname nor ip"), nil
 	}
 	o, err := a.outlet(ctx, p, 0)
 	if errors.Is(err, errEntry) {
-		return false, clean.Line(err.Error()), nil
+		return sameForSite(false, clean.Line(err.Error())), nil
 	}
 	if err != nil {
-		return false, "", err
+		return dryRun{}, err
 	}
 	release, err := a.Store.LockPCU(ctx, p.PCUID)
 	if err != nil {
-		return false, "", err
+		return dryRun{}, err
 	}
 	defer release()
 	within, cancel := context.WithTimeout(ctx, testTime)
 	defer cancel()
 	result, err := o.run(within, a.PCUs.Test)
 	if ctx.Err() != nil {
-		return false, "", ctx.Err()
+		return dryRun{}, ctx.Err()
 	}
 	if err != nil {
-		return false, clean.Line(err.Error()), nil
+		return dryRun{false, clean.Line(err.Error()), clean.Line(withoutItsWords(err).Error())}, nil
 	}
-	return true, clean.Line(result.Note), nil
+	return sameForSite(true, clean.Line(result.Note)), nil
+}
+
+// withoutItsWords is an error of a PCU without what the device said. What no device can have said stays.
+func withoutItsWords(err error) error {
+	var e *pcucontrol.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case pcucontrol.Unreachable, pcucontrol.Timeout, pcucontrol.Unsupported, pcucontrol.UnknownModel:
+		return e
+	}
+	return &pcucontrol.Error{Kind: e.Kind, Host: e.Host, Doing: e.Doing}
 }
 
 func (a *outlets) manual(p store.PCU) bool {

@@ -255,7 +255,8 @@ func (a *Penalties) refusedByPLC(ctx context.Context, in sites.StepRequest, res 
 	res.Reason, res.Until = err.Error(), a.now().Add(a.Policy.Hour())
 	if neverDone(err) {
 		res.Until = a.now().Add(a.Policy.Day)
-		return res, a.post.flagSite(ctx, in.Site, causePLC, sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"),
+		return res, a.post.flagSite(ctx, in.Site, causePLC,
+			sites.ID(in.Site)+"/plc/"+a.now().UTC().Format("2006-01-02"),
 			[]string{err.Error()})
 	}
 	return res, nil
@@ -272,7 +273,8 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	if err := json.Unmarshal(action.Data, &plan); err != nil {
 		return sites.StepResult{}, fmt.Errorf("ledger %s: %w", action.Key, err)
 	}
-	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason, Applied: plan.applied(action.Key)}
+	res := sites.StepResult{Outcome: sites.StepDone, Level: plan.To, Reason: action.Reason,
+		Applied: plan.applied(action.Key)}
 	refused, err := a.inflict(ctx, login, action.Key, plan)
 	if err != nil {
 		return sites.StepResult{}, err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
@@ -69,6 +70,29 @@ func TestWhomAServerRefusesHasALineOfHisOwnAndTheOthersHearOfIt(t *testing.T) {
 	}
 }
 
+func TestARefusalThatSpeaksOfUsIsNoEvidenceAgainstPeople(t *testing.T) {
+	for name, c := range map[string]struct {
+		why string
+		to  []string
+	}{
+		"a reason of policy": {"5.7.1 relaying denied", []string{pi}},
+		"of everybody":       {"no such user", []string{pi, "tech@huji.example"}},
+	} {
+		p := newPeople(t, notify.ModeLive)
+		for _, who := range c.to {
+			p.box.Refuse(who, 550, c.why)
+		}
+		p.write(sites.MailRequest{Key: "k", Reaches: 1})
+		if action, err := p.Store.Action(t.Context(), "k/to/"+pi); err != nil || action.Outcome != store.Refused {
+			t.Errorf("%s: the ledger says %+v, %v", name, action, err)
+		}
+		signs, err := p.Store.Actions(t.Context(), store.ActionFilter{Kind: store.KindContact})
+		if err != nil || len(signs) != 0 {
+			t.Errorf("%s: evidence %+v, %v", name, signs, err)
+		}
+	}
+}
+
 func TestAMailThatComesBackIntoTheTicketIsEvidenceAndNoAnswer(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(sites.MailRequest{Key: "k", Reaches: 1})
@@ -102,7 +126,8 @@ func TestWhoHasLeftPLCLeavesTheTicketAndWhomOthersAddedStays(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(sites.MailRequest{Key: "k", Reaches: 1})
 	const dean = "dean@huji.example"
-	if _, _, err := p.People.RT.Correspond(t.Context(), rt.Place{Ticket: first.Ticket.ID, Robot: "nobody", After: 1 << 30},
+	if _, _, err := p.People.RT.Correspond(t.Context(),
+		rt.Place{Ticket: first.Ticket.ID, Robot: "nobody", After: 1 << 30},
 		rt.Message{Text: "our dean wants to read this", Cc: []string{dean}}); err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +187,72 @@ func TestATicketThatMayNotBeSeenIsNoSilence(t *testing.T) {
 	if err != nil || len(flags) != 1 || !strings.Contains(flags[0].Reason, "give the robot the right ShowTicket") {
 		t.Errorf("the admins are told %+v, %v", flags, err)
 	}
-	if res := p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}); res.Outcome != sites.MailWait {
+	if res := p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)},
+		Ticket: first.Ticket}); res.Outcome != sites.MailWait {
 		t.Errorf("a message into it: %+v", res)
+	}
+}
+
+func TestAMessageToPeopleWhoseMailComesBackTellsNobody(t *testing.T) {
+	p := newPeople(t, notify.ModeLive).withTracker()
+	first := p.write(sites.MailRequest{Key: "k"})
+	if !first.Reached {
+		t.Fatalf("%+v", first)
+	}
+	p.tracker.Bounce(first.Ticket.ID, "tech@huji.example", "550 no such user")
+	if _, err := p.People.LookAtTicket(t.Context(), sites.TicketRequest{Site: "huji", Ticket: first.Ticket}); err != nil {
+		t.Fatal(err)
+	}
+	in := sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}, Ticket: first.Ticket}
+	for range 2 { // and a retry
+		if res := p.write(in); res.Outcome != sites.MailSent || res.Reached {
+			t.Errorf("a dead mailbox counts as told: %+v", res)
+		}
+	}
+	in.Key, in.Reaches = "k3", 1
+	in.Notices = []sites.Notice{{Kind: sites.Penalty, Level: 1, Since: time.Now()}}
+	in.Level = 1
+	if res := p.write(in); !res.Reached {
+		t.Errorf("one whose mail arrives does not: %+v", res)
+	}
+}
+
+func TestAMessageThatWaitedSaysWhatHoldsWhenItGoes(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	waited := func(n int) sites.Notice {
+		k := down(n)
+		k.NotBefore = time.Now().Add(-72 * time.Hour)
+		return k
+	}
+	look := func(l store.NodeLook) {
+		t.Helper()
+		l.At = time.Now()
+		if err := p.Store.SaveNodeLooks(t.Context(), []store.NodeLook{l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(
+		store.NodeLook{
+			Host:     "planetlab1.huji.example",
+			State:    policy.StateDown,
+			Category: policy.CategoryError,
+			Reason:   "no ssh: no route",
+		},
+	)
+	p.write(sites.MailRequest{Key: "other", Notices: []sites.Notice{waited(1)}})
+	if text := p.newest(); !strings.Contains(text, "- no ssh: no route") || strings.Contains(text, "- no ssh -") {
+		t.Errorf("found otherwise since: %s", text)
+	}
+	look(
+		store.NodeLook{
+			Host:     "planetlab2.huji.example",
+			State:    policy.StateBoot,
+			Category: policy.CategoryProd,
+			Reason:   "boot, kernel \"4.19\"",
+		},
+	)
+	if res := p.write(sites.MailRequest{Key: "up", Notices: []sites.Notice{waited(2)}}); res.Outcome != sites.MailNothing {
+		t.Errorf("it runs since: %+v", res)
 	}
 }
 
@@ -224,14 +313,29 @@ func TestASecondMessageSaysWhenTheFirstWas(t *testing.T) {
 	if text := p.newest(); strings.Contains(text, "we last wrote") {
 		t.Errorf("the first word: %s", text)
 	}
-	if err := p.Store.RecordNotice(t.Context(), store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji",
-		MessageID: "<old@x>", At: time.Now().Add(-5 * 24 * time.Hour)}); err != nil {
+	if err := p.Store.RecordNotice(t.Context(),
+		store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji",
+			MessageID: "<old@x>", At: time.Now().Add(-5 * 24 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}})
 	if text := p.newest(); !strings.Contains(text, "we last wrote to the site about this on") ||
 		!strings.Contains(text, "(5 days ago)") {
 		t.Errorf("the second: %s", text)
+	}
+}
+
+func TestAMessageLinksToPLCsPages(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.People.Pages, p.People.Probes = "https://plc.example/db", []string{"192.0.2.1"}
+	k := down(1)
+	k.Kind, k.Ref.Type, k.Ref.ID = "firewall", issue.Firewall, "firewall/planetlab1.huji.example"
+	p.write(sites.MailRequest{Key: "k", Notices: []sites.Notice{k}})
+	text := p.newest()
+	for _, want := range []string{"At PlanetLab Central: - https://plc.example/db/nodes/node.php?id=1", "Monitor looks at it from 192.0.2.1."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
 	}
 }
 

@@ -28,8 +28,8 @@ func (a *post) event(event, key string, ref Ref, level int, text string) {
 	})
 }
 
-// tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took the
-// message and hung up may have delivered it: nobody gets it again every hour for that.
+// tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took
+// the message and hung up may have delivered it: nobody gets it again every hour for that.
 func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, said string,
 	n notify.Notice) (string, error) {
 	if may, err := a.maySend(ctx, intended); err != nil || !may {

@@ -560,13 +560,15 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b.wantState("boot")
 }
 
-// How long PLC may still do a write is told by how long a call may take: no ten minutes where PLC answers within seconds.
+// How long PLC may still do a write is told by how long a call may take: no ten minutes where PLC answers within
+// seconds.
 func TestPower_AWriteThatPLCMayStillDoIsWaitedForAsLongAsItsCallsTake(t *testing.T) {
 	b := newBench(t)
 	b.hung()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	b.must(os.WriteFile(ca, b.w.PLCCA, 0o600))
-	quick, err := plc.New(plc.Options{URL: b.w.PLC, Username: testbed.PLCUser, Password: testbed.PLCPassword, CAFile: ca,
+	quick, err := plc.New(plc.Options{URL: b.w.PLC, Username: testbed.PLCUser,
+		Password: testbed.PLCPassword, CAFile: ca,
 		Timeout: 500 * time.Millisecond})
 	b.must(err)
 	b.Power.bootStates.PLC = quick

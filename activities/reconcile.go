@@ -116,10 +116,12 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 // aWatch is how long a worker takes at most to tell the admins what the guard holds.
 const aWatch = 2 * time.Minute
 
-// isAsked reports whether somebody is left who asks what became of an action: its issue, its site, or, for what the guard
-// says, the worker itself.
+// isAsked reports whether somebody is left who asks what became of an action: its issue, its site, or, for what the
+// guard says, the worker itself.
 func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error) {
 	switch {
+	case act.Kind == store.KindDigest, act.Kind == store.KindFlag && len(act.Data) > 0: // the next digest tells it
+		return true, nil
 	case act.RunID != "":
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
 	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it
@@ -201,7 +203,8 @@ func (a *Reconciler) releaseEarly(ctx context.Context, c store.Claim) (string, e
 // noteRepair keeps in the ledger what was put right.
 func (a *Reconciler) noteRepair(ctx context.Context, c store.Claim, said string) error {
 	key := fmt.Sprintf("reconcile/%d", c.ID)
-	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID, Site: c.Site,
+	return a.Store.Note(ctx, store.Action{Key: key, Kind: store.KindReconcile, Issue: c.Issue, RunID: c.RunID,
+		Site:   c.Site,
 		Reason: fmt.Sprintf("%s %s was left over", c.Kind, c.Target), Outcome: store.Done, Detail: said})
 }
 

@@ -137,8 +137,10 @@ func TestReconcile_WhatNobodyAsksForIsEnded(t *testing.T) {
 		want   string
 	}{
 		{store.Action{Key: "message", Kind: store.KindNotice, Issue: ref.ID, Site: quiet}, true, store.Ambiguous},
-		{store.Action{Key: "message that never left", Kind: store.KindNotice, Issue: ref.ID, Site: quiet}, false, store.Failed},
-		{store.Action{Key: "flag of another run", Kind: store.KindFlag, Issue: ref.ID, RunID: "before", Site: site}, false,
+		{store.Action{Key: "message that never left", Kind: store.KindNotice, Issue: ref.ID, Site: quiet}, false,
+			store.Failed},
+		{store.Action{Key: "flag of another run", Kind: store.KindFlag, Issue: ref.ID, RunID: "before",
+			Site: site}, false,
 			store.Failed},
 		{store.Action{Key: "flag", Kind: store.KindFlag, Issue: ref.ID, RunID: ref.Run, Site: site}, false, ""},
 		{store.Action{Key: "guard", Kind: store.KindGuard}, true, ""},
@@ -163,7 +165,8 @@ func TestReconcile_WhatNobodyAsksForIsEnded(t *testing.T) {
 	}
 }
 
-// A try that has lost its lock gives no command after the reconciler has let its outlet go: nobody would turn it on again.
+// A try that has lost its lock gives no command after the reconciler has let its outlet go: nobody would turn it on
+// again.
 func TestReconcile_AnOutletThatIsLetGoIsNotTurnedOffAfterwards(t *testing.T) {
 	b := newBench(t)
 	b.Policy.OwedAfter = 0

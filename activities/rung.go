@@ -156,6 +156,14 @@ func (a *rungs) refuse(ctx context.Context, t task, no policy.Answer) (issue.Res
 		Node: ref.Node, Site: ref.Site, PCUID: ref.PCUID, Reason: no.Reason})
 }
 
+// siteEvidence is what a site's people are shown. Of a PCU it is what it does, and nothing that it said.
+func (t task) siteEvidence() []string {
+	if t.seen.forSite != "" {
+		return issue.Evidence([]string{t.seen.forSite})
+	}
+	return t.evidence()
+}
+
 // evidence is what people are shown: what was just seen, then what the issue was opened with.
 func (t task) evidence() []string {
 	lines := []string{t.seen.reason}

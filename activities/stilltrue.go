@@ -60,8 +60,22 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
 			return "it works again: " + node.Reason, nil
 		}
+		if why := mended(n, node); why != "" {
+			return why, nil
+		}
 		if node.ExemptUntil.After(a.now()) {
 			return "the node is exempt in PLC", nil
+		}
+	}
+	if n.Ref.PCUID != 0 && n.Ref.Node == "" {
+		p, err := a.Store.PCU(ctx, n.Ref.PCUID)
+		switch {
+		case errors.Is(err, store.ErrNotFound) || err == nil && p.Gone:
+			return "PLC does not have it any more", nil
+		case err != nil:
+			return "", err
+		case p.OK && p.SeenAt.After(n.NotBefore):
+			return "it works again", nil
 		}
 	}
 	entry, listed, err := a.Store.Blacklisted(ctx, n.Ref.Node, in.Site, aboutPCU(n.Ref), a.now())
@@ -79,6 +93,19 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		return due.Reason, nil
 	}
 	return "", nil
+}
+
+// mended is what a look at a node has found since a notice was due, if that ends what the notice is about: the message may
+// have waited for days.
+func mended(n sites.Notice, node store.Node) string {
+	typ, known := issue.Lookup(n.Ref.Type)
+	if !known || typ.Recovered == nil || !node.SeenAt.After(n.NotBefore) {
+		return ""
+	}
+	if ok, why := typ.Recovered(issue.Facts{Node: storedFacts(node)}); ok {
+		return "it works again: " + why
+	}
+	return ""
 }
 
 // overtakenBy is why nothing is said of a step of the level: another one came before the message went out.

@@ -72,7 +72,8 @@ func (a *People) intoTicket(ctx context.Context, in sites.MailRequest,
 	return t, receipt(t.ID, "", now, to), false, a.unwatched(ctx, in.Site, now, to)
 }
 
-// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into another.
+// putAway tells the admins that people have ended a ticket for good, and that what is still to be said goes into
+// another.
 func (a *People) putAway(ctx context.Context, login string, ticket int, why error) error {
 	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
 	return a.post.flagSite(ctx, login, causeTicket, key, []string{
@@ -138,7 +139,7 @@ func (a *People) flagTracker(ctx context.Context, login, what string, err error)
 		return nil
 	}
 	day := a.now().Truncate(a.Policy.Day).UTC().Format(time.RFC3339)
-	return a.post.flagSite(ctx, login, causeTicket, "rt/"+mark(lacks)+"/"+day,
+	return a.post.flagSite(ctx, login, causeTracker+" "+mark(lacks), "rt/"+mark(lacks)+"/"+day,
 		[]string{what + ", and so may others: " + err.Error(), lacks})
 }
 

@@ -25,14 +25,21 @@ func TestHostileNodesAreReadSafely(t *testing.T) {
 		t.Run(h.Name, func(t *testing.T) {
 			t.Parallel()
 			address := hostile.Serve(t, fmt.Sprintf("127.9.8.%d:0", i+1), h).(*net.TCPAddr)
-			target := bootman.Target{Host: "evil.example", Addresses: []string{address.String()}, User: "root", Keys: []ssh.Signer{key}, Timeout: 2 * time.Second,
-				HostKey: func(ssh.PublicKey) error { return nil }}
+			target := bootman.Target{
+				Host:      "evil.example",
+				Addresses: []string{address.String()},
+				User:      "root",
+				Keys:      []ssh.Signer{key},
+				Timeout:   2 * time.Second,
+				HostKey:   func(ssh.PublicKey) error { return nil },
+			}
 			began := time.Now()
 			c, err := bootman.Dial(t.Context(), target)
 			if err == nil {
 				defer c.Close()
 				var r bootman.Reading
-				if r, err = reader.Read(t.Context(), c); err == nil && (r.State != bootman.Unknown || r.Sequence != "") {
+				if r, err = reader.Read(t.Context(), c); err == nil &&
+					(r.State != bootman.Unknown || r.Sequence != "") {
 					t.Errorf("it is believed: %s %s", r.State, r.Sequence)
 				}
 				_, keyErr := bootman.NodeKey(t.Context(), c)

@@ -36,10 +36,12 @@ func TestSecretsDoNotLeaveALog(t *testing.T) {
 		if strings.Contains(got, s3cret) || strings.Contains(got, digest) || !strings.Contains(got, "[secret]") {
 			t.Errorf("%s: %q", name, got)
 		}
-		if !strings.HasPrefix(got, "before\n") || !strings.Contains(got, "after the secret\n") && !strings.Contains(name, "cut off") {
+		if !strings.HasPrefix(got, "before\n") ||
+			!strings.Contains(got, "after the secret\n") && !strings.Contains(name, "cut off") {
 			t.Errorf("%s: more is gone than the secret: %q", name, got)
 		}
-		if tail := strings.Join(bootman.Tail([]byte(log), 20), "\n"); strings.Contains(tail, s3cret) || strings.Contains(tail, digest) {
+		if tail := strings.Join(bootman.Tail([]byte(log), 20), "\n"); strings.Contains(tail, s3cret) ||
+			strings.Contains(tail, digest) {
 			t.Errorf("%s: evidence shows %q", name, tail)
 		}
 	}

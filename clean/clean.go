@@ -1,6 +1,6 @@
-// Package clean makes text from outside fit to keep and to show: nodes, devices, PLC, tickets, alerts and operators may send anything.
-// What passes is valid UTF-8, bounded, and free of NUL (which Postgres refuses), of control characters (which move a terminal's
-// cursor) and of bidirectional controls (which make a text read as another one).
+// Package clean makes text from outside fit to keep and to show: nodes, devices, PLC, tickets, alerts and operators
+// may send anything. What passes is valid UTF-8, bounded, and free of NUL (which Postgres refuses), of control
+// characters (which move a terminal's cursor) and of bidirectional controls (which make a text read as another one).
 package clean
 
 import (
@@ -80,7 +80,8 @@ func passes(r rune) bool {
 // Is reports whether a text may be kept and shown as it is: it is clean, and has at most max bytes.
 func Is(s string, max int) bool { return len(s) <= max && Bounded(s, max) == s }
 
-// Err is err with a text as of Line, for errors that repeat what a machine far away has said. What it wraps stays within reach. Nil is nil.
+// Err is err with a text as of Line, for errors that repeat what a machine far away has said. What it wraps stays
+// within reach. Nil is nil.
 func Err(err error) error {
 	if err == nil {
 		return nil
@@ -93,7 +94,8 @@ type cleaned struct{ error }
 func (c cleaned) Error() string { return Line(c.error.Error()) }
 func (c cleaned) Unwrap() error { return c.error }
 
-// JSON is encoded JSON with everything escaped that must not pass: a terminal obeys a C1 control inside of a string, too.
+// JSON is encoded JSON with everything escaped that must not pass: a terminal obeys a C1 control inside of a string,
+// too.
 func JSON(text []byte) []byte {
 	var out []byte
 	for i := 0; i < len(text); {

@@ -147,6 +147,8 @@ type Mail struct {
 	Mode        string        `yaml:"mode"`
 	TestAddress string        `yaml:"test_address"`
 	Admins      []string      `yaml:"admins"`
+	Pages       string        `yaml:"pages"`       // address of PLC's web pages, for links to nodes and PCUs
+	ProbesFrom  []string      `yaml:"probes_from"` // addresses from which Monitor looks, for those who open a firewall
 	Timeout     time.Duration `yaml:"timeout"`
 }
 

@@ -18,7 +18,7 @@ func Default() Config {
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
 		},
 		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}, ClearText: ClearTextRecord, Networks: []string{}},
-		Mail:    Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: MailTest, Admins: []string{}, Timeout: time.Minute},
+		Mail:    Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: MailTest, Admins: []string{}, ProbesFrom: []string{}, Timeout: time.Minute},
 		RT:      RT{Timeout: 30 * time.Second},
 		Webhook: Webhook{Timeout: 10 * time.Second},
 		Alerts:  Alerts{Rules: []string{}},

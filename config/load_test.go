@@ -81,6 +81,8 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"negative policy time", "policy:\n  machine_step: -5d\n", `monitor.yaml:2: policy.machine_step: "-5d" is negative`},
 		{"policy time in a map", "policy:\n  notice_every:\n    down: zz\n", `policy.notice_every: down: "zz" is not a policy time`},
 		{"half a node", "policy:\n  site_min_up: 2.5\n", `monitor.yaml:2: policy.site_min_up: "2.5" is not a whole number`},
+		{"an address that is none", "mail:\n  probes_from: [here]\n", `monitor.yaml:2: mail.probes_from: "here" is no IP address`},
+		{"a page that is none", "mail:\n  pages: plc\n", "monitor.yaml:2: mail.pages: must be an http or https URL"},
 		{"a preset that is none", "policy:\n  preset: fast\n", `monitor.yaml:2: policy.preset: "fast" is none; there are myops, ple`},
 		{"yes is not true", "probe:\n  ping: yes\n", `monitor.yaml:2: probe.ping: "yes" is neither true nor false`},
 		{"text for a section", "plc: hunter2\n", "monitor.yaml:1: plc: want a section"},

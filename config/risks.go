@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Risks are what works and leaves a door open: secrets that travel or lie where others may read them, and listeners that take anybody's word.
-// Each begins with its setting and ends with what to do.
+// Risks are what works and leaves a door open: secrets that travel or lie where others may read them, and listeners
+// that take anybody's word. Each begins with its setting and ends with what to do.
 func (c *Config) Risks() []string {
 	var found []string
 	risk := func(there bool, path, text string) {
@@ -23,15 +23,33 @@ func (c *Config) Risks() []string {
 	}
 	risk(c.PLC.URL != "" && isHTTP(c.PLC.URL) && !travelsSafely(c.PLC.URL), "plc.url",
 		"the password of an admin account travels in the clear, and anybody on the way may answer for PLC: use https")
-	risk(postgresUnproven(c.Database.URL.Reveal()), "database.url",
-		"nothing proves that the Postgres on another host is the right one: add sslmode=verify-full, and sslrootcert where its authority is your own")
+	risk(
+		postgresUnproven(c.Database.URL.Reveal()),
+		"database.url",
+		"nothing proves that the Postgres on another host is the right one: add sslmode=verify-full, and sslrootcert where its authority is your own",
+	)
 	risk(!c.Temporal.TLS && c.Temporal.Address != "" && !isLoopback(c.Temporal.Address), "temporal.tls",
 		"what Monitor tells Temporal on another host, and what it is told to do, travels in the clear: set it to true")
-	risk(c.Webhook.URL != "" && !travelsSafely(c.Webhook.URL.Reveal()), "webhook.url", "the address, which is a secret, travels in the clear: use https")
-	risk(c.Mail.SMTP != "" && c.Mail.TLS == TLSNone && !isLoopback(c.Mail.SMTP), "mail.tls", "mail travels in the clear to another host: use starttls or tls")
-	risk(len(c.Alerts.Rules) > 0 && c.Alerts.Token == "", "alertmanager.token", "whoever reaches the port may open issues: set it, and the same in Alertmanager")
-	risk(c.HTTP.open() && !c.HTTP.safe(), "http.listen",
-		"the pages are served to other hosts in the clear: set http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
+	risk(
+		c.Webhook.URL != "" && !travelsSafely(c.Webhook.URL.Reveal()),
+		"webhook.url",
+		"the address, which is a secret, travels in the clear: use https",
+	)
+	risk(
+		c.Mail.SMTP != "" && c.Mail.TLS == TLSNone && !isLoopback(c.Mail.SMTP),
+		"mail.tls",
+		"mail travels in the clear to another host: use starttls or tls",
+	)
+	risk(
+		len(c.Alerts.Rules) > 0 && c.Alerts.Token == "",
+		"alertmanager.token",
+		"whoever reaches the port may open issues: set it, and the same in Alertmanager",
+	)
+	risk(
+		c.HTTP.open() && !c.HTTP.safe(),
+		"http.listen",
+		"the pages are served to other hosts in the clear: set http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it",
+	)
 	for _, file := range c.secretFiles() {
 		found = append(found, fileRisks(file)...)
 	}
@@ -44,7 +62,8 @@ func (h HTTP) open() bool { return h.Listen != "" && !isLoopback(h.Listen) }
 // safe says whether what is sent to the pages is not read on its way.
 func (h HTTP) safe() bool { return h.TLSCertFile != "" || h.BehindProxy }
 
-// postgresUnproven reports whether a Postgres is on another host and its certificate is not checked (libpq, SSL Mode Descriptions).
+// postgresUnproven reports whether a Postgres is on another host and its certificate is not checked (libpq, SSL Mode
+// Descriptions).
 func postgresUnproven(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || text == "" {
@@ -93,9 +112,18 @@ func fileRisks(f KeyFile) []string {
 	case err != nil:
 		return nil
 	case info.Mode().Perm()&0o007 != 0:
-		return []string{fmt.Sprintf("%s: %s is open to every account of this machine (%s): chmod 600 it", f.Setting, f.Path, info.Mode().Perm())}
+		return []string{
+			fmt.Sprintf(
+				"%s: %s is open to every account of this machine (%s): chmod 600 it",
+				f.Setting,
+				f.Path,
+				info.Mode().Perm(),
+			),
+		}
 	case info.Mode().Perm()&0o020 != 0:
-		return []string{fmt.Sprintf("%s: %s may be written by its group (%s): chmod g-w it", f.Setting, f.Path, info.Mode().Perm())}
+		return []string{
+			fmt.Sprintf("%s: %s may be written by its group (%s): chmod g-w it", f.Setting, f.Path, info.Mode().Perm()),
+		}
 	}
 	return nil
 }
@@ -107,8 +135,15 @@ func (l *loader) warnOfOpenFile(path, base string) {
 		return
 	}
 	for _, leaf := range leaves("", reflect.ValueOf(l.cfg).Elem()) {
-		if _, secret := leaf.value.Interface().(Secret); secret && !leaf.value.IsZero() && strings.HasPrefix(l.where[leaf.path], base+":") {
-			l.warn("%s: %s: the file is open to every account of this machine (%s): chmod 600 it, or use %s_file", l.where[leaf.path], leaf.path, info.Mode().Perm(), leaf.path)
+		if _, secret := leaf.value.Interface().(Secret); secret && !leaf.value.IsZero() &&
+			strings.HasPrefix(l.where[leaf.path], base+":") {
+			l.warn(
+				"%s: %s: the file is open to every account of this machine (%s): chmod 600 it, or use %s_file",
+				l.where[leaf.path],
+				leaf.path,
+				info.Mode().Perm(),
+				leaf.path,
+			)
 		}
 	}
 }

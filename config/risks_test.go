@@ -52,7 +52,8 @@ func TestCheckConfigWarnsOfOpenDoors(t *testing.T) {
 				t.Fatal(err)
 			}
 			warned := strings.Contains(out.String(), "warning:")
-			if c.want == "" && warned || c.want != "" && !strings.Contains(out.String(), fmt.Sprintf("warning: %s", c.want)) {
+			if c.want == "" && warned ||
+				c.want != "" && !strings.Contains(out.String(), fmt.Sprintf("warning: %s", c.want)) {
 				t.Errorf("got %s", out.String())
 			}
 			if strings.Contains(out.String(), "hunter2") {

@@ -27,7 +27,7 @@ const (
 // The values of pcu.clear_text.
 const (
 	ClearTextRefuse = "refuse" // no password leaves in the clear
-	ClearTextRecord = "record" // only to a PCU whose model knows nothing better, and that never showed an ssh host key
+	ClearTextRecord = "record" // not to a PCU that ever showed something better, nor where its record says so
 	ClearTextAllow  = "allow"
 )
 
@@ -114,6 +114,11 @@ func (c *Config) problems() []problem {
 	person("mail.from", c.Mail.From)
 	person("mail.reply_to", c.Mail.ReplyTo)
 	person("mail.test_address", c.Mail.TestAddress)
+	check(c.Mail.Pages == "" || isHTTP(c.Mail.Pages), "mail.pages", "must be an http or https URL without user and password")
+	for _, a := range c.Mail.ProbesFrom {
+		_, err := netip.ParseAddr(a)
+		check(err == nil, "mail.probes_from", "%q is no IP address", a)
+	}
 	for _, a := range c.Mail.Admins {
 		person("mail.admins", a)
 	}

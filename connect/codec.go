@@ -16,7 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// How an encrypted payload says so: by its encoding, as Temporal's own samples do, and by the first bytes of its key's SHA-256.
+// How an encrypted payload says so: by its encoding, as Temporal's own samples do, and by the first bytes of its key's
+// SHA-256.
 const (
 	encrypted      = "binary/encrypted"
 	metaEncoding   = "encoding"
@@ -25,8 +26,9 @@ const (
 	payloadPurpose = "monitor payload"
 )
 
-// payloadCodec encrypts what Temporal keeps: inputs, answers and errors of workflows and activities, and what they show of themselves. What
-// comes in the clear is read all the same, since operators may use any client; so it hides, and proves nothing about who sent something.
+// payloadCodec encrypts what Temporal keeps: inputs, answers and errors of workflows and activities, and what they
+// show of themselves. What comes in the clear is read all the same, since operators may use any client; so it hides,
+// and proves nothing about who sent something.
 type payloadCodec struct {
 	id   []byte
 	aead cipher.AEAD

@@ -293,6 +293,9 @@ func (c corpus) ofSeveral() {
 	page := down(1)
 	page.Page = "https://plc.test/db/nodes/node.php?id=12"
 	c.add("down-with-its-page", notice(page))
+	wall := about("firewall", host(1))
+	wall.From = []string{"192.0.2.1", "2001:db8::1"}
+	c.add("firewall-with-our-addresses", notice(wall))
 	boot := about("failboot", host(1))
 	boot.Deeds = []issue.Deed{
 		{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"},

@@ -24,7 +24,8 @@ func TestAnOddAddressCostsThatRecipientAlone(t *testing.T) {
 		if err != nil || !slices.Equal(r.Accepted, []string{"good@x.test", "other@x.test"}) || len(r.Rejected) != 1 {
 			t.Errorf("%.60q: %+v, %v", odd, r, err)
 		}
-		if list := box.Messages(); len(list) != 1 || list[0].Header["To"][0] != "<good@x.test>, <other@x.test>" || list[0].Header["Bcc"] != nil {
+		if list := box.Messages(); len(list) != 1 || list[0].Header["To"][0] != "<good@x.test>, <other@x.test>" ||
+			list[0].Header["Bcc"] != nil {
 			t.Errorf("%.60q: %+v", odd, list)
 		}
 	}
@@ -43,7 +44,9 @@ func TestWhatIsPastedIsOneWord(t *testing.T) {
 			t.Errorf("%q is pasted as %s, which is %q, %v", name, paste(name), out, err)
 		}
 	}
-	m, err := Render(notice(Flagged, Item{Issue: "nodedown/$(reboot)", Type: "nodedown", Target: "$(reboot)", Since: days(-4)}))
+	m, err := Render(
+		notice(Flagged, Item{Issue: "nodedown/$(reboot)", Type: "nodedown", Target: "$(reboot)", Since: days(-4)}),
+	)
 	if err != nil || !strings.Contains(m.Text, "monitor issue close 'nodedown/$(reboot)' --reason") {
 		t.Errorf("%v\n%s", err, m.Text)
 	}
@@ -58,12 +61,35 @@ func FuzzMail(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ours := []string{"From", "To", "Date", "Message-Id", "Subject", "Auto-Submitted", "X-Auto-Response-Suppress", "User-Agent", "X-Mailer", "X-Monitor-Kind", "List-Id", "Mime-Version", "Content-Type",
-		"Content-Transfer-Encoding"}
+	ours := []string{
+		"From",
+		"To",
+		"Date",
+		"Message-Id",
+		"Subject",
+		"Auto-Submitted",
+		"X-Auto-Response-Suppress",
+		"User-Agent",
+		"X-Mailer",
+		"X-Monitor-Kind",
+		"List-Id",
+		"Mime-Version",
+		"Content-Type",
+		"Content-Transfer-Encoding",
+	}
 	f.Fuzz(func(t *testing.T, site, target, evidence, address string) {
 		for _, kind := range []Kind{Down, Flagged, Penalty, Repaired} {
-			n := notice(kind, Item{Issue: "nodedown/" + target, Type: "nodedown", Target: target, Since: days(-4), Evidence: []string{evidence},
-				Deeds: []issue.Deed{{At: days(-1), What: issue.DeedRepaired, How: evidence}}})
+			n := notice(
+				kind,
+				Item{
+					Issue:    "nodedown/" + target,
+					Type:     "nodedown",
+					Target:   target,
+					Since:    days(-4),
+					Evidence: []string{evidence},
+					Deeds:    []issue.Deed{{At: days(-1), What: issue.DeedRepaired, How: evidence}},
+				},
+			)
 			n.Site, n.SiteName, n.To, n.Level = site, evidence, []string{address, "admin@monitor.test"}, 1
 			m, err := Render(n)
 			if err != nil {

@@ -88,6 +88,8 @@ func fix(item Item) string {
 	switch {
 	case item.Fix != "":
 		return item.Fix
+	case item.Type == issue.Firewall && len(item.From) > 0:
+		return ofKind("fix", wordsFor(item)) + " Monitor looks at it from " + strings.Join(item.From, " and ") + "."
 	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}

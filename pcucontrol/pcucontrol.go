@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -71,6 +72,12 @@ type Target struct {
 	Legacy bool
 	// Trace receives the conversation, with the password masked.
 	Trace func(line string)
+
+	// NoClearText keeps the password from transports on which everybody on the way can read it, as telnet.
+	NoClearText bool
+	// MayConnect is asked about each address of the host before anything is sent there; its error refuses the address.
+	// Nil takes any. A connection that Dial makes is Dial's business.
+	MayConnect func(netip.Addr) error
 
 	// Dial makes the connection to a device that speaks TCP; nil makes it directly.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -43,7 +43,13 @@ func (c *Catalog) run(ctx context.Context, t Target, outlet bool, ask work) (Res
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	routes := m.routesTo(t)
+	if t, err = guarded(ctx, t); err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
+	routes, err := secureFirst(m.routesTo(t), t)
+	if err != nil {
+		return Result{Before: Unknown, After: Unknown}, err
+	}
 	switch len(routes) {
 	case 0:
 		return Result{}, &Error{Unsupported, t.Host, "connect",
@@ -151,7 +157,7 @@ func (r Route) attempt(ctx context.Context, left int, t Target, ask work) (Resul
 	}
 	t.Transport, t.Port = r.Name, cmp.Or(t.Port, r.Port)
 	t.ConnectTimeout = cmp.Or(t.ConnectTimeout, defaultConnect)
-	t, err := numbered(ctx, r.Driver, t)
+	t, err := numbered(ctx, r.Driver, r.pinned(ctx, t))
 	if err != nil {
 		return Result{Before: Unknown, After: Unknown}, err
 	}

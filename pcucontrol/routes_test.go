@@ -119,25 +119,25 @@ func TestWaysAreTriedOpenPortsFirst(t *testing.T) {
 		kind  pcucontrol.Kind
 		tried []string
 	}{
-		{"the first one, where it is open", []int{hello, away}, "telnet", "", []string{"telnet"}},
-		{"the second one, where the first is closed", []int{shut, hello}, "ssh", "",
-			[]string{"telnet (not open)", "ssh"}},
-		{"the second one, where the first says nothing", []int{dark, hello}, "ssh", "", []string{"ssh"}},
-		{"the second one, where the first speaks nonsense", []int{noise, hello}, "ssh", "", []string{"telnet", "ssh"}},
-		{"no other one, where the first refuses the password", []int{away, hello}, "", pcucontrol.Auth,
-			[]string{"telnet"}},
-		{"none, where all are closed", []int{shut, shut}, "", pcucontrol.Unreachable,
-			[]string{"telnet (not open)", "ssh (not open)"}},
-		{"the silent one again at the end", []int{dark, shut}, "", pcucontrol.Timeout,
+		{"the first one, where it is open", []int{hello, away}, "ssh", "", []string{"ssh"}},
+		{"the second one, where the first is closed", []int{shut, hello}, "telnet", "",
 			[]string{"ssh (not open)", "telnet"}},
-		{"what was said counts for more than a closed port", []int{shut, noise}, "", pcucontrol.Unexpected,
+		{"the second one, where the first says nothing", []int{dark, hello}, "telnet", "", []string{"telnet"}},
+		{"the second one, where the first speaks nonsense", []int{noise, hello}, "telnet", "", []string{"ssh", "telnet"}},
+		{"no other one, where the first refuses the password", []int{away, hello}, "", pcucontrol.Auth,
+			[]string{"ssh"}},
+		{"none, where all are closed", []int{shut, shut}, "", pcucontrol.Unreachable,
+			[]string{"ssh (not open)", "telnet (not open)"}},
+		{"the silent one again at the end", []int{dark, shut}, "", pcucontrol.Timeout,
 			[]string{"telnet (not open)", "ssh"}},
+		{"what was said counts for more than a closed port", []int{shut, noise}, "", pcucontrol.Unexpected,
+			[]string{"ssh (not open)", "telnet"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			helloCalls.Store(0)
 			catalog := pcucontrol.NewCatalog([]pcucontrol.Model{pcucontrol.NewModel("two", "", false,
-				pcucontrol.Route{Transport: pcucontrol.Transport{Name: "telnet", Port: c.ports[0]}, Driver: greeted{}},
-				pcucontrol.Route{Transport: pcucontrol.Transport{Name: "ssh", Port: c.ports[1]}, Driver: greeted{}},
+				pcucontrol.Route{Transport: pcucontrol.Transport{Name: "telnet", Port: c.ports[1]}, Driver: greeted{}},
+				pcucontrol.Route{Transport: pcucontrol.Transport{Name: "ssh", Port: c.ports[0]}, Driver: greeted{}}, // goes first all the same
 			)})
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()

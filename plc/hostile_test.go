@@ -15,13 +15,15 @@ import (
 	"github.com/planetlab/monitor/testbed/hostile"
 )
 
-// Whatever stands where PLC should, the calls end in time with errors that may be kept and shown, in bounded memory, nothing is believed, and
-// the password goes nowhere else.
+// Whatever stands where PLC should, the calls end in time with errors that may be kept and shown, in bounded memory,
+// nothing is believed, and the password goes nowhere else.
 func TestAHostilePLCIsSurvived(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
 	}
-	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the password went to %s", r.Host) }))
+	thief := httptest.NewServer(
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the password went to %s", r.Host) }),
+	)
 	t.Cleanup(thief.Close)
 	habits := append(hostile.Web(thief.URL+"/PLCAPI/"), hostile.PLC()...)
 	if len(habits) < 20 {
@@ -43,7 +45,14 @@ func testHostilePLCs(t *testing.T, habits []hostile.Habit) {
 		t.Run(h.Name, func(t *testing.T) {
 			t.Parallel()
 			address := hostile.Serve(t, fmt.Sprintf("127.9.11.%d:0", i+1), h).(*net.TCPAddr)
-			c, err := plc.New(plc.Options{URL: "http://" + address.String() + "/PLCAPI/", Username: "monitor@example", Password: "s3cret", Timeout: 700 * time.Millisecond})
+			c, err := plc.New(
+				plc.Options{
+					URL:      "http://" + address.String() + "/PLCAPI/",
+					Username: "monitor@example",
+					Password: "s3cret",
+					Timeout:  700 * time.Millisecond,
+				},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +71,8 @@ func testHostilePLCs(t *testing.T, habits []hostile.Habit) {
 				if err == nil {
 					continue
 				}
-				if text := err.Error(); !clean.Is(text, 4*clean.MaxLine) || strings.Contains(text, "s3cret") || strings.Contains(text, "\n") {
+				if text := err.Error(); !clean.Is(text, 4*clean.MaxLine) || strings.Contains(text, "s3cret") ||
+					strings.Contains(text, "\n") {
 					t.Errorf("%d bytes: %.300q", len(text), text)
 				}
 			}

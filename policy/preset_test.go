@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestThePresetOfPLECountsInWeeks walks through the weeks that PlanetLab Europe promised: technicians, then investigators,
-// then users.
+// TestThePresetOfPLECountsInWeeks walks through the weeks that PlanetLab Europe promised: technicians, then
+// investigators, then users.
 func TestThePresetOfPLECountsInWeeks(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	p, known := Preset(PresetPLE)

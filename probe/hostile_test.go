@@ -49,7 +49,8 @@ func check(r probe.NodeResult) error {
 	return nil
 }
 
-// Hostile nodes cost themselves: what is seen of the healthy ones beside them is what is seen without them, in the same time.
+// Hostile nodes cost themselves: what is seen of the healthy ones beside them is what is seen without them, in the
+// same time.
 func TestHostileNodesBesideHealthyOnes(t *testing.T) {
 	k := key(t)
 	var healthy, all []probe.Target
@@ -68,7 +69,16 @@ func TestHostileNodesBesideHealthyOnes(t *testing.T) {
 		all = append(all, probe.Target{Host: fmt.Sprintf("bad%d.example", i), IP: ip, Site: "bad"})
 	}
 	look := func(targets []probe.Target) map[string]probe.NodeResult {
-		p := probe.New(probe.Options{SSHKey: k, PortMap: ports, Timeout: 2 * time.Second, Tries: 1, Resolver: "127.0.0.1:1", BootServer: "boot.example"})
+		p := probe.New(
+			probe.Options{
+				SSHKey:     k,
+				PortMap:    ports,
+				Timeout:    2 * time.Second,
+				Tries:      1,
+				Resolver:   "127.0.0.1:1",
+				BootServer: "boot.example",
+			},
+		)
 		seen := map[string]probe.NodeResult{}
 		p.Nodes(t.Context(), targets, func(r probe.NodeResult) { seen[r.Host] = r })
 		return seen
@@ -89,7 +99,8 @@ func TestHostileNodesBesideHealthyOnes(t *testing.T) {
 		t.Errorf("a look at %d nodes takes %s", len(all), took)
 	}
 	for _, x := range healthy {
-		if diff := cmp.Diff(without[x.Host], with[x.Host], cmpopts.IgnoreFields(probe.NodeResult{}, "At"), cmpopts.IgnoreFields(probe.Inside{}, "Uptime", "Booted")); diff != "" || !with[x.Host].SSH.OK {
+		if diff := cmp.Diff(without[x.Host], with[x.Host], cmpopts.IgnoreFields(probe.NodeResult{}, "At"), cmpopts.IgnoreFields(probe.Inside{}, "Uptime", "Booted")); diff != "" ||
+			!with[x.Host].SSH.OK {
 			t.Errorf("%s is seen otherwise beside hostile nodes:\n%s", x.Host, diff)
 		}
 	}
@@ -128,7 +139,8 @@ func TestAMemoryThatIsAwayIsNotBlamedOnTheNode(t *testing.T) {
 		return away
 	}}
 	p := probe.New(o)
-	if r := p.Node(t.Context(), probe.Target{Host: "n.example", IP: n.IP}); r.SSH.OK || !strings.Contains(r.Fault, away.Error()) {
+	if r := p.Node(t.Context(), probe.Target{Host: "n.example", IP: n.IP}); r.SSH.OK ||
+		!strings.Contains(r.Fault, away.Error()) {
 		t.Errorf("it is seen as %+v", r)
 	}
 	away = nil

@@ -170,8 +170,8 @@ type Ticket struct {
 	Test bool `json:"test,omitempty"` // made in test mode: nobody but the test address is on it
 }
 
-// Applied is what one step up has changed in PLC. The store has it as claims; one that was restored from an older backup
-// learns of it from here.
+// Applied is what one step up has changed in PLC. The store has it as claims; one that was restored from an older
+// backup learns of it from here.
 type Applied struct {
 	Key       string   `json:"key"` // of the step
 	Level     int      `json:"level"`

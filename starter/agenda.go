@@ -101,13 +101,11 @@ func (a *app) issueVeto(name issue.Order, short, example string) *cobra.Command 
 			if c.Step, err = strconv.Atoi(args[1]); err != nil || c.Step < 1 {
 				return badInput("%q is no step: write its number, as `monitor agenda` shows it", args[1])
 			}
-			if c.By == "" {
-				c.By = operator()
-			}
+			c.By = a.who(c.By)
 			return a.give(cmd.Context(), args[0], string(name), c)
 		},
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
 	return cmd
 }

@@ -164,7 +164,7 @@ func (a *app) openIssue(ctx context.Context, tc client.Client, typ, target strin
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary:                            typ + " of " + target + ", opened by " + operator(),
+		StaticSummary:                            typ + " of " + target + ", opened by " + a.who(""),
 	}, typ, in)
 	var already *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &already) {

@@ -101,9 +101,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			if e.Owner == "" {
-				e.Owner = operator()
-			}
+			e.Owner = a.who(e.Owner)
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				if err := addEntry(ctx, db, e); err != nil {
 					return err
@@ -115,7 +113,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
 	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
 	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (default $USER)")
+	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
 	cmd.Flags().BoolVar(&e.Downtime, "downtime", false, "it is a planned downtime; --until is needed")
 	return cmd
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +156,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	target := connect.Entrance(cfg.Probe, keys...)(node.Hostname, node.IP)
 	target.HostKey = func(k ssh.PublicKey) error {
 		if accept {
-			return db.ConfirmHostKey(ctx, node.Hostname, k, cmp.Or(operator(), "an operator"), a.now())
+			return db.ConfirmHostKey(ctx, node.Hostname, k, a.who(""), a.now())
 		}
 		return activities.HostKeys{Store: db, PLC: api}.Check(ctx, node.Hostname, k)
 	}
@@ -285,9 +284,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			if err := k.Check(); err != nil {
 				return badInput("%w", err)
 			}
-			if by == "" {
-				by = operator()
-			}
+			by = a.who(by)
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				if err := db.SetBootSequence(ctx, k, by); err != nil {
 					return err
@@ -300,7 +297,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", "", "`who` says so (default $USER)")
+	cmd.Flags().StringVar(&by, "by", "", "`who` says so (beside the account that runs this)")
 	return cmd
 }
 

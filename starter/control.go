@@ -18,15 +18,11 @@ type reasonFlags struct{ by, reason string }
 
 func (f *reasonFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.reason, "reason", "", "`why`; the ledger keeps it")
-	cmd.Flags().StringVar(&f.by, "by", "", "`who` gives the order (default $USER)")
+	cmd.Flags().StringVar(&f.by, "by", "", "`who` gives the order (beside the account that runs this)")
 }
 
-func (f *reasonFlags) control(name, value string) store.Control {
-	by := f.by
-	if by == "" {
-		by = operator()
-	}
-	return store.Control{Name: name, Value: value, By: by, Reason: f.reason}
+func (f *reasonFlags) control(a *app, name, value string) store.Control {
+	return store.Control{Name: name, Value: value, By: a.who(f.by), Reason: f.reason}
 }
 
 func (a *app) stop() *cobra.Command {
@@ -50,7 +46,7 @@ again is closed, and limits are lifted.`,
 				if why := before.Stopped(); why != "" {
 					a.warn("it was stopped already: %s", why)
 				}
-				return a.giveControl(ctx, db, f.control(store.ControlStop, "stopped"))
+				return a.giveControl(ctx, db, f.control(a, store.ControlStop, "stopped"))
 			})
 		},
 	}
@@ -75,7 +71,7 @@ func (a *app) start() *cobra.Command {
 					a.warn("it was not stopped; nothing is changed")
 					return a.showControls(ctx, db)
 				}
-				return a.giveControl(ctx, db, f.control(store.ControlStop, ""))
+				return a.giveControl(ctx, db, f.control(a, store.ControlStop, ""))
 			})
 		},
 	}
@@ -113,7 +109,7 @@ allows. "default" takes an order back.`,
 				if err != nil {
 					return err
 				}
-				return a.giveControl(ctx, db, f.control(name, strings.TrimSuffix(args[0], ordinary)))
+				return a.giveControl(ctx, db, f.control(a, name, strings.TrimSuffix(args[0], ordinary)))
 			})
 		},
 	}

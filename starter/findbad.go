@@ -220,8 +220,12 @@ func without(list, other []string) []string {
 
 func (a *app) drawChanges(v findbadView) {
 	a.drawSweep(v.Sweep)
+	a.changeTable(fmt.Sprintf("nothing changed of %d nodes and %d PCUs", v.Nodes, v.PCUs), v.Changed)
+}
+
+func (a *app) changeTable(none string, changes []changeView) {
 	var rows []row
-	for _, c := range v.Changed {
+	for _, c := range changes {
 		var issues []string
 		if len(c.Opened) > 0 {
 			issues = append(issues, "opened "+strings.Join(c.Opened, ", "))
@@ -242,6 +246,5 @@ func (a *app) drawChanges(v findbadView) {
 			},
 		)
 	}
-	none := fmt.Sprintf("nothing changed of %d nodes and %d PCUs", v.Nodes, v.PCUs)
 	a.table(none, row{"KIND", "NAME", "SITE", "WAS", "IS NOW", "ISSUES", "WHY"}, rows)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -303,28 +301,16 @@ func (a *app) order(name, short, example string) *cobra.Command {
 					return err
 				}
 			}
-			if c.By == "" {
-				c.By = operator()
-			}
+			c.By = a.who(c.By)
 			return a.give(cmd.Context(), args[0], name, c)
 		},
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
 	if name == string(issue.OrderPause) {
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}
 	return cmd
-}
-
-func operator() string {
-	if name := os.Getenv("USER"); name != "" {
-		return name
-	}
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return ""
 }
 
 const momentHelp = "2026-12-24, 2026-12-24T15:00:00Z (UTC where no zone is given), or a policy time such as 3d or 12h"

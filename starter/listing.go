@@ -59,6 +59,15 @@ type source[T any] struct {
 	own   func(ctx context.Context, db *store.Store, rows []T) (any, func(), error) // the command's own JSON and table; nil: records
 	check func(ctx context.Context, db *store.Store) error                          // the command's own flags; nil: nothing to check
 	most  int                                                                       // print at most so many; 0: all
+	now   time.Time                                                                 // of which the rows are; zero: of now
+}
+
+// at is the time at which ages are told.
+func (s source[T]) at(a *app) time.Time {
+	if s.now.IsZero() {
+		return a.now()
+	}
+	return s.now
 }
 
 // list runs a command that lists rows.
@@ -79,7 +88,7 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 		return err
 	}
 	once := func() error {
-		opts.Now = a.now()
+		opts.Now = s.at(a)
 		set, err := selection.NewSet(s.table, l.request, opts)
 		if err != nil {
 			return badInput("%w", err)
@@ -147,7 +156,7 @@ func printRows[T any](
 		rows = slices.Clone(rows)
 		slices.SortStableFunc(rows, func(x, y T) int {
 			for _, k := range order {
-				if c := k.compare(s.table.Value(&x, k.field, a.now()), s.table.Value(&y, k.field, a.now())); c != 0 {
+				if c := k.compare(s.table.Value(&x, k.field, s.at(a)), s.table.Value(&y, k.field, s.at(a))); c != 0 {
 					return c
 				}
 			}
@@ -175,7 +184,7 @@ func printRows[T any](
 	for i := range rows {
 		var r record
 		for _, f := range fields {
-			r = append(r, cell{f, valueOf(s.table, &rows[i], f, a.now())})
+			r = append(r, cell{f, valueOf(s.table, &rows[i], f, s.at(a))})
 		}
 		records = append(records, r)
 	}

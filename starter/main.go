@@ -28,7 +28,7 @@ func main() {
 
 // run is one call of monitor; its answer is the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local}
+	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local, account: account()}
 	return a.execute(ctx, args)
 }
 
@@ -37,6 +37,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	account  string // who runs this, as the system knows it
 
 	flags   *config.Flags
 	format  string         // of formats
@@ -89,7 +90,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "tell times in UTC instead of the local zone; json, yaml and csv always do")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
 	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
-	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
+	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
 		a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman())
 	a.begin(root)
 	return root

@@ -33,7 +33,7 @@ func alone(t *testing.T) {
 			_ = os.Unsetenv(name)
 		}
 	}
-	t.Setenv("USER", "alice")
+	t.Setenv("USER", "mallory")   // which is anybody's word
 	t.Setenv("HOME", t.TempDir()) // where Temporal's own configuration would be
 }
 
@@ -45,7 +45,7 @@ type answer struct {
 // call runs monitor at noon.
 func call(ctx context.Context, args ...string) answer {
 	var out, errs bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &out, err: &errs, now: noon}
+	a := &app{in: strings.NewReader(""), out: &out, err: &errs, now: noon, account: "alice"}
 	code := a.execute(ctx, args)
 	return answer{code, out.String(), errs.String()}
 }

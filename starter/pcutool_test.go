@@ -200,7 +200,7 @@ func TestAMistakeInAFileOfPCUsIsTold(t *testing.T) {
 // fence is the agent with options on standard input.
 func (l lab) fence(ctx context.Context, options ...string) answer {
 	var out, errs bytes.Buffer
-	a := &app{in: strings.NewReader(strings.Join(options, "\n") + "\n"), out: &out, err: &errs, now: noon}
+	a := &app{in: strings.NewReader(strings.Join(options, "\n") + "\n"), out: &out, err: &errs, now: noon, account: "alice"}
 	code := a.execute(ctx, []string{"pcu", "fence"})
 	return answer{code, out.String(), errs.String()}
 }

@@ -108,9 +108,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 					return err
 				}
 			}
-			if c.By == "" {
-				c.By = operator()
-			}
+			c.By = a.who(c.By)
 			return a.orderSite(cmd.Context(), args[0], name, c)
 		},
 	}
@@ -121,7 +119,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}
 	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; the site's people are told when the pause is over")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (default $USER)")
+	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
 	return cmd
 }
 

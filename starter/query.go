@@ -16,6 +16,7 @@ func (a *app) query() *cobra.Command {
 	var l listing
 	var closed, page bool
 	var limit int
+	var past string
 	kinds := []string{"nodes", "sites", "pcus", "issues", "ledger"}
 	cmd := &cobra.Command{
 		Use: "query [nodes|sites|pcus|issues|ledger]", Short: "List nodes, sites, PCUs, issues or acts by an expression",
@@ -29,7 +30,9 @@ func (a *app) query() *cobra.Command {
   monitor query pcus --select ok=no --sort site,-bad_age
   monitor query issues --closed --select 'type=nodedown,age<30d' -o yaml
   monitor query ledger --select 'kind=reboot,age<7d' --sort -at
-  monitor query --select 'state=DOWN&&loginbase=princ' -o wide`,
+  monitor query --select 'state=DOWN&&loginbase=princ' -o wide
+  monitor query --at 2026-11-23 --select state=down
+  monitor query --at 12h --sort since`,
 		ValidArgsFunction: a.completeKind(kinds, func(string) lister { return nothing }),
 		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,8 +48,18 @@ func (a *app) query() *cobra.Command {
 				kind = args[0]
 			}
 			ctx := cmd.Context()
+			if past != "" && kind != "nodes" {
+				return badInput("--at is for nodes: of %s only what is now is kept", kind)
+			}
 			switch kind {
 			case "nodes":
+				if past != "" {
+					then, err := a.pastMoment("--at", past)
+					if err != nil {
+						return err
+					}
+					return list(ctx, a, &l, a.pastNodes(then))
+				}
 				return list(ctx, a, &l, a.nodeSource())
 			case "sites":
 				return list(ctx, a, &l, a.siteSource())
@@ -64,6 +77,7 @@ func (a *app) query() *cobra.Command {
 	cmd.Flags().BoolVar(&closed, "closed", false, "of issues: the closed ones, too")
 	cmd.Flags().
 		IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
+	cmd.Flags().StringVar(&past, "at", "", "nodes as they were at this `time`: "+pastHelp)
 	cmd.Flags().BoolVar(&page, "markdown", false, "print docs/select.md")
 	_ = cmd.Flags().MarkHidden("markdown") // it is for `make docs`
 	_ = cmd.RegisterFlagCompletionFunc("fields", a.completeFields)

@@ -291,3 +291,37 @@ func TestThePageOfSelectionsIsWrittenFromTheFields(t *testing.T) {
 		t.Errorf("docs/select.md is not what the fields are: run `make docs` (%v)", err)
 	}
 }
+
+func TestThePastIsReadAndCompared(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	// The node was seen down four days ago, and judged so three days ago.
+	for args, c := range map[string]struct {
+		code int
+		says string
+	}{
+		"query --at 3d --select state=down -o name":        {exitOK, host},
+		"query --at 5d --select state=down":                {exitNotFound, "nothing is selected of 3 nodes"},
+		"query --at 2026-11-21T14:00 --select status=down": {exitNotFound, "nothing is selected of 3 nodes"},
+		"query --at 1h --fields name,status,issues -o csv": {exitOK, host + ",down,nodedown"},
+		"query --at 1h --select kernel=2.6":                {exitUsage, `nodes have no field "kernel"`},
+		"query sites --at 1d":                              {exitUsage, "--at is for nodes"},
+		"query --at tomorrow":                              {exitUsage, `--at: "tomorrow" is no time: write 2026-11-20`},
+		"query --at 2026-12-24":                            {exitUsage, `--at: "2026-12-24" lies ahead`},
+		"diff 5d --select site=princeton":                  {exitOK, "down, down"},
+		"diff 5d 4d12h":                                    {exitOK, "no node is other than it was"},
+		"diff 1h":                                          {exitOK, "no node is other than it was"},
+		"diff 5d --select site=nowhere":                    {exitNotFound, "nothing is selected of 3 nodes"},
+		"diff 1d 2d":                                       {exitUsage, "THEN must lie before LATER"},
+		"diff":                                             {exitUsage, "accepts between 1 and 2 arg(s)"},
+	} {
+		got := call(t.Context(), strings.Fields(args)...)
+		if got.code != c.code {
+			t.Errorf("%s: exit code %d: %s%s", args, got.code, got.out, got.err)
+		}
+		wantIn(t, got.out+got.err, c.says)
+	}
+	got := call(t.Context(), "diff", "5d", "-o", "json")
+	wantCode(t, got, exitOK)
+	wantStable(t, got.out)
+}

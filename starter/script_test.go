@@ -129,7 +129,7 @@ func exampleFleet(t *testing.T) (url string) {
 			State:    policy.StateDown,
 			Category: policy.CategoryError,
 			Reason:   "no ssh: timeout",
-			At:       noon(),
+			At:       noon().AddDate(0, 0, -3),
 			Silent:   true,
 		},
 		{
@@ -137,7 +137,7 @@ func exampleFleet(t *testing.T) (url string) {
 			State:    policy.StateBoot,
 			Category: policy.CategoryProd,
 			Uptime:   26 * time.Hour,
-			At:       noon(),
+			At:       noon().AddDate(0, 0, -3),
 			Detail:   []byte(`{"inside":{"kernel":"Linux 2.6.32"}}`),
 		},
 	}))
@@ -153,7 +153,7 @@ func exampleFleet(t *testing.T) (url string) {
 			Target: "planetlab2.example.edu",
 			Record: policy.Record{Status: policy.StatusGood, Changed: noon().AddDate(0, 0, -9)},
 		},
-	}, noon()))
+	}, noon().AddDate(0, 0, -3)))
 	must(db.SetPenaltyLevel(ctx, "princeton", 1, noon().AddDate(0, 0, -1)))
 	for _, x := range []store.Issue{
 		{ID: "nodedown/" + exampleHost, Type: "nodedown", Target: exampleHost, Node: exampleHost, Status: "open"},
@@ -186,6 +186,8 @@ func exampleServer(t *testing.T) (address string) {
 	for _, typ := range []string{issue.NodeDown, issue.PCUDown, "badhardware"} {
 		w.RegisterWorkflowWithOptions(smallIssue, workflow.RegisterOptions{Name: typ})
 	}
+	w.RegisterWorkflowWithOptions(workflows.WhyNot, workflow.RegisterOptions{Name: activities.WhyNotType})
+	w.RegisterActivity(&gatekeeper{})
 	w.RegisterWorkflowWithOptions(smallSite, workflow.RegisterOptions{Name: site.Type})
 	w.RegisterWorkflowWithOptions(func(workflow.Context) (activities.SweepResult, error) {
 		return activities.SweepResult{Nodes: 2, PCUs: 1, Up: 1}, nil

@@ -42,9 +42,7 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 				if err := a.period(&e, "", last); err != nil {
 					return err
 				}
-				if e.Owner == "" {
-					e.Owner = operator()
-				}
+				e.Owner = a.who(e.Owner)
 				if err := db.AddBlacklist(ctx, e); err != nil {
 					return err
 				}
@@ -55,7 +53,7 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 	cmd.Flags().StringVar(&last, "for", "", "`how long` it lasts, or until when: "+momentHelp)
 	cmd.Flags().BoolVar(&end, "end", false, "end it now, with every other entry of the blacklist about this target")
 	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (default $USER)")
+	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
 	return cmd
 }
 

@@ -211,7 +211,7 @@ func TestIssuesAreSteeredOnARealServer(t *testing.T) {
 	if v["status"] != "paused" || v["run_id"] != first.run || len(v["story"].([]any)) != 2 || len(v["actions"].([]any)) != 3 || v["next_at"] != "2026-12-24T00:00:00Z" {
 		t.Errorf("as JSON it is %v", v)
 	}
-	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob)")
+	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob, as alice)")
 	step("issue|resume|"+id, exitFailure, id+" refuses: resume: the issue is not paused\n")
 	v = wantStable(t, step("issue|skip|"+id+"|--reason|its disk has data|-o|json", exitOK).out).(map[string]any)
 	if v["status"] != "open" || v["id"] != id {
@@ -317,7 +317,7 @@ func TestASweepIsFollowedToItsEnd(t *testing.T) {
 	run := func(ctx context.Context, on map[string]func(), args ...string) answer {
 		var out bytes.Buffer
 		progress := &watcher{on: on}
-		a := &app{in: strings.NewReader(""), out: &out, err: progress, now: noon}
+		a := &app{in: strings.NewReader(""), out: &out, err: progress, now: noon, account: "alice"}
 		code := a.execute(ctx, append([]string{"sweep"}, args...))
 		return answer{code, out.String(), progress.text.String()}
 	}

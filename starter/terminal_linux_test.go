@@ -108,7 +108,7 @@ func TestAPasswordIsAskedForOnATerminalWithoutEcho(t *testing.T) {
 		typed <- err
 	}()
 	var out, errs bytes.Buffer
-	a := &app{in: screen, out: &out, err: &errs, now: noon}
+	a := &app{in: screen, out: &out, err: &errs, now: noon, account: "alice"}
 	code := a.execute(t.Context(), append(append([]string{"pcu", "test"}, d.words...), "--outlet", "3"))
 	if err := <-typed; err != nil {
 		t.Fatal(err)

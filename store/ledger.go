@@ -186,10 +186,12 @@ func (s *Store) Commit(ctx context.Context, key string) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// TryAgain marks, directly before an effect is repeated that may be, as a message is that somebody may have already, that it is repeated, and
-// why: the ledger counts the tries. It answers false for one that was never committed, or has ended.
+// TryAgain marks, directly before an effect is repeated that may be, as a message is that somebody may have already,
+// that it is repeated, and why: the ledger counts the tries. It answers false for one that was never committed, or has
+// ended.
 func (s *Store) TryAgain(ctx context.Context, key, why string) (bool, error) {
-	tag, err := s.pool.Exec(ctx, `update action set times = times + 1, outcome = 'ambiguous', detail = case when outcome = '' then $2 else detail end
+	tag, err := s.pool.Exec(ctx, `update action set times = times + 1, outcome = 'ambiguous',
+		detail = case when outcome = '' then $2 else detail end
 		where key = $1 and committed is not null and outcome in ('', 'ambiguous')`, key, why)
 	if err != nil {
 		return false, fmt.Errorf("ledger %s: %w", key, err)
@@ -197,10 +199,11 @@ func (s *Store) TryAgain(ctx context.Context, key, why string) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// Withdraw takes the commitment back of a message that surely did not leave: it may be sent as if for the first time. One that may have
-// left once stays as it is.
+// Withdraw takes the commitment back of a message that surely did not leave: it may be sent as if for the first time.
+// One that may have left once stays as it is.
 func (s *Store) Withdraw(ctx context.Context, key string) error {
-	if _, err := s.pool.Exec(ctx, `update action set committed = null where key = $1 and outcome = ''`, key); err != nil {
+	if _, err := s.pool.Exec(ctx, `update action set committed = null where key = $1 and outcome = ''`,
+		key); err != nil {
 		return fmt.Errorf("ledger %s: %w", key, err)
 	}
 	return nil
@@ -214,7 +217,8 @@ func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 
 // Note writes down what was done already, with its outcome, once: a line that waits for none.
 func (s *Store) Note(ctx context.Context, a Action) error {
-	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome, detail, committed, finished)
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, data, outcome,
+		detail, committed, finished)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,now(),now()) on conflict (key) do nothing`,
 		a.Key, a.Kind, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Data, a.Outcome, a.Detail)
 	if err != nil {

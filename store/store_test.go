@@ -216,7 +216,8 @@ func TestStore(t *testing.T) {
 			t.Error(err)
 		}
 		again(false)
-		if a, err := s.Action(ctx, key); a.Times != 3 || a.Outcome != Sent || a.Detail != "its worker ended; then 2 accepted" || err != nil {
+		if a, err := s.Action(ctx, key); a.Times != 3 || a.Outcome != Sent ||
+			a.Detail != "its worker ended; then 2 accepted" || err != nil {
 			t.Errorf("the ledger has %d tries, %s, %q, %v", a.Times, a.Outcome, a.Detail, err)
 		}
 	})

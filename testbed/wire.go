@@ -122,9 +122,10 @@ func (w *Wire) pass(client net.Conn) {
 	both.Wait()
 }
 
+// finishWriting lets the other end know that nothing comes any more: Postgres ends a session by that, and with it its locks.
 func finishWriting(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
-		_ = t.CloseWrite()
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
 }
 

@@ -1,11 +1,15 @@
 package testbed
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAWirePassesCutsAndLosesAnswers(t *testing.T) {
@@ -42,5 +46,42 @@ func TestAWirePassesCutsAndLosesAnswers(t *testing.T) {
 	wire.Away(false)
 	if err := ask(); err != nil || served != 3 {
 		t.Errorf("a wire that is back: %v, served %d", err, served)
+	}
+}
+
+// A session of Postgres, and the locks that it holds, end with the worker that died, also where it listens on a socket.
+func TestAWireTellsTheServerThatItsClientHasDied(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			address := "127.0.0.1:0"
+			if network == "unix" {
+				address = filepath.Join(t.TempDir(), "socket")
+			}
+			l, err := net.Listen(network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			wire, err := NewWire(l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer wire.Close()
+			client, err := net.Dial("tcp", wire.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			session, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Close()
+			if err := errors.Join(client.Close(), session.SetReadDeadline(time.Now().Add(20*time.Second))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := session.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("the server hears %v", err)
+			}
+		})
 	}
 }

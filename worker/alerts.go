@@ -101,19 +101,24 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), time.Minute)
 	defer cancel()
 	answers := make([]answer, 0, len(g.Alerts))
-	failed := false
-	for _, a := range g.Alerts { // one that fails keeps no other back
+	failed := 0
+	for i, a := range g.Alerts { // one that fails keeps no other back
+		if ctx.Err() != nil {
+			failed += len(g.Alerts) - i
+			break
+		}
 		said, err := r.one(ctx, a)
 		if err != nil {
-			failed = true
-			r.counter.WithLabelValues("failed").Inc()
-			r.log.Warn("an alert could not be taken", "alert", said.Alert, "issue", said.Issue, "error", err)
+			if failed++; failed == 1 { // what keeps one back keeps most back
+				r.log.Warn("an alert could not be taken", "alert", said.Alert, "issue", said.Issue, "error", err)
+			}
 			continue
 		}
 		r.counter.WithLabelValues(said.Outcome).Inc()
 		answers = append(answers, said)
 	}
-	if failed { // Alertmanager tries the whole group again, which changes nothing for those that were taken
+	if failed > 0 { // Alertmanager tries the whole group again, which changes nothing for those that were taken
+		r.counter.WithLabelValues("failed").Add(float64(failed))
 		http.Error(w, "Monitor cannot take alerts now; try again", http.StatusServiceUnavailable)
 		return
 	}

@@ -66,7 +66,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		}
 		return err
 	}
-	if _, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) { return struct{}{}, ensure() }); err != nil {
+	if _, err = patiently(ctx, log, "temporal", betweenTries, func() (struct{}, error) {
+		return struct{}{}, ensure()
+	}); err != nil {
 		return err
 	}
 	mux := pages(registry, db, tc)
@@ -132,6 +134,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	reach, err := activities.NewReach(cfg.PCU.Networks)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -149,6 +155,8 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		PCUTimeout: cfg.PCU.OperationTimeout,
 		PCUConnect: cfg.PCU.ConnectTimeout,
 		PCULegacy:  cfg.PCU.Legacy,
+		PCUReach:   reach,
+		PCUClear:   cfg.PCU.ClearText,
 
 		Bootman: boot,
 		Enter:   connect.Entrance(cfg.Probe, keys...),
@@ -159,6 +167,8 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		TestTo: cfg.Mail.TestAddress,
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
+		Pages:  cfg.Mail.Pages,
+		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
 
@@ -295,7 +305,8 @@ func keepSchedule(ctx context.Context, tc client.Client, every time.Duration, lo
 			log.Warn("Temporal has lost the schedule of the sweep, and does not take it back yet", "error", err)
 			continue
 		}
-		log.Warn("Temporal had lost the schedule of the sweep: its data are gone, or somebody deleted it; to stop sweeps, pause the schedule")
+		log.Warn("Temporal had lost the schedule of the sweep: its data are gone, or somebody deleted it; to stop " +
+			"sweeps, pause the schedule")
 	}
 }
 

@@ -24,6 +24,8 @@ type tracker struct {
 	dir          string // where the real one keeps its files, and the mail that it sends
 	// bounce lets a mail server write to a ticket that it could not bring somebody his mail.
 	bounce func(t *testing.T, ticket int, to string)
+	// hide moves a ticket to where the robot may see nothing.
+	hide func(t *testing.T, ticket int)
 }
 
 func TestTheSimulatedTrackerConforms(t *testing.T) {
@@ -31,7 +33,8 @@ func TestTheSimulatedTrackerConforms(t *testing.T) {
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
 	conform(t, tracker{url: server.URL, robot: "robot-token", human: "human-token", queue: "General",
-		bounce: func(_ *testing.T, ticket int, to string) { fake.Bounce(ticket, to, "550 no such user") }})
+		bounce: func(_ *testing.T, ticket int, to string) { fake.Bounce(ticket, to, "550 no such user") },
+		hide:   func(_ *testing.T, ticket int) { fake.Hide(ticket, true) }})
 }
 
 func TestARealTrackerConforms(t *testing.T) { conform(t, debianRT(t)) }
@@ -319,6 +322,23 @@ func conform(t *testing.T, x tracker) {
 			if now, err := c.Ticket(ctx, ticket.ID); err == nil && now.Status != status {
 				t.Errorf("%s: it is %s", status, now.Status)
 			}
+		}
+	})
+
+	t.Run("a ticket that may not be seen is denied, though its history reads as empty", func(t *testing.T) {
+		ticket, place := open(t, "q")
+		if _, _, err := human.Correspond(ctx, rt.Place{Ticket: ticket.ID, Robot: "nobody"}, rt.Message{Text: "new disk on Friday"}); err != nil {
+			t.Fatal(err)
+		}
+		x.hide(t, ticket.ID)
+		if events, err := c.History(ctx, ticket.ID, 0); err != nil || len(events) != 0 {
+			t.Logf("this tracker says more than nothing: %+v, %v", events, err)
+		}
+		if _, err := c.Ticket(ctx, ticket.ID); rt.FailureOf(err) != rt.Denied {
+			t.Errorf("the ticket itself: %v", err)
+		}
+		if _, _, err := c.Correspond(ctx, place, rt.Message{Text: "down"}); rt.FailureOf(err) != rt.Denied {
+			t.Errorf("a reply: %v", err)
 		}
 	})
 

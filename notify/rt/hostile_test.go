@@ -29,7 +29,9 @@ func TestAHostileTrackerIsSurvived(t *testing.T) {
 			t.Run(h.Name, func(t *testing.T) {
 				t.Parallel()
 				address := hostile.Serve(t, fmt.Sprintf("127.9.12.%d:0", i+1), h).(*net.TCPAddr)
-				c, err := rt.New(rt.Options{URL: "http://" + address.String(), Token: token, Queue: "q", Timeout: time.Second})
+				c, err := rt.New(
+					rt.Options{URL: "http://" + address.String(), Token: token, Queue: "q", Timeout: time.Second},
+				)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -42,11 +44,13 @@ func TestAHostileTrackerIsSurvived(t *testing.T) {
 				if took := time.Since(began); took > 30*time.Second {
 					t.Errorf("it takes %s", took)
 				}
-				if openErr == nil || sayErr == nil || statusErr == nil || said || ticket.ID > 0 && openErr == nil || len(replies) > 0 {
+				if openErr == nil || sayErr == nil || statusErr == nil || said || ticket.ID > 0 && openErr == nil ||
+					len(replies) > 0 {
 					t.Errorf("it is believed: %+v %v, %v %v %v", ticket, replies, openErr, sayErr, statusErr)
 				}
 				for _, err := range []error{openErr, sayErr, replyErr, statusErr} {
-					if err != nil && (!clean.Is(err.Error(), clean.MaxLine) || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "\n")) {
+					if err != nil &&
+						(!clean.Is(err.Error(), clean.MaxLine) || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "\n")) {
 						t.Errorf("%d bytes: %.300q", len(err.Error()), err.Error())
 					}
 				}

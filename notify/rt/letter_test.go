@@ -31,7 +31,13 @@ func TestWhatAProgramWritesIsNoAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server.Letter("Re: nodes", "tech@a.example", headers, "I am away until Monday.", func(x fakert.Ticket) bool { return x.ID == ticket.ID })
+		server.Letter(
+			"Re: nodes",
+			"tech@a.example",
+			headers,
+			"I am away until Monday.",
+			func(x fakert.Ticket) bool { return x.ID == ticket.ID },
+		)
 		replies, err := c.Replies(t.Context(), rt.Place{Ticket: ticket.ID, Robot: "monitor", After: ticket.Version})
 		if err != nil || (len(replies) == 1) != human {
 			t.Errorf("%q: %d answers, %v", headers, len(replies), err)
@@ -54,7 +60,11 @@ func TestAHistoryWithoutEndIsLeft(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	f.Add(200, `{"id":1,"Subject":"x","Status":"open","Creator":{"id":"monitor"},"Cc":[{"id":"a@b"}]}`, "12")
 	f.Add(403, `{"message":"no\u0000\u001b[2J\u009b\u202e"}`, "")
-	f.Add(200, `{"items":[{"id":"3","Type":"Correspond\u0000","Created":"x","Creator":{"id":"\u202ex"}}],"pages":1}`, "")
+	f.Add(
+		200,
+		`{"items":[{"id":"3","Type":"Correspond\u0000","Created":"x","Creator":{"id":"\u202ex"}}],"pages":1}`,
+		"",
+	)
 	f.Add(302, "<html>", "-1")
 	f.Fuzz(func(t *testing.T, code int, body, etag string) {
 		if code < 200 || code > 599 || code == 204 || code == 304 {

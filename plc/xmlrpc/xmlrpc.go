@@ -31,8 +31,8 @@ const (
 	maxTag      = 1 << 10  // bytes; XML-RPC has no attributes
 )
 
-// reader hands out the tokens of a document within the bounds. The decoder keeps 100 bytes for each element that is open, so that without
-// them 15 MB of <x> would take half a gigabyte.
+// reader hands out the tokens of a document within the bounds. The decoder keeps 100 bytes for each element that is
+// open, so that without them 15 MB of <x> would take half a gigabyte.
 type reader struct {
 	d               *xml.Decoder
 	depth, elements int
@@ -102,7 +102,8 @@ func (s *shortTags) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Call encodes a method call. Arguments are nil, bool, int, int64, float64, string, []any, []int, []string and map[string]any.
+// Call encodes a method call. Arguments are nil, bool, int, int64, float64, string, []any, []int, []string and
+// map[string]any.
 func Call(method string, args ...any) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(xml.Header + "<methodCall><methodName>")

@@ -5,9 +5,11 @@ import (
 	"testing"
 )
 
-// A testbed starts programs all the time: the shells of nodes in debug mode, servers, workers. None may keep the port of a node that changes.
+// A testbed starts programs all the time: the shells of nodes in debug mode, servers, workers. None may keep the port
+// of a node that changes.
 func TestAPortIsFreeAtOnceThoughProgramsAreStarted(t *testing.T) {
-	n, err := New(Options{Host: "planetlab1.princeton.example", IP: "127.200.1.1", PortMap: map[int]int{22: 20022, 80: 20080, 806: 20806}})
+	n, err := New(Options{Host: "planetlab1.princeton.example", IP: "127.200.1.1", PortMap: map[int]int{22: 20022,
+		80: 20080, 806: 20806}})
 	if err != nil {
 		t.Fatal(err)
 	}

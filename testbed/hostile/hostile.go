@@ -1,5 +1,6 @@
-// Package hostile plays those who mean harm, or are broken as if they did: nodes, devices, PLC, trackers, Alertmanagers and users of the
-// Temporal namespace. Each role has habits; the tests let them loose beside healthy targets, which must be worked as without them.
+// Package hostile plays those who mean harm, or are broken as if they did: nodes, devices, PLC, trackers,
+// Alertmanagers and users of the Temporal namespace. Each role has habits; the tests let them loose beside healthy
+// targets, which must be worked as without them.
 package hostile
 
 import (
@@ -9,8 +10,9 @@ import (
 	"testing"
 )
 
-// Evil is a text that no row, history, mail or terminal must ever hold as it is: a NUL, which Postgres refuses, an escape and a C1 control,
-// which drive terminals, a bidirectional control, bytes that are no UTF-8, and a line of its own.
+// Evil is a text that no row, history, mail or terminal must ever hold as it is: a NUL, which Postgres refuses, an
+// escape and a C1 control, which drive terminals, a bidirectional control, bytes that are no UTF-8, and a line of its
+// own.
 const Evil = "\x00\x1b[2J\u009b31m\u202eevil\xff\r\n{{.Secret}} $(reboot) '\"><x>"
 
 // Novel is so many bytes of Evil.
@@ -26,46 +28,70 @@ type Habit struct {
 // Serve lets a habit answer on an address until the test ends.
 func Serve(t testing.TB, address string, h Habit) net.Addr {
 	t.Helper()
-	l, err := net.Listen("tcp", address)
+	at, stop, err := Listen(address, h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	conns := map[net.Conn]bool{}
-	closed := false
-	t.Cleanup(func() {
-		_ = l.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		closed = true
-		for c := range conns {
-			_ = c.Close()
-		}
-	})
+	t.Cleanup(stop)
+	return at
+}
+
+// Listen lets a habit answer on an address until it is stopped, which ends every conversation.
+func Listen(address string, h Habit) (at net.Addr, stop func(), err error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	talks := &talks{conns: map[net.Conn]bool{}}
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			mu.Lock()
-			if closed {
-				_ = c.Close()
-			}
-			conns[c] = true
-			mu.Unlock()
-			go func() {
-				defer func() {
-					_ = c.Close()
-					mu.Lock()
-					delete(conns, c)
-					mu.Unlock()
+			if talks.begin(c) {
+				go func() {
+					defer talks.end(c)
+					h.Serve(c)
 				}()
-				h.Serve(c)
-			}()
+			}
 		}
 	}()
-	return l.Addr()
+	return l.Addr(), func() { _ = l.Close(); talks.stop() }, nil
+}
+
+// talks are the conversations of one listener.
+type talks struct {
+	mu    sync.Mutex
+	over  bool
+	conns map[net.Conn]bool
+}
+
+func (t *talks) begin(c net.Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		_ = c.Close()
+		return false
+	}
+	t.conns[c] = true
+	return true
+}
+
+func (t *talks) end(c net.Conn) {
+	_ = c.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, c)
+}
+
+func (t *talks) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	for c := range t.conns {
+		_ = c.Close()
+	}
 }
 
 // flood writes a text until the other side has enough.

@@ -48,9 +48,15 @@ func Nodes() []Habit {
 				}
 			}
 		}),
-		says("puts controls into every fact", "kernel="+Evil+"\nbootcd="+Evil+"\nbootserver="+Evil+"\nreadonly=/"+Evil+"\nasked="+Evil+"\ndns="+Evil+"\nwrite=/var/log "+Evil+"\nend=1\n"),
+		says(
+			"puts controls into every fact",
+			"kernel="+Evil+"\nbootcd="+Evil+"\nbootserver="+Evil+"\nreadonly=/"+Evil+"\nasked="+Evil+"\ndns="+Evil+"\nwrite=/var/log "+Evil+"\nend=1\n",
+		),
 		says("puts novels into every fact", "kernel="+line(60_000)+"\nend=1\n"),
-		says("says that it fails to write in a thousand folders", strings.Repeat("write=/"+line(200)+" Input/output error\n", 300)+healthy+"end=1\n"),
+		says(
+			"says that it fails to write in a thousand folders",
+			strings.Repeat("write=/"+line(200)+" Input/output error\n", 300)+healthy+"end=1\n",
+		),
 		says("has been up since before the big bang", healthy+"uptime=99999999999999999999\ninstall=-1\nend=1\n"),
 		says("was installed at the end of time", healthy+"uptime=-5\ninstall=9223372036854775807\nend=1\n"),
 		says("ends before it says anything", "end=1\n"),
@@ -75,7 +81,10 @@ func Nodes() []Habit {
 		{"says nothing", silence},
 		{"hangs up at once", func(net.Conn) {}},
 		{"greets without end", func(c net.Conn) { flood(c, Evil) }},
-		{"is another protocol", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 "+Evil+"\r\n\r\n"); silence(c) }},
+		{
+			"is another protocol",
+			func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 "+Evil+"\r\n\r\n"); silence(c) },
+		},
 		{"greets with a version of controls and then noise", func(c net.Conn) {
 			_, _ = io.WriteString(c, "SSH-2.0-"+strings.NewReplacer("\r", "", "\n", "").Replace(Evil)+"\r\n")
 			flood(c, Evil)
@@ -108,8 +117,10 @@ func hostKey() ssh.Signer {
 func loggedInRaw(do func(*sshServer)) func(net.Conn) {
 	key := hostKey()
 	return func(c net.Conn) {
-		config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil },
-			BannerCallback: func(ssh.ConnMetadata) string { return Evil }}
+		config := &ssh.ServerConfig{
+			PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, nil },
+			BannerCallback:    func(ssh.ConnMetadata) string { return Evil },
+		}
 		config.AddHostKey(key)
 		conn, chans, reqs, err := ssh.NewServerConn(c, config)
 		if err != nil {
@@ -149,9 +160,12 @@ func rejects(text string) func(net.Conn) {
 }
 
 func refusesKeys(c net.Conn) {
-	config := &ssh.ServerConfig{MaxAuthTries: 100, PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
-		return nil, &ssh.BannerError{Err: errors.New("no"), Message: Novel(20_000)}
-	}}
+	config := &ssh.ServerConfig{
+		MaxAuthTries: 100,
+		PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+			return nil, &ssh.BannerError{Err: errors.New("no"), Message: Novel(20_000)}
+		},
+	}
 	config.AddHostKey(hostKey())
 	_, _, _, _ = ssh.NewServerConn(c, config)
 }

@@ -1,5 +1,5 @@
-// Package otherladders makes a second build of Monitor in which every ladder has another order and the next version, as a release might. It needs
-// the sources and the go command, and so it is for tests alone.
+// Package otherladders makes a second build of Monitor in which every ladder has another order and the next version, as
+// a release might. It needs the sources and the go command, and so it is for tests alone.
 package otherladders
 
 import (
@@ -55,7 +55,8 @@ func Overlay(dir string) (file string, err error) {
 		return "", fmt.Errorf("%s does not look as package issue/gen writes it", real)
 	}
 	changed := filepath.Join(dir, "types_gen.go")
-	if err := os.WriteFile(changed, []byte(head+"return reversed([]Type{"+body[:end]+"\t})\n}"+reversed), 0o600); err != nil {
+	if err := os.WriteFile(changed, []byte(head+"return reversed([]Type{"+body[:end]+"\t})\n}"+reversed),
+		0o600); err != nil {
 		return "", err
 	}
 	text, err = json.Marshal(map[string]any{"Replace": map[string]string{real: changed}})
@@ -72,7 +73,8 @@ func Worker(dir string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", filepath.Join(dir, "monitor-worker"), "github.com/planetlab/monitor/worker")
+	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", filepath.Join(dir, "monitor-worker"),
+		"github.com/planetlab/monitor/worker")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}

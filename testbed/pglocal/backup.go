@@ -18,7 +18,8 @@ func (c *Cluster) Backup() (file string, err error) {
 		return "", errNotOurs
 	}
 	file = filepath.Join(c.dir, "backup")
-	if out, err := c.command("pg_dump", "--format=custom", "--file="+file, "--dbname="+c.URL).CombinedOutput(); err != nil {
+	if out, err := c.command("pg_dump", "--format=custom", "--file="+file,
+		"--dbname="+c.URL).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("pg_dump: %w: %s", err, out)
 	}
 	return file, nil
@@ -45,7 +46,8 @@ func (c *Cluster) Restore(ctx context.Context, file string) error {
 			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	if out, err := c.command("pg_restore", "--single-transaction", "--exit-on-error", "--dbname="+c.URL, file).CombinedOutput(); err != nil {
+	if out, err := c.command("pg_restore", "--single-transaction", "--exit-on-error", "--dbname="+c.URL,
+		file).CombinedOutput(); err != nil {
 		return fmt.Errorf("pg_restore: %w: %s", err, out)
 	}
 	return nil

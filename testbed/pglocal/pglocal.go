@@ -1,5 +1,5 @@
-// Package pglocal gives a throw-away Postgres to the demo and the tests: a database inside DATABASE_URL where that is set,
-// else a private cluster in a temporary folder. It never touches a system cluster, and leaves nothing behind.
+// Package pglocal gives a throw-away Postgres to the demo and the tests: a database inside DATABASE_URL where that is
+// set, else a private cluster in a temporary folder. It never touches a system cluster, and leaves nothing behind.
 package pglocal
 
 import (
@@ -34,8 +34,8 @@ type Cluster struct {
 	command programs // nil: somebody else's server
 }
 
-// Restart ends the server, at once where it is to crash, and brings it up again with the same data at the same port. A server of somebody
-// else's is left alone, and that is an error.
+// Restart ends the server, at once where it is to crash, and brings it up again with the same data at the same port. A
+// server of somebody else's is left alone, and that is an error.
 func (c *Cluster) Restart(ctx context.Context, crash bool) error {
 	if c.restart == nil {
 		return errors.New("the Postgres of DATABASE_URL is somebody else's and is not restarted: unset DATABASE_URL")
@@ -174,8 +174,8 @@ func initialise(bin string) (dir, password string, command programs, err error) 
 	return dir, password, command, nil
 }
 
-// serve runs Postgres on the data in dir, and makes a database. It listens on a socket in dir alone: no port can be taken, and no other account
-// of this machine gets to it.
+// serve runs Postgres on the data in dir, and makes a database. It listens on a socket in dir alone: no port can be
+// taken, and no other account of this machine gets to it.
 func serve(ctx context.Context, dir, password string, command programs) (*Cluster, error) {
 	r, err := launch(dir, command)
 	if err != nil {
@@ -304,8 +304,8 @@ func dropDatabase(base, database string) error {
 	return err
 }
 
-// Main runs the tests of a package on one cluster, on which each test then has a database of its own: to make a cluster takes seconds.
-// Short tests need none.
+// Main runs the tests of a package on one cluster, on which each test then has a database of its own: to make a
+// cluster takes seconds. Short tests need none.
 func Main(m *testing.M) int {
 	flag.Parse()
 	if testing.Short() || os.Getenv("DATABASE_URL") != "" {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -64,7 +65,8 @@ type Rig struct {
 	log      io.Writer
 	stops    []func() error
 	postgres *pglocal.Cluster
-	temporal func(ctx context.Context, lose bool) error // ends the server's process, and starts it again with its state or without
+	temporal func(ctx context.Context,
+		lose bool) error // ends the server's process, and starts it again with its state or without
 }
 
 // StopWorker lets somebody else serve the worker's queues.
@@ -125,8 +127,9 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
-	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy, Probe: o.Probe,
-		PCU: o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy,
+		Probe: o.Probe,
+		PCU:   o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
 	if o.Connections > 0 {
 		u, err := url.Parse(pg.URL)
 		if err != nil {
@@ -189,7 +192,8 @@ func (r *Rig) startTemporal(ctx context.Context, o Options) error {
 		}
 	}
 	var err error
-	r.Temporal, err = client.DialContext(ctx, client.Options{HostPort: r.Address, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	r.Temporal, err = client.DialContext(ctx, client.Options{HostPort: r.Address,
+		Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	if err != nil {
 		return fmt.Errorf("temporal at %s: %w", r.Address, err)
 	}
@@ -211,7 +215,8 @@ func (r *Rig) deleteSchedule() error {
 func environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "MONITOR_") && !strings.HasPrefix(name, "TEMPORAL_") && name != "DATABASE_URL" {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "MONITOR_") && !strings.HasPrefix(name,
+			"TEMPORAL_") && name != "DATABASE_URL" {
 			env = append(env, kv)
 		}
 	}
@@ -220,7 +225,8 @@ func environment() []string {
 
 // firstSweep has the fleet seen once, so that what breaks after it is news.
 func (r *Rig) firstSweep(ctx context.Context) error {
-	if err := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
+	if err := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Trigger(ctx,
+		client.ScheduleTriggerOptions{}); err != nil {
 		return fmt.Errorf("first sweep: %w", err)
 	}
 	return waitFor(ctx, nil, 3*time.Minute, func() error {
@@ -290,13 +296,18 @@ func waitFor(ctx context.Context, ended <-chan struct{}, limit time.Duration, as
 	}
 }
 
+// freePort finds a port below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere): what is free
+// there now is still free when a program listens, or comes back.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", err
 }
 
 // WholeLog is all that the workers and Temporal wrote.

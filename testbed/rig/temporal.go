@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// ownTemporal starts a Temporal server that ends with us. Where it is to be restarted its state is in a file, and its port is kept.
+// ownTemporal starts a Temporal server that ends with us. Where it is to be restarted its state is in a file, and its
+// port is kept.
 func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 	ready := filepath.Join(r.dir, "temporal.json")
 	args := []string{"--ready-file", ready, "--exit-with-stdin", "--ui-port", fmt.Sprint(o.UIPort)}
@@ -86,7 +87,8 @@ func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 // RestartTemporal kills the Temporal server and brings it up again with what it had written down.
 func (r *Rig) RestartTemporal(ctx context.Context) error { return r.restartTemporal(ctx, false) }
 
-// LoseTemporal kills the Temporal server and brings it up again without anything: no workflow, no schedule, no search attribute is left.
+// LoseTemporal kills the Temporal server and brings it up again without anything: no workflow, no schedule, no search
+// attribute is left.
 func (r *Rig) LoseTemporal(ctx context.Context) error { return r.restartTemporal(ctx, true) }
 
 func (r *Rig) restartTemporal(ctx context.Context, lose bool) error {

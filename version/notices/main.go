@@ -28,7 +28,8 @@ func main() {
 	}
 }
 
-// unlicensed are modules whose folder holds no licence, with what is known. Each is a decision: an unknown one is an error.
+// unlicensed are modules whose folder holds no licence, with what is known. Each is a decision: an unknown one is an
+// error.
 var unlicensed = map[string]string{
 	"github.com/nexus-rpc/nexus-proto-annotations": "No licence text is in this version. go.temporal.io/api, which comes under the MIT licence, requires it for\n" +
 		"annotations that protoc generates; nothing of Monitor uses it by itself. To be looked at again with each new version.",
@@ -86,7 +87,11 @@ func (m module) texts() (string, error) {
 	var all []string
 	for _, e := range entries {
 		name := strings.ToUpper(e.Name())
-		if e.IsDir() || !slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS"}, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+		if e.IsDir() ||
+			!slices.ContainsFunc(
+				[]string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS"},
+				func(p string) bool { return strings.HasPrefix(name, p) },
+			) ||
 			strings.HasSuffix(name, ".GO") {
 			continue
 		}
@@ -100,7 +105,11 @@ func (m module) texts() (string, error) {
 		return remark, nil
 	}
 	if len(all) == 0 {
-		return "", fmt.Errorf("%s %s has no licence in its folder: find out under which one it comes, or do without it", m.Path, m.Version)
+		return "", fmt.Errorf(
+			"%s %s has no licence in its folder: find out under which one it comes, or do without it",
+			m.Path,
+			m.Version,
+		)
 	}
 	return strings.Join(all, "\n\n---\n\n"), nil
 }
@@ -120,8 +129,10 @@ func write(w io.Writer, modules []module) error {
 		under[text] = append(under[text], m)
 	}
 	var out strings.Builder
-	out.WriteString("# Third-party notices\n\nWritten by `make docs` from the modules that are compiled into monitor, monitor-worker and monitor-testbed.\n" +
-		"Each text is printed once, below the modules that come under it. Go itself comes under the licence of golang.org/x.\n")
+	out.WriteString(
+		"# Third-party notices\n\nWritten by `make docs` from the modules that are compiled into monitor, monitor-worker and monitor-testbed.\n" +
+			"Each text is printed once, below the modules that come under it. Go itself comes under the licence of golang.org/x.\n",
+	)
 	for _, text := range order {
 		out.WriteString("\n")
 		for _, m := range under[text] {

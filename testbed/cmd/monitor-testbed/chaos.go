@@ -20,11 +20,12 @@ func chaosCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chaos",
 		Short: "Run two workers while everything fails around them, then count what was doubled, lost or left over",
-		Long: "Run two workers on the small PlanetLab, with a real Temporal and Postgres, while a generator breaks nodes and PCUs, kills, freezes and\n" +
-			"stops workers, restarts servers, cuts connections, loses answers and gives orders. Then all faults end, everything heals, and the records\n" +
-			"of the devices, of PLC, of the tracker and of the mailbox say what Monitor has done.",
+		Long: "Run two workers on the small PlanetLab, with a real Temporal and Postgres, while a generator breaks nodes\n" +
+			"and PCUs, kills, freezes and stops workers, restarts servers, cuts connections, loses answers and gives\n" +
+			"orders. Then all faults end, everything heals, and the records of the devices, of PLC, of the tracker and\n" +
+			"of the mailbox say what Monitor has done. docs/chaos.md tells how to read it.",
 		Args:    cobra.NoArgs,
-		Example: "  monitor-testbed chaos --for 2m\n  monitor-testbed chaos --seed 7 --for 10m",
+		Example: "  monitor-testbed chaos --for 2m\n  monitor-testbed chaos --seed 7 --for 4m",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runChaos(cmd.Context(), cmd.OutOrStdout(), o)
 		},
@@ -32,7 +33,7 @@ func chaosCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.Uint64Var(&o.seed, "seed", 0, "`number` that repeats the draws of an earlier run; 0 takes a new one")
 	f.DurationVar(&o.length, "for", 2*time.Minute, "how long things fail")
-	f.DurationVar(&o.patience, "heal", 7*time.Minute, "how long everything may take to heal afterwards")
+	f.DurationVar(&o.patience, "heal", 3*time.Minute, "how long everything may take to heal afterwards")
 	f.BoolVar(&o.verbose, "verbose", false, "say each fault as it happens")
 	f.StringVar(&o.keep, "log", "", "`file` to write the logs of the workers and of Temporal to")
 	return cmd
@@ -76,19 +77,24 @@ func runChaos(ctx context.Context, out io.Writer, o chaosOptions) error {
 	}
 	fmt.Fprintf(out, "chaos with --seed %d for %s\n", o.seed, o.length)
 	r, err := rig.Start(ctx, rig.Options{
-		Log: out, Sites: chaosSites(), Workers: 2, Wires: true, SweepEvery: "1d", PLCTimeout: "4s", UIPort: -1, NoRT: o.seed%2 == 1, // odd seeds write mails, even ones tickets
-		PCU:   map[string]any{"connect_timeout": "1s", "operation_timeout": "3s"}, // a sweep waits for the PCUs that say nothing
+		Log: out, Sites: chaosSites(), Workers: 2, Wires: true, SweepEvery: "1d", PLCTimeout: "4s", UIPort: -1,
+		NoRT: o.seed%2 == 1, // odd seeds write mails, even ones tickets
+		// a sweep waits for the PCUs that say nothing
+		PCU:   map[string]any{"connect_timeout": "1s", "operation_timeout": "3s"},
 		Probe: unhurried(),
 		Policy: map[string]any{
-			"guard":       map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1},              // what breaks here is meant to be believed
-			"people_step": "2d", "penalty_step": "2d", "site_down_before_penalty": "1d", "site_min_up": 3, // so that much is done within minutes
+			// what breaks here is meant to be believed
+			"guard": map[string]any{"share": 1, "at_least": 1000, "snapshot_share": 1},
+			// so that much is done within minutes
+			"people_step": "2d", "penalty_step": "2d", "site_down_before_penalty": "1d", "site_min_up": 3,
 		},
 	})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	c := &chaos{stage: &stage{r}, o: o, out: out, counts: map[string]int{}, down: map[int]time.Time{}, broken: map[string]struct{}{}, sick: map[string]struct{}{}, believed: time.Now()}
+	c := &chaos{stage: &stage{r}, o: o, out: out, counts: map[string]int{}, down: map[int]time.Time{},
+		broken: map[string]struct{}{}, sick: map[string]struct{}{}, believed: time.Now()}
 	if err := c.tell(ctx); err != nil {
 		return err
 	}
@@ -112,7 +118,8 @@ func (c *chaos) play(ctx context.Context) {
 	defer cancel()
 	var all sync.WaitGroup
 	for n, actor := range []func(context.Context, *rand.Rand){
-		c.breakNodes, c.breakPCUs, c.aim, c.stopWorkers, c.failServers, c.giveOrders, c.endWorkflows, c.keepWorkers, c.watchSweeps,
+		c.breakNodes, c.breakPCUs, c.aim, c.stopWorkers, c.failServers, c.giveOrders, c.endWorkflows, c.keepWorkers,
+		c.watchSweeps,
 	} {
 		all.Go(func() { actor(ctx, rand.New(rand.NewPCG(c.o.seed, uint64(n)))) })
 	}

@@ -11,9 +11,10 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// aim strikes in bursts. Each begins with the first moment after a believed sweep, and in it the rarest moments are struck first, so that each
-// kind is hit about as often as any other. Then all rests until the next believed sweep: who was killed is noticed after 10 s, and where no
-// sweep is believed nothing is done that could be done twice. Rng draws how to strike, and how long after the moment.
+// aim strikes in bursts. Each begins with the first moment after a believed sweep, and in it the rarest moments are
+// struck first, so that each kind is hit about as often as any other. Then all rests until the next believed sweep: who
+// was killed is noticed after 10 s, and where no sweep is believed nothing is done that could be done twice. Rng draws
+// how to strike, and how long after the moment.
 func (c *chaos) aim(ctx context.Context, rng *rand.Rand) {
 	t := target{struck: map[string]int{}, writer: map[string]string{}}
 	moments := c.watch(ctx)
@@ -40,7 +41,7 @@ func (c *chaos) aim(ctx context.Context, rng *rand.Rand) {
 
 const (
 	idle        = "no moment"
-	mostIdle    = 1500 * time.Millisecond // without a moment a worker is killed all the same
+	mostIdle    = 1200 * time.Millisecond // without a moment a worker is killed all the same
 	burst       = 9 * time.Second
 	sweepsAlone = 25 * time.Second // between blows on sweeps
 )
@@ -79,7 +80,7 @@ func (t *target) now(m moment, believed time.Time) bool {
 		return false
 	case sweep && time.Since(t.swept) < sweepsAlone:
 		return false
-	case !rare && time.Since(t.last) < 2*time.Second:
+	case !rare && m.What != idle && time.Since(t.last) < 2*time.Second:
 		return false
 	}
 	if t.last = time.Now(); t.last.After(over) {

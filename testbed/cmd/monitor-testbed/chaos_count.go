@@ -99,7 +99,8 @@ func (c *chaos) report(done acts, found []string) error {
 	if len(missing) > 0 {
 		fmt.Fprintf(c.out, "PROVES LITTLE: no %s\n", strings.Join(missing, ", no "))
 	}
-	fmt.Fprintf(c.out, "%d kills of workers, %d sweeps believed, %s without one, %d findings\n", c.counts[killed], c.sweeps, c.held.Round(time.Second), len(found))
+	fmt.Fprintf(c.out, "%d kills of workers, %d sweeps believed, %s without one, %d findings\n", c.counts[killed],
+		c.sweeps, c.held.Round(time.Second), len(found))
 	switch {
 	case len(found) > 0:
 		return fmt.Errorf("chaos found %d things; --seed %d repeats the draws", len(found), c.o.seed)

@@ -35,10 +35,15 @@ func (c *chaos) breakNodes(ctx context.Context, rng *rand.Rand) {
 	for pause(ctx, rng, c.Day/8, c.Day/2) {
 		h := pick(rng, c.Hosts()...)
 		a := pick(rng,
-			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot},
-			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reinstall}, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody},
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot},
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot},
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reinstall},
+			testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody},
 			testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Bootman, Fix: "BootManager.py boot"})
 		stays := time.Duration(8+rng.IntN(20)) * c.Day
+		if a.FixedBy == testbed.Nobody {
+			stays *= 3 // so long that its site is denied something
+		}
 		if !c.take(c.broken, h) {
 			continue
 		}
@@ -76,7 +81,8 @@ func (c *chaos) leave(set map[string]struct{}, name string) {
 func (c *chaos) breakPCUs(ctx context.Context, rng *rand.Rand) {
 	for pause(ctx, rng, c.Day/2, 2*c.Day) {
 		site := pick(rng, chaosSites()...)
-		fault := pick(rng, pcudev.WrongPassword, pcudev.WrongPassword, pcudev.Mute, pcudev.Refuses, pcudev.Busy, pcudev.Babbles, pcudev.Strange, pcudev.StaysOff, pcudev.DropsFirst)
+		fault := pick(rng, pcudev.WrongPassword, pcudev.WrongPassword, pcudev.Mute, pcudev.Refuses, pcudev.Busy,
+			pcudev.Babbles, pcudev.Strange, pcudev.StaysOff, pcudev.DropsFirst)
 		stays := c.Day/2 + time.Duration(rng.Int64N(int64(6*c.Day)))
 		if !site.NoPCU {
 			c.breakPCU(ctx, site.Login, fault, stays)
@@ -221,7 +227,7 @@ func (c *chaos) endWorkflows(ctx context.Context, rng *rand.Rand) {
 	for pause(ctx, rng, 2*c.Day, 5*c.Day) {
 		how, which := rng.IntN(5), rng.IntN(1000)
 		list, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "' AND WorkflowType IN ('" + strings.Join(typeNames(), "','") + "')"})
+			Query: running + " AND WorkflowType IN ('" + strings.Join(typeNames(), "','") + "')"})
 		if err != nil || len(list.Executions) == 0 {
 			continue
 		}
@@ -243,7 +249,11 @@ func (c *chaos) endWorkflows(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
-// resetWorkflow takes a workflow back to the first of its tasks that ended, as an operator would with `temporal workflow reset`.
+// running finds our workflows that run.
+const running = "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"
+
+// resetWorkflow takes a workflow back to the first of its tasks that ended, as an operator would with `temporal
+// workflow reset`.
 func (s *stage) resetWorkflow(ctx context.Context, id *common.WorkflowExecution) error {
 	events := s.Temporal.GetWorkflowHistory(ctx, id.WorkflowId, id.RunId, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {

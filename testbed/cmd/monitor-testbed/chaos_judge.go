@@ -24,7 +24,8 @@ func (c *chaos) settle(ctx context.Context) []string {
 	var left []string
 	for {
 		left = c.leftOver(ctx)
-		if at, doubt, err := c.Store.LastBelieved(ctx); err != nil || doubt != "" || at.Before(began.Add(4*c.Day)) { // what heals late opens its issue late
+		// what heals late opens its issue late
+		if at, doubt, err := c.Store.LastBelieved(ctx); err != nil || doubt != "" || at.Before(began.Add(4*c.Day)) {
 			left = append(left, fmt.Sprintf("no believed sweep since: %s, %v", doubt, err))
 		}
 		if len(left) == 0 || time.Since(began) > c.o.patience || ctx.Err() != nil {
@@ -72,7 +73,8 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 		if a.RunID == "" && slices.Contains(toldByTheNext, a.Kind) { // whoever comes next tells it
 			continue
 		}
-		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind, a.At.Local().Format(time.TimeOnly), a.Begun())
+		say("lost: nobody says what became of %s (%s, since %s, begun: %t)", a.Key, a.Kind,
+			a.At.Local().Format(time.TimeOnly), a.Begun())
 	}
 	claims, err := c.Store.Claims(ctx, store.ClaimFilter{})
 	if err != nil {
@@ -81,12 +83,13 @@ func (c *chaos) leftOver(ctx context.Context) []string {
 	for _, cl := range claims {
 		say("held: claim %s on %s by %s/%s since %s", cl.Kind, cl.Target, cl.Issue, cl.RunID, cl.Taken.Format(time.TimeOnly))
 	}
-	running, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "' AND WorkflowType != '" + activities.SweepType + "'"})
+	still, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: running + " AND WorkflowType != '" + activities.SweepType + "'"})
 	if err != nil {
 		say("Temporal does not answer: %v", err)
 		return left
 	}
-	for _, e := range running.Executions {
+	for _, e := range still.Executions {
 		if !strings.HasPrefix(e.Execution.WorkflowId, "temporal-sys-") {
 			say("wedged: the workflow %s runs", e.Execution.WorkflowId)
 		}
@@ -100,6 +103,9 @@ func (c *chaos) judge(ctx context.Context) []string {
 	mails := c.judgeMail(ctx)
 	found = append(found, mails...)
 	found = append(found, c.judgeWipes(ctx)...)
+	if err := everyWord(ctx, c.stage); err != nil {
+		found = append(found, "untrue: "+err.Error())
+	}
 	found = append(found, c.judgeTickets()...)
 	fmt.Fprintf(c.out, "%d power cuts, %d mails, %d tickets\n", cuts, len(c.Mail.Messages()), len(c.Tracker.Tickets()))
 	return found
@@ -120,22 +126,26 @@ func (c *chaos) judgePower(ctx context.Context) (found []string, cuts int) {
 			cause := commandBefore(actions, at)
 			switch byKey[cause.Key]++; {
 			case cause.Key == "":
-				found = append(found, fmt.Sprintf("doubled: %s lost power at %s, and the ledger has no command", h, at.Format(time.TimeOnly)))
+				found = append(found, fmt.Sprintf("doubled: %s lost power at %s, and the ledger has no command", h,
+					at.Format(time.TimeOnly)))
 			case byKey[cause.Key] > 1:
 				found = append(found, fmt.Sprintf("doubled: %s lost power %d times by %s", h, byKey[cause.Key], cause.Key))
 			case cause.Outcome == store.Failed || cause.Outcome == store.Refused || cause.Outcome == store.Skipped:
-				found = append(found, fmt.Sprintf("denied: %s lost power by %s, which the ledger calls %s: %s", h, cause.Key, cause.Outcome, cause.Detail))
+				found = append(found, fmt.Sprintf("denied: %s lost power by %s, which the ledger calls %s: %s", h, cause.Key,
+					cause.Outcome, cause.Detail))
 			}
 			if n >= p.MaxReboots && at.Sub(times[n-p.MaxReboots]) < p.RebootWindow {
-				found = append(found, fmt.Sprintf("doubled: %s lost power %d times within %s", h, p.MaxReboots+1, at.Sub(times[n-p.MaxReboots]).Round(time.Second)))
+				found = append(found, fmt.Sprintf("doubled: %s lost power %d times within %s", h, p.MaxReboots+1,
+					at.Sub(times[n-p.MaxReboots]).Round(time.Second)))
 			}
 		}
 	}
 	return found, cuts
 }
 
-// judgeMail holds the mailbox against the ledger: nobody gets a message more often than the ledger says that it was tried, and nobody gets
-// one that the ledger does not know. A message that is tried again keeps its Message-ID, so that readers are shown it once.
+// judgeMail holds the mailbox against the ledger: nobody gets a message more often than the ledger says that it was
+// tried, and nobody gets one that the ledger does not know. A message that is tried again keeps its Message-ID, so that
+// readers are shown it once.
 func (c *chaos) judgeMail(ctx context.Context) (found []string) {
 	list, err := c.Store.Actions(ctx, store.ActionFilter{Limit: 1_000_000})
 	if err != nil {
@@ -158,7 +168,8 @@ func (c *chaos) judgeMail(ctx context.Context) (found []string) {
 		case !strings.HasPrefix(m.MessageID, "<monitor."): // the tracker's own
 			continue
 		case !is:
-			found = append(found, fmt.Sprintf("unknown: the ledger has nothing of the mail %q at %s", m.Subject, m.At.Format(time.TimeOnly)))
+			found = append(found, fmt.Sprintf("unknown: the ledger has nothing of the mail %q at %s", m.Subject,
+				m.At.Format(time.TimeOnly)))
 			continue
 		}
 		for _, to := range m.To {
@@ -167,7 +178,8 @@ func (c *chaos) judgeMail(ctx context.Context) (found []string) {
 				c.count("mails that came once more")
 			}
 			if most := tries[m.MessageID] + tries[who]; copies[who] > most {
-				found = append(found, fmt.Sprintf("doubled: the mail %q came %d times to %s, at last at %s; the ledger (%s, %s) says that it was tried %d times",
+				found = append(found, fmt.Sprintf(
+					"doubled: the mail %q came %d times to %s, at last at %s; the ledger (%s, %s) says that it was tried %d times",
 					m.Subject, copies[who], to, m.At.Format(time.TimeOnly), a.Key, a.Outcome, most))
 			}
 		}
@@ -191,7 +203,8 @@ func (c *chaos) judgeWipes(ctx context.Context) (found []string) {
 		for _, at := range c.WipeTimes(h) {
 			cause := commandBefore(actions, at)
 			if cause.Kind != store.KindReinstall {
-				found = append(found, fmt.Sprintf("wiped: %s was installed anew at %s by %s, which is a %q", h, at.Format(time.TimeOnly), cause.Key, cause.Kind))
+				found = append(found, fmt.Sprintf("wiped: %s was installed anew at %s by %s, which is a %q", h,
+					at.Format(time.TimeOnly), cause.Key, cause.Kind))
 			}
 		}
 	}
@@ -222,7 +235,8 @@ func (c *chaos) judgeTickets() (found []string) {
 				continue
 			}
 			if h.Text == last.Text && h.By == last.By {
-				found = append(found, fmt.Sprintf("doubled: ticket %d %q says the same at %s and %s", t.ID, t.Subject, last.At.Format(time.TimeOnly), h.At.Format(time.TimeOnly)))
+				found = append(found, fmt.Sprintf("doubled: ticket %d %q says the same at %s and %s", t.ID, t.Subject,
+					last.At.Format(time.TimeOnly), h.At.Format(time.TimeOnly)))
 			}
 			last = h
 		}
@@ -233,12 +247,11 @@ func (c *chaos) judgeTickets() (found []string) {
 // keepLogs writes the logs beside the histories of the workflows that still run.
 func (c *chaos) keepLogs(ctx context.Context, file string) error {
 	all := []error{os.WriteFile(file, []byte(c.WholeLog()), 0o644)}
-	running, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
+	list, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: running})
 	if err != nil {
 		return errors.Join(append(all, err)...)
 	}
-	for _, e := range running.Executions {
+	for _, e := range list.Executions {
 		id := e.Execution.WorkflowId
 		all = append(all, export(ctx, c.Rig, id, e.Execution.RunId, file+"."+strings.ReplaceAll(id, "/", "_")+".json"))
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/planetlab/monitor/testbed/mailbox"
 )
 
-// moment is something that has just been done: a worker has written it down, or a device or the mail server has seen it.
+// moment is something that has just been done: a worker has written it down, or a device or the mail server has seen
+// it.
 type moment struct {
 	What string `json:"what"`
 	Who  string `json:"who"` // the worker; empty: it is not known
@@ -19,7 +20,8 @@ type moment struct {
 	at   time.Time
 }
 
-// tellMoments has Postgres tell of each line of the ledger, each claim, issue, notice and sweep when it is committed, and who wrote it.
+// tellMoments has Postgres tell of each line of the ledger, each claim, issue, notice and sweep when it is committed,
+// and who wrote it.
 const tellMoments = `
 create or replace function chaos_moment() returns trigger language plpgsql as $$
 declare what text := ''; site text := '';
@@ -28,7 +30,8 @@ begin
 		site := new.site;
 		if new.kind in ('skip', 'guard', 'believe', 'order') then return null; end if;
 		if tg_op = 'INSERT' then what := 'intent: ' || new.kind;
-		elsif old.committed is null and new.committed is not null and new.outcome = '' then what := 'commitment: ' || new.kind;
+		elsif old.committed is null and new.committed is not null and new.outcome = '' then
+			what := 'commitment: ' || new.kind;
 		elsif old.outcome <> new.outcome then what := 'outcome: ' || new.kind;
 		end if;
 	elsif tg_table_name = 'claim' then
@@ -49,7 +52,8 @@ begin
 	elsif old.ended is null and new.ended is not null then what := 'a sweep is judged';
 	end if;
 	if what <> '' then
-		perform pg_notify('chaos', json_build_object('what', what, 'who', current_setting('application_name'), 'site', site)::text);
+		perform pg_notify('chaos',
+			json_build_object('what', what, 'who', current_setting('application_name'), 'site', site)::text);
 	end if;
 	return null;
 end $$;

@@ -17,7 +17,8 @@ import (
 	"github.com/planetlab/monitor/workflows"
 )
 
-// exportHistories writes the history of every issue and site, and of one sweep, as JSON that a replayer reads.
+// exportHistories writes the history of every issue and site, of one sweep and of one why-not, as JSON that a
+// replayer reads.
 func exportHistories(ctx context.Context, r *rig.Rig, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -32,11 +33,12 @@ func exportHistories(ctx context.Context, r *rig.Rig, dir string) error {
 		}
 		for _, e := range list.Executions {
 			name := strings.ReplaceAll(e.Execution.WorkflowId, "/", "_")
-			if e.Type.Name == activities.SweepType {
-				name = activities.SweepType // each run has an id of its own
+			one := e.Type.Name == activities.SweepType || e.Type.Name == activities.WhyNotType
+			if one {
+				name = e.Type.Name // each run has an id of its own
 			}
 			if seen[name]++; seen[name] > 1 {
-				if e.Type.Name == activities.SweepType {
+				if one {
 					continue
 				}
 				name = fmt.Sprintf("%s_%d", name, seen[name])

@@ -20,8 +20,8 @@ import (
 	"github.com/planetlab/monitor/testbed/rig"
 )
 
-// Issues of every type are open when a release comes in which every ladder has another order. They climb on by the ladder with which they
-// opened; what opens then has the new one.
+// Issues of every type are open when a release comes in which every ladder has another order. They climb on by the
+// ladder with which they opened; what opens then has the new one.
 func TestOpenIssuesOutliveABuildWithOtherLadders(t *testing.T) {
 	bin, err := filepath.Abs("../../../bin")
 	if err != nil {
@@ -121,7 +121,8 @@ func (m *matrix) climbsOn(ctx context.Context, d *death, was store.Issue) error 
 	}
 	mine, _ := issue.Lookup(d.typ)
 	if after.Ref.Run != before.Ref.Run || after.Ladder.Version != mine.Ladder.Version {
-		return fmt.Errorf("it is run %s with ladder %d, and was run %s with ladder %d", after.Ref.Run, after.Ladder.Version, before.Ref.Run, mine.Ladder.Version)
+		return fmt.Errorf("it is run %s with ladder %d, and was run %s with ladder %d", after.Ref.Run,
+			after.Ladder.Version, before.Ref.Run, mine.Ladder.Version)
 	}
 	events, err := m.Store.Timeline(ctx, d.id, after.Ref.Run)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -40,39 +41,54 @@ func smokeCommand() *cobra.Command {
 	return cmd
 }
 
-// scenario is one story with an end that can be checked. Scenarios share a testbed and run at once, each at its own sites.
+// scenario is one story with an end that can be checked. Scenarios share a testbed and run at once, each at its own
+// sites.
 type scenario struct {
 	id   string // names it for `go test -run Smoke/<id>` and for --run
 	name string
 	run  func(context.Context, *stage) error
 
-	prepare func(context.Context, *stage) error // what takes long before run; nil: nothing does
+	prepare   func(context.Context, *stage) error // what takes long before run; nil: nothing does
+	onlyNamed bool                                // too much beside others: played only by those who choose it
 }
 
 func scenarios() []scenario {
 	return slices.Concat([]scenario{
 		{id: "HungNode", name: "a hung node with a good PCU: one issue, one power cycle, nobody mailed", run: hungNode},
 		{id: "ReinstallHelps", name: "a reboot does not help, the reinstall does", run: reinstallHelps},
-		{id: "BrokenPCU", name: "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back", run: brokenPCU},
-		{id: "RecoversAlone", name: "a node that recovers by itself before its threshold: no issue", run: recoversAlone},
-		{id: "Operator", name: "an operator pauses an issue for days, resumes it, skips a rung, closes it", run: operator},
-		{id: "StuckNode", name: "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", run: stuckNode},
-		{id: "LeftAlone", name: "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why", run: leftAlone},
-		{id: "AnswersAndGoesSilent", name: "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", run: answersAndGoesSilent},
-		{id: "TrackerAway", name: "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice", run: trackerAway},
-		{id: "PledgePasses", name: "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", run: pledgePasses},
+		{id: "BrokenPCU",
+			name: "a broken PCU: mails widen, penalties rise to 2 in PLC, a human repairs it, all is given back",
+			run:  brokenPCU},
+		{id: "RecoversAlone", name: "a node that recovers by itself before its threshold: no issue",
+			run: recoversAlone},
+		{id: "Operator", name: "an operator pauses an issue for days, resumes it, skips a rung, closes it",
+			run: operator},
+		{id: "StuckNode",
+			name: "a node stuck in debug mode: bootman reads its log and starts its BootManager, no power cycle, nobody mailed", run: stuckNode},
+		{id: "LeftAlone",
+			name: "a blacklisted node and an exempt site: looked at, not acted on, and the ledger says why",
+			run:  leftAlone},
+		{id: "AnswersAndGoesSilent",
+			name: "a human answers the ticket at level 1 and goes silent for 31 days: the level is kept, then goes on and says so", run: answersAndGoesSilent},
+		{id: "TrackerAway",
+			name: "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice",
+			run:  trackerAway},
+		{id: "PledgePasses",
+			name: "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", run: pledgePasses},
 	}, typeScenarios(), coreScenarios(), plcScenarios())
 }
 
-// smokeOptions are those of the rig that scenarios share. The guard doubts what it would doubt in life: around what breaks stand enough sites
-// that work.
+// smokeOptions are those of the rig that scenarios share. The guard doubts what it would doubt in life: around what
+// breaks stand enough sites that work.
 func smokeOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: append(smokeSites(), calm(40)...), Policy: slowly(), Probe: unhurried()}
+	return rig.Options{Bin: bin, Log: log, Sites: append(smokeSites(), calm(40)...), Policy: slowly(),
+		Probe: unhurried()}
 }
 
 // fleetOptions are those of the rig for scenarios that touch the whole fleet.
 func fleetOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: append(fleetSites(), calm(14)...), Wires: true, UIPort: -1, Policy: slowly(), Probe: unhurried()}
+	return rig.Options{Bin: bin, Log: log, Sites: append(fleetSites(), calm(14)...), Wires: true, UIPort: -1,
+		Policy: slowly(), Probe: unhurried()}
 }
 
 // calm are sites where nothing happens.
@@ -87,7 +103,8 @@ func calm(n int) []testbed.Site {
 // slowly lets the trouble that a node has while it changes its state pass for what it is: it must last some sweeps.
 func slowly() map[string]any { return map[string]any{"trouble_after": "4d"} }
 
-// unhurried gives a node time to answer where the machine is busy: a node that is merely slow would be the scenarios' trouble.
+// unhurried gives a node time to answer where the machine is busy: a node that is merely slow would be the scenarios'
+// trouble.
 func unhurried() map[string]any { return map[string]any{"timeout": "1500ms"} }
 
 func smoke(ctx context.Context, out io.Writer, histories, only string) error {
@@ -133,11 +150,15 @@ func (k *tally) note(s scenario, err error) {
 		return
 	}
 	k.passed++
-	fmt.Fprintf(k.out, "%s %s: %s, %.0f s\n", color.GreenString("passed"), s.id, s.name, time.Since(k.started).Seconds())
+	fmt.Fprintf(k.out, "%s %s: %s, %.0f s\n", color.GreenString("passed"), s.id, s.name,
+		time.Since(k.started).Seconds())
 }
 
 func choose(all []scenario, chosen *regexp.Regexp) []scenario {
-	return slices.DeleteFunc(all, func(s scenario) bool { return !chosen.MatchString(s.id) })
+	return slices.DeleteFunc(all, func(s scenario) bool {
+		return !chosen.MatchString(s.id) || s.onlyNamed &&
+			chosen.String() == ""
+	})
 }
 
 // shared runs scenarios at once on one testbed.
@@ -235,8 +256,8 @@ func (s *stage) days(ctx context.Context, n float64) error {
 	}
 }
 
-// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; twice that is waited for, and
-// whoever cares when something happened asks for that.
+// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; twice
+// that is waited for, and whoever cares when something happened asks for that.
 func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
 	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
 	for {
@@ -277,7 +298,8 @@ func (s *stage) story(ctx context.Context, id string) string {
 		return err.Error()
 	}
 	events, err := s.Store.Timeline(ctx, id, i.RunID)
-	text := fmt.Sprintf("at %s it is %s, next: %s, at %s", time.Now().Format(time.TimeOnly), i.Status, i.Next, i.NextAt.Local().Format(time.TimeOnly))
+	text := fmt.Sprintf("at %s it is %s, next: %s, at %s", time.Now().Format(time.TimeOnly), i.Status, i.Next,
+		i.NextAt.Local().Format(time.TimeOnly))
 	for _, e := range events[max(0, len(events)-6):] {
 		text += fmt.Sprintf("; %s %s", e.At.Local().Format(time.TimeOnly), e)
 	}
@@ -289,7 +311,8 @@ func (s *stage) story(ctx context.Context, id string) string {
 
 // runs counts how often an issue was ever opened, as Temporal knows it.
 func (s *stage) runs(ctx context.Context, id string) (int64, error) {
-	res, err := s.Temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s'", id)})
+	res, err := s.Temporal.CountWorkflow(ctx,
+		&workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s'", id)})
 	if err != nil {
 		return 0, err
 	}
@@ -330,7 +353,8 @@ func (s *stage) acts(ctx context.Context, node string) ([]store.Action, error) {
 }
 
 func (s *stage) actsAre(ctx context.Context, node string, want ...string) error {
-	return s.until(ctx, fmt.Sprintf("the ledger of %s says %q", node, want), 3, func() (bool, error) { // an outcome comes a moment after its effect
+	return s.until(ctx, fmt.Sprintf("the ledger of %s says %q", node, want), 3, func() (bool,
+		error) { // an outcome comes a moment after its effect
 		list, err := s.acts(ctx, node)
 		var got []string
 		for _, a := range list {
@@ -361,7 +385,8 @@ func hungNode(ctx context.Context, s *stage) error {
 	if err := s.days(ctx, 2); err != nil { // it stays closed
 		return err
 	}
-	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done"), s.cuts(node, 1), s.nobodyMailed("princeton"))
+	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done"), s.cuts(node, 1),
+		s.nobodyMailed("princeton"))
 }
 
 func reinstallHelps(ctx context.Context, s *stage) error {
@@ -375,7 +400,8 @@ func reinstallHelps(ctx context.Context, s *stage) error {
 	if state := s.DB.Get("Nodes", "hostname", node)["boot_state"]; state != "boot" {
 		return fmt.Errorf("PLC has %s at boot state %v after its reinstallation", node, state)
 	}
-	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done", "reinstall done"), s.cuts(node, 2), s.nobodyMailed("upmc"))
+	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done", "reinstall done"),
+		s.cuts(node, 2), s.nobodyMailed("upmc"))
 }
 
 func brokenPCU(ctx context.Context, s *stage) error {
@@ -390,11 +416,17 @@ func brokenPCU(ctx context.Context, s *stage) error {
 	}
 	enabled := func() bool { return s.DB.Get("Sites", "login_base", site)["enabled"] == true }
 	suspended := func() bool { return len(s.Suspended(site)) == 2 }
-	err := s.until(ctx, "penalty 1: the site is disabled in PLC and its slices still run", 20, func() (bool, error) { return !enabled() && !suspended(), nil })
+	err := s.until(ctx, "penalty 1: the site is disabled in PLC and its slices still run", 20, func() (bool,
+		error) {
+		return !enabled() && !suspended(), nil
+	})
 	if err != nil {
 		return err
 	}
-	err = s.until(ctx, "penalty 2: its slices are suspended", 20, func() (bool, error) { return !enabled() && suspended(), nil })
+	err = s.until(ctx, "penalty 2: its slices are suspended", 20, func() (bool, error) {
+		return !enabled() &&
+			suspended(), nil
+	})
 	if err != nil {
 		return err
 	}
@@ -415,11 +447,17 @@ func brokenPCU(ctx context.Context, s *stage) error {
 			return err
 		}
 	}
-	err = s.until(ctx, "both penalties are gone from PLC", 10, func() (bool, error) { return enabled() && len(s.Suspended(site)) == 0, nil })
+	err = s.until(ctx, "both penalties are gone from PLC", 10, func() (bool, error) {
+		return enabled() &&
+			len(s.Suspended(site)) == 0, nil
+	})
 	if err != nil {
 		return err
 	}
-	err = s.until(ctx, "thanks are sent to all who were written to", 10, func() (bool, error) { return s.thanked(site), nil })
+	err = s.until(ctx, "thanks are sent to all who were written to", 10, func() (bool, error) {
+		return s.thanked(site),
+			nil
+	})
 	return errors.Join(err, widens, s.opened(ctx, nodeDown(node), 1), s.opened(ctx, pcuDown(site), 1), s.cuts(node, 0))
 }
 
@@ -525,7 +563,8 @@ func (s *stage) command(ctx context.Context, id, name, reason string) error {
 
 func leftAlone(ctx context.Context, s *stage) error {
 	node, exempt := host("warsaw", 1), host("cornell", 1)
-	err := s.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: node, Reason: "waits for a new board", Owner: "smoke"})
+	err := s.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: node, Reason: "waits for a new board",
+		Owner: "smoke"})
 	if err != nil {
 		return err
 	}
@@ -555,5 +594,25 @@ func leftAlone(ctx context.Context, s *stage) error {
 		}
 		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))
 	}
+	for h, check := range map[string]string{node: "blacklist", exempt: "exempt"} {
+		all = append(all, s.whyNot(ctx, h, "open", check))
+	}
 	return errors.Join(append(all, s.nobodyMailed("warsaw"), s.nobodyMailed("cornell"))...)
+}
+
+// whyNot asks as an operator does why something is not done, and wants one check of the gate as the answer.
+func (s *stage) whyNot(ctx context.Context, target, act, check string) error {
+	t, err := answers.Find(ctx, s.Store, target)
+	if err != nil {
+		return err
+	}
+	question, err := answers.Question(t, act, time.Time{})
+	if err != nil {
+		return err
+	}
+	answer, err := answers.WhyNot(ctx, s.Temporal, question)
+	if err == nil && answer.Check != check {
+		err = fmt.Errorf("why not %s %s: %s says %q, want it of %s", act, target, answer.Check, answer.Reason, check)
+	}
+	return err
 }

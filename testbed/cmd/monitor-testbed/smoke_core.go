@@ -21,9 +21,12 @@ import (
 
 func coreScenarios() []scenario {
 	return []scenario{
-		{id: "OrdersHold", name: "skip, pause and close while a reboot waits for its PCU: nothing is switched", run: ordersHold},
-		{id: "OutletOwed", name: "a PCU dies after \"off\": the outlet is owed, and turned on when the PCU is back", run: outletOwed},
-		{id: "WorkflowsThatDie", name: "issues and their site are terminated, cancelled and reset: nothing is left over, and the ledger says what was repaired", run: workflowsThatDie},
+		{id: "OrdersHold", name: "skip, pause and close while a reboot waits for its PCU: nothing is switched",
+			run: ordersHold},
+		{id: "OutletOwed", name: "a PCU dies after \"off\": the outlet is owed, and turned on when the PCU is back",
+			run: outletOwed},
+		{id: "WorkflowsThatDie",
+			name: "issues and their site are terminated, cancelled and reset: nothing is left over, and the ledger says what was repaired", run: workflowsThatDie},
 		{id: "SiteContinues", name: "a site's workflow continues as new under its own name", run: siteContinues},
 	}
 }
@@ -63,7 +66,8 @@ func (s *stage) underWay(ctx context.Context, id, activity string) error {
 
 func ordersHold(ctx context.Context, s *stage) error {
 	const site = "lima"
-	orders := map[string]issue.Order{host(site, 1): issue.OrderSkip, host(site, 2): issue.OrderPause, host(site, 3): issue.OrderClose}
+	orders := map[string]issue.Order{host(site, 1): issue.OrderSkip, host(site, 2): issue.OrderPause, host(site,
+		3): issue.OrderClose}
 	for node := range orders {
 		if err := s.hang(node); err != nil {
 			return err
@@ -86,7 +90,8 @@ func ordersHold(ctx context.Context, s *stage) error {
 	defer release()
 	for node, order := range orders {
 		start := client.StartWorkflowOptions{ID: nodeDown(node), TaskQueue: activities.TaskQueue}
-		if _, err := s.Temporal.ExecuteWorkflow(ctx, start, issue.NodeDown, map[string]string{"node": node}); err != nil {
+		if _, err := s.Temporal.ExecuteWorkflow(ctx, start, issue.NodeDown,
+			map[string]string{"node": node}); err != nil {
 			return err
 		}
 		if err := s.underWay(ctx, nodeDown(node), string(issue.Reboot)); err != nil {
@@ -97,15 +102,20 @@ func ordersHold(ctx context.Context, s *stage) error {
 		}
 	}
 	release()
-	if err := errors.Join(s.status(ctx, nodeDown(host(site, 2)), issue.Paused, 8), s.status(ctx, nodeDown(host(site, 3)), issue.Closed, 8)); err != nil {
+	if err := errors.Join(s.status(ctx, nodeDown(host(site, 2)), issue.Paused, 8), s.status(ctx, nodeDown(host(site,
+		3)), issue.Closed, 8)); err != nil {
 		return err
 	}
-	err = s.until(ctx, "the issue whose reboot was skipped has gone on to people", 25, func() (bool, error) { return len(s.mailTo(site)) > 0, nil })
+	err = s.until(ctx, "the issue whose reboot was skipped has gone on to people", 25, func() (bool,
+		error) {
+		return len(s.mailTo(site)) > 0, nil
+	})
 	var all []error
 	for node := range orders {
 		all = append(all, s.cuts(node, 0), s.Heal(node))
 	}
-	all = append(all, s.status(ctx, nodeDown(host(site, 1)), issue.Closed, 12), s.status(ctx, nodeDown(host(site, 2)), issue.Closed, 12))
+	all = append(all, s.status(ctx, nodeDown(host(site, 1)), issue.Closed, 12), s.status(ctx, nodeDown(host(site, 2)),
+		issue.Closed, 12))
 	return errors.Join(append(all, err)...)
 }
 
@@ -116,7 +126,10 @@ func outletOwed(ctx context.Context, s *stage) error {
 	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
 		return err
 	}
-	if err := s.until(ctx, "its power is cut", 20, func() (bool, error) { return s.PowerCuts(node) == 1, nil }); err != nil {
+	if err := s.until(ctx, "its power is cut", 20, func() (bool, error) {
+		return s.PowerCuts(node) == 1,
+			nil
+	}); err != nil {
 		return err
 	}
 	s.BreakPCU(site, pcudev.StaysOff+","+pcudev.Mute)
@@ -138,7 +151,10 @@ func outletOwed(ctx context.Context, s *stage) error {
 		return errors.New("the outlet came on by itself: the scenario proves nothing")
 	}
 	s.BreakPCU(site, "")
-	if err := s.until(ctx, "Monitor has turned the outlet on again", 10, func() (bool, error) { return s.Powered(node), nil }); err != nil {
+	if err := s.until(ctx, "Monitor has turned the outlet on again", 10, func() (bool, error) {
+		return s.Powered(node),
+			nil
+	}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, nodeDown(node), issue.Closed, 15); err != nil {
@@ -154,7 +170,8 @@ func (s *stage) nothingHeld(ctx context.Context, site string) error {
 		if err == nil && len(list) > 0 {
 			err = fmt.Errorf("held: %+v", list)
 		}
-		return len(list) == 0 && len(s.Suspended(site)) == 0 && s.DB.Get("Sites", "login_base", site)["enabled"] == true, err
+		return len(list) == 0 && len(s.Suspended(site)) == 0 && s.DB.Get("Sites", "login_base",
+			site)["enabled"] == true, err
 	})
 }
 
@@ -204,7 +221,8 @@ func workflowsThatDie(ctx context.Context, s *stage) error {
 		return err
 	}
 	// Reset to its beginning, and cancelled.
-	if err := s.resetWorkflow(ctx, &common.WorkflowExecution{WorkflowId: pcuDown(site), RunId: s.runOf(ctx, pcuDown(site))}); err != nil {
+	if err := s.resetWorkflow(ctx, &common.WorkflowExecution{WorkflowId: pcuDown(site), RunId: s.runOf(ctx,
+		pcuDown(site))}); err != nil {
 		return fmt.Errorf("reset %s: %w", pcuDown(site), err)
 	}
 	if err := s.Temporal.CancelWorkflow(ctx, id, ""); err != nil {
@@ -240,7 +258,10 @@ func siteContinues(ctx context.Context, s *stage) error {
 		return err
 	}
 	id := sites.ID(site)
-	if err := s.until(ctx, "the site has its workflow", 20, func() (bool, error) { return s.runOf(ctx, id) != "", nil }); err != nil {
+	if err := s.until(ctx, "the site has its workflow", 20, func() (bool, error) {
+		return s.runOf(ctx, id) != "",
+			nil
+	}); err != nil {
 		return err
 	}
 	first := s.runOf(ctx, id)
@@ -255,7 +276,8 @@ func siteContinues(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.siteIs(ctx, site, "goes on in its new run", 5, func(state sites.State) bool { return len(state.Holds) > 0 }); err != nil {
+	if err := s.siteIs(ctx, site, "goes on in its new run", 5,
+		func(state sites.State) bool { return len(state.Holds) > 0 }); err != nil {
 		return err
 	}
 	if err := s.mend(site); err != nil {

@@ -39,7 +39,8 @@ type trouble struct {
 
 func troubles() []trouble {
 	return []trouble{
-		{"silent", fakenode.Hung, 1, false, []string{issue.NodeDown, issue.BadHardware, issue.MinimalHardware, issue.NoBlockDevice, issue.UnknownSequence}},
+		{"silent", fakenode.Hung, 1, false, []string{issue.NodeDown, issue.BadHardware, issue.MinimalHardware,
+			issue.NoBlockDevice, issue.UnknownSequence}},
 		{"walled", fakenode.Firewalled, 1, false, []string{issue.Firewall}},
 		{"disk", fakenode.ReadOnly, 1, false, []string{issue.Filesystem}},
 		{"names", fakenode.Nameless, 1, false, []string{issue.DNSError}},
@@ -85,11 +86,12 @@ type death struct {
 	trouble  trouble
 	typ      string
 	stage    string
+	way      string
 	site, id string
 	run      string // that ends
 }
 
-func (d *death) name() string { return d.typ + " " + d.stage }
+func (d *death) name() string { return d.typ + " " + d.stage + " " + d.way }
 func (d *death) node() string { return host(d.site, 1) }
 
 // input is the target of an issue, as any client would name it.
@@ -134,23 +136,36 @@ func deathSites() []testbed.Site {
 	return list
 }
 
-// deathOptions are those of the rig on which workflows die. All of its fleet breaks at once, so that there is no guard; steps that take
-// weeks take days, since no step is in question here, and only what becomes of one that is cut off.
+// deathOptions are those of the rig on which workflows die. All of its fleet breaks at once, so that there is no guard;
+// steps that take weeks take days, since no step is in question here, and only what becomes of one that is cut off.
 func deathOptions(bin string, log io.Writer) rig.Options {
-	return rig.Options{Bin: bin, Log: log, Sites: deathSites(), UIPort: -1, NoRT: true, Connections: 100, Day: 4 * time.Second, SweepEvery: "0.6d",
+	return rig.Options{Bin: bin, Log: log, Sites: deathSites(), UIPort: -1, NoRT: true, Connections: 100,
+		Day: 4 * time.Second, SweepEvery: "0.6d",
 		Policy: map[string]any{
-			"guard": map[string]any{"share": 1.0, "at_least": 10000}, "budget": map[string]any{"penalties_fleet": 1000, "reboots_fleet": 1000},
-			"offline_to_down": "0.1d", "pcu_offline_to_down": "0.1d", "site_offline_to_down": "0.1d", "site_down_before_penalty": "0.1d",
-			"node_down_after": "0.1d", "trouble_after": "0.1d", "failboot_after": "0.1d", "people_step": "3d", "penalty_step": "1d",
+			"guard": map[string]any{"share": 1.0, "at_least": 10000}, "budget": map[string]any{"penalties_fleet": 1000,
+				"reboots_fleet": 1000},
+			"offline_to_down": "0.1d", "pcu_offline_to_down": "0.1d", "site_offline_to_down": "0.1d",
+			"site_down_before_penalty": "0.1d",
+			"node_down_after":          "0.1d", "trouble_after": "0.1d", "failboot_after": "0.1d", "people_step": "3d",
+			"penalty_step": "1d",
 		},
 		Probe: map[string]any{"timeout": "1s", "parallel": 400}}
 }
 
 func deathScenarios() []scenario {
 	return []scenario{
-		{id: "Terminated", name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again", run: everyDeath(terminated)},
-		{id: "Cancelled", name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again", run: everyDeath(cancelled)},
-		{id: "Reset", name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again", run: everyDeath(wasReset)},
+		{id: "EveryDeath",
+			name: "every type of issue, and the site, is ended by hand at every stage, in ways that take turns: within two sweeps the books agree again",
+			run:  everyDeath(terminated, cancelled, wasReset)},
+		{id: "Terminated",
+			name: "every type of issue, and the site, is terminated at every stage: within two sweeps the books agree again",
+			run:  everyDeath(terminated), onlyNamed: true},
+		{id: "Cancelled",
+			name: "every type of issue, and the site, is cancelled at every stage: within two sweeps the books agree again",
+			run:  everyDeath(cancelled), onlyNamed: true},
+		{id: "Reset",
+			name: "every type of issue, and the site, is reset at every stage: within two sweeps the books agree again",
+			run:  everyDeath(wasReset), onlyNamed: true},
 	}
 }
 
@@ -165,7 +180,8 @@ type books struct {
 
 // readBooks asks the store and Temporal once for all.
 func (s *stage) readBooks(ctx context.Context) (*books, error) {
-	b := &books{open: map[string]store.Issue{}, claims: map[string][]store.Claim{}, running: map[string]bool{}, mended: map[string]string{}}
+	b := &books{open: map[string]store.Issue{}, claims: map[string][]store.Claim{}, running: map[string]bool{},
+		mended: map[string]string{}}
 	sweep, err := s.Store.LastSweep(ctx)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
@@ -173,8 +189,9 @@ func (s *stage) readBooks(ctx context.Context) (*books, error) {
 	b.sweep = sweep.ID
 	var page []byte
 	for {
-		list, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000, NextPageToken: page,
-			Query: "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
+		list, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000,
+			NextPageToken: page,
+			Query:         "ExecutionStatus = 'Running' AND TaskQueue = '" + activities.TaskQueue + "'"})
 		if err != nil {
 			return nil, err
 		}
@@ -216,13 +233,15 @@ func (s *stage) disagreements(b *books, t trouble, site string) (found []string)
 	}
 	for id := range b.running {
 		_, open := b.open[id]
-		if !strings.HasPrefix(id, sites.Type+"/") && !open && (strings.HasSuffix(id, "."+site+".example") || strings.HasSuffix(id, "/"+site)) {
+		if !strings.HasPrefix(id, sites.Type+"/") && !open && (strings.HasSuffix(id, "."+site+".example") ||
+			strings.HasSuffix(id, "/"+site)) {
 			say("%s runs, and the store has it closed", id)
 		}
 	}
 	disabled, suspended, held, off := false, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range b.claims[site] {
-		if _, open := b.open[c.Issue]; !open && c.Kind != store.ClaimSiteDisabled && c.Kind != store.ClaimSliceSuspended {
+		if _, open := b.open[c.Issue]; !open && c.Kind != store.ClaimSiteDisabled &&
+			c.Kind != store.ClaimSliceSuspended {
 			say("%s of %s is held for %s, which is closed", c.Kind, c.Target, c.Issue)
 		}
 		switch c.Kind {
@@ -235,7 +254,8 @@ func (s *stage) disagreements(b *books, t trouble, site string) (found []string)
 		case store.ClaimOutlet:
 			off[c.Target] = true
 		}
-		if !b.running[sites.ID(site)] && c.Kind != store.ClaimNodeDisabled && c.Kind != store.ClaimBootState && c.Kind != store.ClaimOutlet {
+		if !b.running[sites.ID(site)] && c.Kind != store.ClaimNodeDisabled && c.Kind != store.ClaimBootState &&
+			c.Kind != store.ClaimOutlet {
 			say("%s %s is held, and the site has no workflow", c.Kind, c.Target)
 		}
 	}
@@ -263,8 +283,8 @@ func (s *stage) disagreements(b *books, t trouble, site string) (found []string)
 	return found
 }
 
-// settled reports what is not yet as it must be after a death: the books agree, a new issue is open where a sweep calls for one, and the ledger
-// tells of what nobody but the reconciler could let go.
+// settled reports what is not yet as it must be after a death: the books agree, a new issue is open where a sweep calls
+// for one, and the ledger tells of what nobody but the reconciler could let go.
 func (m *matrix) settled(b *books, d *death) []string {
 	found := m.disagreements(b, d.trouble, d.site)
 	if d.typ == sites.Type {
@@ -273,12 +293,12 @@ func (m *matrix) settled(b *books, d *death) []string {
 	i, open := b.open[d.id]
 	t, _ := issue.Lookup(d.typ)
 	switch {
-	case open && i.RunID == d.run && m.way != wasReset:
+	case open && i.RunID == d.run && d.way != wasReset:
 		found = append(found, "the run that was ended is open")
-	case !open && (t.Call != nil || m.way == wasReset):
+	case !open && (t.Call != nil || d.way == wasReset):
 		found = append(found, "it is not open again")
 	}
-	if m.way == terminated && b.mended[d.run] == "" {
+	if d.way == terminated && b.mended[d.run] == "" {
 		found = append(found, "the ledger does not say that it was put right")
 	}
 	return found
@@ -303,12 +323,23 @@ func (g *gate) pass() error {
 	return g.err
 }
 
-// everyDeath plays all deaths of one way at once, and then mends everything.
-func everyDeath(way string) func(context.Context, *stage) error {
+// everyDeath plays all deaths at once, and then mends everything. Where there are several ways each type meets each of
+// them, and so does each stage.
+func everyDeath(ways ...string) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 		defer cancel()
-		m := &matrix{stage: s, way: way, all: deaths(), gates: map[string]*gate{}}
+		m := &matrix{stage: s, all: deaths(), gates: map[string]*gate{}}
+		kinds, stages := map[string]int{}, map[string]int{}
+		for _, d := range m.all {
+			if _, seen := kinds[d.typ]; !seen {
+				kinds[d.typ] = len(kinds)
+			}
+			if _, seen := stages[d.stage]; !seen {
+				stages[d.stage] = len(stages)
+			}
+			d.way = ways[(kinds[d.typ]+stages[d.stage])%len(ways)]
+		}
 		go m.read(ctx)
 		if err := m.begin(ctx); err != nil {
 			return err
@@ -333,7 +364,8 @@ func everyDeath(way string) func(context.Context, *stage) error {
 	}
 }
 
-// meet lets whoever dies at a blacklisted site, or beside a rung that is held, wait for the others there before what holds them is let go.
+// meet lets whoever dies at a blacklisted site, or beside a rung that is held, wait for the others there before what
+// holds them is let go.
 func (m *matrix) meet(ctx context.Context, free func()) {
 	for _, d := range m.all {
 		if d.gate() == "" {
@@ -374,7 +406,6 @@ func (m *matrix) mendAll(ctx context.Context) error {
 // matrix is all deaths, and what is known of them.
 type matrix struct {
 	*stage
-	way    string
 	all    []*death
 	gates  map[string]*gate
 	latest atomic.Pointer[books]
@@ -414,7 +445,8 @@ func (b *books) next(text string) string {
 	if b == nil || b.open[id].ID == "" {
 		return ""
 	}
-	return fmt.Sprintf("; it is %s, next: %s, at %s", b.open[id].Status, b.open[id].Next, b.open[id].NextAt.Format(time.TimeOnly))
+	return fmt.Sprintf("; it is %s, next: %s, at %s", b.open[id].Status, b.open[id].Next,
+		b.open[id].NextAt.Format(time.TimeOnly))
 }
 
 // memory is what an open issue remembers.
@@ -449,7 +481,8 @@ func (m *matrix) begin(ctx context.Context) error {
 		}
 		begun[d.site] = true
 		if d.listed() {
-			if err := m.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: d.site, Reason: "its time has not come", Owner: "smoke"}); err != nil {
+			if err := m.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: d.site,
+				Reason: "its time has not come", Owner: "smoke"}); err != nil {
 				return err
 			}
 		}
@@ -457,7 +490,8 @@ func (m *matrix) begin(ctx context.Context) error {
 			m.BreakPCU(d.site, pcudev.WrongPassword)
 		}
 		for n := 1; n <= d.trouble.nodes && d.trouble.state != ""; n++ {
-			if err := m.Break(host(d.site, n), testbed.Fault{State: d.trouble.state, FixedBy: testbed.Nobody}); err != nil {
+			if err := m.Break(host(d.site, n), testbed.Fault{State: d.trouble.state,
+				FixedBy: testbed.Nobody}); err != nil {
 				return err
 			}
 		}
@@ -475,15 +509,16 @@ func (m *matrix) begin(ctx context.Context) error {
 		if typ == sites.Type {
 			typ, id = issue.NodeDown, nodeDown(d.node())
 		}
-		if _, err := m.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: activities.TaskQueue}, typ, d.input()); err != nil {
+		if _, err := m.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id,
+			TaskQueue: activities.TaskQueue}, typ, d.input()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// holdRungs has the first rungs of some issues begin and not end: those that use power wait for their PCU, and the others for the row in which they
-// write down what they did.
+// holdRungs has the first rungs of some issues begin and not end: those that use power wait for their PCU, and the
+// others for the row in which they write down what they did.
 func (m *matrix) holdRungs(ctx context.Context) (free func(), err error) {
 	var unlock []func()
 	free = sync.OnceFunc(func() {
@@ -561,7 +596,7 @@ func (m *matrix) play(ctx context.Context, d *death) error {
 	}
 	sweeps := int64(3) // the one under way does not count, and what the second woke has until the end of the next
 	if d.typ == issue.OldBootCD {
-		sweeps += 2 // we had disabled its node: only when a sweep has seen that undone does its time of failboot_after begin
+		sweeps += 2 // we had disabled its node: its time of failboot_after begins when a sweep has seen that undone
 	}
 	return m.await(ctx, "the books agree", func(b *books) (bool, error) {
 		found := m.settled(b, d)
@@ -588,7 +623,10 @@ func (m *matrix) reach(ctx context.Context, d *death) error {
 	}
 	switch d.stage {
 	case atFirstWait:
-		return open("waits for its first rung", func(s issue.State) bool { return s.Blocked != nil && s.Blocked.Check == "blacklist" })
+		return open("waits for its first rung", func(s issue.State) bool {
+			return s.Blocked != nil &&
+				s.Blocked.Check == "blacklist"
+		})
 	case inRung:
 		return m.await(ctx, d.id+" does a rung", func(*books) (bool, error) { return m.rungUnderWay(ctx, d.id) })
 	case betweenRungs:
@@ -654,9 +692,15 @@ func (m *matrix) rungUnderWay(ctx context.Context, id string) (bool, error) {
 // reachSite waits until the workflow of a site is at its stage.
 func (m *matrix) reachSite(ctx context.Context, d *death) error {
 	if d.stage == withPenalty {
-		return m.await(ctx, d.site+" is denied something", func(*books) (bool, error) { return m.DB.Get("Sites", "login_base", d.site)["enabled"] != true, nil })
+		return m.await(ctx, d.site+" is denied something", func(*books) (bool, error) {
+			return m.DB.Get("Sites",
+				"login_base", d.site)["enabled"] != true, nil
+		})
 	}
-	if err := m.await(ctx, d.site+" was written to", func(*books) (bool, error) { return len(m.mailTo(d.site)) > 0, nil }); err != nil || d.stage != whilePaused {
+	if err := m.await(ctx, d.site+" was written to", func(*books) (bool, error) {
+		return len(m.mailTo(d.site)) > 0,
+			nil
+	}); err != nil || d.stage != whilePaused {
 		return err
 	}
 	if err := m.command(ctx, d.id, string(issue.OrderPause), "somebody is on the way"); err != nil {
@@ -673,7 +717,7 @@ func (m *matrix) end(ctx context.Context, d *death) error {
 	if d.run = m.runOf(ctx, d.id); d.run == "" {
 		return errors.New("it does not run")
 	}
-	switch m.way {
+	switch d.way {
 	case terminated:
 		return m.Temporal.TerminateWorkflow(ctx, d.id, d.run, "smoke")
 	case cancelled:

@@ -17,24 +17,36 @@ import (
 	"github.com/planetlab/monitor/testbed/mailbox"
 )
 
-// fleetScenarios touch the whole fleet, its servers or its workers: they have a testbed of their own, and run one after the other. What
-// takes them long to begin with is prepared for all of them at once.
+// fleetScenarios touch the whole fleet, its servers or its workers: they have a testbed of their own, and run one after
+// the other. What takes them long to begin with is prepared for all of them at once.
 func fleetScenarios() []scenario {
 	return []scenario{
-		{id: "ServersAway", name: "a worker starts while Postgres, then Temporal is away: it waits for them", run: serversAway},
-		{id: "ObserveThenAct", name: "days in observe mode, then act: nothing was used up, and the node is power-cycled then", run: observeThenAct},
-		{id: "NoSweepIsTold", name: "the sweep's schedule is paused: the admins are told within hours", run: noSweepIsTold},
-		{id: "RoleLost", name: "PLC takes our role admin, and then shows half of its nodes: nothing closes, nobody is thanked, nothing is done", run: roleLost, prepare: penalise("cusco")},
+		{id: "ServersAway", name: "a worker starts while Postgres, then Temporal is away: it waits for them",
+			run: serversAway},
+		{id: "ObserveThenAct",
+			name: "days in observe mode, then act: nothing was used up, and the node is power-cycled then",
+			run:  observeThenAct},
+		{id: "NoSweepIsTold", name: "the sweep's schedule is paused: the admins are told within hours",
+			run: noSweepIsTold},
+		{id: "RoleLost",
+			name: "PLC takes our role admin, and then shows half of its nodes: nothing closes, nobody is thanked, nothing is done", run: roleLost, prepare: penalise("cusco")},
 		plcRestored(),
-		{id: "PLCRestoredTooMuch", name: "PLC is restored from a backup that has a penalty which was lifted since: it is lifted again", run: plcRestoredTooMuch, prepare: penalise("hanoi")},
-		{id: "NamespaceLost", name: "Temporal loses all it has: open issues open again, and nothing is left over in the end", run: namespaceLost, prepare: penalise("essen")},
-		{id: "PostgresRestored", name: "Postgres is restored from a backup that has a penalty which was lifted since: nothing is left over", run: postgresRestored, prepare: penalise("ghent")},
+		{id: "PLCRestoredTooMuch",
+			name: "PLC is restored from a backup that has a penalty which was lifted since: it is lifted again",
+			run:  plcRestoredTooMuch, prepare: penalise("hanoi")},
+		{id: "NamespaceLost",
+			name: "Temporal loses all it has: open issues open again, and nothing is left over in the end",
+			run:  namespaceLost, prepare: penalise("essen")},
+		{id: "PostgresRestored",
+			name: "Postgres is restored from a backup that has a penalty which was lifted since: nothing is left over",
+			run:  postgresRestored, prepare: penalise("ghent")},
 		postgresForgot(),
 	}
 }
 
 func fleetSites() []testbed.Site {
-	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2}, {Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2}}
+	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2},
+		{Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2}}
 }
 
 // penalise brings a site to level 1.
@@ -55,14 +67,19 @@ func serversAway(ctx context.Context, s *stage) error {
 					return false, errors.New("it gave up")
 				}
 				lines := strings.Split(s.WorkerLog(), "\n")
-				return strings.Contains(strings.Join(lines[max(0, len(lines)-4):], "\n"), "what="+link) || time.Since(began) > 2*s.Day && w.Running(), nil
+				return strings.Contains(strings.Join(lines[max(0, len(lines)-4):], "\n"), "what="+link) ||
+					time.Since(began) > 2*s.Day && w.Running(), nil
 			})
 		}
 		s.Wires[link].Away(false)
 		if err != nil {
 			return err
 		}
-		if err := s.until(ctx, "the worker works", 20, func() (bool, error) { err := w.Healthy(); return err == nil, err }); err != nil {
+		if err := s.until(ctx, "the worker works", 20, func() (bool, error) {
+			err := w.Healthy()
+			return err == nil,
+				err
+		}); err != nil {
 			return err
 		}
 	}
@@ -72,7 +89,8 @@ func serversAway(ctx context.Context, s *stage) error {
 func observeThenAct(ctx context.Context, s *stage) error {
 	const site = "bergen"
 	node := host(site, 1)
-	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "smoke", Reason: "a trial"}); err != nil {
+	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe", By: "smoke",
+		Reason: "a trial"}); err != nil {
 		return err
 	}
 	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
@@ -91,7 +109,8 @@ func observeThenAct(ctx context.Context, s *stage) error {
 	if err := errors.Join(s.cuts(node, 0), s.nobodyMailed(site)); err != nil {
 		return fmt.Errorf("in observe mode: %w", err)
 	}
-	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, By: "smoke", Reason: "the trial is over"}); err != nil {
+	if err := s.Store.SetControl(ctx, store.Control{Name: store.ControlMode, By: "smoke",
+		Reason: "the trial is over"}); err != nil {
 		return err
 	}
 	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
@@ -150,7 +169,8 @@ func roleLost(ctx context.Context, s *stage) error {
 	return s.mended(ctx, site)
 }
 
-// stays checks that a penalised site stays as it is while sweeps are not believed, though it is mended in the eyes of who believes them.
+// stays checks that a penalised site stays as it is while sweeps are not believed, though it is mended in the eyes of
+// who believes them.
 func (s *stage) stays(ctx context.Context, site, why string) error {
 	err := s.held(ctx, why)
 	if err == nil {
@@ -179,7 +199,10 @@ func noSweepIsTold(ctx context.Context, s *stage) error {
 		return slices.Contains(m.To, "noc@plc.example") && strings.Contains(m.Body, "no sweep was believed")
 	}
 	return s.betweenSweeps(ctx, func() error {
-		return s.until(ctx, "the admins are told", 20, func() (bool, error) { return slices.ContainsFunc(s.Mail.Messages(), told), nil })
+		return s.until(ctx, "the admins are told", 20, func() (bool,
+			error) {
+			return slices.ContainsFunc(s.Mail.Messages(), told), nil
+		})
 	})
 }
 
@@ -192,14 +215,18 @@ func plcRestored() scenario {
 	const site = "delft"
 	var before fakeplc.State
 	return scenario{
-		id: "PLCRestored", name: "PLC is restored from an older backup: what it forgot is in force again, and is undone in the end",
+		id:   "PLCRestored",
+		name: "PLC is restored from an older backup: what it forgot is in force again, and is undone in the end",
 		prepare: func(ctx context.Context, s *stage) error {
 			before = s.DB.Backup()
 			return s.penalised(ctx, site)
 		},
 		run: func(ctx context.Context, s *stage) error {
 			s.DB.Restore(before)
-			err := s.until(ctx, "the penalty that PLC forgot is in force again", 10, func() (bool, error) { return !s.enabled(site), nil })
+			err := s.until(ctx, "the penalty that PLC forgot is in force again", 10, func() (bool,
+				error) {
+				return !s.enabled(site), nil
+			})
 			return errors.Join(err, s.mended(ctx, site))
 		},
 	}
@@ -255,7 +282,8 @@ func (s *stage) remembered(ctx context.Context, id, run string) error {
 	return nil
 }
 
-// postgresRestored: a site was mended since the backup. The store then knows of issues and a penalty that are none any more.
+// postgresRestored: a site was mended since the backup. The store then knows of issues and a penalty that are none any
+// more.
 func postgresRestored(ctx context.Context, s *stage) error {
 	const site = "ghent"
 	restore, err := s.BackUpPostgres()
@@ -279,12 +307,14 @@ func postgresRestored(ctx context.Context, s *stage) error {
 	return errors.Join(s.nothingHeld(ctx, site), s.repaired(ctx, site))
 }
 
-// postgresForgot: a site fell since the backup. The store then does not know of a penalty, nor of the issues that hold it.
+// postgresForgot: a site fell since the backup. The store then does not know of a penalty, nor of the issues that hold
+// it.
 func postgresForgot() scenario {
 	const site = "faro"
 	var restore func(context.Context) error
 	return scenario{
-		id: "PostgresForgot", name: "Postgres is restored from a backup taken before a penalty: the store learns of it again, and it is undone in the end",
+		id:   "PostgresForgot",
+		name: "Postgres is restored from a backup taken before a penalty: the store learns of it again, and it is undone in the end",
 		prepare: func(ctx context.Context, s *stage) (err error) {
 			if restore, err = s.BackUpPostgres(); err != nil {
 				return err

@@ -13,8 +13,11 @@ import (
 // plcScenarios are those in which PLC changes underneath.
 func plcScenarios() []scenario {
 	return []scenario{
-		{id: "SiteRenamed", name: "a penalised site is renamed in PLC: it stays one site, and gets back what was taken", run: siteRenamed},
-		{id: "SiteDeleted", name: "a penalised site is deleted from PLC: its issues end, and nothing is held for it", run: siteDeleted},
+		{id: "SiteRenamed",
+			name: "a penalised site is renamed in PLC: it stays one site, and gets back what was taken",
+			run:  siteRenamed},
+		{id: "SiteDeleted", name: "a penalised site is deleted from PLC: its issues end, and nothing is held for it",
+			run: siteDeleted},
 	}
 }
 

@@ -44,6 +44,9 @@ func everyWord(ctx context.Context, s *stage) error {
 		}
 	}
 	for _, m := range s.Mail.Messages() {
+		if !strings.Contains(m.Body, "Monitor, on behalf of") { // a human's, which the tracker hands on
+			continue
+		}
 		for _, to := range m.To {
 			if !strings.HasPrefix(to, "noc@") && !written[oneLine(m.Body)] {
 				wrong = append(wrong, fmt.Sprintf("a mail to %s stands in no ledger:\n%s\n\n%s", to, m.Subject, m.Body))

@@ -404,3 +404,9 @@ func (d Driver) Switch(ctx context.Context, t pcucontrol.Target,
 	})
 	return r, err
 }
+
+// Clear reports whether the community would travel so that everybody can read it: all but version 3 do that.
+func (Driver) Clear(t pcucontrol.Target) bool {
+	words := strings.Fields(t.User)
+	return len(words) == 0 || !strings.EqualFold(words[0], "v3")
+}

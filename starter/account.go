@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+	"os/user"
+	"strconv"
+)
+
+// account names who runs this process. The system knows that; what stands in the environment is anybody's word.
+func account() string {
+	id := strconv.Itoa(os.Getuid())
+	if u, err := user.LookupId(id); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "uid " + id
+}
+
+// who is the name under which an order is given: the account's, and beside it the one that somebody asks to be called by.
+func (a *app) who(said string) string {
+	if said == "" || said == a.account {
+		return a.account
+	}
+	return said + ", as " + a.account
+}
