@@ -3,12 +3,12 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
@@ -20,19 +20,28 @@ func toOne(key, who string) string { return key + "/to/" + who }
 
 // refusedTo writes down for each recipient whom a mail server refuses that he has not got a message. Those that it has
 // accepted stand with the message, those that it has deferred get their line when they are tried again.
-func (a *People) refusedTo(ctx context.Context, key, login string, l letter, refused map[string]string) error {
-	for who, why := range refused {
+func (a *People) refusedTo(ctx context.Context, key, login string, l letter, r notify.Receipt) error {
+	for who, why := range r.Rejected {
 		line := toOne(key, who)
 		_, _, err := a.Store.Intent(ctx, store.Action{Key: line, Kind: store.KindNotice, Issue: l.Said[0].Issue,
 			Node: l.Said[0].Node, Site: login, Reason: about(l.Said)})
 		if err == nil {
 			err = a.Store.Outcome(ctx, line, store.Refused, why)
 		}
-		if err := errors.Join(err, a.dead(ctx, login, who, why)); err != nil {
+		if err == nil && isDead(r, why) {
+			err = a.dead(ctx, login, who, why)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isDead says that a refusal speaks of the recipient. One that meets everybody, or that is for a reason of policy (5.7, RFC
+// 3463), speaks of us.
+func isDead(r notify.Receipt, why string) bool {
+	return (len(r.Accepted) > 0 || len(r.Deferred) > 0 || len(r.Rejected) == 1) && !strings.Contains(why, " 5.7.")
 }
 
 // unreachedFor is how long people are told that somebody is out of reach, from the last sign of it, in policy days.

@@ -37,7 +37,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 	} else {
 		receipt, err := a.post.Mail.Send(ctx, l.Message)
 		detail = receipt.String()
-		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt.Rejected); err != nil {
+		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt); err != nil {
 			return res, err
 		}
 		reached = receipt.Accepted

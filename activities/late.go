@@ -71,8 +71,11 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 	case sendErr == nil:
 		return false, a.Store.Outcome(ctx, key, store.Sent, receipt.String())
 	case notify.FailureOf(sendErr) == notify.Permanent:
-		return false, errors.Join(a.dead(ctx, in.Site, to, receipt.Rejected[to]),
-			a.Store.Outcome(ctx, key, store.Refused, sendErr.Error()))
+		var err error
+		if why := receipt.Rejected[to]; isDead(receipt, why) {
+			err = a.dead(ctx, in.Site, to, why)
+		}
+		return false, errors.Join(err, a.Store.Outcome(ctx, key, store.Refused, sendErr.Error()))
 	case notify.FailureOf(sendErr) == notify.Ambiguous:
 		return in.Tries < mostLostTries && !in.Last, a.Store.Outcome(ctx, key, store.Ambiguous, sendErr.Error())
 	case in.Last && action.Outcome == store.Ambiguous:

@@ -92,7 +92,8 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
 	}
 	if may, err := a.maySend(ctx, before); err != nil || !may {
-		return sites.MailResult{Outcome: sites.MailWait, Reason: "another try has taken it", Ticket: in.Ticket}, err
+		// it is asked for under the same key what became of it: composed anew it would be said twice
+		return sites.MailResult{Outcome: sites.MailLost, Reason: "another try has taken it", Ticket: in.Ticket}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }

@@ -70,6 +70,29 @@ func TestWhomAServerRefusesHasALineOfHisOwnAndTheOthersHearOfIt(t *testing.T) {
 	}
 }
 
+func TestARefusalThatSpeaksOfUsIsNoEvidenceAgainstPeople(t *testing.T) {
+	for name, c := range map[string]struct {
+		why string
+		to  []string
+	}{
+		"a reason of policy": {"5.7.1 relaying denied", []string{pi}},
+		"of everybody":       {"no such user", []string{pi, "tech@huji.example"}},
+	} {
+		p := newPeople(t, notify.ModeLive)
+		for _, who := range c.to {
+			p.box.Refuse(who, 550, c.why)
+		}
+		p.write(sites.MailRequest{Key: "k", Reaches: 1})
+		if action, err := p.Store.Action(t.Context(), "k/to/"+pi); err != nil || action.Outcome != store.Refused {
+			t.Errorf("%s: the ledger says %+v, %v", name, action, err)
+		}
+		signs, err := p.Store.Actions(t.Context(), store.ActionFilter{Kind: store.KindContact})
+		if err != nil || len(signs) != 0 {
+			t.Errorf("%s: evidence %+v, %v", name, signs, err)
+		}
+	}
+}
+
 func TestAMailThatComesBackIntoTheTicketIsEvidenceAndNoAnswer(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	first := p.write(sites.MailRequest{Key: "k", Reaches: 1})

@@ -49,6 +49,25 @@ func TestTries_AMessageWhoseWorkerDiedIsSentOnceMoreAndCounted(t *testing.T) {
 	p.wantTries("other", store.Sent, 1)
 }
 
+// Of a message that another try is about to send nobody says that nobody has it: composed anew it would be said twice.
+func TestTries_AMessageThatAnotherTryHasTakenIsNotComposedAnew(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	var tries sync.WaitGroup
+	for range 8 {
+		tries.Go(func() {
+			res, err := p.People.WriteToSite(t.Context(), sites.MailRequest{Key: "k", Site: "huji",
+				Notices: []sites.Notice{down(1)}})
+			if err != nil || res.Outcome == sites.MailWait {
+				t.Errorf("%+v, %v", res, err)
+			}
+		})
+	}
+	tries.Wait()
+	if a, err := p.Store.Action(t.Context(), "k"); err != nil || len(p.box.Messages()) > a.Times {
+		t.Errorf("%d mails, and the ledger has %d tries, %v", len(p.box.Messages()), a.Times, err)
+	}
+}
+
 func TestTries_TheAdminsAreToldOnceMoreAfterADeathAndAfterARefusalAsIfForTheFirstTime(t *testing.T) {
 	p := newPeople(t, notify.ModeLive)
 	post := p.People.post

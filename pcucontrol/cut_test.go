@@ -2,7 +2,6 @@ package pcucontrol_test
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -14,28 +13,37 @@ import (
 	"github.com/planetlab/monitor/pcucontrol/models"
 )
 
-// cutLine is a line to a device that is cut once: before or behind the nth message, of either side.
+// cutPlace is where a line is cut: before a message, in the middle of it, or behind it.
+type cutPlace string
+
+const (
+	cutBefore cutPlace = "before"
+	cutAmid   cutPlace = "in the middle of"
+	cutBehind cutPlace = "behind"
+)
+
+// cutLine is a line to a device that is cut once, at the nth message of either side.
 type cutLine struct {
-	at     int
-	behind bool
+	at    int
+	place cutPlace
 
 	mu    sync.Mutex
 	count int
 	gone  bool
 }
 
-// message counts one and says what becomes of it.
-func (l *cutLine) message() (arrives, cut bool) {
+// message counts one and says how many of its bytes arrive.
+func (l *cutLine) message(size int) (arrive int, cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
-		return true, false
+		return size, false
 	}
 	if l.count++; l.count < l.at {
-		return true, false
+		return size, false
 	}
 	l.gone = true
-	return l.behind, true
+	return map[cutPlace]int{cutBefore: 0, cutAmid: size / 2, cutBehind: size}[l.place], true
 }
 
 // lay puts the line before a device and returns the target at its near end. Over datagrams a line that was cut stays
@@ -44,12 +52,12 @@ func (l *cutLine) lay(t *testing.T, target pcucontrol.Target, network string) pc
 	t.Helper()
 	if network == "udp" {
 		line := &badLine{}
-		line.passes = func(bool, []byte) bool {
-			arrives, cut := l.message()
+		line.passes = func(_ bool, datagram []byte) bool {
+			arrive, cut := l.message(len(datagram))
 			if cut {
 				line.cut.Store(true)
 			}
-			return arrives
+			return arrive == len(datagram)
 		}
 		return line.lay(t, target)
 	}
@@ -86,9 +94,9 @@ func (l *cutLine) carry(from, to net.Conn) {
 		if err != nil {
 			return
 		}
-		arrives, cut := l.message()
-		if arrives {
-			_, _ = to.Write(buf[:n])
+		arrive, cut := l.message(n)
+		if arrive > 0 {
+			_, _ = to.Write(buf[:arrive])
 		}
 		if cut {
 			return
@@ -105,10 +113,13 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		var cuts sync.WaitGroup
 		for at := range messages(t, m, tr) {
-			for _, behind := range []bool{false, true} {
+			for _, place := range []cutPlace{cutBefore, cutAmid, cutBehind} {
+				if place == cutAmid && tr.Name == "udp" { // a datagram comes whole or not at all
+					continue
+				}
 				slots <- struct{}{}
 				d, r, target := raise(t, m.Name, tr.Name)
-				line := &cutLine{at: at + 1, behind: behind}
+				line := &cutLine{at: at + 1, place: place}
 				target = line.lay(t, target, d.Network())
 				limit := 8 * time.Second  // of which a device whose states lag takes half
 				if d.Network() == "udp" { // where it stays cut
@@ -118,8 +129,8 @@ func TestWhereverALineIsCutTheErrorSaysWhetherACommandMayHaveGoneOut(t *testing.
 					defer func() { <-slots }()
 					res, err := models.Builtin().Cycle(within(t, limit), target)
 					if fault := cutFault(res, err, r.events()); fault != "" {
-						t.Errorf("cut at message %d (behind it: %v), a cycle gives %+v, %v and switched %q: %s", at+1,
-							behind, res, err, r.events(), fault)
+						t.Errorf("cut %s message %d, a cycle gives %+v, %v and switched %q: %s", place, at+1, res, err,
+							r.events(), fault)
 					}
 				})
 			}
@@ -163,13 +174,12 @@ func cutFault(r pcucontrol.Result, err error, events string) string {
 
 func TestALostAnswerOfAnIPALIsAmbiguous(t *testing.T) {
 	t.Parallel()
-	for _, behind := range []bool{false, true} {
-		t.Run(fmt.Sprint(behind), func(t *testing.T) {
+	for name, line := range map[string]*cutLine{
+		"its answer is lost":                 {at: 4, place: cutBefore}, // status, its answer, pulse, its answer
+		"the pulse arrives, and that is all": {at: 3, place: cutBehind},
+	} {
+		t.Run(name, func(t *testing.T) {
 			_, r, target := raise(t, "IPAL", "tcp")
-			line := &cutLine{at: 4, behind: false} // status, its answer, pulse, its answer
-			if behind {
-				line = &cutLine{at: 3, behind: true} // the pulse arrives, and no more
-			}
 			target = line.lay(t, target, "tcp")
 			_, err := models.Builtin().TurnOff(within(t, 2*time.Second), target)
 			var e *pcucontrol.Error

@@ -155,12 +155,7 @@ func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
 	sim := debian.Need(t, "ipmi_sim", "openipmi")
 	t.Parallel()
 	dir := t.TempDir()
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.LocalAddr().(*net.UDPAddr).Port
-	_ = l.Close()
+	port := freePort(t)
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
@@ -177,7 +172,7 @@ func TestIPMIDrivesDebiansIpmiSim(t *testing.T) {
 	conf := write("lan.conf", fmt.Sprintf(`name "sim"
 set_working_mc 0x20
   startlan 1
-    addr 127.0.0.1 %d
+    addr %s %d
     priv_limit admin
     allowed_auths_callback none md2 md5 straight
     allowed_auths_user none md2 md5 straight
@@ -188,7 +183,7 @@ set_working_mc 0x20
   chassis_control "%s"
   user 1 true "" "test" user 10 none md2 md5 straight
   user 2 true "admin" "%s" admin 10 none md2 md5 straight
-`, port, power, password), 0o644)
+`, theirAddress, port, power, password), 0o644)
 	emu := write("sim.emu",
 		"mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n", 0o644)
 	cmd := exec.Command(sim, "-n", "-c", conf, "-f", emu, "-s", dir)
@@ -206,13 +201,14 @@ set_working_mc 0x20
 	})
 	target := pcucontrol.Target{
 		Model:    "OpenIPMI",
-		Host:     "127.0.0.1",
+		Host:     theirAddress,
 		Port:     port,
 		User:     "admin",
 		Password: password,
 		Trace:    func(s string) { t.Log(s) },
 	}
 	var res pcucontrol.Result
+	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if res, err = models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Unreachable {
 			break

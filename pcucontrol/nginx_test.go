@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +31,7 @@ func nginx(t *testing.T, location string) (port int, log string) {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port = freePort(t)
 	write("passwords", "admin:{PLAIN}"+password+"\n")
 	write("index.html", "<html><title>Welcome to our web server</title></html>")
 	write("conf", fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr;
@@ -45,18 +41,18 @@ http {
 	access_log %[1]s/log who;
 	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
 	server {
-		listen 127.0.0.1:%[2]d;
+		listen %[4]s:%[2]d;
 		root %[1]s;
 		error_page 404 405 =200 /index.html;
 		location / { %[3]s }
 	}
 }
-`, dir, port, strings.ReplaceAll(location, "{dir}", dir)))
+`, dir, port, strings.ReplaceAll(location, "{dir}", dir), theirAddress))
 	cmd := exec.Command(server, "-p", dir, "-c", filepath.Join(dir, "conf"))
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
-		t.Skipf("nginx does not start: %v", err)
+		debian.Missing(t, "nginx does not start: %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -66,13 +62,13 @@ http {
 		}
 	})
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := net.Dial("tcp", net.JoinHostPort(theirAddress, strconv.Itoa(port)))
 		if err == nil {
 			_ = c.Close()
 			return port, filepath.Join(dir, "log")
 		}
 		if time.Now().After(end) {
-			t.Skipf("nginx does not answer here: %s", said.String())
+			debian.Missing(t, "nginx does not answer here: %s", said.String())
 		}
 	}
 }
@@ -93,7 +89,7 @@ func TestAWebServerIsNoPCU(t *testing.T) {
 				target := pcucontrol.Target{
 					Model:     model,
 					Transport: "http",
-					Host:      "127.0.0.1",
+					Host:      theirAddress,
 					Port:      port,
 					User:      "admin",
 					Password:  password,

@@ -58,7 +58,7 @@ func upsd(t *testing.T, driver, pkg, unit string, files map[string]string) pcuco
 	dir, port := t.TempDir(), freePort(t)
 	for name, text := range map[string]string{
 		"ups.conf":   "maxretry = 3\n[pdu]\n" + unit,
-		"upsd.conf":  fmt.Sprintf("LISTEN 127.0.0.1 %d\nSTATEPATH %s\n", port, dir),
+		"upsd.conf":  fmt.Sprintf("LISTEN %s %d\nSTATEPATH %s\n", theirAddress, port, dir),
 		"upsd.users": "[admin]\n\tpassword = " + password + "\n\tactions = SET\n\tinstcmds = ALL\n",
 	} {
 		files[name] = text
@@ -72,7 +72,7 @@ func upsd(t *testing.T, driver, pkg, unit string, files map[string]string) pcuco
 	runsIn(t, env, driver, "-a", "pdu", "-u", "root", "-D")
 	runsIn(t, env, server, "-u", "root", "-D")
 	target := pcucontrol.Target{
-		Model: "NUT", Host: "127.0.0.1", Port: port, User: "admin", Password: password, Outlet: 3,
+		Model: "NUT", Host: theirAddress, Port: port, User: "admin", Password: password, Outlet: 3,
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		res, err := models.Builtin().Status(enough(t), target)

@@ -2,7 +2,6 @@ package pcucontrol_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -87,12 +86,12 @@ func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 			exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "sshd").
 				Run() !=
 				nil {
-			t.Skip("OpenSSH's server wants a user sshd")
+			debian.Missing(t, "OpenSSH's server wants a user sshd")
 		}
 	}
 	server := debian.Unpack(t, "openssh-server", "usr/sbin/sshd")
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-		t.Skipf("OpenSSH's server wants /run/sshd: %v", err)
+		debian.Missing(t, "OpenSSH's server wants /run/sshd: %v", err)
 	}
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
@@ -112,25 +111,20 @@ func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 			state),
 		0o755,
 	)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port := freePort(t)
 	conf := write(
 		"sshd_config",
 		fmt.Sprintf(
-			"Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nForceCommand %s\nPermitRootLogin "+
+			"Port %d\nListenAddress %s\nHostKey %s\nAuthorizedKeysFile %s\nForceCommand %s\nPermitRootLogin "+
 				"yes\nStrictModes no\nUsePAM no\nPidFile none\n",
-			port, write("host", host, 0o600), write("keys", authorized(signer), 0o600), shell),
+			port, theirAddress, write("host", host, 0o600), write("keys", authorized(signer), 0o600), shell),
 		0o600,
 	)
 	cmd := exec.Command(server, "-D", "-e", "-f", conf)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
-		t.Skipf("OpenSSH's server does not start: %v", err)
+		debian.Missing(t, "OpenSSH's server does not start: %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -143,7 +137,7 @@ func sshd(t *testing.T) (target pcucontrol.Target, state string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pcucontrol.Target{Model: "DRAC", Host: "127.0.0.1", Port: port, User: me.Username, Password: key}, state
+	return pcucontrol.Target{Model: "DRAC", Host: theirAddress, Port: port, User: me.Username, Password: key}, state
 }
 
 func TestADRACBehindARealSSHServerIsCycledTenTimes(t *testing.T) {

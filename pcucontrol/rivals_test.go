@@ -58,8 +58,8 @@ func runOf(b *testing.B, program string, args ...string) cost {
 }
 
 // BenchmarkStatusAgainstOthers asks the same device over the same line in turns: the library within this process, as
-// Monitor's worker does; the command monitor; and the programs of others. A program's time has the start of a process in
-// it. The goal is at most 0.6 of ipmitool's time over a line of 50 ms, for the library and for the command.
+// Monitor's worker does; the command monitor; and the programs of others. A program's time has the start of a process
+// in it. The goal is at most 0.6 of ipmitool's time over a line of 50 ms, for the library and for the command.
 func BenchmarkStatusAgainstOthers(b *testing.B) {
 	monitor := filepath.Join(b.TempDir(), "monitor")
 	if out, err := exec.CommandContext(within(b, 10*time.Minute), "go", "build", "-o", monitor, "../starter").

@@ -281,13 +281,13 @@ case $1 in
 -g) [ -f "$n" ] && { echo "$2"; echo integer; cat "$n"; };;
 esac
 `, 0o755)
-	conf := write("snmpd.conf", fmt.Sprintf(`agentaddress udp:127.0.0.1:%d
+	conf := write("snmpd.conf", fmt.Sprintf(`agentaddress udp:%s:%d
 rwcommunity private
 rocommunity public
 createUser monitor SHA "%s" AES "%s"
 rwuser monitor priv
 pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
-`, port, password, password, script), 0o600)
+`, theirAddress, port, password, password, script), 0o600)
 	cmd := exec.Command(snmpd, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"), "-I", "-smux")
 	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS=")
 	var log strings.Builder
@@ -304,7 +304,7 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 	})
 	target := pcucontrol.Target{
 		Model:    "APCSNMP",
-		Host:     "127.0.0.1",
+		Host:     theirAddress,
 		Port:     port,
 		User:     "v2c",
 		Password: "private",
@@ -358,14 +358,26 @@ pass .1.3.6.1.4.1.318.1.1.4.4.2.1.3 %s
 	}
 }
 
+// theirAddress is where programs of others listen: no device of the testbed does, so that none takes a port that was
+// found free for one of them.
+const theirAddress = "127.0.0.95"
+
+// freePort is one that nobody listens at there, neither by TCP nor by UDP.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", theirAddress+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		c, err := net.ListenPacket("udp", l.Addr().String())
+		_ = l.Close()
+		if err == nil {
+			_ = c.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.LocalAddr().String())
-	n, _ := strconv.Atoi(port)
-	return n
+	t.Fatal("no port is free")
+	return 0
 }

@@ -2,7 +2,6 @@ package pcucontrol_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,22 +49,19 @@ func snmpd(t *testing.T, user string) (pcucontrol.Target, func() string) {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.LocalAddr().(*net.UDPAddr).Port
-	_ = l.Close()
-	runsIn(t, []string{"SNMP_PERSISTENT_DIR=" + dir}, program, "-f", "-Lo", "-C", "-c", conf, "-p", filepath.Join(dir, "pid"),
-		fmt.Sprintf("udp:127.0.0.1:%d", port))
+	port := freePort(t)
+	runsIn(t, []string{"SNMP_PERSISTENT_DIR=" + dir}, program, "-f", "-Lo", "-C", "-c", conf, "-p",
+		filepath.Join(dir, "pid"),
+		fmt.Sprintf("udp:%s:%d", theirAddress, port))
 	target := pcucontrol.Target{
 		Model:    "APCSNMP",
-		Host:     "127.0.0.1",
+		Host:     theirAddress,
 		Port:     port,
 		User:     "v2c",
 		Password: "private",
 		Outlet:   3,
 	}
+	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if _, err = models.Builtin().Status(enough(t), target); err == nil {
 			break

@@ -130,7 +130,8 @@ func TestAHostileDeviceEndsInAnErrorInTimeAndLeavesNothingBehind(t *testing.T) {
 		},
 		"a challenge without end": func(c net.Conn) {
 			request(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\", qop=\"auth\", stale=true\r\nContent-Length: 0\r\n\r\n")
+			_, _ = io.WriteString(c, "HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\", "+
+				"qop=\"auth\", stale=true\r\nContent-Length: 0\r\n\r\n")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,9 @@
 package selection
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Node is a node with its site, its PCU, what the last look saw, its open issues and its history. Times that are zero
 // are not known.
@@ -75,8 +78,14 @@ func nodeStatuses() []string {
 
 // Nodes is the table of nodes. issueTypes are all types of issues that there are.
 func Nodes(issueTypes []string) *Table[Node] {
-	return NewTable(
-		"nodes",
+	return NewTable("nodes", slices.Concat(
+		recordFields(), statusFields(), lookFields(issueTypes), powerFields(), historyFields(issueTypes),
+	)...)
+}
+
+// recordFields are what PLC has of a node, and of its site.
+func recordFields() []Column[Node] {
+	return []Column[Node]{
 		text("name", "its host name", func(n *Node) string { return n.Name }, "hostname", "host"),
 		number("id", "", "its number in PLC", func(n *Node) int { return n.NodeID }, "node_id"),
 		text("site", "login_base of its site", func(n *Node) string { return n.Site }, "loginbase", "login_base"),
@@ -106,6 +115,12 @@ func Nodes(issueTypes []string) *Table[Node] {
 			"plcnode.status",
 		),
 		text("run_level", "what PLC last saw it in", func(n *Node) string { return n.RunLevel }),
+	}
+}
+
+// statusFields are how Monitor judges a node, and what the last look found.
+func statusFields() []Column[Node] {
+	return []Column[Node]{
 		oneOf(
 			"status",
 			"the status that Monitor judges it by",
@@ -138,6 +153,12 @@ func Nodes(issueTypes []string) *Table[Node] {
 		moment("last_contact", "when it last spoke to PLC", func(n *Node) time.Time { return n.LastContact }),
 		age("last_contact_age", "how long ago that is", func(n *Node) time.Time { return n.LastContact }),
 		age("last_boot_age", "how long ago PLC saw it boot", func(n *Node) time.Time { return n.LastBoot }),
+	}
+}
+
+// lookFields are the details of that look, and what speaks against an act.
+func lookFields(issueTypes []string) []Column[Node] {
+	return []Column[Node]{
 		ahead("exempt", "whether it is exempt now, by PLC's tag", func(n *Node) time.Time { return n.ExemptUntil }),
 		yes(
 			"blacklisted",
@@ -167,6 +188,12 @@ func Nodes(issueTypes []string) *Table[Node] {
 			"what else the last look found inside, by name: facts.boot_server",
 			func(n *Node) map[string]any { return n.Facts },
 		),
+	}
+}
+
+// powerFields are what gives a node power.
+func powerFields() []Column[Node] {
+	return []Column[Node]{
 		text("pcu", "name of the PCU that feeds it", func(n *Node) string { return n.PCU }, "plc_pcuid"),
 		text("pcu.model", "model of that PCU", func(n *Node) string { return n.PCUModel }),
 		text("pcu.ip", "address of that PCU", func(n *Node) string { return n.PCUIP }),
@@ -176,6 +203,12 @@ func Nodes(issueTypes []string) *Table[Node] {
 		age("pcu.seen_age", "how old that dry run is", func(n *Node) time.Time { return n.PCUSeen }),
 		number("outlet", "", "the first outlet that feeds it", func(n *Node) int { return n.Outlet }, "port"),
 		number("feeds", "outlets", "how many outlets feed it", func(n *Node) int { return n.Feeds }),
+	}
+}
+
+// historyFields are the issues of a node, and what became of it lately.
+func historyFields(issueTypes []string) []Column[Node] {
+	return []Column[Node]{
 		words(
 			"issues",
 			"types of its issues that are not closed",
@@ -208,7 +241,7 @@ func Nodes(issueTypes []string) *Table[Node] {
 			func(n *Node) int { return n.PowerCycles },
 		),
 		age("power_cycle_age", "how long ago that was last", func(n *Node) time.Time { return n.LastCycle }),
-	)
+	}
 }
 
 func fact(n *Node, key string) string {

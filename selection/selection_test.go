@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -422,4 +423,28 @@ func check[T any](t *testing.T, table *selection.Table[T]) {
 			t.Errorf("%s: %s: %v", table.Kind, text, err)
 		}
 	}
+}
+
+func TestOneSetIsAskedByManyAtOnce(t *testing.T) {
+	set, err := selection.NewSet(selection.Nodes(types()), selection.Request{
+		Select: []string{"planetlab*,state=boot", "issues~^node"}, NotIn: []string{"site=mit"},
+	}, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			rows := fleet()
+			for range 20 {
+				if got, err := set.Pick(rows); err != nil || len(got) != 3 {
+					t.Errorf("%d rows, %v", len(got), err)
+				}
+				if _, err := set.Explain(&rows[0]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -34,24 +34,23 @@ func debianRT(t *testing.T) tracker {
 			t.Fatal(err)
 		}
 	}
-	port := freePort(t)
-	config := fmt.Sprintf(`Set($rtname, 'rt.test'); Set($Organization, 'rt.test'); Set($WebDomain, '127.0.0.1'); Set($WebPort, %d); Set($WebPath, '');
+	config := fmt.Sprintf(`Set($rtname, 'rt.test'); Set($Organization, 'rt.test'); Set($WebDomain, '127.0.0.1'); Set($WebPort, $ENV{RT_TEST_PORT}); Set($WebPath, '');
 Set($DatabaseType, 'SQLite'); Set($DatabaseName, '%s/rt.db'); Set($LogToSyslog, undef); Set($LogToFile, undef); Set($LogToSTDERR, 'error');
 Set($MailCommand, 'testfile'); Set($CorrespondAddress, 'rt@rt.test'); Set($RTAddressRegexp, '^rt@rt\.test$');
 $RT::MasonDataDir = '%s/mason'; $RT::MasonSessionDir = '%s/session';
 1;
-`, port, dir, dir, dir)
+`, dir, dir, dir)
 	site := filepath.Join(dir, "RT_SiteConfig.pm")
 	if err := os.WriteFile(site, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := append(os.Environ(), "RT_SITE_CONFIG="+site, "RT_SITE_CONFIG_DIR="+filepath.Join(dir, "conf.d"), "TMPDIR="+dir)
+	env := append(os.Environ(), "RT_TEST_PORT=80", "RT_SITE_CONFIG="+site, "RT_SITE_CONFIG_DIR="+filepath.Join(dir, "conf.d"), "TMPDIR="+dir)
 	perl(t, env, "/usr/sbin/rt-setup-database-5", "--action", "init", "--skip-create")
 	tokens := strings.Fields(perl(t, env, "perl", "-I"+rtLib, "-e", makeUsers))
 	if len(tokens) != 2 {
 		t.Fatalf("tokens %q", tokens)
 	}
-	serve(t, env, port)
+	port := serve(t, env)
 	x := tracker{url: fmt.Sprintf("http://127.0.0.1:%d", port), robot: tokens[0], human: tokens[1], queue: "General", dir: dir,
 		bounce: func(t *testing.T, ticket int, to string) { gateway(t, port, bounced(ticket, to)) }}
 	x.hide = func(t *testing.T, ticket int) { x.put(t, ticket, map[string]any{"Queue": "Elsewhere"}) }
@@ -170,7 +169,25 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func serve(t *testing.T, env []string, port int) {
+// mostPorts is how many ports are tried: between our look for a free one and RT's start somebody may take it.
+const mostPorts = 3
+
+// serve starts RT and answers the port on which it listens.
+func serve(t *testing.T, env []string) int {
+	t.Helper()
+	for try := 1; ; try++ {
+		port := freePort(t)
+		said, ok := serveOn(t, append(env, fmt.Sprintf("RT_TEST_PORT=%d", port)), port)
+		if ok {
+			return port
+		}
+		if try == mostPorts {
+			t.Fatalf("RT does not answer: %s", said)
+		}
+	}
+}
+
+func serveOn(t *testing.T, env []string, port int) (said string, ok bool) {
 	t.Helper()
 	cmd := exec.Command(rtServer, "--host", "127.0.0.1", "--port", fmt.Sprint(port))
 	cmd.Env, cmd.SysProcAttr = env, &syscall.SysProcAttr{Setpgid: true}
@@ -179,20 +196,28 @@ func serve(t *testing.T, env []string, port int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
+		<-ended
 	})
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/REST/2.0/rt", port))
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusUnauthorized {
-				return
+				return "", true
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("RT does not answer: %v, %+v\n%s", err, resp, log.String())
+		select {
+		case <-ended: // as when the port is somebody else's by now
+			return log.String(), false
+		default:
 		}
 	}
+	return "no answer within three minutes", false
 }

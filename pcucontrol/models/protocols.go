@@ -37,10 +37,10 @@ func protocols() []pcucontrol.Model {
 			full("https", 443, redfish.Driver{}, "reset", "shutdown", "boot", "list")),
 		pcucontrol.NewModel("NUT", "outlets and groups that a server of Network UPS Tools speaks for", true,
 			full("tcp", 3493, nut.Driver{}, "list")),
-		pcucontrol.NewModel("WakeOnLAN", "a machine woken by a magic packet; the user name is its network card's address",
-			false, pcucontrol.Route{
-				Transport: pcucontrol.Transport{Name: "udp", Port: 9, Can: []string{"test", "on"}},
-				Driver:    wol.Driver{},
+		pcucontrol.NewModel("WakeOnLAN",
+			"a machine woken by a magic packet; the user name is its network card's address", false,
+			pcucontrol.Route{
+				Transport: pcucontrol.Transport{Name: "udp", Port: 9, Can: []string{"test", "on"}}, Driver: wol.Driver{},
 			}),
 	}
 }

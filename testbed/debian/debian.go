@@ -28,8 +28,8 @@ type ender interface {
 	Fatalf(format string, args ...any)
 }
 
-// missing ends a test whose program cannot be had: it is skipped or, where all must be there, fails.
-func missing(t ender, format string, args ...any) {
+// Missing ends a test whose program cannot be had: it is skipped or, where all must be there, fails.
+func Missing(t ender, format string, args ...any) {
 	t.Helper()
 	if os.Getenv(required) != "" {
 		t.Fatalf(format, args...)
@@ -50,10 +50,10 @@ func Need(t testing.TB, program, pkg string) string {
 		t.Skipf("no %s here that works, and -short installs nothing: run `apt-get install %s`", program, pkg)
 	}
 	if err := install(pkg); err != nil {
-		missing(t, "no %s here that works (%v): run `apt-get install %s`", program, err, pkg)
+		Missing(t, "no %s here that works (%v): run `apt-get install %s`", program, err, pkg)
 	}
 	if path, err = exec.LookPath(program); err != nil {
-		missing(t, "Debian's %s has no %s here: %v", pkg, program, err)
+		Missing(t, "Debian's %s has no %s here: %v", pkg, program, err)
 	}
 	return path
 }
@@ -81,7 +81,7 @@ func Unpack(t testing.TB, pkg, file string) string {
 	fetch := exec.CommandContext(ctx, "sh", "-c", `apt-get download -q "$0" && dpkg -x "$0"_*.deb .`, pkg)
 	fetch.Dir, fetch.WaitDelay = dir, time.Second
 	if out, err := fetch.CombinedOutput(); err != nil {
-		missing(t, "`apt-get download %s` and `dpkg -x` do not work here: %v: %s", pkg, err, lastLine(out))
+		Missing(t, "`apt-get download %s` and `dpkg -x` do not work here: %v: %s", pkg, err, lastLine(out))
 	}
 	return filepath.Join(dir, file)
 }

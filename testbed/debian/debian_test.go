@@ -111,7 +111,7 @@ func TestAMissingProgramFailsATestInCI(t *testing.T) {
 	for value, want := range map[string]ended{"": {skipped: true}, "1": {failed: true}} {
 		t.Setenv(required, value)
 		var got ended
-		if missing(&got, "no gadget"); got != want {
+		if Missing(&got, "no gadget"); got != want {
 			t.Errorf("with %s=%q it is %+v", required, value, got)
 		}
 	}

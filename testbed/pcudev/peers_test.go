@@ -525,7 +525,8 @@ func webPeers() []peer {
 			transport: "tcp",
 			says:      "OK",
 			events:    "3 off",
-			command:   []string{"upscmd", "-u", "{user}", "-p", "{password}", "rack@{host}:{port}", "outlet.3.load.off"},
+			command: []string{"upscmd", "-u", "{user}", "-p", "{password}", "rack@{host}:{port}",
+				"outlet.3.load.off"},
 		},
 		{
 			name:      "curl turns off at a Tasmota",

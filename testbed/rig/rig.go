@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -295,13 +296,18 @@ func waitFor(ctx context.Context, ended <-chan struct{}, limit time.Duration, as
 	}
 }
 
+// freePort finds a port below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere): what is free
+// there now is still free when a program listens, or comes back.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String(), nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", err
 }
 
 // WholeLog is all that the workers and Temporal wrote.

@@ -247,6 +247,7 @@ func (d pageDriver) understand(w *web.Client, doing string, p page,
 	return d.c.States.of(m[1]), false, nil
 }
 
+// Test asks for the pages of a dry run.
 func (d pageDriver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	w := web.New(t, d.c.Auth, false)
 	defer w.Close()
@@ -254,6 +255,7 @@ func (d pageDriver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.R
 	return power.LoggedIn(err)
 }
 
+// List asks for the pages that show all outlets.
 func (d pageDriver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol.OutletState, error) {
 	w := web.New(t, d.c.Auth, false)
 	defer w.Close()
@@ -276,6 +278,7 @@ func (d pageDriver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol
 	return found, nil
 }
 
+// Status asks for the pages that show the outlet.
 func (d pageDriver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	r := pcucontrol.Result{Before: pcucontrol.Unknown, After: pcucontrol.Unknown}
 	if len(d.c.Pages["status"]) == 0 {
@@ -320,6 +323,7 @@ func (d pageDriver) Switch(ctx context.Context, t pcucontrol.Target,
 		}
 	}
 	can.On, can.Off, can.Cycle = command(pcucontrol.OpOn), command(pcucontrol.OpOff), command(pcucontrol.OpCycle)
-	can.Reset, can.Shutdown, can.Pause = command(pcucontrol.OpReset), command(pcucontrol.OpShutdown), time.Duration(d.c.Pause)
+	can.Reset, can.Shutdown = command(pcucontrol.OpReset), command(pcucontrol.OpShutdown)
+	can.Pause = time.Duration(d.c.Pause)
 	return can.Knowing(before).Perform(ctx, t, op)
 }

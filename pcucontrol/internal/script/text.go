@@ -29,6 +29,7 @@ type talk struct {
 	state     pcucontrol.State // as last read
 	listed    []pcucontrol.OutletState
 	committed bool // the power may have been switched
+	strays    int  // answers that may have been given once too often, and whose own answers are still to come
 }
 
 func (d textDriver) open(ctx context.Context, t pcucontrol.Target) (*talk, error) {
@@ -48,6 +49,7 @@ func (d textDriver) open(ctx context.Context, t pcucontrol.Target) (*talk, error
 			}
 		}
 		if err = k.run(ctx, "log in", steps); err == nil {
+			k.catchUp(ctx)
 			return k, nil
 		}
 		s.Close()
@@ -88,6 +90,7 @@ func (d textDriver) with(ctx context.Context, t pcucontrol.Target, f func(contex
 	return err
 }
 
+// Test logs in and goes through the steps of a dry run.
 func (d textDriver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	r := pcucontrol.Result{Before: pcucontrol.Unknown, After: pcucontrol.Unknown, Note: "logged in"}
 	err := d.with(ctx, t, func(ctx context.Context, k *talk) error {
@@ -107,6 +110,7 @@ func (d textDriver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.R
 	return r, err
 }
 
+// Status goes through the steps that read the outlet.
 func (d textDriver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	r := pcucontrol.Result{Before: pcucontrol.Unknown, After: pcucontrol.Unknown}
 	if len(d.c.Status) == 0 {
@@ -121,6 +125,7 @@ func (d textDriver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol
 	return r, err
 }
 
+// List goes through the steps that show all outlets.
 func (d textDriver) List(ctx context.Context, t pcucontrol.Target) ([]pcucontrol.OutletState, error) {
 	if len(d.c.List) == 0 {
 		return nil, wire.Unsupported(t, "list")
@@ -154,6 +159,7 @@ func (c Conversation) outlets(each *regexp.Regexp, heard string) []pcucontrol.Ou
 	return found
 }
 
+// Switch goes through the steps of an operation, and reads back.
 func (d textDriver) Switch(ctx context.Context, t pcucontrol.Target,
 	op pcucontrol.Operation,
 ) (r pcucontrol.Result, err error) {
@@ -210,7 +216,7 @@ func (k *talk) run(ctx context.Context, doing string, steps []step) error {
 		meant, err := k.step(ctx, doing, s)
 		switch {
 		case err == nil:
-		case before || k.committed && !meant:
+		case before || k.committed && (!meant || k.strays > 0): // its words may be those to something else
 			return wire.Ambiguous(k.Target, doing, err)
 		default:
 			return err
@@ -291,7 +297,10 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 			return "", true, k.Fail(m.Kind, doing, m.told(secret.Mask(lastLine(heard), k.Target.Password)))
 		}
 		a := s.Answers[n]
-		if asked[n]++; asked[n] > max(1, a.Times) {
+		if asked[n]++; s.Nudge != "" && (asked[n] > 1 || slices.Contains(s.Say, a.Say)) { // it was said before
+			k.strays++
+		}
+		if asked[n] > max(1, a.Times) {
 			return "", a.Again != "", k.Fail(cmp.Or(a.Again, pcucontrol.Unexpected), doing,
 				"the device asks again: "+secret.Mask(lastLine(heard), k.Target.Password))
 		}
@@ -323,6 +332,23 @@ func (k *talk) listensFor(doing string, s step, hear string) ([]*regexp.Regexp, 
 		}
 	}
 	return patterns, meanings, nil
+}
+
+// strayTime is how long the answer to what was said once too often is waited for.
+const strayTime = time.Second
+
+// catchUp hears the answers to what was said once too often. A key that wakes a device may be taken for an answer, the
+// device asks again, and what it is told then belongs to its next question: it would be taken for a command.
+func (k *talk) catchUp(ctx context.Context) {
+	prompt, err := k.c.pattern("{prompt}", k.Target)
+	for err == nil && k.strays > 0 {
+		short, cancel := context.WithTimeout(ctx, strayTime)
+		_, _, err = k.Await(short, "log in", "", []*regexp.Regexp{prompt})
+		cancel()
+		if err == nil {
+			k.strays--
+		}
+	}
 }
 
 // answered says whether a step's line has more of an answer than the next prompt, at least its echo.

@@ -87,11 +87,13 @@ type listener struct {
 	read  *atomic.Int64
 }
 
+// Write notes that the device was asked.
 func (l *listener) Write(p []byte) (int, error) {
 	l.asked.Store(true)
 	return l.Conn.Write(p)
 }
 
+// Read reads what a device says that was asked, up to the limit.
 func (l *listener) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
 	switch {
@@ -103,8 +105,10 @@ func (l *listener) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close ends the connections.
 func (w *Client) Close() { w.HTTP.CloseIdleConnections() }
 
+// Fail is an error of what was being done.
 func (w *Client) Fail(kind pcucontrol.Kind, doing, detail string) error {
 	return wire.Fail(w.Target, kind, doing, detail)
 }

@@ -4,6 +4,7 @@ package wire
 // characters but the line feed.
 type Cleaner struct{ escape, sequence bool }
 
+// Append adds to a text what is one in the bytes that came.
 func (c *Cleaner) Append(text, raw []byte) []byte {
 	for _, b := range raw {
 		switch {

@@ -33,6 +33,7 @@ func Trace(t pcucontrol.Target, arrow, text string) {
 	}
 }
 
+// Unsupported is the error of a device that has no word for something.
 func Unsupported(t pcucontrol.Target, what string) error {
 	return Fail(t, pcucontrol.Unsupported, what, "the device has no word for it")
 }
@@ -84,6 +85,7 @@ func Unsure(t pcucontrol.Target, doing string, err error) error {
 	return err
 }
 
+// Ambiguous is the error of a command that went out, and of which no more is known.
 func Ambiguous(t pcucontrol.Target, doing string, err error) error {
 	return Fail(t, pcucontrol.Ambiguous, doing, "the command went out; "+err.Error())
 }

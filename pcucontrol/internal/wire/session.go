@@ -71,10 +71,12 @@ func (s *Session) Close() {
 	}
 }
 
+// Fail is an error of what was being done.
 func (s *Session) Fail(kind pcucontrol.Kind, doing, detail string) error {
 	return Fail(s.Target, kind, doing, detail)
 }
 
+// Trace shows what was said or heard.
 func (s *Session) Trace(arrow, text string) { Trace(s.Target, arrow, text) }
 
 // Await reads until one of the patterns matches what has come since the last match, and returns which, and the text up

@@ -14,6 +14,7 @@ type telnetConn struct {
 	wire *telnetWire
 }
 
+// NewTelnet is a client's side of a connection.
 func NewTelnet(conn net.Conn) *telnetConn {
 	wire := &telnetWire{Conn: conn, seen: map[[2]byte]bool{}}
 	c, _ := telnet.NewConn(wire) // it has no error to give

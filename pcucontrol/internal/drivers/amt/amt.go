@@ -191,12 +191,14 @@ func (s *session) command(ctx context.Context, doing string, state int) error {
 
 func open(t pcucontrol.Target) *session { return &session{w: web.New(t, web.LoginChallenge, true)} }
 
+// Test logs in and switches nothing.
 func (d Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	r, err := d.Status(ctx, t)
 	r.Verified = err == nil
 	return r, err
 }
 
+// Status reads the state.
 func (Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	s := open(t)
 	defer s.w.Close()
@@ -204,6 +206,7 @@ func (Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Resul
 	return pcucontrol.Result{Before: state, After: state, Verified: err == nil && state != pcucontrol.Unknown}, err
 }
 
+// Switch switches, and reads back.
 func (Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
 	s := open(t)
 	defer s.w.Close()

@@ -96,10 +96,12 @@ func (d Driver) state(ctx context.Context, t pcucontrol.Target, doing, data stri
 		"state "+strconv.Quote(states[t.Outlet-1:t.Outlet]))
 }
 
+// Test logs in and switches nothing.
 func (d Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	return d.Status(ctx, t)
 }
 
+// Status reads the state.
 func (d Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	state, err := d.state(ctx, t, "status", "", 'O')
 	return pcucontrol.Result{Before: state, After: state, Verified: err == nil}, err

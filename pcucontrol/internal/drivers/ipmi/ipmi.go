@@ -36,10 +36,12 @@ const (
 // lag is how long the state may lag behind a cycle that a BMC has begun.
 const lag = 5 * time.Second
 
+// Test logs in and switches nothing.
 func (d Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	return d.look(ctx, t, privilegeOperator, "logged in with the right to switch")
 }
 
+// Status reads the state.
 func (d Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	return d.look(ctx, t, privilegeUser, "")
 }
@@ -126,6 +128,7 @@ func bootDevices() map[pcucontrol.BootDevice]byte {
 	return map[pcucontrol.BootDevice]byte{pcucontrol.BootNetwork: 0x04, pcucontrol.BootDisk: 0x08}
 }
 
+// BootOnce sets the boot flags for one boot, and reads them back.
 func (d Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontrol.BootDevice) error {
 	s, err := open(ctx, t, privilegeOperator, d.suites)
 	if err != nil {

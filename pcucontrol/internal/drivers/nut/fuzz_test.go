@@ -14,7 +14,8 @@ func FuzzNUT(f *testing.F) {
 	for _, text := range []string{
 		"OK\nOK\nBEGIN LIST UPS\nUPS rack \"a rack\"\nEND LIST UPS\nBEGIN LIST VAR rack\n" +
 			"VAR rack outlet.3.status \"on\"\nVAR rack outlet.group.1.name \"both\"\nEND LIST VAR rack\n" +
-			"BEGIN LIST RW rack\nEND LIST RW rack\nBEGIN LIST CMD rack\nCMD rack outlet.3.load.off\nEND LIST CMD rack\n",
+			"BEGIN LIST RW rack\nEND LIST RW rack\nBEGIN LIST CMD rack\nCMD rack outlet.3.load.off\nEND LIST CMD " +
+			"rack\n",
 		"OK\nERR ACCESS-DENIED\n", "ERR DATA-STALE\n", "OK\nOK\nBEGIN LIST UPS\nEND LIST UPS\n", "ERR\n", "\n",
 		"VAR \"a\\\"b\\\\c\" \"", "\x00\xff", "OK " + wiretest.Password + "\n",
 	} {

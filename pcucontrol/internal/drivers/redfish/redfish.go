@@ -327,6 +327,7 @@ func (s *session) reset(doing string, allowed []string, types ...string) (func(c
 	}, types[i]
 }
 
+// Test logs in and switches nothing.
 func (Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	s := newSession(t)
 	defer s.close(ctx)
@@ -341,6 +342,7 @@ func (Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result,
 	}, nil
 }
 
+// Status reads the state.
 func (Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	s := newSession(t)
 	defer s.close(ctx)
@@ -354,6 +356,7 @@ func (Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Resul
 	}, nil
 }
 
+// Switch switches, and reads back.
 func (Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
 	s := newSession(t)
 	defer s.close(ctx)
@@ -424,6 +427,7 @@ func (Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontr
 	return nil
 }
 
+// KnowsNames says that systems are found by their names here.
 func (Driver) KnowsNames() bool { return true }
 
 // List reads each system.

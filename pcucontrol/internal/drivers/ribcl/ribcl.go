@@ -196,12 +196,14 @@ func (Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result,
 	return power.LoggedIn(err)
 }
 
+// Status reads the state.
 func (Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	s := &session{t: t}
 	state, err := s.state(ctx)
 	return pcucontrol.Result{Before: state, After: state, Verified: err == nil && state != pcucontrol.Unknown}, err
 }
 
+// Switch switches, and reads back.
 func (Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
 	s := &session{t: t}
 	return power.Operations{

@@ -357,10 +357,12 @@ func (a *agent) command(ctx context.Context, op pcucontrol.Operation) error {
 	}
 }
 
+// Test logs in and switches nothing.
 func (d Driver) Test(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	return d.look(ctx, t, "it answers; whether the outlet may be written is known only by writing")
 }
 
+// Status reads the state.
 func (d Driver) Status(ctx context.Context, t pcucontrol.Target) (pcucontrol.Result, error) {
 	return d.look(ctx, t, "")
 }
@@ -375,6 +377,7 @@ func (d Driver) look(ctx context.Context, t pcucontrol.Target, note string) (pcu
 	return r, err
 }
 
+// Switch switches, and reads back.
 func (d Driver) Switch(ctx context.Context, t pcucontrol.Target,
 	op pcucontrol.Operation,
 ) (r pcucontrol.Result, err error) {

@@ -51,8 +51,8 @@ func Raritan() []Table {
 }
 
 // Eaton are of the ePDUs of the third generation and later (EATON-EPDU-MIB, the first unit: outletControlStatus, and a
-// column for each command, to which the seconds until then are written), and of the managed ePDU before them, whose rows
-// are counted from nought (so fence_eaton_snmp, which was tried on one).
+// column for each command, to which the seconds until then are written), and of the managed ePDU before them, whose
+// rows are counted from nought (so fence_eaton_snmp, which was tried on one).
 func Eaton() []Table {
 	const g3, managed = enterprises + "534.6.6.7.6.", enterprises + "534.6.6.6.1.2.2.1."
 	return []Table{

@@ -80,6 +80,7 @@ func otherRacks() map[string]mibColumns {
 	}
 }
 
+// New makes a rack.
 func New(o device.Options) (device.Device, error) { return &Rack{Options: o}, nil }
 
 // Faults are those of devices that have no prompt, and one of Eaton's.

@@ -24,6 +24,7 @@ type BMC struct {
 	device.Condition
 }
 
+// New makes a BMC.
 func New(o device.Options) (device.Device, error) { return &BMC{Options: o}, nil }
 
 // Faults are those of every device that speaks datagrams.
@@ -88,7 +89,8 @@ func (q quirks) ReadFrom(buf []byte) (int, net.Addr, error) {
 				_, _ = q.PacketConn.WriteTo(noise[:min(len(noise), 6+i*4)], from)
 			}
 			continue
-		case q.b.Has(device.Busy): // an open session is answered with "insufficient resources", everything else is answered as ever
+		// an open session is answered with "insufficient resources", everything else is answered as ever
+		case q.b.Has(device.Busy):
 			if n > 24 && buf[4] == 6 && buf[5] == 0x10 {
 				_, _ = q.PacketConn.WriteTo([]byte{6, 0, 0xff, 7, 6, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, buf[16], 1},
 					from)

@@ -35,6 +35,7 @@ type Console struct {
 	AfterCR bool // an LF or a NUL that comes now belongs to the end of a line that was taken
 }
 
+// New is a session without telnet.
 func New(rw io.ReadWriter) *Console { return &Console{Writer: rw, r: bufio.NewReader(rw)} }
 
 // NewTelnet says WILL ECHO and WILL SUPPRESS-GO-AHEAD, without which real clients send lines twice.
@@ -43,6 +44,7 @@ func NewTelnet(rw io.ReadWriter) *Console {
 	return &Console{Writer: rw, r: bufio.NewReader(rw), telnet: true}
 }
 
+// Say writes to the client.
 func (c *Console) Say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
 
 // Line reads a line, with an echo of it or of stars.

@@ -52,6 +52,7 @@ func (u *Unit) Serve(l net.Listener) error {
 	})
 }
 
+// Knows reports whether name and password are right.
 func (u *Unit) Knows(user, password string) bool {
 	return user == u.User && password == u.Password && !u.Has(device.WrongPassword)
 }
@@ -83,6 +84,7 @@ func (u *Unit) Outlet(text string) (int, bool) {
 	return n, err == nil && n >= 1 && n <= u.Outlets.Count()
 }
 
+// OnOff is an outlet's state as most devices write it.
 func OnOff(o device.Outlets, n int) string {
 	if on, err := o.State(n); err == nil && on {
 		return "On"

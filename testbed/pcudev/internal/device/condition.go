@@ -103,6 +103,7 @@ func (f *Condition) take() bool {
 	return true
 }
 
+// Leave gives the session back.
 func (f *Condition) Leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

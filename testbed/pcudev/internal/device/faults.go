@@ -55,11 +55,13 @@ func DatagramFaults() []Fault {
 	return slices.DeleteFunc(commonFaults(), func(f Fault) bool { return f.Name == Strange })
 }
 
+// SpokenFaults are those of devices that one talks with.
 func SpokenFaults() []Fault {
 	return append(commonFaults(), Fault{Slow, "talks a byte at a time"},
 		Fault{DropsFirst, "hangs up once, then answers"})
 }
 
+// BayTechFaults are those of BayTech's units; menu says whether it has one before the prompt.
 func BayTechFaults(menu bool) []Fault {
 	list := []Fault{
 		{NoQuestion, "BayTech, WTI: acts without (Y/N)?"},
@@ -75,12 +77,15 @@ func BayTechFaults(menu bool) []Fault {
 	return list
 }
 
+// WTIFaults are those of Western Telematic's.
 func WTIFaults() []Fault { return []Fault{{NoQuestion, "acts without Sure?"}} }
 
+// APCCLIFaults are those of APC's command line.
 func APCCLIFaults() []Fault {
 	return []Fault{{OldCLI, "APCControl: its commands have no ol before them"}}
 }
 
+// DRACFaults are those of a DRAC.
 func DRACFaults() []Fault {
 	return []Fault{
 		{TwoLines, "DRAC: prompts twice for a line that ends in CR LF"},
@@ -90,16 +95,21 @@ func DRACFaults() []Fault {
 	}
 }
 
+// IPALFaults are those of an iPAL.
 func IPALFaults() []Fault {
 	return []Fault{{CableError, "iPAL: reports a broken cable to every outlet"}}
 }
 
+// TLSFaults are those of whatever speaks TLS.
 func TLSFaults() []Fault { return []Fault{{OldTLS, "https: speaks TLS 1.0 only"}} }
 
+// TwoTonguesFaults are those of devices of two protocols.
 func TwoTonguesFaults() []Fault {
-	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management; Tasmota: status 200 for a wrong password"}}
+	return []Fault{{OldFirmware, "iLO: no RIBCL by HTTP POST; AMT: no WS-Management; Tasmota: status 200 for a wrong " +
+		"password"}}
 }
 
+// RedfishFaults are those of a service of Redfish.
 func RedfishFaults() []Fault {
 	return []Fault{
 		{Lags, ""},
@@ -111,6 +121,7 @@ func RedfishFaults() []Fault {
 	}
 }
 
+// EPowerSwitchFaults are those of an ePowerSwitch.
 func EPowerSwitchFaults() []Fault {
 	return []Fault{{ToldUnasked, "ePowerSwitchNew: hangs when a login is given before it asked"}}
 }
@@ -147,7 +158,8 @@ const ManagedEPDU = "is a managed ePDU"
 
 // EatonFaults are those of Eaton's racks.
 func EatonFaults() []Fault {
-	return []Fault{{ManagedEPDU, "Eaton: is an ePDU of before the third generation, whose rows are counted from nought"}}
+	return []Fault{{ManagedEPDU, "Eaton: is an ePDU of before the third generation, whose rows are counted from " +
+		"nought"}}
 }
 
 // TasmotaFaults are those of Tasmota.

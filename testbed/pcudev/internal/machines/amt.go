@@ -15,6 +15,7 @@ import (
 // first outlet.
 type amt struct{ s *site.Site }
 
+// NewAMT is Intel AMT by WS-Management, and by SOAP.
 func NewAMT(o device.Options) (device.Device, error) {
 	return site.New(o, func(s *site.Site) {
 		s.Own = device.TwoTonguesFaults()

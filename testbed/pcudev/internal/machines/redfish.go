@@ -29,6 +29,7 @@ type redfish struct {
 	boot     map[int]string    // from what each boots the next time
 }
 
+// NewRedfish is a service of Redfish.
 func NewRedfish(o device.Options) (device.Device, error) {
 	return site.New(o, func(s *site.Site) {
 		s.Own = device.RedfishFaults()
@@ -41,7 +42,7 @@ func NewRedfish(o device.Options) (device.Device, error) {
 		}
 		m := http.NewServeMux()
 		m.HandleFunc("GET /redfish",
-			func(w http.ResponseWriter, _ *http.Request) { Say(w, 200, Object{"v1": redfishRoot + "/"}) })
+			func(w http.ResponseWriter, _ *http.Request) { site.Say(w, 200, site.Object{"v1": redfishRoot + "/"}) })
 		m.HandleFunc("GET "+redfishRoot, d.root)
 		m.HandleFunc("GET "+redfishRoot+"/{$}", d.root)
 		m.HandleFunc("GET "+redfishRoot+"/SessionService", d.member(d.sessionService))
@@ -56,22 +57,13 @@ func NewRedfish(o device.Options) (device.Device, error) {
 	})
 }
 
-type Object map[string]any
-
-func Say(w http.ResponseWriter, status int, what Object) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("OData-Version", "4.0")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(what)
-}
-
 func refuse(w http.ResponseWriter, status int, id, message string) {
-	info := []Object{{"MessageId": "Base.1.8." + id, "Message": message}}
-	Say(
+	info := []site.Object{{"MessageId": "Base.1.8." + id, "Message": message}}
+	site.Say(
 		w,
 		status,
-		Object{
-			"error": Object{
+		site.Object{
+			"error": site.Object{
 				"code":                  "Base.1.8.GeneralError",
 				"message":               "See ExtendedInfo.",
 				"@Message.ExtendedInfo": info,
@@ -80,7 +72,7 @@ func refuse(w http.ResponseWriter, status int, id, message string) {
 	)
 }
 
-func link(path string) Object { return Object{"@odata.id": redfishRoot + path} }
+func link(path string) site.Object { return site.Object{"@odata.id": redfishRoot + path} }
 
 func (d *redfish) root(w http.ResponseWriter, _ *http.Request) {
 	root := link("/")
@@ -88,16 +80,16 @@ func (d *redfish) root(w http.ResponseWriter, _ *http.Request) {
 	root["RedfishVersion"], root["Systems"] = "1.6.0", link("/Systems")
 	if !d.s.Has(device.NoSessions) {
 		root["SessionService"] = link("/SessionService")
-		root["Links"] = Object{"Sessions": link("/SessionService/Sessions")}
+		root["Links"] = site.Object{"Sessions": link("/SessionService/Sessions")}
 	}
-	Say(w, 200, root)
+	site.Say(w, 200, root)
 }
 
 func (d *redfish) sessionService(w http.ResponseWriter, _ *http.Request) {
 	s := link("/SessionService")
 	s["@odata.type"], s["Id"], s["Name"] = "#SessionService.v1_1_6.SessionService", "SessionService", "Session Service"
 	s["ServiceEnabled"], s["SessionTimeout"], s["Sessions"] = true, 1800, link("/SessionService/Sessions")
-	Say(w, 200, s)
+	site.Say(w, 200, s)
 }
 
 func (d *redfish) login(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +114,7 @@ func (d *redfish) login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", redfishRoot+"/SessionService/Sessions/"+id)
 	made := link("/SessionService/Sessions/" + id)
 	made["Id"], made["UserName"] = id, who.UserName
-	Say(w, 201, made)
+	site.Say(w, 201, made)
 }
 
 func (d *redfish) logout(w http.ResponseWriter, r *http.Request) {
@@ -157,14 +149,15 @@ func (d *redfish) hasToken(token string) bool {
 }
 
 func (d *redfish) systems(w http.ResponseWriter, _ *http.Request) {
-	list := []Object{link("/Systems/1")}
+	list := []site.Object{link("/Systems/1")}
 	if d.s.Has(device.Several) || d.s.Has(device.UUIDs) {
 		list = nil
 		for n := d.s.Outlets.Count(); n >= 1; n-- {
 			list = append(list, link("/Systems/"+d.id(n)))
 		}
 	}
-	Say(w, 200, Object{"@odata.id": redfishRoot + "/Systems", "Members": list, "Members@odata.count": len(list)})
+	site.Say(w, 200, site.Object{"@odata.id": redfishRoot + "/Systems", "Members": list,
+		"Members@odata.count": len(list)})
 }
 
 // outlet is the one that a system is.
@@ -192,7 +185,7 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := "/Systems/" + d.id(n)
-	reset := Object{"target": redfishRoot + path + "/Actions/ComputerSystem.Reset"}
+	reset := site.Object{"target": redfishRoot + path + "/Actions/ComputerSystem.Reset"}
 	if d.s.Has(device.ActionInfo) {
 		reset["@Redfish.ActionInfo"] = redfishRoot + path + "/ResetActionInfo"
 	} else {
@@ -204,10 +197,10 @@ func (d *redfish) system(w http.ResponseWriter, r *http.Request) {
 		"host-%d",
 		n,
 	), "Physical"
-	s["UUID"], s["Status"] = fmt.Sprintf("%s%012d", uuidHead, n), Object{"State": "Enabled", "Health": "OK"}
+	s["UUID"], s["Status"] = fmt.Sprintf("%s%012d", uuidHead, n), site.Object{"State": "Enabled", "Health": "OK"}
 	s["Boot"] = d.bootOf(n)
-	s["PowerState"], s["Actions"] = d.shown(n), Object{"#ComputerSystem.Reset": reset}
-	Say(w, 200, s)
+	s["PowerState"], s["Actions"] = d.shown(n), site.Object{"#ComputerSystem.Reset": reset}
+	site.Say(w, 200, s)
 }
 
 const uuidHead = "00000000-0000-4000-8000-"
@@ -220,13 +213,13 @@ func (d *redfish) id(n int) string {
 	return strconv.Itoa(n)
 }
 
-func (d *redfish) bootOf(n int) Object {
+func (d *redfish) bootOf(n int) site.Object {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if from := d.boot[n]; from != "" {
-		return Object{"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": from}
+		return site.Object{"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": from}
 	}
-	return Object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
+	return site.Object{"BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None"}
 }
 
 // change takes an override of the boot device, for one boot.
@@ -251,8 +244,8 @@ func (d *redfish) change(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *redfish) info(w http.ResponseWriter, _ *http.Request) {
-	types := Object{"Name": "ResetType", "DataType": "String", "Required": true, "AllowableValues": d.types()}
-	Say(w, 200, Object{"Id": "ResetActionInfo", "Parameters": []Object{types}})
+	types := site.Object{"Name": "ResetType", "DataType": "String", "Required": true, "AllowableValues": d.types()}
+	site.Say(w, 200, site.Object{"Id": "ResetActionInfo", "Parameters": []site.Object{types}})
 }
 
 // shown is the state as it is told: one that lags is told late.

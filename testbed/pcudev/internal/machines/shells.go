@@ -16,6 +16,7 @@ type drac struct {
 	goesOff time.Time // when a host that lags is off
 }
 
+// NewDRAC is the shell of a DRAC.
 func NewDRAC(o device.Options) *console.Unit {
 	d := &drac{}
 	return &console.Unit{

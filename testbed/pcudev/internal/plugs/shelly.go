@@ -6,7 +6,6 @@ import (
 
 	"github.com/planetlab/monitor/testbed/pcudev/internal/console"
 	"github.com/planetlab/monitor/testbed/pcudev/internal/device"
-	"github.com/planetlab/monitor/testbed/pcudev/internal/machines"
 	"github.com/planetlab/monitor/testbed/pcudev/internal/site"
 )
 
@@ -20,7 +19,7 @@ func NewShelly(o device.Options) (device.Device, error) {
 		m := http.NewServeMux()
 		m.HandleFunc("GET /relay/{id}", d.relay)
 		s.Pages = open("GET /shelly",
-			machines.Object{"type": "SHPLG-S", "mac": "AABBCCDDEEFF", "auth": true, "fw": "testbed"},
+			site.Object{"type": "SHPLG-S", "mac": "AABBCCDDEEFF", "auth": true, "fw": "testbed"},
 			s.Basic("shellyplug-s-DDEEFF", m))
 	})
 }
@@ -34,15 +33,15 @@ func NewShellyGen2(o device.Options) (device.Device, error) {
 		m.HandleFunc("GET /rpc/Switch.Set", d.set)
 		lock := &site.DigestLock{S: s, Realm: "shellyplusplugs-aabbccddeeff", Sha256: true}
 		s.Pages = open("GET /shelly",
-			machines.Object{"id": "shellyplusplugs-aabbccddeeff", "gen": 2, "auth_en": true, "app": "PlusPlugS"},
+			site.Object{"id": "shellyplusplugs-aabbccddeeff", "gen": 2, "auth_en": true, "app": "PlusPlugS"},
 			lock.Guard(m))
 	})
 }
 
 // open is a page that everybody may see, before what is locked.
-func open(pattern string, what machines.Object, locked http.Handler) http.Handler {
+func open(pattern string, what site.Object, locked http.Handler) http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { machines.Say(w, http.StatusOK, what) })
+	m.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { site.Say(w, http.StatusOK, what) })
 	m.Handle("/", locked)
 	return m
 }
@@ -50,8 +49,8 @@ func open(pattern string, what machines.Object, locked http.Handler) http.Handle
 func (d shelly) channel(w http.ResponseWriter, text string) (int, bool) {
 	id, err := strconv.Atoi(text)
 	if err != nil || id < 0 || id >= d.s.Outlets.Count() {
-		machines.Say(w, http.StatusNotFound,
-			machines.Object{"code": -105, "message": "Argument 'id', value " + text + " not found!"})
+		site.Say(w, http.StatusNotFound,
+			site.Object{"code": -105, "message": "Argument 'id', value " + text + " not found!"})
 		return 0, false
 	}
 	return id + 1, true
@@ -74,10 +73,10 @@ func (d shelly) relay(w http.ResponseWriter, r *http.Request) {
 	if turn := r.FormValue("turn"); turn == "on" || turn == "off" {
 		d.turn(n, turn == "on", r.FormValue("timer"))
 	}
-	machines.Say(
+	site.Say(
 		w,
 		http.StatusOK,
-		machines.Object{
+		site.Object{
 			"ison":      console.OnOff(d.s.Outlets, n) == "On",
 			"has_timer": r.FormValue("timer") != "",
 			"source":    "http",
@@ -87,10 +86,10 @@ func (d shelly) relay(w http.ResponseWriter, r *http.Request) {
 
 func (d shelly) status(w http.ResponseWriter, r *http.Request) {
 	if n, ok := d.channel(w, r.FormValue("id")); ok {
-		machines.Say(
+		site.Say(
 			w,
 			http.StatusOK,
-			machines.Object{
+			site.Object{
 				"id":     n - 1,
 				"source": "http",
 				"output": console.OnOff(d.s.Outlets, n) == "On",
@@ -107,5 +106,5 @@ func (d shelly) set(w http.ResponseWriter, r *http.Request) {
 	}
 	was := console.OnOff(d.s.Outlets, n) == "On"
 	d.turn(n, r.FormValue("on") == "true", r.FormValue("toggle_after"))
-	machines.Say(w, http.StatusOK, machines.Object{"was_on": was})
+	site.Say(w, http.StatusOK, site.Object{"was_on": was})
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/planetlab/monitor/testbed/pcudev/internal/console"
 	"github.com/planetlab/monitor/testbed/pcudev/internal/device"
-	"github.com/planetlab/monitor/testbed/pcudev/internal/machines"
 	"github.com/planetlab/monitor/testbed/pcudev/internal/site"
 )
 
@@ -35,27 +34,27 @@ func (d tasmota) command(w http.ResponseWriter, r *http.Request) {
 		if d.s.Has(device.OldFirmware) {
 			status = http.StatusOK
 		}
-		machines.Say(w, status, machines.Object{"WARNING": "Need user=<username>&password=<password>"})
+		site.Say(w, status, site.Object{"WARNING": "Need user=<username>&password=<password>"})
 		return
 	}
 	word := strings.TrimSpace(r.FormValue("cmnd"))
 	if strings.EqualFold(word, "status") {
-		machines.Say(w, http.StatusOK, machines.Object{"Status": machines.Object{"Module": 1, "Topic": "testbed"}})
+		site.Say(w, http.StatusOK, site.Object{"Status": site.Object{"Module": 1, "Topic": "testbed"}})
 		return
 	}
 	m := tasmotaPower.FindStringSubmatch(word)
 	if m == nil {
-		machines.Say(w, http.StatusOK, machines.Object{"Command": "Unknown"})
+		site.Say(w, http.StatusOK, site.Object{"Command": "Unknown"})
 		return
 	}
-	answer := machines.Object{}
+	answer := site.Object{}
 	for _, n := range d.relays(m[1]) {
 		if m[2] != "" {
 			_ = d.s.Set(d.s.Outlets, n, strings.EqualFold(m[2], "on"))
 		}
 		answer[d.name(n)] = strings.ToUpper(console.OnOff(d.s.Outlets, n))
 	}
-	machines.Say(w, http.StatusOK, answer)
+	site.Say(w, http.StatusOK, answer)
 }
 
 // relays are those that an index means: all for 0, and the first one for one that there is not.

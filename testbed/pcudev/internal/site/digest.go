@@ -102,6 +102,7 @@ func md5Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// RandomHex is so many random bytes in hexadecimal.
 func RandomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // it never fails

@@ -41,6 +41,7 @@ type Site struct {
 	cert  tls.Certificate
 }
 
+// New makes a device; mount gives it its pages.
 func New(o device.Options, mount func(*Site)) (device.Device, error) {
 	s := &Site{Options: o}
 	if o.Transport == "https" {
@@ -99,7 +100,8 @@ func (s *Site) Serve(l net.Listener) error {
 			return
 		}
 		once := &onlyConn{conn: paced, closed: make(chan struct{})}
-		_ = (&http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}).Serve(once)
+		_ = (&http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute,
+			IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}).Serve(once)
 	})
 }
 
@@ -113,6 +115,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Pages.ServeHTTP(w, r)
 }
 
+// Knows reports whether name and password are right.
 func (s *Site) Knows(user, password string) bool {
 	return user == s.User && password == s.Password && !s.Has(device.WrongPassword)
 }
