@@ -310,8 +310,10 @@ func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
 	defer release()
 	node, err := b.Store.Node(ctx, sick)
 	b.must(err)
-	res, err := b.Power.beginPower(ctx, task{Request: b.task(issue.NodeDown, "0", rebootRung)},
-		policy.ActReboot, node, feeds)
+	t0 := b.looked(b.task(issue.NodeDown, "0", rebootRung))
+	facts, err := b.Power.gate.facts(ctx, policy.ActReboot, t0.ref(), t0.seen)
+	b.must(err)
+	res, err := b.Power.beginPower(ctx, t0, facts, node, feeds)
 	b.want(res, err, issue.Acted, "outlets cycled together and read back on")
 	r.wantCuts(t, 2)
 	if dark == 0 {

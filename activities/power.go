@@ -42,7 +42,7 @@ func (a *Power) Reinstall(ctx context.Context, req issue.Request) (issue.Result,
 //	powerRung     what an earlier try has begun is brought to its end, whatever anybody says by now; else
 //	decidePower   the PCUs are locked, the node is looked at, and the gate is asked
 //	beginPower    intent, claims and budget are written in one transaction; for a reinstall PLC is set
-//	commandPower  the point of no return is marked, and the command given, once
+//	commandPower  the gate is asked once more, the point of no return is marked, and the command given, once
 //	settlePower   what became of it is written down, with what is still owed
 
 func (a *Power) powerRung(ctx context.Context, req issue.Request, act policy.Act) (issue.Result, error) {
@@ -109,11 +109,11 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 			return issue.Result{}, err
 		}
 	}
-	answer, err := a.gate.ask(ctx, act, t.ref(), t.seen)
+	facts, err := a.gate.facts(ctx, act, t.ref(), t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if !answer.Do {
+	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		if answer.Check == "attempts" {
 			if _, err := a.post.flagOnce(ctx, t, "hardware", answer.Reason,
 				"Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
@@ -127,11 +127,14 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 			return a.requestManualCycle(ctx, t, act, node, f.pcu, f.outlet)
 		}
 	}
-	return a.beginPower(ctx, t, act, node, feeds)
+	return a.beginPower(ctx, t, facts, node, feeds)
 }
 
-// lookedLately is how old a look may be on which power is cut.
+// lookedLately is how old a look may be on which the gate is asked.
 const lookedLately = 300 * time.Millisecond
+
+// lookedBefore is how old a look may be when the command is given: between them lies what PLC took for its answers.
+const lookedBefore = 5 * time.Second
 
 // powerData is what a power command needs to be finished or undone.
 type powerData struct {
@@ -140,8 +143,9 @@ type powerData struct {
 
 // beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost
 // there leaves the claim, so that it is set right one day.
-func (a *Power) beginPower(ctx context.Context, t task, act policy.Act, node store.Node,
+func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, node store.Node,
 	feeds []feed) (issue.Result, error) {
+	act := facts.Act
 	kind, _ := budgetKind(act)
 	var data powerData
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{
@@ -193,17 +197,33 @@ func (a *Power) beginPower(ctx context.Context, t task, act policy.Act, node sto
 			return a.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
-	return a.commandPower(ctx, t, act, feeds)
+	return a.commandPower(ctx, t, facts, feeds)
 }
 
-// commandPower gives the command once. An order that came meanwhile stops it here at the latest.
-func (a *Power) commandPower(ctx context.Context, t task, act policy.Act, feeds []feed) (issue.Result, error) {
+// commandPower gives the command once. What came while the intent was written and PLC was asked, as an order, a stop or
+// a node that is back, stops it here at the latest.
+func (a *Power) commandPower(ctx context.Context, t task, facts policy.GateFacts, feeds []feed) (issue.Result, error) {
 	if order := a.rungs.workflows.ordered(ctx); order != "" {
 		return a.abandonPower(ctx, t, order, issue.Stopped)
 	}
 	outlets, err := a.outlets.set(ctx, feeds)
 	if err != nil {
 		return a.abandonPower(ctx, t, err.Error(), issue.Wait)
+	}
+	if a.now().Sub(t.seen.at) > lookedBefore {
+		if t.seen, err = a.observer.observe(ctx, t.ref()); err != nil {
+			return a.abandonPower(ctx, t, "it could not be looked at again: "+err.Error(), issue.Wait)
+		}
+	}
+	answer, err := a.gate.askAgain(ctx, t.ref(), t.seen, facts)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if !answer.Do {
+		no := resultOf(answer)
+		res, err := a.abandonPower(ctx, t, answer.Reason, no.Outcome)
+		res.Check, res.Until = no.Check, no.Until
+		return res, err
 	}
 	mine, err := a.Store.Commit(ctx, t.Key)
 	if err != nil {
@@ -214,7 +234,7 @@ func (a *Power) commandPower(ctx context.Context, t task, act policy.Act, feeds 
 	}
 	ctx = context.WithoutCancel(ctx) // from here on it is brought to its end
 	outcome := outlets.cycle(ctx)
-	return a.settlePower(ctx, t, act, outlets, outcome)
+	return a.settlePower(ctx, t, facts.Act, outlets, outcome)
 }
 
 // overtaken is for a try that was held up for so long that another has given its intent up. What the late one has set

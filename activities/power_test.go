@@ -596,10 +596,91 @@ func TestPower_ATryThatWasHeldUpTakesItsWriteToPLCBack(t *testing.T) {
 	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
 	b.must(err)
 	defer release()
-	res, err = b.Power.commandPower(ctx, task{Request: req}, policy.ActReinstall, feeds)
+	late := b.looked(req)
+	facts, err := b.Power.gate.facts(ctx, policy.ActReinstall, req.State.Ref, late.seen)
+	b.must(err)
+	res, err = b.Power.commandPower(ctx, late, facts, feeds)
 	b.want(res, err, issue.Unknown, "given the same command up")
 	b.wantState("boot")
 	b.wantCuts(0)
+}
+
+// looked is a rung after its look.
+func (b *bench) looked(req issue.Request) task {
+	b.Helper()
+	seen, err := b.Power.observer.observe(b.Context(), req.State.Ref)
+	b.must(err)
+	return task{Request: req, seen: seen}
+}
+
+// What comes between the gate and the command, while PLC takes its time, is seen before the command is given.
+func TestPower_WhatComesWhilePLCTakesItsTimeStopsTheCommand(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	for _, c := range []struct {
+		name          string
+		happens, undo func()
+		says          string
+	}{
+		{"Monitor is stopped", func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", Reason: "a fire"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, "stopped: a fire"},
+		{"the node is blacklisted", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, "blacklisted: new board"},
+		{"its PCU is blacklisted", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "it bites",
+				Until: time.Now().Add(time.Hour)}))
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu)) }, "blacklisted: it bites"},
+		{"its site is exempt", func() {
+			b.w.Exempt(site, time.Now().AddDate(0, 1, 0))
+			b.sync()
+		}, func() {}, "exempt in PLC"}, // the last of them
+	} {
+		before, release := b.w.DB.Calls("UpdateNode"), b.w.DB.Hang("UpdateNode")
+		type answer struct {
+			res issue.Result
+			err error
+		}
+		done := make(chan answer, 1)
+		go func() {
+			res, err := b.Power.Reinstall(ctx, b.rebooted(c.name))
+			done <- answer{res, err}
+		}()
+		b.until("PLC is asked to set it to reinstall", func() bool { return b.w.DB.Calls("UpdateNode") > before })
+		c.happens()
+		release()
+		got := <-done
+		b.want(got.res, got.err, issue.Wait, c.says)
+		b.want(got.res, got.err, issue.Wait, "set back to boot in PLC")
+		c.undo()
+		b.wantCuts(0)
+		b.wantState("boot")
+		b.wantClaims()
+	}
+}
+
+func TestPower_ANodeThatIsBackBeforeTheCommandKeepsItsPower(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	late := b.looked(req)
+	facts, err := b.Power.gate.facts(ctx, policy.ActReboot, req.State.Ref, late.seen)
+	b.must(err)
+	n, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
+	b.must(err)
+	defer release()
+	b.must(b.w.Heal(sick))
+	late.seen.at = late.seen.at.Add(-time.Minute) // as long as PLC took
+	res, err := b.Power.beginPower(ctx, late, facts, n, feeds)
+	b.want(res, err, issue.Recovered, "good again")
+	b.wantCuts(0)
+	b.wantClaims()
+	b.wantLedger(req.State.Ref.ID, "reboot failed")
 }
 
 func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
