@@ -403,3 +403,12 @@ func TestPCU_AFaultOfOursIsNotBlamedOnIt(t *testing.T) {
 	b.wantCuts(0)
 	b.wantClaims()
 }
+
+func TestPCU_OneThatCannotCycleIsCycledByHand(t *testing.T) {
+	o := &outlets{PCUs: newBench(t).Power.outlets.PCUs}
+	for model, want := range map[string]bool{"Manual": true, "WakeOnLAN": true, "APCControl12p3": false, "NUT": false} {
+		if got := o.manual(store.PCU{Model: model}); got != want {
+			t.Errorf("%s is cycled by hand: %v", model, got)
+		}
+	}
+}
