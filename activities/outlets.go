@@ -311,9 +311,16 @@ func withoutItsWords(err error) error {
 	return &pcucontrol.Error{Kind: e.Kind, Host: e.Host, Doing: e.Doing}
 }
 
+// manual reports whether people have to switch a PCU: it is a person, or cannot do it itself.
 func (a *outlets) manual(p store.PCU) bool {
 	m, err := a.PCUs.Resolve(p.Model)
-	return err == nil && m.Name == pcucontrol.Manual
+	return err == nil && (m.Name == pcucontrol.Manual || !canCycle(m))
+}
+
+// canCycle reports whether a model can take an outlet's power away and give it back; one that wakes machines cannot.
+func canCycle(m pcucontrol.Model) bool {
+	can := func(word string) bool { return slices.Contains(m.Capabilities, word) }
+	return can("cycle") || can("on") && can("off")
 }
 
 // readOn lets go of what an issue owes outlets that are on, whichever of its commands has left them.

@@ -446,3 +446,12 @@ func TestPCU_ARequestThatDidNotLeaveIsNoCommand(t *testing.T) {
 	res, err := b.Power.Reboot(ctx, req)
 	b.want(res, err, issue.Wait, "the admins could not be asked yet")
 }
+
+func TestPCU_OneThatCannotCycleIsCycledByHand(t *testing.T) {
+	o := &outlets{PCUs: newBench(t).Power.outlets.PCUs}
+	for model, want := range map[string]bool{"Manual": true, "WakeOnLAN": true, "APCControl12p3": false, "NUT": false} {
+		if got := o.manual(store.PCU{Model: model}); got != want {
+			t.Errorf("%s is cycled by hand: %v", model, got)
+		}
+	}
+}

@@ -78,6 +78,12 @@ func TestAModeIsNarrowedByItsParts(t *testing.T) {
 	if controls, _ = db.Controls(ctx); len(controls) != 2 {
 		t.Errorf("in force are %v", controls)
 	}
+	wantCode(t, call(ctx, "mode", "observe", "--reason", "the first weeks"), exitOK)
+	controls, err = db.Controls(ctx)
+	if _, why := controls.Mode(policy.ModeAct, "epfl", "nodedown"); err != nil ||
+		!strings.HasPrefix(why, "fleet: the first weeks (alice") {
+		t.Errorf("the fleet's own order reads %q, %v", why, err)
+	}
 	for args, says := range map[string]string{
 		"mode off":                                     "say observe, act, default",
 		"mode observe --type nosuch":                   "nosuch",

@@ -70,7 +70,8 @@ func (c Controls) Mode(configured policy.Mode, site, issueType string) (policy.M
 	for _, name := range []string{ControlMode, ControlOf(ControlMode, PartSite, site),
 		ControlOf(ControlMode, PartType, issueType)} {
 		if o, ordered := c[name]; ordered && policy.Narrowest(policy.Mode(o.Value)) != policy.ModeAct {
-			return policy.ModeObserve, strings.TrimPrefix(strings.TrimPrefix(name, ControlMode), "/") + ": " + o.says()
+			part := cmp.Or(strings.TrimPrefix(strings.TrimPrefix(name, ControlMode), "/"), "fleet")
+			return policy.ModeObserve, part + ": " + o.says()
 		}
 	}
 	return policy.ModeAct, ""

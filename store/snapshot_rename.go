@@ -7,12 +7,23 @@ import (
 	"strings"
 )
 
-// Sites and nodes are rows by id, and everything else knows them by name. A rename in PLC therefore takes with it what
+// Sites, nodes and PCUs are rows by id, and others know them by name. A rename in PLC therefore takes with it what
 // was written under the old name: statuses stay in the row, and history, blacklist, notices, ledger and claims follow
 // here. What a running workflow has in its memory is its own to mend.
 func followers(what string) []string {
+	if what == "pcu" { // all else knows it by its id
+		return []string{
+			`update blacklist set target = $2 where kind = 'pcu' and target = $1
+			and not exists (select 1 from blacklist b
+				where b.kind = 'pcu' and b.target = $2 and b.starts = blacklist.starts)`,
+		}
+	}
 	if what == "site" {
 		return []string{
+			// an order that an earlier site of the name has left gives way to that of this one
+			`delete from control where name = 'mode/site/' || $2::text
+			and exists (select 1 from control c where c.name = 'mode/site/' || $1::text)`,
+			`update control set name = 'mode/site/' || $2::text where name = 'mode/site/' || $1::text`,
 			`update node set site = $2 where site = $1`,
 			`update pcu set site = $2 where site = $1`,
 			`update person set site = $2 where site = $1
@@ -142,6 +153,29 @@ func (in *intake) parkNodes(stood *standing) (list []change) {
 			c.add(`delete from node where node_id = $1`, other)
 			delete(stood.nodes, other)
 		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// parkPCUs is parkSites for PCUs. One that is gone has no claim to what is known under its name.
+func (in *intake) parkPCUs(stood *standing) (list []change) {
+	holders := map[string]int{}
+	for id, p := range stood.pcus {
+		if _, stays := in.pcus[id]; stays || in.kept["pcus"][id] {
+			holders[p.row.name] = id
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(in.pcus)) {
+		other, held := holders[in.pcus[id].name]
+		if !held || other == id {
+			continue
+		}
+		was, c := stood.pcus[other], change{what: fmt.Sprintf("pcus %d", other)}
+		to := park(was.row.name, other)
+		c.rename("pcu", was.row.name, to)
+		c.add(`update pcu set name = $2 where pcu_id = $1`, other, to)
+		was.row.name = to
 		list = append(list, c)
 	}
 	return list

@@ -76,6 +76,7 @@ func TestSnapshots(t *testing.T) {
 		"a row is gone after three snapshots in a row lacked it": aRowIsGoneAfterThreeSnapshotsInARowLackedIt,
 		"a renamed site is the same site":                        aRenamedSiteIsTheSameSite,
 		"a node that is renamed or moves is the same node":       aNodeThatIsRenamedOrMovesIsTheSameNode,
+		"an order follows a rename":                              anOrderFollowsARename,
 		"what was deleted and made anew is another":              whatWasDeletedAndMadeAnewIsAnother,
 		"an odd row costs itself alone":                          anOddRowCostsItselfAlone,
 		"what PLC saw of a node is kept":                         whatPLCSawOfANodeIsKept,
@@ -88,7 +89,7 @@ func TestSnapshots(t *testing.T) {
 		"people who left are not written to":                     peopleWhoLeftAreNotWrittenTo,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.exec(t, `truncate site, node, pcu, person, snapshot, history, claim, blacklist`)
+			s.exec(t, `truncate site, node, pcu, person, snapshot, history, claim, blacklist, control`)
 			test(t, s)
 		})
 	}
@@ -266,6 +267,46 @@ func aRenamedSiteIsTheSameSite(t *testing.T, s *Store) {
 	}
 }
 
+// What operators have ordered of a site or a PCU holds under its next name: also where two of them change names.
+func anOrderFollowsARename(t *testing.T, s *Store) {
+	ctx := t.Context()
+	snap := snapshotOf(2)
+	s.save(t, snap)
+	if err := errors.Join(
+		s.SetControl(ctx, Control{Name: ControlOf(ControlMode, PartSite, "site1"), Value: "observe", By: "ann"}),
+		s.SetControl(ctx, Control{Name: ControlOf(ControlMode, PartSite, "pton"), Value: "act", By: "of an old site"}),
+		s.AddBlacklist(ctx, BlacklistEntry{Kind: "pcu", Target: "pcu.site1", Starts: noon, Reason: "it burns"}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	check := func(site, otherSite, pcu, otherPCU string) {
+		t.Helper()
+		controls, err := s.Controls(ctx)
+		mode, _ := controls.Mode(policy.ModeAct, site, "")
+		other, _ := controls.Mode(policy.ModeAct, otherSite, "")
+		if err != nil || mode != policy.ModeObserve || other != policy.ModeAct {
+			t.Errorf("%s is in mode %s, %s in mode %s, %v", site, mode, otherSite, other, err)
+		}
+		if _, on, err := s.Blacklisted(ctx, "", "", pcu, noon.Add(time.Hour)); !on {
+			t.Errorf("%s is off the blacklist, %v", pcu, err)
+		}
+		if _, on, err := s.Blacklisted(ctx, "", "", otherPCU, noon.Add(time.Hour)); on {
+			t.Errorf("%s is on the blacklist, %v", otherPCU, err)
+		}
+	}
+	snap.Sites, snap.PCUs = slices.Clone(snap.Sites), slices.Clone(snap.PCUs)
+	snap.Sites[0].LoginBase, snap.PCUs[0].Hostname = "pton", "power.pton"
+	s.save(t, snap)
+	check("pton", "site2", "power.pton", "pcu.site2")
+	snap.Sites[0].LoginBase, snap.Sites[1].LoginBase = "site2", "pton"
+	snap.PCUs[0].Hostname, snap.PCUs[1].Hostname = "pcu.site2", "power.pton"
+	s.save(t, snap)
+	check("site2", "pton", "pcu.site2", "power.pton")
+	if saved := s.save(t, snap); saved.Rows != 1 {
+		t.Errorf("the next snapshot writes %d rows", saved.Rows)
+	}
+}
+
 func aNodeThatIsRenamedOrMovesIsTheSameNode(t *testing.T, s *Store) {
 	ctx := t.Context()
 	snap := snapshotOf(2)
@@ -330,6 +371,12 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 	}{
 		"NUL in a hostname": {func(p *plc.Snapshot) {
 			p.Nodes[3].Hostname = "n3\x00.site1"
+		}, "nodes 13: its name is"},
+		"a hostname that no workflow can have": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = "plan\u00e9tlab.site1"
+		}, `nodes 13: its name is "plan\u00e9tlab.site1", and names`},
+		"a hostname that reads as another": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = "n3\u202e.site1"
 		}, "nodes 13: its name is"},
 		"a hostname without end": {func(p *plc.Snapshot) {
 			p.Nodes[3].Hostname = long

@@ -31,7 +31,7 @@ func (c *change) add(sql string, args ...any) {
 // changes compares what PLC says with what stands.
 func (in *intake) changes(s *Store, stood *standing, believe bool) []change {
 	in.followRenames(stood)
-	list := slices.Concat(in.parkSites(stood), in.parkNodes(stood))
+	list := slices.Concat(in.parkSites(stood), in.parkNodes(stood), in.parkPCUs(stood))
 	for _, id := range slices.Sorted(maps.Keys(in.sites)) {
 		list = append(list, in.changeSite(id, stood.sites[id])...)
 	}
@@ -129,6 +129,9 @@ func (in *intake) changePCU(s *Store, id int, was *stoodRow[pcuRow]) []change {
 		}
 		if was.row == kept && was.missing == 0 && !was.gone {
 			return nil
+		}
+		if was.row.name != r.name {
+			c.rename("pcu", was.row.name, r.name)
 		}
 		if was.gone {
 			in.told(&c, strconv.Itoa(id), "gone", "", "PLC has the PCU again")
