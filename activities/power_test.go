@@ -811,7 +811,13 @@ func TestPower_APCUWhoseRecordIsUnusableEndsTheRung(t *testing.T) {
 		b.must(err)
 		b.wantClaims()
 	}
-	b.wantLedger(issue.NodeDown+"/"+sick, "reboot ambiguous", "reboot ambiguous")
+	gone := b.task(issue.NodeDown, "gone", rebootRung)
+	b.intend(gone)
+	b.commit(gone)
+	b.sql("delete from pcu")
+	res, err := b.Power.Reboot(ctx, gone)
+	b.want(res, err, issue.Acted, "its PCU cannot be asked: PLC has its PCU no more")
+	b.wantLedger(issue.NodeDown+"/"+sick, "reboot ambiguous", "reboot ambiguous", "reboot ambiguous")
 }
 
 func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {
