@@ -111,6 +111,7 @@ func (s *State) Ran(now time.Time, r Result) {
 		}
 	case Unknown: // the same key once more: what was begun is found in the ledger
 		if skipped { // once more could be for the first time: what was begun is left to the claims
+			s.tooLateFor(now, rung)
 			s.advance(now)
 			break
 		}
@@ -127,6 +128,12 @@ func (s *State) Ran(now time.Time, r Result) {
 		}
 	}
 	s.Stale = s.Stale || r.Outcome == Stopped || r.Outcome == Unknown || skipped
+}
+
+// tooLateFor says that a rung which was skipped may have happened.
+func (s *State) tooLateFor(now time.Time, rung Rung) {
+	s.record(Event{At: now, Kind: EventTooLate, Order: OrderSkip, Rung: rung.String(),
+		Reason: "it was begun, and its answer was lost: it may have happened, and is left as it is"})
 }
 
 func (s *State) lastOrder(skipped bool) Order {

@@ -111,10 +111,11 @@ func (s *State) Obey(o Order, c Command, now time.Time) {
 		case s.Running:
 			s.Skip = true
 		case s.Lost:
-			s.advance(s.Due)
 			s.record(e)
-			e = Event{At: now, Kind: EventTooLate, Order: o, Rung: e.Rung,
-				Reason: "it was begun, and its answer was lost: it may have happened, and is left as it is"}
+			s.tooLateFor(now, s.next())
+			s.advance(s.Due)
+			s.Stale = true
+			return
 		default:
 			s.advance(s.Due)
 		}

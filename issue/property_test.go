@@ -356,6 +356,12 @@ func TestVetoes_ComeTooLate(t *testing.T) {
 	if last := s.Events[len(s.Events)-1]; last.Kind != EventTooLate || s.Rung != 1 || s.Lost {
 		t.Errorf("after the skip it stands at rung %d, and says %+v", s.Rung, last)
 	}
+	s.Began()
+	s.Obey(OrderSkip, Command{By: "ann"}, begin)
+	s.Ran(begin, Result{Outcome: Unknown, Reason: "its answer was lost"})
+	if last := s.Events[len(s.Events)-1]; last.Kind != EventTooLate || s.Rung != 2 {
+		t.Errorf("after a skip under way it stands at rung %d, and says %+v", s.Rung, last)
+	}
 	for s.Rung < 4 {
 		s.Began()
 		s.Ran(begin, Result{Outcome: Passed})
