@@ -267,7 +267,7 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2})
 	b.ailing("huji")
-	ctx := b.Context()
+	ctx, ofType := b.Context(), store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown)
 	n := 0
 	refused := func(says string) {
 		t.Helper()
@@ -291,6 +291,9 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 		"the mode that was ordered": {func() {
 			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe"}))
 		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, "observe mode"},
+		"the mode that was ordered for the type of what holds it": {func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: ofType, Value: "observe", By: "ann"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: ofType})) }, "observe mode: type/nodedown"},
 		"the blacklist": {func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "site", "huji")) }, "new room"},
