@@ -238,6 +238,13 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
 		_, err := b.Power.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
 		b.must(err)
+		ofType := store.Control{Name: store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown), Value: "observe"}
+		b.must(b.Store.SetControl(b.Context(), ofType))
+		if b.read("lisbon", "looked", 2); !b.enabled("lisbon") {
+			t.Error("it is applied again for a type that is only looked at")
+		}
+		ofType.Value = ""
+		b.must(b.Store.SetControl(b.Context(), ofType))
 		b.w.Mail.Refuse("noc@plc.example", 451, "try later")
 		for range 2 { // and a retry
 			b.read("lisbon", "4", 2)

@@ -137,6 +137,10 @@ func (a *Penalties) putRight(ctx context.Context, in sites.ReadRequest, st sites
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		return "", nil
 	}
+	list, looked, err := a.gate.acting(ctx, in.Site, holdersOf(st.Holds, st.Level))
+	if err != nil || len(list) == 0 && looked != "" {
+		return "", err
+	}
 	plan, err := a.missingPenalty(ctx, in.Site, st.Level, st.Level)
 	if err != nil {
 		return "PLC could not be asked: " + err.Error(), nil
