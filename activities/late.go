@@ -29,6 +29,12 @@ func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]st
 	if err := json.Unmarshal(action.Data, &l); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", in.Key, err)
 	}
+	if no, err := a.mayNotRepeat(ctx, in.Site, l); err != nil || no.Reason != "" {
+		if err == nil {
+			err = a.skipSite(ctx, in.Site, "deferred at first: "+about(l.Said), no.Reason)
+		}
+		return in.To, err
+	}
 	now, exempt, err := a.audience(ctx, in.Site, policy.Top)
 	if err != nil {
 		return nil, err
@@ -44,6 +50,30 @@ func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]st
 		}
 	}
 	return left, nil
+}
+
+// mayNotRepeat is why a message that was made before is not sent now: what was true then may be forbidden by now. No
+// reason: it may be. As at first, only the mode holds good news back. That an order came meanwhile does not: somebody
+// may have the message already.
+func (a *People) mayNotRepeat(ctx context.Context, login string, l letter) (policy.Answer, error) {
+	facts, err := a.gate.siteFacts(ctx, policy.ActNotify, login)
+	if err != nil {
+		return policy.Answer{}, err
+	}
+	facts.Ordered = ""
+	good := !slices.ContainsFunc(l.Said, func(s said) bool {
+		return s.Kind != sites.Online && s.Kind != sites.Cleared && s.Kind != sites.Eased
+	})
+	if no := policy.Ask(a.Policy, facts, a.now()); !no.Do && (!good || no.Check == "mode") {
+		return no, nil
+	}
+	controls, err := a.Store.Controls(ctx)
+	for _, s := range l.Said {
+		if why := a.gate.onlyLooked(controls, login, refOf(s.Issue).Type); why != "" {
+			return policy.Answer{Decision: policy.No(time.Time{}, "%s", why), Check: "mode"}, err
+		}
+	}
+	return policy.Answer{}, err
 }
 
 func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,
