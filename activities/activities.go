@@ -126,7 +126,7 @@ func New(o Options) *Groups {
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
 			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes},
 		Penalties: penalties,
-		Explainer: &Explainer{ledger: l, rungs: rungs, gate: gate, observer: observer, penalties: penalties},
+		Explainer: &Explainer{ledger: l, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
 			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},

@@ -52,6 +52,7 @@ type fakeTemporal struct {
 	updates []any
 	gone    []string     // workflows that were terminated
 	beat    func() error // what a heartbeat is answered; nil: go on
+	asked   func()       // what happens while somebody asks whether a workflow runs
 }
 
 // RecordActivityHeartbeat answers as the server does: an activity that an order has cancelled hears it.
@@ -78,6 +79,9 @@ func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ a
 
 func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id,
 	_ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if f.asked != nil {
+		f.asked()
+	}
 	status := enums.WORKFLOW_EXECUTION_STATUS_RUNNING
 	if slices.Contains(f.gone, id) {
 		status = enums.WORKFLOW_EXECUTION_STATUS_TERMINATED

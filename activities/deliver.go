@@ -18,7 +18,7 @@ import (
 func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (sites.MailResult, error) {
 	res := a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test})
 	var detail string
-	reached := l.Message.To
+	var reached []string
 	if a.RT != nil {
 		var failure error
 		var unsent bool

@@ -102,6 +102,16 @@ func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (
 		return disabled(a.now(), claims[0].Was),
 			a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in PLC before")
 	}
+	for _, c := range claims {
+		sure, err := a.bootStates.wasAnswered(ctx, c)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		if action.Begun() && !sure {
+			return issue.Result{Outcome: issue.Unknown,
+				Reason: "PLC has not done it, but may still carry out a write whose answer was lost"}, nil
+		}
+	}
 	const detail = "PLC did not take it"
 	if action.Outcome == "" {
 		err = a.Store.Settle(ctx, action.Key, store.Failed, detail, []store.ClaimKind{store.ClaimNodeDisabled})

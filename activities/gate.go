@@ -40,14 +40,33 @@ func (a *gate) facts(ctx context.Context, act policy.Act, ref Ref, seen observat
 	if seen.good {
 		f.Recovered = seen.reason
 	}
-	for _, gather := range []func(context.Context, Ref, observation, *policy.GateFacts) error{
-		a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode, a.addPCU, a.addBudget,
-	} {
-		if err := gather(ctx, ref, seen, &f); err != nil {
-			return f, err
+	return f, gather(ctx, ref, seen, &f, a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode, a.addPLC,
+		a.addPCU, a.addBudget)
+}
+
+// askAgain passes an act through the gate once more after its intent is written: all is gathered afresh but what PLC
+// alone knows. The act's own share of the budget is reserved by then.
+func (a *gate) askAgain(ctx context.Context, ref Ref, seen observation, f policy.GateFacts) (policy.Answer, error) {
+	f.Ordered, f.Recovered = a.workflows.ordered(ctx), ""
+	f.PCU, f.Spent, f.Listed = policy.PCUGate{}, policy.Spent{}, policy.Listing{}
+	if seen.good {
+		f.Recovered = seen.reason
+	}
+	if err := gather(ctx, ref, seen, &f, a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode,
+		a.addPCU); err != nil {
+		return policy.Answer{}, err
+	}
+	return policy.Ask(a.Policy, f, a.now()), nil
+}
+
+func gather(ctx context.Context, ref Ref, seen observation, f *policy.GateFacts,
+	parts ...func(context.Context, Ref, observation, *policy.GateFacts) error) error {
+	for _, add := range parts {
+		if err := add(ctx, ref, seen, f); err != nil {
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // mode is what Monitor may do now at a site for a type of issue, and where a narrower mode than act comes from.
@@ -97,7 +116,7 @@ func (a *gate) addExemptions(ctx context.Context, ref Ref, _ observation, f *pol
 	return err
 }
 
-// addNode asks the store and PLC about a node. What PLC cannot be asked is not known, and forbids power.
+// addNode says what the store knows of a node, and what the look at it found.
 func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy.GateFacts) error {
 	if ref.Node == "" {
 		return nil
@@ -111,12 +130,26 @@ func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy
 		return err
 	}
 	f.NodeExemptUntil = n.ExemptUntil
-	f.Node = policy.NodeGate{Looked: seen.looked, Finding: seen.facts.Finding,
-		SilentFrom: cmp.Or(n.FirstSilent, n.Record.Changed)}
-	if f.Act == policy.ActOpen || f.Act == policy.ActNotify || f.Act == policy.ActPenalize {
+	f.Node.Looked, f.Node.Finding = seen.looked, seen.facts.Finding
+	f.Node.SilentFrom = cmp.Or(n.FirstSilent, n.Record.Changed)
+	if !onMachine(f.Act) {
 		return nil
 	}
-	if f.Node.FirewallIssue, err = a.openID(ctx, issue.Firewall, ref.Node); err != nil {
+	f.Node.FirewallIssue, err = a.openID(ctx, issue.Firewall, ref.Node)
+	return err
+}
+
+func onMachine(act policy.Act) bool {
+	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize
+}
+
+// addPLC asks PLC about a node. What PLC cannot be asked is not known, and forbids power.
+func (a *gate) addPLC(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
+	if ref.Node == "" || !f.Exists || !onMachine(f.Act) {
+		return nil
+	}
+	n, err := a.Store.Node(ctx, ref.Node)
+	if err != nil {
 		return err
 	}
 	fresh, err := a.PLC.Node(ctx, ref.Node)
@@ -163,7 +196,9 @@ func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 		if err := a.addListedPCU(ctx, p, f); err != nil {
 			return err
 		}
-		f.PCU.Manual = f.PCU.Manual || a.outlets.manual(p)
+		if a.outlets.manual(p) && f.PCU.Manual == "" {
+			f.PCU.Manual = p.Name
+		}
 		if id, err := a.openID(ctx, issue.PCUDown, p.Name); err != nil {
 			return err
 		} else if id != "" && f.PCU.Broken == "" {
@@ -189,7 +224,7 @@ func aboutPCU(ref Ref) string {
 }
 
 // addListedPCU keeps Monitor's hands off a PCU that an operator wants left alone: a command waits for the end of that,
-// and is passed over where none is in sight.
+// and is passed over where none is in sight. No sweep sees that the end has come early, so it is asked now and then.
 func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFacts) error {
 	entry, listed, err := a.Store.Blacklisted(ctx, "", "", p.Name, a.now())
 	switch why := fmt.Sprintf("its PCU %s is blacklisted: %s", p.Name, entry.Reason); {
@@ -198,7 +233,7 @@ func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFact
 	case entry.Until.IsZero() && f.PCU.Broken == "":
 		f.PCU.Broken = why
 	case !entry.Until.IsZero() && f.PCU.Shaky == "":
-		f.PCU.Shaky, f.PCU.Again = why, entry.Until
+		f.PCU.Shaky, f.PCU.Again = why, earlier(entry.Until, a.now().Add(a.Policy.Day/4))
 	}
 	return nil
 }
@@ -232,6 +267,13 @@ func feedsIn(n plc.Node) []store.Feed {
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b

@@ -23,6 +23,7 @@ type observer struct {
 // observation is what a fresh look at the target of an issue found.
 type observation struct {
 	looked bool // the rest was seen just now
+	at     time.Time
 	good   bool
 	reason string
 	// forSite is the reason as a site's people are told it, where it is another one.
@@ -34,6 +35,13 @@ type observation struct {
 
 // observe takes a fresh look at the target of an issue.
 func (a *observer) observe(ctx context.Context, ref Ref) (observation, error) {
+	at := a.now()
+	seen, err := a.look(ctx, ref)
+	seen.at = at
+	return seen, err
+}
+
+func (a *observer) look(ctx context.Context, ref Ref) (observation, error) {
 	switch ref.Type {
 	case issue.PCUDown:
 		p, err := a.Store.PCU(ctx, ref.PCUID)

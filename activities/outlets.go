@@ -311,9 +311,27 @@ func withoutItsWords(err error) error {
 	return &pcucontrol.Error{Kind: e.Kind, Host: e.Host, Doing: e.Doing}
 }
 
+// manual reports whether people have to switch a PCU: it is a person, or cannot do it itself.
 func (a *outlets) manual(p store.PCU) bool {
 	m, err := a.PCUs.Resolve(p.Model)
-	return err == nil && m.Name == pcucontrol.Manual
+	return err == nil && (m.Name == pcucontrol.Manual || !canCycle(m))
+}
+
+// canCycle reports whether a model can take an outlet's power away and give it back; one that wakes machines cannot.
+func canCycle(m pcucontrol.Model) bool {
+	can := func(word string) bool { return slices.Contains(m.Capabilities, word) }
+	return can("cycle") || can("on") && can("off")
+}
+
+// readOn lets go of what an issue owes outlets that are on, whichever of its commands has left them.
+func (a *outlets) readOn(ctx context.Context, ref Ref, set outletSet, how string) error {
+	for _, o := range set {
+		if err := a.Store.ReleaseOutlet(context.WithoutCancel(ctx), ref.ID,
+			outletName(o.pcu.PCUID, o.target.Outlet), how); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // paid is what became of an outlet that was owed.

@@ -310,8 +310,10 @@ func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
 	defer release()
 	node, err := b.Store.Node(ctx, sick)
 	b.must(err)
-	res, err := b.Power.beginPower(ctx, task{Request: b.task(issue.NodeDown, "0", rebootRung)},
-		policy.ActReboot, node, feeds)
+	t0 := b.looked(b.task(issue.NodeDown, "0", rebootRung))
+	facts, err := b.Power.gate.facts(ctx, policy.ActReboot, t0.ref(), t0.seen)
+	b.must(err)
+	res, err := b.Power.beginPower(ctx, t0, facts, node, feeds)
 	b.want(res, err, issue.Acted, "outlets cycled together and read back on")
 	r.wantCuts(t, 2)
 	if dark == 0 {
@@ -400,4 +402,56 @@ func TestPCU_AFaultOfOursIsNotBlamedOnIt(t *testing.T) {
 	b.want(res, err, issue.Wait, "")
 	b.wantCuts(0)
 	b.wantClaims()
+}
+
+// Nobody sees that an operator lifts the entry of a PCU early: who waits for it asks again.
+func TestPCU_OneThatIsLeftAloneIsAskedAboutAgainBeforeThatEnds(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "new firmware",
+		Until: time.Now().AddDate(0, 0, 30)}))
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.want(res, err, issue.Wait, "blacklisted: new firmware")
+	if in := time.Until(res.Until); in <= 0 || in > b.Policy.Day/4 {
+		t.Errorf("it is asked again in %s", in)
+	}
+}
+
+// A request to switch by hand that did not leave is no command of ours, in words and in numbers.
+func TestPCU_ARequestThatDidNotLeaveIsNoCommand(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.entry("ManualPCU", "")
+	counted := func() {
+		t.Helper()
+		if s, err := b.Power.gate.budgetUsed(ctx, store.KindReboot, site); err != nil || s.Fleet > 0 || s.Site > 0 {
+			t.Errorf("the budget has %+v, %v", s, err)
+		}
+	}
+	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	if _, err := b.Power.Reboot(ctx, req); err == nil {
+		t.Error("the mail was refused, and nobody says so")
+	}
+	counted()
+	b.commit(req) // its worker dies while it sends
+	counted()
+	cycles, err := b.Store.PowerCycles(ctx, sick, time.Now().Add(-time.Hour))
+	if err != nil || len(cycles) > 0 {
+		t.Errorf("power was cut at %v, %v", cycles, err)
+	}
+	b.must(b.Store.Withdraw(ctx, req.Key))
+	res, err := b.Power.Reboot(ctx, req)
+	b.want(res, err, issue.Wait, "the admins could not be asked yet")
+}
+
+func TestPCU_OneThatCannotCycleIsCycledByHand(t *testing.T) {
+	o := &outlets{PCUs: newBench(t).Power.outlets.PCUs}
+	for model, want := range map[string]bool{"Manual": true, "WakeOnLAN": true, "APCControl12p3": false, "NUT": false} {
+		if got := o.manual(store.PCU{Model: model}); got != want {
+			t.Errorf("%s is cycled by hand: %v", model, got)
+		}
+	}
 }

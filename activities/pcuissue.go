@@ -47,11 +47,15 @@ func (a *Issues) openPCUDown(ctx context.Context, t task) (issue.Result, error) 
 			res.Reason = "its PCU works: " + reason
 			continue
 		}
-		ref := Ref{ID: issue.PCUDown + "/" + p.Name, PCU: p.Name, Site: p.Site, PCUID: p.PCUID}
-		if answer, err := a.gate.ask(ctx, policy.ActOpen, ref, observation{}); err != nil || !answer.Do {
-			if err != nil {
-				return issue.Result{}, err
-			}
+		ref := Ref{ID: issue.PCUDown + "/" + p.Name, Type: issue.PCUDown, PCU: p.Name, Site: p.Site, PCUID: p.PCUID}
+		answer, err := a.gate.ask(ctx, policy.ActOpen, ref, observation{})
+		switch {
+		case err != nil:
+			return issue.Result{}, err
+		case answer.Check == "blacklist": // its node's issue goes on without it
+			res.Reason = fmt.Sprintf("its PCU %s is left alone: %s", p.Name, answer.Reason)
+			continue
+		case !answer.Do:
 			return a.rungs.refuse(ctx, t, answer)
 		}
 		if err := a.workflows.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {

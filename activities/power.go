@@ -42,7 +42,7 @@ func (a *Power) Reinstall(ctx context.Context, req issue.Request) (issue.Result,
 //	powerRung     what an earlier try has begun is brought to its end, whatever anybody says by now; else
 //	decidePower   the PCUs are locked, the node is looked at, and the gate is asked
 //	beginPower    intent, claims and budget are written in one transaction; for a reinstall PLC is set
-//	commandPower  the point of no return is marked, and the command given, once
+//	commandPower  the gate is asked once more, the point of no return is marked, and the command given, once
 //	settlePower   what became of it is written down, with what is still owed
 
 func (a *Power) powerRung(ctx context.Context, req issue.Request, act policy.Act) (issue.Result, error) {
@@ -66,11 +66,8 @@ func (a *Power) powerRung(ctx context.Context, req issue.Request, act policy.Act
 // decidePower asks the gate under the locks of the PCUs: nobody else drives them from here on. The look that came
 // before the locks is taken again, since one may have waited for them.
 func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.Result, error) {
-	for _, c := range t.Rung.When {
-		if c == issue.RebootFailed && !t.State.Rebooted {
-			return issue.Result{Outcome: issue.Passed,
-				Reason: "it was surely not rebooted, so no reboot has failed"}, nil
-		}
+	if why := t.State.Lacks(t.Rung); why != "" {
+		return issue.Result{Outcome: issue.Passed, Reason: why}, nil
 	}
 	node, err := a.Store.Node(ctx, t.ref().Node)
 	if err != nil {
@@ -109,11 +106,11 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 			return issue.Result{}, err
 		}
 	}
-	answer, err := a.gate.ask(ctx, act, t.ref(), t.seen)
+	facts, err := a.gate.facts(ctx, act, t.ref(), t.seen)
 	if err != nil {
 		return issue.Result{}, err
 	}
-	if !answer.Do {
+	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		if answer.Check == "attempts" {
 			if _, err := a.post.flagOnce(ctx, t, "hardware", answer.Reason,
 				"Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
@@ -127,21 +124,26 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 			return a.requestManualCycle(ctx, t, act, node, f.pcu, f.outlet)
 		}
 	}
-	return a.beginPower(ctx, t, act, node, feeds)
+	return a.beginPower(ctx, t, facts, node, feeds)
 }
 
-// lookedLately is how old a look may be on which power is cut.
+// lookedLately is how old a look may be on which the gate is asked.
 const lookedLately = 300 * time.Millisecond
+
+// lookedBefore is how old a look may be when the command is given: between them lies what PLC took for its answers.
+const lookedBefore = 5 * time.Second
 
 // powerData is what a power command needs to be finished or undone.
 type powerData struct {
-	Feeds []store.Feed `json:"feeds"`
+	Feeds  []store.Feed `json:"feeds,omitempty"`
+	ByHand bool         `json:"by_hand,omitempty"` // people are asked to do it: no budget and no window counts it
 }
 
 // beginPower writes down what is about to be done and what it takes. For a reinstall PLC is set; an answer that is lost
 // there leaves the claim, so that it is set right one day.
-func (a *Power) beginPower(ctx context.Context, t task, act policy.Act, node store.Node,
+func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, node store.Node,
 	feeds []feed) (issue.Result, error) {
+	act := facts.Act
 	kind, _ := budgetKind(act)
 	var data powerData
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{
@@ -193,17 +195,33 @@ func (a *Power) beginPower(ctx context.Context, t task, act policy.Act, node sto
 			return a.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
-	return a.commandPower(ctx, t, act, feeds)
+	return a.commandPower(ctx, t, facts, feeds)
 }
 
-// commandPower gives the command once. An order that came meanwhile stops it here at the latest.
-func (a *Power) commandPower(ctx context.Context, t task, act policy.Act, feeds []feed) (issue.Result, error) {
+// commandPower gives the command once. What came while the intent was written and PLC was asked, as an order, a stop or
+// a node that is back, stops it here at the latest.
+func (a *Power) commandPower(ctx context.Context, t task, facts policy.GateFacts, feeds []feed) (issue.Result, error) {
 	if order := a.rungs.workflows.ordered(ctx); order != "" {
 		return a.abandonPower(ctx, t, order, issue.Stopped)
 	}
 	outlets, err := a.outlets.set(ctx, feeds)
 	if err != nil {
 		return a.abandonPower(ctx, t, err.Error(), issue.Wait)
+	}
+	if a.now().Sub(t.seen.at) > lookedBefore {
+		if t.seen, err = a.observer.observe(ctx, t.ref()); err != nil {
+			return a.abandonPower(ctx, t, "it could not be looked at again: "+err.Error(), issue.Wait)
+		}
+	}
+	answer, err := a.gate.askAgain(ctx, t.ref(), t.seen, facts)
+	if err != nil {
+		return issue.Result{}, err
+	}
+	if !answer.Do {
+		no := resultOf(answer)
+		res, err := a.abandonPower(ctx, t, answer.Reason, no.Outcome)
+		res.Check, res.Until = no.Check, no.Until
+		return res, err
 	}
 	mine, err := a.Store.Commit(ctx, t.Key)
 	if err != nil {
@@ -214,7 +232,7 @@ func (a *Power) commandPower(ctx context.Context, t task, act policy.Act, feeds 
 	}
 	ctx = context.WithoutCancel(ctx) // from here on it is brought to its end
 	outcome := outlets.cycle(ctx)
-	return a.settlePower(ctx, t, act, outlets, outcome)
+	return a.settlePower(ctx, t, facts.Act, outlets, outcome)
 }
 
 // overtaken is for a try that was held up for so long that another has given its intent up. What the late one has set
@@ -251,7 +269,9 @@ func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets
 	var err error
 	switch {
 	case c.sent && c.power == issue.Cycled && c.verified:
-		err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free)
+		if err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free); err == nil {
+			err = a.outlets.readOn(ctx, t.ref(), outlets, c.detail)
+		}
 	case c.sent && c.power == issue.Cycled:
 		err = a.Store.Settle(ctx, t.Key, store.Sent, c.detail, free)
 	case c.sent:
@@ -330,6 +350,9 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 	if errors.Is(err, store.ErrBusy) {
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
+	if errors.Is(err, store.ErrNotFound) {
+		return a.unusable(ctx, t, act, action, "PLC has its PCU no more")
+	}
 	if err != nil {
 		return issue.Result{}, err
 	}
@@ -341,6 +364,8 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 	switch {
 	case action.Outcome != "" && action.Outcome != store.Ambiguous:
 		return a.finishPower(ctx, t, action)
+	case !action.Begun() && data.ByHand:
+		return a.abandonPower(ctx, t, "the admins could not be asked yet to switch it by hand", issue.Wait)
 	case !action.Begun():
 		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
 	case len(feeds) == 0: // people do it
@@ -349,20 +374,38 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 			a.Store.Outcome(ctx, action.Key, store.Asked, asked)
 	}
 	outlets, err := a.outlets.set(ctx, feeds)
+	if errors.Is(err, errEntry) || errors.Is(err, store.ErrSealed) {
+		return a.unusable(ctx, t, act, action, err.Error())
+	}
 	if err != nil {
 		return issue.Result{}, err
 	}
 	return a.resolveAmbiguous(ctx, t, act, outlets)
 }
 
+// unusable is for a command whose PCU cannot be asked, as its record stands, what became of it. The outlet stays owed.
+func (a *Power) unusable(ctx context.Context, t task, act policy.Act, action store.Action,
+	why string) (issue.Result, error) {
+	if !action.Begun() {
+		return a.abandonPower(ctx, t, "its worker ended before the command was given", issue.Wait)
+	}
+	res := issue.Result{Outcome: issue.Acted, Power: issue.LeftOff,
+		Reason: "the answer to the power command was lost, and its PCU cannot be asked: " + why}
+	res.Deeds = []issue.Deed{{At: action.At, What: deedOf(act), How: string(res.Power)}}
+	return res, a.Store.Outcome(context.WithoutCancel(ctx), action.Key, store.Ambiguous, res.Reason)
+}
+
 // resolveAmbiguous looks at outlets that may or may not have been switched: what is off is turned on, what is on is
 // left alone. An outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one
 // that is found on tells nothing.
-func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act, outlets outletSet) (issue.Result, error) {
+func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act,
+	outlets outletSet) (res issue.Result, err error) {
 	ctx = context.WithoutCancel(ctx)
 	state := outlets.turnOn(ctx)
-	res := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
-	var err error
+	res = issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
+	if state.on || state.untold { // also for a command before, which may have left it off
+		defer func() { err = errors.Join(err, a.outlets.readOn(ctx, t.ref(), outlets, res.Reason)) }()
+	}
 	switch {
 	case state.on && state.allOff:
 		res.Power, res.Reason = issue.Cycled, "the outlet was found off after a lost answer and turned on"

@@ -596,10 +596,91 @@ func TestPower_ATryThatWasHeldUpTakesItsWriteToPLCBack(t *testing.T) {
 	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
 	b.must(err)
 	defer release()
-	res, err = b.Power.commandPower(ctx, task{Request: req}, policy.ActReinstall, feeds)
+	late := b.looked(req)
+	facts, err := b.Power.gate.facts(ctx, policy.ActReinstall, req.State.Ref, late.seen)
+	b.must(err)
+	res, err = b.Power.commandPower(ctx, late, facts, feeds)
 	b.want(res, err, issue.Unknown, "given the same command up")
 	b.wantState("boot")
 	b.wantCuts(0)
+}
+
+// looked is a rung after its look.
+func (b *bench) looked(req issue.Request) task {
+	b.Helper()
+	seen, err := b.Power.observer.observe(b.Context(), req.State.Ref)
+	b.must(err)
+	return task{Request: req, seen: seen}
+}
+
+// What comes between the gate and the command, while PLC takes its time, is seen before the command is given.
+func TestPower_WhatComesWhilePLCTakesItsTimeStopsTheCommand(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	for _, c := range []struct {
+		name          string
+		happens, undo func()
+		says          string
+	}{
+		{"Monitor is stopped", func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", Reason: "a fire"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, "stopped: a fire"},
+		{"the node is blacklisted", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, "blacklisted: new board"},
+		{"its PCU is blacklisted", func() {
+			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "it bites",
+				Until: time.Now().Add(time.Hour)}))
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu)) }, "blacklisted: it bites"},
+		{"its site is exempt", func() {
+			b.w.Exempt(site, time.Now().AddDate(0, 1, 0))
+			b.sync()
+		}, func() {}, "exempt in PLC"}, // the last of them
+	} {
+		before, release := b.w.DB.Calls("UpdateNode"), b.w.DB.Hang("UpdateNode")
+		type answer struct {
+			res issue.Result
+			err error
+		}
+		done := make(chan answer, 1)
+		go func() {
+			res, err := b.Power.Reinstall(ctx, b.rebooted(c.name))
+			done <- answer{res, err}
+		}()
+		b.until("PLC is asked to set it to reinstall", func() bool { return b.w.DB.Calls("UpdateNode") > before })
+		c.happens()
+		release()
+		got := <-done
+		b.want(got.res, got.err, issue.Wait, c.says)
+		b.want(got.res, got.err, issue.Wait, "set back to boot in PLC")
+		c.undo()
+		b.wantCuts(0)
+		b.wantState("boot")
+		b.wantClaims()
+	}
+}
+
+func TestPower_ANodeThatIsBackBeforeTheCommandKeepsItsPower(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	late := b.looked(req)
+	facts, err := b.Power.gate.facts(ctx, policy.ActReboot, req.State.Ref, late.seen)
+	b.must(err)
+	n, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
+	b.must(err)
+	defer release()
+	b.must(b.w.Heal(sick))
+	late.seen.at = late.seen.at.Add(-time.Minute) // as long as PLC took
+	res, err := b.Power.beginPower(ctx, late, facts, n, feeds)
+	b.want(res, err, issue.Recovered, "good again")
+	b.wantCuts(0)
+	b.wantClaims()
+	b.wantLedger(req.State.Ref.ID, "reboot failed")
 }
 
 func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
@@ -679,6 +760,64 @@ func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
 	got, err := b.People.Email(ctx, b.task(issue.NodeDown, "later", issue.Rung{Do: issue.Email}))
 	b.want(got, err, issue.Acted, "handed to site huji")
+}
+
+// An outlet that one command has left off stays owed when a later one surely does nothing, and is let go by one that
+// reads it on.
+func TestPower_AnOutletLeftOffIsOwedAlsoAfterALaterCommand(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.Policy.PCUOfflineToDown = 0 // its PCU stays away for longer than anybody waits
+	b.w.BreakPCU(site, "stays off")
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
+	b.want(res, err, issue.Acted, "the outlet may be off")
+	later := b.task(issue.NodeDown, "1", rebootRung)
+	b.intend(later) // and its worker dies
+	res, err = b.Power.Reboot(ctx, later)
+	b.want(res, err, issue.Wait, "before the command was given")
+	b.wantClaims("outlet")
+	b.w.BreakPCU(site, "")
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "2", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	b.wantClaims()
+	b.wantOutlet(pcucontrol.On)
+}
+
+// A PCU whose record cannot be used any more after the command tells nobody what became of it: the rung ends all the
+// same, and the outlet is owed until the record is right.
+func TestPower_APCUWhoseRecordIsUnusableEndsTheRung(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	p := b.pcu()
+	for name, c := range map[string]struct{ sql, undo string }{
+		"no port":          {"update pcu set ip = '10.0.0.5:none'", "update pcu set ip = '" + p.IP + "'"},
+		"moved, not swept": {"update pcu set username = 'other'", "update pcu set username = '" + p.Username + "'"},
+	} {
+		req := b.task(issue.NodeDown, name, rebootRung)
+		b.intend(req)
+		b.commit(req)
+		b.sql(c.sql)
+		for range 2 {
+			res, err := b.Power.Reboot(ctx, req)
+			if b.want(res, err, issue.Acted, "its PCU cannot be asked"); res.Power != issue.LeftOff {
+				t.Errorf("it is said to be %q", res.Power)
+			}
+		}
+		b.wantClaims("outlet")
+		b.sql(c.undo)
+		_, err := b.Sweep.claims.releaseAll(ctx, req.State.Ref, "closed")
+		b.must(err)
+		b.wantClaims()
+	}
+	gone := b.task(issue.NodeDown, "gone", rebootRung)
+	b.intend(gone)
+	b.commit(gone)
+	b.sql("delete from pcu")
+	res, err := b.Power.Reboot(ctx, gone)
+	b.want(res, err, issue.Acted, "its PCU cannot be asked: PLC has its PCU no more")
+	b.wantLedger(issue.NodeDown+"/"+sick, "reboot ambiguous", "reboot ambiguous", "reboot ambiguous")
 }
 
 func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {

@@ -105,8 +105,9 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 			outcome, detail = store.Ambiguous,
 				"its worker ended before it knew whether this was done; it is not repeated"
 		}
-		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil {
-			return err
+		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil { // it may have ended just now
+			res.Left = append(res.Left, clean.Line(err.Error()))
+			continue
 		}
 		res.Repaired = append(res.Repaired, fmt.Sprintf("%s of %s: %s", act.Kind, cmp.Or(act.Node, act.Site), detail))
 	}

@@ -181,6 +181,30 @@ func TestReconcile_AnOutletThatIsLetGoIsNotTurnedOffAfterwards(t *testing.T) {
 	}
 }
 
+// A line of the ledger that ends just when the reconciler would end it stops nothing else.
+func TestReconcile_ALineThatEndsMeanwhileStopsNothing(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.Policy.OwedAfter = 0
+	const quiet = "cornell"
+	b.tc.gone = []string{"site/" + quiet}
+	for _, key := range []string{"lost", "late"} { // the newest is ended first
+		_, _, err := b.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindNotice, Site: quiet})
+		b.must(err)
+	}
+	b.tc.asked = func() {
+		b.tc.asked = nil
+		b.must(b.Store.Outcome(ctx, "late", store.Done, "just now"))
+	}
+	res := b.reconcile()
+	if len(res.Left) != 1 || !strings.Contains(res.Left[0], "late") {
+		t.Errorf("left %q", res.Left)
+	}
+	if a, err := b.Store.Action(ctx, "lost"); err != nil || a.Outcome != store.Failed {
+		t.Errorf("the other is %q, %v", a.Outcome, err)
+	}
+}
+
 func TestReconcile_WhatItAnswersIsBounded(t *testing.T) {
 	var res Reconciled
 	for range 1000 {

@@ -306,3 +306,41 @@ func TestIssue_TheyKnowEachOther(t *testing.T) {
 		}
 	})
 }
+
+// PLC may do a write whose answer was lost long after it was read to have done nothing.
+func TestDisable_AWriteThatPLCMayStillDoIsNotGivenUp(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	req := b.task(issue.OldBootCD, "0", issue.Rung{Do: issue.Disable})
+	ref := req.State.Ref
+	_, _, _, err := b.Store.Begin(ctx, store.Plan{
+		Action: store.Action{Key: req.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: sick, Site: site},
+		Claims: []store.Claim{{Kind: store.ClaimNodeDisabled, Target: sick, Was: "boot", SetTo: "disabled"}}})
+	b.must(err)
+	b.commit(req)
+	res, err := b.Issues.SettleRung(ctx, req)
+	b.want(res, err, issue.Unknown, "may still carry out a write")
+	b.wantClaims("node disabled")
+	b.sql("update action set at = at - interval '1 hour'")
+	res, err = b.Issues.SettleRung(ctx, req)
+	b.want(res, err, issue.Wait, "PLC did not take it")
+	b.wantClaims()
+}
+
+// A PCU that is to be left alone gets no issue, and its node's issue goes on without it.
+func TestIssue_APCUThatIsLeftAloneGetsNoIssue(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.sql("update pcu set hostname = '', ip = ''") // it cannot be tried
+	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "it bites"}))
+	rung := issue.Rung{Do: issue.OpenPCUDown}
+	res, err := b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, "0", rung))
+	b.want(res, err, issue.Passed, "is left alone: blacklisted: it bites")
+	if len(b.tc.started) > 0 {
+		t.Errorf("opened %q", b.tc.started)
+	}
+	b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
+	res, err = b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, "1", rung))
+	b.want(res, err, issue.Acted, "opened pcudown/"+pcu)
+}

@@ -18,7 +18,6 @@ import (
 // changes nothing.
 type Explainer struct {
 	*ledger
-	rungs     *rungs
 	gate      *gate
 	observer  *observer
 	penalties *Penalties
@@ -82,15 +81,17 @@ func (a *Explainer) whyNoAct(ctx context.Context, in *WhyNotAnswer) ([]policy.Ch
 		return nil, err
 	}
 	var before policy.CheckAnswer
+	var memory issue.State
 	var seen observation
 	if in.Act == policy.ActOpen {
 		if before, err = a.called(ctx, typ, ref); err != nil {
 			return nil, err
 		}
 	} else {
-		if before, in.Issue, err = a.laddersTurn(ctx, &ref, in.Act, in.At); err != nil {
+		if before, memory, err = a.laddersTurn(ctx, &ref, in.Act, in.At); err != nil {
 			return nil, err
 		}
+		in.Issue = memory.Ref.ID
 		if seen, err = a.observer.observe(ctx, ref); err != nil {
 			return nil, err
 		}
@@ -99,8 +100,20 @@ func (a *Explainer) whyNoAct(ctx context.Context, in *WhyNotAnswer) ([]policy.Ch
 	if err != nil {
 		return nil, err
 	}
-	return append([]policy.CheckAnswer{before},
-		policy.AskAll(a.Policy, goOnUntil(facts, a.now(), in.At), in.At)...), nil
+	checks := []policy.CheckAnswer{before}
+	if in.Act == policy.ActNotify && in.Issue != "" {
+		checks = append(checks, policy.CheckAnswer{Name: "age",
+			Decision: typ.MayNotifySite(a.Policy, seen.record, memory.Opened, in.At)})
+	}
+	checks = append(checks, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), in.At), in.At)...)
+	if pcu := facts.PCU.Manual; pcu != "" {
+		d := policy.Yes("people are asked to do it by hand")
+		if why := notByHand(in.Act, pcu, a.penalties.post.Admins); why != "" {
+			d = policy.No(time.Time{}, "%s", why)
+		}
+		checks = append(checks, policy.CheckAnswer{Name: "by hand", Decision: d})
+	}
+	return checks, nil
 }
 
 // goOnUntil lets sweeps go on as they do now until a time ahead.
@@ -156,48 +169,88 @@ func (a *Explainer) called(ctx context.Context, typ issue.Type, ref Ref) (policy
 	if !open {
 		return no("what the last sweep saw does not call for it: it opens when %s", typ.Opens)
 	}
+	last, err := a.Store.LastSweep(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return policy.CheckAnswer{}, err
+	}
+	if doubt := last.Doubts[typ.Name]; doubt != "" {
+		return no("the last sweep believes nothing of %s: %s", typ.Name, doubt)
+	}
+	if story, dark, err := a.darkSite(ctx, ref.Site); err != nil || dark {
+		if err != nil {
+			return policy.CheckAnswer{}, err
+		}
+		return no("its whole site is one story: %s", story)
+	}
 	return policy.CheckAnswer{Name: "symptom", Decision: policy.Yes(why)}, nil
 }
 
+// darkSite says whether a site went down as a whole, by what the last sweep left of its nodes.
+func (a *Explainer) darkSite(ctx context.Context, login string) (story string, dark bool, err error) {
+	nodes, err := a.Store.NodesOfSite(ctx, login)
+	if err != nil {
+		return "", false, err
+	}
+	now := a.now()
+	j := &judgement{now: now, news: now, sites: map[string]*policy.SiteSeen{}}
+	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
+		return "", false, err
+	}
+	for _, n := range nodes {
+		if !n.SeenAt.IsZero() {
+			j.see(n, storedFacts(n), time.Time{})
+		}
+	}
+	if s := j.sites[login]; s != nil {
+		story, dark, _ = policy.SiteOutage(a.Policy, *s, now)
+	}
+	return story, dark, nil
+}
+
 // laddersTurn says whether the open issue of a type would do an act at a time: no act but opening an issue is done
-// without one, and each in its turn.
+// without one, and each in its turn. It answers what the issue knows, too; nothing where none is open.
 func (a *Explainer) laddersTurn(ctx context.Context, ref *Ref, act policy.Act, at time.Time) (policy.CheckAnswer,
-	string, error) {
+	issue.State, error) {
 	say := func(d policy.Decision) policy.CheckAnswer { return policy.CheckAnswer{Name: "issue", Decision: d} }
 	id := ref.Type + "/" + ref.Target()
 	i, err := a.Store.Issue(ctx, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && i.Status == string(issue.Closed) {
-		return say(policy.No(time.Time{}, "no %s is open; ask why it is not opened", id)), "", nil
+		return say(policy.No(time.Time{}, "no %s is open; ask why it is not opened", id)), issue.State{}, nil
 	}
 	if err != nil {
-		return policy.CheckAnswer{}, "", err
+		return policy.CheckAnswer{}, issue.State{}, err
 	}
 	s, err := i.Memory()
 	if err != nil {
-		return policy.CheckAnswer{}, "", err
+		return policy.CheckAnswer{}, issue.State{}, err
 	}
-	ref.ID, ref.Run = id, i.RunID
+	ref.ID, ref.Run, s.Ref.ID = id, i.RunID, id
 	for _, c := range s.Coming() {
 		if !does(c.Do, act) {
 			continue
 		}
 		if c.At.After(at) {
-			return say(policy.No(c.At, "it is step %d of %s, and its turn comes later", c.Step, id)), id, nil
+			return say(policy.No(c.At, "it is step %d of %s, and its turn comes later", c.Step, id)), s, nil
 		}
-		return say(policy.Yes(fmt.Sprintf("it is step %d of %s", c.Step, id))), id, nil
+		return say(policy.Yes(fmt.Sprintf("it is step %d of %s", c.Step, id))), s, nil
 	}
 	switch {
 	case s.Pause != nil:
-		return say(policy.No(s.Pause.Until, "%s is paused: %s", id, s.Pause)), id, nil
+		return say(policy.No(s.Pause.Until, "%s is paused: %s", id, s.Pause)), s, nil
 	case !s.RecoveredAt.IsZero():
-		return say(policy.No(time.Time{}, "its target is good, and %s closes if that lasts", id)), id, nil
+		return say(policy.No(time.Time{}, "its target is good, and %s closes if that lasts", id)), s, nil
 	}
 	for _, v := range s.Vetoes {
 		if does(s.Ladder.Rungs[v.Step-1].Do, act) {
-			return say(policy.No(time.Time{}, "step %d of %s is %s", v.Step, id, v)), id, nil
+			return say(policy.No(time.Time{}, "step %d of %s is %s", v.Step, id, v)), s, nil
 		}
 	}
-	return say(policy.No(time.Time{}, "no step ahead of %s does it", id)), id, nil
+	for step, r := range s.Ladder.Rungs {
+		if why := s.Lacks(r); step >= s.Rung && does(r.Do, act) && why != "" {
+			return say(policy.No(time.Time{}, "step %d of %s is passed over: %s", step+1, id, why)), s, nil
+		}
+	}
+	return say(policy.No(time.Time{}, "no step ahead of %s does it", id)), s, nil
 }
 
 // does reports whether a rung may do an act.
@@ -240,8 +293,14 @@ func (a *Explainer) whyNoPenalty(ctx context.Context, login string, at time.Time
 	case s.Pause != nil:
 		no = policy.Answer{Decision: policy.No(s.Pause.Until, "it is paused: %s", s.Pause.Reason), Check: "pause"}
 	}
+	_, down, err := a.gate.nodesUp(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	facts.Site.Up += len(a.observer.runningNow(ctx, down)) // since the last sweep
 	if no.Check != "" {
 		checks = append(checks, policy.CheckAnswer{Name: no.Check, Decision: no.Decision})
 	}
-	return append(checks, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), at), at)...), nil
+	checks = append(checks, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), at), at)...)
+	return append(checks, policy.CheckAnswer{Name: "turn", Decision: s.MayRise(at)}), nil
 }

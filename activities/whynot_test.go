@@ -72,3 +72,94 @@ func TestWhyNot_TellsWhoseTurnItIs(t *testing.T) {
 	ask(policy.ActReboot, time.Time{}, "mode", "site/"+site+": their new firewall (ann")
 	b.wantWhyNot(policy.ActReboot, issue.NodeDown, issue.Result{Check: "mode"})
 }
+
+// What a rung asks beside the gate is asked by why-not, too: it never says yes where the rung does nothing.
+func TestWhyNot_AsksWhatARungAsksBesideTheGate(t *testing.T) {
+	b := newBench(t)
+	b.hung()
+	ctx := b.Context()
+	typ, _ := issue.Lookup(issue.NodeDown)
+	s := issue.Start(issue.Opening{Ref: b.task(issue.NodeDown, "beside", rebootRung).State.Ref, Ladder: typ.Ladder,
+		Times: issue.TimesOf(b.Policy), Mode: policy.ModeAct}, time.Now())
+	at := func(rung int, rebooted bool) {
+		s.Rung, s.Rebooted = rung, rebooted
+		s.Seq++
+		b.must(b.Store.SaveIssue(ctx, s, time.Now()))
+	}
+	ask := func(act policy.Act, want, says string) {
+		t.Helper()
+		answer, err := b.Explainer.WhyNot(ctx, WhyNotRequest{Act: act, Type: issue.NodeDown, Target: sick})
+		b.must(err)
+		if answer.Check != want || !strings.Contains(answer.Reason, says) {
+			t.Errorf("%s: %s says %q, want %s with %q", act, answer.Check, answer.Reason, want, says)
+		}
+	}
+	at(1, false)
+	ask(policy.ActReinstall, "issue", "is passed over: it was surely not rebooted")
+	at(1, true)
+	ask(policy.ActReinstall, "", "every check")
+	b.entry("ManualPCU", "")
+	ask(policy.ActReinstall, "by hand", "only Monitor itself reboots into a reinstall")
+	at(0, false)
+	ask(policy.ActReboot, "", "every check")
+	b.People.post.Admins = nil
+	ask(policy.ActReboot, "by hand", "names nobody to ask")
+	at(3, false)
+	ask(policy.ActNotify, "", "every check")
+	b.was("node", sick, policy.StatusOffline, 1.5)
+	ask(policy.ActNotify, "age", "nobody is written to before it is down")
+	res, err := b.People.Email(ctx, b.task(issue.NodeDown, "age", emailRung))
+	b.want(res, err, issue.Wait, "nobody is written to before it is down")
+	b.wantWhyNot(policy.ActNotify, issue.NodeDown, res)
+}
+
+func TestWhyNot_KnowsWhatASweepDoubtsAndWhatIsOneStory(t *testing.T) {
+	b := newBench(t)
+	b.hung()
+	ctx := b.Context()
+	ask := func(want, says string) {
+		t.Helper()
+		answer, err := b.Explainer.WhyNot(ctx, WhyNotRequest{Act: policy.ActOpen, Type: issue.NodeDown, Target: sick})
+		b.must(err)
+		if answer.Check != want || !strings.Contains(answer.Reason, says) {
+			t.Errorf("%s says %q, want %s with %q", answer.Check, answer.Reason, want, says)
+		}
+	}
+	silent := func(hosts ...string) {
+		for _, host := range hosts {
+			b.must(b.Store.SaveNodeLooks(ctx, []store.NodeLook{{Host: host, State: policy.StateDown, Silent: true,
+				Reason: "no answer", At: time.Now()}}))
+		}
+	}
+	silent(sick)
+	ask("", "every check")
+	b.sweepEnds(store.Sweep{Believed: true, Doubts: map[string]string{issue.NodeDown: "half the fleet has it"}})
+	ask("symptom", "believes nothing of nodedown: half the fleet has it")
+	b.sweepEnds(store.Sweep{Believed: true})
+	b.Policy.SiteOutageNodes = 2
+	other := strings.Replace(sick, "1", "2", 1)
+	b.was("node", other, policy.StatusDown, 3)
+	silent(other)
+	ask("symptom", "is one story: none of its 2 nodes answers")
+}
+
+// A step up is not taken when nodes are back since the last sweep: the step looks, and so does why-not.
+func TestWhyNot_LooksBeforeAStepUpAsTheStepDoes(t *testing.T) {
+	b := newBench(t)
+	b.ailing(site)
+	b.tc.gone = []string{"site/" + site} // its workflow does not run, and so answers nothing
+	up := func() (n string) {
+		t.Helper()
+		answer, err := b.Explainer.WhyNot(b.Context(), WhyNotRequest{Act: policy.ActPenalize, Target: site})
+		b.must(err)
+		i := slices.IndexFunc(answer.Checks, func(c policy.CheckAnswer) bool { return c.Name == "site" })
+		return answer.Checks[i].Reason
+	}
+	before := up()
+	for _, host := range []string{sick, strings.Replace(sick, "1", "2", 1)} {
+		b.must(b.w.Heal(host))
+	}
+	if after := up(); after == before || !strings.Contains(after, "2 nodes are up") {
+		t.Errorf("before it said %q, and with all nodes back %q", before, after)
+	}
+}

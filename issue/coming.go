@@ -11,8 +11,9 @@ type Coming struct {
 }
 
 // Coming are the rungs ahead up to the end of the ladder, if nothing changes: it lets a copy of the machine live on,
-// with every rung done when it is due. Each is passed over or waits if its conditions or the gate say so. Nothing comes
-// of an issue that is ending, or that is paused until somebody resumes it.
+// with every rung done when it is due, and every reboot, too. Each is passed over or waits if its conditions or the gate
+// say so; one whose condition cannot hold any more is left out. Nothing comes of an issue that is ending, or that is
+// paused until somebody resumes it.
 func (s State) Coming() []Coming {
 	if s.Status == Closed || s.End != nil || !s.RecoveredAt.IsZero() {
 		return nil
@@ -31,11 +32,19 @@ func (s State) Coming() []Coming {
 			now = step.Until
 		case RunRung:
 			rung := s.next()
+			if s.Lacks(rung) != "" {
+				s.Ran(now, Result{Outcome: Passed})
+				continue
+			}
 			steps = append(steps, Coming{At: later(now, s.Due), Step: s.Rung + 1, Do: rung.Do, Level: rung.Level})
 			if s.Rung == s.last() {
 				return steps
 			}
-			s.Ran(now, Result{Outcome: Acted, Level: rung.Level})
+			res := Result{Outcome: Acted, Level: rung.Level}
+			if rung.Do == Reboot {
+				res.Power = Cycled
+			}
+			s.Ran(now, res)
 		default:
 			return steps
 		}

@@ -33,6 +33,14 @@ const (
 	RebootFailed Condition = "reboot failed"
 )
 
+// Lacks says why a rung is passed over as things stand, by what the issue itself knows; empty: nothing is missing.
+func (s State) Lacks(r Rung) string {
+	if slices.Contains(r.When, RebootFailed) && !s.Rebooted {
+		return "it was surely not rebooted, so no reboot has failed"
+	}
+	return ""
+}
+
 // Action names the activity that does a rung.
 type Action string
 

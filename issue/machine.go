@@ -78,7 +78,7 @@ func (s *State) Ran(now time.Time, r Result) {
 	rung := s.next()
 	skipped := s.Skip
 	r.Reason = clean.Line(r.Reason) // it stands in what blocks the issue and why it ends, too
-	s.Running, s.Skip, s.Blocked = false, false, nil
+	s.Running, s.Skip, s.Lost, s.Blocked = false, false, false, nil
 	s.record(Event{At: now, Kind: EventRung, Rung: rung.String(), Outcome: r.Outcome, Reason: r.Reason, Until: r.Until})
 	s.Told = s.Told || r.Told
 	s.did(r.Deeds...)
@@ -114,7 +114,7 @@ func (s *State) Ran(now time.Time, r Result) {
 			s.advance(now)
 			break
 		}
-		s.Blocked = &Block{Reason: r.Reason}
+		s.Lost, s.Blocked = true, &Block{Reason: r.Reason}
 		s.Due = now.Add(s.Times.Day / 48)
 	default: // Wait
 		s.Tries++
@@ -165,7 +165,7 @@ func (s *State) yield(rung Rung) time.Duration {
 
 // advance goes on to the next rung, which is due at a time.
 func (s *State) advance(due time.Time) {
-	s.Tries, s.Blocked = 0, nil
+	s.Tries, s.Lost, s.Blocked = 0, false, nil
 	s.Due = later(s.Due, due)
 	if s.Rung == s.last() {
 		s.Idle++
@@ -195,7 +195,7 @@ func (s *State) retryPowerRungs(now time.Time) {
 	s.record(Event{At: now, Kind: EventBack, Rung: s.Ladder.Rungs[0].String(), Reason: why})
 	s.Back, s.ResumeAt, s.Rung, s.Tries = s.Rung, s.Due, 0, 0
 	s.Rounds++
-	s.Due, s.Blocked, s.Stale = now, nil, true
+	s.Due, s.Lost, s.Blocked, s.Stale = now, false, nil, true
 	if s.Pause != nil { // a resume moves what is due by the length of the pause
 		s.Due = s.Pause.At
 	}

@@ -107,9 +107,15 @@ func (s *State) Obey(o Order, c Command, now time.Time) {
 		s.End = &End{Why: EndOperator, By: c.By, Reason: c.Reason}
 	case OrderSkip:
 		e.Rung = s.next().String()
-		if s.Running {
+		switch {
+		case s.Running:
 			s.Skip = true
-		} else {
+		case s.Lost:
+			s.advance(s.Due)
+			s.record(e)
+			e = Event{At: now, Kind: EventTooLate, Order: o, Rung: e.Rung,
+				Reason: "it was begun, and its answer was lost: it may have happened, and is left as it is"}
+		default:
 			s.advance(s.Due)
 		}
 	case OrderVeto:

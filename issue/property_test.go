@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,6 +328,66 @@ func TestVetoes(t *testing.T) {
 	_ = order(OrderVeto, 2)
 	if err := order(OrderAllow, 2); err != nil || len(s.Coming()) != len(plain) {
 		t.Errorf("the veto is not taken back: %v", err)
+	}
+}
+
+// A step whose answer was lost may have happened: no veto undoes that, and who skips it is told so. A step that is
+// behind is not vetoed, unless the power rungs may come again.
+func TestVetoes_ComeTooLate(t *testing.T) {
+	typ, _ := Lookup(NodeDown)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+		Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+	veto := func(step int) string {
+		if err := s.Check(OrderVeto, Command{Step: step}, begin); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	s.Began()
+	s.Ran(begin, Result{Outcome: Unknown, Reason: "its answer was lost"})
+	if got := veto(1); !strings.Contains(got, "too late") || !strings.Contains(got, "skip it") {
+		t.Errorf("a veto of what was begun is answered %q", got)
+	}
+	if got := veto(2); got != "" {
+		t.Errorf("a veto of the next step is answered %q", got)
+	}
+	s.Obey(OrderSkip, Command{By: "ann"}, begin)
+	if last := s.Events[len(s.Events)-1]; last.Kind != EventTooLate || s.Rung != 1 || s.Lost {
+		t.Errorf("after the skip it stands at rung %d, and says %+v", s.Rung, last)
+	}
+	for s.Rung < 4 {
+		s.Began()
+		s.Ran(begin, Result{Outcome: Passed})
+	}
+	if got := veto(2); got != "" {
+		t.Errorf("a veto of a power rung that may come again is answered %q", got)
+	}
+	if got := veto(3); !strings.Contains(got, "is behind") {
+		t.Errorf("a veto of what is behind is answered %q", got)
+	}
+	s.Rebooted = true
+	if got := veto(2); !strings.Contains(got, "is behind") {
+		t.Errorf("a veto of a power rung that is behind for good is answered %q", got)
+	}
+}
+
+// A rung that needs a failed reboot does not come where no reboot was.
+func TestComing_LeavesOutWhatCannotHold(t *testing.T) {
+	typ, _ := Lookup(NodeDown)
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for power, want := range map[Power]bool{Cycled: true, PowerLost: false, Asked: false} {
+		s := Start(Opening{Ref: Ref{ID: "nodedown/a", Run: "r"}, Ladder: typ.Ladder,
+			Times: TimesOf(policy.Defaults(24 * time.Hour))}, begin)
+		s.Began()
+		s.Ran(begin, Result{Outcome: Acted, Power: power})
+		coming := s.Coming()
+		if got := slices.ContainsFunc(coming, func(c Coming) bool { return c.Do == Reinstall }); got != want {
+			t.Errorf("after a reboot that was %s a reinstall comes: %v", power, got)
+		}
+		if len(coming) == 0 {
+			t.Error("nothing comes")
+		}
 	}
 }
 

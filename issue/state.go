@@ -43,6 +43,7 @@ type State struct {
 	Blocked *Block    `json:"blocked,omitempty"`
 	Running bool      `json:"running,omitempty"` // the rung is under way
 	Skip    bool      `json:"skip,omitempty"`    // an order to skip the rung that is under way
+	Lost    bool      `json:"lost,omitempty"`    // the next rung was begun, and its answer was lost
 
 	Vetoes []Veto `json:"vetoes,omitempty"` // rungs ahead that an operator will not have
 

@@ -43,10 +43,21 @@ func (s *State) checkVeto(o Order, step int) error {
 		return fmt.Errorf("veto: the last step has nothing after it; close the issue instead")
 	case s.Running && step == s.Rung+1:
 		return fmt.Errorf("veto: step %d is under way; skip it instead", step)
+	case s.Lost && step == s.Rung+1:
+		return fmt.Errorf("veto: too late: step %d was begun, and its answer was lost; skip it to leave it as it is",
+			step)
+	case s.isBehind(step):
+		return fmt.Errorf("veto: step %d is behind, and does not come again", step)
 	case s.vetoOf(step) >= 0:
 		return fmt.Errorf("veto: step %d is vetoed already", step)
 	}
 	return nil
+}
+
+// isBehind says that a step does not come any more. The power rungs may, when the PCU works again.
+func (s *State) isBehind(step int) bool {
+	ahead := step > s.Rung && (s.Back == 0 || step <= s.Ladder.powerRungs()) || s.Back > 0 && step > s.Back
+	return !ahead && (step > s.Ladder.powerRungs() || s.Rebooted)
 }
 
 // passVetoed passes over the next rung if that is vetoed, and reports whether it was. The last rung never is.

@@ -115,7 +115,6 @@ func TestAFeedFoundOffIsTurnedOnWithTheOthers(t *testing.T) {
 }
 
 func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
-	t.Parallel()
 	for name, kind := range map[string]pcucontrol.Kind{pcudev.WrongPassword: pcucontrol.Auth,
 		pcudev.Busy: pcucontrol.Busy, pcudev.Mute: pcucontrol.Timeout} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +130,6 @@ func TestNoFeedIsTurnedOffWhereOneDoesNotAnswer(t *testing.T) {
 }
 
 func TestAFeedThatStaysOffIsSaidToBeOff(t *testing.T) {
-	t.Parallel()
 	feeds, devices, j := fed(t)
 	devices[1].Break(pcudev.StaysOff)
 	r, err := models.Builtin().CycleAll(within(t, 6*time.Second), feeds)

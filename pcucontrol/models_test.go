@@ -238,7 +238,7 @@ func await(t *testing.T, what string, r *rack, events string) {
 
 func TestWhatGoesWrong(t *testing.T) {
 	t.Parallel()
-	babbling := make(chan struct{}, 4) // these use processors, not only time
+	babbling := make(chan struct{}, 2) // these use processors, not only time
 	for _, c := range []struct {
 		name  string
 		only  func(pcucontrol.Model, pcucontrol.Transport) bool

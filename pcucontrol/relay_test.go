@@ -278,6 +278,9 @@ func TestIPMIDrivesPyghmisBMC(t *testing.T) {
 	}
 	const want = "powered on\nabruptly remove power\npowered on\nabruptly remove power\npowered on\npolitely shut " +
 		"down the system\n"
+	for end := time.Now().Add(time.Minute); said() != want && time.Now().Before(end); { // its words come by a pipe
+		time.Sleep(10 * time.Millisecond)
+	}
 	if said() != want {
 		t.Errorf("the machine was switched so:\n%s", said())
 	}

@@ -110,7 +110,7 @@ func TestARackBehindDebiansSNMPAgentIsSwitched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := target
 			target.User, target.Password = c.user, c.password
-			_, err := models.Builtin().Status(within(t, 8*time.Second), target)
+			_, err := models.Builtin().Status(within(t, 20*time.Second), target)
 			if pcucontrol.KindOf(err) != c.kind || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("it gives %v", err)
 			}

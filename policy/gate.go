@@ -80,14 +80,13 @@ type NodeGate struct {
 	LastContact   time.Time // its heartbeat to PLC
 	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
 	Pressed       time.Time // when somebody last pressed PLC's reboot button for it
-	BootIssue     string    // the open issue that repairs its boot, if a repair is under way
 	FirewallIssue string    // the open issue that says it is behind a firewall
 }
 
 // PCUGate is what is known of the PCUs that feed a node.
 type PCUGate struct {
-	Feeds  int // outlets that feed the node
-	Manual bool
+	Feeds  int       // outlets that feed the node
+	Manual string    // the PCU that people switch, when they are asked; empty: none
 	Broken string    // the PCU that is down or has an open issue, and why; empty: none
 	Shaky  string    // the PCU whose last dry run failed, and why; empty: none
 	Again  time.Time // when a shaky one is known to be down
@@ -221,16 +220,6 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 type CheckAnswer struct {
 	Name string `json:"name"`
 	Decision
-}
-
-// AskOne asks one check by its name. One that does not exist forbids.
-func AskOne(p Policy, check string, f GateFacts, now time.Time) Decision {
-	for _, c := range Gate() {
-		if c.Name == check {
-			return c.Ask(p, f, now)
-		}
-	}
-	return No(time.Time{}, "the gate has no check %q", check)
 }
 
 // Lifted reports whether a check that stood in the way passes by what a sweep has seen. One that no sweep can ask does
@@ -385,8 +374,6 @@ func askAnswers(_ Policy, f GateFacts, _ time.Time) Decision {
 		return No(time.Time{}, "it is alive and lets nobody in, which no power command mends: %s", n.Finding.Reason)
 	case n.Finding.Alive():
 		return No(time.Time{}, "it answers: %s", n.Finding.Reason)
-	case n.BootIssue != "":
-		return No(time.Time{}, "its boot is being repaired: %s is open", n.BootIssue)
 	}
 	return Yes("it is silent: " + n.Finding.Reason)
 }

@@ -72,7 +72,6 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 	may(func() { f.Node.LastContact = ago(p.HeartbeatFresh) })
 	may(func() { f.Node.SilentFrom = ago(p.HeartbeatFresh) })
 	may(func() { f.Node.LastBoot = ago(p.BootGrace) })
-	may(func() { f.Node.BootIssue = "failboot/a.example" })
 	may(func() { f.Node.FirewallIssue = "firewall/a.example" })
 	may(func() {
 		f.PCU = []PCUGate{{}, {Feeds: 2, Broken: "down"},
@@ -155,7 +154,7 @@ func TestGate_RandomFacts(t *testing.T) {
 		case ActReboot, ActReinstall:
 			must(f.Node.Looked && !f.Node.Finding.Alive() && !f.Node.Finding.Locked,
 				"power is cut from a node that answers")
-			must(!f.Node.Finding.Firewall && f.Node.FirewallIssue == "" && f.Node.BootIssue == "",
+			must(!f.Node.Finding.Firewall && f.Node.FirewallIssue == "",
 				"power is cut from a node that it does not help")
 			must(now.Sub(f.Node.LastContact) >= p.HeartbeatFresh || !f.Node.LastContact.After(f.Node.SilentFrom),
 				"power is cut from a node that PLC hears")

@@ -106,7 +106,7 @@ func scripted(line string) string {
 		case "$MODELS":
 			words[i] = "/etc/monitor/models"
 		}
-		if i+1 < len(words) && strings.HasPrefix(words[i+1], "$") && words[i] == "--port" {
+		if i+1 < len(words) && strings.HasPrefix(words[i+1], "$") && (words[i] == "--port" || words[i] == "--transport") {
 			words = slices.Delete(words, i, i+2)
 			i--
 		}

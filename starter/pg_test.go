@@ -21,6 +21,6 @@ func (m withPostgres) Run() int { return pglocal.Main(m.M) }
 
 // monitorAtNoon is the command as scripts run it: a process of its own, whose clock stands at noon.
 func monitorAtNoon() {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: noon}
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: noon, account: "alice"}
 	os.Exit(a.execute(context.Background(), os.Args[1:]))
 }

@@ -243,14 +243,17 @@ func examplePCUs(t *testing.T, e *testscript.Env) error {
 		}
 		return listen(t, o, "127.0.0.1:0")
 	}
-	e.Setenv("SCANNED", "127.10.5.5") // a scan knows usual ports only, and this one is open to everybody
-	listen(t, pcudev.Options{Model: "IPAL", Outlets: &rack{}}, "127.10.5.5:9100")
+	// A scan knows usual ports only, so the address is this process's own; 9100 is open to everybody.
+	scanned := fmt.Sprintf("127.21.%d.%d", os.Getpid()>>8&0xff, os.Getpid()&0xfe|1)
+	e.Setenv("SCANNED", scanned)
+	listen(t, pcudev.Options{Model: "IPAL", Outlets: &rack{}}, scanned+":9100")
 	for name, o := range map[string]pcudev.Options{
 		"RACK": {Model: "APCControl12p3", Transport: "telnet", User: "apc"}, "SNMP": {Model: "APCSNMP", User: "v2c"}, "BMC": {Model: "OpenIPMI", User: "admin"},
 	} {
 		e.Setenv(name, "127.0.0.1")
 		e.Setenv(name+"_PORT", fmt.Sprint(serve(o)))
 	}
+	e.Setenv("RACK_TRANSPORT", "telnet") // where none is said, ssh is tried first, and the rack waits for a name
 	e.Setenv("MODELS", filepath.Join(e.WorkDir, "models"))
 	text := "pcus:\n"
 	for i := range 4 {

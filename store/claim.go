@@ -44,7 +44,8 @@ const claimSQL = `select id, kind, target, site, issue, run_id, key, was, set_to
 	epoch + `) released, how from claim `
 
 // takeClaim writes a claim for an action. One that is held already for the same issue stays, since Was is what it was
-// before the first.
+// before the first. An outlet that a command before may have left off stays owed for that one: if the later command
+// surely does nothing, its end lets go of its own claims only.
 func takeClaim(ctx context.Context, tx pgx.Tx, c Claim, a Action) error {
 	if c.Issue == "" {
 		c.Issue, c.RunID = a.Issue, a.RunID
@@ -55,8 +56,11 @@ func takeClaim(ctx context.Context, tx pgx.Tx, c Claim, a Action) error {
 	_, err := tx.Exec(ctx, `insert into claim (kind, target, site, issue, run_id, key, was, set_to, data)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9)
 		on conflict (kind, target, issue) where released is null do update
-		set key = excluded.key, run_id = excluded.run_id, set_to = excluded.set_to, site = excluded.site`,
-		c.Kind, c.Target, c.Site, c.Issue, c.RunID, a.Key, c.Was, c.SetTo, c.Data)
+		set key = case when claim.kind = $10 and exists (select from action a where a.key = claim.key
+				and a.committed is not null and a.outcome in ('', 'ambiguous'))
+			then claim.key else excluded.key end,
+		run_id = excluded.run_id, set_to = excluded.set_to, site = excluded.site`,
+		c.Kind, c.Target, c.Site, c.Issue, c.RunID, a.Key, c.Was, c.SetTo, c.Data, ClaimOutlet)
 	if err != nil {
 		return fmt.Errorf("claim %s %s: %w", c.Kind, c.Target, err)
 	}
@@ -93,6 +97,16 @@ func (s *Store) Release(ctx context.Context, id int64, how string) error {
 	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2 where id = $1 and released is null`, id,
 		how); err != nil {
 		return fmt.Errorf("claim %d: %w", id, err)
+	}
+	return nil
+}
+
+// ReleaseOutlet ends what an issue's commands owe an outlet, which was read on.
+func (s *Store) ReleaseOutlet(ctx context.Context, issue, outlet, how string) error {
+	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $4
+		where kind = $1 and issue = $2 and target = $3 and released is null`, ClaimOutlet, issue, outlet,
+		how); err != nil {
+		return fmt.Errorf("outlet %s of %s: %w", outlet, issue, err)
 	}
 	return nil
 }

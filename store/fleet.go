@@ -194,7 +194,7 @@ func (s *Store) PCUPassword(ctx context.Context, p PCU) (plc.Secret, error) {
 	}
 	plain, _, err := s.seal.open(passwordBond(p.PCUID, p.Hostname, p.IP, p.Username, p.Model), text)
 	if err != nil {
-		return "", fmt.Errorf("password of pcu %d: %w", p.PCUID, err)
+		return "", fmt.Errorf("password of pcu %d: %w: %w", p.PCUID, ErrSealed, err)
 	}
 	return plc.Secret(plain), nil
 }

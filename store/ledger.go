@@ -90,8 +90,8 @@ type Over struct {
 const reserved = `'15 minutes'::interval`
 
 // spent is what counts against a budget or a window: what may have happened, and what is about to. What people were
-// asked to do is no act of Monitor.
-const spent = `(committed is not null and outcome not in ('failed', 'refused', 'skipped', 'asked') or outcome = ''
+// asked to do is no act of Monitor, also while they are being asked.
+const spent = `not coalesce((data->>'by_hand')::bool, false) and (committed is not null and outcome not in ('failed', 'refused', 'skipped', 'asked') or outcome = ''
 	and committed is null and at > now() - ` + reserved + `)`
 
 // Plan is an intent with what it takes: all of it is written, or nothing.
@@ -324,7 +324,8 @@ func (s *Store) CountActions(ctx context.Context, kind ActionKind, site string, 
 func (s *Store) PowerCycles(ctx context.Context, node string, since time.Time) ([]time.Time, error) {
 	rows, err := s.pool.Query(ctx,
 		`select committed from action where node = $1 and kind in ('reboot', 'reinstall') and committed >= $2
-		and outcome not in ('failed', 'refused', 'skipped', 'asked') order by committed`, node, since)
+		and outcome not in ('failed', 'refused', 'skipped', 'asked') and not coalesce((data->>'by_hand')::bool, false)
+		order by committed`, node, since)
 	if err != nil {
 		return nil, fmt.Errorf("power cycles of %s: %w", node, err)
 	}

@@ -24,6 +24,9 @@ const sealed = 0x02
 
 // Why something does not open.
 var (
+	// ErrSealed says that a secret is there and cannot be read.
+	ErrSealed = errors.New("it cannot be unsealed")
+
 	errNoSealKey  = errors.New("it is sealed and secrets.key_file is not set")
 	errOtherKey   = errors.New("it was sealed with another key: check secrets.key_file and secrets.old_key_files")
 	errOtherThing = errors.New("it was sealed for something else, or changed since: the next sweep seals it anew")

@@ -87,6 +87,16 @@ func identity(name string) string {
 	return ""
 }
 
+// machineName is identity for what workflows are named after: Temporal's client sends a workflow's id in a header, which takes
+// printable ASCII and nothing else, so that an issue about any other name could not even be started.
+func machineName(name string) string {
+	wrong := identity(name)
+	if wrong == "" && strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		wrong = fmt.Sprintf("its name is %+q, and names of machines and sites are ASCII", name)
+	}
+	return wrong
+}
+
 // text mends what only describes: Postgres takes no NUL and nothing that is not UTF-8, terminals obey controls, and
 // nobody reads a novel.
 func (in *intake) text(kind string, id int, field, v string) string {
@@ -132,7 +142,7 @@ func (in *intake) takeSites(snap plc.Snapshot, stood *standing) {
 		id := x.SiteID
 		if !fitsInt(id) {
 			in.refuse("sites", id, "it has no proper id")
-		} else if wrong := identity(x.LoginBase); wrong != "" {
+		} else if wrong := machineName(x.LoginBase); wrong != "" {
 			in.refuse("sites", id, "%s", wrong)
 		} else if _, twice := in.sites[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("sites %d: it came twice", id))
@@ -163,7 +173,7 @@ func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
 		site, known := in.logins[x.SiteID]
 		if !fitsInt(id) {
 			in.refuse("nodes", id, "it has no proper id")
-		} else if wrong := identity(x.Hostname); wrong != "" {
+		} else if wrong := machineName(x.Hostname); wrong != "" {
 			in.refuse("nodes", id, "%s", wrong)
 		} else if _, twice := in.nodes[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("nodes %d: it came twice", id))
@@ -243,7 +253,7 @@ func (in *intake) takePCUs(snap plc.Snapshot, stood *standing) {
 			in.refuse("pcus", id, "it has no proper id")
 		} else if _, twice := in.pcus[id]; twice {
 			in.odd = append(in.odd, fmt.Sprintf("pcus %d: it came twice", id))
-		} else if wrong := identity(cmp.Or(names[id], "-")); wrong != "" {
+		} else if wrong := machineName(cmp.Or(names[id], "-")); wrong != "" {
 			in.refuse("pcus", id, "%s", wrong)
 		} else if !known {
 			in.refuse("pcus", id, "its site %d is not known", x.SiteID)

@@ -372,6 +372,12 @@ func anOddRowCostsItselfAlone(t *testing.T, s *Store) {
 		"NUL in a hostname": {func(p *plc.Snapshot) {
 			p.Nodes[3].Hostname = "n3\x00.site1"
 		}, "nodes 13: its name is"},
+		"a hostname that no workflow can have": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = "plan\u00e9tlab.site1"
+		}, `nodes 13: its name is "plan\u00e9tlab.site1", and names`},
+		"a hostname that reads as another": {func(p *plc.Snapshot) {
+			p.Nodes[3].Hostname = "n3\u202e.site1"
+		}, "nodes 13: its name is"},
 		"a hostname without end": {func(p *plc.Snapshot) {
 			p.Nodes[3].Hostname = long
 		}, "nodes 13: its name has 5000"},

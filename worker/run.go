@@ -92,7 +92,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	if err := db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen); err != nil {
+	if _, err := patiently(ctx, log, "postgres", betweenTries, func() (struct{}, error) {
+		return struct{}{}, db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
+	}); err != nil {
 		return err
 	}
 	workers := newWorkers(tc, acts)

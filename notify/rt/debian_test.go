@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -159,14 +160,19 @@ func perl(t *testing.T, env []string, name string, args ...string) string {
 	return string(out)
 }
 
+// freePort looks below those that systems give to connections and to whoever asks for any port: RT takes seconds to start, in
+// which one of those may go to somebody else.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 20_000 + rand.IntN(12_000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // mostPorts is how many ports are tried: between our look for a free one and RT's start somebody may take it.

@@ -107,6 +107,9 @@ func (c *chaos) judge(ctx context.Context) []string {
 		found = append(found, "untrue: "+err.Error())
 	}
 	found = append(found, c.judgeTickets()...)
+	if n := c.counts[gaveUp]; n > 0 {
+		found = append(found, fmt.Sprintf("gave up: workers ended by themselves %d times; what they said last is in --log", n))
+	}
 	fmt.Fprintf(c.out, "%d power cuts, %d mails, %d tickets\n", cuts, len(c.Mail.Messages()), len(c.Tracker.Tickets()))
 	return found
 }

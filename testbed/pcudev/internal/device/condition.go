@@ -84,9 +84,12 @@ func (f *Condition) One(c io.Writer, busy string, serve func()) {
 
 // Enter takes the session. One that is just ending is given a moment: its client has heard the goodbye already.
 func (f *Condition) Enter() bool {
-	for range 20 {
+	for range 200 {
 		if f.take() {
 			return true
+		}
+		if f.Has(Busy) {
+			return false
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
