@@ -61,19 +61,52 @@ func (a *People) mayNotRepeat(ctx context.Context, login string, l letter) (poli
 		return policy.Answer{}, err
 	}
 	facts.Ordered = ""
-	good := !slices.ContainsFunc(l.Said, func(s said) bool {
-		return s.Kind != sites.Online && s.Kind != sites.Cleared && s.Kind != sites.Eased
-	})
-	if no := policy.Ask(a.Policy, facts, a.now()); !no.Do && (!good || no.Check == "mode") {
+	if no := policy.Ask(a.Policy, facts, a.now()); !no.Do &&
+		(slices.ContainsFunc(l.Said, said.bad) || no.Check == "mode") {
 		return no, nil
 	}
 	controls, err := a.Store.Controls(ctx)
+	if err != nil {
+		return policy.Answer{}, err
+	}
 	for _, s := range l.Said {
 		if why := a.gate.onlyLooked(controls, login, refOf(s.Issue).Type); why != "" {
-			return policy.Answer{Decision: policy.No(time.Time{}, "%s", why), Check: "mode"}, err
+			return policy.Answer{Decision: policy.No(time.Time{}, "%s", why), Check: "mode"}, nil
+		}
+		if no, err := a.silenced(ctx, login, s); err != nil || no.Reason != "" {
+			return no, err
 		}
 	}
-	return policy.Answer{}, err
+	return policy.Answer{}, nil
+}
+
+// bad says that a notice is no good news.
+func (s said) bad() bool {
+	return s.Kind != sites.Online && s.Kind != sites.Cleared && s.Kind != sites.Eased
+}
+
+// silenced is why nothing bad is said of a machine for now; no reason: it may be.
+func (a *People) silenced(ctx context.Context, login string, s said) (policy.Answer, error) {
+	if !s.bad() {
+		return policy.Answer{}, nil
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, s.Node, login, aboutPCU(refOf(s.Issue)), a.now())
+	switch {
+	case err != nil:
+		return policy.Answer{}, err
+	case listed:
+		return policy.Answer{Decision: policy.No(entry.Until, "blacklisted: %s", entry.Reason), Check: "blacklist"}, nil
+	case s.Node == "":
+		return policy.Answer{}, nil
+	}
+	node, err := a.Store.Node(ctx, s.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return policy.Answer{}, err
+	}
+	if node.ExemptUntil.After(a.now()) {
+		return policy.Answer{Decision: policy.No(node.ExemptUntil, "the node is exempt in PLC"), Check: "exempt"}, nil
+	}
+	return policy.Answer{}, nil
 }
 
 func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,

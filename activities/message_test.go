@@ -477,6 +477,21 @@ func TestWhatIsSentAgainPassesTheGateAgain(t *testing.T) {
 		"the guard":    {func() { p.swept(false) }, func() { p.swept(true) }},
 		"a type's own mode": {func() { p.order("mode/type/nodedown", "observe") },
 			func() { p.order("mode/type/nodedown", "") }},
+		"silence about its nodes": {func() {
+			for n := 1; n <= 2; n++ {
+				if err := p.Store.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node",
+					Target: fmt.Sprintf("planetlab%d.huji.example", n), Reason: "moved"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, func() {
+			for n := 1; n <= 2; n++ {
+				if err := p.Store.RemoveBlacklist(t.Context(), "node",
+					fmt.Sprintf("planetlab%d.huji.example", n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
 		"the blacklist": {func() {
 			if err := p.Store.AddBlacklist(t.Context(),
 				store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}); err != nil {
