@@ -9,6 +9,7 @@ import (
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 )
@@ -17,7 +18,7 @@ import (
 func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (sites.MailResult, error) {
 	res := a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: !l.Test})
 	var detail string
-	reached := l.Message.To
+	var reached []string
 	if a.RT != nil {
 		var failure error
 		var unsent bool
@@ -44,6 +45,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 		switch failure := notify.FailureOf(err); {
 		case len(receipt.Accepted) > 0: // who is deferred is tried again, alone
 			res.Deferred = receipt.Left()
+			res.Missed = a.missed(ctx, in.Site, receipt)
 			if err != nil {
 				detail += ": " + err.Error()
 			}
@@ -85,12 +87,36 @@ func (l letter) withinReach() []string {
 	})
 }
 
+// missed is the lowest level whose own people are deferred, and none of them has the message; 0: there is none. Where
+// that is not known they hear of it again.
+func (a *People) missed(ctx context.Context, login string, receipt notify.Receipt) int {
+	below := map[string]bool{}
+	for level := 0; level <= policy.Top && len(receipt.Deferred) > 0; level++ {
+		people, _, err := a.Store.Contacts(ctx, login, policy.Audience(level), a.now())
+		if err != nil {
+			a.Log.Warn("it is not known whom a message has missed", "site", login, "error", err)
+			return 1
+		}
+		had, late := false, false
+		for _, p := range people {
+			if !below[p.Email] {
+				_, deferred := receipt.Deferred[p.Email]
+				had, late = had || slices.Contains(receipt.Accepted, p.Email), late || deferred
+			}
+			below[p.Email] = true
+		}
+		if level > 0 && late && !had {
+			return level
+		}
+	}
+	return 0
+}
+
 // notDelivered is a message that nobody has, or of which nobody knows whether somebody has it.
 func (a *People) notDelivered(ctx context.Context, in sites.MailRequest, res sites.MailResult, unsent bool,
 	why error) (sites.MailResult, error) {
 	a.Log.Warn("a message waits", "site", in.Site, "reason", why)
-	ticket := res.Ticket
-	res = sites.MailResult{Outcome: sites.MailLost, Reason: why.Error(), Ticket: ticket}
+	res = sites.MailResult{Outcome: sites.MailLost, Reason: why.Error(), Ticket: res.Ticket, Waits: res.Waits}
 	outcome := store.Ambiguous
 	if unsent {
 		res.Outcome, outcome = sites.MailWait, store.Failed

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ const (
 	causeTicket      = "a ticket that cannot be used"
 	causeTracker     = "Request Tracker refuses"
 	causePLC         = "PLC refuses"
+	causeLifted      = "a penalty lifted by hand"
 )
 
 // flagged is what the ledger keeps of a flag until the admins were told of it: all flags of one cause and hour are one
@@ -41,6 +43,9 @@ type digested struct {
 
 // mostDigested is how many flags one message takes; the others come with the next.
 const mostDigested = 200
+
+// unsureFor is how long a message is tried of which nobody knows whether it has left.
+const unsureFor = 7 * 24 * time.Hour
 
 // digest tells the admins of what was flagged since the last time: one message for a cause and an hour, threaded. It
 // waits a little for more of the same. A message that could not be sent is sent as it was before another one of its
@@ -74,8 +79,14 @@ func (a *post) digest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// a worker may have died of it, and the next try have failed: that is not known to have reached anybody either
+	unsure, err := a.Store.Actions(ctx, store.ActionFilter{Kind: store.KindDigest, Outcome: store.Ambiguous,
+		Since: a.now().Add(-unsureFor), Limit: mostDigested})
+	if err != nil {
+		return err
+	}
 	var failed []error
-	for _, action := range waiting {
+	for _, action := range append(waiting, unsure...) {
 		delete(byCause, strings.TrimPrefix(action.Issue, "digest/"))
 		failed = append(failed, a.sendDigest(ctx, action))
 	}
@@ -104,8 +115,10 @@ func (a *post) digestOf(ctx context.Context, cause string, flags []store.Action)
 		if err := json.Unmarshal(action.Data, &f); err != nil {
 			return fmt.Errorf("ledger %s: %w", action.Key, err)
 		}
-		if f.Item.Kind, f.Item.Site = notify.Digest, action.Site; len(flags) == 1 {
-			f.Item.Kind = notify.Flagged
+		if f.Item.Site = action.Site; len(flags) > 1 {
+			f.Item.Kind = notify.Digest
+		} else {
+			f.Item.Kind = cmp.Or(f.Item.Kind, notify.Flagged)
 		}
 		d.Facts.Items = append(d.Facts.Items, f.Item)
 		d.Flags = append(d.Flags, action.Key)
@@ -218,11 +231,16 @@ func (a *post) flag(ctx context.Context, action store.Action, f flagged) (known 
 
 // flagSite has the admins told, once for each key, what no later try at a site will mend.
 func (a *post) flagSite(ctx context.Context, login, cause, key string, evidence []string) error {
+	return a.flagSiteAs(ctx, "", login, cause, key, evidence)
+}
+
+// flagSiteAs is flagSite with words of its own where it is the only one of its cause.
+func (a *post) flagSiteAs(ctx context.Context, kind notify.Kind, login, cause, key string, evidence []string) error {
 	action := store.Action{Key: key, Issue: sites.ID(login), Site: login, Reason: strings.Join(evidence, "; ")}
 	_, fresh, err := a.flag(
 		ctx,
 		action,
-		flagged{Cause: cause, Item: notify.Item{Type: "site", Target: login, Evidence: evidence}},
+		flagged{Cause: cause, Item: notify.Item{Kind: kind, Type: "site", Target: login, Evidence: evidence}},
 	)
 	if err == nil && fresh {
 		a.event(notify.EventFlagged, key, siteRef(login), 0, action.Reason)

@@ -94,3 +94,37 @@ func TestADigestNamesWhomItDoesNotReach(t *testing.T) {
 		t.Errorf("the admins read %s", text)
 	}
 }
+
+// A worker died while it sent a message, and the next try failed: the same message goes again, and not its flags in
+// another one.
+func TestADigestOfWhichNobodyKnowsWhetherItLeftIsSentAsItWas(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.People.post.Admins = []string{"noc@plc.example"}
+	p.Policy.GroupWait = 0
+	p.flagNode(issue.UnknownSequence, 1)
+	p.box.Refuse("noc@plc.example", 451, "later")
+	fails := func() {
+		t.Helper()
+		if err := p.People.post.digest(t.Context()); notify.FailureOf(err) != notify.Temporary {
+			t.Fatalf("while the server defers it: %v", err)
+		}
+	}
+	fails()
+	open, err := p.Store.Actions(t.Context(), store.ActionFilter{Kind: store.KindDigest, Unfinished: true})
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%d messages wait, %v", len(open), err)
+	}
+	p.died(open[0])
+	fails()
+	fails()
+	p.box.Accept("noc@plc.example")
+	p.Policy.Day = 24 * time.Nanosecond // now each moment is an hour of its own
+	p.digested()
+	p.digested()
+	if n := len(p.box.Messages()); n != 1 {
+		t.Errorf("%d mails", n)
+	}
+	if a, err := p.Store.Action(t.Context(), open[0].Key); err != nil || a.Outcome != store.Sent {
+		t.Errorf("the ledger has it as %q, %v", a.Outcome, err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/planetlab/monitor/issue"
@@ -377,11 +378,13 @@ func (a *Sweep) judgeSite(j *judgement, s store.Site) {
 // hold writes down why nothing of a sweep is believed, and tells the admins when that begins.
 func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 	earlier, err := a.Store.Actions(ctx,
-		store.ActionFilter{Kind: store.KindGuard, Since: plan.Started.Add(-3 * a.SweepEvery), Limit: 1})
+		store.ActionFilter{Kind: store.KindGuard, Since: plan.Started.Add(-3 * a.SweepEvery)})
 	if err != nil {
 		return err
 	}
 	key := fmt.Sprintf("guard/%d", plan.Sweep)
+	// that no sweep was believed for hours is of the same kind, and says nothing of why
+	earlier = slices.DeleteFunc(earlier, func(e store.Action) bool { return !strings.HasPrefix(e.Key, "guard/") })
 	intended, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: res.Held})
 	if err != nil {
 		return err

@@ -469,6 +469,9 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 	b.sweepEnds(store.Sweep{Reason: "PLC refused our login"})
 	b.w.Mail.Refuse("noc@plc.example", 451, "try later")
 	watch(time.Now())
+	// a worker dies of it, and the next try fails
+	b.sql(`update action set committed = now() - interval '5 minutes' where key like 'lease/%'`)
+	watch(time.Now())
 	b.w.Mail.Accept("noc@plc.example")
 	watch(time.Now())
 	watch(time.Now())
@@ -480,6 +483,15 @@ func TestTheAdminsAreToldOnceThatNoSweepWasBelievedForHours(t *testing.T) {
 	watch(time.Now())
 	if got := b.subjects(); len(got) != 2 {
 		t.Errorf("told %q", got)
+	}
+	for range 2 { // that a guard holds is another story, and told once
+		w, err := b.Store.StartSweep(b.Context(), fmt.Sprintf("sweep/%d", time.Now().UnixNano()))
+		b.must(err)
+		b.must(b.Sweep.hold(b.Context(), Plan{Sweep: w.ID, Started: time.Now().Add(-time.Minute)},
+			SweepResult{Held: "half the fleet is gone"}))
+	}
+	if got := b.w.Mail.Messages(); len(got) != 3 || !strings.Contains(got[2].Body, "half the fleet is gone") {
+		t.Errorf("told %q", b.subjects())
 	}
 }
 

@@ -29,6 +29,12 @@ func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]st
 	if err := json.Unmarshal(action.Data, &l); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", in.Key, err)
 	}
+	if no, err := a.mayNotRepeat(ctx, in.Site, l); err != nil || no.Reason != "" {
+		if err == nil {
+			err = a.skipSite(ctx, in.Site, "deferred at first: "+about(l.Said), no.Reason)
+		}
+		return in.To, err
+	}
 	now, exempt, err := a.audience(ctx, in.Site, policy.Top)
 	if err != nil {
 		return nil, err
@@ -44,6 +50,63 @@ func (a *People) WriteToTheLate(ctx context.Context, in sites.LateRequest) ([]st
 		}
 	}
 	return left, nil
+}
+
+// mayNotRepeat is why a message that was made before is not sent now: what was true then may be forbidden by now. No
+// reason: it may be. As at first, only the mode holds good news back. That an order came meanwhile does not: somebody
+// may have the message already.
+func (a *People) mayNotRepeat(ctx context.Context, login string, l letter) (policy.Answer, error) {
+	facts, err := a.gate.siteFacts(ctx, policy.ActNotify, login)
+	if err != nil {
+		return policy.Answer{}, err
+	}
+	facts.Ordered = ""
+	if no := policy.Ask(a.Policy, facts, a.now()); !no.Do &&
+		(slices.ContainsFunc(l.Said, said.bad) || no.Check == "mode") {
+		return no, nil
+	}
+	controls, err := a.Store.Controls(ctx)
+	if err != nil {
+		return policy.Answer{}, err
+	}
+	for _, s := range l.Said {
+		if why := a.gate.onlyLooked(controls, login, refOf(s.Issue).Type); why != "" {
+			return policy.Answer{Decision: policy.No(time.Time{}, "%s", why), Check: "mode"}, nil
+		}
+		if no, err := a.silenced(ctx, login, s); err != nil || no.Reason != "" {
+			return no, err
+		}
+	}
+	return policy.Answer{}, nil
+}
+
+// bad says that a notice is no good news.
+func (s said) bad() bool {
+	return s.Kind != sites.Online && s.Kind != sites.Cleared && s.Kind != sites.Eased
+}
+
+// silenced is why nothing bad is said of a machine for now; no reason: it may be.
+func (a *People) silenced(ctx context.Context, login string, s said) (policy.Answer, error) {
+	if !s.bad() {
+		return policy.Answer{}, nil
+	}
+	entry, listed, err := a.Store.Blacklisted(ctx, s.Node, login, aboutPCU(refOf(s.Issue)), a.now())
+	switch {
+	case err != nil:
+		return policy.Answer{}, err
+	case listed:
+		return policy.Answer{Decision: policy.No(entry.Until, "blacklisted: %s", entry.Reason), Check: "blacklist"}, nil
+	case s.Node == "":
+		return policy.Answer{}, nil
+	}
+	node, err := a.Store.Node(ctx, s.Node)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return policy.Answer{}, err
+	}
+	if node.ExemptUntil.After(a.now()) {
+		return policy.Answer{Decision: policy.No(node.ExemptUntil, "the node is exempt in PLC"), Check: "exempt"}, nil
+	}
+	return policy.Answer{}, nil
 }
 
 func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,

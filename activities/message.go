@@ -40,6 +40,7 @@ type letter struct {
 	Without    []string       `json:"without,omitempty"` // who is taken from the watchers of the ticket
 	Exempt     []string       `json:"exempt,omitempty"`
 	Said       []said         `json:"said"`
+	Waits      []string       `json:"waits,omitempty"` // notices that were left out for now
 	Threatened bool           `json:"threatened,omitempty"`
 	NotBefore  time.Time      `json:"not_before,omitzero"`
 	Test       bool           `json:"test,omitempty"` // only the test address gets it
@@ -75,6 +76,7 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 	if err := json.Unmarshal(before.Data, &l); err != nil {
 		return res, fmt.Errorf("ledger %s: %w", in.Key, err)
 	}
+	res.Waits = l.Waits
 	switch before.Outcome {
 	case "", store.Ambiguous:
 	case store.Sent:
@@ -91,9 +93,18 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
 		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
 	}
+	if no, err := a.mayNotRepeat(ctx, in.Site, l); err != nil || no.Reason != "" {
+		res.Outcome, res.Reason, res.Until = sites.MailHeld, no.Reason, no.Until
+		if err == nil && !before.Begun() { // nobody has it: it is composed anew when it may be said
+			res.Outcome = sites.MailWait
+			err = a.Store.Outcome(ctx, in.Key, store.Skipped, no.Reason)
+		}
+		return res, err
+	}
 	if may, err := a.maySend(ctx, before); err != nil || !may {
 		// it is asked for under the same key what became of it: composed anew it would be said twice
-		return sites.MailResult{Outcome: sites.MailLost, Reason: "another try has taken it", Ticket: in.Ticket}, err
+		return sites.MailResult{Outcome: sites.MailLost, Reason: "another try has taken it", Ticket: in.Ticket,
+			Waits: l.Waits}, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }
@@ -110,6 +121,7 @@ func (a *People) intend(ctx context.Context, in sites.MailRequest, l letter) (st
 
 func (a *People) sent(in sites.MailRequest, l letter, res sites.MailResult) sites.MailResult {
 	res.Threatened, res.NotBefore, res.MessageID, res.Covers = l.Threatened, l.NotBefore, l.Message.MessageID, l.Covers
+	res.Waits = l.Waits
 	return res
 }
 
@@ -124,10 +136,11 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 		return letter{}, res, nil
 	}
 	answer := policy.Ask(a.Policy, facts, a.now())
-	kept, err := a.stillTrue(ctx, in, answer)
+	kept, waits, err := a.stillTrue(ctx, in, answer)
 	if err != nil {
 		return letter{}, res, err
 	}
+	res.Waits = waits
 	if len(kept) == 0 {
 		// held back for now, not unsaid for ever
 		if !answer.Do && (answer.Check == "lease" || answer.Check == "switch") {
@@ -144,7 +157,7 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 			"nobody at the site can be written to: it has nobody in PLC who is enabled and not exempt"
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
-	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest}
+	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest, Waits: waits}
 	n, err := a.notice(ctx, in, kept, to, &l)
 	if err != nil || len(n.Items) == 0 {
 		return l, res, err
@@ -154,6 +167,9 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 		return l, res, err
 	}
 	if a.observes() || facts.Mode != policy.ModeAct {
+		if !a.observes() { // an order ends some day, and then it is to be said
+			res.Outcome = sites.MailWait
+		}
 		res.Reason = fmt.Sprintf("observe mode: %s would be written to about %s", strings.Join(to, ", "), about(l.Said))
 		return l, res, a.skipSite(ctx, in.Site, "message", res.Reason)
 	}
@@ -386,7 +402,7 @@ func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, 
 // not threatened, and neither is one where nothing is raised.
 func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.Site, n *notify.Notice,
 	l *letter) error {
-	threatens, err := a.threatens(ctx, row)
+	threatens, err := a.threatens(ctx, in, row)
 	if err != nil {
 		return err
 	}
@@ -414,8 +430,15 @@ func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.S
 	return nil
 }
 
-// threatens reports whether a site may be denied anything: one that has enough nodes, or is spared, is not.
-func (a *People) threatens(ctx context.Context, row store.Site) (bool, error) {
+// threatens reports whether a site may be denied anything: one that has enough nodes, or is spared, is not, and nothing
+// is for issues that Monitor only looks at.
+func (a *People) threatens(ctx context.Context, in sites.MailRequest, row store.Site) (bool, error) {
+	if in.Threat != nil {
+		if list, looked, err := a.gate.acting(ctx, in.Site, in.Threat.Issues); err != nil ||
+			len(list) == 0 && looked != "" {
+			return false, err
+		}
+	}
 	up, _, err := a.gate.nodesUp(ctx, row.LoginBase)
 	if err != nil {
 		return false, err

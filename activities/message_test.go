@@ -406,6 +406,121 @@ func TestInObserveModeNothingLeaves(t *testing.T) {
 	}
 }
 
+// order sets a control as an operator does; an empty value takes it back.
+func (p *people) order(name, value string) {
+	p.t.Helper()
+	if err := p.Store.SetControl(p.t.Context(), store.Control{Name: name, Value: value, By: "ann"}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// An order to observe ends some day: what there was to say until then is said then.
+func TestWhatIsObservedByOrderIsSaidLater(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.order(store.ControlMode, "observe")
+	if res := p.write(sites.MailRequest{Key: "k"}); res.Outcome != sites.MailWait || len(p.box.Messages()) != 0 ||
+		!strings.Contains(res.Reason, "observe mode: tech@huji.example would be written to") {
+		t.Errorf("%+v, mail to %q", res, p.to())
+	}
+	p.order(store.ControlMode, "")
+	if res := p.write(sites.MailRequest{Key: "k2"}); res.Outcome != sites.MailSent || len(p.box.Messages()) != 1 {
+		t.Errorf("then: %+v, mail to %q", res, p.to())
+	}
+}
+
+func TestATypeThatIsOnlyLookedAtWaitsAndTheOthersAreSaid(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.short()
+	looked, other := down(1), down(2)
+	other.Ref.Type, other.Ref.ID = issue.OldBootCD, issue.OldBootCD+"/planetlab2.huji.example"
+	in := sites.MailRequest{Key: "k", Notices: []sites.Notice{looked, other},
+		Threat: &sites.Threat{Level: 1, Issues: []string{looked.Ref.ID}},
+		Coming: []sites.Coming{{At: time.Now().Add(time.Hour), What: sites.ComesStep, Level: 1}}}
+	ofType := store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown)
+	p.order(ofType, "observe")
+	for range 2 { // and a retry
+		res := p.write(in)
+		if res.Outcome != sites.MailSent || !slices.Equal(res.Waits, []string{looked.Name()}) || res.Threatened {
+			t.Errorf("%+v", res)
+		}
+	}
+	if text := p.newest(); len(p.box.Messages()) != 1 || strings.Contains(text, "planetlab1") ||
+		!strings.Contains(text, "planetlab2") || strings.Contains(text, "Not before") {
+		t.Errorf("%d mails; they read %s", len(p.box.Messages()), text)
+	}
+	in.Key, in.Notices = "k2", []sites.Notice{looked}
+	if res := p.write(in); res.Outcome != sites.MailNothing || len(res.Waits) != 1 {
+		t.Errorf("alone: %+v", res)
+	}
+	p.order(ofType, "")
+	if res := p.write(in); res.Outcome != sites.MailSent || len(res.Waits) != 0 || !res.Threatened {
+		t.Errorf("when it is acted on again: %+v", res)
+	}
+}
+
+// What was permitted when a message was made may be forbidden when it is sent again.
+func TestWhatIsSentAgainPassesTheGateAgain(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.Refuse("pi@huji.example", 451, "greylisted")
+	late := sites.LateRequest{Site: "huji", Key: "late", Since: time.Now(),
+		To: p.write(sites.MailRequest{Key: "late", Reaches: 1}).Deferred}
+	p.box.Accept("pi@huji.example")
+	p.box.Drop(1)
+	lost := sites.MailRequest{Key: "lost", Notices: []sites.Notice{down(2)}}
+	if res := p.write(lost); res.Outcome != sites.MailLost || len(late.To) != 1 {
+		t.Fatalf("%+v, late are %q", res, late.To)
+	}
+	before := len(p.box.Messages())
+	for name, c := range map[string]struct{ set, back func() }{
+		"stop":         {func() { p.order(store.ControlStop, "stopped") }, func() { p.order(store.ControlStop, "") }},
+		"observe mode": {func() { p.order(store.ControlMode, "observe") }, func() { p.order(store.ControlMode, "") }},
+		"the guard":    {func() { p.swept(false) }, func() { p.swept(true) }},
+		"a type's own mode": {func() { p.order("mode/type/nodedown", "observe") },
+			func() { p.order("mode/type/nodedown", "") }},
+		"silence about its nodes": {func() {
+			for n := 1; n <= 2; n++ {
+				if err := p.Store.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node",
+					Target: fmt.Sprintf("planetlab%d.huji.example", n), Reason: "moved"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, func() {
+			for n := 1; n <= 2; n++ {
+				if err := p.Store.RemoveBlacklist(t.Context(), "node",
+					fmt.Sprintf("planetlab%d.huji.example", n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		"the blacklist": {func() {
+			if err := p.Store.AddBlacklist(t.Context(),
+				store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}); err != nil {
+				t.Fatal(err)
+			}
+		}, func() {
+			if err := p.Store.RemoveBlacklist(t.Context(), "site", "huji"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		c.set()
+		if left, err := p.People.WriteToTheLate(t.Context(), late); err != nil || !slices.Equal(left, late.To) {
+			t.Errorf("%s: the late are %q, %v", name, left, err)
+		}
+		if res := p.write(lost); res.Outcome != sites.MailHeld || res.Reason == "" {
+			t.Errorf("%s: %+v", name, res)
+		}
+		c.back()
+	}
+	if n := len(p.box.Messages()); n != before {
+		t.Errorf("%d mails went out all the same, to %q", n-before, p.to())
+	}
+	left, err := p.People.WriteToTheLate(t.Context(), late)
+	if res := p.write(lost); err != nil || len(left) > 0 || res.Outcome != sites.MailSent {
+		t.Errorf("then: %q, %v, %+v", left, err, res)
+	}
+}
+
 func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 	p := newPeople(t, notify.ModeLive).withTracker()
 	p.tracker.Away(true)
@@ -476,6 +591,9 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 	res := p.write(sites.MailRequest{Key: "k", Reaches: 1})
 	if res.Outcome != sites.MailSent || !res.Reached || !slices.Equal(res.Deferred, []string{"pi@huji.example"}) {
 		t.Fatalf("%+v", res)
+	}
+	if res.Missed != 1 {
+		t.Errorf("nobody whom level 1 makes an audience has it: %+v", res)
 	}
 	late := sites.LateRequest{Site: "huji", Key: "k", To: res.Deferred, Since: time.Now()}
 	left, err := p.People.WriteToTheLate(t.Context(), late)

@@ -190,7 +190,11 @@ func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (polic
 	if in.LastRaise.After(facts.Site.LastRaise) {
 		facts.Site.LastRaise = in.LastRaise
 	}
-	why := holdersOf(holds, in.To)
+	holders := holdersOf(holds, in.To)
+	why, looked, err := a.gate.acting(ctx, in.Site, holders)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
 	if len(why) > 0 {
 		facts.Issue = why[0]
 	}
@@ -203,6 +207,8 @@ func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (polic
 			"mail goes to the test address alone, so nobody is told and nothing is denied"), nil
 	case spared != nil:
 		return facts, no("spared", spared.Until, "the site is spared: %s", spared), nil
+	case len(why) == 0 && len(holders) > 0:
+		return facts, no("mode", time.Time{}, "%s holds level %d, in %s", holders[0], in.To, looked), nil
 	case len(why) == 0:
 		return facts, no("hold", time.Time{}, "no open issue holds level %d", in.To), nil
 	}

@@ -238,14 +238,43 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
 		_, err := b.Power.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
 		b.must(err)
+		ofType := store.Control{Name: store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown), Value: "observe"}
+		b.must(b.Store.SetControl(b.Context(), ofType))
+		if b.read("lisbon", "looked", 2); !b.enabled("lisbon") {
+			t.Error("it is applied again for a type that is only looked at")
+		}
+		ofType.Value = ""
+		b.must(b.Store.SetControl(b.Context(), ofType))
+		b.w.Mail.Refuse("noc@plc.example", 451, "try later")
 		for range 2 { // and a retry
 			b.read("lisbon", "4", 2)
 		}
+		b.Policy.GroupWait = 0
+		if err := b.Sweep.post.digest(b.Context()); err == nil {
+			t.Error("the mail server is away, and nobody says so")
+		}
+		b.w.Mail.Accept("noc@plc.example")
+		b.digested()
 		if b.enabled("lisbon") || len(b.w.Suspended("lisbon")) != 2 {
 			t.Errorf("enabled %v, suspended %q", b.enabled("lisbon"), b.w.Suspended("lisbon"))
 		}
-		if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "lisbon") {
+		if got := b.subjects(); len(got) != 1 || got[0] != "[lisbon] a penalty lifted by hand is in force again" {
 			t.Errorf("the admins got %q", got)
+		}
+	})
+	t.Run("a death after it was applied again keeps nobody from hearing of it", func(t *testing.T) {
+		key := "site/lisbon/run/died"
+		_, _, err := b.Store.Intent(b.Context(), store.Action{Key: key, Kind: store.KindReconcile, Site: "lisbon",
+			Issue: "site/lisbon", Reason: "somebody lifted it"})
+		b.must(err)
+		_, err = b.Store.Commit(b.Context(), key) // and then the worker died
+		b.must(err)
+		for range 2 {
+			_, err := b.Penalties.applyAgain(b.Context(), sites.ReadRequest{Site: "lisbon", Key: key}, move{})
+			b.must(err)
+		}
+		if a, err := b.Store.Action(b.Context(), key+"/repaired"); err != nil || a.Reason != "somebody lifted it" {
+			t.Errorf("the ledger has %+v, %v", a, err)
 		}
 	})
 	t.Run("a site that PLC has renamed is given back what was taken", func(t *testing.T) {
@@ -267,7 +296,7 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 	b := newBench(t, testbed.Site{Login: "huji", Nodes: 2})
 	b.ailing("huji")
-	ctx := b.Context()
+	ctx, ofType := b.Context(), store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown)
 	n := 0
 	refused := func(says string) {
 		t.Helper()
@@ -291,6 +320,9 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 		"the mode that was ordered": {func() {
 			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode, Value: "observe"}))
 		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlMode})) }, "observe mode"},
+		"the mode that was ordered for the type of what holds it": {func() {
+			b.must(b.Store.SetControl(ctx, store.Control{Name: ofType, Value: "observe", By: "ann"}))
+		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: ofType})) }, "observe mode: type/nodedown"},
 		"the blacklist": {func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: "huji", Reason: "new room"}))
 		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "site", "huji")) }, "new room"},

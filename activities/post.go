@@ -90,17 +90,9 @@ func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
 	return nil
 }
 
-// tellRepaired writes to the admins that a penalty was lifted by hand and is in force again, and how it ends for good.
-func (a *post) tellRepaired(ctx context.Context, login, key string, plan move, reason string) error {
-	if len(a.Admins) == 0 {
-		return nil
-	}
-	_, err := a.send(ctx, notify.Notice{
-		Kind: notify.Repaired, Site: login, Level: plan.To, At: a.now().UTC(), To: a.Admins,
-		MessageID: notify.MessageID(key, a.Domain),
-		Items:     []notify.Item{{Evidence: []string{reason}}},
-	})
-	return err
+// tellRepaired has the admins told that a penalty was lifted by hand and is in force again, and how it ends for good.
+func (a *post) tellRepaired(ctx context.Context, login, key, reason string) error {
+	return a.flagSiteAs(ctx, notify.Repaired, login, causeLifted, key+"/repaired", []string{reason})
 }
 
 // send puts a notice into words, and mails it.

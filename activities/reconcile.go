@@ -80,7 +80,7 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 		a.Log.Warn("the admins could not be told", "error", err)
 		res.Left = append(res.Left, clean.Line(err.Error()))
 	}
-	return res, nil
+	return res.bounded(), nil
 }
 
 // endLostActions ends in the ledger what workers had begun that died, where nobody asks any more what became of it.

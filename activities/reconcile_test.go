@@ -204,3 +204,15 @@ func TestReconcile_ALineThatEndsMeanwhileStopsNothing(t *testing.T) {
 		t.Errorf("the other is %q, %v", a.Outcome, err)
 	}
 }
+
+func TestReconcile_WhatItAnswersIsBounded(t *testing.T) {
+	var res Reconciled
+	for range 1000 {
+		res.Repaired = append(res.Repaired, "hold of nodedown/x: let go")
+	}
+	res.Left = []string{"one"}
+	got := res.bounded()
+	if len(got.Repaired) != mostAnswered+1 || got.Repaired[mostAnswered] != "and 980 more" || len(got.Left) != 1 {
+		t.Errorf("it answers %q and %q", got.Repaired, got.Left)
+	}
+}

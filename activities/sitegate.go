@@ -63,6 +63,31 @@ func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Sp
 	return nil, nil
 }
 
+// onlyLooked says why Monitor only looks at a type of issue at a site where it acts otherwise; empty: that is not so.
+func (a *gate) onlyLooked(controls store.Controls, login, typ string) string {
+	if mode, _ := a.mode(controls, siteRef(login)); mode != policy.ModeAct {
+		return "" // of all that is at the site
+	}
+	mode, why := a.mode(controls, Ref{Site: login, Type: typ})
+	if mode == policy.ModeAct {
+		return ""
+	}
+	return "observe mode: " + why
+}
+
+// acting are those of a site's issues, by their ids, of whose types Monitor does not only look.
+func (a *gate) acting(ctx context.Context, login string, ids []string) (list []string, why string, err error) {
+	controls, err := a.Store.Controls(ctx)
+	for _, id := range ids {
+		if no := a.onlyLooked(controls, login, refOf(id).Type); no != "" {
+			why = no
+		} else {
+			list = append(list, id)
+		}
+	}
+	return list, why, err
+}
+
 // nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.
 func (a *gate) nodesUp(ctx context.Context, login string) (up int, down []store.Node, err error) {
 	nodes, err := a.Store.NodesOfSite(ctx, login)

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,6 +137,10 @@ func (a *Penalties) putRight(ctx context.Context, in sites.ReadRequest, st sites
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		return "", nil
 	}
+	list, looked, err := a.gate.acting(ctx, in.Site, holdersOf(st.Holds, st.Level))
+	if err != nil || len(list) == 0 && looked != "" {
+		return "", err
+	}
 	plan, err := a.missingPenalty(ctx, in.Site, st.Level, st.Level)
 	if err != nil {
 		return "PLC could not be asked: " + err.Error(), nil
@@ -156,7 +161,11 @@ func (a *Penalties) applyAgain(ctx context.Context, in sites.ReadRequest, plan m
 		Action: store.Action{Key: in.Key, Kind: store.KindReconcile, Issue: sites.ID(in.Site), Site: in.Site,
 			Reason: reason, Data: data}})
 	if err == nil && existed && action.Outcome == "" { // the next look finds what is missing still
-		err = a.Store.Outcome(ctx, in.Key, store.Ambiguous, "its worker ended before it knew whether this was done")
+		if action.Begun() {
+			err = a.post.tellRepaired(ctx, in.Site, in.Key, action.Reason)
+		}
+		err = errors.Join(err, a.Store.Outcome(ctx, in.Key, store.Ambiguous,
+			"its worker ended before it knew whether this was done"))
 	}
 	if err != nil || existed {
 		return reason, err
@@ -169,8 +178,8 @@ func (a *Penalties) applyAgain(ctx context.Context, in sites.ReadRequest, plan m
 	if err != nil {
 		return reason, a.Store.Outcome(ctx, in.Key, store.Ambiguous, err.Error())
 	}
-	if err := a.post.tellRepaired(ctx, in.Site, in.Key, plan, reason); err != nil {
-		a.Log.Warn("the admins could not be told", "site", in.Site, "reason", reason, "error", err)
+	if err := a.post.tellRepaired(ctx, in.Site, in.Key, reason); err != nil {
+		return reason, err
 	}
 	return reason, a.Store.Outcome(ctx, in.Key, store.Done,
 		strings.Join(append([]string{"applied again"}, refused...), "; "))

@@ -13,21 +13,28 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// stillTrue are the notices that hold at this moment, and may be said. Good news passes always.
-func (a *People) stillTrue(ctx context.Context, in sites.MailRequest, may policy.Answer) ([]sites.Notice, error) {
-	var kept []sites.Notice
+// stillTrue are the notices that hold at this moment, and may be said. Good news passes always. What is about a type of
+// issue that Monitor only looks at for now waits, by its name.
+func (a *People) stillTrue(ctx context.Context, in sites.MailRequest,
+	may policy.Answer) (kept []sites.Notice, waits []string, err error) {
+	controls, err := a.Store.Controls(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, n := range in.Notices {
-		why, err := a.unsaid(ctx, in, n, may)
-		if err != nil {
-			return nil, err
+		why := a.gate.onlyLooked(controls, in.Site, n.Ref.Type)
+		if why != "" {
+			waits = append(waits, n.Name())
+		} else if why, err = a.unsaid(ctx, in, n, may); err != nil {
+			return nil, nil, err
 		}
 		if why == "" {
 			kept = append(kept, n)
 		} else if err := a.skipSite(ctx, in.Site, n.Kind+" "+targetOf(n, in.Site), why); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return kept, nil
+	return kept, waits, nil
 }
 
 // unsaid is why a notice is not to be said now; empty: it is.
@@ -122,7 +129,7 @@ func (a *People) notComing(ctx context.Context, in sites.MailRequest) (string, e
 	if err != nil {
 		return "", err
 	}
-	threatens, err := a.threatens(ctx, row)
+	threatens, err := a.threatens(ctx, in, row)
 	if err != nil {
 		return "", err
 	}

@@ -54,7 +54,7 @@ func (a *Sweep) watchSweeps(ctx context.Context, began time.Time) error {
 		cmp.Or(why, "none has ended since; is the schedule \"sweep\" paused in Temporal?"))
 	intended, _, err := a.Store.Intent(ctx, store.Action{Key: key, Kind: store.KindGuard, Reason: why})
 	// another worker is about to tell, or has died of it: then it is told once more
-	if err != nil || intended.Outcome != "" || intended.Begun() && a.now().Sub(intended.Committed) < time.Minute {
+	if err != nil || told(intended) || intended.Begun() && a.now().Sub(intended.Committed) < time.Minute {
 		return err
 	}
 	a.Log.Error("no sweep is believed", "reason", why)

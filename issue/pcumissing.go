@@ -10,7 +10,7 @@ import (
 // PCUMissing is the name of this type.
 const PCUMissing = "pcumissing"
 
-// pcuMissing is the list for a node that nothing can reboot. It asks and does not punish: nodedown leans on the site
+// pcuMissing is the list for a node that nothing can reboot. It asks and does not punish: nodedown raises the level
 // already.
 func pcuMissing() Type {
 	return Type{

@@ -71,16 +71,23 @@ func guarded(ctx context.Context, t Target) (Target, error) {
 }
 
 // pinned is the target of a route: drivers that speak datagrams look names up by themselves, and get the address that
-// was asked about.
-func (r Route) pinned(ctx context.Context, t Target) Target {
+// was asked about. None is asked by a name that may mean another one by then.
+func (r Route) pinned(ctx context.Context, t Target) (Target, error) {
 	if r.Name != "udp" || t.MayConnect == nil {
-		return t
+		return t, nil
 	}
-	if list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.Host); err == nil {
-		i := slices.IndexFunc(list, func(to netip.Addr) bool { return t.MayConnect(to.Unmap()) == nil })
-		if i >= 0 {
-			t.Host = list[i].Unmap().String()
+	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.Host)
+	if err != nil {
+		return t, &Error{Unreachable, t.Host, "connect", "no such host"}
+	}
+	why := "it has no address"
+	for _, to := range list {
+		err := t.MayConnect(to.Unmap())
+		if err == nil {
+			t.Host = to.Unmap().String()
+			return t, nil
 		}
+		why = err.Error()
 	}
-	return t
+	return t, &Error{Refused, t.Host, "connect", why}
 }

@@ -188,3 +188,22 @@ func TestAnAddressIsAskedAboutAtEachConnection(t *testing.T) {
 		t.Errorf("%d connections, asked %d times, %v", came.Load(), asked, err)
 	}
 }
+
+// A driver that speaks datagrams dials what it is given: an address that was asked about, and never a name.
+func TestADatagramDriverIsNotAskedWhereTheNameHasMoved(t *testing.T) {
+	var asked []string
+	catalog := pcucontrol.NewCatalog([]pcucontrol.Model{pcucontrol.NewModel("Datagrams", "", false,
+		pcucontrol.Route{Transport: pcucontrol.Transport{Name: "udp", Port: 623}, Driver: driving{&asked}})})
+	looks := 0
+	target := pcucontrol.Target{Model: "Datagrams", Host: "127.0.0.1", User: "apc", Password: "s3cret",
+		MayConnect: func(netip.Addr) error {
+			if looks++; looks > 1 {
+				return errors.New("it has moved")
+			}
+			return nil
+		}}
+	if _, err := catalog.Test(t.Context(), target); pcucontrol.KindOf(err) != pcucontrol.Refused ||
+		!strings.Contains(err.Error(), "it has moved") || len(asked) > 0 {
+		t.Errorf("asked %q, %v", asked, err)
+	}
+}

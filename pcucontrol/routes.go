@@ -157,7 +157,10 @@ func (r Route) attempt(ctx context.Context, left int, t Target, ask work) (Resul
 	}
 	t.Transport, t.Port = r.Name, cmp.Or(t.Port, r.Port)
 	t.ConnectTimeout = cmp.Or(t.ConnectTimeout, defaultConnect)
-	t, err := numbered(ctx, r.Driver, r.pinned(ctx, t))
+	t, err := r.pinned(ctx, t)
+	if err == nil {
+		t, err = numbered(ctx, r.Driver, t)
+	}
 	if err != nil {
 		return Result{Before: Unknown, After: Unknown}, err
 	}

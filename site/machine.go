@@ -193,7 +193,7 @@ func (s State) riseAt() time.Time {
 		return time.Time{}
 	case s.Warned != nil:
 		return latest(s.NextTry, s.Warned.NotBefore, s.Looking)
-	case s.Letter != nil || slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) }):
+	case s.Letter != nil || slices.ContainsFunc(s.Pending, func(n Notice) bool { return !good(n.Kind) && !n.Waits }):
 		// what is about to be said says that, too
 		return time.Time{}
 	}

@@ -39,7 +39,12 @@ type Notice struct {
 	By        string       `json:"by,omitempty"`   // of a pause that is over: who asked for it
 	Why       SpareKind    `json:"why,omitempty"`  // of a level that fell: why the site is spared
 	Word      *Warning     `json:"word,omitempty"` // of a level that rose: what people were told before
+	// Waits: what it is about is only looked at for now, by an order. It keeps nothing else from going on.
+	Waits bool `json:"waits,omitempty"`
 }
+
+// Name tells the notices of a site apart.
+func (n Notice) Name() string { return n.Kind + " " + n.Ref.ID }
 
 // Letter is the message that is under way, or may be. While nobody can have got it, its notices go back to those that
 // gather; once somebody may have, it is sealed: the same again under the same key, a few times.
@@ -195,6 +200,7 @@ const (
 	MailNobody  MailOutcome = "nobody"  // there is nobody to write to
 	MailWait    MailOutcome = "wait"    // nobody has it: composed anew and tried at Until
 	MailLost    MailOutcome = "lost"    // somebody may have it: the same again
+	MailHeld    MailOutcome = "held"    // somebody may have it, and nothing may be said for now: the same again later
 	MailStopped MailOutcome = "stopped" // what came in meanwhile changes it: nobody has it
 )
 
@@ -211,8 +217,12 @@ type MailResult struct {
 	Covers    int       `json:"covers,omitempty"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Deferred  []string  `json:"deferred,omitempty"` // people to be tried again
-	Ticket    Ticket    `json:"ticket,omitzero"`
-	MessageID string    `json:"message_id,omitempty"`
+	// Missed is the lowest level whose own people, those that no lower one has, were all deferred; 0: there is none.
+	Missed int `json:"missed,omitempty"`
+	// Waits names the notices that were left out for now: they go with a later message.
+	Waits     []string `json:"waits,omitempty"`
+	Ticket    Ticket   `json:"ticket,omitzero"`
+	MessageID string   `json:"message_id,omitempty"`
 }
 
 // Mailed takes what became of the message.
@@ -232,6 +242,14 @@ func (s *State) Mailed(now time.Time, r MailResult) {
 	case MailStopped:
 		s.unseal()
 		return
+	case MailHeld:
+		if l.Sealed = true; now.Sub(l.At) < lateFor*s.Times.Day {
+			s.Blocked = r.Reason
+			if l.Next = r.Until; !l.Next.After(now) {
+				l.Next = now.Add(s.Times.hour())
+			}
+			return
+		}
 	case MailWait:
 		tries := 1
 		if s.Held != nil {
@@ -250,10 +268,13 @@ func (s *State) Mailed(now time.Time, r MailResult) {
 			l.Next = now.Add(doubling(s.Times.hour()/2, l.Tries-1, s.Times.Day))
 			return
 		}
-	case MailSent:
+	}
+	left := s.leave(r.Waits)
+	if r.Outcome == MailSent {
 		s.sent(now, r)
 	}
 	s.Letter, s.Held = nil, nil
+	s.wait(now, left)
 	// without a word that reached somebody nothing rises; who can be reached may change
 	if s.Warned == nil && s.rises() {
 		s.NextTry = latest(s.NextTry, now.Add(s.Times.Day))
@@ -261,6 +282,32 @@ func (s *State) Mailed(now time.Time, r MailResult) {
 		if r.Reason != "" {
 			s.Blocked += ": " + r.Reason
 		}
+	}
+}
+
+// leave takes from the message what was left out of it.
+func (s *State) leave(names []string) (left []Notice) {
+	var said []Notice
+	for _, n := range s.Letter.Notices {
+		if slices.Contains(names, n.Name()) {
+			left = append(left, n)
+		} else {
+			said = append(said, n)
+		}
+	}
+	s.Letter.Notices = said
+	return left
+}
+
+// wait gathers again what was left out of a message, if it still holds and nothing newer says it.
+func (s *State) wait(now time.Time, left []Notice) {
+	for _, n := range left {
+		_, held := s.Holds[n.Ref.ID]
+		if !held && !good(n.Kind) || slices.ContainsFunc(s.Pending, func(p Notice) bool { return p.Ref.ID == n.Ref.ID }) {
+			continue
+		}
+		n.Waits, n.NotBefore = true, now.Add(s.Times.Day/4)
+		s.Pending = append(s.Pending, n)
 	}
 }
 
@@ -305,6 +352,9 @@ func (s *State) sent(now time.Time, r MailResult) {
 func (s *State) warn(now time.Time, l Letter, r MailResult) {
 	w := Warning{Level: l.Threat.Level, NotBefore: latest(l.Threat.NotBefore, r.NotBefore), At: now,
 		Issues: l.Threat.Issues, Reaches: max(l.Reaches, r.Covers), Letters: []string{l.Key}}
+	if r.Missed > 0 { // nobody of those has had it, who are yet to be told
+		w.Reaches = min(w.Reaches, r.Missed-1)
+	}
 	if was := s.Warned; was != nil && was.Level == w.Level {
 		w.Reaches = max(w.Reaches, was.Reaches)
 		w.Letters = append(slices.Clone(was.Letters), l.Key)

@@ -118,6 +118,73 @@ func TestRise_WhomItMakesAnAudienceHearsOfItBefore(t *testing.T) {
 	}
 }
 
+// A word that everybody has got but those who become an audience by the step is no word to them: they hear it again, and
+// the step waits for that.
+func TestRise_WaitsForAnAudienceWhoseServersDeferTheWord(t *testing.T) {
+	s, now := told(1), begin.Add(time.Hour)
+	s.seal(now, "first")
+	at := s.Letter.Threat.NotBefore
+	word := MailResult{Outcome: MailSent, Reached: true, Threatened: true, NotBefore: at, Covers: 1, Missed: 1,
+		Deferred: []string{"pi@b"}}
+	s.Mailed(now, word)
+	if s.Warned == nil || s.Warned.Reaches != 0 || !s.riseAt().IsZero() {
+		t.Fatalf("the word is %+v, and the step comes at %s", s.Warned, s.riseAt())
+	}
+	if again := s.widenAt(); again.IsZero() || !again.Before(at) {
+		t.Errorf("it is said again at %s, and the step was told for %s", again, at)
+	}
+	s.Letter = &Letter{Key: "again", Reaches: 1, At: now, Threat: s.threat(now),
+		Notices: []Notice{{Kind: Warn, Level: 1}}}
+	word.Missed, word.Deferred = 0, nil
+	if s.Mailed(now, word); s.Warned.Reaches != 1 || s.riseAt().IsZero() {
+		t.Errorf("when they have it the word is %+v, and the step comes at %s", s.Warned, s.riseAt())
+	}
+}
+
+// What is only looked at for now waits, and is neither lost nor in the way of what others ask for.
+func TestMailed_WhatIsLeftOutGoesLater(t *testing.T) {
+	s, now := told(1), begin.Add(time.Hour)
+	s.Hold(begin, HoldRequest{Key: "other", Ref: ref(2), Level: 1, Kind: "down"})
+	s.seal(now, "first")
+	left := s.Letter.Notices[0]
+	s.Mailed(now, MailResult{Outcome: MailSent, Reached: true, Waits: []string{left.Name()}})
+	if len(s.Pending) != 1 || s.Pending[0].Name() != left.Name() || !s.mailAt().After(now) {
+		t.Fatalf("what was left out is %+v, due at %s", s.Pending, s.mailAt())
+	}
+	if s.Holds[left.Ref.ID].Told || !s.Holds[ref(2).ID].Told {
+		t.Errorf("as told count %+v", s.Holds)
+	}
+	if s.riseAt().IsZero() {
+		t.Error("what waits keeps the level from rising for others")
+	}
+	s.seal(s.mailAt(), "second")
+	s.Mailed(s.Letter.At, MailResult{Outcome: MailNothing, Waits: []string{left.Name()}})
+	if len(s.Pending) != 1 {
+		t.Errorf("in the end there is %+v", s.Pending)
+	}
+	s.seal(s.mailAt(), "third")
+	s.Release(begin, Release{Ref: left.Ref})
+	if s.Mailed(s.Letter.At, MailResult{Outcome: MailNothing, Waits: []string{left.Name()}}); len(s.Pending) > 0 {
+		t.Errorf("of what has let go is said %+v", s.Pending)
+	}
+}
+
+// While nothing may be said, what somebody may have already is kept as it is, and costs no try.
+func TestMailed_WhatIsHeldGoesAgainUnderItsKey(t *testing.T) {
+	s, now := told(1), begin.Add(time.Hour)
+	s.seal(now, "first")
+	for range 2 * mostLost {
+		s.Mailed(now, MailResult{Outcome: MailHeld, Reason: "Monitor is stopped"})
+		if s.Letter == nil || s.Letter.Key != "first" || !s.Letter.Next.After(now) || s.Letter.Tries != 0 {
+			t.Fatalf("at %s there is %+v", now, s.Letter)
+		}
+		now = s.Letter.Next
+	}
+	if s.Mailed(begin.Add((lateFor+1)*s.Times.Day), MailResult{Outcome: MailHeld}); s.Letter != nil {
+		t.Errorf("it is kept for ever: %+v", s.Letter)
+	}
+}
+
 func TestThanks_DoNotCloseWhileOthersAreToCome(t *testing.T) {
 	s := knows(0)
 	s.Hold(begin, HoldRequest{Key: "two", Ref: ref(2), Kind: "down"})

@@ -268,7 +268,7 @@ func (l *life) mail(step Step) {
 	outcomes := []MailOutcome{MailSent, MailSent, MailSent, MailSent, MailNothing, MailRefused, MailNobody,
 		MailWait, MailLost}
 	if l.s.Letter.Sealed {
-		outcomes = []MailOutcome{MailSent, MailLost}
+		outcomes = []MailOutcome{MailSent, MailLost, MailHeld}
 	} else if l.s.Forbids() {
 		outcomes = append(outcomes, MailStopped, MailStopped, MailStopped)
 	}
@@ -282,7 +282,7 @@ func (l *life) mail(step Step) {
 		r.Reached = l.calm || l.r.IntN(5) > 0
 		r.Threatened = threat != nil && (l.calm || l.r.IntN(5) > 0)
 		if l.r.IntN(4) == 0 {
-			r.Deferred = []string{"a@b", "c@d"}
+			r.Deferred, r.Missed = []string{"a@b", "c@d"}, l.r.IntN(policy.Top+1)
 		}
 		if r.Ticket.ID == 0 && l.r.IntN(3) == 0 {
 			r.Ticket = Ticket{ID: 7, Robot: "monitor"}
@@ -291,7 +291,11 @@ func (l *life) mail(step Step) {
 			r.Covers = policy.Top
 		}
 		if r.Reached && r.Threatened {
-			l.reached[threat.Level] = max(l.reached[threat.Level], l.s.Letter.Reaches, r.Covers)
+			reaches := max(l.s.Letter.Reaches, r.Covers)
+			if r.Missed > 0 {
+				reaches = min(reaches, r.Missed-1)
+			}
+			l.reached[threat.Level] = max(l.reached[threat.Level], reaches)
 			if _, ok := l.told[threat.Level]; !ok {
 				l.told[threat.Level] = Threat{Level: threat.Level, Issues: threat.Issues,
 					NotBefore: latest(threat.NotBefore, l.s.Letter.At.Add(l.s.Times.PeopleStep))}
@@ -307,7 +311,12 @@ func (l *life) mail(step Step) {
 			}
 		}
 	}
-	l.say("  %s reached %v threatened %v", r.Outcome, r.Reached, r.Threatened)
+	for _, n := range l.s.Letter.Notices {
+		if !l.calm && n.Ref.ID != "" && l.r.IntN(8) == 0 {
+			r.Waits = append(r.Waits, n.Name())
+		}
+	}
+	l.say("  %s reached %v threatened %v waits %v", r.Outcome, r.Reached, r.Threatened, r.Waits)
 	l.s.Mailed(l.now, r)
 }
 

@@ -39,7 +39,7 @@ func ask(ctx context.Context, tc client.Client, v *issueView) error {
 		if err := tc.GetWorkflow(ctx, v.ID, v.RunID).Get(ctx, &r); err != nil {
 			return fmt.Errorf("result of %s: %w", v.ID, err)
 		}
-		v.Status, v.Outcome, v.Cause, v.Story = string(issue.Closed), r.Outcome, r.Cause, joined(v.Story, r.Story)
+		v.Status, v.Outcome, v.Cause, v.Timeline = string(issue.Closed), r.Outcome, r.Cause, joined(v.Timeline, r.Timeline)
 		v.Opened, v.Closed = r.Opened.UTC(), info.CloseTime.AsTime()
 		v.Next, v.NextAt = "", time.Time{}
 	default: // the store cannot know: the workflow did not end in its own way
@@ -190,7 +190,7 @@ func (a *app) awaitOpening(ctx context.Context, tc client.Client, v *issueView) 
 		}
 		switch v.Status {
 		case string(issue.Open), string(issue.Paused):
-			if len(v.Story) > 0 { // its first line is written when the target is known
+			if len(v.Timeline) > 0 { // its first line is written when the target is known
 				return nil
 			}
 		case string(issue.Closed):

@@ -18,7 +18,7 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 	v := issueView{
 		ID: "nodedown/" + evil, Type: evil, Target: evil, Site: evil, Status: evil, Cause: evil, Next: evil, Blocked: evil, Outcome: evil,
 		Evidence: []string{evil, "one\ntwo " + evil}, Opened: noon(), Closed: noon(),
-		Story: []issue.Event{
+		Timeline: []issue.Event{
 			{At: noon(), Kind: issue.EventOrder, Order: issue.Order(evil), By: evil, Reason: evil, Rung: evil},
 		},
 		Earlier: []episodeView{{Opened: noon(), Closed: noon(), Outcome: evil}},

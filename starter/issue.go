@@ -36,7 +36,7 @@ type issueView struct {
 	Outcome string    `json:"outcome,omitempty"`
 
 	Evidence []string       `json:"evidence,omitempty"`
-	Story    []issue.Event  `json:"story,omitempty"`
+	Timeline []issue.Event  `json:"story,omitempty"`
 	Earlier  []episodeView  `json:"earlier,omitempty"` // the latest first
 	Actions  []store.Action `json:"actions,omitempty"` // oldest first
 }
@@ -51,7 +51,7 @@ func viewOf(i store.Issue) issueView {
 // answer takes over what the issue's workflow says of itself.
 func (v *issueView) answer(s workflows.Status) {
 	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked = string(s.Status), s.Level, s.Next, s.NextAt.UTC(), s.Blocked
-	v.Story = joined(v.Story, s.Story)
+	v.Timeline = joined(v.Timeline, s.Timeline)
 	v.Evidence = s.Evidence
 	for _, t := range []struct {
 		to   *string
@@ -194,7 +194,7 @@ func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
 		return v, err
 	}
 	v.Earlier = earlier(episodes, stored.RunID)
-	if v.Story, err = db.Timeline(ctx, id, stored.RunID); err != nil {
+	if v.Timeline, err = db.Timeline(ctx, id, stored.RunID); err != nil {
 		return v, err
 	}
 	tc, err := a.openTemporal(ctx)
@@ -253,10 +253,10 @@ func (a *app) drawIssue(v issueView) {
 		}
 		a.grid(rows)
 	}
-	if len(v.Story) > 0 {
+	if len(v.Timeline) > 0 {
 		a.heading("Story")
 		var rows []row
-		for _, h := range v.Story {
+		for _, h := range v.Timeline {
 			rows = append(rows, row{"  " + a.when(h.At), h.String()})
 		}
 		a.grid(rows)

@@ -107,8 +107,8 @@ func (a *app) pcuScan() *cobra.Command {
 	var host string
 	cmd := &cobra.Command{
 		Use: "scan", Short: "Look which ports of a device are open, and which models would fit", Args: takes(),
-		Long: "Look which ports of a device are open, and which models would fit. It knocks once at each port that a " +
-			"model uses and logs in nowhere;\n" +
+		Long: "Look which ports of a device are open, and which models would fit. It tries each port that a " +
+			"model uses once and logs in nowhere;\n" +
 			"for that moment a device with a single session is busy. It takes some seconds at most.\n\n" +
 			"Where a device says something unasked, only the models that know these words are named.\n\n" + exitCodes(),
 		Example: "  monitor pcu scan --host 10.0.0.5\n  monitor pcu scan --host 10.0.0.5 -o json",

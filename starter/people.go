@@ -133,7 +133,7 @@ func (a *app) orderSite(ctx context.Context, login, name string, c issue.Command
 		}
 		var none *serviceerror.NotFound
 		if errors.As(err, &none) {
-			return notFound("no issue leans on site %s, so there is nothing to %s: see `monitor site show %s`, and `monitor blacklist add site` to keep Monitor away", login, name, login)
+			return notFound("no issue asks anything of site %s, so there is nothing to %s: see `monitor site show %s`, and `monitor blacklist add site` to keep Monitor away", login, name, login)
 		}
 		if err != nil {
 			return orderError(id, err)

@@ -135,11 +135,11 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 	if in.Node == "nobody.example" {
 		return workflows.Result{}, temporal.NewNonRetryableApplicationError("PLC has no node nobody.example", activities.ErrNoSuchTarget, nil)
 	}
-	s.Story = append(s.Story, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
+	s.Timeline = append(s.Timeline, issue.Event{Seq: 1, At: opened, Kind: issue.EventOpened, Reason: "the workflow says so"})
 	for _, name := range []string{string(issue.OrderPause), string(issue.OrderResume), string(issue.OrderClose), string(issue.OrderSkip),
 		string(issue.OrderVeto), string(issue.OrderAllow)} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, name, func(ctx workflow.Context, c issue.Command) (workflows.Status, error) {
-			s.Story = append(s.Story, issue.Event{Seq: len(s.Story) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
+			s.Timeline = append(s.Timeline, issue.Event{Seq: len(s.Timeline) + 1, At: workflow.Now(ctx), Kind: issue.EventOrder, Order: issue.Order(name), Reason: c.Reason, By: c.By})
 			switch name {
 			case string(issue.OrderPause):
 				s.Status, s.NextAt, s.Blocked = issue.Paused, c.Until, "paused: "+c.Reason
@@ -160,7 +160,7 @@ func smallIssue(ctx workflow.Context, in issue.Input) (workflows.Result, error) 
 		}
 	}
 	err := workflow.Await(ctx, func() bool { return closed && in.Node != "slow.example" && workflow.AllHandlersFinished(ctx) })
-	return workflows.Result{Outcome: "closed by an operator", Cause: s.Cause, Opened: opened, Story: s.Story}, err
+	return workflows.Result{Outcome: "closed by an operator", Cause: s.Cause, Opened: opened, Timeline: s.Timeline}, err
 }
 
 func TestIssuesAreSteeredOnARealServer(t *testing.T) {

@@ -75,7 +75,10 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
-	go hook.Run(ctx)
+	// activities may tell it something until the workers have stopped
+	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopped()
+	go hook.Run(whileWorking)
 	go activities.WatchSweeps(ctx, acts.Sweep)
 	go keepSchedule(ctx, tc, acts.Sweep.SweepEvery, log, ensure)
 	tls, err := cfg.HTTP.TLSConfig()

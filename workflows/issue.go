@@ -14,11 +14,11 @@ import (
 
 // Result is what a closed issue leaves in its workflow.
 type Result struct {
-	Outcome string        `json:"outcome"`
-	Cause   string        `json:"cause"`
-	Opened  time.Time     `json:"opened"`
-	Lasted  time.Duration `json:"lasted"`
-	Story   []issue.Event `json:"story"` // the latest; the store has all of it
+	Outcome  string        `json:"outcome"`
+	Cause    string        `json:"cause"`
+	Opened   time.Time     `json:"opened"`
+	Lasted   time.Duration `json:"lasted"`
+	Timeline []issue.Event `json:"story"` // the latest; the store has all of it
 }
 
 // run is one run of an issue's workflow: the machine that decides, and what Temporal needs around it.
@@ -56,7 +56,7 @@ func climb(t issue.Type) func(workflow.Context, issue.Input) (Result, error) {
 			return Result{}, err
 		}
 		return Result{Outcome: r.End.String(), Cause: r.Cause, Opened: r.Opened,
-			Lasted: workflow.Now(ctx).Sub(r.Opened), Story: r.Events}, nil
+			Lasted: workflow.Now(ctx).Sub(r.Opened), Timeline: r.Events}, nil
 	}
 }
 

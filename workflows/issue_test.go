@@ -230,11 +230,11 @@ func TestIssue_OrdersHoldWhileARungIsUnderWay(t *testing.T) {
 				if answer.status == nil || answer.refused != nil {
 					t.Fatalf("the order has no answer: %+v", answer)
 				}
-				told := slices.ContainsFunc(answer.status.Story, func(e issue.Event) bool {
+				told := slices.ContainsFunc(answer.status.Timeline, func(e issue.Event) bool {
 					return e.Kind == issue.EventTooLate && e.Order == c.order
 				})
 				if told != c.tooLate {
-					t.Errorf("too late is told: %v; the story is %v", told, answer.status.Story)
+					t.Errorf("too late is told: %v; the story is %v", told, answer.status.Timeline)
 				}
 			}
 			reboots := 0
@@ -397,7 +397,7 @@ func TestIssue_BadSignalsAreToldAndHarmNothing(t *testing.T) {
 		p.SignalWorkflow("skip", issue.Command{Reason: "a\x00b\x1b[31m"})
 	}, time.Hour)
 	var story []issue.Event
-	p.RegisterDelayedCallback(func() { story = p.status().Story }, 2*time.Hour)
+	p.RegisterDelayedCallback(func() { story = p.status().Timeline }, 2*time.Hour)
 	p.RegisterDelayedCallback(func() { p.SignalWorkflow(activities.SignalRecovered, nil) }, 3*time.Hour)
 	p.run(issue.NodeDown)
 	var refused, skipped int

@@ -28,14 +28,14 @@ type Status struct {
 	Told     bool           `json:"told"`
 	Coming   []issue.Coming `json:"coming,omitempty"`
 	Deeds    []issue.Deed   `json:"deeds,omitempty"`
-	Story    []issue.Event  `json:"story"`
+	Timeline []issue.Event  `json:"story"`
 }
 
 func (r *run) report() Status {
 	s := Status{
 		ID: r.Ref.ID, Type: r.typ.Name, Target: r.Ref.Target(), Site: r.Ref.Site, Status: r.State.Status,
 		Cause: r.Cause, Evidence: r.Evidence,
-		Rung: r.Rung, Level: r.Level, Told: r.Told, Deeds: r.Deeds, Story: r.Events,
+		Rung: r.Rung, Level: r.Level, Told: r.Told, Deeds: r.Deeds, Timeline: r.Events,
 	}
 	switch {
 	case r.Pause != nil:

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,11 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -45,6 +49,50 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			t.Errorf("no history of type %s is recorded: run `make histories`", w.Name)
 		}
 	}
+}
+
+// Without a site that ran under today's rules no change of them is ever replayed.
+func TestASiteUnderTodaysRulesIsRecorded(t *testing.T) {
+	files, err := filepath.Glob("testdata/histories/site_*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if rulesOf(t, file) == site.Rules {
+			return
+		}
+	}
+	t.Errorf("none of %d recorded sites ran under rules %d: run `make histories`", len(files), site.Rules)
+}
+
+// rulesOf are the rules of a recorded site; 0: it ran before they were numbered.
+func rulesOf(t *testing.T, file string) (rules int) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	history, err := client.HistoryFromJSON(f, client.HistoryJSONOptions{})
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	for _, e := range history.Events {
+		marker := e.GetMarkerRecordedEventAttributes()
+		if marker.GetMarkerName() != "Version" {
+			continue
+		}
+		var change string
+		convert := converter.GetDefaultDataConverter()
+		if err := errors.Join(convert.FromPayloads(marker.Details["change-id"], &change),
+			convert.FromPayloads(marker.Details["version"], &rules)); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if change == workflows.ChangeOfRules {
+			return rules
+		}
+	}
+	return 0
 }
 
 // An issue that is open asks for its activities by the names that it knows: a group may move a method, and never rename

@@ -22,6 +22,9 @@ type siteRun struct {
 	shown  int                 // the level that the search attribute has
 }
 
+// ChangeOfRules is the name under which a history keeps the rules of its site.
+const ChangeOfRules = "rules of a site"
+
 // Site is the entity site/<login_base>: what the site is told and denied. It starts with the first issue that asks it
 // for something, or when a sweep finds something left over, and ends when every issue has let go, nothing is denied and
 // nothing is left to say, and no operator's pause is in force. All that it must not forget stands in the store, and is
@@ -35,7 +38,7 @@ func Site(ctx workflow.Context, in site.Input) (site.State, error) {
 	} else {
 		r.State = site.Start(strings.TrimPrefix(info.WorkflowExecution.ID, site.Type+"/"), info.WorkflowExecution.RunID)
 	}
-	r.Rules = max(0, int(workflow.GetVersion(ctx, "rules of a site", workflow.DefaultVersion, site.Rules)))
+	r.Rules = max(0, int(workflow.GetVersion(ctx, ChangeOfRules, workflow.DefaultVersion, site.Rules)))
 	if err := r.listen(ctx); err != nil {
 		return r.State, err
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/planetlab/monitor/pcucontrol/internal/wire"
 )
 
-// PortState is what a port answered to a knock.
+// PortState is what a port answered when it was tried.
 type PortState string
 
 // The states of a port.
@@ -41,13 +41,13 @@ type Port struct {
 }
 
 const (
-	connectTime = 2 * time.Second        // a knock, if the context leaves it
+	connectTime = 2 * time.Second        // of one port, if the context leaves it
 	bannerTime  = 700 * time.Millisecond // what it says unasked, more of it being worth another quarter of a second
 	bannerBytes = 2048
 	scansAtOnce = 16
 )
 
-// Host knocks at each port that a model of the catalog uses, all at once and once each, and logs in nowhere: a look
+// Host tries each port that a model of the catalog uses, all at once and once each, and logs in nowhere: a look
 // takes a device's only session for a moment. The ports come in order. The error says why a host has no open port at
 // all.
 func Host(ctx context.Context, c *pcucontrol.Catalog, host string) ([]Port, error) {

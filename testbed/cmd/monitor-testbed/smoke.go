@@ -73,8 +73,8 @@ func scenarios() []scenario {
 		{id: "TrackerAway",
 			name: "the tracker is away for a day: its site waits and says so, nothing is lost and nothing sent twice",
 			run:  trackerAway},
-		{id: "PledgePasses",
-			name: "a pledge passes: paused until then, shown as that, and the next message says that it was waited for", run: pledgePasses},
+		{id: "PauseEnds",
+			name: "the time that somebody asked for passes: paused until then, shown as that, and the next message says that it was waited for", run: pauseEnds},
 	}, typeScenarios(), coreScenarios(), plcScenarios())
 }
 

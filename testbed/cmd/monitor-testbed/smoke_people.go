@@ -155,7 +155,7 @@ func trackerAway(ctx context.Context, s *stage) error {
 	return errors.Join(s.status(ctx, nodeDown(node), issue.Closed, 12), s.resolved(ctx, site, 10))
 }
 
-func pledgePasses(ctx context.Context, s *stage) error {
+func pauseEnds(ctx context.Context, s *stage) error {
 	const site = "cambridge"
 	node, err := s.onlyHumans(site)
 	if err != nil {
@@ -176,13 +176,13 @@ func pledgePasses(ctx context.Context, s *stage) error {
 	}
 	row, err := s.Store.Issue(ctx, id)
 	if err != nil || !strings.Contains(row.Next, "fixed by Friday") || row.NextAt.Sub(until).Abs() > time.Second {
-		return fmt.Errorf("the pledge is not shown: next is %q at %s, %v", row.Next, row.NextAt, err)
+		return fmt.Errorf("the pause is not shown: next is %q at %s, %v", row.Next, row.NextAt, err)
 	}
 	if err := s.status(ctx, id, issue.Open, 6); err != nil {
 		return err
 	}
 	if time.Now().Before(until) {
-		return errors.New("it went on before the pledge had passed")
+		return errors.New("it went on before its pause had passed")
 	}
 	err = s.until(ctx, "the next message says that it was waited for", 12, func() (bool, error) {
 		for _, m := range s.Mail.Messages() {
