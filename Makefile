@@ -83,7 +83,7 @@ fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part 
 	done
 
 histories: build ## record the smoke run's histories for the replay test
-	@rm -rf workflows/testdata/histories
+	@find workflows/testdata/histories -name "*.json" ! -name "*_rules0.json" -delete
 	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
 
 generate: ## write the generated Go files and their like
