@@ -30,24 +30,6 @@ func expressions() map[string]string {
 	}
 }
 
-func TestTenThousandNodesTakeLessThanATenthOfASecond(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures time")
-	}
-	rows := tenThousand()
-	for name, text := range expressions() {
-		best := time.Hour
-		for end := time.Now().Add(20 * time.Second); best > 100*time.Millisecond && time.Now().Before(end); {
-			start := time.Now()
-			pickAll(t, text, rows)
-			best = min(best, time.Since(start))
-		}
-		if t.Logf("%s: %s", name, best); best > 100*time.Millisecond {
-			t.Errorf("%s takes %s at best", text, best)
-		}
-	}
-}
-
 func pickAll(t testing.TB, text string, rows []selection.Node) int {
 	t.Helper()
 	set, err := selection.NewSet(
@@ -88,6 +70,9 @@ func BenchmarkSelection(b *testing.B) {
 			}
 			b.ReportMetric(float64(ours)/float64(took), "of-old-way")
 			b.ReportMetric(float64(ours)/float64(100*time.Millisecond), "of-100ms")
+			if ours > 100*time.Millisecond {
+				b.Errorf("%s takes %s of 10,000 nodes", text, ours)
+			}
 		})
 	}
 }
