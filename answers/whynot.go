@@ -2,11 +2,13 @@ package answers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
@@ -72,12 +74,38 @@ func WhyNot(ctx context.Context, tc client.Client, q activities.WhyNotRequest) (
 		ID: id, TaskQueue: activities.TaskQueue, WorkflowExecutionTimeout: 2 * time.Minute,
 		StaticSummary: fmt.Sprintf("why not %s %s?", q.Act, q.Target),
 	}, activities.WhyNotType, q)
-	var answer activities.WhyNotAnswer
-	if err == nil {
-		err = run.Get(ctx, &answer)
+	if err != nil {
+		return activities.WhyNotAnswer{}, err
 	}
-	if err != nil && Silent(err) {
-		err = fmt.Errorf("nobody answers: is monitor-worker running?")
+	return await(ctx, tc, run)
+}
+
+// errNobody says that no worker answers.
+var errNobody = errors.New("nobody answers: is monitor-worker running?")
+
+// await waits for the answer, which may take as long as a look at the target, but only while a worker is at work on it.
+func await(ctx context.Context, tc client.Client, run client.WorkflowRun) (answer activities.WhyNotAnswer, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		tick := time.NewTicker(patience / 10)
+		defer tick.Stop()
+		for range tick.C {
+			d, err := tc.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+			if ctx.Err() != nil {
+				return
+			}
+			task := d.GetPendingWorkflowTask()
+			waits := time.Since(task.GetScheduledTime().AsTime())
+			if err == nil && task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && waits > patience {
+				cancel(errNobody)
+				return
+			}
+		}
+	}()
+	err = run.Get(ctx, &answer)
+	if cause := context.Cause(ctx); errors.Is(cause, errNobody) || err != nil && Silent(err) {
+		err = errNobody
 	}
 	return answer, err
 }

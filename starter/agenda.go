@@ -39,7 +39,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 				if err := knownSite(ctx, db, login); err != nil {
 					return err
 				}
-				tc, away := a.openTemporal(ctx)
+				tc, away := a.openTemporalSoon(ctx)
 				if away == nil {
 					defer tc.Close()
 				}

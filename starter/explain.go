@@ -98,7 +98,7 @@ func (a *app) asking(ctx context.Context, name string, do func(context.Context, 
 	if err != nil {
 		return err
 	}
-	tc, err := a.openTemporal(ctx)
+	tc, err := a.openTemporalSoon(ctx)
 	if err != nil {
 		a.warn("%v", err)
 		return do(ctx, db, nil, t)

@@ -87,6 +87,13 @@ func (a *app) openTemporal(ctx context.Context) (client.Client, error) {
 	return connect.Temporal(ctx, cfg.Temporal, slog.New(slog.DiscardHandler), nil)
 }
 
+// openTemporalSoon is for commands that can tell most without Temporal: they do not wait long for one that is away.
+func (a *app) openTemporalSoon(ctx context.Context) (client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience/3)
+	defer cancel()
+	return a.openTemporal(ctx)
+}
+
 func (a *app) withTemporal(ctx context.Context, do func(context.Context, client.Client) error) error {
 	ctx, cancel := a.within(ctx, patience)
 	defer cancel()
