@@ -117,7 +117,9 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	k := &tally{out: out, started: time.Now()}
 	var all sync.WaitGroup
 	all.Go(func() { k.shared(ctx, chosen, histories) })
-	all.Go(func() { k.alone(ctx, chosen) })
+	plc, servers := fleetScenarios()
+	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
+	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
 	all.Go(func() { k.dying(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
@@ -177,8 +179,8 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 }
 
 // alone runs scenarios one after the other on a testbed whose servers may fail.
-func (k *tally) alone(ctx context.Context, chosen *regexp.Regexp) {
-	k.on(ctx, fleetOptions("", io.Discard), choose(fleetScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+func (k *tally) alone(ctx context.Context, list []scenario) {
+	k.on(ctx, fleetOptions("", io.Discard), list, func(r *rig.Rig, list []scenario) error {
 		var prepared []scenario
 		for _, s := range list {
 			if s.prepare != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/planetlab/monitor/testbed/mailbox"
 )
 
-// fleetScenarios touch the whole fleet, its servers or its workers: they have a testbed of their own, and run one after
-// the other. What takes them long to begin with is prepared for all of them at once.
-func fleetScenarios() []scenario {
-	return []scenario{
+// fleetScenarios touch the whole fleet and PLC, or Monitor's own servers: each of the two groups has a testbed of its
+// own, on which they run one after the other. What takes them long to begin with is prepared for all of them at once.
+func fleetScenarios() (plc, servers []scenario) {
+	plc = []scenario{
 		{id: "ServersAway", name: "a worker starts while Postgres, then Temporal is away: it waits for them",
 			run: serversAway},
 		{id: "ObserveThenAct",
@@ -34,6 +34,8 @@ func fleetScenarios() []scenario {
 		{id: "PLCRestoredTooMuch",
 			name: "PLC is restored from a backup that has a penalty which was lifted since: it is lifted again",
 			run:  plcRestoredTooMuch, prepare: penalise("hanoi")},
+	}
+	servers = []scenario{
 		{id: "NamespaceLost",
 			name: "Temporal loses all it has: open issues open again, and nothing is left over in the end",
 			run:  namespaceLost, prepare: penalise("essen")},
@@ -42,6 +44,7 @@ func fleetScenarios() []scenario {
 			run:  postgresRestored, prepare: penalise("ghent")},
 		postgresForgot(),
 	}
+	return plc, servers
 }
 
 func fleetSites() []testbed.Site {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ func TestSmoke(t *testing.T) {
 		list    []scenario
 		atOnce  bool
 	}{
-		{fleetOptions(bin, t.Output()), fleetScenarios(), false},
+		{fleetOptions(bin, t.Output()), slices.Concat(fleetScenarios()), false},
 		{deathOptions(bin, t.Output()), deathScenarios(), false},
 		{smokeOptions(bin, t.Output()), scenarios(), true},
 	} {
