@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,7 +250,7 @@ func sightOf(t *testing.T, db *store.Store) fleetSight {
 	return s
 }
 
-func TestTenThousandNodesAreQueriedFast(t *testing.T) {
+func TestTenThousandNodesAreQueried(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes ten thousand nodes")
 	}
@@ -263,7 +264,7 @@ func TestTenThousandNodesAreQueriedFast(t *testing.T) {
 			snap.Nodes,
 			plc.Node{
 				NodeID:    i + 1,
-				Hostname:  "node" + strings.Repeat("x", i%7) + "." + time.Duration(i).String() + ".example",
+				Hostname:  fmt.Sprintf("node%s.site%d.example", strings.Repeat("x", i%7), i),
 				SiteID:    1,
 				BootState: "boot",
 			},
@@ -272,14 +273,12 @@ func TestTenThousandNodesAreQueriedFast(t *testing.T) {
 	if _, err := db.SaveSnapshot(t.Context(), snap, true); err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	got := call(t.Context(), "query", "--select", "boot_state=boot,issues!=nodedown", "-o", "json", "--fields", "name")
 	wantCode(t, got, exitOK)
 	var list []map[string]string
 	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list) != 10_000 {
 		t.Errorf("%d rows, %v", len(list), err)
 	}
-	t.Logf("read, selected and printed in %s", time.Since(start))
 }
 
 func TestThePageOfSelectionsIsWrittenFromTheFields(t *testing.T) {
