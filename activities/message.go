@@ -142,7 +142,7 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 	}
 	res.Waits = waits
 	if len(kept) == 0 {
-		// held back for now, not unsaid for ever
+		// These two end by themselves: the message waits for that, and is not lost.
 		if !answer.Do && (answer.Check == "lease" || answer.Check == "switch") {
 			res.Outcome, res.Reason, res.Until = sites.MailWait, answer.Reason, answer.Until
 		}

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/planetlab/monitor/testbed/debian"
 )
 
 const eximPath = "/usr/sbin/exim4"
@@ -87,14 +89,14 @@ func startExim(t *testing.T) exim {
 		t.Skip("a real mail server is not for -short")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("exim changes to its own user, which needs root")
+		debian.Missing(t, "exim changes to its own user, which needs root")
 	}
 	if _, err := os.Stat(eximPath); err != nil {
 		installExim(t)
 	}
 	account, err := user.Lookup("Debian-exim")
 	if err != nil {
-		t.Skip("this is not Debian's exim: " + err.Error())
+		debian.Missing(t, "this is not Debian's exim: %v", err)
 	}
 	// The tests' own folder is closed to exim's user.
 	x := exim{}
@@ -165,7 +167,8 @@ func startExim(t *testing.T) exim {
 func installExim(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		t.Skip("exim is not here and cannot be installed: that needs Debian (apt-get install exim4-daemon-light)")
+		debian.Missing(t, "exim is not here and cannot be installed: that needs Debian "+
+			"(apt-get install exim4-daemon-light)")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -183,7 +186,7 @@ func installExim(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if _, missing := os.Stat(eximPath); missing != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("exim cannot be installed: %v: %s", err, lines[len(lines)-1])
+		debian.Missing(t, "exim cannot be installed: %v: %s", err, lines[len(lines)-1])
 	}
 }
 

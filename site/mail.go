@@ -39,7 +39,7 @@ type Notice struct {
 	By        string       `json:"by,omitempty"`   // of a pause that is over: who asked for it
 	Why       SpareKind    `json:"why,omitempty"`  // of a level that fell: why the site is spared
 	Word      *Warning     `json:"word,omitempty"` // of a level that rose: what people were told before
-	// Waits: what it is about is only looked at for now, by an order. It keeps nothing else from going on.
+	// Waits says that an operator has Monitor only observe what it is about. Other notices go out without it.
 	Waits bool `json:"waits,omitempty"`
 }
 

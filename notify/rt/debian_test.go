@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/planetlab/monitor/testbed/debian"
 )
 
 const (
@@ -130,7 +132,8 @@ func install(t *testing.T) {
 		return
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		t.Skip("Request Tracker is not here and cannot be installed: that needs root on Debian (apt-get install request-tracker5 rt5-standalone rt5-db-sqlite)")
+		debian.Missing(t, "Request Tracker is not here and cannot be installed: that needs root on Debian "+
+			"(apt-get install request-tracker5 rt5-standalone rt5-db-sqlite)")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -138,7 +141,7 @@ func install(t *testing.T) {
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	if _, missing := os.Stat(rtServer); missing != nil {
-		t.Skipf("Request Tracker cannot be installed: %v: %s", err, last(out))
+		debian.Missing(t, "Request Tracker cannot be installed: %v: %s", err, last(out))
 	}
 }
 
