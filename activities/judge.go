@@ -119,7 +119,7 @@ func (a *Sweep) believed(ctx context.Context, plan Plan, j *judgement, res *Swee
 		return err
 	}
 	j.open = a.closeLost(ctx, j.open)
-	fresh, err := a.fresh(ctx, j, vouched, res)
+	fresh, err := a.fresh(ctx, plan, j, res)
 	if err != nil {
 		return err
 	}

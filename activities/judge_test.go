@@ -446,6 +446,32 @@ func TestASweepRespectsAnOperatorsCloseAndWakesWhatWaitsForNothing(t *testing.T)
 	}
 }
 
+func TestASweepDoesNotOpenAgainWhatRecoveredWhileItLooked(t *testing.T) {
+	b := newBench(t, testbed.Site{Login: site, Nodes: 4})
+	ctx, id := b.Context(), "nodedown/"+sick
+	isSick := func(host string) bool { return host == sick }
+	ends := func(why issue.EndKind, run string) {
+		b.Helper()
+		b.must(b.Store.SaveIssue(ctx, issue.State{Opening: issue.Opening{Ref: issue.Ref{ID: id, Run: run,
+			Type: issue.NodeDown, Node: sick, Site: site}, Ladder: mustType(t, issue.NodeDown).Ladder},
+			Opened: time.Now(), Status: issue.Closed, End: &issue.End{Why: why}}, time.Now()))
+	}
+	b.was("node", sick, policy.StatusDown, 5)
+	plan := b.looks(isSick)
+	ends(issue.EndRecovered, "first")
+	if res, err := b.Sweep.Judge(ctx, plan); err != nil || res.Opened > 0 {
+		t.Errorf("it recovered after the look, and %d were opened (%v)", res.Opened, err)
+	}
+	if res := b.judge(isSick); res.Opened != 1 {
+		t.Errorf("a sweep that began later sees it down again, and opened %d", res.Opened)
+	}
+	plan = b.looks(isSick)
+	ends(issue.EndLost, "second")
+	if res, err := b.Sweep.Judge(ctx, plan); err != nil || res.Opened != 1 {
+		t.Errorf("its workflow was lost while the sweep looked, and %d were opened (%v)", res.Opened, err)
+	}
+}
+
 func mustType(t *testing.T, name string) issue.Type {
 	t.Helper()
 	typ, known := issue.Lookup(name)

@@ -182,10 +182,10 @@ func (a *Sweep) foldSiteOutages(j *judgement, isOpen map[string]bool) []call {
 	})
 }
 
-// fresh are the issues that are to be opened: those that are not open, that no operator closed, and whose type is
-// believed.
-func (a *Sweep) fresh(ctx context.Context, j *judgement, vouched bool, res *SweepResult) ([]call, error) {
-	isOpen, news := map[string]bool{}, map[string]int{}
+// fresh are the issues that are to be opened: those that are not open, that no operator closed, that did not close
+// while the sweep looked, since its look may be the older one, and whose type is believed.
+func (a *Sweep) fresh(ctx context.Context, plan Plan, j *judgement, res *SweepResult) ([]call, error) {
+	vouched, isOpen, news := plan.Believe != "", map[string]bool{}, map[string]int{}
 	for _, i := range j.open {
 		isOpen[i.ID] = true
 		if i.Opened.After(j.news) && j.since[i.Target].After(j.vouched) {
@@ -196,9 +196,13 @@ func (a *Sweep) fresh(ctx context.Context, j *judgement, vouched bool, res *Swee
 	if err != nil {
 		return nil, err
 	}
+	recovered, err := a.Store.RecoveredSince(ctx, plan.Started)
+	if err != nil {
+		return nil, err
+	}
 	var out []call
 	for _, c := range a.foldSiteOutages(j, isOpen) {
-		if isOpen[c.id()] || closed[c.id()] {
+		if isOpen[c.id()] || closed[c.id()] || recovered[c.id()] {
 			continue
 		}
 		out = append(out, c)

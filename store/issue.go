@@ -125,6 +125,24 @@ func (s *Store) Timeline(ctx context.Context, id, run string) ([]issue.Event, er
 	return events, nil
 }
 
+// RecoveredSince are the ids of issues that closed after the time because their targets were seen good.
+func (s *Store) RecoveredSince(ctx context.Context, since time.Time) (map[string]bool, error) {
+	rows, err := s.pool.Query(ctx, `select distinct id from issue where closed > $1 and outcome = $2`, since,
+		issue.End{Why: issue.EndRecovered}.String())
+	if err != nil {
+		return nil, fmt.Errorf("issues that recovered: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("issues that recovered: %w", err)
+	}
+	out := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out, nil
+}
+
 // IssueFilter chooses issues; empty fields choose all.
 type IssueFilter struct {
 	Status, Type, Site, Node string
