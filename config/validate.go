@@ -160,6 +160,7 @@ func (c *Config) problems() []problem {
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
+	c.checkWeb(check, oneOf)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return found
@@ -176,6 +177,7 @@ func (c *Config) Require(sections ...string) error {
 		"temporal": {{"temporal.address", c.Temporal.Address}, {"temporal.namespace", c.Temporal.Namespace}},
 		"probe":    {{"probe.ssh_user", c.Probe.SSHUser}, {"probe.ssh_key_file", c.Probe.SSHKeyFile}},
 		"http":     {{"http.listen", c.HTTP.Listen}},
+		"web":      {{"web.listen", c.Web.Listen}},
 		"mail":     nil,
 	}
 	if c.Mode != ModeObserve {

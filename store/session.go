@@ -50,7 +50,9 @@ func (s Sessions) DeleteCtx(ctx context.Context, token string) error {
 }
 
 // Find, Commit and Delete are what package scs asks of a store that knows no contexts; it prefers the others.
-func (s Sessions) Find(token string) ([]byte, bool, error) { return s.FindCtx(context.Background(), token) }
+func (s Sessions) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
 
 // Commit is CommitCtx without a context.
 func (s Sessions) Commit(token string, data []byte, expires time.Time) error {
