@@ -342,3 +342,8 @@ func (f *fixture) as(t testing.TB, account string) *visitor {
 var _ = access.AllSites
 
 func actionsAll() store.ActionFilter { return store.ActionFilter{Limit: 1000} }
+
+// noted is a line of the ledger.
+func noted(site, why string) store.Action {
+	return store.Action{Key: "test/" + why, Kind: store.KindFlag, Site: site, Reason: why, Outcome: store.Done}
+}

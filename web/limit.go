@@ -20,7 +20,7 @@ type failures struct {
 	last  time.Time
 }
 
-// mostSeen bounds the memory of it. When it is full, the oldest are forgotten.
+// mostSeen bounds the memory of it.
 const mostSeen = 20_000
 
 func newLimiter(free int, first, longest time.Duration) *limiter {
@@ -65,16 +65,11 @@ func (l *limiter) passed(key string) {
 	delete(l.seen, key)
 }
 
+// forget makes room: it lets go of what is over and, of the rest, of a quarter, whichever comes first.
 func (l *limiter) forget(now time.Time) {
-	oldest, at := "", now.Add(time.Hour)
 	for key, f := range l.seen {
-		if now.Sub(f.last) > 2*l.longest {
+		if now.Sub(f.last) > 2*l.longest || len(l.seen) > mostSeen*3/4 {
 			delete(l.seen, key)
-		} else if f.last.Before(at) {
-			oldest, at = key, f.last
 		}
-	}
-	if len(l.seen) >= mostSeen {
-		delete(l.seen, oldest)
 	}
 }

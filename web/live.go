@@ -121,3 +121,10 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// open is how many pages are open.
+func (h *hub) open() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.pages)
+}

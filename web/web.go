@@ -127,6 +127,12 @@ func (s *Server) Handler() http.Handler {
 		"GET /exempt":                 s.exempt,
 		"GET /jump":                   s.jump,
 		"GET /legend":                 s.legend,
+		"GET /status":                 s.status,
+		"GET /sign-in":                s.signInPage,
+		"POST /sign-in":               s.takeSignIn,
+		"POST /sign-out":              s.signOut,
+		"GET /sign-in/oidc":           s.startOIDC,
+		"GET /sign-in/oidc/callback":  s.endOIDC,
 	} {
 		mux.Handle(pattern, s.serve(p))
 	}

@@ -24,7 +24,7 @@ begin
         perform pg_notify('monitor_pages', tg_argv[0]);
         return null;
     end if;
-    execute format('select count(*), string_agg(distinct %I::text, E''\n'') from (select * from changed limit 21) some',
+    execute format('select count(*), string_agg(distinct %I::text, E''\n'') from (select * from changed limit 21) few',
         tg_argv[1]) into changed, names;
     if changed = 0 then
         return null;
