@@ -131,7 +131,7 @@ func (b *browser) open(path string) {
 
 func (b *browser) text() string {
 	b.t.Helper()
-	return ask(b, chromedp.Evaluate[string](`document.body.innerText`))
+	return ask(b, chromedp.Evaluate[string](`document.body ? document.body.innerText : ""`))
 }
 
 func (b *browser) signIn(account string) {

@@ -226,9 +226,7 @@ func ladderOf(s issue.State, known bool, coming []issue.Coming, events []issue.E
 	}
 	for _, c := range coming {
 		if r := &rungs[c.Step-1]; r.Mark == "ahead" || r.Mark == "next" {
-			if r.Outcome == "" || r.Mark == "ahead" {
-				r.At, r.Due = c.At, true
-			}
+			r.At, r.Due = c.At, true
 		}
 	}
 	for _, veto := range s.Vetoes {

@@ -33,6 +33,7 @@ func (s *Server) nodes(r *request) (view, error) {
 		Kind: "nodes", Title: "Nodes", About: "Every node that PLC has, with what the last look found.",
 		table:  selection.Nodes(issueTypes()),
 		brief:  []string{"name", "site", "status", "since", "boot_state", "state", "pcu", "issues", "why"},
+		sort:   []string{"-bad_age"}, // what is not well first, the longest first
 		facets: []string{"status", "state", "boot_state"},
 		topics: []string{"status", "issue", "control"},
 		read: func(ctx context.Context, uses func(string) bool) ([]selection.Node, error) {

@@ -78,6 +78,7 @@ type cell struct {
 	At    time.Time
 	Words []string
 	Right bool
+	Long  bool // text that may be long
 }
 
 type choice struct {
@@ -293,7 +294,7 @@ func keysOf(q url.Values) func(func(string) bool) {
 // cell draws one value. States are told by a sign and a colour, durations and times in few words.
 func (l list[T]) cell(field string, row *T, now time.Time) cell {
 	f, _ := l.table.Lookup(field)
-	c := cell{Right: f.Type == selection.Number}
+	c := cell{Right: f.Type == selection.Number, Long: slices.Contains([]string{"why", "reason", "detail", "cause", "next", "outcome"}, field) && f.Values == nil}
 	if l.link != nil {
 		c.URL = l.link(field, row)
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,15 +163,25 @@ func (v *nodeView) readSeen() {
 func reachNode(v nodeView) (lines []fact) {
 	lines = append(lines, fact{Name: "the node", Value: "ssh root@" + v.Hostname})
 	for _, f := range v.Feeds {
-		at := f.Hostname
-		if at == "" {
-			at = f.IP
-		}
-		if at != "" {
-			lines = append(lines, fact{Name: fmt.Sprintf("PCU %s, outlet %d", f.Name, f.Outlet), Value: "monitor pcu status --pcu " + f.Name})
-		}
+		lines = append(lines, reachPCU(f.PCU, f.Outlet)...)
 	}
 	return lines
+}
+
+func reachPCU(p store.PCU, outlet int) []fact {
+	at := cmp.Or(p.Hostname, p.IP)
+	if at == "" {
+		return nil
+	}
+	user := ""
+	if p.Username != "" {
+		user = p.Username + "@"
+	}
+	status := fmt.Sprintf("monitor pcu status --model %s --host %s --user %s --password-file FILE", p.Model, at, cmp.Or(p.Username, "USER"))
+	if outlet > 0 {
+		status += fmt.Sprintf(" --outlet %d", outlet)
+	}
+	return []fact{{Name: "its PCU", Value: "ssh " + user + at}, {Value: "telnet " + at}, {Value: "https://" + at + "/"}, {Value: status}}
 }
 
 // logView is the boot log that was fetched last.

@@ -23,6 +23,7 @@ type pcuView struct {
 	Silenced *store.BlacklistEntry
 	MayDone  bool
 	PLC      string
+	Reach    []fact
 	May      map[string]bool
 }
 
@@ -89,7 +90,7 @@ func (v *pcuView) read(s *Server, r *request) (err error) {
 	if listed {
 		v.Silenced = &e
 	}
-	if s.PLCPages != "" {
+	if v.Reach = reachPCU(v.PCU, 0); s.PLCPages != "" {
 		v.PLC = strings.TrimRight(s.PLCPages, "/") + "/db/sites/pcu.php?" + url.Values{"id": {fmt.Sprint(v.PCUID)}}.Encode()
 	}
 	return err

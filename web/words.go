@@ -58,9 +58,9 @@ func words(a *assets, now func() time.Time) template.FuncMap {
 		"list":      func(v ...any) []any { return v },
 		"add":       func(a, b int) int { return a + b },
 		"hasPrefix": strings.HasPrefix,
+		"lower":     strings.ToLower,
 		"under":     under,
 		"string":    func(v any) string { return fmt.Sprint(v) },
-		"cells":     func(v any) string { return fmt.Sprint(v) },
 	}
 }
 

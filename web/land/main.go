@@ -55,26 +55,49 @@ func run(in io.Reader, out io.Writer) error {
 
 // draw is one closed line. Points that fall on one another at the size of the map are drawn once.
 func (t topology) draw(ring []int) string {
-	var b strings.Builder
-	last := [2]float64{math.NaN(), math.NaN()}
-	points, inside := 0, false
+	pieces, inside := [][][2]float64{nil}, false
 	for _, n := range ring {
 		for _, p := range t.points(n) {
 			x, y := worldmap.At(p[1], p[0])
 			at := [2]float64{math.Round(x), math.Round(min(max(y, 0), worldmap.Height))}
-			if at == last {
-				continue
-			}
 			inside = inside || y < worldmap.Height
-			fmt.Fprintf(&b, "%s%g %g", map[bool]string{true: "M", false: "L"}[points == 0], at[0], at[1])
-			last = at
-			points++
+			last := &pieces[len(pieces)-1]
+			if k := len(*last); k > 0 && math.Abs((*last)[k-1][0]-at[0]) > worldmap.Width/2 { // over the date line
+				here := edge((*last)[k-1][0])
+				*last = append(*last, [2]float64{here, at[1]})
+				pieces = append(pieces, [][2]float64{{worldmap.Width - here, at[1]}})
+				last = &pieces[len(pieces)-1]
+			}
+			if k := len(*last); k == 0 || (*last)[k-1] != at {
+				*last = append(*last, at)
+			}
 		}
 	}
-	if points < 4 || !inside {
-		return "" // an island that would be a dot, or below the edge
+	if n := len(pieces) - 1; n > 0 { // the ring ends on the side where it began
+		pieces[0], pieces = append(pieces[n], pieces[0]...), pieces[:n]
 	}
-	return b.String() + "Z"
+	if !inside {
+		return "" // below the lower edge
+	}
+	var b strings.Builder
+	for _, piece := range pieces {
+		if len(piece) < 4 {
+			continue // an island that would be a dot
+		}
+		for i, at := range piece {
+			fmt.Fprintf(&b, "%s%g %g", map[bool]string{true: "M", false: "L"}[i == 0], at[0], at[1])
+		}
+		b.WriteString("Z")
+	}
+	return b.String()
+}
+
+// edge is the side of the map that is near.
+func edge(x float64) float64 {
+	if x > worldmap.Width/2 {
+		return worldmap.Width
+	}
+	return 0
 }
 
 // points are longitude and latitude of a line; one named by its complement is walked backwards.
