@@ -347,3 +347,5 @@ func actionsAll() store.ActionFilter { return store.ActionFilter{Limit: 1000} }
 func noted(site, why string) store.Action {
 	return store.Action{Key: "test/" + why, Kind: store.KindFlag, Site: site, Reason: why, Outcome: store.Done}
 }
+
+func fixtureDown() policy.Record { return policy.Record{Status: policy.StatusDown, Changed: noon} }

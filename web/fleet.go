@@ -16,24 +16,24 @@ import (
 
 // fleetView is the first page: the whole fleet at one look.
 type fleetView struct {
-	Status   answers.Status
-	Nodes    []count
-	Total    int
-	Up       int
-	Issues   []count
-	Open     int
-	Paused   int
-	Map      worldMap
-	Done     []doneKind
-	Recent   []selection.Action
-	Coming   []answers.AgendaStep
-	More     int
-	Missing  string
-	Area     area
-	Sites    []selection.Site // those with something to tell: penalised or in trouble
-	New      []selection.Site
-	PCUs     []count
-	MayOrder bool
+	Status  answers.Status
+	Nodes   []count
+	Total   int
+	Up      int
+	Issues  []count
+	Open    int
+	Paused  int
+	Map     worldMap
+	Done    []doneKind
+	Recent  []selection.Action
+	Coming  []answers.AgendaStep
+	More    int
+	Missing string
+	Area    area
+	Sites   []selection.Site // those with something to tell: penalised or in trouble
+	New     []selection.Site
+	PCUs    []count
+	Orders  orderable
 }
 
 // count is a number that leads to the rows that it counts.
@@ -52,7 +52,7 @@ func (s *Server) fleet(r *request) (view, error) {
 	if err := r.somewhere(access.SeeNodes); err != nil {
 		return view{}, err
 	}
-	v := fleetView{MayOrder: r.may(access.FleetStop, "")}
+	v := fleetView{Orders: s.orderable(r, "", "", "")}
 	out := view{Template: "fleet", Title: "Fleet", Topics: []string{"status", "issue", "ledger", "sweep", "control"}}
 	for _, read := range []func(context.Context, *request) error{v.readNodes(s), v.readIssues(s), v.readSites(s),
 		v.readDone(s), v.readComing(s), v.readPCUs(s)} {

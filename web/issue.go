@@ -34,7 +34,8 @@ type issueView struct {
 	Episodes  []store.Issue
 	Temporal  string
 	TargetURL string
-	May       map[string]bool
+	Orders    orderable
+	MayStep   bool
 }
 
 // rungView is a line of the ladder, and what became of it.
@@ -141,9 +142,8 @@ func (v *issueView) read(s *Server, r *request) error {
 	if s.TemporalUI != "" && r.may(access.SeeLedger, "") {
 		v.Temporal = temporalURL(s.TemporalUI, cmp.Or(s.Namespace, "default"), v.ID, v.RunID)
 	}
-	v.May = map[string]bool{}
-	for _, verb := range access.May(r.who, v.Site) {
-		v.May[string(verb)] = true
+	if v.Status != string(issue.Closed) {
+		v.Orders, v.MayStep = s.orderable(r, "issues", v.ID, v.Site), mayStep(r, v.Site)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -51,7 +52,8 @@ func (s *Server) nodes(r *request) (view, error) {
 			}
 			return ""
 		},
-		more: func(n *selection.Node) rowMore { return rowMore{Key: n.Name} },
+		buttons: buttonsFor(r, "nodes"),
+		more:    func(n *selection.Node) rowMore { return rowMore{Key: n.Name} },
 	}.show(s, r)
 }
 
@@ -80,7 +82,8 @@ func (s *Server) sites(r *request) (view, error) {
 			}
 			return ""
 		},
-		more: func(x *selection.Site) rowMore { return rowMore{Key: x.LoginBase} },
+		buttons: buttonsFor(r, "sites"),
+		more:    func(x *selection.Site) rowMore { return rowMore{Key: x.LoginBase} },
 	}.show(s, r)
 }
 
@@ -107,7 +110,8 @@ func (s *Server) pcus(r *request) (view, error) {
 			}
 			return ""
 		},
-		more: func(p *selection.PCU) rowMore { return rowMore{Key: strconv.Itoa(p.PCUID)} },
+		buttons: buttonsFor(r, "pcus"),
+		more:    func(p *selection.PCU) rowMore { return rowMore{Key: p.Name} },
 	}.show(s, r)
 }
 
@@ -144,6 +148,7 @@ func (s *Server) issues(r *request) (view, error) {
 			}
 			return ""
 		},
+		buttons: buttonsFor(r, "issues"),
 		more: func(i *selection.Issue) rowMore {
 			if i.Status == string(issue.Closed) {
 				return rowMore{}
@@ -192,4 +197,28 @@ func (s *Server) ledger(r *request) (view, error) {
 			return ""
 		},
 	}.show(s, r)
+}
+
+// rowsOf are the keys of all rows that a list shows under an address, over all its pages: for an order about all of
+// them.
+func (s *Server) rowsOf(r *request, of, address string) ([]string, error) {
+	u, err := url.Parse(nextOf(address))
+	show, known := map[string]page{"nodes": s.nodes, "sites": s.sites, "pcus": s.pcus, "issues": s.issues}[of]
+	if err != nil || !known || u.Path != "/"+of {
+		return nil, badInput("That is no list.")
+	}
+	q := u.Query()
+	q.Del("format")
+	u.RawQuery = q.Encode()
+	again := r.Request.Clone(r.Context())
+	again.URL = u
+	v, err := show(&request{Request: again, now: r.now, who: r.who})
+	if err != nil {
+		return nil, err
+	}
+	l, is := v.Data.(listing)
+	if !is || l.Error != "" {
+		return nil, badInput("%s", l.Error)
+	}
+	return l.keys, nil
 }

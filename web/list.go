@@ -21,17 +21,18 @@ const rowsAPage = 200
 
 // list is a kind of rows as a page shows it.
 type list[T any] struct {
-	Kind   string // of selections, and the path
-	Title  string
-	About  string
-	table  *selection.Table[T]
-	brief  []string // the fields that are shown where nobody asks for others
-	sort   []string // their order
-	facets []string // fields by which rows are counted above the list
-	read   func(ctx context.Context, uses func(field string) bool) ([]T, error)
-	link   func(field string, row *T) string // where a cell leads; empty: nowhere
-	topics []string
-	more   func(row *T) rowMore
+	Kind    string // of selections, and the path
+	Title   string
+	About   string
+	table   *selection.Table[T]
+	brief   []string // the fields that are shown where nobody asks for others
+	sort    []string // their order
+	facets  []string // fields by which rows are counted above the list
+	read    func(ctx context.Context, uses func(field string) bool) ([]T, error)
+	link    func(field string, row *T) string // where a cell leads; empty: nowhere
+	topics  []string
+	more    func(row *T) rowMore
+	buttons []button // orders that the visitor may give for rows
 }
 
 // rowMore is what a row has beside its cells.
@@ -56,6 +57,9 @@ type listing struct {
 	CSV, Prev, Next    string
 	Plain              string // without any filter
 	Choosable          bool
+	Buttons            []button
+	Back               string
+	keys               []string // of all rows, over all pages
 	Options            []option
 }
 
@@ -249,9 +253,17 @@ func (l list[T]) page(v *listing, rows []T, fields []string, order []selection.S
 	pages := max((len(rows)+rowsAPage-1)/rowsAPage, 1)
 	page := min(a.page, pages)
 	v.From, v.To = (page-1)*rowsAPage, min(page*rowsAPage, len(rows))
+	if len(l.buttons) > 0 && l.more != nil {
+		for i := range rows {
+			if key := l.more(&rows[i]).Key; key != "" {
+				v.keys = append(v.keys, key)
+			}
+		}
+		v.Buttons, v.Back = l.buttons, r.URL.RequestURI()
+	}
 	for i := v.From; i < v.To; i++ {
 		row := rowView{Name: l.table.Name(&rows[i])}
-		if l.more != nil {
+		if len(v.Buttons) > 0 {
 			row.Key = l.more(&rows[i]).Key
 		}
 		v.Choosable = v.Choosable || row.Key != ""

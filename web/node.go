@@ -36,7 +36,7 @@ type nodeView struct {
 	Cycles   int
 	Reach    []fact
 	PLC      string
-	May      map[string]bool
+	Orders   orderable
 }
 
 type fact struct{ Name, Value, Tone, URL string }
@@ -107,10 +107,7 @@ func (s *Server) node(r *request) (view, error) {
 	if s.PLCPages != "" {
 		v.PLC = strings.TrimRight(s.PLCPages, "/") + "/db/nodes/node.php?" + url.Values{"id": {fmt.Sprint(n.NodeID)}}.Encode()
 	}
-	v.May = map[string]bool{}
-	for _, verb := range access.May(r.who, n.Site) {
-		v.May[string(verb)] = true
-	}
+	v.Orders = s.orderable(r, "nodes", n.Hostname, n.Site)
 	return view{Template: "node", Title: n.Hostname, Data: &v, Topics: []string{"status", "issue", "ledger", "control"}}, nil
 }
 

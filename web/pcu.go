@@ -24,7 +24,7 @@ type pcuView struct {
 	MayDone  bool
 	PLC      string
 	Reach    []fact
-	May      map[string]bool
+	Orders   orderable
 }
 
 type outletView struct {
@@ -47,13 +47,11 @@ func (s *Server) pcu(r *request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	v := pcuView{PCU: p, MayDone: r.may(access.SeeLedger, p.Site), May: map[string]bool{}}
+	v := pcuView{PCU: p, MayDone: r.may(access.SeeLedger, p.Site)}
 	if err := v.read(s, r); err != nil {
 		return view{}, err
 	}
-	for _, verb := range access.May(r.who, p.Site) {
-		v.May[string(verb)] = true
-	}
+	v.Orders = s.orderable(r, "pcus", p.Name, p.Site)
 	return view{Template: "pcu", Title: "PCU " + p.Name, Data: &v, Topics: []string{"status", "issue", "ledger", "control"}}, nil
 }
 

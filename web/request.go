@@ -63,6 +63,9 @@ const longestPage = 20 * time.Second
 // serve makes a handler of a page.
 func (s *Server) serve(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost { // a plan of many orders takes its time
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestAct + longestPage))
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), longestPage)
 		defer cancel()
 		req := &request{Request: r.WithContext(ctx), now: s.Now(), who: viewerOf(r.Context())}

@@ -36,7 +36,7 @@ type siteView struct {
 	Missing  string // why what only its workflow knows is not shown
 	PLC      string
 	Ticket   string
-	May      map[string]bool
+	Orders   orderable
 }
 
 type holdView struct {
@@ -57,7 +57,7 @@ func (s *Server) site(r *request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	v := siteView{Site: x, MayDone: r.may(access.SeeLedger, login), MayMails: r.may(access.SeeMail, login), May: map[string]bool{}}
+	v := siteView{Site: x, MayDone: r.may(access.SeeLedger, login), MayMails: r.may(access.SeeMail, login)}
 	for _, read := range []func(*Server, *request) error{v.readParts, v.readHistory, v.readDone} {
 		if err := read(s, r); err != nil {
 			return view{}, err
@@ -67,9 +67,7 @@ func (s *Server) site(r *request) (view, error) {
 	if s.PLCPages != "" {
 		v.PLC = strings.TrimRight(s.PLCPages, "/") + "/db/sites/site.php?" + url.Values{"id": {fmt.Sprint(x.SiteID)}}.Encode()
 	}
-	for _, verb := range access.May(r.who, login) {
-		v.May[string(verb)] = true
-	}
+	v.Orders = s.orderable(r, "sites", login, login)
 	return view{Template: "site", Title: login, Data: &v, Topics: []string{"status", "issue", "ledger", "control"}}, nil
 }
 

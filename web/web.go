@@ -126,6 +126,8 @@ func (s *Server) Handler() http.Handler {
 		"GET /audit":                  s.audit,
 		"GET /exempt":                 s.exempt,
 		"GET /jump":                   s.jump,
+		"POST /act/preview":           s.preview,
+		"POST /act":                   s.carryOut,
 		"GET /legend":                 s.legend,
 		"GET /status":                 s.status,
 		"GET /sign-in":                s.signInPage,
