@@ -120,7 +120,8 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	plc, servers := fleetScenarios()
 	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
-	all.Go(func() { k.dying(ctx, chosen) })
+	all.Go(func() { k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen)) })
+	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -206,9 +207,9 @@ func (k *tally) alone(ctx context.Context, list []scenario) {
 	})
 }
 
-// dying runs the scenario of a fleet whose workflows die.
-func (k *tally) dying(ctx context.Context, chosen *regexp.Regexp) {
-	k.on(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+// inTurn runs scenarios one after the other on a testbed of their own.
+func (k *tally) inTurn(ctx context.Context, o rig.Options, list []scenario) {
+	k.on(ctx, o, list, func(r *rig.Rig, list []scenario) error {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
