@@ -41,7 +41,7 @@ const (
 // Bounds of what hostile targets may make grow.
 const (
 	mostEvents      = 10_000
-	mostHistory     = 4 << 20 // bytes of a workflow's history
+	mostHistory     = 16 << 20 // bytes of a workflow's history; Temporal ends one at 50 MiB
 	mostWorkerBytes = 800 << 20
 )
 
@@ -300,12 +300,12 @@ func (f *hostileFleet) nothingRaw(ctx context.Context) error {
 	}
 	for i, m := range f.Mail.Messages() {
 		texts[fmt.Sprintf("mail %d", i)] = m.Subject + "\n" + m.Body
-		if slices.ContainsFunc(m.To, func(to string) bool { return strings.ContainsAny(to, "\",\r\n\u202e[") }) {
+		if slices.ContainsFunc(m.To, func(to string) bool { return strings.ContainsAny(to, "\",\r\n\u202e") }) {
 			return fmt.Errorf("mail went to %q", m.To)
 		}
 	}
 	for what, text := range texts {
-		if !clean.Is(text, len(text)) || strings.Contains(text, `\u0000`) {
+		if !clean.Is(text, len(text)) || hostile.HoldsControl(text) {
 			err = errors.Join(err, fmt.Errorf("%s is not clean: %q", what, text[max(0, len(text)-300):]))
 		}
 		for _, secret := range []string{testbed.PLCPassword, testbed.RTToken} {
