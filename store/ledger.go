@@ -28,7 +28,7 @@ const (
 	KindContact   ActionKind = "contact" // somebody is out of reach by mail
 	KindGuard     ActionKind = "guard"
 	KindBelieve   ActionKind = "believe"
-	KindOrder     ActionKind = "order"     // of an operator to the whole fleet
+	KindOrder     ActionKind = "order"     // somebody ordered something
 	KindReconcile ActionKind = "reconcile" // what was left over is put right
 	KindSkip      ActionKind = "skip"      // looked at, and not acted on
 )
@@ -66,9 +66,11 @@ type Action struct {
 // Begun reports whether the effect may have happened, or did.
 func (a Action) Begun() bool { return !a.Committed.IsZero() }
 
-const actionSQL = `select key, kind, issue, run_id, node, site, pcu as pcuid, reason, data, at,
+const actionSQL = `select ` + actionColumns + ` from action `
+
+const actionColumns = `key, kind, issue, run_id, node, site, pcu as pcuid, reason, data, at,
 	coalesce(committed,` + epoch + `) committed, outcome, detail,
-	coalesce(finished,` + epoch + `) finished, times from action `
+	coalesce(finished,` + epoch + `) finished, times`
 
 // Budget is how often a kind of action may be done since a time. It is counted and reserved in one transaction with the
 // intent.
