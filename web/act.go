@@ -210,6 +210,7 @@ func (s *Server) carryOut(r *request) (view, error) {
 		receipt, err := d.give(ctx, s.desk(), o, t, w)
 		return itemOf(d.Of, t, receipt, err)
 	})
+	s.read.anew() // who ordered something sees at once what came of it
 	for _, i := range out.Items {
 		if i.Error == "" {
 			out.Done++

@@ -79,6 +79,13 @@ func readOnce[T any](ctx context.Context, r *reader, key string, read func(conte
 	return v, nil
 }
 
+// anew lets go of all reads: the next page shows what is now.
+func (r *reader) anew() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.kept)
+}
+
 // forget lets go of reads that serve nobody any more.
 func (r *reader) forget() {
 	for key, k := range r.kept {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/planetlab/monitor/answers"
@@ -120,7 +121,8 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	plc, servers := fleetScenarios()
 	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
-	all.Go(func() { k.dying(ctx, chosen) })
+	all.Go(func() { k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen)) })
+	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -206,9 +208,9 @@ func (k *tally) alone(ctx context.Context, list []scenario) {
 	})
 }
 
-// dying runs the scenario of a fleet whose workflows die.
-func (k *tally) dying(ctx context.Context, chosen *regexp.Regexp) {
-	k.on(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+// inTurn runs scenarios one after the other on a testbed of their own.
+func (k *tally) inTurn(ctx context.Context, o rig.Options, list []scenario) {
+	k.on(ctx, o, list, func(r *rig.Rig, list []scenario) error {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
@@ -311,23 +313,29 @@ func (s *stage) story(ctx context.Context, id string) string {
 	return text
 }
 
-// runs counts how often an issue was ever opened, as Temporal knows it.
-func (s *stage) runs(ctx context.Context, id string) (int64, error) {
-	res, err := s.Temporal.CountWorkflow(ctx,
-		&workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s'", id)})
-	if err != nil {
-		return 0, err
-	}
-	return res.Count, nil
+// runs are an issue's, the latest first, as Temporal knows them. One that continues as new goes on.
+func (s *stage) runs(ctx context.Context, id string) ([]*workflow.WorkflowExecutionInfo, error) {
+	res, err := s.Temporal.ListWorkflow(ctx,
+		&workflowservice.ListWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s' and ExecutionStatus != 'ContinuedAsNew'", id)})
+	return res.GetExecutions(), err
 }
 
 // opened checks how often an issue was opened.
-func (s *stage) opened(ctx context.Context, id string, want int64) error {
-	n, err := s.runs(ctx, id)
-	if err == nil && n != want {
-		err = fmt.Errorf("%s was opened %d times, want %d", id, n, want)
+func (s *stage) opened(ctx context.Context, id string, want int) error {
+	runs, err := s.runs(ctx, id)
+	if err != nil || len(runs) == want {
+		return err
 	}
-	return err
+	text := fmt.Sprintf("%s was opened %d times, want %d", id, len(runs), want)
+	for _, r := range runs {
+		text += fmt.Sprintf("; %s %s from %s to %s", r.Execution.RunId, r.Status,
+			r.StartTime.AsTime().Local().Format(time.StampMilli), r.CloseTime.AsTime().Local().Format(time.StampMilli))
+	}
+	episodes, err := s.Store.Episodes(ctx, id)
+	for _, e := range episodes {
+		text += fmt.Sprintf("; episode %s ended as %q", e.RunID, e.Outcome)
+	}
+	return errors.Join(errors.New(text), err)
 }
 
 func (s *stage) mailTo(site string) []string {
