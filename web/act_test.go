@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -170,5 +169,3 @@ func TestBoundsOfAPlan(t *testing.T) {
 		}
 	}
 }
-
-var _ plc.Secret

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -29,6 +28,7 @@ const (
 type signedIn struct {
 	Who     access.Who `json:"who"`
 	Email   string     `json:"email,omitempty"` // by which PLC knows him
+	Token   string     `json:"token,omitempty"` // the id of the token that he showed
 	Checked time.Time  `json:"checked"`         // when his roles were last read
 }
 
@@ -63,18 +63,20 @@ func (s *Server) identify(next http.Handler) http.Handler {
 }
 
 func (s *Server) recognise(r *http.Request) (access.Who, error) {
-	if token, is := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); is && s.TokenWho != nil {
-		who, err := s.TokenWho(r.Context(), token)
-		return who, err
-	}
 	in, is := s.signedIn(r.Context())
 	if !is {
 		return access.Who{}, nil
 	}
-	if age := s.Now().Sub(in.Checked); age < rolesFor || s.rolesOf == nil || in.Email == "" {
+	if s.Now().Sub(in.Checked) < rolesFor {
 		return in.Who, nil
 	}
-	return s.readRolesAgain(r.Context(), in)
+	switch {
+	case in.Token != "":
+		return s.readRolesAgain(r.Context(), in, in.Token, s.tokenRole)
+	case in.Email != "" && s.rolesOf != nil:
+		return s.readRolesAgain(r.Context(), in, in.Email, s.rolesOf)
+	}
+	return in.Who, nil // by groups at the provider, which are read anew at the next sign-in
 }
 
 func (s *Server) signedIn(ctx context.Context) (in signedIn, is bool) {
@@ -85,9 +87,10 @@ func (s *Server) signedIn(ctx context.Context) (in signedIn, is bool) {
 	return in, in.Who.Known()
 }
 
-// readRolesAgain ends what somebody may do soon after PLC has ended it.
-func (s *Server) readRolesAgain(ctx context.Context, in signedIn) (access.Who, error) {
-	role, sites, err := s.rolesOf(ctx, in.Email)
+// readRolesAgain ends what somebody may do soon after it was taken from him.
+func (s *Server) readRolesAgain(ctx context.Context, in signedIn, of string,
+	read func(context.Context, string) (access.Role, []string, error)) (access.Who, error) {
+	role, sites, err := read(ctx, of)
 	switch {
 	case err != nil && s.Now().Sub(in.Checked) < rolesAtMost:
 		s.Log.Warn("roles cannot be read again yet", "error", err)

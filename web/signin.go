@@ -60,7 +60,7 @@ func (s *Server) signInPage(r *request) (view, error) {
 }
 
 func (s *Server) signInView(next string) signInView {
-	v := signInView{PLC: s.PLC != nil, Token: s.TokenWho != nil, Next: next, Status: s.Public != PublicOff}
+	v := signInView{PLC: s.PLC != nil, Token: true, Next: next, Status: s.Public != PublicOff}
 	if s.oidc != nil {
 		v.OIDC, v.OIDCURL = s.oidc.name, "/sign-in/oidc?"+url.Values{"next": {next}}.Encode()
 	}
@@ -121,12 +121,8 @@ func (s *Server) takeSignIn(r *request) (view, error) {
 
 // check finds out who somebody is by what he typed. The password goes to PLC and nowhere else.
 func (s *Server) check(r *request, account string) (signedIn, error) {
-	if token := strings.TrimSpace(r.PostFormValue("token")); token != "" && s.TokenWho != nil {
-		who, err := s.TokenWho(r.Context(), token)
-		if err == nil && !who.Known() {
-			err = errRefused
-		}
-		return signedIn{Who: who}, err
+	if token := strings.TrimSpace(r.PostFormValue("token")); token != "" {
+		return s.tokenWho(r.Context(), token, r.who.From)
 	}
 	if s.PLC == nil || account == "" {
 		return signedIn{}, errRefused

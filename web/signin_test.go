@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/plc"
 )
 
@@ -209,5 +210,38 @@ func TestWhatIsPublic(t *testing.T) {
 	}
 	if _, body := v.get("/ledger"); !strings.Contains(body, "<h1>Sign in</h1>") {
 		t.Error("the ledger is public")
+	}
+}
+
+func TestATokenLetsInUntilItIsRevoked(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	boss := access.Who{Account: "boss", Role: access.Admin, Sites: []string{access.AllSites}}
+	desk := orders.Desk{Store: f.Store}
+	_, _, text, err := desk.AddToken(t.Context(), orders.Order{Who: boss, Reason: "a wall screen"}, "screen", access.Viewer, []string{"tokyo"}, now.Add(time.Hour))
+	f.must(t, err)
+	v := f.visitor(t)
+	for _, wrong := range []string{text + "a", text[:len(text)-1] + "0", "monitor_aaaaaaaa_bbbb", " "} {
+		if code, _ := v.post("/sign-in", url.Values{"token": {wrong}}); code != http.StatusUnauthorized {
+			t.Errorf("%q: %d", wrong, code)
+		}
+	}
+	if code, body := v.post("/sign-in", url.Values{"token": {text}}); code != http.StatusOK || !strings.Contains(body, "token screen") {
+		t.Fatalf("%d %s", code, body)
+	}
+	if _, body := v.get("/nodes"); !strings.Contains(body, "tokyo") || strings.Contains(body, "huji") {
+		t.Error("the token of tokyo sees other nodes, or not its own")
+	}
+	if code, _ := f.visitor(t).get("/nodes?token=" + text); code != http.StatusOK {
+		t.Error(code)
+	}
+	if _, body := f.visitor(t).get("/nodes?token=" + text); !strings.Contains(body, "<h1>Sign in</h1>") {
+		t.Error("a token in an address lets in")
+	}
+	_, err = desk.RevokeToken(t.Context(), orders.Order{Who: boss, Reason: "the screen is gone"}, "screen")
+	f.must(t, err)
+	now = now.Add(rolesFor + time.Second)
+	if _, body := v.get("/nodes"); !strings.Contains(body, "<h1>Sign in</h1>") {
+		t.Error("a revoked token goes on")
 	}
 }

@@ -39,11 +39,10 @@ type Options struct {
 	TicketURL  string // URL of the ticket tracker
 	SweepEvery time.Duration
 
-	PLC      PLC // nil: nobody signs in with an account at PLC
-	People   People
-	OIDC     *OIDC                                                       // nil: no provider
-	TokenWho func(ctx context.Context, token string) (access.Who, error) // whose token it is; nobody, if it is none
-	Secure   bool                                                        // people come over TLS
+	PLC    PLC // nil: nobody signs in with an account at PLC
+	People People
+	OIDC   *OIDC // nil: no provider
+	Secure bool  // people come over TLS
 }
 
 // Public is what people see who have not signed in.
