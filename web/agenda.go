@@ -42,7 +42,7 @@ func (s *Server) agenda(r *request) (view, error) {
 	a.Steps, a.Vetoed, a.Paused = ownRows(r, a.Steps, site), ownRows(r, a.Vetoed, site), ownRows(r, a.Paused, site)
 	v := agendaView{Agenda: a, Ahead: ahead}
 	for i, x := range a.Steps {
-		day := r.now.Add(max(0, x.At.Sub(r.now)).Truncate(s.Policy.Day))
+		day := r.now.Add(max(0, x.At.Sub(r.now)).Truncate(max(s.Policy.Day, time.Hour))) // of a demo, whose days are seconds, an hour
 		if n := len(v.Days); n == 0 || !v.Days[n-1].Day.Equal(day) {
 			v.Days = append(v.Days, agendaDay{Day: day})
 		}

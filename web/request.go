@@ -107,6 +107,7 @@ type shell struct {
 	SignedIn bool
 	Version  string
 	Banners  []banner
+	Tabs     []tab
 	PLCPages string
 }
 
@@ -125,6 +126,7 @@ func (s *Server) show(w http.ResponseWriter, r *request, v view) {
 		d.LiveURL = liveURL(v.Topics, v.Names)
 	}
 	if r.who.Known() {
+		d.Tabs = tabsFor(r)
 		if status, err := s.read.status(r.Context()); err == nil {
 			d.Banners = bannersOf(status, s.SweepEvery, r.now)
 		} else {
@@ -143,6 +145,29 @@ func (s *Server) show(w http.ResponseWriter, r *request, v view) {
 		w.WriteHeader(v.Code)
 	}
 	_, _ = b.WriteTo(w)
+}
+
+// tab leads to a part of the pages.
+type tab struct {
+	URL, Name string
+	Here      bool
+}
+
+// tabsFor are the parts that a visitor may see something of.
+func tabsFor(r *request) (list []tab) {
+	for _, t := range []struct {
+		url, name string
+		verb      access.Verb
+	}{
+		{"/", "Fleet", access.SeeNodes}, {"/issues", "Issues", access.SeeIssues}, {"/nodes", "Nodes", access.SeeNodes}, {"/sites", "Sites", access.SeeSites},
+		{"/pcus", "PCUs", access.SeePCUs}, {"/agenda", "Agenda", access.SeeAgenda}, {"/ledger", "Ledger", access.SeeLedger}, {"/audit", "Audit", access.SeeLedger},
+		{"/exempt", "Left alone", access.SeeNodes}, {"/sequences", "Sequences", access.SeeStatus},
+	} {
+		if r.somewhere(t.verb) == nil {
+			list = append(list, tab{t.url, t.name, under(r.URL.Path, t.url)})
+		}
+	}
+	return list
 }
 
 // banner is a line above every page, of what keeps Monitor from acting.

@@ -59,7 +59,6 @@ func words(a *assets, now func() time.Time) template.FuncMap {
 		"add":       func(a, b int) int { return a + b },
 		"hasPrefix": strings.HasPrefix,
 		"lower":     strings.ToLower,
-		"under":     under,
 		"string":    func(v any) string { return fmt.Sprint(v) },
 	}
 }
