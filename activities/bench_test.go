@@ -162,7 +162,7 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
 	b.Groups = New(Options{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
+		Store: db, Inventory: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
 		Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond,
 			Tries: 1, Resolver: w.Resolver}),
@@ -194,7 +194,7 @@ func (b *bench) must(err error) {
 // sync takes PLC over into the store.
 func (b *bench) sync() {
 	b.Helper()
-	snap, err := b.Power.PLC.Snapshot(b.Context())
+	snap, err := b.Power.Inventory.Snapshot(b.Context())
 	b.must(err)
 	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
 	b.must(err)

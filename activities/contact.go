@@ -72,7 +72,7 @@ func (a *People) dead(ctx context.Context, login, who, why string) error {
 	}
 	err = a.post.flagSite(ctx, login, causeContact, key+"/flag", []string{
 		"mail to " + who + " is not delivered: " + why,
-		"correct the address in PLC, or disable the account if the person has left",
+		"correct the address in " + a.from() + ", or take it out if the person has left",
 	})
 	if err != nil {
 		return err

@@ -175,7 +175,7 @@ func (a *post) address(ctx context.Context, cause string, n *notify.Notice) erro
 			n.Unreached = append(n.Unreached, login+": "+who)
 		}
 		if len(to) == 0 {
-			n.Unreached = append(n.Unreached, login+": it has nobody in PLC who can be written to")
+			n.Unreached = append(n.Unreached, login+": it has nobody in "+a.from()+" who can be written to")
 		}
 	}
 	return nil
