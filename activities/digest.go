@@ -23,7 +23,7 @@ const (
 	causeContact     = "a contact out of reach"
 	causeTicket      = "a ticket that cannot be used"
 	causeTracker     = "Request Tracker refuses"
-	causePLC         = "PLC refuses"
+	causePLC         = "a change is refused"
 	causeLifted      = "a penalty lifted by hand"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// installer is what has a node install itself when it boots. Its zero value is PLC, which the node asks by itself. It is
-// kept with the claim of the boot state, so that whoever gives that back knows what to tell whom.
+// installer is what has a node install itself when it boots. Its zero value is PLC, which the node asks by itself. It
+// is kept with the claim of the boot state, so that whoever gives that back knows what to tell whom.
 type installer struct {
 	Hook   bool        `json:"hook,omitempty"`
 	Device *store.Feed `json:"boot_device,omitempty"` // of this outlet's machine

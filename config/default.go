@@ -13,8 +13,7 @@ func Default() Config {
 		PLC:  PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
 		Inventory: Inventory{
 			Source: InventoryPLC,
-			Ansible: Ansible{Command: []string{}, Timeout: time.Minute, Sites: map[string]string{},
-				Variables: map[string]string{}},
+			Ansible:   Ansible{Command: []string{}, Timeout: time.Minute},
 			Reinstall: Hook{Command: []string{}, Timeout: time.Minute},
 			Penalty:   Hook{Command: []string{}, Timeout: time.Minute},
 		},

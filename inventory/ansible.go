@@ -21,7 +21,8 @@ type Ansible struct {
 	Path    string // instead of a command
 	Timeout time.Duration
 	Sites   map[string]string // group to site
-	// Variables says which variable holds which field, over [Variables]; of several, parted by |, the first that is set.
+	// Variables says which variable holds which field, over [Variables]; of several, parted by |, the first that is
+	// set.
 	Variables map[string]string
 	Models    *pcucontrol.Catalog
 }
@@ -125,8 +126,8 @@ func (r *ansibleReader) fleet(sites map[string]string) *Fleet {
 				member[host] = group
 			case group == "all" || sites[other] == sites[group]:
 			default:
-				r.add(0, "host "+host, "let only one of them stand for a site", "it is in %s and in %s, which are two sites",
-					other, group)
+				r.add(0, "host "+host, "let only one of them stand for a site",
+					"it is in %s and in %s, which are two sites", other, group)
 			}
 		}
 	}
@@ -218,7 +219,8 @@ func (r *ansibleReader) host(s *Site, host string, pcus map[string]PCU) {
 			pcus[p.Name] = p
 			s.PCUs = append(s.PCUs, p)
 		case was != p:
-			r.add(0, "host "+host, "say the same of it at each host", "another host has the PCU %s with another address, model, user or password", p.Name)
+			r.add(0, "host "+host, "say the same of it at each host",
+				"another host has the PCU %s with another address, model, user or password", p.Name)
 		}
 		n.Power = append(n.Power, Outlet{PCU: p.Name, Outlet: outlet})
 	}

@@ -78,7 +78,8 @@ func (c *checker) site(s Site) {
 	for _, p := range s.People {
 		at := "person " + p.Email
 		if a, err := mail.ParseAddress(p.Email); err != nil || a.Address != p.Email {
-			c.add(p.Line, at, "write email: and the address alone, as anna@lab.example", "%q is no address of mail", p.Email)
+			c.add(p.Line, at, "write email: and the address alone, as anna@lab.example", "%q is no address of mail",
+				p.Email)
 		}
 		if people[p.Email] {
 			c.add(p.Line, at, "name each person of a site once, with all roles", "this person is there twice")
@@ -145,7 +146,8 @@ func (c *checker) node(n Node) {
 	case err != nil:
 		c.add(n.Line, at, "write its IP address, as 10.0.1.1", "%q is no IP address", n.Address)
 	case c.addresses[ip.String()] != "":
-		c.add(n.Line, at, "give each node its own address", "%s has the address %s, too", c.addresses[ip.String()], n.Address)
+		c.add(n.Line, at, "give each node its own address", "%s has the address %s, too", c.addresses[ip.String()],
+			n.Address)
 	default:
 		c.addresses[ip.String()] = n.Name
 	}
@@ -154,7 +156,8 @@ func (c *checker) node(n Node) {
 	}
 	if n.HostKey != "" {
 		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.HostKey)); err != nil {
-			c.add(n.Line, at, "write the line that ssh-keyscan prints, without the host name", "its host_key is no ssh key")
+			c.add(n.Line, at, "write the line that ssh-keyscan prints, without the host name",
+				"its host_key is no ssh key")
 		}
 	}
 	for _, o := range n.Power {

@@ -28,7 +28,7 @@ func decode(m *mistakes, text []byte) *Fleet {
 		return f
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		m.add(0, "", "write `sites:` and a list of sites", "it holds %d YAML documents that are not empty", len(file.Docs))
+		m.add(0, "", "write `sites:` and a list of sites", "it does not hold one YAML document")
 		return f
 	}
 	d := decoder{mistakes: m}
@@ -107,7 +107,8 @@ func (d decoder) mapping(n ast.Node, v reflect.Value, at string) {
 		field, known := fieldByKey(v, key)
 		switch {
 		case !known:
-			d.add(lineOf(e.Key), at, "it may be one of "+strings.Join(keys(v.Type()), ", "), "there is no key %q here", key)
+			d.add(lineOf(e.Key), at, "it may be one of "+strings.Join(keys(v.Type()), ", "), "there is no key %q here",
+				key)
 		case seen[key]:
 			d.add(lineOf(e.Key), at, "leave one of them out", "%s is there twice", key)
 		default:

@@ -47,7 +47,7 @@ func TestTheSampleIsGood(t *testing.T) {
 func TestMistakesNameTheirLine(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no sites":           {"sites: []\n", "f.yaml: it has no sites: write at least one site with a node"},
-		"no text":            {"# nothing\n", "f.yaml: it holds 1 YAML documents that are not empty: "},
+		"no text":            {"# nothing\n", "f.yaml: it does not hold one YAML document: "},
 		"no YAML":            {"sites:\n  - name: [\n", "f.yaml:2: "},
 		"an unknown key":     {one("adress: 10.0.1.1"), `f.yaml:4: node n1: there is no key "adress" here: it may be one of name, address`},
 		"a key twice":        {one("address: 10.0.1.1, address: 10.0.1.2"), "f.yaml:4: "},

@@ -59,8 +59,8 @@ func NewHook(o HookOptions) *Hook {
 	return &Hook{o}
 }
 
-// Do carries out an order. An error that is [plc.ErrRefused] says that it was surely not done and will not be; any other
-// that it may have been, and may be asked for again.
+// Do carries out an order. An error that is [plc.ErrRefused] says that it was surely not done and will not be; any
+// other that it may have been, and may be asked for again.
 func (h *Hook) Do(ctx context.Context, order Order) error {
 	body, err := json.Marshal(order)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package inventory reads what a fleet is made of where there is no PLC to say it: from one YAML file, or from any
-// inventory of Ansible. Either becomes a [Fleet], which is checked as a whole: one with a mistake is not taken, and what
-// was last read stands. [Own] then answers for it as PLC does: it gives the same snapshot, and keeps in Monitor's own
-// store what PLC would keep, as boot states and what sites are denied.
+// inventory of Ansible. Either becomes a [Fleet], which is checked as a whole: one with a mistake is not taken, and
+// what was last read stands. [Own] then answers for it as PLC does: it gives the same snapshot, and keeps in Monitor's
+// own store what PLC would keep, as boot states and what sites are denied.
 package inventory
 
 import (
@@ -43,7 +43,7 @@ type Site struct {
 type Person struct {
 	Line        int      `yaml:"-"`
 	Email       string   `yaml:"email" about:"the address of mail" need:"yes"`
-	Roles       []string `yaml:"roles" about:"tech is written to first, then pi, then user; by default tech" one:"tech pi user"`
+	Roles       []string `yaml:"roles" about:"tech is written to first, then pi; by default tech" one:"tech pi user"`
 	ExemptUntil Date     `yaml:"exempt_until" about:"the last day on which nothing is written to this person"`
 }
 
@@ -60,7 +60,7 @@ type PCU struct {
 // BMC is the management controller of one machine: a PCU with one outlet.
 type BMC struct {
 	Line     int    `yaml:"-"`
-	Address  string `yaml:"address" about:"its address or host name, with :port where that is not the usual one" alone:"yes"`
+	Address  string `yaml:"address" about:"its address or name, with :port if not the usual one" alone:"yes"`
 	Model    string `yaml:"model" about:"such as Redfish or OpenIPMI"`
 	User     string `yaml:"user" about:"the account that may switch"`
 	Password Secret `yaml:"password" about:"where its password is; the password itself never stands here"`
@@ -72,7 +72,7 @@ type Node struct {
 	Name        string   `yaml:"name" about:"its host name, which no other node has" need:"yes"`
 	Address     string   `yaml:"address" about:"its IP address, at which it is looked at" need:"yes"`
 	Model       string   `yaml:"model" about:"what kind of machine it is, for people"`
-	BootState   string   `yaml:"boot_state" about:"disabled or safeboot: it is in somebody's hands, and left alone" one:"boot safeboot disabled"`
+	BootState   string   `yaml:"boot_state" about:"disabled or safeboot: it is left alone" one:"boot safeboot disabled"`
 	HostKey     string   `yaml:"host_key" about:"its ssh host key, as in authorized_keys, where that is known"`
 	ExemptUntil Date     `yaml:"exempt_until" about:"the last day on which nothing is done about the node"`
 	BMC         *BMC     `yaml:"bmc" about:"its own management controller; an address alone is enough"`

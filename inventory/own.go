@@ -32,8 +32,8 @@ const (
 	usualBoot    = "boot"
 )
 
-// Own answers for a fleet as PLC's client does. Boot states and what sites are denied are Monitor's own facts; a node that
-// its owner has disabled in the source is disabled, whatever Monitor thinks.
+// Own answers for a fleet as PLC's client does. Boot states and what sites are denied are Monitor's own facts; a node
+// that its owner has disabled in the source is disabled, whatever Monitor thinks.
 type Own struct {
 	source Source
 	record Record

@@ -9,8 +9,8 @@ import (
 )
 
 // What sites are denied without PLC is what the penalty hook does for each level. Level 1 is told from "the site is
-// enabled", level 2 from a slice that stands for it, so that penalties are decided, claimed, undone and reconciled by the
-// same code as with PLC.
+// enabled", level 2 from a slice that stands for it, so that penalties are decided, claimed, undone and reconciled by
+// the same code as with PLC.
 
 // claims of the two levels, as the store names them
 const (
@@ -94,8 +94,8 @@ func (o *Own) setSlices(ctx context.Context, ref plc.SiteRef, names []string, de
 	return results, nil
 }
 
-// setLevel has the hook apply or undo a level, then keeps that it did. Who dies between the two asks the hook again, which
-// must take that.
+// setLevel has the hook apply or undo a level, then keeps that it did. Who dies between the two asks the hook again,
+// which must take that.
 func (o *Own) setLevel(ctx context.Context, ref plc.SiteRef, level int, deny bool) error {
 	site, denied, err := o.denied(ctx, ref, level)
 	if err != nil || denied == deny {

@@ -22,12 +22,12 @@ const (
 	kindPerson = "person"
 )
 
-// IDs gives names their ids, new names new ones. A name that comes back has its id again; one that is changed is another
-// name, so that a rename takes one thing away and adds another.
+// IDs gives names their ids, new names new ones. A name that comes back has its id again; one that is changed is
+// another name, so that a rename takes one thing away and adds another.
 type IDs func(ctx context.Context, kind string, names []string) (map[string]int, error)
 
-// snapshot is the fleet as PLC would tell it. A password that is not where it should be costs its own PCU alone: that one
-// stays as it stands, and Unreadable says why.
+// snapshot is the fleet as PLC would tell it. A password that is not where it should be costs its own PCU alone: that
+// one stays as it stands, and Unreadable says why.
 func (f *Fleet) snapshot(ctx context.Context, ids IDs) (plc.Snapshot, error) {
 	s := plc.Snapshot{Taken: time.Now(), From: From, Unsent: map[string][]int{}, NodeExempt: map[int]time.Time{},
 		SiteExempt: map[int]time.Time{}, PersonExempt: map[int]time.Time{}, SliceExempt: map[int]time.Time{}}

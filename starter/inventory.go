@@ -19,8 +19,8 @@ func (a *app) inventory() *cobra.Command {
 	return cmd
 }
 
-const inventoryAbout = "Without FILE it is what the configuration names: inventory.file, or what inventory.ansible.command " +
-	"prints. docs/lab.md shows the form of the file."
+const inventoryAbout = "Without FILE it is what the configuration names: inventory.file, or what " +
+	"inventory.ansible.command prints. docs/lab.md shows the form of the file."
 
 // optional takes at most one argument.
 func optional(name string) cobra.PositionalArgs {
@@ -35,8 +35,9 @@ func optional(name string) cobra.PositionalArgs {
 func (a *app) inventoryCheck() *cobra.Command {
 	return &cobra.Command{
 		Use: "check [FILE]", Short: "Find the mistakes of an inventory, each with its line and what to do",
-		Long: "Find the mistakes of an inventory: what stands where, and what to do. Nothing is written and nobody is asked; " +
-			"passwords are looked for where the inventory says, and not shown.\n\n" + inventoryAbout + "\n\n" + exitCodes(),
+		Long: "Find the mistakes of an inventory: what stands where, and what to do. Nothing is written and nobody is " +
+			"asked; passwords are looked for where the inventory says, and not shown.\n\n" + inventoryAbout + "\n\n" +
+			exitCodes(),
 		Example: `  monitor inventory check lab.yaml
   monitor inventory check lab.yaml -o json`,
 		Args: optional("FILE"),

@@ -27,7 +27,8 @@ func (s *Store) InventoryIDs(ctx context.Context, kind string, names []string) (
 	ids := map[string]int{}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		read := func() error {
-			list, err := tx.Query(ctx, `select name, id from inventory_id where kind = $1 and name = any($2)`, kind, names)
+			list, err := tx.Query(ctx, `select name, id from inventory_id where kind = $1 and name = any($2)`, kind,
+				names)
 			if err != nil {
 				return err
 			}
