@@ -418,6 +418,13 @@ func (w *World) Fix(host string) error {
 	return w.become(m, fakenode.Up)
 }
 
+// State is what a node is.
+func (w *World) State(host string) fakenode.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].State()
+}
+
 // Powered reports whether a node has power.
 func (w *World) Powered(host string) bool {
 	w.mu.Lock()

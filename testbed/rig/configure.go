@@ -66,6 +66,9 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "1200ms", "parallel": 16, "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
 	pcu := section{"networks": []string{"127.0.0.0/8"}, "connect_timeout": "2s", "operation_timeout": "10s"}
+	if s.NoPLC {
+		pcu["legacy"] = []string{"Redfish"} // BMCs have certificates of their own
+	}
 	maps.Copy(pcu, s.PCU)
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
