@@ -204,8 +204,7 @@ type axeFinding struct {
 	Nodes            []struct{ HTML, FailureSummary string }
 }
 
-func TestNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T) {
-	f := newFixture(t)
+func testNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	axe, err := os.ReadFile("testdata/axe.min.js")
 	f.must(t, err)
@@ -225,8 +224,7 @@ func TestNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T) {
 	}
 }
 
-func TestABrowserAsksNobodyElseAndHasNothingToComplainOf(t *testing.T) {
-	f := newFixture(t)
+func testABrowserAsksNobodyElseAndHasNothingToComplainOf(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	b.signIn(anAdmin)
 	for name, path := range everyPage() {
@@ -270,8 +268,7 @@ func TestAChangeIsSeenWithinASecond(t *testing.T) {
 	}
 }
 
-func TestPagesFitOnANarrowScreen(t *testing.T) {
-	f := newFixture(t)
+func testPagesFitOnANarrowScreen(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	b.signIn(anAdmin)
 	b.size(320, 640)
