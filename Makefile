@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
+.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -74,6 +74,13 @@ bench: build ## measure against the old way, in the same run
 	@exec bin/monitor-testbed bench
 
 FUZZTIME ?= 30s
+
+SCREENSHOTS ?= bin/screenshots
+
+screenshots: ## keep a picture of every page, in both themes and narrow, in SCREENSHOTS (bin/screenshots)
+	@mkdir -p $(SCREENSHOTS)
+	@MONITOR_SCREENSHOTS=$$(realpath $(SCREENSHOTS)) go test ./web -run '^TestScreenshots$$' -count=1
+	@ls $(SCREENSHOTS)
 
 fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part of `make test`
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

@@ -94,6 +94,7 @@ func (a *app) root() *cobra.Command {
 		a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman(),
 		a.token(),
 		a.mail(), a.inventory(),
+		a.web(),
 	)
 	a.begin(root)
 	return root
