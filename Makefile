@@ -89,7 +89,7 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, access.md, the schema of the inventory, and the third-party notices
+docs: ## write the pages, schemas and notices that are made from the code
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./starter query --markdown > docs/select.md

@@ -12,7 +12,7 @@ func Default() Config {
 		Mode: ModeObserve,
 		PLC:  PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
 		Inventory: Inventory{
-			Source: InventoryPLC,
+			Source:    InventoryPLC,
 			Ansible:   Ansible{Command: []string{}, Timeout: time.Minute},
 			Reinstall: Hook{Command: []string{}, Timeout: time.Minute},
 			Penalty:   Hook{Command: []string{}, Timeout: time.Minute},

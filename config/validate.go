@@ -166,6 +166,8 @@ func (c *Config) problems() []problem {
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
+	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
+		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -75,6 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
+	serveAPI(ctx, mux, cfg, db, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()

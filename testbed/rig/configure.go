@@ -31,6 +31,8 @@ type Settings struct {
 	Probe    map[string]any // over the testbed's quick ones
 	PCU      map[string]any // over the testbed's quick ones
 
+	BehindProxy bool // nobody but a proxy, or a container's own port, reaches the pages
+
 	SweepEvery string // 0.4d
 	PLCTimeout string // 2m
 }
@@ -87,7 +89,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"rt":       tracker,
 		"policy":   policy,
 		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
-		"http":     section{"listen": s.Listen},
+		"http":     section{"listen": s.Listen, "behind_proxy": s.BehindProxy},
 	}
 	if s.NoPLC {
 		settings["inventory"] = section{"source": "file", "file": in("fleet.yaml")}
