@@ -217,7 +217,7 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 		return notify.Notice{}, err
 	}
 	n := notify.Notice{Site: in.Site, SiteName: row.Name, Level: in.Level, Open: in.Open, At: a.now().UTC(),
-		MessageID: notify.MessageID(in.Key, a.post.Domain)}
+		MessageID: notify.MessageID(in.Key, a.post.Domain), NoPLC: a.NoPLC != nil}
 	if last := len(in.Thread); last > 0 {
 		n.InReplyTo, n.References = in.Thread[last-1], in.Thread
 	}

@@ -128,6 +128,15 @@ func (n Notice) limited(item Item) string {
 	if !n.Announced.IsZero() {
 		announced = "As we wrote on " + n.when(n.Announced) + ", "
 	}
+	if n.NoPLC { // what the operators deny is their own, and told by its number
+		limit := " first limit"
+		if n.Level > 1 {
+			limit = " second limit"
+		}
+		return announced + firstOr(announced, "the") + limit +
+			" that the operators have set for this is in force for " + n.site() + " " + from +
+			", since too few of its nodes work. It ends by itself as soon as enough of the following works again:"
+	}
 	if n.Level > 1 {
 		return announced + firstOr(
 			announced,

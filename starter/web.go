@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/config"
-	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/web"
 )
 
 // web serves the pages alone, for a machine that is not the worker's.
@@ -47,7 +47,7 @@ func (a *app) servePages(ctx context.Context, cfg *config.Config, db *store.Stor
 	} else {
 		defer tc.Close()
 	}
-	pages, place, err := connect.Pages(cfg, db, tc, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	pages, place, err := web.Open(cfg, db, tc, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}

@@ -37,9 +37,9 @@ type Site struct {
 	Login string
 	Nodes int
 	NoPCU bool
+	BMCs  bool
 	// At is its latitude and longitude; PLC does not know those of a site at 0, 0.
-	At   [2]float64
-	BMCs bool
+	At [2]float64
 }
 
 // Fleet is the testbed's usual dozen sites with their forty nodes.

@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/config"
-	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/web"
 )
 
 // pages serves /healthz, which is 200 only while Postgres and Temporal answer, and /metrics for Prometheus.
@@ -42,7 +42,7 @@ func pages(registry *prometheus.Registry, db *store.Store, tc client.Client) *ht
 // servePages serves the pages for people beside the worker's work. That their port cannot be had is told at once; what
 // ends them later goes to failed.
 func servePages(ctx context.Context, cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger, failed chan<- error) error {
-	pages, place, err := connect.Pages(cfg, db, tc, log)
+	pages, place, err := web.Open(cfg, db, tc, log)
 	if err != nil {
 		return err
 	}
