@@ -290,9 +290,9 @@ func near(t time.Time, list []time.Time, within time.Duration) bool {
 
 func budgetKind(act policy.Act) (store.ActionKind, bool) {
 	switch act {
-	case policy.ActReboot, policy.ActRestart:
+	case policy.ActReboot, policy.ActRestart, policy.ActRebootSSH:
 		return store.KindReboot, true
-	case policy.ActReinstall, policy.ActWipe:
+	case policy.ActReinstall, policy.ActWipe, policy.ActReinstallSSH:
 		return store.KindReinstall, true
 	case policy.ActPenalize:
 		return store.KindPenalty, true

@@ -139,6 +139,9 @@ func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error
 
 // episodeOpen reports whether the episode of an issue that took something is open.
 func (a *Reconciler) episodeOpen(ctx context.Context, id, run string) (bool, error) {
+	if isRequest(id) {
+		return a.workflows.running(ctx, id, run)
+	}
 	i, err := a.Store.Issue(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -159,7 +162,11 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
 		return "", nil
 	}
-	open, err := a.episodeOpen(ctx, c.Issue, "")
+	run := ""
+	if isRequest(c.Issue) { // the next one knows nothing of it
+		run = c.RunID
+	}
+	open, err := a.episodeOpen(ctx, c.Issue, run)
 	if err != nil {
 		return "", err
 	}
@@ -167,6 +174,9 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 		return a.releaseEarly(ctx, c)
 	}
 	const why = "its issue is not open any more"
+	if c.Kind == store.ClaimRequest {
+		return "let go: its workflow has ended", a.Store.Release(ctx, c.ID, "its workflow has ended")
+	}
 	if c.Kind == store.ClaimHold {
 		ref := Ref{ID: c.Issue, Run: c.RunID, Site: c.Site}
 		return "let go: " + why, a.workflows.releaseHold(ctx, ref, false, c.Taken, why)
