@@ -140,7 +140,7 @@ func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy
 }
 
 func onMachine(act policy.Act) bool {
-	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize
+	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize && act != policy.ActOutlet
 }
 
 // addPLC asks PLC about a node. What PLC cannot be asked is not known, and forbids power.

@@ -248,5 +248,7 @@ func (a *gate) requestOf(ctx context.Context, host string) (string, error) {
 		claims[0].Issue, claims[0].SetTo), nil
 }
 
-// isRequest reports whether an id is that of a request, which is no issue.
-func isRequest(id string) bool { return strings.HasPrefix(id, request.Type+"/") }
+// isRequest reports whether an id is that of a person's order, which is no issue.
+func isRequest(id string) bool {
+	return strings.HasPrefix(id, request.Type+"/") || strings.HasPrefix(id, request.OutletType+"/")
+}

@@ -26,6 +26,7 @@ const (
 	ActRebootSSH    Act = "reboot over ssh"    // of a node that answers
 	ActReinstallSSH Act = "reinstall over ssh" // likewise
 	ActBootState    Act = "set the boot state"
+	ActOutlet       Act = "switch an outlet"
 )
 
 // power are the acts that cut a node's power.
@@ -166,7 +167,7 @@ func alwaysAsked() []Check {
 		{"recovered", "the target is not good again", nil, ThenRecover, false, askRecovered},
 		{"switch", "nobody has stopped Monitor", nil, ThenWait, true, askSwitch},
 		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do",
-			append(machineActs(), ActDisable, ActNotify, ActPenalize, ActBootState), ThenWait, true, askMode},
+			append(machineActs(), ActDisable, ActNotify, ActPenalize, ActBootState, ActOutlet), ThenWait, true, askMode},
 		{"lease", "the last believed sweep is younger than two intervals", nil, ThenWait, true, askLease},
 		{"covered", "no other open issue speaks for this one", nil, ThenWait, true, askCovered},
 	}

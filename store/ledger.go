@@ -21,6 +21,7 @@ const (
 	KindDisable   ActionKind = "disable"    // a node in PLC
 	KindEnable    ActionKind = "enable"     // a node in PLC gets its boot state back
 	KindBootState ActionKind = "boot state" // set in PLC, as a person ordered
+	KindOutlet    ActionKind = "outlet"     // switched, as a person ordered
 	KindPenalty   ActionKind = "penalty"
 	KindNotice    ActionKind = "notice"
 	KindTicket    ActionKind = "ticket"

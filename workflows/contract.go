@@ -42,5 +42,5 @@ func Types() []Type {
 		out = append(out, Type{t.Name, climb(t)})
 	}
 	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep},
-		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request})
+		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request}, Type{request.OutletType, Outlet})
 }
