@@ -135,7 +135,11 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 				return badInput("--expect must be on or off, not %q", expect)
 			}
 			if choice.byRecords(args) {
-				return a.operateNamed(cmd.Context(), &named, request.Operation(name), args, choice.target.Outlet)
+				operation := request.Operation(name)
+				if named.expect = expect; dry {
+					operation = request.Test
+				}
+				return a.operateNamed(cmd.Context(), &named, operation, args, choice.target.Outlet)
 			}
 			c, err := a.catalog()
 			if err != nil {

@@ -28,6 +28,7 @@ gate, needs --reason, and stands in the ledger.`
 type namedOrder struct {
 	reasonFlags
 	yes, evenUp, evenTry bool
+	expect               string // of a status; empty: any
 }
 
 func (o *namedOrder) addFlags(cmd *cobra.Command) {
@@ -89,7 +90,7 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 	} else {
 		shown = a.show(list, func() { a.drawOutletAnswers(list) })
 	}
-	return errors.Join(outletVerdict(list), shown)
+	return errors.Join(outletVerdict(list, o.expect), shown)
 }
 
 func (a *app) operateOne(ctx context.Context, tc client.Client, o *namedOrder, t request.Outlet) request.OutletAnswer {
@@ -130,7 +131,7 @@ func outletsNamed(ctx context.Context, db *store.Store, name string, op request.
 		return nil, err
 	}
 	pcu := name
-	if before, after, found := cutOutlet(name); found {
+	if before, after, found := numberedOutlet(name); found {
 		pcu, outlet = before, after
 	}
 	p, err := db.PCUByName(ctx, pcu)
@@ -147,8 +148,8 @@ func outletsNamed(ctx context.Context, db *store.Store, name string, op request.
 	return []request.Outlet{one}, err
 }
 
-// cutOutlet splits PCU:OUTLET.
-func cutOutlet(name string) (pcu string, outlet int, found bool) {
+// numberedOutlet splits PCU:OUTLET; an address with colons in it is none.
+func numberedOutlet(name string) (pcu string, outlet int, found bool) {
 	i := strings.LastIndex(name, ":")
 	if i < 0 {
 		return name, 0, false
@@ -183,9 +184,14 @@ func (a *app) drawOutletAnswers(list []request.OutletAnswer) {
 }
 
 // outletVerdict is the error of all operations: of one alone, its own exit code.
-func outletVerdict(list []request.OutletAnswer) error {
+func outletVerdict(list []request.OutletAnswer, expect string) error {
 	bad := slices.DeleteFunc(slices.Clone(list), func(v request.OutletAnswer) bool { return v.Error == "" && v.Refused == "" })
 	if len(bad) == 0 {
+		for _, v := range list {
+			if expect != "" && v.After != expect {
+				return &exitError{exitNotExpected, fmt.Errorf("not %s as expected: %s:%d is %s", expect, v.PCU, v.Outlet.Outlet, v.After)}
+			}
+		}
 		return nil
 	}
 	v := bad[0]
