@@ -69,7 +69,7 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 	}
 	if operation.Switches() && len(targets) > 1 {
 		question := fmt.Sprintf("%s these %d outlets?", operation, len(targets))
-		if err := a.confirm(o.yes, question, func(a *app) { a.drawOutlets(targets) }); err != nil {
+		if err := a.confirm(o.yes, question, func(a *app) { a.drawOrderedOutlets(targets) }); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func numberedOutlet(name string) (pcu string, outlet int, found bool) {
 	return name[:i], number, err == nil && number > 0
 }
 
-func (a *app) drawOutlets(list []request.Outlet) {
+func (a *app) drawOrderedOutlets(list []request.Outlet) {
 	var rows []row
 	for _, t := range list {
 		rows = append(rows, row{t.PCU, t.Outlet})
