@@ -71,6 +71,13 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 			held[c.Site] = true
 		}
 	}
+	logins, err := a.ordered(ctx)
+	if err != nil {
+		return res, err
+	}
+	for _, login := range logins {
+		held[login] = true
+	}
 	for login := range held {
 		if err := a.wakeSite(ctx, login); err != nil {
 			res.Left = append(res.Left, clean.Line(err.Error()))

@@ -128,6 +128,14 @@ func (n Notice) limited(item Item) string {
 	if !n.Announced.IsZero() {
 		announced = "As we wrote on " + n.when(n.Announced) + ", "
 	}
+	if item.Ordered != "" {
+		what := n.site() + " cannot create new slices " + from + ". Its slices go on running. "
+		if n.Level > 1 {
+			what = firstOr(announced, "the") + " slices of " + n.site() + " are suspended " + from +
+				", and the site cannot create new ones. Nothing in them is deleted. "
+		}
+		return announced + what + "The operators of PlanetLab have decided so: " + item.Ordered
+	}
 	if n.Level > 1 {
 		return announced + firstOr(
 			announced,

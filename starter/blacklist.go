@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/store"
@@ -101,9 +100,8 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			e.Owner = a.who(e.Owner)
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := addEntry(ctx, db, e); err != nil {
+				if err := a.addExemption(ctx, db, e.Owner, &e); err != nil {
 					return err
 				}
 				return a.show(e, func() { a.say("blacklisted: %s", clean(a.entryLine(&e))) })
@@ -141,36 +139,10 @@ func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 }
 
 func checkKind(kind string) error {
-	if kind != kindNode && kind != kindSite && kind != kindPCU {
-		return badInput("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
+	if !slices.Contains(store.ExemptKinds(), kind) {
+		return badInput("nodes, sites, PCUs, slices and persons may be exempt: write node, site, pcu, slice or person, not %q", kind)
 	}
 	return nil
-}
-
-// addEntry refuses a target that nobody knows: a misspelt name would protect nothing.
-func addEntry(ctx context.Context, db *store.Store, e store.BlacklistEntry) error {
-	var err error
-	switch e.Kind {
-	case kindNode:
-		_, err = db.Node(ctx, e.Target)
-	case kindSite:
-		_, err = db.Site(ctx, e.Target)
-	case kindPCU:
-		_, err = db.PCUByName(ctx, e.Target)
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return notFound("no %s %s is known: see `monitor %s list`", e.Kind, e.Target, e.Kind)
-	}
-	if err != nil {
-		return err
-	}
-	err = db.AddBlacklist(ctx, e)
-	const unique = "23505" // Postgres: unique_violation
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == unique {
-		return fmt.Errorf("%s %s has an entry from that moment on already: see `monitor blacklist list`", e.Kind, e.Target)
-	}
-	return err
 }
 
 func (a *app) blacklistRemove() *cobra.Command {
@@ -184,11 +156,7 @@ func (a *app) blacklistRemove() *cobra.Command {
 				return err
 			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				err := db.RemoveBlacklist(ctx, args[0], args[1])
-				if errors.Is(err, store.ErrNotFound) {
-					return notFound("%s %s is not on the blacklist: see `monitor blacklist list`", args[0], args[1])
-				}
-				if err != nil {
+				if err := a.endExemption(ctx, db, reasonFlags{}, args[0], args[1]); err != nil {
 					return err
 				}
 				removed := struct {
@@ -202,12 +170,14 @@ func (a *app) blacklistRemove() *cobra.Command {
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {
-	return a.completeKind([]string{kindNode, kindSite, kindPCU}, func(kind string) lister {
+	return a.completeKind(store.ExemptKinds(), func(kind string) lister {
 		switch kind {
 		case kindSite:
 			return siteNames
 		case kindPCU:
 			return pcuNames
+		case store.OfSlice, store.OfPerson:
+			return nothing
 		}
 		return hostNames
 	})

@@ -313,7 +313,7 @@ func (a *app) site() *cobra.Command {
 				return a.show(v, func() { a.drawSite(v) })
 			})
 		},
-	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)))
+	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)), a.sitePenalty())
 	return cmd
 }
 

@@ -19,12 +19,19 @@ type Control struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"` // when the order ends by itself; zero: never
 }
+
+// Over reports whether an order has ended by itself.
+func (c Control) Over(now time.Time) bool { return !c.Until.IsZero() && !c.Until.After(now) }
 
 // The names of controls.
 const (
 	ControlStop = "stop" // value: "stopped"; no row: Monitor may act
 	ControlMode = "mode" // value: a policy.Mode, which narrows the configuration's
+
+	// ControlPenalty is the penalty level that a site is to have by an operator's word, by ControlOf; value: the level.
+	ControlPenalty = "penalty"
 
 	ControlConfigured = "configured" // value: the policy.Mode of the worker that started last; no order
 )
@@ -94,7 +101,8 @@ func (s *Store) SayConfigured(ctx context.Context, mode policy.Mode, worker stri
 
 // Controls reads what is ordered.
 func (s *Store) Controls(ctx context.Context) (Controls, error) {
-	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control order by name`)
+	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at, coalesce(until, `+epoch+`) until
+		from control order by name`)
 	byName := Controls{}
 	for _, c := range list {
 		byName[c.Name] = c
@@ -112,8 +120,8 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `delete from control where name = $1`, c.Name)
 		if err == nil && c.Value != "" {
-			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value,
-				c.By, c.Reason)
+			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason, until) values ($1,$2,$3,$4,$5)`,
+				c.Name, c.Value, c.By, c.Reason, orNull(c.Until))
 		}
 		if err != nil {
 			return err
