@@ -8,6 +8,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/request"
+	"github.com/planetlab/monitor/rollout"
 )
 
 // Search attributes by which issues are found in the Web UI and with `temporal workflow list`.
@@ -42,5 +43,6 @@ func Types() []Type {
 		out = append(out, Type{t.Name, climb(t)})
 	}
 	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep},
-		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request}, Type{request.OutletType, Outlet})
+		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request}, Type{request.OutletType, Outlet},
+		Type{rollout.Type, Rollout})
 }

@@ -5,7 +5,10 @@ alter table control add column until timestamptz;
 create table rollout (
     id text primary key,
     plan jsonb not null,
-    made timestamptz not null default now()
+    made timestamptz not null default now(),
+    status text not null default 'planned',
+    why text not null default '',
+    ended timestamptz
 );
 create table rollout_node (
     rollout text not null references rollout on delete cascade,
@@ -13,6 +16,7 @@ create table rollout_node (
     node_id int not null,
     host text not null,
     site text not null,
+    grp int not null default 0,
     tries int not null default 0,
     state text not null default 'planned',
     run_id text not null default '',
