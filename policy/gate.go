@@ -291,7 +291,8 @@ count orders too. An operator may pass over these checks, and nobody else any:
 |---|---|---|
 %s
 A no of the gate refuses the order, unless it ends by itself within the time that the person waits for. Where *pcu* says
-no, the next way is tried. While a person's order to a node is under way, the issues of that node wait (*covered*).
+no, the next way is tried. For an order, *booting* also says no within policy.boot_grace of the last power cycle, whoever
+gave that. While a person's order to a node is under way, the issues of that node wait (*covered*).
 `
 
 // listed are acts by their names, separated by commas.
@@ -432,6 +433,14 @@ func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 	if age := now.Sub(f.Node.LastBoot); age < p.BootGrace {
 		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", age.Round(time.Second))
+	}
+	if f.Order.Given() { // a ladder waits by itself after a power cycle
+		for _, cycle := range f.Cycles {
+			if age := now.Sub(cycle); age < p.BootGrace {
+				return No(cycle.Add(p.BootGrace), "its power was cut %s ago: it may still be coming back",
+					age.Round(time.Second))
+			}
+		}
 	}
 	return Yes("it is not booting")
 }

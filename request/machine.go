@@ -180,7 +180,8 @@ func (s *State) wait(now time.Time, way Way, r issue.Result) {
 	if r.Until.After(now) && r.Until.Before(until) {
 		until = r.Until
 	}
-	if !until.After(s.Started.Add(s.Input.Patience)) {
+	over := s.Started.Add(s.Input.Patience)
+	if passes(r.Check) && !until.After(over) && !r.Until.After(over) {
 		s.note(now, way, "waits", r.Reason)
 		s.Tries++
 		s.Due, s.Check, s.Reason = until, r.Check, clean.Line(r.Reason)
@@ -193,6 +194,12 @@ func (s *State) wait(now time.Time, way Way, r issue.Result) {
 	}
 	s.Check = r.Check
 	s.end(now, Refused, r.Reason)
+}
+
+// passes reports whether a no of the gate may end by itself within the time that a person waits. Nobody waits for the
+// end of an exemption, or until an answering node falls silent.
+func passes(check string) bool {
+	return slices.Contains([]string{"", "budget", "pcu", "lease", "covered", "booting", "heartbeat"}, check)
 }
 
 // nextWay goes on where a way surely did nothing. A no of the gate holds for every way, but for that of the PCU.
