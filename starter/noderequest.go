@@ -224,7 +224,11 @@ func (a *app) firstWord(ctx context.Context, tc client.Client, s request.Story) 
 func (a *app) showOrders(stories []request.Story, failures []error, alone bool) error {
 	for i, err := range failures {
 		if err != nil {
-			stories[i].End, stories[i].Reason = cmp.Or(stories[i].End, request.Failed), err.Error()
+			end := request.Failed
+			if errors.Is(err, orders.ErrUnderWay) {
+				end = request.Refused
+			}
+			stories[i].End, stories[i].Reason = cmp.Or(stories[i].End, end), err.Error()
 		}
 		stories[i] = inUTC(stories[i])
 	}

@@ -118,7 +118,6 @@ func (r *requestRun) perform(ctx workflow.Context) error {
 		}
 	}
 	r.Answered(workflow.Now(ctx), res)
-	r.news.SendAsync(struct{}{})
 	return ctx.Err()
 }
 
