@@ -33,6 +33,7 @@ func TestARequestOutlivesItsWorker(t *testing.T) {
 	if err := run.Get(t.Context(), &s); err != nil {
 		t.Fatal(err)
 	}
+	keep(t, tc, run.GetID(), run.GetRunID(), "request_"+host)
 	if s.End != request.Returned || a.acts[host] != 1 || !strings.Contains(s.Reason, "it is back") {
 		t.Errorf("it ends as %+v, and acted %d times", s, a.acts[host])
 	}
