@@ -52,6 +52,9 @@ func ofKind(name string, kind Kind) string {
 func state(item Item) string {
 	switch item.Type {
 	case "site":
+		if item.Ordered != "" {
+			return "limited by the operators' decision"
+		}
 		return "short of working nodes"
 	case "fleet":
 		return "not what it was a sweep ago"
@@ -90,6 +93,8 @@ func fix(item Item) string {
 		return item.Fix
 	case item.Type == issue.Firewall && len(item.From) > 0:
 		return ofKind("fix", wordsFor(item)) + " Monitor looks at it from " + strings.Join(item.From, " and ") + "."
+	case item.Ordered != "":
+		return "Please answer this message. The operators read it, and decide."
 	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}
