@@ -97,6 +97,12 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 		return err
 	}
 	for _, act := range unfinished {
+		if act.Kind == store.KindContact { // from a letter that came by mail, or of a worker that ended
+			if err := a.post.tellOutOfReach(ctx, act); err != nil {
+				res.Left = append(res.Left, clean.Line(err.Error()))
+			}
+			continue
+		}
 		if a.now().Sub(act.At) < a.Policy.OwedAfter {
 			continue
 		}

@@ -4,105 +4,114 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/rollout"
 	"github.com/planetlab/monitor/store"
 )
 
-// StartRollout freezes a plan with its nodes, and starts it.
-func StartRollout(ctx context.Context, db *store.Store, tc client.Client, p rollout.Plan, nodes []rollout.Node) error {
+// Rollout freezes a plan with its nodes, and starts it. The plan says who wants it by the order.
+func (d Desk) Rollout(ctx context.Context, o Order, p rollout.Plan, nodes []rollout.Node) (Receipt, rollout.Plan, error) {
+	p.Order.By, p.Order.Role, p.Order.Reason, p.From = o.by(), policy.RoleOperator, o.reason(), o.Who.From
 	p.Count = len(nodes)
-	if err := p.Check(); err != nil {
-		return err
+	if p.Made.IsZero() {
+		p.Made = d.now().UTC().Truncate(time.Second)
 	}
-	if err := db.SaveRollout(ctx, p, nodes); err != nil {
-		return err
+	if p.Order.Reason != "" {
+		if err := p.Check(); err != nil {
+			return Receipt{}, p, &Error{Invalid, err}
+		}
 	}
-	return runRollout(ctx, tc, p, rollout.Input{Name: p.Name})
+	a := aboutRollout(p.Name, fmt.Sprintf("%s %d nodes, %d at a time", p.Act, p.Count, p.Group))
+	a.words = map[string]any{"act": p.Act, "nodes": p.Count, "group": p.Group}
+	a.do = func(ctx context.Context, _ string) (string, error) {
+		err := d.Store.SaveRollout(ctx, p, nodes)
+		if errors.Is(err, store.ErrRolloutTwice) {
+			return "", refused("%w", err)
+		}
+		if err == nil {
+			err = d.runRollout(ctx, p, rollout.Input{Name: p.Name})
+		}
+		return "", err
+	}
+	r, err := d.give(ctx, o, a)
+	return r, p, err
 }
 
-// ErrRuns says that a roll-out is under way.
-var ErrRuns = errors.New("it is under way")
-
-// ErrNothingLeft says that no node of a roll-out is left to be tried.
-var ErrNothingLeft = errors.New("no node has failed, and none is left to begin")
-
-// RetryRollout begins again with the nodes that have failed, and those that were never begun. Where a node may have
-// been acted on, and nobody knows, it is left out.
-func RetryRollout(ctx context.Context, db *store.Store, tc client.Client, who Who, name, reason string) (int, error) {
-	r, err := db.Rollout(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	d, err := tc.DescribeWorkflowExecution(ctx, rollout.ID(name), "")
-	var none *serviceerror.NotFound
-	switch {
-	case err == nil && d.WorkflowExecutionInfo.Status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-		return 0, ErrRuns
-	case err != nil && !errors.As(err, &none):
-		return 0, err
-	}
-	count, last, err := db.PlanAgain(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	if count == 0 {
-		return 0, ErrNothingLeft
-	}
-	if err := note(ctx, db, who, rollout.Type, name, "", reason, fmt.Sprintf("%d nodes are tried again", count)); err != nil {
-		return 0, err
-	}
-	return count, runRollout(ctx, tc, r.Plan, rollout.Input{Name: name, Group: last})
+func aboutRollout(name, does string) act {
+	return act{verb: access.FleetRollout, target: name, issue: rollout.ID(name), does: does, why: "the ledger keeps it"}
 }
 
-func runRollout(ctx context.Context, tc client.Client, p rollout.Plan, in rollout.Input) error {
-	_, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+// RetryRollout begins again with the nodes that have failed, and those that were never begun, and answers how many.
+// Where a node may have been acted on, and nobody knows, it is left out.
+func (d Desk) RetryRollout(ctx context.Context, o Order, name string) (Receipt, int, error) {
+	plan, err := d.Store.Rollout(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return Receipt{}, 0, notFound("there is no roll-out %s: see `monitor rollout list`", name)
+	}
+	if err != nil {
+		return Receipt{}, 0, err
+	}
+	count := 0
+	a := aboutRollout(name, "begin again with what has failed in roll-out "+name)
+	a.do = func(ctx context.Context, _ string) (string, error) {
+		_, running, err := answers.Rollout(ctx, d.Temporal, name)
+		if err != nil {
+			return "", err
+		}
+		if running {
+			return "", refused("it is under way")
+		}
+		var last int
+		if count, last, err = d.Store.PlanAgain(ctx, name); err != nil {
+			return "", err
+		}
+		if count == 0 {
+			return "", refused("no node has failed, and none is left to begin")
+		}
+		return fmt.Sprintf("%d nodes are tried again", count),
+			d.runRollout(ctx, plan.Plan, rollout.Input{Name: name, Group: last})
+	}
+	r, err := d.give(ctx, o, a)
+	return r, count, err
+}
+
+func (d Desk) runRollout(ctx context.Context, p rollout.Plan, in rollout.Input) error {
+	if d.Temporal == nil {
+		return errors.New("temporal is not connected")
+	}
+	_, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: rollout.ID(p.Name), TaskQueue: activities.TaskQueue,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary: fmt.Sprintf("%s of %d nodes, %d at a time, for %s", p.Act, p.Count, p.Group,
-			strings.TrimSpace(p.Order.By)),
+		StaticSummary:                            fmt.Sprintf("%s of %d nodes, %d at a time, for %s", p.Act, p.Count, p.Group, p.Order.By),
 	}, rollout.Type, in)
 	var running *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &running) {
-		return ErrRuns
+		return refused("it is under way")
 	}
 	return err
 }
 
-// RolloutState asks a roll-out that runs how far it is; running is false for one that does not.
-func RolloutState(ctx context.Context, tc client.Client, name string) (s rollout.State, running bool, err error) {
-	id := rollout.ID(name)
-	d, err := tc.DescribeWorkflowExecution(ctx, id, "")
-	var none *serviceerror.NotFound
-	if errors.As(err, &none) || err == nil && d.WorkflowExecutionInfo.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return s, false, nil
+// SteerRollout pauses, resumes or cancels a roll-out that runs.
+func (d Desk) SteerRollout(ctx context.Context, o Order, name, order string) (Receipt, rollout.State, error) {
+	var s rollout.State
+	a := aboutRollout(name, order+" roll-out "+name)
+	a.words = map[string]any{"order": order}
+	a.do = func(ctx context.Context, key string) (string, error) {
+		id := rollout.ID(name)
+		err := d.tell(ctx, id, order, key, rollout.Steer{By: o.by(), Reason: o.reason()}, &s)
+		return "", answered(id, err, notFound("no roll-out %s runs: see `monitor rollout list`", name))
 	}
-	if err != nil {
-		return s, false, err
-	}
-	value, err := tc.QueryWorkflow(ctx, id, "", issue.QueryStatus)
-	if err == nil {
-		err = value.Get(&s)
-	}
-	return s, true, err
-}
-
-// SteerRollout pauses, resumes or cancels a roll-out.
-func SteerRollout(ctx context.Context, tc client.Client, who Who, name, order, reason string) (s rollout.State, err error) {
-	h, err := tc.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: rollout.ID(name), UpdateName: order,
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-		Args:         []any{rollout.Steer{By: signature(who), Reason: strings.TrimSpace(reason)}}})
-	if err == nil {
-		err = h.Get(ctx, &s)
-	}
-	return s, err
+	r, err := d.give(ctx, o, a)
+	return r, s, err
 }

@@ -88,6 +88,8 @@ type Input struct {
 	Return time.Duration `json:"return,omitempty"`
 	// DryRun asks what would be done, and does nothing.
 	DryRun bool `json:"dry_run,omitempty"`
+	// Key names the line of the ledger by which the order was given, where it has one.
+	Key string `json:"key,omitempty"`
 	// Part names what the order is a part of, as a roll-out.
 	Part string `json:"part,omitempty"`
 }
@@ -112,7 +114,7 @@ func (in Input) Check() error {
 	case in.Patience < 0 || in.Return < 0:
 		return fmt.Errorf("a time must not be negative")
 	}
-	for _, text := range []string{in.Node, in.Order.By, in.Order.Reason, in.From, in.Part} {
+	for _, text := range []string{in.Node, in.Order.By, in.Order.Reason, in.From, in.Part, in.Key} {
 		if !clean.Is(text, clean.MaxText) {
 			return fmt.Errorf("%q is too long, or holds what cannot be printed", clean.Line(text))
 		}

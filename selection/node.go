@@ -8,62 +8,64 @@ import (
 // Node is a node with its site, its PCU, what the last look saw, its open issues and its history. Times that are zero
 // are not known.
 type Node struct {
-	Name      string
-	NodeID    int
-	IP        string
-	Model     string
-	BootState string
-	RunLevel  string
+	Name      string `json:"name"`
+	NodeID    int    `json:"id"`
+	IP        string `json:"ip"`
+	Model     string `json:"model"`
+	BootState string `json:"boot_state"`
+	RunLevel  string `json:"run_level"`
 
-	Site            string
-	SiteName        string
-	SiteStatus      string
-	SiteSince       time.Time
-	SitePenalty     int
-	SiteEnabled     bool
-	SitePending     bool
-	SiteExemptUntil time.Time
+	Site            string    `json:"site"`
+	SiteName        string    `json:"site_name"`
+	SiteStatus      string    `json:"site_status"`
+	SiteSince       time.Time `json:"site_since,omitzero"`
+	SitePenalty     int       `json:"site_penalty"`
+	SiteEnabled     bool      `json:"site_enabled"`
+	SitePending     bool      `json:"site_pending"`
+	SiteExemptUntil time.Time `json:"site_exempt_until,omitzero"`
 
-	PCU       string
-	PCUModel  string
-	PCUIP     string
-	PCUStatus string
-	PCUWhy    string
-	PCUOK     bool
-	PCUSeen   time.Time
-	Outlet    int
-	Feeds     int
+	PCU       string    `json:"pcu"`
+	PCUModel  string    `json:"pcu_model"`
+	PCUIP     string    `json:"pcu_ip"`
+	PCUStatus string    `json:"pcu_status"`
+	PCUWhy    string    `json:"pcu_why"`
+	PCUOK     bool      `json:"pcu_ok"`
+	PCUSeen   time.Time `json:"pcu_seen,omitzero"`
+	Outlet    int       `json:"outlet"`
+	Feeds     int       `json:"feeds"`
 
-	Status      string
-	Since       time.Time
-	State       string
-	Category    string
-	Why         string
-	Firewall    bool
-	Booted      time.Time
-	Seen        time.Time
-	Silent      time.Time // since when nothing answers
-	BadSince    time.Time
-	LastContact time.Time
-	LastBoot    time.Time
-	ExemptUntil time.Time
-	Blacklisted bool
-	Symptoms    []string
+	Status      string    `json:"status"`
+	Since       time.Time `json:"since,omitzero"`
+	State       string    `json:"state"`
+	Category    string    `json:"category"`
+	Why         string    `json:"why"`
+	Firewall    bool      `json:"firewall"`
+	Booted      time.Time `json:"booted,omitzero"`
+	Seen        time.Time `json:"seen,omitzero"`
+	Silent      time.Time `json:"silent,omitzero"` // since when nothing answers
+	BadSince    time.Time `json:"bad_since,omitzero"`
+	LastContact time.Time `json:"last_contact,omitzero"`
+	LastBoot    time.Time `json:"last_boot,omitzero"`
+	ExemptUntil time.Time `json:"exempt_until,omitzero"`
+	Blacklisted bool      `json:"blacklisted"`
+	Symptoms    []string  `json:"symptoms"`
 
 	// Details of the last look: filled when somebody asks for them.
-	Facts           map[string]any
-	SSH, DNS        string
-	Port22          string
-	Port80, Port806 string
+	Facts   map[string]any `json:"facts,omitempty"`
+	SSH     string         `json:"ssh"`
+	DNS     string         `json:"dns"`
+	Port22  string         `json:"port22"`
+	Port80  string         `json:"port80"`
+	Port806 string         `json:"port806"`
 
-	Issues      []string // types of the open ones
-	Paused      []string
-	IssueSince  time.Time // the oldest open one
-	NextStep    time.Time
-	Changes30d  int
-	Issues30d   int
-	PowerCycles int // within 7 days
-	LastCycle   time.Time
+	Issues      []string  `json:"issues"` // types of the open ones
+	Paused      []string  `json:"paused"`
+	IssueSince  time.Time `json:"issue_since,omitzero"` // the oldest open one
+	NextStep    time.Time `json:"next_step,omitzero"`
+	Changes30d  int       `json:"changes30d"`
+	Issues30d   int       `json:"issues30d"`
+	PowerCycles int       `json:"power_cycles"` // within 7 days
+	LastCycle   time.Time `json:"last_cycle,omitzero"`
 }
 
 // DetailFields need the details of the last look, which are many bytes: a reader may leave them out for other

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -84,6 +85,7 @@ func (a *app) entryLine(e *store.BlacklistEntry) string {
 }
 
 func (a *app) blacklistAdd() *cobra.Command {
+	var f reasonFlags
 	var e store.BlacklistEntry
 	var from, until string
 	cmd := &cobra.Command{
@@ -99,8 +101,9 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := a.addExemption(ctx, db, e.Owner, &e); err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				_, e, err := d.Blacklist(ctx, f.order(a), e)
+				if err != nil {
 					return err
 				}
 				return a.show(e, func() { a.say("blacklisted: %s", clean(a.entryLine(&e))) })
@@ -109,8 +112,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
 	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
-	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
+	f.add(cmd)
 	cmd.Flags().BoolVar(&e.Downtime, "downtime", false, "it is a planned downtime; --until is needed")
 	return cmd
 }
@@ -145,7 +147,8 @@ func checkKind(kind string) error {
 }
 
 func (a *app) blacklistRemove() *cobra.Command {
-	return &cobra.Command{
+	var f reasonFlags
+	cmd := &cobra.Command{
 		Use: "remove node|site|pcu TARGET", Args: takes("node, site or pcu", "TARGET"),
 		Short:   "Take a node, a site or a PCU off the blacklist, with all its downtimes",
 		Aliases: []string{"rm"}, ValidArgsFunction: a.completeEntry(),
@@ -154,8 +157,8 @@ func (a *app) blacklistRemove() *cobra.Command {
 			if err := checkKind(args[0]); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := a.endExemption(ctx, db, reasonFlags{}, args[0], args[1]); err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.Unsilence(ctx, f.order(a), args[0], args[1]); err != nil {
 					return err
 				}
 				removed := struct {
@@ -166,6 +169,8 @@ func (a *app) blacklistRemove() *cobra.Command {
 			})
 		},
 	}
+	f.add(cmd)
+	return cmd
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {

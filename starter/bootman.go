@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -156,7 +157,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	target := connect.Entrance(cfg.Probe, keys...)(node.Hostname, node.IP)
 	target.HostKey = func(k ssh.PublicKey) error {
 		if accept {
-			return db.ConfirmHostKey(ctx, node.Hostname, k, a.who(""), a.now())
+			return db.ConfirmHostKey(ctx, node.Hostname, k, a.person("").String(), a.now())
 		}
 		return activities.HostKeys{Store: db, PLC: api}.Check(ctx, node.Hostname, k)
 	}
@@ -268,7 +269,7 @@ func (a *app) showSequence(s store.BootSequence) error {
 }
 
 func (a *app) bootSequencesSet() *cobra.Command {
-	var by string
+	var f reasonFlags
 	cmd := &cobra.Command{
 		Use: "set SEQUENCE ACTION", Short: "Say what a boot sequence calls for from now on", Args: takes("SEQUENCE", "ACTION"),
 		Long: "Say what a boot sequence calls for from now on. The next visit to a node with that sequence does it.\n\nThe actions are " + strings.Join(actionNames(), ", ") + ".",
@@ -284,12 +285,11 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			if err := k.Check(); err != nil {
 				return badInput("%w", err)
 			}
-			by = a.who(by)
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := db.SetBootSequence(ctx, k, by); err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.Teach(ctx, f.order(a), k); err != nil {
 					return err
 				}
-				s, err := db.BootSequence(ctx, k.Sequence)
+				s, err := d.Store.BootSequence(ctx, k.Sequence)
 				if err != nil {
 					return err
 				}
@@ -297,7 +297,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", "", "`who` says so (beside the account that runs this)")
+	f.add(cmd)
 	return cmd
 }
 

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
@@ -34,11 +34,11 @@ func (a *app) exemptList() *cobra.Command {
 				return err
 			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				list, err := orders.Exemptions(ctx, db, a.now())
+				list, err := answers.Exemptions(ctx, db, a.now())
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(x orders.Exemption) bool {
+				list = slices.DeleteFunc(list, func(x answers.Exemption) bool {
 					return kind != "" && x.Kind != kind || !all && x.Now == "over"
 				})
 				return a.show(list, func() { a.drawExemptions(list) })
@@ -51,7 +51,7 @@ func (a *app) exemptList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) drawExemptions(list []orders.Exemption) {
+func (a *app) drawExemptions(list []answers.Exemption) {
 	var rows []row
 	for _, x := range list {
 		var until any = "for ever"
@@ -65,7 +65,8 @@ func (a *app) drawExemptions(list []orders.Exemption) {
 
 func (a *app) exemptSet() *cobra.Command {
 	var e store.BlacklistEntry
-	var from, until, by string
+	var f reasonFlags
+	var from, until string
 	cmd := &cobra.Command{
 		Use: "set node|site|pcu|slice|person TARGET", Args: takes("the kind", "TARGET"), ValidArgsFunction: a.completeEntry(),
 		Short: "Leave a node, a site, a PCU, a slice or a person alone, for a time or for ever",
@@ -74,42 +75,39 @@ func (a *app) exemptSet() *cobra.Command {
   monitor exempt set person tech@princeton.example --reason "asked to be left out"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e.Kind, e.Target = args[0], args[1]
-			if strings.TrimSpace(e.Reason) == "" {
-				return badInput("--reason is missing: it is what others read when they ask why nothing is done")
-			}
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := a.addExemption(ctx, db, by, &e); err != nil {
+			return a.atSiteDesk(cmd.Context(), e.Kind, func(ctx context.Context, d orders.Desk) error {
+				_, e, err := d.Exempt(ctx, f.order(a), e)
+				if err != nil {
 					return err
 				}
 				return a.show(e, func() { a.say("exempt: %s", clean(a.entryLine(&e))) })
 			})
 		},
 	}
+	f.add(cmd)
 	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
 	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
-	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&by, "by", "", "`who` asks for it (beside the account that runs this)")
 	return cmd
 }
 
-// addExemption orders it. Temporal is asked only where a site may have to look at once.
-func (a *app) addExemption(ctx context.Context, db *store.Store, by string, e *store.BlacklistEntry) error {
-	tc, done := a.siteTemporal(ctx, e.Kind)
-	defer done()
-	made, err := orders.Exempt(ctx, db, tc, a.givesOrders(by), *e)
-	switch {
-	case errors.Is(err, orders.ErrUnknown):
-		return notFound("%w: see `monitor node list`, `monitor site list` and `monitor query pcus`", err)
-	case errors.Is(err, orders.ErrTwice):
-		return badInput("%w: see `monitor exempt list`", err)
-	case err != nil:
-		return err
-	}
-	*e = made
-	return nil
+// atSiteDesk gives an order that a site's workflow should hear of at once, where there is one; without Temporal it is
+// given all the same.
+func (a *app) atSiteDesk(ctx context.Context, kind string, do func(context.Context, orders.Desk) error) error {
+	return a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
+		if kind == store.OfSite || kind == store.OfSlice {
+			tc, err := a.openTemporalSoon(ctx)
+			if err != nil {
+				a.warn("the site sees it with its next look: %v", err)
+			} else {
+				defer tc.Close()
+				d.Temporal = tc
+			}
+		}
+		return do(ctx, d)
+	})
 }
 
 func (a *app) exemptRemove() *cobra.Command {
@@ -122,8 +120,8 @@ func (a *app) exemptRemove() *cobra.Command {
 			if err := checkKind(args[0]); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := a.endExemption(ctx, db, f, args[0], args[1]); err != nil {
+			return a.atSiteDesk(cmd.Context(), args[0], func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.EndExemption(ctx, f.order(a), args[0], args[1]); err != nil {
 					return err
 				}
 				return a.show(targetView{args[0], args[1]}, func() { a.say("no longer exempt: %s %s", args[0], args[1]) })
@@ -132,20 +130,6 @@ func (a *app) exemptRemove() *cobra.Command {
 	}
 	f.add(cmd)
 	return cmd
-}
-
-func (a *app) endExemption(ctx context.Context, db *store.Store, f reasonFlags, kind, target string) error {
-	tc, done := a.siteTemporal(ctx, kind)
-	defer done()
-	err := orders.EndExemption(ctx, db, tc, a.givesOrders(f.by), kind, target, f.reason)
-	if !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	fromPLC, readErr := db.ExemptInPLC(ctx, a.now())
-	if readErr == nil && slices.ContainsFunc(fromPLC, func(x store.PLCExemption) bool { return x.Kind == kind && x.Target == target }) {
-		return notFound("%s %s is exempt by its tag in PLC, which is not Monitor's to remove", kind, target)
-	}
-	return notFound("%s %s is not exempt: see `monitor exempt list`", kind, target)
 }
 
 func (a *app) disabled() *cobra.Command {

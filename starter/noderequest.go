@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -25,27 +24,21 @@ import (
 // mostOrders is how many nodes one command acts on; more are the work of a roll-out.
 const mostOrders = 50
 
-// givesOrders is who gives the orders of this command line.
-func (a *app) givesOrders(by string) orders.Who {
-	host, _ := os.Hostname()
-	return orders.Who{Name: by, Account: a.account, From: strings.TrimSpace("command line on " + host)}
-}
-
 // nodeOrder is what the flags of an order to nodes say.
 type nodeOrder struct {
 	choice
 	reasonFlags
-	orders.Request
+	orders.Node
 	ways            []string
 	evenUp, evenTry bool
-	wait            bool
+	wait, dry       bool
 }
 
 func (o *nodeOrder) addFlags(cmd *cobra.Command) {
 	o.choice.add(cmd)
 	o.reasonFlags.add(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&o.DryRun, "dry-run", false, "ask the gate what would be done, and do nothing")
+	f.BoolVar(&o.dry, "dry-run", false, "ask the gate what would be done, and do nothing")
 	f.BoolVar(&o.wait, "wait", false, "wait until each node is seen to return, or for the reason why not")
 	f.DurationVar(&o.Patience, "patience", 0, "how `long` an order may wait for its turn, as for a budget or a busy PCU")
 	if o.Act != request.BootState {
@@ -61,7 +54,6 @@ func (o *nodeOrder) read() error {
 	if strings.TrimSpace(o.reason) == "" {
 		return badInput("--reason is missing: the ledger keeps it, and the issues of the node tell it")
 	}
-	o.Reason, o.Role = o.reason, policy.RoleOperator
 	if o.evenUp {
 		o.Waives = append(o.Waives, policy.EvenIfUp)
 	}
@@ -79,7 +71,7 @@ checks an operator may pass over. It is done once; the outlet is read back, and 
 More than one node is shown first, and confirmed. It exits with 0 when all is as wanted, with 5 when a check refused.`
 
 func (a *app) nodeReboot() *cobra.Command {
-	o := nodeOrder{Request: orders.Request{Act: request.Reboot}}
+	o := nodeOrder{Node: orders.Node{Act: request.Reboot}}
 	return a.nodeOrder(&o, &cobra.Command{
 		Use: "reboot HOST...", Short: "Reboot nodes: through their PCU, else over ssh",
 		Long: "Reboot nodes: through their PCU, else over ssh.\n\n" + orderAbout,
@@ -91,7 +83,7 @@ func (a *app) nodeReboot() *cobra.Command {
 }
 
 func (a *app) nodeReinstall() *cobra.Command {
-	o := nodeOrder{Request: orders.Request{Act: request.Reinstall}}
+	o := nodeOrder{Node: orders.Node{Act: request.Reinstall}}
 	return a.nodeOrder(&o, &cobra.Command{
 		Use: "reinstall HOST...", Short: "Reinstall nodes: what is on their disks is lost",
 		Long: "Reinstall nodes: set them to reinstall in PLC, and power-cycle them. Where no way leads to that, the boot state stays set,\n" +
@@ -102,7 +94,7 @@ func (a *app) nodeReinstall() *cobra.Command {
 }
 
 func (a *app) nodeBootState() *cobra.Command {
-	o := nodeOrder{Request: orders.Request{Act: request.BootState}}
+	o := nodeOrder{Node: orders.Node{Act: request.BootState}}
 	cmd := a.nodeOrder(&o, &cobra.Command{
 		Use: "bootstate HOST...", Short: "Set what PLC lets nodes boot into",
 		Long: "Set what PLC lets nodes boot into: " + strings.Join(request.BootStates(policy.RoleOperator), ", ") + ". Nothing is restarted.\n\n" + orderAbout,
@@ -120,9 +112,6 @@ func (a *app) nodeOrder(o *nodeOrder, cmd *cobra.Command) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := o.read(); err != nil {
 			return err
-		}
-		if err := o.Input(a.givesOrders(o.by), "any", 0).Check(); err != nil {
-			return badInput("%w", err)
 		}
 		return a.orderNodes(cmd.Context(), o, args)
 	}
@@ -143,57 +132,68 @@ func (a *app) orderNodes(ctx context.Context, o *nodeOrder, args []string) error
 		return badInput("%d nodes are chosen, and one command orders at most %d: `monitor rollout start` does more, so many at a time",
 			len(nodes), mostOrders)
 	}
-	if len(nodes) > 1 && !o.DryRun {
+	if len(nodes) > 1 && !o.dry {
 		question := fmt.Sprintf("%s these %d nodes?", o.Act, len(nodes))
 		if err := a.confirm(o.yes, question, func(a *app) { a.drawChosen(nodes) }); err != nil {
 			return err
 		}
 	}
-	tc, err := a.openTemporal(ctx)
+	stories := make([]request.Story, len(nodes))
+	failures := make([]error, len(nodes))
+	err = a.atDeskFor(ctx, func(d orders.Desk) error {
+		slots := make(chan struct{}, 16)
+		var all sync.WaitGroup
+		for i, n := range nodes {
+			all.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				stories[i], failures[i] = a.orderNode(ctx, d, o, n)
+			})
+		}
+		all.Wait()
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	defer tc.Close()
-	stories := make([]request.Story, len(nodes))
-	failures := make([]error, len(nodes))
-	slots := make(chan struct{}, 16)
-	var all sync.WaitGroup
-	for i, n := range nodes {
-		all.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			stories[i], failures[i] = a.orderNode(ctx, tc, o, n)
-		})
-	}
-	all.Wait()
 	return a.showOrders(stories, failures, len(args) == 1 && len(nodes) == 1)
 }
 
 // orderNode gives the order to one node, and waits for what is asked for: its end, or that it is under way.
-func (a *app) orderNode(ctx context.Context, tc client.Client, o *nodeOrder, n selection.Node) (request.Story, error) {
-	in := o.Input(a.givesOrders(o.by), n.Name, n.NodeID)
-	s := request.Story{ID: request.ID(n.Name), Input: in, Site: n.Site}
+func (a *app) orderNode(ctx context.Context, d orders.Desk, o *nodeOrder, n selection.Node) (request.Story, error) {
+	s := request.Story{ID: request.ID(n.Name), Site: n.Site}
+	s.Input.Node, s.Input.Act, s.Input.Order.Reason = n.Name, o.Act, o.reason
 	bounded := ctx
 	if !o.wait || a.timeout > 0 {
 		var cancel context.CancelFunc
 		bounded, cancel = a.within(ctx, 2*patience)
 		defer cancel()
 	}
-	run, err := orders.StartRequest(bounded, tc, in)
-	if err != nil {
-		return s, err
-	}
-	s.Run = run.GetRunID()
-	if o.wait || o.DryRun {
-		err = run.Get(bounded, &s)
+	order := o.Node
+	order.NodeID = n.NodeID
+	var err error
+	if o.dry {
+		s, err = d.WouldNode(bounded, o.order(a), order, n.Name)
 	} else {
-		s, err = a.firstWord(bounded, tc, s)
+		var r orders.Receipt
+		if r, err = d.Node(bounded, o.order(a), order, n.Name); err == nil {
+			s.Run = r.Run
+			s, err = a.followNode(bounded, d.Temporal, o.wait, s)
+		}
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		return s, fmt.Errorf("no answer yet: is monitor-worker running? The order stands: `monitor node request %s` shows it", n.Name)
 	}
-	if err != nil {
-		return s, errors.New(reasonOf(err))
+	return s, err
+}
+
+// followNode waits for the end of an order, or for the first word of it.
+func (a *app) followNode(ctx context.Context, tc client.Client, wait bool, s request.Story) (request.Story, error) {
+	if !wait {
+		return a.firstWord(ctx, tc, s)
+	}
+	if err := tc.GetWorkflow(ctx, s.ID, s.Run).Get(ctx, &s); err != nil {
+		return s, errors.New(answers.ReasonOf(err))
 	}
 	return s, nil
 }
@@ -202,7 +202,7 @@ func (a *app) orderNode(ctx context.Context, tc client.Client, o *nodeOrder, n s
 func (a *app) firstWord(ctx context.Context, tc client.Client, s request.Story) (request.Story, error) {
 	host, run := s.Input.Node, s.Run
 	for {
-		now, err := orders.RequestStory(ctx, tc, host, run)
+		now, err := answers.Request(ctx, tc, host, run)
 		if err != nil {
 			return s, err
 		}
@@ -313,7 +313,7 @@ func (a *app) nodeRequest() *cobra.Command {
 		ValidArgsFunction: a.complete(hostNames), Example: "  monitor node request planetlab1.example.edu\n  monitor node request planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withTemporal(cmd.Context(), func(ctx context.Context, tc client.Client) error {
-				s, err := orders.RequestStory(ctx, tc, args[0], "")
+				s, err := answers.Request(ctx, tc, args[0], "")
 				if err != nil {
 					return noRequest(args[0], err)
 				}
@@ -332,7 +332,7 @@ func noRequest(host string, err error) error {
 	case answers.Silent(err):
 		return fmt.Errorf("%s does not answer: is monitor-worker running?", request.ID(host))
 	}
-	return errors.New(reasonOf(err))
+	return errors.New(answers.ReasonOf(err))
 }
 
 func (a *app) nodeCancel() *cobra.Command {
@@ -341,16 +341,12 @@ func (a *app) nodeCancel() *cobra.Command {
 		Use: "cancel HOST", Short: "Leave the order to a node that is under way, if nothing was done yet", Args: takes("HOST"),
 		ValidArgsFunction: a.complete(hostNames), Example: "  monitor node cancel planetlab1.example.edu --reason \"the wrong node\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withTemporal(cmd.Context(), func(ctx context.Context, tc client.Client) error {
-				answer, err := orders.CancelRequest(ctx, tc, a.givesOrders(f.by), args[0], f.reason)
-				if err != nil {
-					return noRequest(args[0], err)
+			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				_, answer, err := d.CancelNode(ctx, f.order(a), args[0])
+				if s := inUTC(answer.Story); s.ID != "" {
+					err = errors.Join(err, a.show(s, func() { a.drawStory(s) }))
 				}
-				s := inUTC(answer.Story)
-				if err := a.show(s, func() { a.drawStory(s) }); err != nil || answer.TooLate == "" {
-					return err
-				}
-				return &exitError{exitRefused, fmt.Errorf("not cancelled: %s", answer.TooLate)}
+				return err
 			})
 		},
 	}

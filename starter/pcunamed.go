@@ -11,8 +11,8 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
@@ -73,17 +73,18 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 			return err
 		}
 	}
-	tc, err := a.openTemporal(ctx)
+	list := make([]request.OutletAnswer, len(targets))
+	err = a.atDeskFor(ctx, func(d orders.Desk) error {
+		var all sync.WaitGroup
+		for i, t := range targets {
+			all.Go(func() { list[i] = a.operateOne(ctx, d, o, t) })
+		}
+		all.Wait()
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	defer tc.Close()
-	list := make([]request.OutletAnswer, len(targets))
-	var all sync.WaitGroup
-	for i, t := range targets {
-		all.Go(func() { list[i] = a.operateOne(ctx, tc, o, t) })
-	}
-	all.Wait()
 	var shown error
 	if len(list) == 1 {
 		shown = a.show(list[0], func() { a.drawOutletAnswers(list) })
@@ -93,16 +94,12 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 	return errors.Join(outletVerdict(list, o.expect), shown)
 }
 
-func (a *app) operateOne(ctx context.Context, tc client.Client, o *namedOrder, t request.Outlet) request.OutletAnswer {
+func (a *app) operateOne(ctx context.Context, d orders.Desk, o *namedOrder, t request.Outlet) request.OutletAnswer {
 	ctx, cancel := a.within(ctx, 2*pcuPatience)
 	defer cancel()
-	answer, err := orders.Outlet(ctx, tc, a.givesOrders(o.by), strings.TrimSpace(o.reason), o.waives(), t)
-	if err == nil {
-		return answer
-	}
-	answer.Outlet, answer.Error = t, reasonOf(err)
-	if ctx.Err() != nil {
-		answer.Error = "no answer in time: is monitor-worker running? What was begun is brought to its end"
+	_, answer, err := d.Outlet(ctx, o.order(a), t, o.waives())
+	if err != nil {
+		answer.Error = answers.ReasonOf(err)
 	}
 	return answer
 }

@@ -8,26 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
-
-// siteTemporal connects to Temporal for an order that a site's workflow should hear of at once; nil where none need.
-func (a *app) siteTemporal(ctx context.Context, kind string) (tc client.Client, done func()) {
-	none := func() {}
-	if kind != store.OfSite && kind != store.OfSlice {
-		return nil, none
-	}
-	tc, err := a.openTemporalSoon(ctx)
-	if err != nil {
-		a.warn("the site sees it with its next look: %v", err)
-		return nil, none
-	}
-	return tc, tc.Close
-}
 
 // penaltyView is an order about a site's level, and what it does.
 type penaltyView struct {
@@ -62,16 +47,19 @@ again.`,
 			if strings.TrimSpace(f.reason) == "" {
 				return badInput("--reason is missing: the ledger keeps it, and the site's people are told of it")
 			}
-			p := orders.Penalty{Site: args[0], Level: level, Reason: f.reason}
+			p := penaltyOrder{Order: f.order(a), site: args[0], level: level, end: end, yes: yes}
+			p.DryRun = dry
 			if until != "" {
 				var err error
-				if p.Until, err = a.moment(until); err != nil {
+				if p.until, err = a.moment(until); err != nil {
 					return err
 				}
 			}
-			ctx, cancel := a.within(cmd.Context(), 4*patience) // a worker asks PLC first
-			defer cancel()
-			return a.orderPenalty(ctx, f.by, p, end, yes, dry)
+			return a.atDeskFor(cmd.Context(), func(d orders.Desk) error {
+				ctx, cancel := a.within(cmd.Context(), 4*patience) // a worker asks PLC first
+				defer cancel()
+				return a.orderPenalty(ctx, d, p)
+			})
 		},
 	}
 	f.add(cmd)
@@ -83,49 +71,42 @@ again.`,
 	return cmd
 }
 
-func (a *app) orderPenalty(ctx context.Context, by string, p orders.Penalty, end, yes, dry bool) error {
-	db, err := a.openStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	row, err := db.Site(ctx, p.Site)
+// penaltyOrder is what the flags say of a level.
+type penaltyOrder struct {
+	orders.Order
+	site     string
+	level    int
+	until    time.Time
+	end, yes bool
+}
+
+func (a *app) orderPenalty(ctx context.Context, d orders.Desk, p penaltyOrder) error {
+	row, err := d.Store.Site(ctx, p.site)
 	if errors.Is(err, store.ErrNotFound) {
-		return notFound("no site %s is known: see `monitor site list`", p.Site)
+		return notFound("no site %s is known: see `monitor site list`", p.site)
 	}
 	if err != nil {
 		return err
 	}
-	tc, err := a.openTemporal(ctx)
-	if err != nil {
-		return err
-	}
-	defer tc.Close()
-	who := a.givesOrders(by)
-	v := penaltyView{Site: p.Site, Was: row.PenaltyLevel, Until: p.Until.UTC(), DryRun: dry, Would: []string{}}
-	if end {
-		if !dry {
-			if err := orders.EndPenalty(ctx, db, tc, who, p.Site, p.Reason); errors.Is(err, store.ErrNotFound) {
-				return notFound("%w", err)
-			} else if err != nil {
-				return err
-			}
+	v := penaltyView{Site: p.site, Was: row.PenaltyLevel, Until: p.until.UTC(), DryRun: p.DryRun, Would: []string{}}
+	if p.end {
+		if _, err := d.EndPenalty(ctx, p.Order, p.site); err != nil {
+			return err
 		}
-		return a.show(v, func() { a.say("the level of %s is what its issues ask again; it is at %d", p.Site, v.Was) })
+		return a.show(v, func() { a.say("the level of %s is what its issues ask again; it is at %d", p.site, v.Was) })
 	}
-	v.Level = &p.Level
-	if v.Gate, err = orders.PreviewPenalty(ctx, tc, who, p); err != nil {
+	v.Level = &p.level
+	if v.Gate, err = d.WouldPenalize(ctx, p.Order, p.site, p.level); err != nil {
 		return err
 	}
 	v.Would = append(v.Would, v.Gate.Would...)
-	if dry {
-		return a.show(v, func() { a.drawPenalty(v) })
+	if !p.DryRun {
+		question := fmt.Sprintf("Set %s from level %d to %d?", p.site, v.Was, p.level)
+		if err := a.confirm(p.yes, question, func(a *app) { a.drawPenalty(v) }); err != nil {
+			return err
+		}
 	}
-	question := fmt.Sprintf("Set %s from level %d to %d?", p.Site, v.Was, p.Level)
-	if err := a.confirm(yes, question, func(a *app) { a.drawPenalty(v) }); err != nil {
-		return err
-	}
-	if err := orders.SetPenalty(ctx, db, tc, who, p); err != nil {
+	if _, err := d.Penalty(ctx, p.Order, p.site, p.level, p.until); err != nil {
 		return err
 	}
 	return a.show(v, func() { a.drawPenalty(v) })

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
@@ -115,9 +115,7 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	if strings.TrimSpace(o.reason) == "" {
 		return badInput("--reason is missing: the ledger keeps it")
 	}
-	who := a.givesOrders(o.by)
-	o.plan.Order = policy.Order{By: a.who(o.by), Role: policy.RoleOperator, Reason: strings.TrimSpace(o.reason)}
-	o.plan.From, o.plan.Made = who.From, a.now().UTC().Truncate(time.Second)
+	o.plan.Made = a.now().UTC().Truncate(time.Second)
 	if o.evenUp {
 		o.plan.Order.Waives = append(o.plan.Order.Waives, policy.EvenIfUp)
 	}
@@ -142,10 +140,17 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	if o.plan.Most < 0 {
 		o.plan.Most = max(1, len(nodes)/10)
 	}
-	if err := o.plan.Check(); err != nil {
-		return badInput("%w", err)
+	var checked rollout.Plan
+	err = a.atDesk(ctx, func(ctx context.Context, d orders.Desk) (err error) {
+		order := o.order(a)
+		order.DryRun = true
+		_, checked, err = d.Rollout(ctx, order, o.plan, nodes)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	v := planView{o.plan, nodes, o.dry}
+	v := planView{checked, nodes, o.dry}
 	if o.dry {
 		return a.show(v, func() { a.drawPlan(v) })
 	}
@@ -154,7 +159,14 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	if err := a.confirm(o.yes, question, func(a *app) { a.drawPlan(v) }); err != nil {
 		return err
 	}
-	if err := a.beginRollout(ctx, o.plan, nodes); err != nil {
+	err = a.atDeskWithTemporal(ctx, func(ctx context.Context, d orders.Desk) error {
+		_, _, err := d.Rollout(ctx, o.order(a), o.plan, nodes)
+		return err
+	})
+	if errors.Is(err, store.ErrRolloutTwice) {
+		return badInput("%w: give another --name", err)
+	}
+	if err != nil {
 		return err
 	}
 	if o.watch {
@@ -174,18 +186,6 @@ func (a *app) planned(ctx context.Context, o *rolloutFlags, args []string) (node
 				Reason: strings.TrimSpace(n.Status + ", " + n.State)})
 		}
 		return err
-	})
-}
-
-func (a *app) beginRollout(ctx context.Context, p rollout.Plan, nodes []rollout.Node) error {
-	return a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
-			err := orders.StartRollout(ctx, db, tc, p, nodes)
-			if errors.Is(err, store.ErrRolloutTwice) {
-				return badInput("%w: give another --name", err)
-			}
-			return err
-		})
 	})
 }
 
@@ -279,7 +279,7 @@ func (a *app) wholeRollout(ctx context.Context, name string) (v rolloutView, err
 	if err == nil {
 		defer tc.Close()
 		var s rollout.State
-		if s, v.Runs, err = orders.RolloutState(ctx, tc, name); err == nil && v.Runs && s.Status != "" {
+		if s, v.Runs, err = answers.Rollout(ctx, tc, name); err == nil && v.Runs && s.Status != "" {
 			v.Status, v.Why, v.Rollout.Ended = string(s.Status), s.Why, time.Time{}
 			for _, n := range s.Running {
 				if i := n.Seq - 1; i >= 0 && i < len(v.List) && v.List[i].State == rollout.Begun {
@@ -390,10 +390,10 @@ func (a *app) rolloutSteer(order, short, example string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: order + " NAME", Short: short, Args: takes("NAME"), ValidArgsFunction: a.complete(rolloutNames), Example: example,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withTemporal(cmd.Context(), func(ctx context.Context, tc client.Client) error {
-				s, err := orders.SteerRollout(ctx, tc, a.givesOrders(f.by), args[0], order, f.reason)
+			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				_, s, err := d.SteerRollout(ctx, f.order(a), args[0], order)
 				if err != nil {
-					return orderError(rollout.ID(args[0]), err)
+					return err
 				}
 				s.Started, s.Due = s.Started.UTC(), s.Due.UTC()
 				return a.show(s, func() { a.say("%s is %s: %s", args[0], string(s.Status), s.Why) })
@@ -412,21 +412,16 @@ func (a *app) rolloutRetry() *cobra.Command {
 			"nobody knows whether it was done is left out: give the order to it alone, once somebody has looked.",
 		Example: `  monitor rollout retry new-image --reason "the boot server is mended"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				return a.withTemporal(ctx, func(ctx context.Context, tc client.Client) error {
-					count, err := orders.RetryRollout(ctx, db, tc, a.givesOrders(f.by), args[0], f.reason)
-					switch {
-					case errors.Is(err, store.ErrNotFound):
-						return notFound("there is no roll-out %s: see `monitor rollout list`", args[0])
-					case err != nil:
-						return &exitError{exitRefused, fmt.Errorf("%s is not tried again: %w", args[0], err)}
-					}
-					v := struct {
-						Name  string `json:"name"`
-						Nodes int    `json:"nodes"`
-					}{args[0], count}
-					return a.show(v, func() { a.say("%s has begun again, with %d nodes", args[0], count) })
-				})
+			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				_, count, err := d.RetryRollout(ctx, f.order(a), args[0])
+				if err != nil {
+					return err
+				}
+				v := struct {
+					Name  string `json:"name"`
+					Nodes int    `json:"nodes"`
+				}{args[0], count}
+				return a.show(v, func() { a.say("%s has begun again, with %d nodes", args[0], count) })
 			})
 		},
 	}

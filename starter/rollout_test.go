@@ -344,7 +344,7 @@ func TestARolloutIsSteered(t *testing.T) {
 	wantCode(t, got, exitFailure)
 	wantIn(t, got.out, "1 nodes have failed, and 0 may", "2 done, 1 failed")
 	run := tc.GetWorkflow(ctx, rollout.ID("small"), "")
-	wantCode(t, call(ctx, "rollout", "retry", "small"), exitRefused) // it waits for an operator
+	wantCode(t, call(ctx, "rollout", "retry", "small", "--reason", "once more"), exitRefused) // it waits for an operator
 	wantCode(t, call(ctx, "rollout", "resume", "small", "--reason", "known"), exitOK)
 	var ended rollout.State
 	if err := run.Get(ctx, &ended); err != nil || ended.Status != rollout.Ended || ended.Count != (rollout.Counts{Done: 2, Failed: 1}) {

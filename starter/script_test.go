@@ -136,9 +136,14 @@ func exampleFleet(t *testing.T) (url string) {
 			{PCUID: 5, SiteID: 1, Hostname: "pcu1.example.edu", Username: "admin", Model: "APCControl12p3"},
 		},
 		Interfaces: []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
-		Persons:    []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"}, SiteIDs: []int{1}}},
+		Persons: []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"},
+			SiteIDs: []int{1}}},
 	}, true)
 	must(err)
+	_, _, err = db.Intent(ctx, store.Action{Key: "letter", Kind: store.KindNotice, Site: "princeton"})
+	must(err)
+	must(db.Delivered(ctx, "letter", "1 accepted", []byte("{}"), []store.Notice{{Kind: "down", Target: exampleHost,
+		Site: "princeton", MessageID: "<abc@monitor.example>", At: noon()}}))
 	must(db.SaveNodeLooks(ctx, []store.NodeLook{
 		{
 			Host:     exampleHost,

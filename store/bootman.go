@@ -42,10 +42,9 @@ func (s *Store) SetBootSequence(ctx context.Context, k bootman.Known, owner stri
 	if err := k.Check(); err != nil {
 		return err
 	}
-	_, err := s.pool.Exec(ctx, `insert into bootman_sequences (sequence, action, owner) values ($1, $2, $3)
-		on conflict (sequence) do update set action = $2, owner = $3,
-		changed = now()`, k.Sequence, string(k.Action), owner)
-	if err != nil {
+	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return PutBootSequence(k, owner)(ctx, tx)
+	}); err != nil {
 		return fmt.Errorf("boot sequence %s: %w", k.Sequence, err)
 	}
 	return nil

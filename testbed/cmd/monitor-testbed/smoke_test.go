@@ -29,6 +29,7 @@ func TestSmoke(t *testing.T) {
 	}{
 		{fleetOptions(bin, t.Output()), slices.Concat(fleetScenarios()), false},
 		{deathOptions(bin, t.Output()), deathScenarios(), false},
+		{hostileOptions(bin, t.Output()), hostileScenarios(), false},
 		{smokeOptions(bin, t.Output()), scenarios(), true},
 	} {
 		var r *rig.Rig
