@@ -55,6 +55,7 @@ const (
 	FleetSweep   Verb = "fleet.sweep"
 	FleetBelieve Verb = "fleet.believe"
 	FleetRollout Verb = "fleet.rollout"
+	FleetRun     Verb = "fleet.run"
 
 	PCUOperate    Verb = "pcu.operate"
 	PCUForget     Verb = "pcu.forget"
@@ -130,6 +131,7 @@ func Verbs() []Rule {
 		{FleetSweep, "look at the whole fleet now", Fleet, staff},
 		{FleetBelieve, "take for true what the fleet guard doubts", Fleet, staff},
 		{FleetRollout, "plan and run an act on many targets", Fleet, admin},
+		{FleetRun, "run a command on nodes over ssh", Fleet, admin},
 
 		{PCUOperate, "test, read or switch an outlet by its name", AtSite, staff},
 		{PCUForget, "let a PCU show a new host key or certificate", AtSite, admin},

@@ -341,6 +341,14 @@ func listen(t *testing.T, o pcudev.Options, at string) int {
 
 // exampleNode is a node in debug mode that a script may enter, and the configuration that leads there.
 func exampleNode(t *testing.T, e *testscript.Env) error {
+	db, err := store.Open(t.Context(), store.Options{URL: e.Getenv("MONITOR_DATABASE_URL")})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.SayConfigured(t.Context(), policy.ModeAct, "the test's worker"); err != nil {
+		return err
+	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
