@@ -24,6 +24,7 @@ type Config struct {
 	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep    Sweep         `yaml:"sweep"`
 	HTTP     HTTP          `yaml:"http"`
+	Metrics  Metrics       `yaml:"metrics"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
 	Log    Log               `yaml:"log"`
@@ -184,13 +185,18 @@ type Sweep struct {
 	Jitter time.Duration `yaml:"jitter"`
 }
 
-// HTTP is where the worker serves its pages, /healthz and /metrics.
+// HTTP is where the worker serves its pages.
 type HTTP struct {
 	Listen      string `yaml:"listen"`
 	TLSCertFile string `yaml:"tls_cert_file"`
 	TLSKeyFile  string `yaml:"tls_key_file"`
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
+}
+
+// Metrics is where the worker serves /metrics, /healthz (it lives) and /readyz (it works), apart from its pages.
+type Metrics struct {
+	Listen string `yaml:"listen"`
 }
 
 // Log says what is logged and how.

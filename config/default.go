@@ -25,6 +25,7 @@ func Default() Config {
 		Policy:  policy.Defaults(policyDay),
 		Sweep:   Sweep{Every: 30 * time.Minute, Jitter: time.Minute},
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
+		Metrics: Metrics{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},
 	}
 }

@@ -159,6 +159,8 @@ func (c *Config) problems() []problem {
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
+	address("metrics.listen", c.Metrics.Listen)
+	check(c.Metrics.Listen == "" || c.Metrics.Listen != c.HTTP.Listen, "metrics.listen", "must be another port than http.listen")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -126,7 +126,7 @@ func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 	if ui == "" {
 		ui = "your own, for the server at " + r.Address
 	}
-	fmt.Fprintf(out, "\n%s   %s\n%s  %s\n%s   %s/healthz  %s/metrics\n", bold("Web UI"), ui, bold("mailbox"), mailbox, bold("worker"), r.Web, r.Web)
+	fmt.Fprintf(out, "\n%s   %s\n%s  %s\n%s   %s/readyz  %s/metrics\n", bold("Web UI"), ui, bold("mailbox"), mailbox, bold("worker"), r.Workers[0].Health(), r.Workers[0].Health())
 	fmt.Fprintf(out, "%s      export MONITOR_CONFIG=%s\n", bold("try"), r.Config)
 	for _, args := range []string{"issue list", "issue show " + nodeDown(host("huji", 1)), "issue pause " + nodeDown(host("huji", 1)) + " --reason 'we know'", "site show huji", "node show " + host("upmc", 1)} {
 		fmt.Fprintf(out, "         %s %s\n", monitor, args)
