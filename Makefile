@@ -89,10 +89,12 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, and the third-party notices
+docs: ## write docs/ladders.md, gate.md, select.md and metrics.md, the dashboard, and the third-party notices from the code
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./starter query --markdown > docs/select.md
+	@go test ./metrics -run '^TestPage$$' -count=1 -update >/dev/null
+	@cd dev && go run ./dashboard ../packaging/grafana/monitor.json
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 
 sbom: build ## write a software bill of materials (CycloneDX) for each program into bin/
