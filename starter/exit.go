@@ -20,6 +20,8 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitNotExpected = 4
+	exitToMend      = 5
+	exitBroken      = 6
 )
 
 // exit is one way for monitor to end.
@@ -39,6 +41,8 @@ func exits() []exit {
 			"check --model"},
 		{exitNotFound, "not found", "", ""},
 		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
+		{exitToMend, "of doctor and setup: something should be mended", "", ""},
+		{exitBroken, "of doctor and setup: Monitor cannot work so", "", ""},
 		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
 		{11, "no such outlet", pcucontrol.NoOutlet, "check --outlet"},
 		{12, "busy: somebody else is logged in", pcucontrol.Busy,
