@@ -23,6 +23,7 @@ type Config struct {
 	Alerts   Alerts        `yaml:"alertmanager"`
 	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep    Sweep         `yaml:"sweep"`
+	Retain   Retention     `yaml:"retention"`
 	HTTP     HTTP          `yaml:"http"`
 	Metrics  Metrics       `yaml:"metrics"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
@@ -183,6 +184,15 @@ type Alerts struct {
 type Sweep struct {
 	Every  time.Duration `yaml:"every"`
 	Jitter time.Duration `yaml:"jitter"`
+}
+
+// Retention is how long the past is kept, in policy days; 0: for ever. What is still open, held or not ended is kept whatever
+// its age.
+type Retention struct {
+	History time.Duration `yaml:"history"` // what changed of nodes, PCUs and sites
+	Ledger  time.Duration `yaml:"ledger"`  // what was done, and what was held
+	Stories time.Duration `yaml:"stories"` // of closed issues
+	Logs    time.Duration `yaml:"logs"`    // of nodes in debug mode
 }
 
 // HTTP is where the worker serves its pages.

@@ -24,6 +24,7 @@ func Default() Config {
 		Alerts:  Alerts{Rules: []string{}},
 		Policy:  policy.Defaults(policyDay),
 		Sweep:   Sweep{Every: 30 * time.Minute, Jitter: time.Minute},
+		Retain:  Retention{History: 400 * policyDay, Ledger: 800 * policyDay, Stories: 800 * policyDay, Logs: 90 * policyDay},
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
 		Metrics: Metrics{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},

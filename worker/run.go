@@ -95,6 +95,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	defer stopped()
 	go hook.Run(whileWorking)
 	go activities.WatchSweeps(ctx, acts.Sweep)
+	go prune(ctx, db, retention(cfg), log)
 	go keepSchedule(ctx, tc, acts.Sweep.SweepEvery, log, ensure)
 	tls, err := cfg.HTTP.TLSConfig()
 	if err != nil {
