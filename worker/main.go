@@ -17,6 +17,7 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/version"
 )
 
@@ -45,6 +46,7 @@ func command() *cobra.Command {
 	}
 	flags := config.AddFlags(cmd.Flags())
 	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is ready, and exit 0 if it is")
+	migrate := cmd.Flags().Bool("migrate", false, "bring the tables up to date, with the account of database.url, and exit")
 	man := cmd.Flags().Bool("man", false, "print the manual page")
 	_ = cmd.Flags().MarkHidden("man") // for those who make packages
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +61,15 @@ func command() *cobra.Command {
 		}
 		cfg, err := config.Load(o)
 		if err != nil {
+			return err
+		}
+		if *migrate {
+			db, err := connect.Store(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			db.Close()
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the tables are up to date")
 			return err
 		}
 		if *ask {
