@@ -53,31 +53,42 @@ type contact struct {
 	Why     string `json:"why"`
 }
 
-// dead keeps the evidence that somebody at a site is out of reach by mail, once a week, and tells the admins. The
-// others at the site read of it in what is written to them anyway.
-func (a *People) dead(ctx context.Context, login, who, why string) error {
+// OutOfReach is the line of the ledger that somebody at a site is out of reach by mail, one a week.
+func OutOfReach(p policy.Policy, login, who, why string, now time.Time) (store.Action, error) {
 	data, err := json.Marshal(contact{who, why})
+	week := now.Truncate(7 * p.Day).UTC().Format(time.RFC3339)
+	return store.Action{Key: fmt.Sprintf("contact/%s/%s/%s", login, who, week), Kind: store.KindContact,
+		Issue: sites.ID(login), Site: login, Reason: who + ": " + why, Data: data}, err
+}
+
+// dead keeps the evidence that somebody at a site is out of reach by mail, and tells the admins. The others at the site
+// read of it in what is written to them anyway.
+func (a *People) dead(ctx context.Context, login, who, why string) error {
+	sign, err := OutOfReach(a.Policy, login, who, why, a.now())
 	if err != nil {
 		return err
 	}
-	week := a.now().Truncate(7 * a.Policy.Day).UTC().Format(time.RFC3339)
-	key := fmt.Sprintf("contact/%s/%s/%s", login, who, week)
-	action, _, err := a.Store.Intent(
-		ctx,
-		store.Action{Key: key, Kind: store.KindContact, Issue: sites.ID(login), Site: login,
-			Reason: who + ": " + why, Data: data},
-	)
-	if err != nil || action.Outcome != "" {
+	sign, _, err = a.Store.Intent(ctx, sign)
+	if err != nil || sign.Outcome != "" {
 		return err
 	}
-	err = a.post.flagSite(ctx, login, causeContact, key+"/flag", []string{
-		"mail to " + who + " is not delivered: " + why,
-		"correct the address in PLC, or disable the account if the person has left",
+	return a.post.tellOutOfReach(ctx, sign)
+}
+
+// tellOutOfReach has the admins told of a contact.
+func (a *post) tellOutOfReach(ctx context.Context, sign store.Action) error {
+	var c contact
+	if err := json.Unmarshal(sign.Data, &c); err != nil {
+		return fmt.Errorf("ledger %s: %w", sign.Key, err)
+	}
+	err := a.flagSite(ctx, sign.Site, causeContact, sign.Key+"/flag", []string{
+		"mail to " + c.Address + " is not delivered: " + c.Why,
+		"correct the address in " + a.from() + ", or take it out if the person has left",
 	})
 	if err != nil {
 		return err
 	}
-	return a.Store.Outcome(ctx, key, store.Refused, why)
+	return a.Store.Outcome(ctx, sign.Key, store.Refused, c.Why)
 }
 
 // outOfReach names those of the people to whom mail was not delivered of late, each with the reason.

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,20 +64,25 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 	if len(l.Exempt) > 0 {
 		detail += fmt.Sprintf("; %d exempt people left out", len(l.Exempt))
 	}
-	if err := a.Store.Outcome(ctx, in.Key, store.Sent, detail); err != nil {
-		return res, err
+	return res, a.delivered(ctx, in, l, res, detail, reached)
+}
+
+// delivered writes down that a message went out, and what it has come to. Nobody at the site knows of a test.
+func (a *People) delivered(ctx context.Context, in sites.MailRequest, l letter, res sites.MailResult, detail string,
+	reached []string) error {
+	l.Result = &res
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
 	}
-	if l.Test { // nobody at the site knows of it
-		return res, nil
-	}
+	var notices []store.Notice
 	for _, s := range l.Said {
-		if err := a.Store.RecordNotice(ctx,
-			store.Notice{Kind: s.Kind, Target: s.Target, Site: in.Site, MessageID: l.Message.MessageID,
-				Recipients: reached, At: a.now()}); err != nil {
-			return res, err
+		if !l.Test {
+			notices = append(notices, store.Notice{Kind: s.Kind, Target: s.Target, Site: in.Site,
+				MessageID: l.Message.MessageID, Recipients: reached, At: a.now()})
 		}
 	}
-	return res, nil
+	return a.Store.Delivered(ctx, in.Key, detail, data, notices)
 }
 
 // withinReach are those whom a tracker can bring their mail, as far as it is known.

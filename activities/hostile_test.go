@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,9 +114,6 @@ func TestASweepBesideHostileTargetsIsAsWithoutThem(t *testing.T) {
 
 func nodeDownOf(host string) string { return issue.NodeDown + "/" + host }
 
-// controlIn is an escape of a control in JSON, and not the text of one, which is harmless.
-var controlIn = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])`)
-
 // nothingRaw reads what was kept of a site's nodes and PCUs.
 func (b *bench) nothingRaw(site string) {
 	b.Helper()
@@ -140,7 +136,7 @@ func (b *bench) nothingRaw(site string) {
 	for what, v := range kept {
 		text, err := json.Marshal(v)
 		b.must(err)
-		if controlIn.Match(text) ||
+		if hostile.HoldsControl(string(text)) ||
 			!clean.Is(string(text), 256<<10) || strings.Contains(string(text), "a-pcus-s3cret") {
 			b.Errorf("kept of %s: %.300q", what, text)
 		}

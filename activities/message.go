@@ -44,6 +44,8 @@ type letter struct {
 	Threatened bool           `json:"threatened,omitempty"`
 	NotBefore  time.Time      `json:"not_before,omitzero"`
 	Test       bool           `json:"test,omitempty"` // only the test address gets it
+
+	Result *sites.MailResult `json:"result,omitempty"` // what it has come to, once it went out
 }
 
 // said is one notice of a message.
@@ -80,8 +82,10 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 	switch before.Outcome {
 	case "", store.Ambiguous:
 	case store.Sent:
-		reached := !l.Test && (a.RT == nil || len(l.withinReach()) > 0)
-		return a.sent(in, l, sites.MailResult{Outcome: sites.MailSent, Ticket: in.Ticket, Reached: reached}), nil
+		if l.Result == nil {
+			return res, fmt.Errorf("ledger %s: it went out, and does not say to whom", in.Key)
+		}
+		return *l.Result, nil
 	case store.Refused:
 		res.Outcome, res.Reason = sites.MailRefused, before.Detail
 		return res, nil
@@ -154,7 +158,7 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 	}
 	if len(to) == 0 {
 		res.Outcome, res.Reason = sites.MailNobody,
-			"nobody at the site can be written to: it has nobody in PLC who is enabled and not exempt"
+			"nobody at the site can be written to: it has nobody in "+a.from()+" who is enabled and not exempt"
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
 	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest, Waits: waits}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -594,6 +595,9 @@ func TestWhoIsDeferredGetsItLaterAloneAndTheOthersNotAgain(t *testing.T) {
 	}
 	if res.Missed != 1 {
 		t.Errorf("nobody whom level 1 makes an audience has it: %+v", res)
+	}
+	if again := p.write(sites.MailRequest{Key: "k", Reaches: 1}); !reflect.DeepEqual(again, res) {
+		t.Errorf("a try whose answer was lost is answered %+v, want %+v", again, res)
 	}
 	late := sites.LateRequest{Site: "huji", Key: "k", To: res.Deferred, Since: time.Now()}
 	left, err := p.People.WriteToTheLate(t.Context(), late)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -313,9 +314,12 @@ func TestASecondMessageSaysWhenTheFirstWas(t *testing.T) {
 	if text := p.newest(); strings.Contains(text, "we last wrote") {
 		t.Errorf("the first word: %s", text)
 	}
-	if err := p.Store.RecordNotice(t.Context(),
-		store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji",
-			MessageID: "<old@x>", At: time.Now().Add(-5 * 24 * time.Hour)}); err != nil {
+	old := store.Notice{Kind: "down", Target: "planetlab2.huji.example", Site: "huji", MessageID: "<old@x>",
+		At: time.Now().Add(-5 * 24 * time.Hour)}
+	first, err := p.Store.Action(t.Context(), "k")
+	_, _, errIntent := p.Store.Intent(t.Context(), store.Action{Key: "old", Kind: store.KindNotice, Site: "huji"})
+	if err := errors.Join(err, errIntent,
+		p.Store.Delivered(t.Context(), "old", "as the test has it", first.Data, []store.Notice{old})); err != nil {
 		t.Fatal(err)
 	}
 	p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}})

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -22,7 +22,7 @@ type Reconciler struct {
 	outlets   *outlets
 	workflows *workflows
 	post      *post
-	PLC       *plc.Client
+	Inventory inventory.Keeper
 }
 
 // Reconciled is what a reconciler found left over, and what became of it.
@@ -90,6 +90,12 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 		return err
 	}
 	for _, act := range unfinished {
+		if act.Kind == store.KindContact { // from a letter that came by mail, or of a worker that ended
+			if err := a.post.tellOutOfReach(ctx, act); err != nil {
+				res.Left = append(res.Left, clean.Line(err.Error()))
+			}
+			continue
+		}
 		if a.now().Sub(act.At) < a.Policy.OwedAfter {
 			continue
 		}

@@ -80,8 +80,8 @@ func WhyNot(ctx context.Context, tc client.Client, q activities.WhyNotRequest) (
 	return await(ctx, tc, run)
 }
 
-// errNobody says that no worker answers.
-var errNobody = errors.New("nobody answers: is monitor-worker running?")
+// ErrNobody says that no worker answers.
+var ErrNobody = errors.New("nobody answers: is monitor-worker running?")
 
 // await waits for the answer, which may take as long as a look at the target, but only while a worker is at work on it.
 func await(ctx context.Context, tc client.Client, run client.WorkflowRun) (answer activities.WhyNotAnswer, err error) {
@@ -98,14 +98,14 @@ func await(ctx context.Context, tc client.Client, run client.WorkflowRun) (answe
 			task := d.GetPendingWorkflowTask()
 			waits := time.Since(task.GetScheduledTime().AsTime())
 			if err == nil && task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && waits > patience {
-				cancel(errNobody)
+				cancel(ErrNobody)
 				return
 			}
 		}
 	}()
 	err = run.Get(ctx, &answer)
-	if cause := context.Cause(ctx); errors.Is(cause, errNobody) || err != nil && Silent(err) {
-		err = errNobody
+	if cause := context.Cause(ctx); errors.Is(cause, ErrNobody) || err != nil && Silent(err) {
+		err = ErrNobody
 	}
 	return answer, err
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
@@ -218,16 +219,20 @@ func serverConfig(o options, ports []int) (*config.Config, error) {
 	return cfg, nil
 }
 
-// freePorts asks the system for ports that nobody holds.
-func freePorts(ip string, n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+// freePorts finds ports that nobody holds. They lie below those that systems give to outgoing connections and to whoever
+// asks for any (from 32768 on Linux, 49152 elsewhere): what is free now is still free when the server listens.
+func freePorts(ip string, n int) (ports []int, err error) {
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10_000 + rand.IntN(22_000)
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err != nil {
-			return nil, err
+			if tries > 100 {
+				return nil, err
+			}
+			continue
 		}
 		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

@@ -8,12 +8,16 @@ import (
 	"strings"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/plc"
 )
 
 func plcLogin(ctx context.Context, v *visit) Finding {
+	if v.cfg.Inventory.Source != config.InventoryPLC {
+		return skipped("there is none: the fleet stands in %s", connect.From(v.cfg))
+	}
 	api, err := v.plc()
 	if err != nil {
 		return failed("set plc.url, plc.username and plc.password_file", "%v", err)
@@ -31,7 +35,7 @@ func plcLogin(ctx context.Context, v *visit) Finding {
 
 func plcAdmin(ctx context.Context, v *visit) Finding {
 	if v.api == nil {
-		return skipped("PLC does not take the account")
+		return skipped("no account at PLC is to be tried")
 	}
 	roles, err := v.api.Roles(ctx)
 	switch {
@@ -45,7 +49,7 @@ func plcAdmin(ctx context.Context, v *visit) Finding {
 
 func plcRights(ctx context.Context, v *visit) Finding {
 	if v.api == nil {
-		return skipped("PLC does not take the account")
+		return skipped("no account at PLC is to be tried")
 	}
 	var refused, allowed []string
 	for _, r := range v.api.Rights(ctx) {

@@ -8,62 +8,64 @@ import (
 // Node is a node with its site, its PCU, what the last look saw, its open issues and its history. Times that are zero
 // are not known.
 type Node struct {
-	Name      string
-	NodeID    int
-	IP        string
-	Model     string
-	BootState string
-	RunLevel  string
+	Name      string `json:"name"`
+	NodeID    int    `json:"id"`
+	IP        string `json:"ip"`
+	Model     string `json:"model"`
+	BootState string `json:"boot_state"`
+	RunLevel  string `json:"run_level"`
 
-	Site            string
-	SiteName        string
-	SiteStatus      string
-	SiteSince       time.Time
-	SitePenalty     int
-	SiteEnabled     bool
-	SitePending     bool
-	SiteExemptUntil time.Time
+	Site            string    `json:"site"`
+	SiteName        string    `json:"site_name"`
+	SiteStatus      string    `json:"site_status"`
+	SiteSince       time.Time `json:"site_since,omitzero"`
+	SitePenalty     int       `json:"site_penalty"`
+	SiteEnabled     bool      `json:"site_enabled"`
+	SitePending     bool      `json:"site_pending"`
+	SiteExemptUntil time.Time `json:"site_exempt_until,omitzero"`
 
-	PCU       string
-	PCUModel  string
-	PCUIP     string
-	PCUStatus string
-	PCUWhy    string
-	PCUOK     bool
-	PCUSeen   time.Time
-	Outlet    int
-	Feeds     int
+	PCU       string    `json:"pcu"`
+	PCUModel  string    `json:"pcu_model"`
+	PCUIP     string    `json:"pcu_ip"`
+	PCUStatus string    `json:"pcu_status"`
+	PCUWhy    string    `json:"pcu_why"`
+	PCUOK     bool      `json:"pcu_ok"`
+	PCUSeen   time.Time `json:"pcu_seen,omitzero"`
+	Outlet    int       `json:"outlet"`
+	Feeds     int       `json:"feeds"`
 
-	Status      string
-	Since       time.Time
-	State       string
-	Category    string
-	Why         string
-	Firewall    bool
-	Booted      time.Time
-	Seen        time.Time
-	Silent      time.Time // since when nothing answers
-	BadSince    time.Time
-	LastContact time.Time
-	LastBoot    time.Time
-	ExemptUntil time.Time
-	Blacklisted bool
-	Symptoms    []string
+	Status      string    `json:"status"`
+	Since       time.Time `json:"since,omitzero"`
+	State       string    `json:"state"`
+	Category    string    `json:"category"`
+	Why         string    `json:"why"`
+	Firewall    bool      `json:"firewall"`
+	Booted      time.Time `json:"booted,omitzero"`
+	Seen        time.Time `json:"seen,omitzero"`
+	Silent      time.Time `json:"silent,omitzero"` // since when nothing answers
+	BadSince    time.Time `json:"bad_since,omitzero"`
+	LastContact time.Time `json:"last_contact,omitzero"`
+	LastBoot    time.Time `json:"last_boot,omitzero"`
+	ExemptUntil time.Time `json:"exempt_until,omitzero"`
+	Blacklisted bool      `json:"blacklisted"`
+	Symptoms    []string  `json:"symptoms"`
 
 	// Details of the last look: filled when somebody asks for them.
-	Facts           map[string]any
-	SSH, DNS        string
-	Port22          string
-	Port80, Port806 string
+	Facts   map[string]any `json:"facts,omitempty"`
+	SSH     string         `json:"ssh"`
+	DNS     string         `json:"dns"`
+	Port22  string         `json:"port22"`
+	Port80  string         `json:"port80"`
+	Port806 string         `json:"port806"`
 
-	Issues      []string // types of the open ones
-	Paused      []string
-	IssueSince  time.Time // the oldest open one
-	NextStep    time.Time
-	Changes30d  int
-	Issues30d   int
-	PowerCycles int // within 7 days
-	LastCycle   time.Time
+	Issues      []string  `json:"issues"` // types of the open ones
+	Paused      []string  `json:"paused"`
+	IssueSince  time.Time `json:"issue_since,omitzero"` // the oldest open one
+	NextStep    time.Time `json:"next_step,omitzero"`
+	Changes30d  int       `json:"changes30d"`
+	Issues30d   int       `json:"issues30d"`
+	PowerCycles int       `json:"power_cycles"` // within 7 days
+	LastCycle   time.Time `json:"last_cycle,omitzero"`
 }
 
 // DetailFields need the details of the last look, which are many bytes: a reader may leave them out for other
@@ -87,7 +89,7 @@ func Nodes(issueTypes []string) *Table[Node] {
 func recordFields() []Column[Node] {
 	return []Column[Node]{
 		text("name", "its host name", func(n *Node) string { return n.Name }, "hostname", "host"),
-		number("id", "", "its number in PLC", func(n *Node) int { return n.NodeID }, "node_id"),
+		number("id", "", "its number in the inventory", func(n *Node) int { return n.NodeID }, "node_id"),
 		text("site", "login_base of its site", func(n *Node) string { return n.Site }, "loginbase", "login_base"),
 		text("site.name", "full name of its site", func(n *Node) string { return n.SiteName }),
 		oneOf(
@@ -105,16 +107,16 @@ func recordFields() []Column[Node] {
 			func(n *Node) bool { return n.SitePending },
 		),
 		ahead("site.exempt", "whether its site is exempt now", func(n *Node) time.Time { return n.SiteExemptUntil }),
-		text("ip", "its address in PLC", func(n *Node) string { return n.IP }),
-		text("model", "its model in PLC", func(n *Node) string { return n.Model }),
+		text("ip", "its address in the inventory", func(n *Node) string { return n.IP }),
+		text("model", "its model in the inventory", func(n *Node) string { return n.Model }),
 		oneOf(
 			"boot_state",
-			"what PLC lets it boot into",
+			"what PLC, or Monitor without one, lets it boot into",
 			[]string{"boot", "safeboot", "failboot", "install", "reinstall", "upgrade", "disabled"},
 			func(n *Node) string { return n.BootState },
 			"plcnode.status",
 		),
-		text("run_level", "what PLC last saw it in", func(n *Node) string { return n.RunLevel }),
+		text("run_level", "what PLC last saw it in; unknown without PLC", func(n *Node) string { return n.RunLevel }),
 	}
 }
 
@@ -150,16 +152,16 @@ func statusFields() []Column[Node] {
 		moment("seen", "when it was last looked at", func(n *Node) time.Time { return n.Seen }, "date_checked"),
 		age("seen_age", "how old that look is", func(n *Node) time.Time { return n.Seen }),
 		age("silent_age", "for how long nothing of it has answered", func(n *Node) time.Time { return n.Silent }),
-		moment("last_contact", "when it last spoke to PLC", func(n *Node) time.Time { return n.LastContact }),
+		moment("last_contact", "when it last spoke to PLC; unknown without PLC", func(n *Node) time.Time { return n.LastContact }),
 		age("last_contact_age", "how long ago that is", func(n *Node) time.Time { return n.LastContact }),
-		age("last_boot_age", "how long ago PLC saw it boot", func(n *Node) time.Time { return n.LastBoot }),
+		age("last_boot_age", "how long ago PLC saw it boot; unknown without PLC", func(n *Node) time.Time { return n.LastBoot }),
 	}
 }
 
 // lookFields are the details of that look, and what speaks against an act.
 func lookFields(issueTypes []string) []Column[Node] {
 	return []Column[Node]{
-		ahead("exempt", "whether it is exempt now, by PLC's tag", func(n *Node) time.Time { return n.ExemptUntil }),
+		ahead("exempt", "whether it is exempt now, by the inventory", func(n *Node) time.Time { return n.ExemptUntil }),
 		yes(
 			"blacklisted",
 			"whether it or its site is on Monitor's blacklist now",

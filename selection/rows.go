@@ -4,22 +4,22 @@ import "time"
 
 // Site is a site as a row.
 type Site struct {
-	LoginBase    string
-	SiteID       int
-	Name         string
-	Status       string
-	Changed      time.Time
-	PenaltyLevel int
-	LastRaise    time.Time
-	Enabled      bool
-	Pending      bool
-	Blacklisted  bool
-	Created      time.Time
-	ExemptUntil  time.Time
-	Nodes        int
-	NodesUp      int
-	PCUs         int
-	Issues       []string
+	LoginBase    string    `json:"site"`
+	SiteID       int       `json:"id"`
+	Name         string    `json:"name"`
+	Status       string    `json:"status"`
+	Changed      time.Time `json:"since,omitzero"`
+	PenaltyLevel int       `json:"penalty"`
+	LastRaise    time.Time `json:"last_raise,omitzero"`
+	Enabled      bool      `json:"enabled"`
+	Pending      bool      `json:"pending"`
+	Blacklisted  bool      `json:"blacklisted"`
+	Created      time.Time `json:"created,omitzero"`
+	ExemptUntil  time.Time `json:"exempt_until,omitzero"`
+	Nodes        int       `json:"nodes"`
+	NodesUp      int       `json:"nodes_up"`
+	PCUs         int       `json:"pcus"`
+	Issues       []string  `json:"issues"`
 }
 
 // Sites is the table of sites.
@@ -27,7 +27,7 @@ func Sites(issueTypes []string) *Table[Site] {
 	return NewTable(
 		"sites",
 		text("site", "its login_base", func(s *Site) string { return s.LoginBase }, "loginbase", "login_base"),
-		number("id", "", "its number in PLC", func(s *Site) int { return s.SiteID }, "site_id"),
+		number("id", "", "its number in the inventory", func(s *Site) int { return s.SiteID }, "site_id"),
 		text("name", "its full name", func(s *Site) string { return s.Name }),
 		oneOf(
 			"status",
@@ -41,7 +41,7 @@ func Sites(issueTypes []string) *Table[Site] {
 		age("raise_age", "how long ago that was last raised", func(s *Site) time.Time { return s.LastRaise }),
 		yes("enabled", "whether it may create slices", func(s *Site) bool { return s.Enabled }),
 		yes("pending", "whether its registration is not done", func(s *Site) bool { return s.Pending }),
-		ahead("exempt", "whether it is exempt now, by PLC's tag", func(s *Site) time.Time { return s.ExemptUntil }),
+		ahead("exempt", "whether it is exempt now, by the inventory", func(s *Site) time.Time { return s.ExemptUntil }),
 		yes("blacklisted", "whether it is on Monitor's blacklist now", func(s *Site) bool { return s.Blacklisted }),
 		age("age", "how old it is", func(s *Site) time.Time { return s.Created }),
 		number("nodes", "nodes", "how many nodes it has", func(s *Site) int { return s.Nodes }),
@@ -58,16 +58,20 @@ func Sites(issueTypes []string) *Table[Site] {
 
 // PCU is a PCU as a row.
 type PCU struct {
-	Name, Site, Hostname, IP, Model string
-	PCUID                           int
-	Status                          string
-	Changed                         time.Time
-	OK                              bool
-	Reason                          string
-	SeenAt                          time.Time
-	BadSince                        time.Time
-	Nodes                           []string
-	Issues                          []string
+	Name     string    `json:"name"`
+	Site     string    `json:"site"`
+	Hostname string    `json:"hostname"`
+	IP       string    `json:"ip"`
+	Model    string    `json:"model"`
+	PCUID    int       `json:"id"`
+	Status   string    `json:"status"`
+	Changed  time.Time `json:"since,omitzero"`
+	OK       bool      `json:"ok"`
+	Reason   string    `json:"why"`
+	SeenAt   time.Time `json:"seen,omitzero"`
+	BadSince time.Time `json:"bad_since,omitzero"`
+	Nodes    []string  `json:"nodes"`
+	Issues   []string  `json:"issues"`
 }
 
 // PCUs is the table of PCUs.
@@ -75,11 +79,11 @@ func PCUs(issueTypes []string) *Table[PCU] {
 	return NewTable(
 		"pcus",
 		text("name", "its name", func(p *PCU) string { return p.Name }),
-		number("id", "", "its number in PLC", func(p *PCU) int { return p.PCUID }, "pcu_id", "plc_pcuid"),
+		number("id", "", "its number in the inventory", func(p *PCU) int { return p.PCUID }, "pcu_id", "plc_pcuid"),
 		text("site", "login_base of its site", func(p *PCU) string { return p.Site }, "loginbase", "login_base"),
-		text("hostname", "its host name in PLC", func(p *PCU) string { return p.Hostname }),
-		text("ip", "its address in PLC", func(p *PCU) string { return p.IP }),
-		text("model", "its model in PLC", func(p *PCU) string { return p.Model }),
+		text("hostname", "its host name in the inventory", func(p *PCU) string { return p.Hostname }),
+		text("ip", "its address in the inventory", func(p *PCU) string { return p.IP }),
+		text("model", "its model in the inventory", func(p *PCU) string { return p.Model }),
 		oneOf("status", "the status that Monitor judges it by", pcuStatuses(), func(p *PCU) string { return p.Status }),
 		age("status_age", "for how long it has that status", func(p *PCU) time.Time { return p.Changed }),
 		yes("ok", "whether its last dry run passed", func(p *PCU) bool { return p.OK }),
@@ -99,9 +103,21 @@ func PCUs(issueTypes []string) *Table[PCU] {
 
 // Issue is an episode of an issue as a row.
 type Issue struct {
-	ID, RunID, Type, Target, Node, Site, Status, Rung, Next, Outcome, Cause string
-	Level                                                                   int
-	Opened, Closed, NextAt                                                  time.Time
+	ID      string    `json:"id"`
+	RunID   string    `json:"run_id"`
+	Type    string    `json:"type"`
+	Target  string    `json:"target"`
+	Node    string    `json:"node"`
+	Site    string    `json:"site"`
+	Status  string    `json:"status"`
+	Rung    string    `json:"rung"`
+	Next    string    `json:"next"`
+	Outcome string    `json:"outcome"`
+	Cause   string    `json:"cause"`
+	Level   int       `json:"penalty"`
+	Opened  time.Time `json:"opened,omitzero"`
+	Closed  time.Time `json:"closed,omitzero"`
+	NextAt  time.Time `json:"next_at,omitzero"`
 }
 
 // Issues is the table of issues.
@@ -134,9 +150,20 @@ func Issues(issueTypes []string) *Table[Issue] {
 
 // Action is a line of the ledger as a row.
 type Action struct {
-	Key, Kind, Issue, Node, Site, Reason, Outcome, Detail string
-	PCU, Times                                            int
-	At, Committed, Finished                               time.Time
+	Seq       int64     `json:"seq"` // grows from line to line
+	Key       string    `json:"key"`
+	Kind      string    `json:"kind"`
+	Issue     string    `json:"issue"`
+	Node      string    `json:"node"`
+	Site      string    `json:"site"`
+	Reason    string    `json:"reason"`
+	Outcome   string    `json:"outcome"`
+	Detail    string    `json:"detail"`
+	PCU       int       `json:"pcu"`
+	Times     int       `json:"times"`
+	At        time.Time `json:"at,omitzero"`
+	Committed time.Time `json:"committed,omitzero"`
+	Finished  time.Time `json:"finished,omitzero"`
 }
 
 // Ledger is the table of the ledger.

@@ -14,11 +14,3 @@ func account() string {
 	}
 	return "uid " + id
 }
-
-// who is the name under which an order is given: the account's, and beside it the one that somebody asks to be called by.
-func (a *app) who(said string) string {
-	if said == "" || said == a.account {
-		return a.account
-	}
-	return said + ", as " + a.account
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -90,22 +91,22 @@ func stepNumber(n int) string {
 
 // issueVeto is for both a veto and its end, which take a step beside the issue.
 func (a *app) issueVeto(name issue.Order, short, example string) *cobra.Command {
-	var c issue.Command
+	var f reasonFlags
+	var w orders.Words
 	cmd := &cobra.Command{
 		Use: string(name) + " ID STEP", Short: short, Example: example, Args: takes("ID", "STEP"), ValidArgsFunction: a.complete(openIssues),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkID(args[0]); err != nil {
+			if err := orders.CheckID(args[0]); err != nil {
 				return err
 			}
 			var err error
-			if c.Step, err = strconv.Atoi(args[1]); err != nil || c.Step < 1 {
+			if w.Step, err = strconv.Atoi(args[1]); err != nil || w.Step < 1 {
 				return badInput("%q is no step: write its number, as `monitor agenda` shows it", args[1])
 			}
-			c.By = a.who(c.By)
-			return a.give(cmd.Context(), args[0], string(name), c)
+			return a.give(cmd.Context(), f.order(a), args[0], name, w)
 		},
 	}
-	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
+	f.add(cmd)
+	cmd.Flag("reason").Usage = "`why`; it stands in the issue's story"
 	return cmd
 }

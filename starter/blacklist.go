@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -86,6 +84,7 @@ func (a *app) entryLine(e *store.BlacklistEntry) string {
 }
 
 func (a *app) blacklistAdd() *cobra.Command {
+	var f reasonFlags
 	var e store.BlacklistEntry
 	var from, until string
 	cmd := &cobra.Command{
@@ -101,9 +100,9 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			e.Owner = a.who(e.Owner)
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := addEntry(ctx, db, e); err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				_, e, err := d.Blacklist(ctx, f.order(a), e)
+				if err != nil {
 					return err
 				}
 				return a.show(e, func() { a.say("blacklisted: %s", clean(a.entryLine(&e))) })
@@ -112,8 +111,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
 	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
-	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
+	f.add(cmd)
 	cmd.Flags().BoolVar(&e.Downtime, "downtime", false, "it is a planned downtime; --until is needed")
 	return cmd
 }
@@ -147,34 +145,9 @@ func checkKind(kind string) error {
 	return nil
 }
 
-// addEntry refuses a target that nobody knows: a misspelt name would protect nothing.
-func addEntry(ctx context.Context, db *store.Store, e store.BlacklistEntry) error {
-	var err error
-	switch e.Kind {
-	case kindNode:
-		_, err = db.Node(ctx, e.Target)
-	case kindSite:
-		_, err = db.Site(ctx, e.Target)
-	case kindPCU:
-		_, err = db.PCUByName(ctx, e.Target)
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return notFound("no %s %s is known: see `monitor %s list`", e.Kind, e.Target, e.Kind)
-	}
-	if err != nil {
-		return err
-	}
-	err = db.AddBlacklist(ctx, e)
-	const unique = "23505" // Postgres: unique_violation
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == unique {
-		return fmt.Errorf("%s %s has an entry from that moment on already: see `monitor blacklist list`", e.Kind, e.Target)
-	}
-	return err
-}
-
 func (a *app) blacklistRemove() *cobra.Command {
-	return &cobra.Command{
+	var f reasonFlags
+	cmd := &cobra.Command{
 		Use: "remove node|site|pcu TARGET", Args: takes("node, site or pcu", "TARGET"),
 		Short:   "Take a node, a site or a PCU off the blacklist, with all its downtimes",
 		Aliases: []string{"rm"}, ValidArgsFunction: a.completeEntry(),
@@ -183,12 +156,8 @@ func (a *app) blacklistRemove() *cobra.Command {
 			if err := checkKind(args[0]); err != nil {
 				return err
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				err := db.RemoveBlacklist(ctx, args[0], args[1])
-				if errors.Is(err, store.ErrNotFound) {
-					return notFound("%s %s is not on the blacklist: see `monitor blacklist list`", args[0], args[1])
-				}
-				if err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.Unsilence(ctx, f.order(a), args[0], args[1]); err != nil {
 					return err
 				}
 				removed := struct {
@@ -199,6 +168,8 @@ func (a *app) blacklistRemove() *cobra.Command {
 			})
 		},
 	}
+	f.add(cmd)
+	return cmd
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {

@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -94,7 +95,7 @@ func (a *app) bootRead() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "`log` of a BootManager; - is the standard input")
-	cmd.Flags().BoolVar(&accept, "accept-host-key", false, "believe the ssh host key that the node shows, from now on and whatever PLC says")
+	cmd.Flags().BoolVar(&accept, "accept-host-key", false, "believe the ssh host key that the node shows, from now on and whatever the inventory says")
 	_ = cmd.MarkFlagFilename("file")
 	return cmd
 }
@@ -137,7 +138,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return err
 	}
-	cfg, err := a.config("database", "probe", "plc")
+	cfg, err := a.config("database", "probe", "inventory")
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return badInput("%w", err)
 	}
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return badInput("%w", err)
 	}
@@ -156,9 +157,9 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	target := connect.Entrance(cfg.Probe, keys...)(node.Hostname, node.IP)
 	target.HostKey = func(k ssh.PublicKey) error {
 		if accept {
-			return db.ConfirmHostKey(ctx, node.Hostname, k, a.who(""), a.now())
+			return db.ConfirmHostKey(ctx, node.Hostname, k, a.person("").String(), a.now())
 		}
-		return activities.HostKeys{Store: db, PLC: api}.Check(ctx, node.Hostname, k)
+		return activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}.Check(ctx, node.Hostname, k)
 	}
 	conn, err := bootman.Dial(ctx, target)
 	if errors.Is(err, activities.ErrHostKey) {
@@ -268,7 +269,7 @@ func (a *app) showSequence(s store.BootSequence) error {
 }
 
 func (a *app) bootSequencesSet() *cobra.Command {
-	var by string
+	var f reasonFlags
 	cmd := &cobra.Command{
 		Use: "set SEQUENCE ACTION", Short: "Say what a boot sequence calls for from now on", Args: takes("SEQUENCE", "ACTION"),
 		Long: "Say what a boot sequence calls for from now on. The next visit to a node with that sequence does it.\n\nThe actions are " + strings.Join(actionNames(), ", ") + ".",
@@ -284,12 +285,11 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			if err := k.Check(); err != nil {
 				return badInput("%w", err)
 			}
-			by = a.who(by)
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if err := db.SetBootSequence(ctx, k, by); err != nil {
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.Teach(ctx, f.order(a), k); err != nil {
 					return err
 				}
-				s, err := db.BootSequence(ctx, k.Sequence)
+				s, err := d.Store.BootSequence(ctx, k.Sequence)
 				if err != nil {
 					return err
 				}
@@ -297,7 +297,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", "", "`who` says so (beside the account that runs this)")
+	f.add(cmd)
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -21,10 +22,6 @@ func (f *reasonFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.by, "by", "", "`who` gives the order (beside the account that runs this)")
 }
 
-func (f *reasonFlags) control(a *app, name, value string) store.Control {
-	return store.Control{Name: name, Value: value, By: a.who(f.by), Reason: f.reason}
-}
-
 func (a *app) stop() *cobra.Command {
 	var f reasonFlags
 	cmd := &cobra.Command{
@@ -35,18 +32,8 @@ is finished, so that no outlet stays off. Sweeps and the fleet guard go on, open
 again is closed, and limits are lifted.`,
 		Example: `  monitor stop --reason "power works in the east, until Friday"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if strings.TrimSpace(f.reason) == "" {
-				return badInput("--reason is missing: those who find Monitor stopped will ask why")
-			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				before, err := db.Controls(ctx)
-				if err != nil {
-					return err
-				}
-				if why := before.Stopped(); why != "" {
-					a.warn("it was stopped already: %s", why)
-				}
-				return a.giveControl(ctx, db, f.control(a, store.ControlStop, "stopped"))
+			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+				return d.Stop(ctx, f.order(a))
 			})
 		},
 	}
@@ -62,16 +49,8 @@ func (a *app) start() *cobra.Command {
 		Example: `  monitor start
   monitor start --reason "the power is back"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				before, err := db.Controls(ctx)
-				if err != nil {
-					return err
-				}
-				if before.Stopped() == "" {
-					a.warn("it was not stopped; nothing is changed")
-					return a.showControls(ctx, db)
-				}
-				return a.giveControl(ctx, db, f.control(a, store.ControlStop, ""))
+			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+				return d.Start(ctx, f.order(a))
 			})
 		},
 	}
@@ -84,7 +63,7 @@ const ordinary = "default"
 
 func (a *app) mode() *cobra.Command {
 	var f reasonFlags
-	var site, typ string
+	var part orders.Part
 	words := []string{string(policy.ModeObserve), string(policy.ModeAct), ordinary}
 	cmd := &cobra.Command{
 		Use: "mode [observe|act|default]", Short: "Show or order what Monitor may do: observe or act",
@@ -98,47 +77,38 @@ allows. "default" takes an order back.`,
 		ValidArgsFunction: a.fixed(words...),
 		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				if len(args) == 0 {
-					return a.showControls(ctx, db)
-				}
-				if !slices.Contains(words, args[0]) {
-					return badInput("%q is no mode: say %s", args[0], strings.Join(words, ", "))
-				}
-				name, err := modeName(ctx, db, site, typ)
-				if err != nil {
-					return err
-				}
-				return a.giveControl(ctx, db, f.control(a, name, strings.TrimSuffix(args[0], ordinary)))
+			if len(args) == 0 {
+				return a.withStore(cmd.Context(), a.showControls)
+			}
+			if !slices.Contains(words, args[0]) {
+				return badInput("%q is no mode: say %s", args[0], strings.Join(words, ", "))
+			}
+			if part.Site != "" && part.Type != "" {
+				return badInput("give --site or --type, not both: two orders narrow more than one")
+			}
+			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+				return d.Mode(ctx, f.order(a), part, policy.Mode(strings.TrimSuffix(args[0], ordinary)))
 			})
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&site, "site", "", "only for the site with this `login_base`")
-	cmd.Flags().StringVar(&typ, "type", "", "only for this `type` of issue")
+	cmd.Flags().StringVar(&part.Site, "site", "", "only for the site with this `login_base`")
+	cmd.Flags().StringVar(&part.Type, "type", "", "only for this `type` of issue")
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	_ = cmd.RegisterFlagCompletionFunc("type", a.fixed(issueTypes()...))
 	return cmd
 }
 
-// modeName is the name of the order of a mode. A part that nobody knows would be narrowed by nothing, so it is refused.
-func modeName(ctx context.Context, db *store.Store, site, typ string) (string, error) {
-	switch {
-	case site != "" && typ != "":
-		return "", badInput("give --site or --type, not both: two orders narrow more than one")
-	case site != "":
-		return store.ControlOf(store.ControlMode, store.PartSite, site), knownSite(ctx, db, site)
-	case typ != "":
-		return store.ControlOf(store.ControlMode, store.PartType, typ), checkType(typ)
-	}
-	return store.ControlMode, nil
-}
-
-func (a *app) giveControl(ctx context.Context, db *store.Store, c store.Control) error {
-	if err := db.SetControl(ctx, c); err != nil {
-		return err
-	}
-	return a.showControls(ctx, db)
+// control gives an order that holds for the fleet or a part of it, and shows what is ordered then.
+func (a *app) control(ctx context.Context, give func(context.Context, orders.Desk) (orders.Receipt, error)) error {
+	return a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
+		r, err := give(ctx, d)
+		if err != nil {
+			return err
+		}
+		a.noted(r)
+		return a.showControls(ctx, d.Store)
+	})
 }
 
 func (a *app) showControls(ctx context.Context, db *store.Store) error {

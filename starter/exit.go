@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/store"
 )
@@ -105,6 +106,12 @@ func (a *app) code(err error) int {
 	}
 	if k, ok := exitOf(pcucontrol.KindOf(err)); ok {
 		return k.code
+	}
+	switch orders.KindOf(err) {
+	case orders.Invalid:
+		return exitUsage
+	case orders.NotFound:
+		return exitNotFound
 	}
 	switch {
 	case !a.ready:

@@ -96,7 +96,7 @@ func (a *app) findChanges(ctx context.Context, r selection.Request) (v findbadVi
 	if err != nil {
 		return v, err
 	}
-	if v.Sweep, err = a.follow(ctx, a.trigger); err != nil {
+	if v.Sweep, err = a.follow(ctx, a.sweepNow); err != nil {
 		return v, err
 	}
 	after, err := a.sight(ctx, nil)

@@ -3,102 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
-
-// nodeView is a node as this command shows it; the lists are filled by show alone.
-type nodeView struct {
-	Hostname    string                `json:"hostname"`
-	NodeID      int                   `json:"node_id"`
-	Site        string                `json:"site"`
-	IP          string                `json:"ip"`
-	Model       string                `json:"model"`
-	BootState   string                `json:"boot_state"`
-	Status      policy.Status         `json:"status"`
-	Since       time.Time             `json:"since,omitzero"`
-	State       string                `json:"state"`
-	Category    string                `json:"category"`
-	Reason      string                `json:"reason"`
-	Firewall    bool                  `json:"firewall"`
-	Uptime      float64               `json:"uptime_seconds"`
-	Seen        time.Time             `json:"seen_at,omitzero"`
-	LastContact time.Time             `json:"last_contact,omitzero"`
-	PCU         *pcuView              `json:"pcu,omitempty"`
-	Outlet      int                   `json:"outlet,omitempty"`
-	ExemptUntil time.Time             `json:"exempt_until,omitzero"`
-	Gone        bool                  `json:"gone"`
-	Blacklisted *store.BlacklistEntry `json:"blacklisted,omitempty"`
-	Issues      []issueView           `json:"issues,omitempty"`
-	History     []passage             `json:"history,omitempty"`
-	Actions     []store.Action        `json:"actions,omitempty"`
-	Detail      json.RawMessage       `json:"detail,omitempty"`
-}
-
-type pcuView struct {
-	PCUID  int           `json:"pcu_id"`
-	Name   string        `json:"name"`
-	Model  string        `json:"model"`
-	IP     string        `json:"ip"`
-	Status policy.Status `json:"status"`
-	OK     bool          `json:"ok"`
-	Reason string        `json:"reason"`
-	Seen   time.Time     `json:"seen_at,omitzero"`
-}
-
-type siteView struct {
-	LoginBase   string                `json:"login_base"`
-	Name        string                `json:"name"`
-	Enabled     bool                  `json:"enabled"`
-	Pending     bool                  `json:"pending"`
-	Gone        bool                  `json:"gone"`
-	Status      policy.Status         `json:"status"`
-	Since       time.Time             `json:"since,omitzero"`
-	Penalty     int                   `json:"penalty_level"`
-	LastRaise   time.Time             `json:"last_raise,omitzero"`
-	Created     time.Time             `json:"created,omitzero"`
-	ExemptUntil time.Time             `json:"exempt_until,omitzero"`
-	Blacklisted *store.BlacklistEntry `json:"blacklisted,omitempty"`
-	Nodes       []nodeView            `json:"nodes,omitempty"`
-	Issues      []issueView           `json:"issues,omitempty"`
-	History     []passage             `json:"history,omitempty"`
-	Actions     []store.Action        `json:"actions,omitempty"`
-	People      *peopleView           `json:"people,omitempty"`
-}
-
-type passage struct {
-	At     time.Time `json:"at"`
-	Kind   string    `json:"kind"`
-	Was    string    `json:"was"`
-	Became string    `json:"became"`
-	Reason string    `json:"reason"`
-}
-
-func viewOfNode(n store.Node) nodeView {
-	return nodeView{
-		Hostname: n.Hostname, NodeID: n.NodeID, Site: n.Site, IP: n.IP, Model: n.Model, BootState: n.BootState, Status: n.Record.Status, Since: n.Record.Changed.UTC(),
-		State: n.State, Category: n.Category, Reason: n.Reason, Firewall: n.Firewall, Uptime: n.Uptime.Seconds(), Seen: n.SeenAt.UTC(),
-		LastContact: n.LastContact.UTC(), Outlet: n.Outlet, ExemptUntil: n.ExemptUntil.UTC(), Gone: n.Gone,
-	}
-}
-
-func viewOfSite(s store.Site) siteView {
-	return siteView{
-		LoginBase: s.LoginBase, Name: s.Name, Enabled: s.Enabled, Pending: s.Pending, Gone: s.Gone, Status: s.Record.Status, Since: s.Record.Changed.UTC(),
-		Penalty: s.PenaltyLevel, LastRaise: s.LastRaise.UTC(), Created: s.Created.UTC(), ExemptUntil: s.ExemptUntil.UTC(),
-	}
-}
 
 func (a *app) node() *cobra.Command {
 	cmd := group("node", "List and show nodes", "  monitor node list --status down\n  monitor node show planetlab1.example.edu")
@@ -107,7 +23,7 @@ func (a *app) node() *cobra.Command {
 		Example: "  monitor node show planetlab1.example.edu\n  monitor node show planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				v, err := a.wholeNode(ctx, db, args[0])
+				v, err := answers.ReadNode(ctx, db, args[0], a.now())
 				if errors.Is(err, store.ErrNotFound) {
 					return notFound("no node %s is known: see `monitor node list`", args[0])
 				}
@@ -164,10 +80,10 @@ func (a *app) ownNodes(ctx context.Context, db *store.Store, rows []selection.No
 	for _, n := range all {
 		byName[n.Hostname] = n
 	}
-	views := []nodeView{}
+	views := []answers.Node{}
 	for _, r := range rows {
 		if n, known := byName[r.Name]; known {
-			views = append(views, viewOfNode(n))
+			views = append(views, answers.NodeOf(n))
 		}
 	}
 	return views, func() { a.nodeTable("no nodes", views) }, nil
@@ -185,7 +101,7 @@ func knownSite(ctx context.Context, db *store.Store, loginBase string) error {
 	return err
 }
 
-func (a *app) nodeTable(none string, views []nodeView) {
+func (a *app) nodeTable(none string, views []answers.Node) {
 	var rows []row
 	for _, v := range views {
 		rows = append(rows, row{v.Hostname, v.Site, a.state(string(v.Status)), v.Since, orDash(v.BootState), orDash(v.State), orDash(v.Reason)})
@@ -193,64 +109,7 @@ func (a *app) nodeTable(none string, views []nodeView) {
 	a.table(none, row{"NODE", "SITE", "STATUS", "SINCE", "BOOT STATE", "SEEN", "WHY"}, rows)
 }
 
-// wholeNode gathers what the store has on a node.
-func (a *app) wholeNode(ctx context.Context, db *store.Store, host string) (nodeView, error) {
-	n, err := db.Node(ctx, host)
-	if err != nil {
-		return nodeView{}, err
-	}
-	v := viewOfNode(n)
-	v.Detail = n.Detail
-	if n.PCUID != 0 {
-		p, err := db.PCU(ctx, n.PCUID)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return v, err
-		}
-		v.PCU = &pcuView{PCUID: n.PCUID, Name: p.Name, Model: p.Model, IP: p.IP, Status: p.Record.Status, OK: p.OK, Reason: p.Reason, Seen: p.SeenAt.UTC()}
-	}
-	if v.Blacklisted, err = a.blacklisted(ctx, db, host, n.Site); err != nil {
-		return v, err
-	}
-	if v.Issues, err = issuesOf(ctx, db, store.IssueFilter{Node: host, Limit: 20}); err != nil {
-		return v, err
-	}
-	if v.History, err = historyOf(ctx, db, host); err != nil {
-		return v, err
-	}
-	actions, err := db.Actions(ctx, store.ActionFilter{Node: host, Limit: 20})
-	v.Actions = oldestFirst(actions)
-	return v, err
-}
-
-func (a *app) blacklisted(ctx context.Context, db *store.Store, node, site string) (*store.BlacklistEntry, error) {
-	e, yes, err := db.Blacklisted(ctx, node, site, "", a.now())
-	if err != nil || !yes {
-		return nil, err
-	}
-	e.Starts, e.Until = e.Starts.UTC(), e.Until.UTC()
-	return &e, nil
-}
-
-func issuesOf(ctx context.Context, db *store.Store, f store.IssueFilter) ([]issueView, error) {
-	list, err := db.Issues(ctx, f)
-	var views []issueView
-	for _, i := range list {
-		views = append(views, viewOf(i))
-	}
-	return views, err
-}
-
-func historyOf(ctx context.Context, db *store.Store, target string) ([]passage, error) {
-	list, err := db.History(ctx, target, 20)
-	slices.Reverse(list)
-	var out []passage
-	for _, p := range list {
-		out = append(out, passage{p.At.UTC(), p.Kind, p.Was, p.Became, p.Reason})
-	}
-	return out, err
-}
-
-func (a *app) drawNode(v nodeView) {
+func (a *app) drawNode(v answers.Node) {
 	a.say("%s", clean(v.Hostname))
 	seen := strings.TrimSpace(v.State + " " + v.Category)
 	if v.Firewall {
@@ -269,7 +128,7 @@ func (a *app) drawNode(v nodeView) {
 	}
 	gone := ""
 	if v.Gone {
-		gone = "PLC no longer has this node"
+		gone = "the inventory no longer has this node"
 	}
 	a.facts(row{"gone", gone}, row{"site", v.Site}, row{"status", a.state(string(v.Status))}, row{"since", a.when(v.Since)},
 		row{"boot state", v.BootState}, row{"seen", seen}, row{"why", v.Reason}, row{"looked at", a.when(v.Seen)}, row{"uptime", uptime},
@@ -283,7 +142,7 @@ func (a *app) drawNode(v nodeView) {
 	a.drawActions(v.Actions)
 }
 
-func (a *app) drawHistory(list []passage) {
+func (a *app) drawHistory(list []answers.Passage) {
 	if len(list) == 0 {
 		return
 	}
@@ -302,7 +161,7 @@ func (a *app) site() *cobra.Command {
 		Example: "  monitor site show princeton\n  monitor site show princeton -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				v, err := a.wholeSite(ctx, db, args[0])
+				v, err := answers.ReadSite(ctx, db, args[0], a.now())
 				if errors.Is(err, store.ErrNotFound) {
 					return notFound("no site %s is known: see `monitor site list`", args[0])
 				}
@@ -343,16 +202,16 @@ func (a *app) ownSites(ctx context.Context, db *store.Store, rows []selection.Si
 	for _, s := range all {
 		byName[s.LoginBase] = s
 	}
-	views := []siteView{}
+	views := []answers.Site{}
 	for _, r := range rows {
 		if s, known := byName[r.LoginBase]; known {
-			views = append(views, viewOfSite(s))
+			views = append(views, answers.SiteOf(s))
 		}
 	}
 	return views, func() { a.siteTable(views) }, nil
 }
 
-func (a *app) siteTable(views []siteView) {
+func (a *app) siteTable(views []answers.Site) {
 	var rows []row
 	for _, v := range views {
 		rows = append(rows, row{v.LoginBase, v.Name, a.state(string(v.Status)), v.Since, v.Penalty, yes(v.Enabled)})
@@ -367,38 +226,11 @@ func yes(b bool) string {
 	return "no"
 }
 
-func (a *app) wholeSite(ctx context.Context, db *store.Store, loginBase string) (siteView, error) {
-	s, err := db.Site(ctx, loginBase)
-	if err != nil {
-		return siteView{}, err
-	}
-	v := viewOfSite(s)
-	nodes, err := db.NodesOfSite(ctx, loginBase)
-	if err != nil {
-		return v, err
-	}
-	for _, n := range nodes {
-		v.Nodes = append(v.Nodes, viewOfNode(n))
-	}
-	if v.Blacklisted, err = a.blacklisted(ctx, db, "", loginBase); err != nil {
-		return v, err
-	}
-	if v.Issues, err = issuesOf(ctx, db, store.IssueFilter{Site: loginBase, Open: true}); err != nil {
-		return v, err
-	}
-	if v.History, err = historyOf(ctx, db, loginBase); err != nil {
-		return v, err
-	}
-	actions, err := db.Actions(ctx, store.ActionFilter{Site: loginBase, Limit: 20})
-	v.Actions = oldestFirst(actions)
-	return v, err
-}
-
-func (a *app) drawSite(v siteView) {
+func (a *app) drawSite(v answers.Site) {
 	a.say("%s", clean(v.LoginBase))
 	gone, pending := "", ""
 	if v.Gone {
-		gone = "PLC no longer has this site"
+		gone = "the inventory no longer has this site"
 	}
 	if v.Pending {
 		pending = "its registration is not done"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -13,33 +14,39 @@ const forgetAbout = `Monitor keeps the ssh host key, and a certificate nobody vo
 shows another. Forget them when the PCU was replaced or made anew, and only then: otherwise somebody may be between you and it.`
 
 func (a *app) pcuForget() *cobra.Command {
-	return &cobra.Command{
+	var f reasonFlags
+	cmd := &cobra.Command{
 		Use: "forget <pcu>", Short: "Let a PCU that was replaced show a new host key or certificate", Args: takes("<pcu>"), Example: "  monitor pcu forget pcu1.example.edu",
 		Long: forgetAbout + "\n\nThe database is needed; the device is not called.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				p, err := db.PCUByName(ctx, args[0])
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
+				p, err := d.Store.PCUByName(ctx, args[0])
 				if errors.Is(err, store.ErrNotFound) {
 					return notFound("no PCU %s is known: see `monitor site show`", args[0])
 				} else if err != nil {
 					return err
 				}
-				n, err := db.ForgetPCUPins(ctx, p.PCUID)
+				pins, err := d.Store.PCUPins(ctx, p.PCUID)
+				if err == nil {
+					_, err = d.ForgetPCU(ctx, f.order(a), args[0])
+				}
 				if err != nil {
 					return err
 				}
 				view := struct {
 					PCU       string `json:"pcu"`
 					Forgotten int    `json:"forgotten"`
-				}{p.Name, n}
+				}{p.Name, len(pins)}
 				return a.show(view, func() {
-					if n == 0 {
+					if len(pins) == 0 {
 						a.say("%s had shown nothing that was kept", clean(p.Name))
 						return
 					}
-					a.say("%s may show itself anew: %d kept before", clean(p.Name), n)
+					a.say("%s may show itself anew: %d kept before", clean(p.Name), len(pins))
 				})
 			})
 		},
 	}
+	f.add(cmd)
+	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/planetlab/monitor/answers"
 	outside "github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
@@ -15,19 +16,19 @@ import (
 // Whatever stands in the store, a terminal that shows it is driven by nobody but us.
 func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 	const evil = "\x00\x1b[2J\u009b31m\x9b\u202eevil\u2028x"
-	v := issueView{
+	v := answers.Issue{
 		ID: "nodedown/" + evil, Type: evil, Target: evil, Site: evil, Status: evil, Cause: evil, Next: evil, Blocked: evil, Outcome: evil,
 		Evidence: []string{evil, "one\ntwo " + evil}, Opened: noon(), Closed: noon(),
 		Timeline: []issue.Event{
 			{At: noon(), Kind: issue.EventOrder, Order: issue.Order(evil), By: evil, Reason: evil, Rung: evil},
 		},
-		Earlier: []episodeView{{Opened: noon(), Closed: noon(), Outcome: evil}},
+		Earlier: []answers.Episode{{Opened: noon(), Closed: noon(), Outcome: evil}},
 		Actions: []store.Action{{At: noon(), Kind: evil, Outcome: evil, Reason: evil, Detail: evil}},
 	}
 	for _, format := range formats() {
 		var out, errs bytes.Buffer
 		a := &app{out: &out, err: &errs, now: noon, format: format}
-		if err := a.show(v, func() { a.drawIssue(v); a.issueTable(evil, []issueView{v}); a.issueTable(evil, nil) }); err != nil {
+		if err := a.show(v, func() { a.drawIssue(v); a.issueTable(evil, []answers.Issue{v}); a.issueTable(evil, nil) }); err != nil {
 			t.Fatal(err)
 		}
 		a.warn("a warning of %s", evil)
@@ -41,7 +42,7 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 			}
 		}
 		if format == "json" {
-			var back issueView
+			var back answers.Issue
 			if err := json.NewDecoder(&out).Decode(&back); err != nil ||
 				back.ID != strings.ToValidUTF8(v.ID, "\uFFFD") {
 				t.Errorf("it reads back as %q, %v", back.ID, err)

@@ -13,55 +13,10 @@ import (
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/workflows"
 )
-
-// issueView is an issue as this command shows it, put together from the store, the workflow and the ledger.
-type issueView struct {
-	ID      string    `json:"id"`
-	RunID   string    `json:"run_id,omitempty"`
-	Type    string    `json:"type"`
-	Target  string    `json:"target"`
-	Site    string    `json:"site"`
-	Status  string    `json:"status"`
-	Cause   string    `json:"cause"`
-	Penalty int       `json:"penalty_level"`
-	Opened  time.Time `json:"opened,omitzero"`
-	Closed  time.Time `json:"closed,omitzero"`
-	Next    string    `json:"next,omitempty"`
-	NextAt  time.Time `json:"next_at,omitzero"`
-	Blocked string    `json:"blocked,omitempty"` // why the next rung waits
-	Outcome string    `json:"outcome,omitempty"`
-
-	Evidence []string       `json:"evidence,omitempty"`
-	Timeline []issue.Event  `json:"story,omitempty"`
-	Earlier  []episodeView  `json:"earlier,omitempty"` // the latest first
-	Actions  []store.Action `json:"actions,omitempty"` // oldest first
-}
-
-func viewOf(i store.Issue) issueView {
-	return issueView{
-		ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Penalty: i.Level,
-		Opened: i.Opened.UTC(), Closed: i.Closed.UTC(), Next: i.Next, NextAt: i.NextAt.UTC(), Outcome: i.Outcome,
-	}
-}
-
-// answer takes over what the issue's workflow says of itself.
-func (v *issueView) answer(s workflows.Status) {
-	v.Status, v.Penalty, v.Next, v.NextAt, v.Blocked = string(s.Status), s.Level, s.Next, s.NextAt.UTC(), s.Blocked
-	v.Timeline = joined(v.Timeline, s.Timeline)
-	v.Evidence = s.Evidence
-	for _, t := range []struct {
-		to   *string
-		from string
-	}{{&v.ID, s.ID}, {&v.Type, s.Type}, {&v.Target, s.Target}, {&v.Site, s.Site}, {&v.Cause, s.Cause}} {
-		if t.from != "" {
-			*t.to = t.from
-		}
-	}
-}
 
 func (a *app) issue() *cobra.Command {
 	cmd := group("issue", "List, show, open and steer issues", "  monitor issue list --site princeton\n  monitor issue pause nodedown/planetlab1.example.edu --until 3d --reason \"new disk ordered\"")
@@ -99,7 +54,7 @@ func (a *app) issueList() *cobra.Command {
 				return err
 			}
 			if f.Type != "" {
-				if err := checkType(f.Type); err != nil {
+				if err := orders.CheckType(f.Type); err != nil {
 					return err
 				}
 			}
@@ -128,15 +83,15 @@ func (a *app) issueList() *cobra.Command {
 
 // ownIssues shows the issues of rows, in their order, as this command always did.
 func (a *app) ownIssues(_ context.Context, _ *store.Store, rows []selection.Issue) (any, func(), error) {
-	views := make([]issueView, 0, len(rows))
+	views := make([]answers.Issue, 0, len(rows))
 	for _, i := range rows {
-		views = append(views, viewOf(store.Issue{ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Level: i.Level,
+		views = append(views, answers.IssueOf(store.Issue{ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Level: i.Level,
 			Opened: i.Opened, Closed: i.Closed, Next: i.Next, NextAt: i.NextAt, Outcome: i.Outcome}))
 	}
 	return views, func() { a.issueTable("no issues", views) }, nil
 }
 
-func (a *app) issueTable(none string, views []issueView) {
+func (a *app) issueTable(none string, views []answers.Issue) {
 	var rows []row
 	for _, v := range views {
 		next, at := v.Next, v.NextAt
@@ -154,7 +109,7 @@ func (a *app) issueShow() *cobra.Command {
 		Long:    "Show where an issue is on its ladder, its story, and all that the ledger holds of it.\n\nA running issue is asked itself; the store answers for one that cannot be asked.",
 		Example: "  monitor issue show nodedown/planetlab1.example.edu\n  monitor issue show pcudown/pcu1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkID(args[0]); err != nil {
+			if err := orders.CheckID(args[0]); err != nil {
 				return err
 			}
 			ctx, cancel := a.within(cmd.Context(), patience)
@@ -168,69 +123,32 @@ func (a *app) issueShow() *cobra.Command {
 	}
 }
 
-// wholeIssue asks the store and the workflow. Either may not know the issue: the store one that was opened a moment ago,
-// Temporal one that ended long since.
-func (a *app) wholeIssue(ctx context.Context, id string) (issueView, error) {
+// wholeIssue asks the store and the workflow.
+func (a *app) wholeIssue(ctx context.Context, id string) (answers.Issue, error) {
 	db, err := a.openStore(ctx)
 	if err != nil {
-		return issueView{}, err
+		return answers.Issue{}, err
 	}
 	defer db.Close()
-	stored, storeErr := db.Issue(ctx, id)
-	if storeErr != nil && !errors.Is(storeErr, store.ErrNotFound) {
-		return issueView{}, storeErr
-	}
-	v := viewOf(stored)
-	if storeErr != nil {
-		v = newView(id)
-	}
-	actions, err := db.Actions(ctx, store.ActionFilter{Issue: id})
+	v, err := answers.StoredIssue(ctx, db, id)
 	if err != nil {
 		return v, err
 	}
-	v.Actions = oldestFirst(actions)
-	episodes, err := db.Episodes(ctx, id)
-	if err != nil {
-		return v, err
-	}
-	v.Earlier = earlier(episodes, stored.RunID)
-	if v.Timeline, err = db.Timeline(ctx, id, stored.RunID); err != nil {
-		return v, err
-	}
-	tc, err := a.openTemporal(ctx)
-	if err == nil {
+	tc, away := a.openTemporal(ctx)
+	if away == nil {
 		defer tc.Close()
-		err = ask(ctx, tc, &v)
 	}
-	switch {
-	case err == nil:
-		return v, nil
-	case storeErr != nil && errors.Is(err, answers.ErrNoWorkflow):
+	if err = v.Live(ctx, tc, away); errors.Is(err, store.ErrNotFound) {
 		return v, notFound("there is no issue %s: see `monitor issue list --all`", id)
-	case storeErr != nil:
-		return v, err
-	case !errors.Is(err, answers.ErrNoWorkflow):
-		a.warn("this is what the store last knew: %v", err)
-	case v.Status != string(issue.Closed):
-		a.warn("the store says %s, but Temporal has no such workflow: it was deleted, or this is another server", v.Status)
 	}
-	return v, nil
-}
-
-func newView(id string) issueView {
-	typ, target, _ := strings.Cut(id, "/")
-	return issueView{ID: id, Type: typ, Target: target}
-}
-
-func oldestFirst(list []store.Action) []store.Action {
-	slices.Reverse(list)
-	for i := range list {
-		list[i].At, list[i].Finished = list[i].At.UTC(), list[i].Finished.UTC()
+	if v.Missing != "" {
+		a.warn("%s", v.Missing)
+		v.Missing = "" // it is said
 	}
-	return list
+	return v, err
 }
 
-func (a *app) drawIssue(v issueView) {
+func (a *app) drawIssue(v answers.Issue) {
 	a.say("%s", v.ID)
 	penalty := ""
 	if v.Penalty > 0 {
@@ -287,26 +205,26 @@ func (a *app) drawActions(list []store.Action) {
 
 // order is a command of operators that the issue's workflow carries out and answers.
 func (a *app) order(name, short, example string) *cobra.Command {
-	var c issue.Command
+	var f reasonFlags
+	var w orders.Words
 	var until string
 	cmd := &cobra.Command{
 		Use: name + " ID", Short: short, Example: example, Args: takes("ID"), ValidArgsFunction: a.complete(openIssues),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkID(args[0]); err != nil {
+			if err := orders.CheckID(args[0]); err != nil {
 				return err
 			}
 			if until != "" {
 				var err error
-				if c.Until, err = a.moment(until); err != nil {
+				if w.Until, err = a.moment(until); err != nil {
 					return err
 				}
 			}
-			c.By = a.who(c.By)
-			return a.give(cmd.Context(), args[0], name, c)
+			return a.give(cmd.Context(), f.order(a), args[0], issue.Order(name), w)
 		},
 	}
-	cmd.Flags().StringVar(&c.Reason, "reason", "", "`why`; it stands in the issue's story")
-	cmd.Flags().StringVar(&c.By, "by", "", "`who` gives the order (beside the account that runs this)")
+	f.add(cmd)
+	cmd.Flag("reason").Usage = "`why`; it stands in the issue's story"
 	if name == string(issue.OrderPause) {
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}
@@ -355,20 +273,4 @@ func issueTypes() []string {
 		types = append(types, t.Name)
 	}
 	return types
-}
-
-func checkType(typ string) error {
-	if !slices.Contains(issueTypes(), typ) {
-		return badInput("%q is no type of issue: there are %s", typ, strings.Join(issueTypes(), ", "))
-	}
-	return nil
-}
-
-// checkID keeps orders from workflows that are no issues.
-func checkID(id string) error {
-	typ, target, _ := strings.Cut(id, "/")
-	if target == "" {
-		return badInput("%q is no issue: its id looks like %s/planetlab1.example.edu", id, issue.NodeDown)
-	}
-	return checkType(typ)
 }

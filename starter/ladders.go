@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
 )
 
@@ -35,7 +36,7 @@ func (a *app) ladders() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			list := issue.Types()
 			if len(args) == 1 {
-				if err := checkType(args[0]); err != nil {
+				if err := orders.CheckType(args[0]); err != nil {
 					return err
 				}
 				list = slices.DeleteFunc(list, func(t issue.Type) bool { return t.Name != args[0] })

@@ -65,6 +65,8 @@ func TestScripts(t *testing.T) {
 					return examplePCUs(t, e)
 				case strings.HasPrefix(name, "bootman"):
 					return exampleNode(t, e)
+				case strings.HasPrefix(name, "inventory"):
+					return exampleLab(e)
 				}
 				return nil
 			}
@@ -121,8 +123,14 @@ func exampleFleet(t *testing.T) (url string) {
 			{PCUID: 5, SiteID: 1, Hostname: "pcu1.example.edu", Username: "admin", Model: "APCControl12p3"},
 		},
 		Interfaces: []plc.Interface{{NodeID: 10, IP: "127.10.1.1", Primary: true}},
+		Persons: []plc.Person{{PersonID: 1, Email: "tech@princeton.example", Roles: []string{"tech"},
+			SiteIDs: []int{1}}},
 	}, true)
 	must(err)
+	_, _, err = db.Intent(ctx, store.Action{Key: "letter", Kind: store.KindNotice, Site: "princeton"})
+	must(err)
+	must(db.Delivered(ctx, "letter", "1 accepted", []byte("{}"), []store.Notice{{Kind: "down", Target: exampleHost,
+		Site: "princeton", MessageID: "<abc@monitor.example>", At: noon()}}))
 	must(db.SaveNodeLooks(ctx, []store.NodeLook{
 		{
 			Host:     exampleHost,
@@ -305,6 +313,33 @@ func listen(t *testing.T, o pcudev.Options, at string) int {
 }
 
 // exampleNode is a node in debug mode that a script may enter, and the configuration that leads there.
+// exampleLab is the lab of docs/lab.md: its file, and the configuration that the page shows.
+func exampleLab(e *testscript.Env) error {
+	page, err := os.ReadFile("../docs/lab.md")
+	if err != nil {
+		return err
+	}
+	file, err := os.ReadFile("../docs/lab.yaml")
+	if err != nil {
+		return err
+	}
+	const begins, ends = "```yaml\n# monitor.yaml\n", "```\n"
+	_, text, found := strings.Cut(string(page), begins)
+	text, _, closed := strings.Cut(text, ends)
+	if !found || !closed {
+		return fmt.Errorf("docs/lab.md shows no monitor.yaml")
+	}
+	e.Setenv("RACK_COMMUNITY", "private")
+	for name, text := range map[string]string{
+		"lab.yaml": string(file), "monitor.yaml": text, "bmc-password": "s3cret\n", "monitor-key": "a key",
+	} {
+		if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func exampleNode(t *testing.T, e *testscript.Env) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 // setupSettings are what a setup must know, in the order in which it asks.
 func setupSettings() []setupSetting {
 	return []setupSetting{
+		{key: "inventory.file", flag: "inventory", about: "a file of the machines, where there is no PLC: docs/lab.md"},
 		{key: "plc.url", flag: "plc-url", ask: "Address of PLC's API", example: "https://plc.example.org/PLCAPI/", must: true},
 		{key: "plc.username", flag: "plc-username", ask: "Account of an admin there", example: "monitor@example.org", must: true},
 		{key: "plc.password_file", flag: "plc-password-file", ask: "Password of that account", secret: "plc_password", must: true},
@@ -77,7 +78,7 @@ const (
 const setupAbout = `Bring Monitor up, from nothing to a fleet that is watched, in observe mode: it looks and says what it would do, and
 does nothing. The walk asks what it must know, on a terminal, and takes what flags and the configuration say already. It
 writes the configuration (--config, else /etc/monitor/monitor.yaml) and its secrets, makes keys, reaches Postgres,
-Temporal and PLC, tries each right of the account, reads the inventory, looks at one site and dry-runs its PCUs, starts
+Temporal and PLC, tries each right of the account, reads the inventory (PLC's, or a file: --inventory), looks at one site and dry-runs its PCUs, starts
 the worker, waits for its first sweep and shows what it found. Each step says what it checks, what it found and how to
 mend it. It may be repeated at any time: what is there already stays as it is.
 

@@ -59,6 +59,7 @@ func newLab(t *testing.T) *setupLab {
 		"probe":   map[string]any{"port_map": testbed.PortMap(), "resolver": l.Resolver, "timeout": "2s", "tries": 1, "ping": false},
 		"pcu":     map[string]any{"networks": []string{"127.0.0.0/8"}, "connect_timeout": "2s", "operation_timeout": "10s"},
 		"http":    map[string]any{"listen": ""},
+		"web":     map[string]any{"listen": ""},
 		"metrics": map[string]any{"listen": "127.0.0.1:" + free(t)},
 		"mail":    map[string]any{"test_address": "ann@example.org"},
 	})
@@ -149,9 +150,11 @@ func contents(t *testing.T, dir string) map[string]string {
 
 func programs(t *testing.T) {
 	t.Helper()
-	temporalDev(t)
-	if _, err := os.Stat("../bin/monitor-worker"); err != nil || testing.Short() {
-		t.Skip("needs the programs of `make build`")
+
+	for _, program := range []string{"monitor-worker", "temporal-dev"} {
+		if _, err := os.Stat("../bin/" + program); err != nil || testing.Short() {
+			t.Skip("needs the programs of `make build`")
+		}
 	}
 }
 
@@ -165,7 +168,7 @@ func TestSetupEndsWithAMonitorThatWatches(t *testing.T) {
 	if code != exitOK && code != exitToMend {
 		t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
 	}
-	wantIn(t, out, "setup.inventory", "2 sites, 3 nodes, 1 PCUs", "lab: 1 of 2 nodes run", "planetlab2.lab.example down: no ssh",
+	wantIn(t, out, "setup.inventory", "PLC: 2 sites, 3 nodes, 1 PCUs", "lab: 1 of 2 nodes run", "planetlab2.lab.example down: no ssh",
 		"UpdateNode", "passes", "setup.sweep", "3 nodes, 2 up, 1 PCUs", "Monitor watches, in observe mode", "last sweep ended")
 	for _, secret := range []string{testbed.PLCPassword, "PRIVATE KEY"} {
 		if strings.Contains(out+errs, secret) {
@@ -236,7 +239,7 @@ func (l *setupLab) doctor(t *testing.T) {
 	for name, f := range all {
 		fine := f.State == doctor.OK
 		switch name {
-		case "mail", "rt", "ssh.debug": // neither is there
+		case "mail", "rt", "ssh.debug", "inventory": // none of them is there
 			fine = f.State == doctor.Skipped
 		case "temporal.retention", "config.risks":
 			fine = f.State != doctor.Failed

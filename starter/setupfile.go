@@ -75,7 +75,11 @@ func (s *setup) write(context.Context) error {
 // known is what the file, the environment and --set say already; what is wrong with it does not matter yet, only what is
 // set.
 func (s *setup) known(text []byte) (map[string]string, error) {
-	out := map[string]string{}
+	source, err := config.Lookup(text, "inventory.source")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{"inventory.source": source}
 	for _, x := range setupSettings() {
 		v, err := config.Lookup(text, x.key)
 		if err != nil {
@@ -102,9 +106,17 @@ func (s *setup) answers(known map[string]string) ([]config.Setting, error) {
 		set = append(set, config.Setting{Key: key, Value: value})
 	}
 	asks := isTerminal(s.app.in)
+	withoutPLC := known["inventory.source"] != "" && known["inventory.source"] != config.InventoryPLC
+	if *s.flags["inventory.file"] != "" {
+		withoutPLC = true
+		set = append(set, config.Setting{Key: "inventory.source", Value: config.InventoryFile})
+	}
 	for _, x := range setupSettings() {
 		value := *s.flags[x.key]
-		if value != "" && strings.HasSuffix(x.key, "_file") {
+		if withoutPLC && strings.HasPrefix(x.key, "plc.") {
+			continue
+		}
+		if value != "" && (strings.HasSuffix(x.key, "_file") || x.key == "inventory.file") {
 			abs, err := filepath.Abs(value)
 			if err != nil {
 				return nil, err
@@ -286,7 +298,7 @@ func (s *setup) keys(ctx context.Context) error {
 
 // load reads the configuration as the worker will.
 func (s *setup) load() error {
-	cfg, err := s.app.config("plc", "database", "secrets", "temporal", "probe")
+	cfg, err := s.app.config("inventory", "database", "secrets", "temporal", "probe")
 	if err != nil {
 		return s.fail("config", "the configuration can be read and meant", "mend each line in "+s.file, err)
 	}

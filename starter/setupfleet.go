@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/doctor"
 	"github.com/planetlab/monitor/plc"
@@ -20,32 +21,39 @@ import (
 
 // central tries PLC: the login, the role, and each right by a call that changes nothing.
 func (s *setup) central(ctx context.Context) error {
+	if s.cfg.Inventory.Source != config.InventoryPLC {
+		return nil
+	}
 	return s.examine(ctx, "plc.login", "plc.admin", "plc.rights")
 }
 
 // inventory reads what PLC has, shows it, and keeps it as a sweep does.
 func (s *setup) inventory(ctx context.Context) error {
-	const name, about = "setup.inventory", "the fleet as PLC has it"
-	api, err := connect.PLC(s.cfg.PLC)
-	if err != nil {
-		return s.fail(name, about, "see plc.login", err)
-	}
-	snap, err := api.Snapshot(ctx)
-	if err != nil {
-		return s.fail(name, about, "see plc.rights", err)
-	}
-	if len(snap.Nodes) == 0 {
-		return s.fail(name, about, "is this the right PLC, and does it have nodes of its own?", errors.New("it has no nodes"))
+	const name, about = "setup.inventory", "the fleet as it is written down"
+	from, remedy := connect.From(s.cfg), "see plc.rights"
+	if s.cfg.Inventory.Source != config.InventoryPLC {
+		remedy = "`monitor inventory check` says what is wrong, and where"
 	}
 	db, err := connect.Store(ctx, s.cfg)
 	if err != nil {
 		return s.fail(name, about, "see postgres.answers", err)
 	}
 	defer db.Close()
+	fleet, err := connect.Inventory(s.cfg, db)
+	if err != nil {
+		return s.fail(name, about, remedy, err)
+	}
+	snap, err := fleet.Snapshot(ctx)
+	if err != nil {
+		return s.fail(name, about, remedy, err)
+	}
+	if len(snap.Nodes) == 0 {
+		return s.fail(name, about, "is this the right one, and does it have nodes of its own?", errors.New(from+": it has no nodes"))
+	}
 	if _, err := db.SaveSnapshot(ctx, snap, false); err != nil {
 		return s.fail(name, about, "if so much is really gone, say so: monitor sweep --believe REASON", err)
 	}
-	if err := s.ok(name, about, "%d sites, %d nodes, %d PCUs, %d people", len(snap.Sites), len(snap.Nodes), len(snap.PCUs),
+	if err := s.ok(name, about, "%s: %d sites, %d nodes, %d PCUs, %d people", from, len(snap.Sites), len(snap.Nodes), len(snap.PCUs),
 		len(snap.Persons)); err != nil {
 		return err
 	}
@@ -72,7 +80,7 @@ func (s *setup) models(list []plc.PCU) error {
 		f.State, f.Found = doctor.Skipped, "there are no PCUs"
 	case len(odd) > 0:
 		f.State, f.Found = doctor.Warning, counted(known)+"\nnobody knows how to drive: "+counted(odd)
-		f.Remedy = "name the right model in PLC (`monitor pcu models` lists them), or describe it: docs/pcu.md"
+		f.Remedy = "name the right model (`monitor pcu models` lists them), or describe it: docs/pcu.md"
 	}
 	return s.tell(f)
 }
@@ -179,7 +187,7 @@ func (s *setup) firstSweep(ctx context.Context) error {
 	if err := s.awaitReady(ctx); err != nil {
 		return s.fail(name, about, "the worker's log says why", err)
 	}
-	v, err := s.follow(ctx, s.trigger)
+	v, err := s.follow(ctx, s.sweepNow)
 	if err != nil {
 		return s.fail(name, about, "`monitor doctor` says what is missing; the worker's log says why", err)
 	}

@@ -3,16 +3,17 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
 func (a *app) silence() *cobra.Command {
-	var e store.BlacklistEntry
+	var f reasonFlags
 	var last string
 	var end bool
 	cmd := &cobra.Command{
@@ -29,21 +30,19 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 			if end == (last != "") {
 				return badInput("give --for, how long it lasts, or --end, to end it now")
 			}
-			if !end && strings.TrimSpace(e.Reason) == "" {
-				return badInput("--reason is missing: it is what others read when they ask why nothing is done")
+			var until time.Time
+			if !end {
+				var err error
+				if until, err = a.moment(last); err != nil {
+					return err
+				}
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) (err error) {
-				if e.Kind, e.Target, err = findTarget(ctx, db, args[0]); err != nil {
-					return err
-				}
+			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				if end {
-					return a.endSilence(ctx, db, e)
+					return a.endSilence(ctx, d, f.order(a), args[0])
 				}
-				if err := a.period(&e, "", last); err != nil {
-					return err
-				}
-				e.Owner = a.who(e.Owner)
-				if err := db.AddBlacklist(ctx, e); err != nil {
+				_, e, err := d.Silence(ctx, f.order(a), args[0], until)
+				if err != nil {
 					return err
 				}
 				return a.show(e, func() { a.say("left alone: %s", clean(a.entryLine(&e))) })
@@ -52,20 +51,19 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 	}
 	cmd.Flags().StringVar(&last, "for", "", "`how long` it lasts, or until when: "+momentHelp)
 	cmd.Flags().BoolVar(&end, "end", false, "end it now, with every other entry of the blacklist about this target")
-	cmd.Flags().StringVar(&e.Reason, "reason", "", "`why`")
-	cmd.Flags().StringVar(&e.Owner, "by", "", "`who` asks for it (beside the account that runs this)")
+	f.add(cmd)
 	return cmd
 }
 
-func (a *app) endSilence(ctx context.Context, db *store.Store, e store.BlacklistEntry) error {
-	err := db.RemoveBlacklist(ctx, e.Kind, e.Target)
-	if errors.Is(err, store.ErrNotFound) {
-		return notFound("%s %s is not left alone: see `monitor blacklist list`", e.Kind, e.Target)
-	}
+func (a *app) endSilence(ctx context.Context, d orders.Desk, o orders.Order, name string) error {
+	kind, target, err := findTarget(ctx, d.Store, name)
 	if err != nil {
 		return err
 	}
-	return a.show(targetView{e.Kind, e.Target}, func() { a.say("no longer left alone: %s %s", e.Kind, clean(e.Target)) })
+	if _, err = d.Unsilence(ctx, o, kind, target); err != nil {
+		return err
+	}
+	return a.show(targetView{kind, target}, func() { a.say("no longer left alone: %s %s", kind, clean(target)) })
 }
 
 // targetView is what an order was about.

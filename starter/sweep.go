@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/orders"
 )
 
 // sweepView is how a sweep went.
@@ -34,9 +34,12 @@ func (a *app) sweep() *cobra.Command {
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
 		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			start := starter(a.trigger)
+			start := a.sweepNow
 			if cmd.Flags().Changed("believe") {
-				start = believed(believe)
+				if strings.TrimSpace(believe) == "" {
+					return badInput("--believe needs a reason: the ledger keeps it")
+				}
+				start = a.believed(believe)
 			}
 			v, err := a.follow(cmd.Context(), start)
 			if err != nil {
@@ -49,32 +52,34 @@ func (a *app) sweep() *cobra.Command {
 	return cmd
 }
 
-// starter is a way to start a sweep.
-type starter func(context.Context, client.Client) (client.ScheduleWorkflowExecution, error)
+// sweepNow has the schedule start a sweep.
+func (a *app) sweepNow(ctx context.Context, d orders.Desk) (orders.Run, error) {
+	_, run, err := d.Sweep(ctx, orders.Order{Who: a.person("")}, func() {
+		a.progress("a sweep is under way; the new one follows it")
+	})
+	return run, err
+}
 
-// believed starts a sweep beside the schedule, on an operator's word.
-func believed(reason string) starter {
-	return func(ctx context.Context, tc client.Client) (none client.ScheduleWorkflowExecution, err error) {
-		if strings.TrimSpace(reason) == "" {
-			return none, badInput("--believe needs a reason: the ledger keeps it")
-		}
-		run, err := tc.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-			ID: activities.SweepType + "-believed", TaskQueue: activities.TaskQueue, StaticSummary: "look at the whole fleet, and believe it: " + reason,
-		}, activities.SweepType, activities.SweepInput{Believe: reason})
-		if err != nil {
-			return none, fmt.Errorf("start a sweep: %w", err)
-		}
-		return client.ScheduleWorkflowExecution{WorkflowID: run.GetID(), FirstExecutionRunID: run.GetRunID()}, nil
+// believed starts a sweep on an operator's word.
+func (a *app) believed(reason string) func(context.Context, orders.Desk) (orders.Run, error) {
+	return func(ctx context.Context, d orders.Desk) (orders.Run, error) {
+		_, run, err := d.Believe(ctx, orders.Order{Who: a.person(""), Reason: reason})
+		return run, err
 	}
 }
 
 // follow starts a sweep and sees it to its end, which may be long in coming: only --timeout bounds it.
-func (a *app) follow(ctx context.Context, start starter) (sweepView, error) {
+func (a *app) follow(ctx context.Context, start func(context.Context, orders.Desk) (orders.Run, error)) (sweepView, error) {
 	tc, err := a.openTemporal(ctx)
 	if err != nil {
 		return sweepView{}, err
 	}
 	defer tc.Close()
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return sweepView{}, err
+	}
+	defer db.Close()
 	bounded := ctx
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
@@ -82,7 +87,7 @@ func (a *app) follow(ctx context.Context, start starter) (sweepView, error) {
 		defer cancel()
 	}
 	var v sweepView
-	w, err := start(bounded, tc)
+	w, err := start(bounded, orders.Desk{Store: db, Temporal: tc, Now: a.now})
 	if err == nil {
 		v, err = a.watch(bounded, tc, w)
 	}
@@ -94,57 +99,6 @@ func (a *app) follow(ctx context.Context, start starter) (sweepView, error) {
 
 func (a *app) progress(format string, args ...any) {
 	fmt.Fprintf(a.err, "%s %s\n", a.now().UTC().Format(time.TimeOnly), clean(fmt.Sprintf(format, args...)))
-}
-
-// trigger asks the schedule for a sweep and waits until that has begun. Any sweep that begins after the request is as good
-// as ours, since it looks at the fleet as it is now.
-func (a *app) trigger(ctx context.Context, tc client.Client) (client.ScheduleWorkflowExecution, error) {
-	var none client.ScheduleWorkflowExecution
-	schedule := tc.ScheduleClient().GetHandle(ctx, activities.SweepType)
-	before, err := schedule.Describe(ctx)
-	var missing *serviceerror.NotFound
-	if errors.As(err, &missing) {
-		return none, notFound("there is no schedule %q in this namespace: monitor-worker makes it when it starts; check temporal.address and temporal.namespace", activities.SweepType)
-	}
-	if err != nil {
-		return none, fmt.Errorf("schedule %s: %w", activities.SweepType, err)
-	}
-	known := map[string]bool{}
-	for _, x := range begun(before) {
-		known[x.FirstExecutionRunID] = true
-	}
-	if err := schedule.Trigger(ctx, client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE}); err != nil {
-		return none, fmt.Errorf("trigger schedule %s: %w", activities.SweepType, err)
-	}
-	if len(before.Info.RunningWorkflows) > 0 {
-		a.progress("a sweep is under way; the new one follows it")
-	}
-	var found client.ScheduleWorkflowExecution
-	err = poll(ctx, func() (bool, error) {
-		d, err := schedule.Describe(ctx)
-		if err != nil {
-			return false, fmt.Errorf("schedule %s: %w", activities.SweepType, err)
-		}
-		for _, x := range begun(d) {
-			if !known[x.FirstExecutionRunID] {
-				found = x
-				return true, nil
-			}
-		}
-		return false, nil
-	})
-	return found, err
-}
-
-// begun are the sweeps that a schedule remembers to have started.
-func begun(d *client.ScheduleDescription) []client.ScheduleWorkflowExecution {
-	list := slices.Clone(d.Info.RunningWorkflows)
-	for _, r := range d.Info.RecentActions {
-		if r.StartWorkflowResult != nil {
-			list = append(list, *r.StartWorkflowResult)
-		}
-	}
-	return list
 }
 
 func poll(ctx context.Context, done func() (bool, error)) error {
@@ -163,7 +117,7 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 }
 
 // watch tells what a sweep is doing until it has ended.
-func (a *app) watch(ctx context.Context, tc client.Client, w client.ScheduleWorkflowExecution) (sweepView, error) {
+func (a *app) watch(ctx context.Context, tc client.Client, w orders.Run) (sweepView, error) {
 	v := sweepView{ID: w.WorkflowID, RunID: w.FirstExecutionRunID}
 	a.progress("%s has begun", v.ID)
 	last := ""
@@ -193,7 +147,7 @@ func (a *app) watch(ctx context.Context, tc client.Client, w client.ScheduleWork
 		return v, err
 	}
 	if err := tc.GetWorkflow(ctx, v.ID, v.RunID).Get(ctx, &v.SweepResult); err != nil {
-		return v, fmt.Errorf("%s failed: %s", v.ID, reasonOf(err))
+		return v, fmt.Errorf("%s failed: %s", v.ID, answers.ReasonOf(err))
 	}
 	return v, nil
 }

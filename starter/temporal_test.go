@@ -3,12 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,70 +21,16 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/testbed/temporallocal"
 	"github.com/planetlab/monitor/workflows"
 )
-
-// temporalDev is the path of the development server. It is built where it is not there yet, which takes minutes.
-func temporalDev(t *testing.T) string {
-	t.Helper()
-	bin, err := filepath.Abs(filepath.Join("..", "bin", "temporal-dev"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(bin); err == nil {
-		return bin
-	}
-	if testing.Short() {
-		t.Skip("bin/temporal-dev is not built: run `make build`")
-	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
-	build.Dir = filepath.Join("..", "dev")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build in dev/: %v\n%s", err, out)
-	}
-	return bin
-}
 
 // temporalServer starts a Temporal server for one test and leads monitor to it.
 func temporalServer(t *testing.T) client.Client {
 	t.Helper()
-	ready := filepath.Join(t.TempDir(), "ready")
-	var log bytes.Buffer
-	cmd := exec.Command(temporalDev(t), "--ready-file", ready, "--exit-with-stdin", "--ui-port", "-1")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
-		}
-	})
-	var where struct{ Address string }
-	await(t, func() error {
-		select {
-		case <-ended:
-			t.Fatalf("temporal-dev ended at once: %s", log.String())
-		default:
-		}
-		text, err := os.ReadFile(ready)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(text, &where)
-	})
-	t.Setenv("MONITOR_TEMPORAL_ADDRESS", where.Address)
-	tc, err := connect.Temporal(t.Context(), config.Temporal{Address: where.Address, Namespace: "default"}, slog.New(slog.DiscardHandler), nil)
+	address := temporallocal.ForTest(t, "..")
+	t.Setenv("MONITOR_TEMPORAL_ADDRESS", address)
+	tc, err := connect.Temporal(t.Context(), config.Temporal{Address: address, Namespace: "default"}, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +150,7 @@ func TestIssuesAreSteeredOnARealServer(t *testing.T) {
 		t.Errorf("show complains: %s", got.err)
 	}
 	v := wantStable(t, step("issue|show|"+id+"|-o|json", exitOK).out).(map[string]any)
-	if v["status"] != "paused" || v["run_id"] != first.run || len(v["story"].([]any)) != 2 || len(v["actions"].([]any)) != 3 || v["next_at"] != "2026-12-24T00:00:00Z" {
+	if v["status"] != "paused" || v["run_id"] != first.run || len(v["story"].([]any)) != 2 || len(v["actions"].([]any)) != 7 || v["next_at"] != "2026-12-24T00:00:00Z" {
 		t.Errorf("as JSON it is %v", v)
 	}
 	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob, as alice)")
@@ -281,7 +223,8 @@ func (w *watcher) Write(p []byte) (int, error) {
 }
 
 func TestASweepIsFollowedToItsEnd(t *testing.T) {
-	alone(t)
+	db, url := fleet(t)
+	fill(t, db, url)
 	tc := temporalServer(t)
 	ctx := t.Context()
 	got := call(ctx, "sweep")

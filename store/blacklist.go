@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // BlacklistEntry is a line of the blacklist; a downtime is one with a start and an end.
@@ -38,19 +40,12 @@ func (s *Store) AddBlacklist(ctx context.Context, e BlacklistEntry) error {
 	if !slices.Contains([]string{"node", "site", "pcu"}, e.Kind) || e.Target == "" {
 		return fmt.Errorf("blacklist: name a node, a site or a PCU, not %s %q", e.Kind, e.Target)
 	}
-	_, err := s.pool.Exec(ctx, `insert into blacklist (kind, target, starts, until, owner, reason, downtime)
-		values ($1,$2,$3,$4,$5,$6,$7)`,
-		e.Kind, e.Target, e.Starts, orNull(e.Until), e.Owner, e.Reason, e.Downtime)
-	return err
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return PutBlacklist(e)(ctx, tx) })
 }
 
 // RemoveBlacklist removes all entries of one target.
 func (s *Store) RemoveBlacklist(ctx context.Context, kind, target string) error {
-	tag, err := s.pool.Exec(ctx, `delete from blacklist where kind = $1 and target = $2`, kind, target)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = fmt.Errorf("blacklist %s %s: %w", kind, target, ErrNotFound)
-	}
-	return err
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return EraseBlacklist(kind, target)(ctx, tx) })
 }
 
 // Blacklist reads all entries.

@@ -3,11 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/planetlab/monitor/policy"
 )
@@ -109,27 +108,13 @@ func (s *Store) SetControl(ctx context.Context, c Control) error {
 			return err
 		}
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `delete from control where name = $1`, c.Name)
-		if err == nil && c.Value != "" {
-			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`, c.Name, c.Value,
-				c.By, c.Reason)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `insert into action (key, kind, issue, node, site, pcu, reason, data, committed, outcome,
-			detail, finished)
-			values ($1, $2, '', '', '', 0, $3, jsonb_build_object('name', $4::text, 'value', $5::text, 'by', $6::text),
-			now(), 'done', $7, now())`,
-			fmt.Sprintf("control/%s/%d", c.Name, time.Now().UnixNano()), KindOrder, c.Reason, c.Name, c.Value, c.By,
-			c.Name+" "+c.Value)
-		return err
-	})
+	data, err := json.Marshal(map[string]string{"name": c.Name, "value": c.Value, "by": c.By})
 	if err != nil {
-		return fmt.Errorf("control %s: %w", c.Name, err)
+		return err
 	}
-	return nil
+	_, _, err = s.Order(ctx, Action{Key: orderKey(c.Name), Reason: c.Reason, Data: data, Detail: c.Name + " " + c.Value},
+		PutControl(c))
+	return err
 }
 
 // OperatorClosed is an issue that an operator closed though its target is bad: sweeps leave it alone until the target

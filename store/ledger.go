@@ -28,7 +28,7 @@ const (
 	KindContact   ActionKind = "contact" // somebody is out of reach by mail
 	KindGuard     ActionKind = "guard"
 	KindBelieve   ActionKind = "believe"
-	KindOrder     ActionKind = "order"     // of an operator to the whole fleet
+	KindOrder     ActionKind = "order"     // somebody ordered something
 	KindReconcile ActionKind = "reconcile" // what was left over is put right
 	KindSkip      ActionKind = "skip"      // looked at, and not acted on
 )
@@ -77,9 +77,11 @@ type Action struct {
 // Begun reports whether the effect may have happened, or did.
 func (a Action) Begun() bool { return !a.Committed.IsZero() }
 
-const actionSQL = `select key, kind, issue, run_id, node, site, pcu as pcuid, reason, data, at,
+const actionSQL = `select ` + actionColumns + ` from action `
+
+const actionColumns = `key, kind, issue, run_id, node, site, pcu as pcuid, reason, data, at,
 	coalesce(committed,` + epoch + `) committed, outcome, detail,
-	coalesce(finished,` + epoch + `) finished, times from action `
+	coalesce(finished,` + epoch + `) finished, times`
 
 // Budget is how often a kind of action may be done since a time. It is counted and reserved in one transaction with the
 // intent.
@@ -266,25 +268,8 @@ func (s *Store) Outcome(ctx context.Context, key, outcome, detail string) error 
 // Settle is Outcome, and in the same transaction releases claims that the action has taken: all of the kinds given.
 func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release []ClaimKind) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `update action set outcome = $2, finished = now(),
-			committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed,
-			now()) else committed end,
-			detail = case when outcome = 'ambiguous' and detail <> $3 then detail || '; then ' || $3 else $3 end
-			where key = $1 and outcome in ('', 'ambiguous')`, key, outcome, detail)
-		if err != nil {
+		if err := settle(ctx, tx, key, outcome, detail); err != nil {
 			return err
-		}
-		if tag.RowsAffected() == 0 {
-			var stored string
-			if err := tx.QueryRow(ctx, `select outcome from action where key = $1`, key).Scan(&stored); err != nil {
-				if errors.Is(err, pgx.ErrNoRows) {
-					err = ErrNotFound
-				}
-				return err
-			}
-			if stored != outcome {
-				return fmt.Errorf("it already ended as %s, it cannot become %s", stored, outcome)
-			}
 		}
 		for _, kind := range release {
 			if _, err := tx.Exec(ctx, `update claim set released = now(), how = $3
@@ -298,6 +283,49 @@ func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release
 		return fmt.Errorf("ledger %s: %w", key, err)
 	}
 	return nil
+}
+
+// Delivered is Outcome of a message that went out. In the same transaction it keeps what is known of the message, and
+// its notices, so that a try whose answer was lost finds all of it.
+func (s *Store) Delivered(ctx context.Context, key, detail string, data json.RawMessage, notices []Notice) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := settle(ctx, tx, key, Sent, detail); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `update action set data = $2 where key = $1`, key, data); err != nil {
+			return err
+		}
+		for _, n := range notices {
+			if err := recordNotice(ctx, tx, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return nil
+}
+
+func settle(ctx context.Context, tx pgx.Tx, key, outcome, detail string) error {
+	tag, err := tx.Exec(ctx, `update action set outcome = $2, finished = now(),
+		committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed,
+		now()) else committed end,
+		detail = case when outcome = 'ambiguous' and detail <> $3 then detail || '; then ' || $3 else $3 end
+		where key = $1 and outcome in ('', 'ambiguous')`, key, outcome, detail)
+	if err != nil || tag.RowsAffected() > 0 {
+		return err
+	}
+	var stored string
+	err = tx.QueryRow(ctx, `select outcome from action where key = $1`, key).Scan(&stored)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNotFound
+	case err == nil && stored != outcome:
+		return fmt.Errorf("it already ended as %s, it cannot become %s", stored, outcome)
+	}
+	return err
 }
 
 // ActionFilter chooses actions; empty fields choose all.

@@ -27,6 +27,16 @@ func (s *Store) WrittenTo(ctx context.Context, site string) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
+// SiteOfMessage is the site about which a message went out; empty: none of ours has that Message-ID.
+func (s *Store) SiteOfMessage(ctx context.Context, messageID string) (site string, err error) {
+	err = s.pool.QueryRow(ctx, `select coalesce(max(site), '') from notice where message_id = $1`,
+		messageID).Scan(&site)
+	if err != nil {
+		err = fmt.Errorf("message %s: %w", messageID, err)
+	}
+	return site, err
+}
+
 // Notice is a message that went out about a target.
 type Notice struct {
 	Kind, Target, Site, MessageID string
@@ -34,12 +44,12 @@ type Notice struct {
 	At                            time.Time
 }
 
-// RecordNotice keeps a notice, once for each message and target.
-func (s *Store) RecordNotice(ctx context.Context, n Notice) error {
+// recordNotice keeps a notice, once for each message and target.
+func recordNotice(ctx context.Context, tx pgx.Tx, n Notice) error {
 	if n.Recipients == nil {
 		n.Recipients = []string{}
 	}
-	_, err := s.pool.Exec(ctx, `insert into notice (kind, target, site, message_id, recipients, at)
+	_, err := tx.Exec(ctx, `insert into notice (kind, target, site, message_id, recipients, at)
 		values ($1,$2,$3,$4,$5,$6) on conflict do nothing`,
 		n.Kind, n.Target, n.Site, n.MessageID, n.Recipients, n.At)
 	return err

@@ -132,7 +132,7 @@ var (
 		"next_at",
 		"next_at",
 	) + ` from issue where $1 or status <> 'closed' order by (status = 'closed'), opened desc limit $2`
-	ledgerRowsSQL = `select key, kind, issue, node, site, reason, outcome, detail, pcu, times, at, ` + zeroed(
+	ledgerRowsSQL = `select id as seq, key, kind, issue, node, site, reason, outcome, detail, pcu, times, at, ` + zeroed(
 		"committed",
 		"committed",
 	) + `,

@@ -26,6 +26,7 @@ import (
 	"github.com/planetlab/monitor/metrics"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -40,7 +41,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	counted := metrics.NewCounted(registry)
 	every := max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)) // schedules know no less than a second
-	well, failed := &health{every: every, started: time.Now()}, make(chan error, 2)
+	well, failed := &health{every: every, started: time.Now()}, make(chan error, 3)
 	if cfg.Metrics.Listen != "" { // before all else: it also says what the worker waits for
 		own := server(well.pages(registry), nil, log)
 		defer own.Close()
@@ -90,6 +91,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, counted, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
+	serveAPI(ctx, mux, cfg, db, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
@@ -113,6 +115,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}); err != nil {
 		return err
 	}
+	watching, stopPages := context.WithCancel(ctx)
+	defer stopPages()
+	if cfg.Web.Listen != "" {
+		if err := servePages(watching, cfg, db, tc, log, failed); err != nil {
+			return err
+		}
+	}
 	workers := newWorkers(tc, acts, counted)
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
@@ -135,11 +144,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 // newActivities opens what the configuration names, and makes the activities of it.
 func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc client.Client, tracker *rt.Client,
 	hook *notify.Hook, every time.Duration, counted *metrics.Counted) (*activities.Groups, error) {
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return nil, err
 	}
-	api.Observe(counted.Of(metrics.PLC))
+	if api, is := fleet.(*plc.Client); is {
+		api.Observe(counted.Of(metrics.PLC))
+	}
 	keys, err := connect.SSHKeys(cfg.Probe)
 	if err != nil {
 		return nil, err
@@ -167,9 +178,11 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Mode:     cfg.MailMode(),
 		Log:      log,
 
-		PLC:        api,
-		PLCCache:   cfg.PLC.Cache,
-		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, PLC: api}),
+		Inventory:  fleet,
+		NoPLC:      connect.NoPLC(cfg.Inventory),
+		Cache:      connect.Cache(cfg),
+		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}),
+		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
 		SweepEvery: every,
 
@@ -201,6 +214,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		SSHUser:    p.SSHUser,
 		SSHKeys:    keys,
 		SSHPorts:   p.SSHPorts,
+		Ports:      p.OpenPorts,
 		BootServer: p.BootServer,
 		PortMap:    p.PortMap,
 		Timeout:    p.Timeout,

@@ -5,6 +5,7 @@ package hostile
 
 import (
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,12 @@ const Evil = "\x00\x1b[2J\u009b31m\u202eevil\xff\r\n{{.Secret}} $(reboot) '\"><x
 
 // Novel is so many bytes of Evil.
 func Novel(size int) string { return strings.Repeat(Evil, size/len(Evil)+1)[:size] }
+
+// control is an escape of a control in JSON, and not the text of one, which is harmless.
+var control = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])`)
+
+// HoldsControl says whether a text in JSON holds a control character.
+func HoldsControl(json string) bool { return control.MatchString(json) }
 
 // Habit is one way to do harm, with a name that reads as what the role does.
 type Habit struct {

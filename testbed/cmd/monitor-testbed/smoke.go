@@ -7,20 +7,13 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/workflowservice/v1"
 
-	"github.com/planetlab/monitor/answers"
-	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
-	"github.com/planetlab/monitor/testbed/fakenode"
-	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/rig"
 )
 
@@ -120,7 +113,9 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	plc, servers := fleetScenarios()
 	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
-	all.Go(func() { k.dying(ctx, chosen) })
+	all.Go(func() { k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen)) })
+	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
+	all.Go(func() { k.withoutPLC(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -206,12 +201,29 @@ func (k *tally) alone(ctx context.Context, list []scenario) {
 	})
 }
 
-// dying runs the scenario of a fleet whose workflows die.
-func (k *tally) dying(ctx context.Context, chosen *regexp.Regexp) {
-	k.on(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen), func(r *rig.Rig, list []scenario) error {
+// inTurn runs scenarios one after the other on a testbed of their own.
+func (k *tally) inTurn(ctx context.Context, o rig.Options, list []scenario) {
+	k.on(ctx, o, list, func(r *rig.Rig, list []scenario) error {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
+		return nil
+	})
+}
+
+// withoutPLC runs the scenarios of a fleet that a file describes. The last one breaks the file, so it comes after the
+// others.
+func (k *tally) withoutPLC(ctx context.Context, chosen *regexp.Regexp) {
+	list := choose(inventoryScenarios(), chosen)
+	k.on(ctx, inventoryOptions("", io.Discard), list, func(r *rig.Rig, list []scenario) error {
+		var all sync.WaitGroup
+		for _, s := range list {
+			if s.id == brokenInventoryID {
+				all.Wait()
+			}
+			all.Go(func() { k.play(ctx, r, s) })
+		}
+		all.Wait()
 		return nil
 	})
 }
@@ -239,382 +251,4 @@ func (k *tally) failures() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.failed
-}
-
-// stage is what a scenario plays on.
-type stage struct{ *rig.Rig }
-
-func host(site string, n int) string { return fmt.Sprintf("planetlab%d.%s.example", n, site) }
-func nodeDown(host string) string    { return issue.NodeDown + "/" + host }
-func pcuDown(site string) string     { return issue.PCUDown + "/pcu." + site + ".example" }
-
-// days waits a number of policy days.
-func (s *stage) days(ctx context.Context, n float64) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Duration(n * float64(s.Day))):
-		return nil
-	}
-}
-
-// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; twice
-// that is waited for, and whoever cares when something happened asks for that.
-func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
-	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
-	for {
-		ok, err := ask()
-		if ok && err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("not within %.0f policy days: %s", days, what), err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func (s *stage) status(ctx context.Context, id string, status issue.Status, days float64) error {
-	err := s.until(ctx, id+" is "+string(status), days, func() (bool, error) {
-		i, err := s.Store.Issue(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			err = nil
-		}
-		return i.Status == string(status), err
-	})
-	if err != nil {
-		err = fmt.Errorf("%w; %s", err, s.story(ctx, id))
-	}
-	return err
-}
-
-// story is what an issue last lived through, for who must find out why it does not go on.
-func (s *stage) story(ctx context.Context, id string) string {
-	ctx = context.WithoutCancel(ctx)
-	i, err := s.Store.Issue(ctx, id)
-	if err != nil {
-		return err.Error()
-	}
-	events, err := s.Store.Timeline(ctx, id, i.RunID)
-	text := fmt.Sprintf("at %s it is %s, next: %s, at %s", time.Now().Format(time.TimeOnly), i.Status, i.Next,
-		i.NextAt.Local().Format(time.TimeOnly))
-	for _, e := range events[max(0, len(events)-6):] {
-		text += fmt.Sprintf("; %s %s", e.At.Local().Format(time.TimeOnly), e)
-	}
-	if err != nil {
-		text += "; " + err.Error()
-	}
-	return text
-}
-
-// runs counts how often an issue was ever opened, as Temporal knows it.
-func (s *stage) runs(ctx context.Context, id string) (int64, error) {
-	res, err := s.Temporal.CountWorkflow(ctx,
-		&workflowservice.CountWorkflowExecutionsRequest{Query: fmt.Sprintf("WorkflowId = '%s'", id)})
-	if err != nil {
-		return 0, err
-	}
-	return res.Count, nil
-}
-
-// opened checks how often an issue was opened.
-func (s *stage) opened(ctx context.Context, id string, want int64) error {
-	n, err := s.runs(ctx, id)
-	if err == nil && n != want {
-		err = fmt.Errorf("%s was opened %d times, want %d", id, n, want)
-	}
-	return err
-}
-
-func (s *stage) mailTo(site string) []string {
-	var to []string
-	for _, m := range s.Mail.Messages() {
-		for _, r := range m.To {
-			if strings.HasSuffix(r, "@"+site+".example") {
-				to = append(to, strings.TrimSuffix(r, "@"+site+".example")+": "+m.Subject)
-			}
-		}
-	}
-	return to
-}
-
-func (s *stage) nobodyMailed(site string) error {
-	if to := s.mailTo(site); len(to) > 0 {
-		return fmt.Errorf("mail went out: %q", to)
-	}
-	return nil
-}
-
-// acts lists the ledger of a node: kinds with their outcomes, oldest first.
-func (s *stage) acts(ctx context.Context, node string) ([]store.Action, error) {
-	return s.Store.Actions(ctx, store.ActionFilter{Node: node, Limit: 1000})
-}
-
-func (s *stage) actsAre(ctx context.Context, node string, want ...string) error {
-	return s.until(ctx, fmt.Sprintf("the ledger of %s says %q", node, want), 3, func() (bool,
-		error) { // an outcome comes a moment after its effect
-		list, err := s.acts(ctx, node)
-		var got []string
-		for _, a := range list {
-			if a.Kind == store.KindNotice && a.Outcome == store.Failed { // the tracker is away in another scenario
-				continue
-			}
-			got = append([]string{string(a.Kind) + " " + a.Outcome}, got...) // the ledger gives the newest first
-		}
-		return strings.Join(got, ", ") == strings.Join(want, ", "), err
-	})
-}
-
-func (s *stage) cuts(node string, want int) error {
-	if got := s.PowerCuts(node); got != want {
-		return fmt.Errorf("the power of %s was cut %d times, want %d", node, got, want)
-	}
-	return nil
-}
-
-func hungNode(ctx context.Context, s *stage) error {
-	node := host("princeton", 1)
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
-		return err
-	}
-	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
-		return err
-	}
-	if err := s.days(ctx, 2); err != nil { // it stays closed
-		return err
-	}
-	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done"), s.cuts(node, 1),
-		s.nobodyMailed("princeton"))
-}
-
-func reinstallHelps(ctx context.Context, s *stage) error {
-	node := host("upmc", 1)
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reinstall}); err != nil {
-		return err
-	}
-	if err := s.status(ctx, nodeDown(node), issue.Closed, 20); err != nil {
-		return err
-	}
-	if state := s.DB.Get("Nodes", "hostname", node)["boot_state"]; state != "boot" {
-		return fmt.Errorf("PLC has %s at boot state %v after its reinstallation", node, state)
-	}
-	return errors.Join(s.opened(ctx, nodeDown(node), 1), s.actsAre(ctx, node, "reboot done", "reinstall done"),
-		s.cuts(node, 2), s.nobodyMailed("upmc"))
-}
-
-func brokenPCU(ctx context.Context, s *stage) error {
-	const site = "huji"
-	node := host(site, 1)
-	s.BreakPCU(site, pcudev.WrongPassword)
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
-		return err
-	}
-	if err := s.status(ctx, pcuDown(site), issue.Open, 10); err != nil {
-		return err
-	}
-	enabled := func() bool { return s.DB.Get("Sites", "login_base", site)["enabled"] == true }
-	suspended := func() bool { return len(s.Suspended(site)) == 2 }
-	err := s.until(ctx, "penalty 1: the site is disabled in PLC and its slices still run", 20, func() (bool,
-		error) {
-		return !enabled() && !suspended(), nil
-	})
-	if err != nil {
-		return err
-	}
-	err = s.until(ctx, "penalty 2: its slices are suspended", 20, func() (bool, error) {
-		return !enabled() &&
-			suspended(), nil
-	})
-	if err != nil {
-		return err
-	}
-	err = s.until(ctx, "tech, pi and user have mail", 10, func() (bool, error) {
-		all := strings.Join(s.mailTo(site), "\n")
-		return strings.Contains(all, "tech: ") && strings.Contains(all, "pi: ") && strings.Contains(all, "user: "), nil
-	})
-	if err != nil {
-		return err
-	}
-	widens := s.widens(site)
-	s.BreakPCU(site, "")
-	if err := s.Heal(node); err != nil {
-		return err
-	}
-	for _, id := range []string{nodeDown(node), pcuDown(site)} {
-		if err := s.status(ctx, id, issue.Closed, 12); err != nil {
-			return err
-		}
-	}
-	err = s.until(ctx, "both penalties are gone from PLC", 10, func() (bool, error) {
-		return enabled() &&
-			len(s.Suspended(site)) == 0, nil
-	})
-	if err != nil {
-		return err
-	}
-	err = s.until(ctx, "thanks are sent to all who were written to", 10, func() (bool, error) {
-		return s.thanked(site),
-			nil
-	})
-	return errors.Join(err, widens, s.opened(ctx, nodeDown(node), 1), s.opened(ctx, pcuDown(site), 1), s.cuts(node, 0))
-}
-
-// widens checks that technicians hear first, investigators second and users last.
-func (s *stage) widens(site string) error {
-	first := map[string]int{}
-	for i, m := range s.mailTo(site) {
-		who, _, _ := strings.Cut(m, ":")
-		if _, ok := first[who]; !ok {
-			first[who] = i
-		}
-	}
-	if first["tech"] < first["pi"] && first["pi"] < first["user"] {
-		return nil
-	}
-	return fmt.Errorf("the mail did not widen from technicians to investigators to users: %q", s.mailTo(site))
-}
-
-func (s *stage) thanked(site string) bool {
-	who := map[string]bool{}
-	for _, m := range s.mailTo(site) {
-		if name, subject, _ := strings.Cut(m, ": "); strings.Contains(subject, "thank") {
-			who[name] = true
-		}
-	}
-	return who["tech"] && who["pi"] && who["user"]
-}
-
-func recoversAlone(ctx context.Context, s *stage) error {
-	node := host("inria", 1)
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
-		return err
-	}
-	seen := func(want bool) func() (bool, error) {
-		return func() (bool, error) {
-			n, err := s.Store.Node(ctx, node)
-			return n.Record.Status.Healthy() == want, err
-		}
-	}
-	if err := s.until(ctx, node+" is seen offline", 3, seen(false)); err != nil {
-		return err
-	}
-	if err := s.Heal(node); err != nil {
-		return err
-	}
-	if err := s.until(ctx, node+" is seen online", 3, seen(true)); err != nil {
-		return err
-	}
-	if err := s.days(ctx, 5); err != nil {
-		return err
-	}
-	return errors.Join(s.opened(ctx, nodeDown(node), 0), s.actsAre(ctx, node), s.nobodyMailed("inria"))
-}
-
-func operator(ctx context.Context, s *stage) error {
-	node := host("tokyo", 1)
-	id := nodeDown(node)
-	if err := s.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
-		return err
-	}
-	if err := s.status(ctx, id, issue.Open, 10); err != nil {
-		return err
-	}
-	err := s.until(ctx, "it is power-cycled once", 5, func() (bool, error) { return s.PowerCuts(node) == 1, nil })
-	if err != nil {
-		return err
-	}
-	if err := s.command(ctx, id, string(issue.OrderPause), "the technician is on the way"); err != nil {
-		return err
-	}
-	if err := s.days(ctx, 4); err != nil {
-		return err
-	}
-	if err := errors.Join(s.cuts(node, 1), s.nobodyMailed("tokyo"), s.status(ctx, id, issue.Paused, 1)); err != nil {
-		return fmt.Errorf("while paused: %w", err)
-	}
-	for _, name := range []string{string(issue.OrderSkip), string(issue.OrderResume)} {
-		if err := s.command(ctx, id, name, "its disk holds data: no reinstallation"); err != nil {
-			return err
-		}
-	}
-	// The rung after the one that was skipped writes to people: when that is done, none has reinstalled.
-	err = s.until(ctx, "the technicians have mail", 10, func() (bool, error) { return len(s.mailTo("tokyo")) > 0, nil })
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(s.cuts(node, 1), s.actsAre(ctx, node, "reboot done", "notice sent")); err != nil {
-		return err
-	}
-	if err := s.Heal(node); err != nil {
-		return err
-	}
-	if err := s.command(ctx, id, string(issue.OrderClose), "mended by hand"); err != nil {
-		return err
-	}
-	return errors.Join(s.status(ctx, id, issue.Closed, 5), s.opened(ctx, id, 1))
-}
-
-// command sends an operator's command as any client would: by names alone.
-func (s *stage) command(ctx context.Context, id, name, reason string) error {
-	return s.Temporal.SignalWorkflow(ctx, id, "", name, map[string]string{"reason": reason, "by": "smoke"})
-}
-
-func leftAlone(ctx context.Context, s *stage) error {
-	node, exempt := host("warsaw", 1), host("cornell", 1)
-	err := s.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: node, Reason: "waits for a new board",
-		Owner: "smoke"})
-	if err != nil {
-		return err
-	}
-	s.Exempt("cornell", time.Now().AddDate(0, 1, 0))
-	for _, h := range []string{node, exempt} {
-		if err := s.Break(h, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
-			return err
-		}
-	}
-	for h, why := range map[string]string{node: "waits for a new board", exempt: "exempt"} {
-		err := s.until(ctx, "the ledger says why "+h+" is left alone", 10, func() (bool, error) {
-			list, err := s.acts(ctx, h)
-			return len(list) > 0 && list[0].Kind == "skip" && strings.Contains(list[0].Reason, why), err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := s.days(ctx, 3); err != nil {
-		return err
-	}
-	var all []error
-	for _, h := range []string{node, exempt} {
-		n, err := s.Store.Node(ctx, h)
-		if err == nil && n.Record.Status.Healthy() {
-			err = fmt.Errorf("%s was not looked at: it is %s", h, n.Record.Status)
-		}
-		all = append(all, err, s.opened(ctx, nodeDown(h), 0), s.cuts(h, 0))
-	}
-	for h, check := range map[string]string{node: "blacklist", exempt: "exempt"} {
-		all = append(all, s.whyNot(ctx, h, "open", check))
-	}
-	return errors.Join(append(all, s.nobodyMailed("warsaw"), s.nobodyMailed("cornell"))...)
-}
-
-// whyNot asks as an operator does why something is not done, and wants one check of the gate as the answer.
-func (s *stage) whyNot(ctx context.Context, target, act, check string) error {
-	t, err := answers.Find(ctx, s.Store, target)
-	if err != nil {
-		return err
-	}
-	question, err := answers.Question(t, act, time.Time{})
-	if err != nil {
-		return err
-	}
-	answer, err := answers.WhyNot(ctx, s.Temporal, question)
-	if err == nil && answer.Check != check {
-		err = fmt.Errorf("why not %s %s: %s says %q, want it of %s", act, target, answer.Check, answer.Reason, check)
-	}
-	return err
 }

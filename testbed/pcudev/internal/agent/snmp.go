@@ -149,7 +149,7 @@ const (
 func (d *Rack) answer(engine *usm, datagram []byte) []byte {
 	raw, message := cryptobyte.String(datagram), cryptobyte.String{}
 	var version int
-	if !raw.ReadASN1(&message, asn1.SEQUENCE) || !message.ReadASN1Integer(&version) {
+	if !raw.ReadASN1(&message, asn1.SEQUENCE) || !readInteger(&message, &version) {
 		return nil
 	}
 	if version == 3 {
@@ -169,6 +169,21 @@ func (d *Rack) answer(engine *usm, datagram []byte) []byte {
 		b.AddASN1OctetString(community)
 		b.AddBytes(answer)
 	})
+}
+
+// readInteger reads a number as agents do, with leading zeros or without: gosnmp writes all four bytes of an id, which
+// cryptobyte, being strict, refuses one time in 256.
+func readInteger[T int | int64](from *cryptobyte.String, into *T) bool {
+	var bytes cryptobyte.String
+	if !from.ReadASN1(&bytes, asn1.INTEGER) || len(bytes) == 0 || len(bytes) > 8 {
+		return false
+	}
+	value := int64(int8(bytes[0]))
+	for _, b := range bytes[1:] {
+		value = value<<8 | int64(b)
+	}
+	*into = T(value)
+	return true
 }
 
 func sequence(f func(*cryptobyte.Builder)) []byte {
@@ -191,9 +206,8 @@ func (d *Rack) pdu(version int, in cryptobyte.String) []byte {
 	var kind asn1.Tag
 	var id int64
 	var a, b int // error status and index; of a bulk, non-repeaters and repetitions
-	if !in.ReadAnyASN1(&body, &kind) || !body.ReadASN1Integer(&id) || !body.ReadASN1Integer(&a) ||
-		!body.ReadASN1Integer(&b) ||
-		!body.ReadASN1(&list, asn1.SEQUENCE) {
+	if !in.ReadAnyASN1(&body, &kind) || !readInteger(&body, &id) || !readInteger(&body, &a) ||
+		!readInteger(&body, &b) || !body.ReadASN1(&list, asn1.SEQUENCE) {
 		return nil
 	}
 	var asked []varbind
@@ -303,7 +317,7 @@ func (d *Rack) write(o mibObject, given cryptobyte.String) int {
 	switch {
 	case o.write == nil:
 		return errNotWritable
-	case !given.ReadASN1Integer(&value) || !o.takes(value):
+	case !readInteger(&given, &value) || !o.takes(value):
 		return errWrongValue
 	case d.Has(device.Busy):
 		return 0 // the answer says so

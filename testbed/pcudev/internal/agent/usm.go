@@ -91,12 +91,12 @@ const (
 func (m *secured) read(message *cryptobyte.String) bool {
 	var head, parameters, list, flags cryptobyte.String
 	var size, model int64
-	ok := message.ReadASN1(&head, asn1.SEQUENCE) && head.ReadASN1Integer(&m.id) && head.ReadASN1Integer(&size) &&
-		head.ReadASN1(&flags, asn1.OCTET_STRING) && head.ReadASN1Integer(&model) &&
+	ok := message.ReadASN1(&head, asn1.SEQUENCE) && readInteger(&head, &m.id) && readInteger(&head, &size) &&
+		head.ReadASN1(&flags, asn1.OCTET_STRING) && readInteger(&head, &model) &&
 		len(flags) == 1 && model == 3 && message.ReadASN1(&parameters, asn1.OCTET_STRING) &&
 		parameters.ReadASN1(&list, asn1.SEQUENCE) &&
-		list.ReadASN1(&m.engine, asn1.OCTET_STRING) && list.ReadASN1Integer(&m.boots) &&
-		list.ReadASN1Integer(&m.seconds) &&
+		list.ReadASN1(&m.engine, asn1.OCTET_STRING) && readInteger(&list, &m.boots) &&
+		readInteger(&list, &m.seconds) &&
 		list.ReadASN1(&m.user, asn1.OCTET_STRING) && list.ReadASN1(&m.proof, asn1.OCTET_STRING) &&
 		list.ReadASN1(&m.salt, asn1.OCTET_STRING)
 	if ok {

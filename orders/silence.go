@@ -1,0 +1,127 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/store"
+)
+
+// Silence leaves a node, a PCU or a site alone for a time: it is an entry of the blacklist.
+func (d Desk) Silence(ctx context.Context, o Order, target string,
+	until time.Time) (Receipt, store.BlacklistEntry, error) {
+	e := store.BlacklistEntry{Starts: d.now().UTC().Truncate(time.Millisecond), Until: until}
+	t, err := answers.Find(ctx, d.Store, target)
+	if errors.Is(err, store.ErrNotFound) {
+		return Receipt{}, e, notFound("%w: see `monitor node list` and `monitor site list`", err)
+	} else if err != nil {
+		return Receipt{}, e, err
+	}
+	if until.IsZero() {
+		return Receipt{}, e, invalid("say how long it lasts")
+	}
+	e.Kind, e.Target = t.Kind, t.Name
+	return d.blacklist(ctx, o, e, "it is what others read when they ask why nothing is done")
+}
+
+// Blacklist puts a node, a PCU or a site on the blacklist, or announces a downtime of it.
+func (d Desk) Blacklist(ctx context.Context, o Order,
+	e store.BlacklistEntry) (Receipt, store.BlacklistEntry, error) {
+	return d.blacklist(ctx, o, e, "")
+}
+
+func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry,
+	why string) (Receipt, store.BlacklistEntry, error) {
+	switch {
+	case e.Downtime && e.Until.IsZero():
+		return Receipt{}, e, invalid("a downtime has an end")
+	case !e.Until.IsZero() && !e.Until.After(e.Starts):
+		return Receipt{}, e, invalid("it would end before it starts: from %s until %s", e.Starts.Format(time.RFC3339),
+			e.Until.Format(time.RFC3339))
+	}
+	a, err := d.aboutTarget(ctx, e.Kind, e.Target)
+	if err != nil {
+		return Receipt{}, e, err
+	}
+	e.Owner, e.Reason = o.by(), o.reason()
+	a.verb, a.why, a.effect = access.TargetSilence, why, store.PutBlacklist(e)
+	a.does = fmt.Sprintf("leave %s %s alone", e.Kind, e.Target)
+	a.words = map[string]any{"kind": e.Kind, "downtime": e.Downtime}
+	if !e.Until.IsZero() {
+		a.words["until"] = e.Until.UTC().Format(time.RFC3339)
+		a.does += " until " + e.Until.UTC().Format(time.RFC3339)
+	}
+	r, err := d.give(ctx, o, a)
+	const unique = "23505" // Postgres: unique_violation
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == unique {
+		err = refused("%s %s has an entry from that moment on already: see `monitor blacklist list`", e.Kind, e.Target)
+	}
+	return r, e, err
+}
+
+// Unsilence takes a target off the blacklist, with all its entries, downtimes to come included.
+func (d Desk) Unsilence(ctx context.Context, o Order, kind, target string) (Receipt, error) {
+	a, err := d.aboutTarget(ctx, kind, target)
+	if KindOf(err) == NotFound { // one that PLC has no longer may have an entry that is to go
+		a, err = act{target: target}, nil
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	a.verb, a.effect = access.TargetUnsilence, store.EraseBlacklist(kind, target)
+	a.does, a.words = fmt.Sprintf("no longer leave %s %s alone", kind, target), map[string]any{"kind": kind}
+	a.check = func(ctx context.Context) error {
+		if !o.DryRun {
+			return nil
+		}
+		list, err := d.Store.Blacklist(ctx)
+		for _, e := range list {
+			if e.Kind == kind && e.Target == target {
+				return err
+			}
+		}
+		return errors.Join(err, notBlacklisted(kind, target))
+	}
+	r, err := d.give(ctx, o, a)
+	if errors.Is(err, store.ErrNotFound) {
+		err = notBlacklisted(kind, target)
+	}
+	return r, err
+}
+
+func notBlacklisted(kind, target string) error {
+	return notFound("%s %s is not on the blacklist: see `monitor blacklist list`", kind, target)
+}
+
+// aboutTarget says what a node, a site or a PCU is. A name that nobody knows would protect nothing.
+func (d Desk) aboutTarget(ctx context.Context, kind, name string) (act, error) {
+	a := act{target: name}
+	var err error
+	switch kind {
+	case answers.KindNode:
+		var n store.Node
+		n, err = d.Store.Node(ctx, name)
+		a.node, a.site = n.Hostname, n.Site
+	case answers.KindSite:
+		var s store.Site
+		s, err = d.Store.Site(ctx, name)
+		a.site = s.LoginBase
+	case answers.KindPCU:
+		var p store.PCU
+		p, err = d.Store.PCUByName(ctx, name)
+		a.pcu, a.site = p.PCUID, p.Site
+	default:
+		return a, invalid("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound("no %s %s is known: see `monitor %s list`", kind, name, kind)
+	}
+	return a, err
+}
