@@ -26,6 +26,7 @@ type Config struct {
 	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep     Sweep         `yaml:"sweep"`
 	HTTP      HTTP          `yaml:"http"`
+	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
 	Log    Log               `yaml:"log"`
@@ -198,6 +199,42 @@ type HTTP struct {
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
 }
+
+// Web is where people see and steer Monitor in a browser, and who they are.
+type Web struct {
+	// Listen is host:port. TLS and proxies are as in the section http.
+	Listen string `yaml:"listen"`
+	// URL is how people reach the pages, where that is not Listen.
+	URL string `yaml:"url"`
+	// Public is off, status or full: what people see who have not signed in.
+	Public string `yaml:"public"`
+	// TemporalUI is the URL of Temporal's Web UI.
+	TemporalUI string `yaml:"temporal_ui"`
+
+	// PLCLogin says that people may sign in with their account at PLC.
+	PLCLogin bool `yaml:"plc_login"`
+	// Operators and Admins are addresses of people with those roles, beside PLC's own admins, who are admins here.
+	Operators []string `yaml:"operators"`
+	Admins    []string `yaml:"admins"`
+
+	OIDCIssuer           string `yaml:"oidc_issuer"`
+	OIDCClientID         string `yaml:"oidc_client_id"`
+	OIDCClientSecret     Secret `yaml:"oidc_client_secret"`
+	OIDCClientSecretFile string `yaml:"oidc_client_secret_file"`
+	OIDCName             string `yaml:"oidc_name"`
+	// OIDCRolesClaim names the claim with the groups of a person; the three after it, which groups have which role.
+	OIDCRolesClaim string   `yaml:"oidc_roles_claim"`
+	OIDCViewers    []string `yaml:"oidc_viewers"`
+	OIDCOperators  []string `yaml:"oidc_operators"`
+	OIDCAdmins     []string `yaml:"oidc_admins"`
+}
+
+// The values of web.public.
+const (
+	PublicOff    = "off"
+	PublicStatus = "status"
+	PublicFull   = "full"
+)
 
 // Log says what is logged and how.
 type Log struct {

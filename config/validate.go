@@ -176,6 +176,7 @@ func (c *Config) problems() []problem {
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
 		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
+	c.checkWeb(check, oneOf)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return found
@@ -192,6 +193,7 @@ func (c *Config) Require(sections ...string) error {
 		"temporal": {{"temporal.address", c.Temporal.Address}, {"temporal.namespace", c.Temporal.Namespace}},
 		"probe":    {{"probe.ssh_user", c.Probe.SSHUser}, {"probe.ssh_key_file", c.Probe.SSHKeyFile}},
 		"http":     {{"http.listen", c.HTTP.Listen}},
+		"web":      {{"web.listen", c.Web.Listen}},
 		"mail":     nil,
 	}
 	if c.Mode != ModeObserve {

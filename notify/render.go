@@ -220,6 +220,9 @@ func (n Notice) subject() string {
 	case Eased:
 		return "slices run again"
 	case Warn:
+		if n.ordered() {
+			return "the operators mean to limit the site"
+		}
 		return "the site is short of working nodes"
 	case Resumed, Continued:
 		return "still not working, and the time is over"
@@ -246,9 +249,17 @@ func (n Notice) subject() string {
 		if n.Level == 2 {
 			limit = "slices are suspended"
 		}
+		if n.ordered() {
+			return limit + ", as the operators have decided"
+		}
 		return limit + " while " + what + " " + verb + " " + wrong
 	}
 	return what + " " + verb + " " + wrong
+}
+
+// ordered says that the operators have a limit set by hand, whatever nodes work.
+func (n Notice) ordered() bool {
+	return slices.ContainsFunc(n.Items, func(i Item) bool { return i.Ordered != "" })
 }
 
 // lifted is the whole of a limit's end in one line.
@@ -431,7 +442,7 @@ func (n Notice) cleaned() Notice {
 			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
 			Evidence: lines(
 				item.Evidence,
-			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page), From: lines(item.From),
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), From: lines(item.From),
 		}
 		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
 			n.Items[i].Kind = k

@@ -88,7 +88,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web, failed := server(mux, tls, log), make(chan error, 1)
+	web, failed := server(mux, tls, log), make(chan error, 2)
 	defer web.Close()
 	if cfg.HTTP.Listen != "" {
 		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
@@ -99,6 +99,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return struct{}{}, db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
 	}); err != nil {
 		return err
+	}
+	watching, stopPages := context.WithCancel(ctx)
+	defer stopPages()
+	if cfg.Web.Listen != "" {
+		if err := servePages(watching, cfg, db, tc, log, failed); err != nil {
+			return err
+		}
 	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
@@ -273,6 +280,8 @@ func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
 	machines.RegisterActivityWithOptions(acts.Power.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Power.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
 	machines.RegisterActivityWithOptions(acts.Boot.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
+	machines.RegisterActivityWithOptions(acts.Requests.TryRequest, activity.RegisterOptions{Name: "TryRequest"})
+	machines.RegisterActivityWithOptions(acts.Requests.OperateOutlet, activity.RegisterOptions{Name: "OperateOutlet"})
 	return []worker.Worker{people, machines}
 }
 
