@@ -89,10 +89,11 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, access.md, and the third-party notices
+docs: ## write the pages, schemas and notices that are made from the code
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./starter query --markdown > docs/select.md
+	@go run ./starter inventory schema > docs/inventory.schema.json
 	@go test ./access -run Page -update >/dev/null
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 

@@ -23,7 +23,7 @@ const (
 	causeContact     = "a contact out of reach"
 	causeTicket      = "a ticket that cannot be used"
 	causeTracker     = "Request Tracker refuses"
-	causePLC         = "PLC refuses"
+	causePLC         = "a change is refused"
 	causeLifted      = "a penalty lifted by hand"
 )
 
@@ -175,7 +175,7 @@ func (a *post) address(ctx context.Context, cause string, n *notify.Notice) erro
 			n.Unreached = append(n.Unreached, login+": "+who)
 		}
 		if len(to) == 0 {
-			n.Unreached = append(n.Unreached, login+": it has nobody in PLC who can be written to")
+			n.Unreached = append(n.Unreached, login+": it has nobody in "+a.from()+" who can be written to")
 		}
 	}
 	return nil

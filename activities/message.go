@@ -158,7 +158,7 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 	}
 	if len(to) == 0 {
 		res.Outcome, res.Reason = sites.MailNobody,
-			"nobody at the site can be written to: it has nobody in PLC who is enabled and not exempt"
+			"nobody at the site can be written to: it has nobody in "+a.from()+" who is enabled and not exempt"
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
 	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest, Waits: waits}

@@ -10,20 +10,22 @@ import (
 
 // Config is everything an operator may set. The file monitor.sample.yaml documents every key.
 type Config struct {
-	Mode     Mode          `yaml:"mode"`
-	PLC      PLC           `yaml:"plc"`
-	Database Database      `yaml:"database"`
-	Secrets  Secrets       `yaml:"secrets"`
-	Temporal Temporal      `yaml:"temporal"`
-	Probe    Probe         `yaml:"probe"`
-	PCU      PCU           `yaml:"pcu"`
-	Mail     Mail          `yaml:"mail"`
-	RT       RT            `yaml:"rt"`
-	Webhook  Webhook       `yaml:"webhook"`
-	Alerts   Alerts        `yaml:"alertmanager"`
-	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
-	Sweep    Sweep         `yaml:"sweep"`
-	HTTP     HTTP          `yaml:"http"`
+	Mode Mode `yaml:"mode"`
+	PLC  PLC  `yaml:"plc"`
+	// Inventory says what the fleet is made of, where PLC does not.
+	Inventory Inventory     `yaml:"inventory"`
+	Database  Database      `yaml:"database"`
+	Secrets   Secrets       `yaml:"secrets"`
+	Temporal  Temporal      `yaml:"temporal"`
+	Probe     Probe         `yaml:"probe"`
+	PCU       PCU           `yaml:"pcu"`
+	Mail      Mail          `yaml:"mail"`
+	RT        RT            `yaml:"rt"`
+	Webhook   Webhook       `yaml:"webhook"`
+	Alerts    Alerts        `yaml:"alertmanager"`
+	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
+	Sweep     Sweep         `yaml:"sweep"`
+	HTTP      HTTP          `yaml:"http"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
 	Log    Log               `yaml:"log"`
@@ -91,6 +93,8 @@ type Probe struct {
 	BootServer string `yaml:"boot_server"`
 	// SSHPorts are the ports on which a node may answer ssh, in the order they are tried.
 	SSHPorts []int `yaml:"ssh_ports"`
+	// OpenPorts are those that must be open on a node that runs.
+	OpenPorts []int `yaml:"open_ports"`
 	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
 	PortMap  map[int]int   `yaml:"port_map"`
 	Timeout  time.Duration `yaml:"timeout"`

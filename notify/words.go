@@ -112,7 +112,7 @@ func (n Notice) lifted(item Item) string {
 		return text + ". PlanetLab Central exempts the site from limits."
 	case site.SparedListed:
 		return text + ". The operators have exempted the site from limits."
-	case site.SparedPending, site.SparedNew, site.SparedGone:
+	case site.SparedPending, site.SparedNew, site.SparedGone, site.SparedFree:
 		return text + "."
 	}
 	return text + ". Nothing that stood in the way of that is open any more. Thank you!"

@@ -91,6 +91,7 @@ type Interface struct {
 // Snapshot is PLC's database as far as Monitor needs it. The exemption maps hold, by id, until when.
 type Snapshot struct {
 	Taken      time.Time
+	From       string // what people are told it comes from; empty: PLC
 	Sites      []Site
 	Nodes      []Node
 	PCUs       []PCU

@@ -130,7 +130,8 @@ const (
 	SparedListed  SpareKind = "blacklisted"
 	SparedPending SpareKind = "pending"
 	SparedNew     SpareKind = "new"
-	SparedGone    SpareKind = "gone" // no longer in PLC
+	SparedGone    SpareKind = "gone" // no longer in the inventory
+	SparedFree    SpareKind = "no penalties here"
 )
 
 func (s Spared) String() string {

@@ -96,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
 		a.issue(), a.node(), a.site(), a.blacklist(), a.ladders(), a.pcu(), a.bootman(),
 		a.token(), a.login(),
-		a.mail(),
+		a.mail(), a.inventory(),
 	)
 	a.begin(root)
 	return root

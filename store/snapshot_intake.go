@@ -24,6 +24,7 @@ const (
 // stands, and odd says why.
 type intake struct {
 	taken   time.Time
+	from    string // PLC, or the inventory
 	sites   map[int]siteRow
 	nodes   map[int]nodeRow
 	pcus    map[int]pcuRow
@@ -38,6 +39,7 @@ type intake struct {
 func takeIn(snap plc.Snapshot, stood *standing) *intake {
 	in := &intake{
 		taken:   snap.Taken,
+		from:    nameOf(snap),
 		sites:   map[int]siteRow{},
 		nodes:   map[int]nodeRow{},
 		pcus:    map[int]pcuRow{},

@@ -31,11 +31,13 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none.
+// Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none,
+// or each has its BMC.
 type Site struct {
 	Login string
 	Nodes int
 	NoPCU bool
+	BMCs  bool
 }
 
 // Fleet is the testbed's usual dozen sites with their forty nodes.
@@ -112,6 +114,8 @@ type World struct {
 	mu    sync.Mutex
 	nodes map[string]*machine
 	racks map[string]*pcudev.APC
+	bmcs  []bmc
+	sites []Site
 }
 
 type machine struct {
@@ -124,6 +128,7 @@ type machine struct {
 	wipes    []time.Time // when it booted to be installed anew
 	boots    int         // numbers boots, so that a stale one does nothing
 	fixed    bool
+	bootFrom string // what its BMC was told for the next boot, as Redfish names it
 }
 
 // Options make a world.
@@ -140,7 +145,7 @@ func Start(o Options) (*World, error) {
 }
 
 func start(o Options, block int, release func()) (*World, error) {
-	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}, sites: o.Sites}
 	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
@@ -251,7 +256,9 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 		}
 		w.closes = append(w.closes, node.Close)
 		ports := []any{}
-		if !s.NoPCU {
+		if s.BMCs {
+			pcuIDs, ports = []any{bmcID(m.id)}, []any{1}
+		} else if !s.NoPCU {
 			ports = []any{n}
 			nodeIDs, outlets = append(nodeIDs, m.id), append(outlets, n)
 		}
@@ -260,8 +267,13 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 		w.DB.Add("Interfaces", fakeplc.Row{"node_id": m.id, "ip": ip, "is_primary": true})
 		w.nodes[host] = m
 		members = append(members, m)
+		if s.BMCs {
+			if err := w.addBMC(m); err != nil {
+				return err
+			}
+		}
 	}
-	if s.NoPCU {
+	if s.NoPCU || s.BMCs {
 		return nil
 	}
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.1:20023", w.block+1, id))
@@ -319,12 +331,13 @@ func (w *World) power(m *machine, on bool) error {
 // restart boots a machine that has power; w.mu is held.
 func (w *World) restart(m *machine) error {
 	w.tell(m.login, m.Host+" boots")
-	booted := time.Now()
+	booted, from := time.Now(), m.bootFrom
+	m.bootFrom = ""
 	if err := m.SetState(fakenode.Booting); err != nil {
 		return err
 	}
 	w.afterBoot(m, func() {
-		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall"
+		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall" || from == "Pxe"
 		if reinstalled {
 			m.wipes = append(m.wipes, booted)
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")
@@ -403,6 +416,13 @@ func (w *World) Fix(host string) error {
 	}
 	m.boots++
 	return w.become(m, fakenode.Up)
+}
+
+// State is what a node is.
+func (w *World) State(host string) fakenode.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].State()
 }
 
 // Powered reports whether a node has power.

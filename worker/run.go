@@ -120,7 +120,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 // newActivities opens what the configuration names, and makes the activities of it.
 func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc client.Client, tracker *rt.Client,
 	hook *notify.Hook) (*activities.Groups, error) {
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return nil, err
 	}
@@ -151,9 +151,11 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Mode:     cfg.MailMode(),
 		Log:      log,
 
-		PLC:        api,
-		PLCCache:   cfg.PLC.Cache,
-		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, PLC: api}),
+		Inventory:  fleet,
+		NoPLC:      connect.NoPLC(cfg.Inventory),
+		Cache:      connect.Cache(cfg),
+		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}),
+		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
 		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
 
@@ -184,6 +186,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		SSHUser:    p.SSHUser,
 		SSHKeys:    keys,
 		SSHPorts:   p.SSHPorts,
+		Ports:      p.OpenPorts,
 		BootServer: p.BootServer,
 		PortMap:    p.PortMap,
 		Timeout:    p.Timeout,

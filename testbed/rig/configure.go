@@ -25,6 +25,7 @@ type Settings struct {
 	SMTP     string // host:port
 	PLC, RT  string // URLs; the testbed's own where empty
 	NoRT     bool   // write to people by mail alone
+	NoPLC    bool   // know the fleet from a file, and have no PLC
 	Day      time.Duration
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
@@ -67,13 +68,16 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "1200ms", "parallel": 16, "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
 	pcu := section{"networks": []string{"127.0.0.0/8"}, "connect_timeout": "2s", "operation_timeout": "10s"}
+	if s.NoPLC {
+		pcu["legacy"] = []string{"Redfish"} // BMCs have certificates of their own
+	}
 	maps.Copy(pcu, s.PCU)
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
 	if s.NoRT {
 		tracker = nil
 	}
-	text, err := yaml.Marshal(section{
+	settings := section{
 		"mode":     "act",
 		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s", "timeout": cmp.Or(s.PLCTimeout, "2m")},
 		"database": section{"url_file": in("database_url")},
@@ -86,11 +90,17 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"policy":   policy,
 		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
 		"http":     section{"listen": s.Listen, "behind_proxy": s.BehindProxy},
-	})
+	}
+	if s.NoPLC {
+		settings["inventory"] = section{"source": "file", "file": in("fleet.yaml")}
+		delete(settings, "plc")
+	}
+	text, err := yaml.Marshal(settings)
 	if err != nil {
 		return "", nil, err
 	}
 	for name, text := range map[string]string{
+		"fleet.yaml": w.Inventory(), "bmc_password": testbed.BMCPassword, "pcu_password": "pcu-s3cret",
 		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(w.PLCCA), "database_url": s.Database, "secret_key": hex.EncodeToString(key), "rt_token": testbed.RTToken, "monitor.yaml": string(text),
 	} {
 		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {

@@ -43,6 +43,7 @@ type Options struct {
 
 	Workers int  // how many run at once; 1
 	NoRT    bool // people are written to by mail alone
+	NoPLC   bool // Monitor knows the fleet from a file
 	Wires   bool // lay wires to the servers of the workers, and keep Temporal's state in a file, so that all of it can fail and come back
 }
 
@@ -129,7 +130,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
 	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy,
 		Probe: o.Probe,
-		PCU:   o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+		PCU:   o.PCU, NoRT: o.NoRT, NoPLC: o.NoPLC, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
 	if o.Connections > 0 {
 		u, err := url.Parse(pg.URL)
 		if err != nil {
