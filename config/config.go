@@ -26,6 +26,7 @@ type Config struct {
 	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep     Sweep         `yaml:"sweep"`
 	HTTP      HTTP          `yaml:"http"`
+	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
 	Log    Log               `yaml:"log"`
@@ -195,6 +196,12 @@ type HTTP struct {
 	TLSKeyFile  string `yaml:"tls_key_file"`
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
+}
+
+// Web is how the pages are reached from outside.
+type Web struct {
+	// URL is the address at which people reach http.listen; mails then link to it.
+	URL string `yaml:"url"`
 }
 
 // Log says what is logged and how.

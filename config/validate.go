@@ -168,6 +168,9 @@ func (c *Config) problems() []problem {
 	address("http.listen", c.HTTP.Listen)
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
 		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
+	check(c.Web.URL == "" || isHTTP(c.Web.URL), "web.url", "must be an http or https URL without user and password")
+	check(c.Web.URL == "" || !isHTTP(c.Web.URL) || travelsSafely(c.Web.URL), "web.url", "must be https, since mails link to it, unless it is on this machine")
+	check(c.Web.URL == "" || c.HTTP.Listen != "", "web.url", "needs http.listen")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

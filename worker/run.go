@@ -75,7 +75,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
-	serveAPI(ctx, mux, cfg, db, tc, log)
+	if err := serveAPI(ctx, mux, cfg, db, tc, log); err != nil {
+		return err
+	}
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
@@ -144,6 +146,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	link, err := linkTo(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -176,6 +182,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
 		Pages:  cfg.Mail.Pages,
+		Link:   link,
 		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
