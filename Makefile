@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
+.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -75,6 +75,13 @@ bench: build ## measure against the old way, in the same run
 
 FUZZTIME ?= 30s
 
+SCREENSHOTS ?= bin/screenshots
+
+screenshots: ## keep a picture of every page, in both themes and narrow, in SCREENSHOTS (bin/screenshots)
+	@mkdir -p $(SCREENSHOTS)
+	@MONITOR_SCREENSHOTS=$$(realpath $(SCREENSHOTS)) go test ./web -run '^TestScreenshots$$' -count=1
+	@ls $(SCREENSHOTS)
+
 fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part of `make test`
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$pkg/*_test.go | cut -c6-); do \
@@ -83,7 +90,8 @@ fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part 
 	done
 
 histories: build ## record the smoke run's histories for the replay test
-	@find workflows/testdata/histories -name "*.json" ! -name "*_rules0.json" -delete
+	@find workflows/testdata/histories -name "*.json" ! -name "*_rules0.json" ! -name "request_*" ! -name "rollout_*" ! -name "outlet_*" -delete
+	@go test ./starter -run 'TestARolloutIsSteered|TestARequestOutlivesItsWorker' -count=1 -histories $(CURDIR)/workflows/testdata/histories
 	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
 
 generate: ## write the generated Go files and their like

@@ -198,11 +198,41 @@ type HTTP struct {
 	BehindProxy bool `yaml:"behind_proxy"`
 }
 
-// Web is how the pages are reached from outside.
+// Web is where people see and steer Monitor in a browser, and who they are.
 type Web struct {
-	// URL is the address at which people reach http.listen; mails then link to it.
+	// Listen is host:port. TLS and proxies are as in the section http.
+	Listen string `yaml:"listen"`
+	// URL is how people reach the pages, where that is not Listen.
 	URL string `yaml:"url"`
+	// Public is off, status or full: what people see who have not signed in.
+	Public string `yaml:"public"`
+	// TemporalUI is the URL of Temporal's Web UI.
+	TemporalUI string `yaml:"temporal_ui"`
+
+	// PLCLogin says that people may sign in with their account at PLC.
+	PLCLogin bool `yaml:"plc_login"`
+	// Operators and Admins are addresses of people with those roles, beside PLC's own admins, who are admins here.
+	Operators []string `yaml:"operators"`
+	Admins    []string `yaml:"admins"`
+
+	OIDCIssuer           string `yaml:"oidc_issuer"`
+	OIDCClientID         string `yaml:"oidc_client_id"`
+	OIDCClientSecret     Secret `yaml:"oidc_client_secret"`
+	OIDCClientSecretFile string `yaml:"oidc_client_secret_file"`
+	OIDCName             string `yaml:"oidc_name"`
+	// OIDCRolesClaim names the claim with the groups of a person; the three after it, which groups have which role.
+	OIDCRolesClaim string   `yaml:"oidc_roles_claim"`
+	OIDCViewers    []string `yaml:"oidc_viewers"`
+	OIDCOperators  []string `yaml:"oidc_operators"`
+	OIDCAdmins     []string `yaml:"oidc_admins"`
 }
+
+// The values of web.public.
+const (
+	PublicOff    = "off"
+	PublicStatus = "status"
+	PublicFull   = "full"
+)
 
 // Log says what is logged and how.
 type Log struct {

@@ -31,6 +31,8 @@ func Default() Config {
 		Policy:  policy.Defaults(policyDay),
 		Sweep:   Sweep{Every: 30 * time.Minute, Jitter: time.Minute},
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
-		Log:     Log{Level: "info", Format: "text"},
+		Web: Web{Listen: "127.0.0.1:8081", Public: PublicOff, PLCLogin: true, Operators: []string{}, Admins: []string{}, OIDCName: "OpenID Connect",
+			OIDCRolesClaim: "groups", OIDCViewers: []string{}, OIDCOperators: []string{}, OIDCAdmins: []string{}},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

@@ -168,10 +168,8 @@ func (c *Config) problems() []problem {
 	address("http.listen", c.HTTP.Listen)
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
 		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
-	check(c.Web.URL == "" || isHTTP(c.Web.URL), "web.url", "must be an http or https URL without user and password")
-	check(c.Web.URL == "" || !isHTTP(c.Web.URL) || travelsSafely(c.Web.URL), "web.url", "must be https, since mails link to it, unless it is on this machine")
-	check(c.Web.URL == "" || c.HTTP.Listen != "", "web.url", "needs http.listen")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
+	c.checkWeb(check, oneOf)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return found
@@ -188,6 +186,7 @@ func (c *Config) Require(sections ...string) error {
 		"temporal": {{"temporal.address", c.Temporal.Address}, {"temporal.namespace", c.Temporal.Namespace}},
 		"probe":    {{"probe.ssh_user", c.Probe.SSHUser}, {"probe.ssh_key_file", c.Probe.SSHKeyFile}},
 		"http":     {{"http.listen", c.HTTP.Listen}},
+		"web":      {{"web.listen", c.Web.Listen}},
 		"mail":     nil,
 	}
 	if c.Mode != ModeObserve {

@@ -38,7 +38,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 				return err
 			}
 			until := a.now().Add(cfg.Policy.RealTime(policyTime)).UTC()
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var v answers.Agenda
 				query := url.Values{"site": {login}, "until": {until.Format(time.RFC3339)}}
 				if err := r.get(ctx, "/agenda", query, &v); err != nil {

@@ -18,7 +18,7 @@ import (
 
 // give gives an order to an issue and prints its new status.
 func (a *app) give(ctx context.Context, o orders.Order, id string, name issue.Order, w orders.Words) error {
-	if done, err := a.overAPI(ctx, func(ctx context.Context, r *remote) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
 		return a.giveRemotely(ctx, r, o, id, string(name), w)
 	}); done {
 		return err
@@ -46,7 +46,7 @@ func lookLater(err error, id string) error {
 }
 
 // giveRemotely gives an order to an issue over the API.
-func (a *app) giveRemotely(ctx context.Context, r *remote, o orders.Order, id, name string, w orders.Words) error {
+func (a *app) giveRemotely(ctx context.Context, r *apiServer, o orders.Order, id, name string, w orders.Words) error {
 	more := map[string]any{"until": w.Until}
 	if w.Step != 0 {
 		more["step"] = w.Step
@@ -99,7 +99,7 @@ func (a *app) issueOpen() *cobra.Command {
 			if err := orders.CheckType(args[0]); err != nil {
 				return err
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				return a.openRemotely(ctx, r, args[0], args[1], known)
 			}); done {
 				return err
@@ -128,7 +128,7 @@ func (a *app) openIssue(ctx context.Context, d orders.Desk, typ, target string, 
 }
 
 // openRemotely opens an issue over the API, and follows it until it knows its target.
-func (a *app) openRemotely(ctx context.Context, r *remote, typ, target string, known issue.Input) error {
+func (a *app) openRemotely(ctx context.Context, r *apiServer, typ, target string, known issue.Input) error {
 	more := map[string]any{"type": typ, "target": target, "cause": known.Cause, "evidence": known.Evidence}
 	if known.Evidence == nil {
 		delete(more, "evidence")

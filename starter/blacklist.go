@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func (a *app) blacklistList() *cobra.Command {
 		Use: "list", Short: "List the blacklist, downtimes included", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor blacklist list\n  monitor blacklist list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var list []store.BlacklistEntry
 				if err := r.get(ctx, "/silences", nil, &list); err != nil {
 					return err
@@ -109,7 +110,7 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var given silenced
 				more := map[string]any{"kind": e.Kind, "target": e.Target, "from": e.Starts, "until": e.Until, "downtime": e.Downtime}
 				if err := r.post(ctx, "/silences", f.order(a), more, &given); err != nil {
@@ -158,8 +159,8 @@ func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 }
 
 func checkKind(kind string) error {
-	if kind != kindNode && kind != kindSite && kind != kindPCU {
-		return badInput("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
+	if !slices.Contains(store.ExemptKinds(), kind) {
+		return badInput("nodes, sites, PCUs, slices and persons may be exempt: write node, site, pcu, slice or person, not %q", kind)
 	}
 	return nil
 }
@@ -175,7 +176,7 @@ func (a *app) blacklistRemove() *cobra.Command {
 			if err := checkKind(args[0]); err != nil {
 				return err
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				return a.unsilenceRemotely(ctx, r, f.order(a), args[0], args[1], "off the blacklist")
 			}); done {
 				return err
@@ -197,12 +198,14 @@ func (a *app) blacklistRemove() *cobra.Command {
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {
-	return a.completeKind([]string{kindNode, kindSite, kindPCU}, func(kind string) lister {
+	return a.completeKind(store.ExemptKinds(), func(kind string) lister {
 		switch kind {
 		case kindSite:
 			return siteNames
 		case kindPCU:
 			return pcuNames
+		case store.OfSlice, store.OfPerson:
+			return nothing
 		}
 		return hostNames
 	})

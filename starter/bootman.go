@@ -285,7 +285,7 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			if err := k.Check(); err != nil {
 				return badInput("%w", err)
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var given orders.Receipt
 				if err := r.post(ctx, pathOf("sequences", k.Sequence), f.order(a), map[string]any{"action": k.Action}, &given); err != nil {
 					return err

@@ -111,7 +111,7 @@ allows. "default" takes an order back.`,
 // control gives an order that holds for the fleet or a part of it, and shows what is ordered then.
 func (a *app) control(ctx context.Context, o orders.Order, path string, more map[string]any,
 	give func(context.Context, orders.Desk) (orders.Receipt, error)) error {
-	if done, err := a.overAPI(ctx, func(ctx context.Context, r *remote) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
 		var given orders.Receipt
 		if err := r.post(ctx, path, o, more, &given); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (a *app) control(ctx context.Context, o orders.Order, path string, more map
 	})
 }
 
-func (a *app) remoteControls(ctx context.Context, r *remote) error {
+func (a *app) remoteControls(ctx context.Context, r *apiServer) error {
 	var v answers.Controls
 	if err := r.get(ctx, "/controls", nil, &v); err != nil {
 		return err

@@ -21,6 +21,7 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitNotExpected = 4
+	exitRefused     = 5
 )
 
 // exit is one way for monitor to end.
@@ -40,6 +41,7 @@ func exits() []exit {
 			"check --model"},
 		{exitNotFound, "not found", "", ""},
 		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
+		{exitRefused, "of orders: a check of the gate refused, or nobody confirmed; nothing was done", "", ""},
 		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
 		{11, "no such outlet", pcucontrol.NoOutlet, "check --outlet"},
 		{12, "busy: somebody else is logged in", pcucontrol.Busy,
@@ -108,6 +110,8 @@ func (a *app) code(err error) int {
 		return exitUsage
 	case orders.NotFound:
 		return exitNotFound
+	case orders.Refused:
+		return exitRefused
 	}
 	switch {
 	case !a.ready:

@@ -25,7 +25,7 @@ what comes next and when. A worker is asked what the gate would say to the next 
   monitor explain nodedown/planetlab1.example.edu -o json`,
 		ValidArgsFunction: a.complete(explainable),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var e answers.Explanation
 				if err := r.get(ctx, "/explain", url.Values{"target": {args[0]}}, &e); err != nil {
 					return err
@@ -72,7 +72,7 @@ With --at it tells how they would answer then, if nothing but the time changes. 
 					return err
 				}
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				query := url.Values{"target": {args[0]}, "act": {args[1]}}
 				if !when.IsZero() {
 					query.Set("at", when.UTC().Format(time.RFC3339))

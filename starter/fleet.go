@@ -18,12 +18,12 @@ import (
 )
 
 func (a *app) node() *cobra.Command {
-	cmd := group("node", "List and show nodes", "  monitor node list --status down\n  monitor node show planetlab1.example.edu")
-	cmd.AddCommand(a.nodeList(), &cobra.Command{
+	cmd := group("node", "List and show nodes, and give orders to them", "  monitor node list --status down\n  monitor node show planetlab1.example.edu\n  monitor node reboot planetlab1.example.edu --reason \"hangs since the upgrade\"")
+	cmd.AddCommand(a.nodeReboot(), a.nodeReinstall(), a.nodeBootState(), a.nodeRequest(), a.nodeCancel(), a.nodeList(), &cobra.Command{
 		Use: "show HOST", Short: "Show a node: what was seen of it, its PCU, its issues, and what was done", Args: takes("HOST"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor node show planetlab1.example.edu\n  monitor node show planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var v answers.Node
 				if err := r.get(ctx, pathOf("nodes", args[0]), nil, &v); err != nil {
 					return err
@@ -169,7 +169,7 @@ func (a *app) site() *cobra.Command {
 		Use: "show LOGIN_BASE", Short: "Show a site: its status, penalty, nodes and issues, and what was done", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
 		Example: "  monitor site show princeton\n  monitor site show princeton -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var v answers.Site
 				if err := r.get(ctx, pathOf("sites", args[0]), nil, &v); err != nil {
 					return err
@@ -190,7 +190,7 @@ func (a *app) site() *cobra.Command {
 				return a.show(v, func() { a.drawSite(v) })
 			})
 		},
-	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)))
+	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)), a.sitePenalty())
 	return cmd
 }
 

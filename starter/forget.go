@@ -19,7 +19,7 @@ func (a *app) pcuForget() *cobra.Command {
 		Use: "forget <pcu>", Short: "Let a PCU that was replaced show a new host key or certificate", Args: takes("<pcu>"), Example: "  monitor pcu forget pcu1.example.edu",
 		Long: forgetAbout + "\n\nThe database is needed; the device is not called.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var given orders.Receipt
 				if err := r.post(ctx, pathOf("pcus", args[0], "forget"), f.order(a), nil, &given); err != nil {
 					return err

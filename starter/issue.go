@@ -112,7 +112,7 @@ func (a *app) issueShow() *cobra.Command {
 			if err := orders.CheckID(args[0]); err != nil {
 				return err
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var v answers.Issue
 				if err := r.get(ctx, issuePath(args[0]), nil, &v); err != nil {
 					return err

@@ -59,7 +59,7 @@ type source[T any] struct {
 	keep  func(row *T) bool            // the command's own filter; nil: all
 	own   func(rows []T) (any, func()) // the command's own JSON and table; nil: records
 	site  string                       // it must be known; empty: none is asked for
-	over  func(ctx context.Context, r *remote, uses func(field string) bool) ([]T, error)
+	over  func(ctx context.Context, r *apiServer, uses func(field string) bool) ([]T, error)
 	most  int       // print at most so many; 0: all
 	now   time.Time // of which the rows are; zero: of now
 }
@@ -114,7 +114,7 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 			}
 			return printRows(a, l, s, rows, fields, order)
 		}
-		if done, err := a.overAPI(ctx, func(ctx context.Context, r *remote) error {
+		if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
 			if s.site != "" {
 				if err := r.get(ctx, pathOf("sites", s.site), nil, &answers.Site{}); err != nil {
 					return err

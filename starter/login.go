@@ -183,7 +183,7 @@ func (a *app) readToken() (string, error) {
 }
 
 // remote is the API that this call works over; nil: it works with Monitor's own configuration.
-func (a *app) remote() (*remote, error) {
+func (a *app) remote() (*apiServer, error) {
 	server := a.server
 	if server == "" {
 		server = os.Getenv(serverVariable)
@@ -224,7 +224,7 @@ func (a *app) configured() bool {
 }
 
 // overAPI does something over the API, where this call works over one. Otherwise it is not done, and done is false.
-func (a *app) overAPI(ctx context.Context, do func(context.Context, *remote) error) (done bool, err error) {
+func (a *app) overAPI(ctx context.Context, do func(context.Context, *apiServer) error) (done bool, err error) {
 	r, err := a.remote()
 	if err != nil || r == nil {
 		return err != nil, err

@@ -45,7 +45,7 @@ func (a *app) pastNodes(at time.Time) source[selection.Node] {
 		) {
 			return db.NodeRowsAt(ctx, at)
 		},
-		over: func(ctx context.Context, r *remote, _ func(string) bool) ([]selection.Node, error) {
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Node, error) {
 			return r.remoteNodes(ctx, false, at)
 		},
 	}
@@ -119,7 +119,7 @@ func (a *app) changesBetween(ctx context.Context, then, later time.Time, r selec
 		}
 		return nil
 	}
-	done, err := a.overAPI(ctx, func(ctx context.Context, r *remote) error {
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
 		return compare(func(at time.Time) ([]selection.Node, error) { return r.remoteNodes(ctx, false, at) })
 	})
 	if !done {

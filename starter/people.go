@@ -75,7 +75,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 }
 
 func (a *app) orderSite(ctx context.Context, o orders.Order, login string, name issue.Order, w orders.Words) error {
-	if done, err := a.overAPI(ctx, func(ctx context.Context, r *remote) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
 		var given struct {
 			orders.Receipt
 			People answers.People `json:"people"`

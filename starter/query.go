@@ -130,7 +130,7 @@ func (a *app) nodeSource() source[selection.Node] {
 		read: func(ctx context.Context, db *store.Store, uses func(string) bool) ([]selection.Node, store.Unreadable, error) {
 			return db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), uses))
 		},
-		over: func(ctx context.Context, r *remote, uses func(string) bool) ([]selection.Node, error) {
+		over: func(ctx context.Context, r *apiServer, uses func(string) bool) ([]selection.Node, error) {
 			return r.remoteNodes(ctx, slices.ContainsFunc(selection.DetailFields(), uses), time.Time{})
 		},
 	}
@@ -144,7 +144,7 @@ func (a *app) siteSource() source[selection.Site] {
 		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.Site, store.Unreadable, error) {
 			return db.SiteRows(ctx, a.now())
 		},
-		over: func(ctx context.Context, r *remote, _ func(string) bool) ([]selection.Site, error) {
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Site, error) {
 			return rowsOf[selection.Site](ctx, r, "/sites", nil, 0)
 		},
 	}
@@ -158,7 +158,7 @@ func (a *app) pcuSource() source[selection.PCU] {
 		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.PCU, store.Unreadable, error) {
 			return db.PCURows(ctx)
 		},
-		over: func(ctx context.Context, r *remote, _ func(string) bool) ([]selection.PCU, error) {
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.PCU, error) {
 			return rowsOf[selection.PCU](ctx, r, "/pcus", nil, 0)
 		},
 	}
@@ -174,7 +174,7 @@ func (a *app) issueSource(closed bool, limit int) source[selection.Issue] {
 			a.warnAtLimit(len(rows), limit)
 			return rows, bad, err
 		},
-		over: func(ctx context.Context, r *remote, _ func(string) bool) ([]selection.Issue, error) {
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Issue, error) {
 			query := url.Values{"closed": {strconv.FormatBool(closed)}}
 			rows, err := rowsOf[selection.Issue](ctx, r, "/issues", query, limit)
 			a.warnAtLimit(len(rows), limit)
@@ -193,7 +193,7 @@ func (a *app) ledgerSource(limit int) source[selection.Action] {
 			a.warnAtLimit(len(rows), limit)
 			return rows, bad, err
 		},
-		over: func(ctx context.Context, r *remote, _ func(string) bool) ([]selection.Action, error) {
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Action, error) {
 			rows, err := rowsOf[selection.Action](ctx, r, "/ledger", nil, limit)
 			a.warnAtLimit(len(rows), limit)
 			return rows, err

@@ -25,14 +25,14 @@ const apiPrefix = "/api/v1"
 // mostAnswered is above any answer.
 const mostAnswered = 256 << 20
 
-// remote is Monitor as its API shows it.
-type remote struct {
+// apiServer is Monitor as its API shows it.
+type apiServer struct {
 	signIn
 	http *http.Client
 }
 
-func newRemote(s signIn) *remote {
-	return &remote{s, &http.Client{
+func newRemote(s signIn) *apiServer {
+	return &apiServer{s, &http.Client{
 		// a token goes to the server that was named, and nowhere else
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -81,14 +81,14 @@ func (p refusal) kind() error {
 	return err
 }
 
-func (r *remote) get(ctx context.Context, path string, query url.Values, answer any) error {
+func (r *apiServer) get(ctx context.Context, path string, query url.Values, answer any) error {
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
 	return r.send(ctx, http.MethodGet, path, nil, answer)
 }
 
-func (r *remote) send(ctx context.Context, method, path string, body, answer any) error {
+func (r *apiServer) send(ctx context.Context, method, path string, body, answer any) error {
 	var text io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -129,7 +129,7 @@ func (r *remote) send(ctx context.Context, method, path string, body, answer any
 }
 
 // rowsOf reads all pages of a list, or as many rows as are asked for; most 0 is all.
-func rowsOf[T any](ctx context.Context, r *remote, path string, query url.Values, most int) (rows []T, err error) {
+func rowsOf[T any](ctx context.Context, r *apiServer, path string, query url.Values, most int) (rows []T, err error) {
 	if query == nil {
 		query = url.Values{}
 	}
@@ -154,7 +154,7 @@ func rowsOf[T any](ctx context.Context, r *remote, path string, query url.Values
 }
 
 // remoteNodes reads nodes as NodeRows does.
-func (r *remote) remoteNodes(ctx context.Context, details bool, at time.Time) ([]selection.Node, error) {
+func (r *apiServer) remoteNodes(ctx context.Context, details bool, at time.Time) ([]selection.Node, error) {
 	query := url.Values{"details": {strconv.FormatBool(details)}}
 	if !at.IsZero() {
 		query.Set("at", at.UTC().Format(time.RFC3339Nano))
@@ -178,7 +178,7 @@ func orderBody(o orders.Order, more map[string]any) map[string]any {
 }
 
 // post gives an order.
-func (r *remote) post(ctx context.Context, path string, o orders.Order, more map[string]any, answer any) error {
+func (r *apiServer) post(ctx context.Context, path string, o orders.Order, more map[string]any, answer any) error {
 	return r.send(ctx, http.MethodPost, path, orderBody(o, more), answer)
 }
 

@@ -40,7 +40,7 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 					return err
 				}
 			}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				if end {
 					return a.endSilenceRemotely(ctx, r, f.order(a), args[0])
 				}
@@ -82,7 +82,7 @@ func (a *app) endSilence(ctx context.Context, d orders.Desk, o orders.Order, nam
 }
 
 // endSilenceRemotely ends what is left alone under a name, over the API.
-func (a *app) endSilenceRemotely(ctx context.Context, r *remote, o orders.Order, name string) error {
+func (a *app) endSilenceRemotely(ctx context.Context, r *apiServer, o orders.Order, name string) error {
 	var list []store.BlacklistEntry
 	if err := r.get(ctx, "/silences", nil, &list); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (a *app) endSilenceRemotely(ctx context.Context, r *remote, o orders.Order,
 	return a.unsilenceRemotely(ctx, r, o, list[i].Kind, name, "no longer left alone")
 }
 
-func (a *app) unsilenceRemotely(ctx context.Context, r *remote, o orders.Order, kind, target, said string) error {
+func (a *app) unsilenceRemotely(ctx context.Context, r *apiServer, o orders.Order, kind, target, said string) error {
 	path := pathOf("silences", kind, target) + "?" + url.Values{"reason": {o.Reason}}.Encode()
 	if err := r.send(ctx, http.MethodDelete, path, nil, &orders.Receipt{}); err != nil {
 		return err

@@ -17,7 +17,7 @@ func (a *app) status() *cobra.Command {
 			"what it saw, how many nodes are in which state, which issues are open, and which sites are penalised.",
 		Example: "  monitor status\n  monitor status -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var v answers.Status
 				if err := r.get(ctx, "/status", nil, &v); err != nil {
 					return err

@@ -34,7 +34,7 @@ func (a *app) sweep() *cobra.Command {
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
 		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				path, o := "/sweeps", orders.Order{}
 				if cmd.Flags().Changed("believe") {
 					path, o.Reason = "/sweeps/believed", believe

@@ -57,7 +57,7 @@ are named.`,
 				return badInput("--for: %w", err)
 			}
 			expires := a.now().Add(good).Truncate(time.Second)
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var given struct {
 					Text  string      `json:"token"`
 					About store.Token `json:"about"`
@@ -100,7 +100,7 @@ func (a *app) tokenList() *cobra.Command {
 		Use: "list", Short: "List tokens, also those that are over", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor token list\n  monitor token list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var list []store.Token
 				if err := r.get(ctx, "/tokens", nil, &list); err != nil {
 					return err
@@ -148,7 +148,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 			revoked := struct {
 				Name string `json:"name"`
 			}{args[0]}
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *remote) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				path := pathOf("tokens", args[0]) + "?" + url.Values{"reason": {f.reason}}.Encode()
 				if err := r.send(ctx, http.MethodDelete, path, nil, &orders.Receipt{}); err != nil {
 					return err

@@ -157,6 +157,11 @@ func (in *intake) takeSites(snap plc.Snapshot, stood *standing) {
 				created: in.when("sites", id, "date_created", x.DateCreated),
 				exempt:  in.when("sites", id, "exempt_site_until", snap.SiteExempt[id]),
 			}
+			if p := x.Place; p != nil {
+				r := in.sites[id]
+				r.place = placeOf(&p.Latitude, &p.Longitude)
+				in.sites[id] = r
+			}
 		}
 	}
 	for id, r := range in.sites {

@@ -74,11 +74,12 @@ func (in *intake) changeSite(id int, was *stoodRow[siteRow]) []change {
 			in.told(&c, r.login, "gone", "", in.from+" has the site again")
 		}
 	}
-	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until)
-		values ($1,$2,$3,$4,$5,$6,$7)
+	latitude, longitude := r.place.values()
+	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until, latitude, longitude)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9)
 		on conflict (site_id) do update set login_base=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7,
-		gone=false, missing=0`,
-		id, r.login, r.name, r.enabled, r.created.value(), r.pending, r.exempt.value())
+		latitude=$8, longitude=$9, gone=false, missing=0`,
+		id, r.login, r.name, r.enabled, r.created.value(), r.pending, r.exempt.value(), latitude, longitude)
 	return []change{c}
 }
 

@@ -38,14 +38,25 @@ type Site struct {
 	Nodes int
 	NoPCU bool
 	BMCs  bool
+	// At is its latitude and longitude; PLC does not know those of a site at 0, 0.
+	At [2]float64
 }
 
 // Fleet is the testbed's usual dozen sites with their forty nodes.
 func Fleet() []Site {
 	return []Site{
-		{Login: "princeton", Nodes: 4}, {Login: "upmc", Nodes: 4}, {Login: "huji", Nodes: 2}, {Login: "inria", Nodes: 4}, {Login: "tokyo", Nodes: 4},
-		{Login: "uba", Nodes: 3, NoPCU: true}, {Login: "cornell", Nodes: 4}, {Login: "cambridge", Nodes: 3}, {Login: "nairobi", Nodes: 2},
-		{Login: "sydney", Nodes: 4}, {Login: "pisa", Nodes: 3}, {Login: "warsaw", Nodes: 3},
+		{Login: "princeton", Nodes: 4, At: [2]float64{40.35, -74.65}},
+		{Login: "upmc", Nodes: 4, At: [2]float64{48.85, 2.36}},
+		{Login: "huji", Nodes: 2, At: [2]float64{31.78, 35.2}},
+		{Login: "inria", Nodes: 4, At: [2]float64{43.62, 7.05}},
+		{Login: "tokyo", Nodes: 4, At: [2]float64{35.71, 139.76}},
+		{Login: "uba", Nodes: 3, NoPCU: true, At: [2]float64{-34.6, -58.37}},
+		{Login: "cornell", Nodes: 4, At: [2]float64{42.45, -76.48}},
+		{Login: "cambridge", Nodes: 3, At: [2]float64{52.2, 0.09}},
+		{Login: "nairobi", Nodes: 2, At: [2]float64{-1.28, 36.82}},
+		{Login: "sydney", Nodes: 4, At: [2]float64{-33.89, 151.19}},
+		{Login: "pisa", Nodes: 3, At: [2]float64{43.72, 10.4}},
+		{Login: "warsaw", Nodes: 3, At: [2]float64{52.24, 21.02}},
 	}
 }
 
@@ -228,9 +239,17 @@ func (w *World) serveDNS() error {
 	return nil
 }
 
+// degrees is one half of where a site is, as PLC has it.
+func degrees(at [2]float64, half int) any {
+	if at == [2]float64{} {
+		return nil
+	}
+	return at[half]
+}
+
 func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	created := int(time.Now().AddDate(-3, 0, 0).Unix())
-	w.DB.Add("Sites", fakeplc.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1})
+	w.DB.Add("Sites", fakeplc.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1, "latitude": degrees(s.At, 0), "longitude": degrees(s.At, 1)})
 	for _, role := range []string{"tech", "pi", "user"} {
 		w.DB.Add("Persons", fakeplc.Row{"email": role + "@" + s.Login + ".example", "roles": []any{role}, "site_ids": []any{id}})
 	}

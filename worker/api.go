@@ -15,34 +15,40 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/orders"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/web/links"
 )
 
-// serveAPI serves the API and the pages behind links in mails beside the other pages, with news of the ledger until the
-// context ends.
+// serveAPI serves the API, with news of the ledger until the context ends.
 func serveAPI(ctx context.Context, mux *http.ServeMux, cfg *config.Config, db *store.Store, tc client.Client,
-	log *slog.Logger) error {
+	log *slog.Logger) {
 	news := store.NewsOf(db, log)
 	go news.Run(ctx)
 	mux.Handle(api.Prefix+"/", api.New(api.Options{
 		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now),
 	}))
+}
+
+// linkPages are the pages behind the links in mails; nil: mails have none.
+func linkPages(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger) (http.Handler, error) {
 	l, err := linksOf(cfg)
 	if err != nil || !l.Any() {
-		return err
+		return nil, err
 	}
 	desk := orders.Desk{Store: db, Temporal: tc}
-	mux.Handle(links.Prefix, links.New(links.Options{
+	return links.New(links.Options{
 		Store: db, Links: l, Log: log,
 		From: func(r *http.Request) string { return api.Address(r, cfg.HTTP.BehindProxy) },
 		Pledge: func(ctx context.Context, o orders.Order, issue string, until time.Time) (orders.Receipt, error) {
 			r, _, err := desk.Pledge(ctx, o, issue, until)
 			return r, err
 		},
-	}))
-	return nil
+		Reboot: func(ctx context.Context, o orders.Order, node string) (orders.Receipt, error) {
+			return desk.Node(ctx, o, orders.Node{Act: request.Reboot}, node)
+		},
+	}), nil
 }
 
 // linksOf makes and reads the links in mails, by a key that is made of the one for secrets; none without web.url.

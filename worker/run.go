@@ -75,9 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
-	if err := serveAPI(ctx, mux, cfg, db, tc, log); err != nil {
-		return err
-	}
+	serveAPI(ctx, mux, cfg, db, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
@@ -88,7 +86,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web, failed := server(mux, tls, log), make(chan error, 1)
+	web, failed := server(mux, tls, log), make(chan error, 2)
 	defer web.Close()
 	if cfg.HTTP.Listen != "" {
 		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
@@ -99,6 +97,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return struct{}{}, db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
 	}); err != nil {
 		return err
+	}
+	watching, stopPages := context.WithCancel(ctx)
+	defer stopPages()
+	if cfg.Web.Listen != "" {
+		if err := servePages(watching, cfg, db, tc, log, failed); err != nil {
+			return err
+		}
 	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
@@ -269,6 +274,8 @@ func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
 	machines.RegisterActivityWithOptions(acts.Power.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Power.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
 	machines.RegisterActivityWithOptions(acts.Boot.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
+	machines.RegisterActivityWithOptions(acts.Requests.TryRequest, activity.RegisterOptions{Name: "TryRequest"})
+	machines.RegisterActivityWithOptions(acts.Requests.OperateOutlet, activity.RegisterOptions{Name: "OperateOutlet"})
 	return []worker.Worker{people, machines}
 }
 

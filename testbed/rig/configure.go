@@ -21,7 +21,10 @@ import (
 type Settings struct {
 	Database string // URL
 	Temporal string // host:port
-	Listen   string // host:port of the worker's pages
+	Listen   string // host:port of the worker's port for machines
+	Pages    string // host:port of the pages for people; empty: none
+	Public   string // who sees them without signing in; off
+	UI       string // URL of Temporal's Web UI
 	SMTP     string // host:port
 	PLC, RT  string // URLs; the testbed's own where empty
 	NoRT     bool   // write to people by mail alone
@@ -72,6 +75,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		pcu["legacy"] = []string{"Redfish"} // BMCs have certificates of their own
 	}
 	maps.Copy(pcu, s.PCU)
+	s.Public = cmp.Or(s.Public, "off")
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
 	if s.NoRT {
@@ -90,6 +94,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"policy":   policy,
 		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
 		"http":     section{"listen": s.Listen, "behind_proxy": s.BehindProxy},
+		"web":      section{"listen": s.Pages, "public": s.Public, "temporal_ui": s.UI},
 	}
 	if s.NoPLC {
 		settings["inventory"] = section{"source": "file", "file": in("fleet.yaml")}
