@@ -173,6 +173,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	link, err := linkTo(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -206,6 +210,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
 		Pages:  cfg.Mail.Pages,
+		Link:   link,
 		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
