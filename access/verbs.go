@@ -36,6 +36,8 @@ const (
 
 	NodeReboot    Verb = "node.reboot"
 	NodeReinstall Verb = "node.reinstall"
+	NodeBootState Verb = "node.bootstate"
+	NodeCancel    Verb = "node.cancel"
 	NodeRepair    Verb = "node.repair"
 
 	TargetSilence   Verb = "target.silence"
@@ -53,7 +55,9 @@ const (
 	FleetSweep   Verb = "fleet.sweep"
 	FleetBelieve Verb = "fleet.believe"
 	FleetRollout Verb = "fleet.rollout"
+	FleetRun     Verb = "fleet.run"
 
+	PCUOperate    Verb = "pcu.operate"
 	PCUForget     Verb = "pcu.forget"
 	SequenceTeach Verb = "sequence.teach"
 	TokenManage   Verb = "token.manage"
@@ -108,11 +112,13 @@ func Verbs() []Rule {
 
 		{NodeReboot, "have a node rebooted, under the gate", AtSite, acting},
 		{NodeReinstall, "have a node reinstalled, under the gate", AtSite, acting},
+		{NodeBootState, "set what PLC lets a node boot into", AtSite, acting},
+		{NodeCancel, "cancel an order to a node before anything was done", AtSite, acting},
 		{NodeRepair, "have a node repaired over ssh, under the gate", AtSite, staff},
 
 		{TargetSilence, "leave a node, a PCU or a site alone for a time", AtSite, staff},
 		{TargetUnsilence, "end that", AtSite, staff},
-		{TargetExempt, "exempt a node or a site from what is done to others", AtSite, staff},
+		{TargetExempt, "exempt a node, a site, a PCU, a slice or a person from what is done to others", AtSite, staff},
 
 		{SitePause, "hold the penalty of a site where it is", AtSite, staff},
 		{SiteResume, "let the penalty of a site rise again", AtSite, staff},
@@ -125,7 +131,9 @@ func Verbs() []Rule {
 		{FleetSweep, "look at the whole fleet now", Fleet, staff},
 		{FleetBelieve, "take for true what the fleet guard doubts", Fleet, staff},
 		{FleetRollout, "plan and run an act on many targets", Fleet, admin},
+		{FleetRun, "run a command on nodes over ssh", Fleet, admin},
 
+		{PCUOperate, "test, read or switch an outlet by its name", AtSite, staff},
 		{PCUForget, "let a PCU show a new host key or certificate", AtSite, admin},
 		{SequenceTeach, "say what a boot sequence means, and what is done about it", Fleet, staff},
 		{TokenManage, "make and revoke tokens", Fleet, admin},

@@ -11,6 +11,8 @@
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
 //	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, judge.go, judgeissues.go, watch.go
 //	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
+//	Requests    what persons order of one node: request.go, requestways.go
+//	Rollouts    keeps the plans of roll-outs: rollout.go
 //	Explainer   says why an act is, or is not, done: whynot.go
 //
 // and Alerts (alert.go), which takes what another watch says, outside of workflows.
@@ -94,12 +96,15 @@ type Groups struct {
 	Sweep      *Sweep
 	Reconciler *Reconciler
 	Explainer  *Explainer
+	Requests   *Requests
+	Rollouts   *Rollouts
 	Alerts     *Alerts
 }
 
 // Registered are the groups that workflows use by the names of their methods.
 func (g *Groups) Registered() []any {
-	return []any{g.Issues, g.Power, g.Boot, g.People, g.Penalties, g.Sweep, g.Reconciler, g.Explainer}
+	return []any{g.Issues, g.Power, g.Boot, g.People, g.Penalties, g.Sweep, g.Reconciler, g.Explainer,
+		g.Requests, g.Rollouts}
 }
 
 // New deals out the parts to the groups that need them.
@@ -140,6 +145,9 @@ func New(o Options) *Groups {
 			Inventory: o.Inventory, Cache: o.Cache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
 		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows,
 			Inventory: o.Inventory, post: post},
-		Alerts: &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
+		Requests: &Requests{ledger: l, power: power, boot: boot, gate: gate, observer: observer, bootStates: bootStates,
+			claims: claims, workflows: workflows, Inventory: o.Inventory},
+		Rollouts: &Rollouts{ledger: l, observer: observer},
+		Alerts:   &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
 	}
 }

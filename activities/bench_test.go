@@ -24,6 +24,9 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
@@ -168,12 +171,19 @@ func benchWith(t *testing.T, change func(*testbed.World, *Options), sites ...tes
 	if err != nil {
 		t.Fatal(err)
 	}
+	boot, err := bootman.New()
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
 	options := Options{
 		Store: db, Inventory: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
 		Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond,
 			Tries: 1, Resolver: w.Resolver}),
+		Bootman: boot,
+		Enter: connect.Entrance(config.Probe{SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: testbed.PortMap(),
+			Timeout: 500 * time.Millisecond}, key),
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second,
 		SweepEvery: 30 * time.Minute,
 	}

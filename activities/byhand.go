@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
@@ -42,8 +43,12 @@ func (a *Power) requestManualCycle(ctx context.Context, t task, act policy.Act, 
 		return issue.Result{}, err
 	}
 	if !existed || action.Outcome == "" {
+		stop := ""
+		if t.order.Given() {
+			stop = clean.Line(fmt.Sprintf("%s ordered it: %s. Ask them, or leave it undone.", t.order.By, t.order.Reason))
+		}
 		asked, err = a.post.tellAdmins(ctx, action, store.Asked, asked, notify.Notice{
-			Kind: notify.ByHand, Site: node.Site,
+			Kind: notify.ByHand, Site: node.Site, HowToStop: stop,
 			Items: []notify.Item{{Issue: t.ref().ID, Type: t.ref().Type, Target: node.Hostname,
 				Since: node.Record.Changed, Evidence: []string{node.Reason},
 				Fix: fmt.Sprintf("Turn outlet %d of %s off, wait ten seconds, and turn it on again.", outlet, p.Name)}},

@@ -7,15 +7,24 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 )
 
 // coveredBy names what speaks for an issue, so that it waits: the whole site's issue, since forty notices about one
 // power cut help nobody; the repair of a node's boot, under which its power is not cut and about which nobody is told
-// twice; or what Monitor itself still owes.
+// twice; a person's order that is under way; or what Monitor itself still owes.
 func (a *gate) coveredBy(ctx context.Context, ref Ref) (string, error) {
 	if ref.Type == "" || ref.Type == issue.SiteDown || ref.Site == "" {
 		return "", nil
+	}
+	if ref.Type == request.Type { // a person knows what else is wrong; what Monitor owes comes first all the same
+		return a.owedOutlet(ctx, ref)
+	}
+	if ref.Node != "" {
+		if order, err := a.requestOf(ctx, ref.Node); err != nil || order != "" {
+			return order, err
+		}
 	}
 	id, err := a.openID(ctx, issue.SiteDown, ref.Site)
 	if err != nil || id != "" {

@@ -107,7 +107,8 @@ func (a *post) digestOf(ctx context.Context, cause string, flags []store.Action)
 	if _, err := a.Store.Action(ctx, key); !errors.Is(err, store.ErrNotFound) {
 		return err // this hour's has gone
 	}
-	d := digested{Facts: notify.Notice{At: now.UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain)}}
+	d := digested{Facts: notify.Notice{At: now.UTC(), To: a.Admins, NoPLC: a.NoPLC != nil,
+		MessageID: notify.MessageID(key, a.Domain)}}
 	root := notify.MessageID("digest/"+cause, a.Domain) // never sent: what names it is shown as one thread
 	d.Facts.InReplyTo, d.Facts.References = root, []string{root}
 	for _, action := range flags[:min(len(flags), mostDigested)] {

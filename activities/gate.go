@@ -142,7 +142,7 @@ func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy
 }
 
 func onMachine(act policy.Act) bool {
-	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize
+	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize && act != policy.ActOutlet
 }
 
 // addInventory asks PLC, or what takes its place, about a node. What cannot be asked is not known, and forbids power.
@@ -298,9 +298,9 @@ func near(t time.Time, list []time.Time, within time.Duration) bool {
 
 func budgetKind(act policy.Act) (store.ActionKind, bool) {
 	switch act {
-	case policy.ActReboot, policy.ActRestart:
+	case policy.ActReboot, policy.ActRestart, policy.ActRebootSSH:
 		return store.KindReboot, true
-	case policy.ActReinstall, policy.ActWipe:
+	case policy.ActReinstall, policy.ActWipe, policy.ActReinstallSSH:
 		return store.KindReinstall, true
 	case policy.ActPenalize:
 		return store.KindPenalty, true

@@ -52,7 +52,10 @@ func (a *Penalties) holdsOn(ctx context.Context, login string, gone bool) (map[s
 		}
 		holds[c.Issue] = h
 	}
-	return holds, nil
+	if gone {
+		return holds, nil
+	}
+	return holds, a.obeyOrder(ctx, login, holds)
 }
 
 func (a *Penalties) holdOf(ctx context.Context, c store.Claim, i store.Issue) (sites.Hold, error) {

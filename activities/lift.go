@@ -130,6 +130,10 @@ func (a *Penalties) restore(ctx context.Context, ref plc.SiteRef, list []store.C
 
 // freeExempt lets slices run again that have become exempt since Monitor suspended them.
 func (a *Penalties) freeExempt(ctx context.Context, login string, claims []store.Claim) error {
+	exempt, err := a.exemptSlices(ctx)
+	if err != nil {
+		return err
+	}
 	for id, list := range bySite(claims, store.ClaimSliceSuspended) {
 		ref := plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}
 		states, err := a.Inventory.SlicesOfSite(ctx, ref)
@@ -138,17 +142,27 @@ func (a *Penalties) freeExempt(ctx context.Context, login string, claims []store
 		}
 		free := slices.DeleteFunc(list, func(c store.Claim) bool {
 			return !slices.ContainsFunc(states, func(s plc.SliceState) bool {
-				return s.Name == c.Target && s.ExemptUntil.After(a.now())
+				return s.Name == c.Target && (s.ExemptUntil.After(a.now()) || exempt[s.Name])
 			})
 		})
 		if len(free) == 0 {
 			continue
 		}
-		if _, err := a.restore(ctx, ref, free, "exempt in "+a.from()+" by now"); err != nil {
+		if _, err := a.restore(ctx, ref, free, "exempt by now"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// exemptSlices are the slices that operators have exempt here; those that PLC has exempt it says itself.
+func (a *Penalties) exemptSlices(ctx context.Context) (map[string]bool, error) {
+	entries, err := a.Store.InForce(ctx, store.OfSlice, a.now())
+	exempt := map[string]bool{}
+	for _, e := range entries {
+		exempt[e.Target] = true
+	}
+	return exempt, err
 }
 
 // appliedTo are the claims of what a site is denied.

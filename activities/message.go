@@ -217,7 +217,7 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 		return notify.Notice{}, err
 	}
 	n := notify.Notice{Site: in.Site, SiteName: row.Name, Level: in.Level, Open: in.Open, At: a.now().UTC(),
-		MessageID: notify.MessageID(in.Key, a.post.Domain)}
+		MessageID: notify.MessageID(in.Key, a.post.Domain), NoPLC: a.NoPLC != nil}
 	if last := len(in.Thread); last > 0 {
 		n.InReplyTo, n.References = in.Thread[last-1], in.Thread
 	}
@@ -256,7 +256,12 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 	var err error
 	switch k.Kind {
 	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued, sites.Eased:
-		item.Evidence, err = a.holdersNow(ctx, in.Holds)
+		if item.Evidence, err = a.holdersNow(ctx, in.Holds); err != nil {
+			return item, err
+		}
+		var order policy.Order
+		order, err = a.gate.orderOf(ctx, in.Site, 1)
+		item.Ordered = order.Reason
 	case sites.Cleared:
 		item.Level = k.Level
 	case sites.Online:
@@ -386,6 +391,9 @@ func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, 
 	var lines []string
 	for _, h := range holds {
 		line := h.Ref.Target()
+		if h.Ref.Type == sites.OrderType { // its reason is told with what it does
+			continue
+		}
 		if h.Ref.Node != "" {
 			n, err := a.Store.Node(ctx, h.Ref.Node)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -410,8 +418,14 @@ func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.S
 	if err != nil {
 		return err
 	}
+	order, err := a.gate.orderOf(ctx, in.Site, 1)
+	if err != nil {
+		return err
+	}
 	var from time.Time // a site must be down so long
-	if !row.Record.Changed.IsZero() && row.Record.Status.Unhealthy() {
+	if order.Given() {
+		n.HowToStop = "The operators decide when this ends. Answer this message, and they read what you write."
+	} else if !row.Record.Changed.IsZero() && row.Record.Status.Unhealthy() {
 		from = row.Record.Changed.Add(a.Policy.SiteDownBeforePenalty)
 	} else {
 		from = a.now().Add(a.Policy.SiteDownBeforePenalty)
@@ -448,7 +462,11 @@ func (a *People) threatens(ctx context.Context, in sites.MailRequest, row store.
 		return false, err
 	}
 	spared, err := a.gate.spared(ctx, row, row.Gone)
-	return up < a.Policy.SiteMinUp && spared == nil, err
+	if err != nil || spared != nil {
+		return false, err
+	}
+	order, err := a.gate.orderOf(ctx, row.LoginBase, 1)
+	return up < a.Policy.SiteMinUp || order.Given(), err
 }
 
 // about lists what a message says, for the ledger.

@@ -10,6 +10,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -63,6 +64,10 @@ func (a *observer) look(ctx context.Context, ref Ref) (observation, error) {
 		return observation{}, fmt.Errorf("look at %s: %s", n.Hostname, r.Fault)
 	}
 	s := observation{looked: true, record: n.Record, facts: a.factsOf(n, r)}
+	if ref.Type == request.Type { // no look makes good what a person wants
+		s.reason = s.facts.Finding.Reason
+		return s, nil
+	}
 	t, known := issue.Lookup(ref.Type)
 	if !known {
 		return s, fmt.Errorf("no issue type %q", ref.Type)

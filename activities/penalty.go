@@ -190,6 +190,9 @@ func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (polic
 	if in.LastRaise.After(facts.Site.LastRaise) {
 		facts.Site.LastRaise = in.LastRaise
 	}
+	if facts.Order, err = a.gate.orderOf(ctx, in.Site, in.To); err != nil {
+		return facts, policy.Answer{}, err
+	}
 	holders := holdersOf(holds, in.To)
 	why, looked, err := a.gate.acting(ctx, in.Site, holders)
 	if err != nil {
@@ -246,9 +249,13 @@ func (a *Penalties) missingPenalty(ctx context.Context, login string, from, to i
 	if to < 2 {
 		return plan, nil
 	}
+	exempt, err := a.exemptSlices(ctx)
+	if err != nil {
+		return plan, err
+	}
 	list, err := a.Inventory.SlicesOfSite(ctx, ref)
 	for _, s := range list {
-		if !s.Suspended && !s.ExemptUntil.After(a.now()) {
+		if !s.Suspended && !s.ExemptUntil.After(a.now()) && !exempt[s.Name] {
 			plan.Suspend = append(plan.Suspend, s.Name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
@@ -110,8 +111,9 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 	if err != nil {
 		return issue.Result{}, err
 	}
+	facts.Order = t.order
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
-		if answer.Check == "attempts" {
+		if answer.Check == "attempts" && !t.order.Given() {
 			if _, err := a.post.flagOnce(ctx, t, "hardware", answer.Reason,
 				"Somebody has to look at the machine: "+answer.Reason+"."); err != nil {
 				return issue.Result{}, err
@@ -152,6 +154,9 @@ func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, 
 		Reason: fmt.Sprintf("%s since %s: %s", node.Record.Status, node.Record.Changed.UTC().Format(time.RFC3339),
 			t.seen.reason),
 	}}
+	if t.order.Given() {
+		plan.Reason = clean.Line(fmt.Sprintf("%s orders it: %s; %s", t.order.By, t.order.Reason, plan.Reason))
+	}
 	for _, f := range feeds {
 		one := store.Feed{PCUID: f.pcu.PCUID, Outlet: f.outlet}
 		data.Feeds = append(data.Feeds, one)

@@ -571,7 +571,7 @@ func TestPower_AWriteThatPLCMayStillDoIsWaitedForAsLongAsItsCallsTake(t *testing
 		Password: testbed.PLCPassword, CAFile: ca,
 		Timeout: 500 * time.Millisecond})
 	b.must(err)
-	b.Power.bootStates.Inventory = quick
+	b.Power.bootStates.Inventory, b.Boot.bootStates.Inventory = quick, quick
 	b.intend(b.rebooted("0")) // its worker died before, or after, it asked PLC
 	b.until("nothing is held any more", func() bool {
 		b.reconcile()

@@ -71,6 +71,13 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 			held[c.Site] = true
 		}
 	}
+	logins, err := a.ordered(ctx)
+	if err != nil {
+		return res, err
+	}
+	for _, login := range logins {
+		held[login] = true
+	}
 	for login := range held {
 		if err := a.wakeSite(ctx, login); err != nil {
 			res.Left = append(res.Left, clean.Line(err.Error()))
@@ -145,6 +152,9 @@ func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error
 
 // episodeOpen reports whether the episode of an issue that took something is open.
 func (a *Reconciler) episodeOpen(ctx context.Context, id, run string) (bool, error) {
+	if isRequest(id) {
+		return a.workflows.running(ctx, id, run)
+	}
 	i, err := a.Store.Issue(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -165,7 +175,11 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 	if c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
 		return "", nil
 	}
-	open, err := a.episodeOpen(ctx, c.Issue, "")
+	run := ""
+	if isRequest(c.Issue) { // the next one knows nothing of it
+		run = c.RunID
+	}
+	open, err := a.episodeOpen(ctx, c.Issue, run)
 	if err != nil {
 		return "", err
 	}
@@ -173,6 +187,9 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 		return a.releaseEarly(ctx, c)
 	}
 	const why = "its issue is not open any more"
+	if c.Kind == store.ClaimRequest {
+		return "let go: its workflow has ended", a.Store.Release(ctx, c.ID, "its workflow has ended")
+	}
 	if c.Kind == store.ClaimHold {
 		ref := Ref{ID: c.Issue, Run: c.RunID, Site: c.Site}
 		return "let go: " + why, a.workflows.releaseHold(ctx, ref, false, c.Taken, why)

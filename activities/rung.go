@@ -14,7 +14,8 @@ import (
 // task is one rung of one issue while it is worked on: what was asked for, and what a fresh look found.
 type task struct {
 	issue.Request
-	seen observation
+	seen  observation
+	order policy.Order // of the person who wants it; the zero value: an issue does
 }
 
 func (t task) ref() Ref { return t.State.Ref }

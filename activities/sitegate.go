@@ -43,6 +43,10 @@ func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Sp
 		return &sites.Spared{Why: sites.SparedGone, About: a.from() + " does not have it any more under this name"}, nil
 	}
 	entry, listed, err := a.Store.Blacklisted(ctx, "", row.LoginBase, "", now)
+	if err != nil {
+		return nil, err
+	}
+	byOrder, raised, err := a.sparedByOrder(ctx, row.LoginBase)
 	switch {
 	case err != nil:
 		return nil, err
@@ -57,11 +61,13 @@ func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Sp
 		return &sites.Spared{Why: sites.SparedFree, About: "there is neither PLC nor a hook that would apply one"}, nil
 	case listed:
 		return &sites.Spared{Why: sites.SparedListed, Until: entry.Until, About: entry.Reason}, nil
+	case byOrder != nil:
+		return byOrder, nil
 	case row.Pending:
 		return &sites.Spared{Why: sites.SparedPending}, nil
 	case now.Sub(row.Created) < a.Policy.SiteNew:
 		return &sites.Spared{Why: sites.SparedNew, Until: row.Created.Add(a.Policy.SiteNew)}, nil
-	case row.Record.Status == policy.StatusGood:
+	case row.Record.Status == policy.StatusGood && !raised:
 		return &sites.Spared{Why: sites.SparedGood,
 			About: fmt.Sprintf("enough of its nodes work since %s",
 				row.Record.Changed.UTC().Format("2006-01-02 15:04 MST"))}, nil

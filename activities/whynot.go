@@ -32,6 +32,10 @@ type WhyNotRequest struct {
 	Target string `json:"target"`
 	// At is when it would be done, if nothing but the time changes; zero: now.
 	At time.Time `json:"at,omitzero"`
+	// Level is the penalty level that an operator means to order; nil: none, it is asked about the next step.
+	Level *int `json:"level,omitempty"`
+	// Order is the operator's, with a level.
+	Order policy.Order `json:"order,omitzero"`
 }
 
 // WhyNotAnswer is what stands in the way of an act, and what does not.
@@ -43,6 +47,7 @@ type WhyNotAnswer struct {
 	Until  time.Time            `json:"until,omitzero"`  // when that may change by itself; zero: by no time in sight
 	Issue  string               `json:"issue,omitempty"` // the open issue that would do it
 	Checks []policy.CheckAnswer `json:"checks"`          // all of them, in the order in which they are asked
+	Would  []string             `json:"would,omitempty"` // what a penalty level would change at the site
 }
 
 // WhyNot answers whether an act would be done, check by check: first those of the issue that does it, then the gate's.
@@ -54,7 +59,7 @@ func (a *Explainer) WhyNot(ctx context.Context, in WhyNotRequest) (WhyNotAnswer,
 	}
 	var err error
 	if in.Act == policy.ActPenalize {
-		answer.Checks, err = a.whyNoPenalty(ctx, in.Target, answer.At)
+		err = a.whyNoPenalty(ctx, &answer)
 	} else {
 		answer.Checks, err = a.whyNoAct(ctx, &answer)
 	}
@@ -270,23 +275,43 @@ func does(do issue.Action, act policy.Act) bool {
 	return false
 }
 
-// whyNoPenalty answers for the next step up of a site.
-func (a *Explainer) whyNoPenalty(ctx context.Context, login string, at time.Time) ([]policy.CheckAnswer, error) {
+// whyNoPenalty answers for the next step up of a site, or for a level that an operator means to order.
+func (a *Explainer) whyNoPenalty(ctx context.Context, q *WhyNotAnswer) error {
+	login, at := q.Target, q.At
 	s, err := a.penalties.workflows.siteState(ctx, login)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	row, _, err := a.siteRow(ctx, login)
+	row, gone, err := a.siteRow(ctx, login)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	in := sites.StepRequest{Site: login, From: row.PenaltyLevel, To: min(row.PenaltyLevel+1, policy.Top),
-		LastRaise: s.LastRaise, Warned: s.Warned}
+	if gone {
+		return noTarget("no site %q in the PLC snapshot", login)
+	}
+	to := min(row.PenaltyLevel+1, policy.Top)
+	if q.Level != nil {
+		to = min(max(*q.Level, 0), policy.Top)
+		if q.Would, err = a.penalties.wouldDeny(ctx, login, row.PenaltyLevel, to); err != nil {
+			return err
+		}
+		if to <= row.PenaltyLevel {
+			q.Checks = []policy.CheckAnswer{{Name: "level", Decision: policy.Yes("a level may always fall")}}
+			return nil
+		}
+		to = row.PenaltyLevel + 1 // it rises by one step at a time
+	}
+	in := sites.StepRequest{Site: login, From: row.PenaltyLevel, To: to, LastRaise: s.LastRaise, Warned: s.Warned}
 	facts, no, err := a.penalties.raiseFacts(ctx, in)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var checks []policy.CheckAnswer
+	if q.Order.Given() { // it is not given yet, and would be a hold
+		facts.Order = q.Order
+		if no.Check == "hold" || no.Check == "mode" || no.Check == "spared" && row.Record.Status == policy.StatusGood {
+			no = policy.Answer{}
+		}
+	}
 	switch {
 	case row.PenaltyLevel == policy.Top:
 		no = policy.Answer{Decision: policy.No(time.Time{}, "level %d is the highest", policy.Top), Check: "level"}
@@ -295,12 +320,15 @@ func (a *Explainer) whyNoPenalty(ctx context.Context, login string, at time.Time
 	}
 	_, down, err := a.gate.nodesUp(ctx, login)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	facts.Site.Up += len(a.observer.runningNow(ctx, down)) // since the last sweep
 	if no.Check != "" {
-		checks = append(checks, policy.CheckAnswer{Name: no.Check, Decision: no.Decision})
+		q.Checks = append(q.Checks, policy.CheckAnswer{Name: no.Check, Decision: no.Decision})
 	}
-	checks = append(checks, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), at), at)...)
-	return append(checks, policy.CheckAnswer{Name: "turn", Decision: s.MayRise(at)}), nil
+	q.Checks = append(q.Checks, policy.AskAll(a.Policy, goOnUntil(facts, a.now(), at), at)...)
+	if q.Level == nil {
+		q.Checks = append(q.Checks, policy.CheckAnswer{Name: "turn", Decision: s.MayRise(at)})
+	}
+	return nil
 }

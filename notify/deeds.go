@@ -128,6 +128,9 @@ func (n Notice) will(c site.Coming, both bool) string {
 		case c.Level == 2:
 			limit = "the slices of the site are suspended; nothing in them is deleted"
 		}
+		if n.ordered() {
+			return when + ", unless the operators decide otherwise: " + limit + "."
+		}
 		return when + ", if the site is still short of working nodes" + because(c.Targets) + ": " + limit + "."
 	case site.ComesResume:
 		if when == "" {

@@ -50,6 +50,7 @@ type Notice struct {
 	Kind     Kind      `json:"kind,omitempty"`      // of every item that does not name another
 	Site     string    `json:"site"`                // login base, such as "princeton"
 	SiteName string    `json:"site_name,omitempty"` // such as "Princeton University"
+	NoPLC    bool      `json:"no_plc,omitempty"`    // the fleet is not PLC's, and its people know no slices
 	Level    int       `json:"level"`               // the site's penalty level when the notice is written: 0, 1 or 2
 	At       time.Time `json:"at"`                  // when it is written; its zone is the zone of every time in the text
 
@@ -81,15 +82,16 @@ type Item struct {
 	Since    time.Time    `json:"since,omitzero"`
 	Told     time.Time    `json:"told,omitzero"` // when people were last told of it
 	Evidence []string     `json:"evidence,omitempty"`
-	Deeds    []issue.Deed `json:"deeds,omitempty"`  // what Monitor did about it
-	Advice   string       `json:"advice,omitempty"` // one of the advices; the text of the type stands in for an empty one
-	Fix      string       `json:"fix,omitempty"`    // what an admin can do, in words, where no text says it
-	Also     []string     `json:"also,omitempty"`   // types of other issues of the same target: it has one entry
-	Level    int          `json:"level,omitempty"`  // of a level that fell: what it was
-	By       string       `json:"by,omitempty"`     // of a pause that is over: who asked for it
-	Why      string       `json:"why,omitempty"`    // of a level that fell: why, as a site.SpareKind
-	Page     string       `json:"page,omitempty"`   // the address of its page at PLC
-	From     []string     `json:"from,omitempty"`   // the addresses from which Monitor looks at it, if they are told
+	Deeds    []issue.Deed `json:"deeds,omitempty"`   // what Monitor did about it
+	Advice   string       `json:"advice,omitempty"`  // one of the advices; the text of the type stands in for an empty one
+	Fix      string       `json:"fix,omitempty"`     // what an admin can do, in words, where no text says it
+	Also     []string     `json:"also,omitempty"`    // types of other issues of the same target: it has one entry
+	Level    int          `json:"level,omitempty"`   // of a level that fell: what it was
+	Ordered  string       `json:"ordered,omitempty"` // why the operators have a limit set by hand; empty: they have not
+	By       string       `json:"by,omitempty"`      // of a pause that is over: who asked for it
+	Why      string       `json:"why,omitempty"`     // of a level that fell: why, as a site.SpareKind
+	Page     string       `json:"page,omitempty"`    // the address of its page at PLC
+	From     []string     `json:"from,omitempty"`    // the addresses from which Monitor looks at it, if they are told
 }
 
 // Message is a notice in words, ready for [Sender.Send].

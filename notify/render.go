@@ -85,8 +85,8 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 func parse(kind Kind, n Notice) (*template.Template, error) {
 	return template.New("notice").Funcs(template.FuncMap{
 		"at":         n.when,
-		"wrap":       wrap,
-		"points":     points,
+		"wrap":       func(text string) string { return wrap(n.own(text)) },
+		"points":     func(list []string) string { return points(n.ownPoints(list)) },
 		"fix":        fix,
 		"fixes":      fixes,
 		"coming":     n.coming,
@@ -188,9 +188,9 @@ func goodNews(k Kind) bool { return k == Online || k == Cleared }
 
 // subject joins what the parts have to say, as far as there is room.
 func subject(parts []Notice) string {
-	text := "[" + parts[0].Site + "] " + parts[0].subject()
+	text := "[" + parts[0].Site + "] " + parts[0].own(parts[0].subject())
 	for _, part := range parts[1:] {
-		more := "; " + part.subject()
+		more := "; " + part.own(part.subject())
 		if len([]rune(text+more)) > maxSubject-len(andMore) {
 			return text + andMore
 		}
@@ -220,6 +220,9 @@ func (n Notice) subject() string {
 	case Eased:
 		return "slices run again"
 	case Warn:
+		if n.ordered() {
+			return "the operators mean to limit the site"
+		}
 		return "the site is short of working nodes"
 	case Resumed, Continued:
 		return "still not working, and the time is over"
@@ -246,9 +249,17 @@ func (n Notice) subject() string {
 		if n.Level == 2 {
 			limit = "slices are suspended"
 		}
+		if n.ordered() {
+			return limit + ", as the operators have decided"
+		}
 		return limit + " while " + what + " " + verb + " " + wrong
 	}
 	return what + " " + verb + " " + wrong
+}
+
+// ordered says that the operators have a limit set by hand, whatever nodes work.
+func (n Notice) ordered() bool {
+	return slices.ContainsFunc(n.Items, func(i Item) bool { return i.Ordered != "" })
 }
 
 // lifted is the whole of a limit's end in one line.
@@ -431,7 +442,7 @@ func (n Notice) cleaned() Notice {
 			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
 			Evidence: lines(
 				item.Evidence,
-			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Why: item.Why, Page: line(item.Page), From: lines(item.From),
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), From: lines(item.From),
 		}
 		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
 			n.Items[i].Kind = k

@@ -52,6 +52,9 @@ func ofKind(name string, kind Kind) string {
 func state(item Item) string {
 	switch item.Type {
 	case "site":
+		if item.Ordered != "" {
+			return "limited by the operators' decision"
+		}
 		return "short of working nodes"
 	case "fleet":
 		return "not what it was a sweep ago"
@@ -90,6 +93,8 @@ func fix(item Item) string {
 		return item.Fix
 	case item.Type == issue.Firewall && len(item.From) > 0:
 		return ofKind("fix", wordsFor(item)) + " Monitor looks at it from " + strings.Join(item.From, " and ") + "."
+	case item.Ordered != "":
+		return "Please answer this message. The operators read it, and decide."
 	case item.Type == "site":
 		return "Please bring the machines that are named above back to work."
 	}
@@ -127,6 +132,26 @@ func (n Notice) limited(item Item) string {
 	announced := ""
 	if !n.Announced.IsZero() {
 		announced = "As we wrote on " + n.when(n.Announced) + ", "
+	}
+	if n.NoPLC { // what the operators deny is their own, and told by its number
+		limit := " first limit"
+		if n.Level > 1 {
+			limit = " second limit"
+		}
+		what := announced + firstOr(announced, "the") + limit + " that the operators have set for this is in force for " +
+			n.site() + " " + from
+		if item.Ordered != "" {
+			return what + ". They have decided so: " + item.Ordered
+		}
+		return what + ", since too few of its nodes work. It ends by itself as soon as enough of the following works again:"
+	}
+	if item.Ordered != "" {
+		what := n.site() + " cannot create new slices " + from + ". Its slices go on running. "
+		if n.Level > 1 {
+			what = firstOr(announced, "the") + " slices of " + n.site() + " are suspended " + from +
+				", and the site cannot create new ones. Nothing in them is deleted. "
+		}
+		return announced + what + "The operators of PlanetLab have decided so: " + item.Ordered
 	}
 	if n.Level > 1 {
 		return announced + firstOr(

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,16 +28,16 @@ func (d Desk) Silence(ctx context.Context, o Order, target string,
 		return Receipt{}, e, invalid("say how long it lasts")
 	}
 	e.Kind, e.Target = t.Kind, t.Name
-	return d.blacklist(ctx, o, e, "it is what others read when they ask why nothing is done")
+	return d.blacklist(ctx, o, e, access.TargetSilence, "it is what others read when they ask why nothing is done")
 }
 
 // Blacklist puts a node, a PCU or a site on the blacklist, or announces a downtime of it.
 func (d Desk) Blacklist(ctx context.Context, o Order,
 	e store.BlacklistEntry) (Receipt, store.BlacklistEntry, error) {
-	return d.blacklist(ctx, o, e, "")
+	return d.blacklist(ctx, o, e, access.TargetSilence, "")
 }
 
-func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry,
+func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry, verb access.Verb,
 	why string) (Receipt, store.BlacklistEntry, error) {
 	switch {
 	case e.Downtime && e.Until.IsZero():
@@ -50,7 +51,7 @@ func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry,
 		return Receipt{}, e, err
 	}
 	e.Owner, e.Reason = o.by(), o.reason()
-	a.verb, a.why, a.effect = access.TargetSilence, why, store.PutBlacklist(e)
+	a.verb, a.why, a.effect = verb, why, store.PutBlacklist(e)
 	a.does = fmt.Sprintf("leave %s %s alone", e.Kind, e.Target)
 	a.words = map[string]any{"kind": e.Kind, "downtime": e.Downtime}
 	if !e.Until.IsZero() {
@@ -68,6 +69,10 @@ func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry,
 
 // Unsilence takes a target off the blacklist, with all its entries, downtimes to come included.
 func (d Desk) Unsilence(ctx context.Context, o Order, kind, target string) (Receipt, error) {
+	return d.unsilence(ctx, o, kind, target, access.TargetUnsilence)
+}
+
+func (d Desk) unsilence(ctx context.Context, o Order, kind, target string, verb access.Verb) (Receipt, error) {
 	a, err := d.aboutTarget(ctx, kind, target)
 	if KindOf(err) == NotFound { // one that PLC has no longer may have an entry that is to go
 		a, err = act{target: target}, nil
@@ -75,7 +80,7 @@ func (d Desk) Unsilence(ctx context.Context, o Order, kind, target string) (Rece
 	if err != nil {
 		return Receipt{}, err
 	}
-	a.verb, a.effect = access.TargetUnsilence, store.EraseBlacklist(kind, target)
+	a.verb, a.effect = verb, store.EraseBlacklist(kind, target)
 	a.does, a.words = fmt.Sprintf("no longer leave %s %s alone", kind, target), map[string]any{"kind": kind}
 	a.check = func(ctx context.Context) error {
 		if !o.DryRun {
@@ -117,8 +122,23 @@ func (d Desk) aboutTarget(ctx context.Context, kind, name string) (act, error) {
 		var p store.PCU
 		p, err = d.Store.PCUByName(ctx, name)
 		a.pcu, a.site = p.PCUID, p.Site
+	case store.OfSlice: // Monitor keeps no slices: their names begin with their site's
+		login, _, underscore := strings.Cut(name, "_")
+		if a.site = login; underscore {
+			_, err = d.Store.Site(ctx, login)
+		}
+		if !underscore || errors.Is(err, store.ErrNotFound) {
+			return a, notFound("no site of a slice %s is known: its name begins with its site's, as princeton_codeen", name)
+		}
+	case store.OfPerson: // who may have several sites, so it concerns the fleet
+		known, err := d.Store.PersonKnown(ctx, name)
+		if err == nil && !known {
+			err = notFound("PLC has no enabled person %s", name)
+		}
+		return a, err
 	default:
-		return a, invalid("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
+		return a, invalid("nodes, sites, PCUs, slices and persons may be exempt: write node, site, pcu, slice or person, "+
+			"not %q", kind)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		err = notFound("no %s %s is known: see `monitor %s list`", kind, name, kind)

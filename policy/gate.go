@@ -21,21 +21,35 @@ const (
 	ActDisable   Act = "disable in PLC"
 	ActNotify    Act = "write to the site"
 	ActPenalize  Act = "raise the penalty"
+
+	// What only a person orders.
+	ActRebootSSH    Act = "reboot over ssh"    // of a node that answers
+	ActReinstallSSH Act = "reinstall over ssh" // likewise
+	ActBootState    Act = "set the boot state"
+	ActOutlet       Act = "switch an outlet"
 )
 
 // power are the acts that cut a node's power.
 func power() []Act { return []Act{ActReboot, ActReinstall} }
 
+// restarts are the acts that end whatever runs on a node.
+func restarts() []Act { return append(power(), ActRebootSSH, ActReinstallSSH) }
+
 // machine are the acts on a node, by its power or from inside.
-func machineActs() []Act { return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe} }
+func machineActs() []Act {
+	return []Act{ActReboot, ActReinstall, ActRepair, ActRestart, ActWipe, ActRebootSSH, ActReinstallSSH}
+}
 
 // counted are the acts that have a budget and, on a node, count as power cycles.
-func counted() []Act { return []Act{ActReboot, ActReinstall, ActRestart, ActWipe} }
+func counted() []Act {
+	return []Act{ActReboot, ActReinstall, ActRestart, ActWipe, ActRebootSSH, ActReinstallSSH}
+}
 
 // GateFacts are all that the gate asks. They are gathered afresh, under the lock of what is acted on, directly before
 // the point of no return. A fact that is not known stands as its zero value, and forbids.
 type GateFacts struct {
 	Act    Act
+	Order  Order  // of the person who wants it; the zero value: Monitor itself does
 	Issue  string // id of the issue that asks; empty: none
 	Target string
 
@@ -165,7 +179,7 @@ func alwaysAsked() []Check {
 		{"recovered", "the target is not good again", nil, ThenRecover, false, askRecovered},
 		{"switch", "nobody has stopped Monitor", nil, ThenWait, true, askSwitch},
 		{"mode", "the mode is act; in observe mode Monitor looks and says what it would do",
-			append(machineActs(), ActDisable, ActNotify, ActPenalize), ThenWait, true, askMode},
+			append(machineActs(), ActDisable, ActNotify, ActPenalize, ActBootState, ActOutlet), ThenWait, true, askMode},
 		{"lease", "the last believed sweep is younger than two intervals", nil, ThenWait, true, askLease},
 		{"covered", "no other open issue speaks for this one", nil, ThenWait, true, askCovered},
 	}
@@ -174,15 +188,15 @@ func alwaysAsked() []Check {
 // askedOfNodes are the checks about a node and its power, with what PLC and operators say against any act.
 func askedOfNodes() []Check {
 	return []Check{
-		{"firewall", "the node is not behind a firewall, which no reboot mends", power(), ThenPass, false, askFirewall},
-		{"answers", "the node does not answer in any way: power is cut only from silent nodes", power(), ThenWait, true,
+		{"firewall", "the node is not behind a firewall, which no reboot mends", restarts(), ThenPass, false, askFirewall},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", restarts(), ThenWait, true,
 			askAnswers},
 		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here; nodes report " +
-			"to no other inventory", power(), ThenWait, false, askHeartbeat},
-		{"booting", "the node did not just begin to boot", power(), ThenWait, false, askBooting},
+			"to no other inventory", restarts(), ThenWait, false, askHeartbeat},
+		{"booting", "the node did not just begin to boot", restarts(), ThenWait, false, askBooting},
 		{"boot state",
 			"the inventory, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
-			machineActs(), ThenWait, true, askBootState},
+			append(machineActs(), ActBootState), ThenWait, true, askBootState},
 		{"exempt", "neither the node nor its site is exempt in the inventory", nil, ThenWait, true, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
 		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
@@ -214,7 +228,7 @@ type Answer struct {
 // Ask passes an act through the gate: the first check that says no answers.
 func Ask(p Policy, f GateFacts, now time.Time) Answer {
 	for _, c := range Gate() {
-		if !c.concerns(f.Act) {
+		if !c.concerns(f.Act) || f.Order.passes(c.Name, f.Act) {
 			continue
 		}
 		if d := c.Ask(p, f, now); !d.Do {
@@ -246,7 +260,7 @@ func Lifted(p Policy, check string, f GateFacts, now time.Time) bool {
 func AskAll(p Policy, f GateFacts, now time.Time) []CheckAnswer {
 	var all []CheckAnswer
 	for _, c := range Gate() {
-		if c.concerns(f.Act) {
+		if c.concerns(f.Act) && !f.Order.passes(c.Name, f.Act) {
 			all = append(all, CheckAnswer{c.Name, c.Ask(p, f, now)})
 		}
 	}
@@ -280,27 +294,53 @@ the issue of its PCU closes, an issue whose node was not rebooted meanwhile goes
 goes on where it was. After *firewall* and *attempts* nothing does in the same issue: no reboot mends a firewall, and
 a node that was power-cycled too often needs a person; the admins are told so once. What people were asked to switch
 by hand, and what surely did not happen, is no attempt.
+
+## Orders of persons
+
+What a person orders, as ~monitor node reboot~ does, passes the same checks in the same order. What is exempt or on the
+blacklist is left alone whoever asks, nothing is done while Monitor is stopped, observes or has no lease, and budgets
+count orders too. An operator may pass over these checks, and nobody else any:
+
+| check | passed over by | why |
+|---|---|---|
+%s
+A no of the gate refuses the order, unless it ends by itself within the time that the person waits for. Where *pcu* says
+no, the next way is tried. For an order, *booting* also says no within policy.boot_grace of the last power cycle, whoever
+gave that. While a person's order to a node is under way, the issues of that node wait (*covered*).
 `
+
+// listed are acts by their names, separated by commas.
+func listed(acts []Act, none string) string {
+	if len(acts) == 0 {
+		return none
+	}
+	var names []string
+	for _, a := range acts {
+		names = append(names, string(a))
+	}
+	return strings.Join(names, ", ")
+}
 
 // GateMarkdown is a page about the gate.
 func GateMarkdown() string {
 	var rows strings.Builder
 	for _, c := range Gate() {
-		acts := "every act"
-		if len(c.For) > 0 {
-			var names []string
-			for _, a := range c.For {
-				names = append(names, string(a))
-			}
-			acts = strings.Join(names, ", ")
-		}
+		acts := listed(c.For, "every act")
 		wakes := ""
 		if c.Swept {
 			wakes = "yes"
 		}
 		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", c.Name, c.Asks, acts, c.Then, wakes)
 	}
-	return strings.ReplaceAll(fmt.Sprintf(gatePage, rows.String()), "~", "`")
+	var waived strings.Builder
+	for _, w := range Waivers() {
+		by := "`--" + string(w.Asked) + "`"
+		if w.Asked == "" {
+			by = "every order of an operator to " + listed(w.For, "do it")
+		}
+		fmt.Fprintf(&waived, "| %s | %s | %s |\n", w.Check, by, w.Why)
+	}
+	return strings.ReplaceAll(fmt.Sprintf(gatePage, rows.String(), waived.String()), "~", "`")
 }
 
 func askTarget(_ Policy, f GateFacts, _ time.Time) Decision {
@@ -410,6 +450,14 @@ func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 	if age := now.Sub(f.Node.LastBoot); age < p.BootGrace {
 		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", age.Round(time.Second))
+	}
+	if f.Order.Given() { // a ladder waits by itself after a power cycle
+		for _, cycle := range f.Cycles {
+			if age := now.Sub(cycle); age < p.BootGrace {
+				return No(cycle.Add(p.BootGrace), "its power was cut %s ago: it may still be coming back",
+					age.Round(time.Second))
+			}
+		}
 	}
 	return Yes("it is not booting")
 }
@@ -532,9 +580,9 @@ func askStep(p Policy, f GateFacts, now time.Time) Decision {
 // BudgetOf is how many of an act a policy hour allows, in the fleet and at one site.
 func (p Policy) BudgetOf(a Act) (fleet, site int) {
 	switch a {
-	case ActReboot, ActRestart:
+	case ActReboot, ActRestart, ActRebootSSH:
 		return p.Budget.RebootsFleet, p.Budget.RebootsSite
-	case ActReinstall, ActWipe:
+	case ActReinstall, ActWipe, ActReinstallSSH:
 		return p.Budget.ReinstallsFleet, p.Budget.ReinstallsSite
 	case ActPenalize:
 		return p.Budget.PenaltiesFleet, p.Budget.PenaltiesSite

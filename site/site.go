@@ -26,6 +26,12 @@ const (
 	SignalLook    = "look" // something may have changed: read back now what the site is denied, and why
 )
 
+// OrderType is the first half of the id of a hold that no issue has: an operator's order to raise the level.
+const OrderType = "order"
+
+// OrderID is the hold of an operator's order.
+func OrderID(login string) string { return OrderType + "/" + login }
+
 // ID is the workflow of a site.
 func ID(login string) string { return Type + "/" + login }
 
@@ -132,6 +138,7 @@ const (
 	SparedNew     SpareKind = "new"
 	SparedGone    SpareKind = "gone" // no longer in the inventory
 	SparedFree    SpareKind = "no penalties here"
+	SparedOrdered SpareKind = "by an operator's order"
 )
 
 func (s Spared) String() string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,8 +140,8 @@ func (a *app) period(e *store.BlacklistEntry, from, until string) (err error) {
 }
 
 func checkKind(kind string) error {
-	if kind != kindNode && kind != kindSite && kind != kindPCU {
-		return badInput("the blacklist holds nodes, sites and PCUs: write node, site or pcu, not %q", kind)
+	if !slices.Contains(store.ExemptKinds(), kind) {
+		return badInput("nodes, sites, PCUs, slices and persons may be exempt: write node, site, pcu, slice or person, not %q", kind)
 	}
 	return nil
 }
@@ -173,12 +174,14 @@ func (a *app) blacklistRemove() *cobra.Command {
 }
 
 func (a *app) completeEntry() cobra.CompletionFunc {
-	return a.completeKind([]string{kindNode, kindSite, kindPCU}, func(kind string) lister {
+	return a.completeKind(store.ExemptKinds(), func(kind string) lister {
 		switch kind {
 		case kindSite:
 			return siteNames
 		case kindPCU:
 			return pcuNames
+		case store.OfSlice, store.OfPerson:
+			return nothing
 		}
 		return hostNames
 	})

@@ -45,6 +45,21 @@ func (a *app) atDeskWithTemporal(ctx context.Context, do func(context.Context, o
 	})
 }
 
+// atDeskFor gives orders that are waited for longer than a command is patient: whoever gives them bounds each.
+func (a *app) atDeskFor(ctx context.Context, do func(orders.Desk) error) error {
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	tc, err := a.openTemporal(ctx)
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	return flagged(do(orders.Desk{Store: db, Temporal: tc, Now: a.now}))
+}
+
 // flagged names the flag where a reason is missing.
 func flagged(err error) error {
 	if errors.Is(err, orders.ErrNoReason) {

@@ -19,7 +19,7 @@ func (a *app) doctor() *cobra.Command {
 		Use: "doctor", Short: "Try everything that Monitor needs, and say what to mend", Args: takes(),
 		Long: "Try everything that Monitor needs, as it would use it, at any time: the configuration, Postgres, Temporal, PLC with each\n" +
 			"right of the account, the mail server, Request Tracker, each ssh key, and a few PCUs by dry run. Nothing is changed.\n" +
-			"It ends with 0 when all is well, with 5 when something should be mended, and with 6 when Monitor cannot work so.",
+			"It ends with 0 when all is well, with 6 when something should be mended, and with 7 when Monitor cannot work so.",
 		Example: "  monitor doctor\n  monitor doctor --only plc,ssh\n  monitor doctor -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.examine(cmd, only)

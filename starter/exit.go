@@ -21,8 +21,9 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitNotExpected = 4
-	exitToMend      = 5
-	exitBroken      = 6
+	exitRefused     = 5
+	exitToMend      = 6
+	exitBroken      = 7
 )
 
 // exit is one way for monitor to end.
@@ -42,6 +43,7 @@ func exits() []exit {
 			"check --model"},
 		{exitNotFound, "not found", "", ""},
 		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
+		{exitRefused, "of orders: a check of the gate refused, or nobody confirmed; nothing was done", "", ""},
 		{exitToMend, "of doctor and setup: something should be mended", "", ""},
 		{exitBroken, "of doctor and setup: Monitor cannot work so", "", ""},
 		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
@@ -112,6 +114,8 @@ func (a *app) code(err error) int {
 		return exitUsage
 	case orders.NotFound:
 		return exitNotFound
+	case orders.Refused:
+		return exitRefused
 	}
 	switch {
 	case !a.ready:

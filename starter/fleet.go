@@ -17,8 +17,8 @@ import (
 )
 
 func (a *app) node() *cobra.Command {
-	cmd := group("node", "List and show nodes", "  monitor node list --status down\n  monitor node show planetlab1.example.edu")
-	cmd.AddCommand(a.nodeList(), &cobra.Command{
+	cmd := group("node", "List and show nodes, and give orders to them", "  monitor node list --status down\n  monitor node show planetlab1.example.edu\n  monitor node reboot planetlab1.example.edu --reason \"hangs since the upgrade\"")
+	cmd.AddCommand(a.nodeReboot(), a.nodeReinstall(), a.nodeBootState(), a.nodeRequest(), a.nodeCancel(), a.nodeList(), &cobra.Command{
 		Use: "show HOST", Short: "Show a node: what was seen of it, its PCU, its issues, and what was done", Args: takes("HOST"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor node show planetlab1.example.edu\n  monitor node show planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -172,7 +172,7 @@ func (a *app) site() *cobra.Command {
 				return a.show(v, func() { a.drawSite(v) })
 			})
 		},
-	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)))
+	}, a.siteOrder(string(issue.OrderPause)), a.siteOrder(string(issue.OrderResume)), a.sitePenalty())
 	return cmd
 }
 

@@ -173,7 +173,7 @@ func TestBadUsageSaysWhatIsWrong(t *testing.T) {
 		{"issue pause nodedown/a --until tomorrow", []string{`"tomorrow" is no time: write 2026-12-24`}},
 		{"issue pause nodedown/a --until 2025-12-24", []string{`"2025-12-24" lies in the past: it is 2025-12-24 00:00 UTC (11 months ago)`}},
 		{"ladders nodeup", []string{`"nodeup" is no type of issue`}},
-		{"blacklist add host a", []string{`write node, site or pcu, not "host"`}},
+		{"blacklist add host a", []string{`write node, site, pcu, slice or person, not "host"`}},
 		{"blacklist add node", []string{"TARGET is missing"}},
 		{"blacklist add node a --downtime", []string{"a downtime has an end: give --until"}},
 		{"blacklist add node a --from 2026-12-24 --until 2026-12-23", []string{"it would end before it starts: from 2026-12-24 00:00 UTC until 2026-12-23 00:00 UTC"}},

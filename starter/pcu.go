@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/request"
 )
 
 // passwordVariable names the environment variable that may hold the password of a PCU.
@@ -118,6 +120,7 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 	choice := pcuChoice{a: a}
 	var dry, trace bool
 	var expect string
+	var named namedOrder
 	example := fmt.Sprintf(
 		"  monitor pcu %s --model APCControl12p3 --host 10.0.0.5 --user apc --password-file pw --outlet 3", name)
 	if switches {
@@ -130,6 +133,13 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if expect != "" && expect != string(pcucontrol.On) && expect != string(pcucontrol.Off) {
 				return badInput("--expect must be on or off, not %q", expect)
+			}
+			if choice.byRecords(args) {
+				operation := request.Operation(name)
+				if named.expect = expect; dry {
+					operation = request.Test
+				}
+				return a.operateNamed(cmd.Context(), &named, operation, args, choice.target.Outlet)
 			}
 			c, err := a.catalog()
 			if err != nil {
@@ -157,6 +167,16 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 		},
 	}
 	targetFlags(cmd.Flags(), &choice)
+	if slices.Contains([]string{"test", "status", "on", "off", "cycle"}, name) {
+		choice.records = true
+		named.addFlags(cmd)
+		cmd.Long = short + ".\n\n" + pcuTargets + "\n\n" + pcuNamed + "\n\n" + pcuAbout + "\n\n" + exitCodes()
+		example += fmt.Sprintf("\n  monitor pcu %s pcu1.example.edu:3", name)
+		if request.Operation(name).Switches() {
+			example += " --reason \"its fan is being replaced\""
+		}
+		cmd.Example = example
+	}
 	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked in "+
 		"whatever way it is written")
 	if switches {

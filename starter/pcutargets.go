@@ -20,6 +20,12 @@ type pcuChoice struct {
 	passwordFile string
 	pcus         string // the file of PCUs
 	asked        *string
+	records      bool // names may be those of Monitor's own records
+}
+
+// byRecords reports whether the arguments are names of Monitor's own records: no file of PCUs is named, and no address.
+func (p *pcuChoice) byRecords(args []string) bool {
+	return p.records && len(args) > 0 && cmp.Or(p.pcus, os.Getenv(pcusVariable), p.target.Host, p.target.Model) == ""
 }
 
 // choose finds all that the arguments and flags mean.

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(withPostgres{m}, map[string]func(){"monitor": monitorAtNoon})
+	testscript.Main(withPostgres{m}, map[string]func(){"monitor": monitorAtNoon, "acting-worker": actingWorker})
 }
 
 // withPostgres gives all tests one Postgres.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func TestScripts(t *testing.T) {
 			env["MONITOR_DATABASE_URL"] = exampleFleet(t)
 			switch {
 			case strings.HasPrefix(name, "temporal"):
-				env["MONITOR_TEMPORAL_ADDRESS"] = exampleServer(t)
+				env["MONITOR_TEMPORAL_ADDRESS"] = exampleServer(t, env["MONITOR_DATABASE_URL"])
 			default: // no server answers there
 				env["MONITOR_TEMPORAL_ADDRESS"] = "127.0.0.1:1"
 			}
@@ -70,8 +71,22 @@ func TestScripts(t *testing.T) {
 				}
 				return nil
 			}
-			testscript.RunT(oneByOne{t}, testscript.Params{Files: []string{file}, Setup: setup})
+			testscript.RunT(oneByOne{t}, testscript.Params{Files: []string{file}, Setup: setup,
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until}})
 		})
+	}
+}
+
+// until runs a command again and again until its output matches: `until PATTERN monitor ...`.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_ = ts.Exec(args[1], args[2:]...)
+		if out := ts.ReadFile("stdout"); pattern.MatchString(out) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("%q never comes in: %s", args[0], out)
+		}
 	}
 }
 
@@ -187,15 +202,29 @@ func exampleFleet(t *testing.T) (url string) {
 }
 
 // exampleServer is a Temporal server whose issues, sites and sweeps answer to all orders and do nothing.
-func exampleServer(t *testing.T) (address string) {
+func exampleServer(t *testing.T, url string) (address string) {
 	t.Helper()
 	tc := temporalServer(t)
+	addSearchAttributes(t, tc)
 	w := worker.New(tc, activities.TaskQueue, worker.Options{DisableRegistrationAliasing: true})
 	for _, typ := range []string{issue.NodeDown, issue.PCUDown, "badhardware"} {
 		w.RegisterWorkflowWithOptions(smallIssue, workflow.RegisterOptions{Name: typ})
 	}
 	w.RegisterWorkflowWithOptions(workflows.WhyNot, workflow.RegisterOptions{Name: activities.WhyNotType})
 	w.RegisterActivity(&gatekeeper{})
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	acts := newActor()
+	registerActs(w, acts, db)
+	machines := worker.New(tc, activities.MachineTaskQueue, worker.Options{DisableWorkflowWorker: true})
+	machines.RegisterActivity(acts)
+	if err := machines.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(machines.Stop)
 	w.RegisterWorkflowWithOptions(smallSite, workflow.RegisterOptions{Name: site.Type})
 	w.RegisterWorkflowWithOptions(func(workflow.Context) (activities.SweepResult, error) {
 		return activities.SweepResult{Nodes: 2, PCUs: 1, Up: 1}, nil
@@ -207,7 +236,7 @@ func exampleServer(t *testing.T) (address string) {
 	if _, err := tc.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: site.ID("princeton"), TaskQueue: activities.TaskQueue}, site.Type); err != nil {
 		t.Fatal(err)
 	}
-	_, err := tc.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
+	_, err = tc.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
 		ID: activities.SweepType, Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: 1000 * time.Hour}}}, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
 		Action: &client.ScheduleWorkflowAction{
 			ID:        activities.SweepType,
@@ -341,6 +370,14 @@ func exampleLab(e *testscript.Env) error {
 }
 
 func exampleNode(t *testing.T, e *testscript.Env) error {
+	db, err := store.Open(t.Context(), store.Options{URL: e.Getenv("MONITOR_DATABASE_URL")})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.SayConfigured(t.Context(), policy.ModeAct, "the test's worker"); err != nil {
+		return err
+	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err

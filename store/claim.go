@@ -20,6 +20,7 @@ const (
 	ClaimNodeDisabled   ClaimKind = "node disabled"   // target: hostname; Was: its boot state before
 	ClaimBootState      ClaimKind = "boot state"      // target: hostname; Was and SetTo: boot states
 	ClaimOutlet         ClaimKind = "outlet"          // target: pcu_id/outlet; it is owed on
+	ClaimRequest        ClaimKind = "request"         // target: hostname; SetTo: what a person has ordered
 )
 
 // ClaimKinds are all of them.

@@ -18,12 +18,19 @@ type Control struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"` // when the order ends by itself; zero: never
 }
+
+// Over reports whether an order has ended by itself.
+func (c Control) Over(now time.Time) bool { return !c.Until.IsZero() && !c.Until.After(now) }
 
 // The names of controls.
 const (
 	ControlStop = "stop" // value: "stopped"; no row: Monitor may act
 	ControlMode = "mode" // value: a policy.Mode, which narrows the configuration's
+
+	// ControlPenalty is the penalty level that a site is to have by an operator's word, by ControlOf; value: the level.
+	ControlPenalty = "penalty"
 
 	ControlConfigured = "configured" // value: the policy.Mode of the worker that started last; no order
 )
@@ -93,7 +100,8 @@ func (s *Store) SayConfigured(ctx context.Context, mode policy.Mode, worker stri
 
 // Controls reads what is ordered.
 func (s *Store) Controls(ctx context.Context) (Controls, error) {
-	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at from control order by name`)
+	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at, coalesce(until, `+epoch+`) until
+		from control order by name`)
 	byName := Controls{}
 	for _, c := range list {
 		byName[c.Name] = c

@@ -18,8 +18,10 @@ const (
 	KindReboot    ActionKind = "reboot"
 	KindReinstall ActionKind = "reinstall"
 	KindRepair    ActionKind = "bootman"
-	KindDisable   ActionKind = "disable" // a node in PLC
-	KindEnable    ActionKind = "enable"  // a node in PLC gets its boot state back
+	KindDisable   ActionKind = "disable"    // a node in PLC
+	KindEnable    ActionKind = "enable"     // a node in PLC gets its boot state back
+	KindBootState ActionKind = "boot state" // set in PLC, as a person ordered
+	KindOutlet    ActionKind = "outlet"     // switched, as a person ordered
 	KindPenalty   ActionKind = "penalty"
 	KindNotice    ActionKind = "notice"
 	KindTicket    ActionKind = "ticket"

@@ -41,8 +41,8 @@ func PutControl(c Control) Effect {
 	return func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `delete from control where name = $1`, c.Name)
 		if err == nil && c.Value != "" {
-			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason) values ($1,$2,$3,$4)`,
-				c.Name, c.Value, c.By, c.Reason)
+			_, err = tx.Exec(ctx, `insert into control (name, value, by, reason, until) values ($1,$2,$3,$4,$5)`,
+				c.Name, c.Value, c.By, c.Reason, orNull(c.Until))
 		}
 		return err
 	}

@@ -222,7 +222,8 @@ func (s *Store) Contacts(
 	if len(roles) == 0 {
 		return nil, nil, nil
 	}
-	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) from person
+	rows, err := s.pool.Query(ctx, `select email, roles, coalesce(exempt_until > $3, false) or exists (select from blacklist
+			where kind = 'person' and target = email and starts <= $3 and (until is null or until > $3)) from person
 		where site = $1 and roles && $2 order by email`, site, roles, now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("contacts of %s: %w", site, err)

@@ -295,6 +295,8 @@ func newWorkers(tc client.Client, acts *activities.Groups, bounds []interceptor.
 	machines.RegisterActivityWithOptions(acts.Power.Reboot, activity.RegisterOptions{Name: string(issue.Reboot)})
 	machines.RegisterActivityWithOptions(acts.Power.Reinstall, activity.RegisterOptions{Name: string(issue.Reinstall)})
 	machines.RegisterActivityWithOptions(acts.Boot.Bootman, activity.RegisterOptions{Name: string(issue.Bootman)})
+	machines.RegisterActivityWithOptions(acts.Requests.TryRequest, activity.RegisterOptions{Name: "TryRequest"})
+	machines.RegisterActivityWithOptions(acts.Requests.OperateOutlet, activity.RegisterOptions{Name: "OperateOutlet"})
 	return []worker.Worker{people, machines}
 }
 

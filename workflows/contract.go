@@ -7,6 +7,8 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/request"
+	"github.com/planetlab/monitor/rollout"
 )
 
 // Search attributes by which issues are found in the Web UI and with `temporal workflow list`.
@@ -33,13 +35,14 @@ type Type struct {
 	Func any
 }
 
-// Types are all workflows that a worker runs: one for each issue type, the sites, the sweep, and the answer to why
-// something is not done.
+// Types are all workflows that a worker runs: one for each issue type, the sites, the sweep, the answer to why
+// something is not done, and the orders of persons.
 func Types() []Type {
 	var out []Type
 	for _, t := range issue.Types() {
 		out = append(out, Type{t.Name, climb(t)})
 	}
 	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep},
-		Type{activities.WhyNotType, WhyNot})
+		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request}, Type{request.OutletType, Outlet},
+		Type{rollout.Type, Rollout})
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
+)
+
+// choice is which nodes an order is meant for, and whether it was confirmed.
+type choice struct {
+	request selection.Request
+	yes     bool
+}
+
+func (c *choice) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&c.request.Select, "select", nil, "the nodes that this `expression` selects; may be given again")
+	f.StringArrayVar(&c.request.In, "in", nil, "only nodes that this `expression` selects, too; may be given again")
+	f.StringArrayVar(&c.request.NotIn, "not-in", nil, "no node that this `expression` selects; may be given again")
+	f.BoolVar(&c.yes, "yes", false, "do it to several without asking once more")
+}
+
+// nodes are those that the arguments and flags choose. An order without a choice is meant for nothing.
+func (c *choice) nodes(ctx context.Context, a *app, db *store.Store, args []string) ([]selection.Node, error) {
+	r := c.request
+	if len(args) > 0 && len(r.Select) > 0 {
+		return nil, badInput("name nodes, or give --select, not both")
+	}
+	r.Select = append(slices.Clone(r.Select), args...)
+	if len(r.Select) == 0 {
+		return nil, badInput("name a node, or give --select: without a choice nothing is done")
+	}
+	opts, err := a.selectOptions()
+	if err != nil {
+		return nil, err
+	}
+	table := a.nodeSource().table
+	set, err := selection.NewSet(table, r, opts)
+	if err != nil {
+		return nil, badInput("%w", err)
+	}
+	rows, bad, err := db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range bad {
+		a.warn("left out, since it cannot be read: %s", row)
+	}
+	return pick(set, rows)
+}
+
+// confirm shows what an order is about, and asks on a terminal. Elsewhere --yes says it.
+func (a *app) confirm(yes bool, question string, show func(a *app)) error {
+	if yes {
+		return nil
+	}
+	aside := *a // what is shown before the answer is no output
+	aside.out = a.err
+	show(&aside)
+	if !isTerminal(a.in) {
+		return badInput("%s Say --yes", question)
+	}
+	fmt.Fprintf(a.err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil || !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
+		return &exitError{exitRefused, fmt.Errorf("left: nothing was ordered")}
+	}
+	return nil
+}
+
+func (a *app) drawChosen(nodes []selection.Node) {
+	var rows []row
+	for _, n := range nodes {
+		rows = append(rows, row{n.Name, n.Site, a.state(n.Status), orDash(n.State), orDash(n.PCU), orDash(n.Why)})
+	}
+	a.table("no nodes", row{"NODE", "SITE", "STATUS", "SEEN", "PCU", "WHY"}, rows)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/orders"
+	"github.com/planetlab/monitor/store"
+)
+
+func (a *app) exempt() *cobra.Command {
+	cmd := group("exempt", "What is left alone, and by whose word: nodes, sites, PCUs, slices, persons", `  monitor exempt list
+  monitor exempt set node planetlab1.example.edu --until 3d --reason "being moved"
+  monitor exempt set person tech@princeton.example --reason "asked to be left out"`)
+	cmd.Long = `What is left alone, and by whose word. A node or a site that is exempt is looked at, and neither acted on nor written about;
+a PCU is not used; a slice is not suspended; a person is not written to. "monitor blacklist" and "monitor silence" write
+the same list in other words, and what PLC has exempt by its own tags is shown with it.`
+	cmd.AddCommand(a.exemptList(), a.exemptSet(), a.exemptRemove())
+	return cmd
+}
+
+func (a *app) exemptList() *cobra.Command {
+	var kind string
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List what is exempt now or will be, by Monitor's own list and by PLC's", Args: takes(), Aliases: []string{"ls"},
+		Example: "  monitor exempt list\n  monitor exempt list --kind node --all -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("--kind", kind, store.ExemptKinds()); err != nil {
+				return err
+			}
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				list, err := answers.Exemptions(ctx, db, a.now())
+				if err != nil {
+					return err
+				}
+				list = slices.DeleteFunc(list, func(x answers.Exemption) bool {
+					return kind != "" && x.Kind != kind || !all && x.Now == "over"
+				})
+				return a.show(list, func() { a.drawExemptions(list) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "", "only of this `kind`: "+strings.Join(store.ExemptKinds(), ", "))
+	cmd.Flags().BoolVar(&all, "all", false, "also what is over")
+	_ = cmd.RegisterFlagCompletionFunc("kind", a.fixed(store.ExemptKinds()...))
+	return cmd
+}
+
+func (a *app) drawExemptions(list []answers.Exemption) {
+	var rows []row
+	for _, x := range list {
+		var until any = "for ever"
+		if !x.Until.IsZero() {
+			until = x.Until
+		}
+		rows = append(rows, row{x.Kind, x.Target, x.What, x.Where, x.Now, until, orDash(x.By), orDash(x.Reason)})
+	}
+	a.table("nothing is exempt", row{"KIND", "TARGET", "WHAT", "WHERE", "NOW", "UNTIL", "BY", "REASON"}, rows)
+}
+
+func (a *app) exemptSet() *cobra.Command {
+	var e store.BlacklistEntry
+	var f reasonFlags
+	var from, until string
+	cmd := &cobra.Command{
+		Use: "set node|site|pcu|slice|person TARGET", Args: takes("the kind", "TARGET"), ValidArgsFunction: a.completeEntry(),
+		Short: "Leave a node, a site, a PCU, a slice or a person alone, for a time or for ever",
+		Example: `  monitor exempt set node planetlab1.example.edu --until 3d --reason "being moved"
+  monitor exempt set slice princeton_codeen --reason "the conference demo"
+  monitor exempt set person tech@princeton.example --reason "asked to be left out"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e.Kind, e.Target = args[0], args[1]
+			if err := a.period(&e, from, until); err != nil {
+				return err
+			}
+			return a.atSiteDesk(cmd.Context(), e.Kind, func(ctx context.Context, d orders.Desk) error {
+				_, e, err := d.Exempt(ctx, f.order(a), e)
+				if err != nil {
+					return err
+				}
+				return a.show(e, func() { a.say("exempt: %s", clean(a.entryLine(&e))) })
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "`when` it starts (default now): "+momentHelp)
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends by itself: "+momentHelp)
+	return cmd
+}
+
+// atSiteDesk gives an order that a site's workflow should hear of at once, where there is one; without Temporal it is
+// given all the same.
+func (a *app) atSiteDesk(ctx context.Context, kind string, do func(context.Context, orders.Desk) error) error {
+	return a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
+		if kind == store.OfSite || kind == store.OfSlice {
+			tc, err := a.openTemporalSoon(ctx)
+			if err != nil {
+				a.warn("the site sees it with its next look: %v", err)
+			} else {
+				defer tc.Close()
+				d.Temporal = tc
+			}
+		}
+		return do(ctx, d)
+	})
+}
+
+func (a *app) exemptRemove() *cobra.Command {
+	var f reasonFlags
+	cmd := &cobra.Command{
+		Use: "remove node|site|pcu|slice|person TARGET", Args: takes("the kind", "TARGET"), Aliases: []string{"rm"}, ValidArgsFunction: a.completeEntry(),
+		Short:   "End every exemption of a target that stands in Monitor's own list",
+		Example: "  monitor exempt remove node planetlab1.example.edu --reason \"it stands in its new room\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkKind(args[0]); err != nil {
+				return err
+			}
+			return a.atSiteDesk(cmd.Context(), args[0], func(ctx context.Context, d orders.Desk) error {
+				if _, err := d.EndExemption(ctx, f.order(a), args[0], args[1]); err != nil {
+					return err
+				}
+				return a.show(targetView{args[0], args[1]}, func() { a.say("no longer exempt: %s %s", args[0], args[1]) })
+			})
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (a *app) disabled() *cobra.Command {
+	return &cobra.Command{
+		Use: "disabled", Short: "List what is out of service, and by whose hand: nodes, sites, slices", Args: takes(),
+		Long: "List what is out of service: nodes that PLC has at disabled or safeboot, sites that may create no slices, and slices that\n" +
+			"Monitor has suspended. Where Monitor did it, its issue or site stands there; all else was done by others.",
+		Example: "  monitor disabled\n  monitor disabled -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				list, err := db.Disabled(ctx)
+				if err != nil {
+					return err
+				}
+				var rows []row
+				for i := range list {
+					list[i].Since = list[i].Since.UTC()
+					by := "not Monitor"
+					if list[i].By != "" {
+						by = "Monitor, for " + list[i].By
+					}
+					rows = append(rows, row{list[i].Kind, list[i].Target, list[i].Site, list[i].What, by, list[i].Since})
+				}
+				return a.show(list, func() {
+					a.table("nothing is disabled", row{"KIND", "TARGET", "SITE", "WHAT", "BY", "SINCE"}, rows)
+				})
+			})
+		},
+	}
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/orders"
+	"github.com/planetlab/monitor/remote"
+	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
+)
+
+const runAbout = `Run a command or a script on many nodes over ssh: with the keys that probes use, only where a node shows the host key that
+is believed, many at once and few at one site, each within its time. What every node says is kept: "monitor run show" prints
+it. Nodes that are exempt are left alone, and nothing runs while Monitor is stopped or observes. More than one node is shown
+first, and confirmed. Ctrl-C calls it off: what has not begun is skipped.`
+
+// runFlags are what the flags say of a run.
+type runFlags struct {
+	choice
+	reasonFlags
+	remote.Options
+	script string
+	dry    bool
+}
+
+func (a *app) run() *cobra.Command {
+	var o runFlags
+	cmd := &cobra.Command{
+		Use: "run [HOST...] -- COMMAND", Short: "Run a command or a script on many nodes over ssh", Long: runAbout,
+		Example: `  monitor run planetlab1.example.edu --reason "is its disk full?" -- cat /tmp/bm.log
+  monitor run --select site=princeton --script check.sh --reason "the new check" --dry-run
+  monitor run list`,
+		ValidArgsFunction: a.complete(hostNames), Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var command []string
+			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+				args, command = args[:dash], args[dash:]
+			}
+			script, err := a.scriptOf(o.script, command)
+			if err != nil {
+				return err
+			}
+			return a.runOnNodes(cmd.Context(), &o, args, script)
+		},
+	}
+	o.choice.add(cmd)
+	o.reasonFlags.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.script, "script", "", "run this `file` by sh; - is the standard input")
+	f.IntVar(&o.Parallel, "parallel", 40, "so `many` nodes at once")
+	f.IntVar(&o.PerSite, "per-site", 2, "so `many` of one site at once")
+	f.DurationVar(&o.Pace, "pace", 0, "how `long` to wait between two that begin at one site")
+	f.DurationVar(&o.Limit, "limit", time.Minute, "how `long` it may take on one node")
+	f.IntVar(&o.Keep, "keep", 64<<10, "so many `bytes` of each output are kept")
+	f.BoolVar(&o.dry, "dry-run", false, "show where it would run, and run nothing")
+	_ = cmd.MarkFlagFilename("script")
+	cmd.AddCommand(a.runList(), a.runShow())
+	return cmd
+}
+
+// scriptOf is what is to run: the words of the command line, or a file.
+func (a *app) scriptOf(file string, command []string) (string, error) {
+	switch {
+	case (file == "") == (len(command) == 0):
+		return "", badInput("give a command after --, or a file with --script")
+	case file == "":
+		return strings.Join(command, " "), nil
+	}
+	text, err := a.readNames(file)
+	if err != nil {
+		return "", badInput("--script: %w", err)
+	}
+	return string(text), nil
+}
+
+// runView is a run with what each node said.
+type runView struct {
+	store.Run
+	DryRun bool            `json:"dry_run,omitempty"`
+	List   []store.RunNode `json:"node_list"`
+}
+
+func (a *app) runOnNodes(ctx context.Context, o *runFlags, args []string, script string) error {
+	if o.Parallel < 1 || o.PerSite < 1 || o.Limit <= 0 || o.Pace < 0 || o.Keep < 1 {
+		return badInput("--parallel, --per-site, --limit and --keep must be above zero")
+	}
+	var chosen []selection.Node
+	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
+		chosen, err = o.nodes(ctx, a, db, args)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var nodes []remote.Node
+	for _, n := range chosen {
+		nodes = append(nodes, remote.Node{Host: n.Name, IP: n.IP, Site: n.Site})
+	}
+	order := o.order(a)
+	if o.dry || len(nodes) > 1 {
+		order.DryRun = true
+		if err := a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
+			r, _, err := d.Run(ctx, order, o.Options, nodes, script, nil)
+			if err == nil && r.Refused != "" {
+				err = &exitError{exitRefused, errors.New(r.Refused)}
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		order.DryRun = false
+	}
+	if o.dry {
+		return a.show(chosen, func() { a.say("would run on %d nodes:", len(nodes)); a.drawChosen(chosen) })
+	}
+	if len(nodes) > 1 {
+		question := fmt.Sprintf("run it on these %d nodes?", len(nodes))
+		if err := a.confirm(o.yes, question, func(a *app) { a.drawChosen(chosen) }); err != nil {
+			return err
+		}
+	}
+	return a.runNow(ctx, o, order, nodes, script)
+}
+
+// runNow runs it, and tells each node's end as it comes.
+func (a *app) runNow(ctx context.Context, o *runFlags, order orders.Order, nodes []remote.Node, script string) error {
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if o.Enter, err = a.entrance(db); err != nil {
+		return err
+	}
+	ended := 0
+	d := orders.Desk{Store: db, Now: a.now}
+	r, id, err := d.Run(ctx, order, o.Options, nodes, script, func(n store.RunNode) {
+		ended++
+		a.progress("%d of %d: %s %s %s", ended, len(nodes), n.Host, n.State, n.Reason)
+	})
+	if err = flagged(err); r.Key == "" {
+		return err
+	}
+	last := context.WithoutCancel(ctx) // also after Ctrl-C
+	v, readErr := readRun(last, db, id)
+	if readErr != nil {
+		return errors.Join(err, readErr)
+	}
+	err = errors.Join(err, a.show(v, func() { a.drawRun(v, true) }))
+	if bad := len(v.List) - v.Nodes[string(remote.Done)]; bad > 0 {
+		err = errors.Join(err, fmt.Errorf("not done on %d of %d nodes: `monitor run show %s` tells more", bad, len(v.List), id))
+	}
+	return err
+}
+
+// entrance says how nodes are entered, by the host keys that are believed.
+func (a *app) entrance(db *store.Store) (func(ctx context.Context, host, ip string) bootman.Target, error) {
+	cfg, err := a.config("database", "probe", "inventory")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := connect.SSHKeys(cfg.Probe)
+	if err != nil {
+		return nil, badInput("%w", err)
+	}
+	fleet, err := connect.Inventory(cfg, db)
+	if err != nil {
+		return nil, badInput("%w", err)
+	}
+	enter := connect.Entrance(cfg.Probe, keys...)
+	known := activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}
+	return func(ctx context.Context, host, ip string) bootman.Target {
+		t := enter(host, ip)
+		t.HostKey = func(k ssh.PublicKey) error { return known.Check(ctx, host, k) }
+		return t
+	}, nil
+}
+
+func readRun(ctx context.Context, db *store.Store, id string) (v runView, err error) {
+	if v.Run, err = db.Run(ctx, id); errors.Is(err, store.ErrNotFound) {
+		return v, notFound("there is no run %s: see `monitor run list`", id)
+	} else if err != nil {
+		return v, err
+	}
+	v.Began, v.Ended = v.Began.UTC(), v.Ended.UTC()
+	v.List, err = db.RunNodes(ctx, id)
+	for i := range v.List {
+		v.List[i].Began, v.List[i].Ended = v.List[i].Began.UTC(), v.List[i].Ended.UTC()
+	}
+	return v, err
+}
+
+func (a *app) runList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List what was run on nodes, the latest first", Args: takes(), Aliases: []string{"ls"},
+		Example: "  monitor run list\n  monitor run list -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				const latest = 100
+				list, err := db.Runs(ctx, latest)
+				if err != nil {
+					return err
+				}
+				var rows []row
+				for i := range list {
+					r := &list[i]
+					r.Began, r.Ended = r.Began.UTC(), r.Ended.UTC()
+					rows = append(rows, row{r.ID, r.Began, runCounts(r.Nodes), r.Ordered.By, r.Ordered.Reason, firstLine(r.Command)})
+				}
+				return a.show(list, func() {
+					a.table("nothing was run", row{"ID", "BEGAN", "NODES", "BY", "REASON", "COMMAND"}, rows)
+				})
+			})
+		},
+	}
+}
+
+func runCounts(nodes map[string]int) string {
+	var parts []string
+	for _, s := range []remote.State{remote.Done, remote.Failed, remote.Away, remote.Late, remote.Lost, remote.Skipped, "planned"} {
+		if n := nodes[string(s)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// firstLine is the beginning of a text, for a cell of a table.
+func firstLine(s string) string {
+	const most = 60
+	line, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if runes := []rune(line); len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	if rest != "" {
+		line += " ..."
+	}
+	return line
+}
+
+func (a *app) runShow() *cobra.Command {
+	var host string
+	cmd := &cobra.Command{
+		Use: "show ID", Short: "Show what was run, and what each node said", Args: takes("ID"), ValidArgsFunction: a.complete(runIDs),
+		Example: "  monitor run show 20261124-140300.000\n  monitor run show 20261124-140300.000 --host planetlab1.example.edu",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+				v, err := readRun(ctx, db, args[0])
+				if err != nil {
+					return err
+				}
+				if host == "" {
+					return a.show(v, func() { a.drawRun(v, false) })
+				}
+				for _, n := range v.List {
+					if n.Host == host {
+						return a.show(n, func() { a.drawRunNode(n) })
+					}
+				}
+				return notFound("%s was not run on %s", v.ID, host)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&host, "host", "", "only, and all, of what this `node` said")
+	_ = cmd.RegisterFlagCompletionFunc("host", a.complete(hostNames))
+	return cmd
+}
+
+func runIDs(ctx context.Context, db *store.Store) ([]string, error) {
+	list, err := db.Runs(ctx, 1000)
+	return namesOf(list, func(r store.Run) string { return r.ID }), err
+}
+
+// drawRun prints a run. Of few nodes, that were just asked, it prints all that they said.
+func (a *app) drawRun(v runView, now bool) {
+	a.say("%s: %s", v.ID, firstLine(v.Command))
+	a.facts(row{"ordered by", v.Ordered.By}, row{"reason", v.Ordered.Reason}, row{"nodes", runCounts(v.Nodes)},
+		row{"began", a.when(v.Began)}, row{"ended", a.when(v.Ended)})
+	var rows []row
+	for _, n := range v.List {
+		status := "-"
+		if n.Status != nil {
+			status = fmt.Sprint(*n.Status)
+		}
+		said := n.Reason
+		if said == "" {
+			said = firstLine(n.Output + n.Errors)
+		}
+		rows = append(rows, row{n.Host, n.Site, a.state(n.State), status, orDash(said)})
+	}
+	a.table("no nodes", row{"NODE", "SITE", "STATE", "STATUS", "SAID"}, rows)
+	if now && len(v.List) == 1 {
+		a.drawRunNode(v.List[0])
+	}
+}
+
+func (a *app) drawRunNode(n store.RunNode) {
+	for _, part := range []struct{ name, text string }{{"output", n.Output}, {"errors", n.Errors}} {
+		if part.text != "" {
+			a.heading(n.Host + ": " + part.name)
+			a.say("%s", strings.TrimRight(part.text, "\n"))
+		}
+	}
+	if n.Cut {
+		a.say("(there was more, which was not kept)")
+	}
+	if n.Reason != "" {
+		a.say("%s: %s", n.Host, n.Reason)
+	}
+}
