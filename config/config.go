@@ -28,6 +28,7 @@ type Config struct {
 	Retain    Retention     `yaml:"retention"`
 	HTTP      HTTP          `yaml:"http"`
 	Metrics   Metrics       `yaml:"metrics"`
+	Tracing   Tracing       `yaml:"tracing"`
 	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
@@ -251,6 +252,12 @@ const (
 	PublicStatus = "status"
 	PublicFull   = "full"
 )
+
+// Tracing is where traces go, by OpenTelemetry's protocol over HTTP.
+type Tracing struct {
+	URL   string  `yaml:"url"`
+	Share float64 `yaml:"share"` // of sweeps and issues that are traced, 0 to 1
+}
 
 // Log says what is logged and how.
 type Log struct {

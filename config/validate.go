@@ -180,6 +180,8 @@ func (c *Config) problems() []problem {
 		check(keep == 0 || keep >= leastRetention, path, "must be 60d or more, since decisions look back as far, or 0 for ever")
 	}
 	address("http.listen", c.HTTP.Listen)
+	check(c.Tracing.URL == "" || isHTTP(c.Tracing.URL), "tracing.url", "must be an http or https URL without user and password")
+	check(c.Tracing.Share >= 0 && c.Tracing.Share <= 1, "tracing.share", "must be from 0 to 1")
 	address("metrics.listen", c.Metrics.Listen)
 	check(c.Metrics.Listen == "" || c.Metrics.Listen != c.HTTP.Listen, "metrics.listen", "must be another port than http.listen")
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+

@@ -124,7 +124,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	workers := newWorkers(tc, acts, counted)
+	tracers, endTraces, err := openTracing(ctx, cfg.Tracing)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
+	workers := newWorkers(tc, acts, append(tracers, counted, &activities.Bounded{}))
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
@@ -286,9 +291,8 @@ func channels(cfg *config.Config, log *slog.Logger, counted *metrics.Counted) (*
 	return tracker, hook, nil
 }
 
-func newWorkers(tc client.Client, acts *activities.Groups, counted *metrics.Counted) []worker.Worker {
+func newWorkers(tc client.Client, acts *activities.Groups, bounds []interceptor.WorkerInterceptor) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	bounds := []interceptor.WorkerInterceptor{counted, &activities.Bounded{}}
 	people := worker.New(tc, activities.TaskQueue, worker.Options{
 		WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds,
 	})
