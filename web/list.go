@@ -17,7 +17,7 @@ import (
 )
 
 // rowsAPage is how many rows one page of a list has.
-const rowsAPage = 200
+const rowsAPage = 100
 
 // list is a kind of rows as a page shows it.
 type list[T any] struct {
