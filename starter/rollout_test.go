@@ -130,13 +130,15 @@ func actingWorker() {
 	select {}
 }
 
-// killed runs an acting worker, and kills it and begins another again and again, until the test says stop.
-func killed(t *testing.T, every time.Duration, args ...string) (stop func()) {
+// killed runs an acting worker, and kills it and begins another after so many acts, again and again, until the test says
+// stop. It answers how often.
+func killed(t *testing.T, every int, acts string, args ...string) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
+	times := 0
 	wait.Go(func() {
-		for ctx.Err() == nil {
+		for ; ctx.Err() == nil; times++ {
 			var said bytes.Buffer
 			cmd := exec.CommandContext(ctx, "acting-worker", args...)
 			cmd.Stderr = &said
@@ -144,9 +146,8 @@ func killed(t *testing.T, every time.Duration, args ...string) (stop func()) {
 				t.Error(err)
 				return
 			}
-			select {
-			case <-time.After(every):
-			case <-ctx.Done():
+			for before := lines(acts); ctx.Err() == nil && lines(acts) < before+every; {
+				time.Sleep(20 * time.Millisecond)
 			}
 			_ = cmd.Process.Kill()
 			if _ = cmd.Wait(); said.Len() > 0 {
@@ -154,9 +155,15 @@ func killed(t *testing.T, every time.Duration, args ...string) (stop func()) {
 			}
 		}
 	})
-	stop = func() { cancel(); wait.Wait() }
-	t.Cleanup(stop)
+	stop = func() int { cancel(); wait.Wait(); return times }
+	t.Cleanup(func() { stop() })
 	return stop
+}
+
+// lines is how many lines a file has; one that is not there has none.
+func lines(file string) int {
+	text, _ := os.ReadFile(file)
+	return bytes.Count(text, []byte("\n"))
 }
 
 // rolloutFleet is a fleet of so many sites with ten nodes each, but for what a change does to it.
@@ -195,7 +202,7 @@ func TestARolloutOfFiveHundredNodes(t *testing.T) {
 	tc := temporalServer(t)
 	addSearchAttributes(t, tc)
 	acts, mended := filepath.Join(t.TempDir(), "acts"), filepath.Join(t.TempDir(), "mended")
-	stop := killed(t, 4*time.Second, os.Getenv("MONITOR_TEMPORAL_ADDRESS"), url, acts, mended)
+	stop := killed(t, 40, acts, os.Getenv("MONITOR_TEMPORAL_ADDRESS"), url, acts, mended)
 
 	monitor := func(code int, args string, says ...string) {
 		t.Helper()
@@ -206,7 +213,7 @@ func TestARolloutOfFiveHundredNodes(t *testing.T) {
 	// until waits for what the store, and the workflow, say of the roll-out.
 	until := func(what string, holds func(r store.Rollout) bool) store.Rollout {
 		t.Helper()
-		for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 			r, err := db.Rollout(ctx, "big")
 			if err != nil {
 				t.Fatal(err)
@@ -281,7 +288,9 @@ func TestARolloutOfFiveHundredNodes(t *testing.T) {
 		t.Fatal(again)
 	}
 	until("it has ended", func(r store.Rollout) bool { return r.Status == "ended" })
-	stop()
+	if times := stop(); times < 8 {
+		t.Errorf("workers were killed %d times", times)
+	}
 	judgeRollout(t, db, acts, skipped)
 }
 
