@@ -22,6 +22,7 @@ type State struct {
 	Unsure  bool      `json:"unsure,omitempty"` // what was done may not have happened
 	Silent  bool      `json:"silent,omitempty"` // it was seen silent since
 	Running bool      `json:"running,omitempty"`
+	Left    string    `json:"left,omitempty"` // it was cancelled while a try ran: nothing more is begun
 	Last    Sight     `json:"last,omitzero"`
 }
 
@@ -120,26 +121,27 @@ const mostLost = 5
 func (s *State) Answered(now time.Time, r issue.Result) {
 	s.Running = false
 	way := s.NextWay()
-	switch r.Outcome {
-	case issue.Unknown:
+	nothing := r.Outcome == issue.Passed || r.Outcome == issue.Wait
+	switch {
+	case r.Outcome == issue.Unknown:
 		s.Lost++
 		s.note(now, way, "the answer was lost", r.Reason)
-		if s.Lost >= mostLost {
+		if s.Due = now.Add(s.Found.Times.Again); s.Lost >= mostLost {
 			s.did(now, way, true, r.Reason)
-			return
 		}
-		s.Due = now.Add(s.Found.Times.Again)
 		return
-	case issue.Acted:
+	case r.Outcome == issue.Acted:
 		s.acted(now, way, r)
-	case issue.Passed:
+	case nothing && s.Left != "":
+		s.end(now, Cancelled, s.Left)
+	case r.Outcome == issue.Passed:
 		s.note(now, way, "did nothing", r.Reason)
 		s.nextWay(now, r)
-	case issue.Wait:
+	case r.Outcome == issue.Wait:
 		s.wait(now, way, r)
-	case issue.Stopped:
+	case r.Outcome == issue.Stopped:
 		s.end(now, Cancelled, r.Reason)
-	case issue.Gone:
+	case r.Outcome == issue.Gone:
 		s.Check = "target"
 		s.end(now, Refused, r.Reason)
 	default:
@@ -285,6 +287,7 @@ func (s *State) Leave(now time.Time, c Cancel) string {
 		return "it was done already, and only watches whether the node returns"
 	case s.Running || s.Lost > 0:
 		s.note(now, "", "to be cancelled", why)
+		s.Left = why
 		return ""
 	}
 	s.end(now, Cancelled, why)
