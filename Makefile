@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
+.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -75,6 +75,13 @@ bench: build ## measure against the old way, in the same run
 
 FUZZTIME ?= 30s
 
+SCREENSHOTS ?= bin/screenshots
+
+screenshots: ## keep a picture of every page, in both themes and narrow, in SCREENSHOTS (bin/screenshots)
+	@mkdir -p $(SCREENSHOTS)
+	@MONITOR_SCREENSHOTS=$$(realpath $(SCREENSHOTS)) go test ./web -run '^TestScreenshots$$' -count=1
+	@ls $(SCREENSHOTS)
+
 fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part of `make test`
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9]*' $$pkg/*_test.go | cut -c6-); do \
@@ -90,10 +97,11 @@ histories: build ## record the smoke run's histories for the replay test
 generate: ## write the generated Go files and their like
 	@go generate ./...
 
-docs: ## write docs/ladders.md from the ladders, gate.md from the gate, select.md from the fields, access.md, and the third-party notices
+docs: ## write the pages, schemas and notices that are made from the code
 	@go run ./starter ladders --markdown > docs/ladders.md
 	@go run ./starter ladders --gate > docs/gate.md
 	@go run ./starter query --markdown > docs/select.md
+	@go run ./starter inventory schema > docs/inventory.schema.json
 	@go test ./access -run Page -update >/dev/null
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 

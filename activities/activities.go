@@ -40,10 +40,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
 	"github.com/planetlab/monitor/pcucontrol"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -57,10 +57,12 @@ type Options struct {
 	Mode     string // of package notify: live, test or observe
 	Log      *slog.Logger
 
-	PLC        *plc.Client
-	PLCCache   time.Duration // how old the PLC snapshot may be
+	Inventory  inventory.Keeper
+	NoPLC      *inventory.NoPLC // what takes PLC's place where there is none
+	Cache      time.Duration    // how old the snapshot of the inventory may be
 	Prober     *probe.Prober
-	BatchSize  int // targets a probe activity
+	OpenPorts  []int // that must be open on a node that runs; nil: those of PlanetLab
+	BatchSize  int   // targets a probe activity
 	SweepEvery time.Duration
 
 	PCUs       *pcucontrol.Catalog
@@ -106,22 +108,27 @@ func (g *Groups) Registered() []any {
 
 // New deals out the parts to the groups that need them.
 func New(o Options) *Groups {
-	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log}
+	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log, NoPLC: o.NoPLC}
 	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
 		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear}
 	workflows := &workflows{ledger: l, Temporal: o.Temporal}
-	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, PLC: o.PLC, SweepEvery: o.SweepEvery}
-	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober}
-	bootStates := &bootStates{ledger: l, PLC: o.PLC}
+	bootStates := &bootStates{ledger: l, Inventory: o.Inventory, outlets: outlets}
+	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, bootStates: bootStates,
+		Inventory: o.Inventory, SweepEvery: o.SweepEvery}
+	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober, Open: o.OpenPorts}
+	underLock := *bootStates
+	underLock.underLock = true
 	claims := &claims{ledger: l, bootStates: bootStates, outlets: outlets}
 	rungs := &rungs{ledger: l, observer: observer, workflows: workflows}
 	post := &post{ledger: l, Mail: o.Mail, Hook: o.Hook, Admins: o.Admins, Domain: o.Domain}
 
-	power := &Power{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, bootStates: bootStates,
-		post: post, PLC: o.PLC}
+	power := &Power{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, bootStates: &underLock,
+		post: post, Inventory: o.Inventory}
 	boot := &Boot{ledger: l, rungs: rungs, gate: gate, workflows: workflows, bootStates: bootStates,
-		PLC: o.PLC, Boot: o.Bootman, Enter: o.Enter, HostKeys: HostKeys{Store: o.Store, PLC: o.PLC}}
-	penalties := &Penalties{ledger: l, gate: gate, observer: observer, workflows: workflows, post: post, PLC: o.PLC}
+		Inventory: o.Inventory, Boot: o.Bootman, Enter: o.Enter,
+		HostKeys: HostKeys{Store: o.Store, Inventory: o.Inventory, From: l.from()}}
+	penalties := &Penalties{ledger: l, gate: gate, observer: observer, workflows: workflows, post: post,
+		Inventory: o.Inventory}
 	return &Groups{
 		Issues: &Issues{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
@@ -134,11 +141,11 @@ func New(o Options) *Groups {
 		Explainer: &Explainer{ledger: l, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
-			PLC: o.PLC, PLCCache: o.PLCCache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
-		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows, PLC: o.PLC,
-			post: post},
+			Inventory: o.Inventory, Cache: o.Cache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
+		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows,
+			Inventory: o.Inventory, post: post},
 		Requests: &Requests{ledger: l, power: power, boot: boot, gate: gate, observer: observer, bootStates: bootStates,
-			claims: claims, workflows: workflows, PLC: o.PLC},
+			claims: claims, workflows: workflows, Inventory: o.Inventory},
 		Rollouts: &Rollouts{ledger: l, observer: observer},
 		Alerts:   &Alerts{ledger: l, gate: gate, observer: observer, workflows: workflows},
 	}

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -45,6 +46,7 @@ type bench struct {
 	w   *testbed.World
 	tc  *fakeTemporal
 	url string // of Postgres
+	fed string // by which PCU the sick node is; empty: pcu
 }
 
 // fakeTemporal notes what is started, signalled and asked.
@@ -117,6 +119,12 @@ const (
 
 func newBench(t *testing.T, sites ...testbed.Site) *bench {
 	t.Helper()
+	return benchWith(t, nil, sites...)
+}
+
+// benchWith is a bench whose options are changed by whoever knows its world.
+func benchWith(t *testing.T, change func(*testbed.World, *Options), sites ...testbed.Site) *bench {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("left out by -short: it needs Postgres and a small PlanetLab; `make test` runs it")
 	}
@@ -168,8 +176,8 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{T: t, w: w, tc: &fakeTemporal{}, url: url}
-	b.Groups = New(Options{
-		Store: db, PLC: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
+	options := Options{
+		Store: db, Inventory: api, Mail: mail, Temporal: b.tc, PCUs: pcus, Policy: policy.Defaults(24 * time.Hour),
 		Log: slog.New(slog.DiscardHandler),
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 600 * time.Millisecond,
 			Tries: 1, Resolver: w.Resolver}),
@@ -178,7 +186,11 @@ func newBench(t *testing.T, sites ...testbed.Site) *bench {
 			Timeout: 500 * time.Millisecond}, key),
 		Domain: "plc.example", Admins: []string{"noc@plc.example"}, BatchSize: 100, PCUTimeout: 10 * time.Second,
 		SweepEvery: 30 * time.Minute,
-	})
+	}
+	if change != nil {
+		change(w, &options)
+	}
+	b.Groups = New(options)
 	b.ledger = b.Power.ledger
 	b.sync()
 	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
@@ -204,7 +216,7 @@ func (b *bench) must(err error) {
 // sync takes PLC over into the store.
 func (b *bench) sync() {
 	b.Helper()
-	snap, err := b.Power.PLC.Snapshot(b.Context())
+	snap, err := b.Power.Inventory.Snapshot(b.Context())
 	b.must(err)
 	_, err = b.Store.SaveSnapshot(b.Context(), snap, true)
 	b.must(err)
@@ -235,14 +247,14 @@ func (b *bench) closed(id string) {
 }
 
 func (b *bench) pcuID() int {
-	p, err := b.Store.PCUByName(b.Context(), pcu)
+	p, err := b.Store.PCUByName(b.Context(), cmp.Or(b.fed, pcu))
 	b.must(err)
 	return p.PCUID
 }
 
 // task asks for a rung about the sick node.
 func (b *bench) task(typ, key string, rung issue.Rung) issue.Request {
-	ref := Ref{ID: typ + "/" + sick, Run: "run", Type: typ, Node: sick, Site: site, PCU: pcu, PCUID: b.pcuID()}
+	ref := Ref{ID: typ + "/" + sick, Run: "run", Type: typ, Node: sick, Site: site, PCU: cmp.Or(b.fed, pcu), PCUID: b.pcuID()}
 	t, known := issue.Lookup(typ)
 	if !known {
 		b.Fatalf("no type %s", typ)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -24,7 +25,7 @@ type Boot struct {
 	gate       *gate
 	workflows  *workflows
 	bootStates *bootStates
-	PLC        *plc.Client
+	Inventory  inventory.Keeper
 	Boot       *bootman.Bootman
 	Enter      func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
 	HostKeys   HostKeys
@@ -213,12 +214,12 @@ func (v visit) dmesgTail(ctx context.Context) []string {
 
 // networks says how PLC has a node's interfaces set up; when it cannot be asked, that.
 func (a *Boot) networks(ctx context.Context, node store.Node) []string {
-	list, err := a.PLC.Networks(ctx, node.Hostname)
+	list, err := a.Inventory.Networks(ctx, node.Hostname)
 	if err != nil {
-		return []string{"its network settings could not be read from PLC: " + err.Error()}
+		return []string{"its network settings could not be read from " + a.from() + ": " + err.Error()}
 	}
 	if len(list) == 0 {
-		return []string{"PLC has no interface of it"}
+		return []string{a.from() + " has no interface of it"}
 	}
 	var lines []string
 	for _, n := range list {

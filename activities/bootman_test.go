@@ -98,7 +98,7 @@ func newFleet(t *testing.T) *fleet {
 	numbers.Budget = policy.Budget{RebootsFleet: 100, RebootsSite: 100, ReinstallsFleet: 100, ReinstallsSite: 100}
 	f := &fleet{World: world, desk: &desk{opened: map[string]issue.Input{}}, url: url}
 	f.Groups = New(Options{
-		Store: db, PLC: api, Temporal: f.desk, Policy: numbers, Log: slog.New(slog.DiscardHandler),
+		Store: db, Inventory: api, Temporal: f.desk, Policy: numbers, Log: slog.New(slog.DiscardHandler),
 		SweepEvery: time.Hour,
 		Prober: probe.New(probe.Options{SSHKey: key, PortMap: testbed.PortMap(), Timeout: 2 * time.Second, Tries: 1,
 			Resolver: world.Resolver}),
@@ -121,7 +121,7 @@ func newFleet(t *testing.T) *fleet {
 
 func (f *fleet) sync(t *testing.T) {
 	t.Helper()
-	snapshot, err := f.Power.PLC.Snapshot(t.Context())
+	snapshot, err := f.Power.Inventory.Snapshot(t.Context())
 	if err == nil {
 		_, err = f.Store.SaveSnapshot(t.Context(), snapshot, true)
 	}
@@ -703,7 +703,7 @@ func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
 	if err := f.Heal(host); err != nil { // with the key that it told PLC when it was installed
 		t.Fatal(err)
 	}
-	n, err := f.Power.PLC.Node(t.Context(), host)
+	n, err := f.Power.Inventory.Node(t.Context(), host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,14 +157,21 @@ func (a *Boot) restartNode(state string) func(context.Context, visit) (string, e
 		if err != nil {
 			return "", err
 		}
+		set := a.Inventory.SetBootState
 		if state == "reinstall" { // the claim gives back what PLC had, if the node does not take it up
-			if err := a.Store.Take(ctx, store.Claim{Kind: store.ClaimBootState, Target: v.node.Hostname,
+			by, name, err := a.bootStates.installer(ctx, v.node)
+			if err != nil || name == "" {
+				return "", errors.Join(err, errors.New("nothing can have it installed anew"))
+			}
+			claim := store.Claim{Kind: store.ClaimBootState, Target: v.node.Hostname,
 				Site: v.node.Site, Issue: v.ref().ID, RunID: v.ref().Run,
-				Key: v.Key, Was: was, SetTo: state}); err != nil {
+				Key: v.Key, Was: was, SetTo: state, Data: by.data()}
+			if err := a.Store.Take(ctx, claim); err != nil {
 				return "", err
 			}
+			set = func(ctx context.Context, _, _ string) error { return a.bootStates.prepare(ctx, claim) }
 		}
-		if err := a.PLC.SetBootState(ctx, v.node.Hostname, state); err != nil { // it may have been done
+		if err := set(ctx, v.node.Hostname, state); err != nil { // it may have been done
 			_, undo := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: v.Key},
 				"the node was not restarted")
 			return "", errors.Join(err, undo)
@@ -179,7 +186,7 @@ func (a *Boot) restartNode(state string) func(context.Context, visit) (string, e
 		if hard {
 			how = "hard, since a clean restart within a day did not help"
 		}
-		return fmt.Sprintf("set to %s in PLC and restarted %s", state, how), err
+		return fmt.Sprintf("set to %s in %s and restarted %s", state, a.from(), how), err
 	}
 }
 
@@ -199,7 +206,7 @@ func (a *Boot) restarted(ctx context.Context, v visit) (bool, error) {
 }
 
 func (a *Boot) bootState(ctx context.Context, v visit) (string, error) {
-	n, err := a.PLC.Node(ctx, v.node.Hostname)
+	n, err := a.Inventory.Node(ctx, v.node.Hostname)
 	return policy.CleanBootState(n.BootState), err
 }
 
@@ -217,16 +224,16 @@ func (a *Boot) repairKeys(ctx context.Context, v visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	known, err := a.PLC.NodeKey(ctx, v.node.Hostname)
+	known, err := a.Inventory.NodeKey(ctx, v.node.Hostname)
 	if err != nil {
 		return "", err
 	}
-	did := "its key is the one that PLC has"
+	did := "its key is the one that " + a.from() + " has"
 	if key := plc.Secret(has); key != known {
-		if err := a.PLC.SetNodeKey(ctx, v.node.Hostname, key); err != nil {
+		if err := a.Inventory.SetNodeKey(ctx, v.node.Hostname, key); err != nil {
 			return "", err
 		}
-		did = "its key was put into PLC, which had another"
+		did = "its key was put into " + a.from() + ", which had another"
 	}
 	state, err := a.bootState(ctx, v)
 	if err != nil {

@@ -5,26 +5,29 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
 
-// bootStates reads boot states in PLC, and gives back those that Monitor has set.
+// bootStates reads boot states where the fleet is written down, sets them, and gives back those that Monitor has set.
 type bootStates struct {
 	*ledger
-	PLC *plc.Client
+	outlets   *outlets
+	underLock bool // whoever calls holds the locks of the node's PCUs
+	Inventory inventory.Keeper
 }
 
 // own is what PLC has for a node, apart from what Monitor has set: that is not what is to be given back one day.
 func (a *bootStates) own(ctx context.Context, host string) (string, error) {
-	n, err := a.PLC.Node(ctx, host)
+	n, err := a.Inventory.Node(ctx, host)
 	if err != nil {
 		return "", err
 	}
 	state := policy.CleanBootState(n.BootState)
 	if state == "disabled" || state == "safeboot" {
-		return "", fmt.Errorf("PLC has it at %s since a moment: it is in somebody's hands", state)
+		return "", fmt.Errorf("%s has it at %s since a moment: it is in somebody's hands", a.from(), state)
 	}
 	claims, err := a.Store.Claims(ctx, store.ClaimFilter{Target: host})
 	for _, c := range claims { // the oldest first
@@ -47,11 +50,16 @@ func (a *bootStates) release(ctx context.Context, f store.ClaimFilter, why strin
 }
 
 func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (string, error) {
-	n, err := a.PLC.Node(ctx, c.Target)
+	n, err := a.Inventory.Node(ctx, c.Target)
 	said := ""
 	switch {
 	case errors.Is(err, plc.ErrNotFound):
-		said = "PLC has the node no more"
+		said = a.from() + " has the node no more"
+		if a.NoPLC != nil { // what was told to its machine, and kept of it, is ours to take back all the same
+			if err := a.unprepare(ctx, c); err != nil {
+				return "", err
+			}
+		}
 	case err != nil:
 		return "", err
 	case policy.CleanBootState(n.BootState) == c.Was:
@@ -59,17 +67,22 @@ func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (st
 			return "",
 				errors.Join(err,
 					fmt.Errorf(
-						"PLC has it at %s, but may still carry out a write whose answer was lost: it is looked at "+
-							"again", c.Was))
+						"%s has it at %s, but may still carry out a write whose answer was lost: it is looked at "+
+							"again", a.from(), c.Was))
 		}
 		said = "its boot state is " + c.Was + " already"
 	case policy.CleanBootState(n.BootState) != c.SetTo:
-		said = "left at " + n.BootState + " in PLC, as somebody has set it meanwhile"
+		said = "left at " + n.BootState + " in " + a.from() + ", as somebody has set it meanwhile"
+		if a.NoPLC != nil { // what its owner says stands beside what Monitor has set
+			if err := a.unprepare(ctx, c); err != nil {
+				return "", err
+			}
+		}
 	default:
-		if err := a.PLC.SetBootState(ctx, c.Target, c.Was); err != nil {
+		if err := a.unprepare(ctx, c); err != nil {
 			return "", err
 		}
-		said = "set back to " + c.Was + " in PLC"
+		said = "set back to " + c.Was + " in " + a.from()
 	}
 	return said, a.Store.Release(ctx, c.ID, why+": "+said)
 }
@@ -88,5 +101,5 @@ func (a *bootStates) wasAnswered(ctx context.Context, c store.Claim) (bool, erro
 		return false, err
 	}
 	ended := action.Outcome != "" && action.Outcome != store.Failed
-	return ended || a.now().Sub(action.At) > lostWrite*a.PLC.Timeout(), nil
+	return ended || a.now().Sub(action.At) > lostWrite*a.Inventory.Timeout(), nil
 }

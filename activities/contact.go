@@ -83,7 +83,7 @@ func (a *post) tellOutOfReach(ctx context.Context, sign store.Action) error {
 	}
 	err := a.flagSite(ctx, sign.Site, causeContact, sign.Key+"/flag", []string{
 		"mail to " + c.Address + " is not delivered: " + c.Why,
-		"correct the address in PLC, or disable the account if the person has left",
+		"correct the address in " + a.from() + ", or take it out if the person has left",
 	})
 	if err != nil {
 		return err

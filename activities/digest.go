@@ -23,7 +23,7 @@ const (
 	causeContact     = "a contact out of reach"
 	causeTicket      = "a ticket that cannot be used"
 	causeTracker     = "Request Tracker refuses"
-	causePLC         = "PLC refuses"
+	causePLC         = "a change is refused"
 	causeLifted      = "a penalty lifted by hand"
 )
 
@@ -107,7 +107,8 @@ func (a *post) digestOf(ctx context.Context, cause string, flags []store.Action)
 	if _, err := a.Store.Action(ctx, key); !errors.Is(err, store.ErrNotFound) {
 		return err // this hour's has gone
 	}
-	d := digested{Facts: notify.Notice{At: now.UTC(), To: a.Admins, MessageID: notify.MessageID(key, a.Domain)}}
+	d := digested{Facts: notify.Notice{At: now.UTC(), To: a.Admins, NoPLC: a.NoPLC != nil,
+		MessageID: notify.MessageID(key, a.Domain)}}
 	root := notify.MessageID("digest/"+cause, a.Domain) // never sent: what names it is shown as one thread
 	d.Facts.InReplyTo, d.Facts.References = root, []string{root}
 	for _, action := range flags[:min(len(flags), mostDigested)] {
@@ -175,7 +176,7 @@ func (a *post) address(ctx context.Context, cause string, n *notify.Notice) erro
 			n.Unreached = append(n.Unreached, login+": "+who)
 		}
 		if len(to) == 0 {
-			n.Unreached = append(n.Unreached, login+": it has nobody in PLC who can be written to")
+			n.Unreached = append(n.Unreached, login+": it has nobody in "+a.from()+" who can be written to")
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ func (a *Boot) Disable(ctx context.Context, req issue.Request) (issue.Result, er
 
 func (a *Boot) disable(ctx context.Context, t task) (issue.Result, error) {
 	ref := t.ref()
-	node, err := a.PLC.Node(ctx, ref.Node)
+	node, err := a.Inventory.Node(ctx, ref.Node)
 	if err != nil {
 		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 	}
@@ -60,37 +60,37 @@ func (a *Boot) disable(ctx context.Context, t task) (issue.Result, error) {
 	if _, err := a.Store.Commit(ctx, t.Key); err != nil {
 		return issue.Result{}, err
 	}
-	if err := a.PLC.SetBootState(ctx, ref.Node, "disabled"); err != nil { // it may have been done: the claim stays
+	if err := a.Inventory.SetBootState(ctx, ref.Node, "disabled"); err != nil { // it may have been done: the claim stays
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
-	return disabled(a.now(), was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
-		"it was "+was+" in PLC before")
+	return a.disabled(a.now(), was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
+		"it was "+was+" in "+a.from()+" before")
 }
 
 // alreadyDisabled is for a node that PLC has disabled: by an earlier try whose answer was lost, or by somebody else,
 // who will undo it.
 func (a *Boot) alreadyDisabled(ctx context.Context, t task, claims []store.Claim) (issue.Result, error) {
 	if len(claims) == 0 {
-		return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in PLC already"}, nil
+		return issue.Result{Outcome: issue.Passed, Reason: "it is disabled in " + a.from() + " already"}, nil
 	}
 	c := claims[0]
 	if c.Key == t.Key {
 		if err := a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
-			"it was "+c.Was+" in PLC before"); err != nil {
+			"it was "+c.Was+" in "+a.from()+" before"); err != nil {
 			return issue.Result{}, err
 		}
 	}
-	return disabled(a.now(), c.Was), nil
+	return a.disabled(a.now(), c.Was), nil
 }
 
-func disabled(now time.Time, was string) issue.Result {
-	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("it was %s in PLC before", was),
+func (a *Boot) disabled(now time.Time, was string) issue.Result {
+	return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("it was %s in %s before", was, a.from()),
 		Deeds: []issue.Deed{{At: now, What: issue.DeedDisabled, How: was}}}
 }
 
 // finishDisable finds out whether a write whose answer was lost took effect.
 func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (issue.Result, error) {
-	node, err := a.PLC.Node(ctx, t.ref().Node)
+	node, err := a.Inventory.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
@@ -99,8 +99,8 @@ func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (
 		return issue.Result{}, err
 	}
 	if policy.CleanBootState(node.BootState) == "disabled" && len(claims) > 0 {
-		return disabled(a.now(), claims[0].Was),
-			a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in PLC before")
+		return a.disabled(a.now(), claims[0].Was),
+			a.Store.Outcome(ctx, action.Key, store.Done, "it was "+claims[0].Was+" in "+a.from()+" before")
 	}
 	for _, c := range claims {
 		sure, err := a.bootStates.wasAnswered(ctx, c)
@@ -109,10 +109,10 @@ func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (
 		}
 		if action.Begun() && !sure {
 			return issue.Result{Outcome: issue.Unknown,
-				Reason: "PLC has not done it, but may still carry out a write whose answer was lost"}, nil
+				Reason: a.from() + " has not done it, but may still carry out a write whose answer was lost"}, nil
 		}
 	}
-	const detail = "PLC did not take it"
+	detail := a.from() + " did not take it"
 	if action.Outcome == "" {
 		err = a.Store.Settle(ctx, action.Key, store.Failed, detail, []store.ClaimKind{store.ClaimNodeDisabled})
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -20,7 +21,8 @@ type gate struct {
 	*ledger
 	workflows  *workflows
 	outlets    *outlets
-	PLC        *plc.Client
+	bootStates *bootStates
+	Inventory  inventory.Keeper
 	SweepEvery time.Duration
 }
 
@@ -35,12 +37,12 @@ func (a *gate) ask(ctx context.Context, act policy.Act, ref Ref, seen observatio
 }
 
 func (a *gate) facts(ctx context.Context, act policy.Act, ref Ref, seen observation) (policy.GateFacts, error) {
-	f := policy.GateFacts{Act: act, Issue: ref.ID, Target: ref.Target(), Exists: true,
+	f := policy.GateFacts{Act: act, Issue: ref.ID, Target: ref.Target(), From: a.from(), Exists: true,
 		Ordered: a.workflows.ordered(ctx)}
 	if seen.good {
 		f.Recovered = seen.reason
 	}
-	return f, gather(ctx, ref, seen, &f, a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode, a.addPLC,
+	return f, gather(ctx, ref, seen, &f, a.addControls, a.addLease, a.addCover, a.addExemptions, a.addNode, a.addInventory,
 		a.addPCU, a.addBudget)
 }
 
@@ -143,8 +145,8 @@ func onMachine(act policy.Act) bool {
 	return act != policy.ActOpen && act != policy.ActNotify && act != policy.ActPenalize && act != policy.ActOutlet
 }
 
-// addPLC asks PLC about a node. What PLC cannot be asked is not known, and forbids power.
-func (a *gate) addPLC(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
+// addInventory asks PLC, or what takes its place, about a node. What cannot be asked is not known, and forbids power.
+func (a *gate) addInventory(ctx context.Context, ref Ref, _ observation, f *policy.GateFacts) error {
 	if ref.Node == "" || !f.Exists || !onMachine(f.Act) {
 		return nil
 	}
@@ -152,18 +154,19 @@ func (a *gate) addPLC(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 	if err != nil {
 		return err
 	}
-	fresh, err := a.PLC.Node(ctx, ref.Node)
+	fresh, err := a.Inventory.Node(ctx, ref.Node)
+	f.Node.NoHeartbeats = a.NoPLC != nil
 	switch {
 	case errors.Is(err, plc.ErrNotFound):
 		f.Exists = false
 	case err != nil:
-		a.Log.Warn("PLC cannot be asked about a node", "node", ref.Node, "error", err)
+		a.Log.Warn("the inventory cannot be asked about a node", "in", a.from(), "node", ref.Node, "error", err)
 	default:
 		f.Node.AskedPLC, f.Node.BootState, f.Node.LastContact = true, fresh.BootState, fresh.LastContact
 		f.Node.LastBoot, f.Node.Pressed = later(fresh.LastBoot, fresh.LastDownload), fresh.LastPCUReboot
 		for _, feed := range feedsOf(n) {
 			if !slices.Contains(feedsIn(fresh), feed) { // somebody else's node may be on that outlet by now
-				f.PCU.Shaky, f.PCU.Again = "PLC has it on other outlets than the last sweep saw",
+				f.PCU.Shaky, f.PCU.Again = a.from()+" has it on other outlets than the last sweep saw",
 					a.now().Add(a.SweepEvery)
 			}
 		}
@@ -183,10 +186,15 @@ func (a *gate) addPCU(ctx context.Context, ref Ref, _ observation, f *policy.Gat
 	if err != nil {
 		return err
 	}
+	if f.Act == policy.ActReinstall {
+		if _, f.PCU.Installer, err = a.bootStates.installer(ctx, n); err != nil {
+			return err
+		}
+	}
 	for _, feed := range feedsOf(n) {
 		p, err := a.Store.PCU(ctx, feed.PCUID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && p.Gone {
-			f.PCU.Broken = fmt.Sprintf("PLC has its PCU %d no more", feed.PCUID)
+			f.PCU.Broken = fmt.Sprintf("%s has its PCU %d no more", a.from(), feed.PCUID)
 			continue
 		}
 		if err != nil {

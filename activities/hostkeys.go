@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/planetlab/monitor/plc"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
 )
@@ -22,8 +22,9 @@ var ErrHostKey = probe.ErrHostKey
 // is; a later one only when PLC has a reason for it, since a boot from the CD makes a new key and so does an
 // installation. To believe a key is enough to look, and to start what is harmless; see Proven for the rest.
 type HostKeys struct {
-	Store *store.Store
-	PLC   *plc.Client
+	Store     *store.Store
+	Inventory inventory.Keeper
+	From      string // PLC, or the inventory
 }
 
 // Check lets a key pass or says why not, and writes down the one that is believed from now on.
@@ -63,15 +64,15 @@ func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why str
 	if by != "" {
 		return true, by + " has confirmed its host key", nil
 	}
-	n, err := h.PLC.Node(ctx, host)
+	n, err := h.Inventory.Node(ctx, host)
 	if err != nil {
 		return false, "", err
 	}
 	told, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.SSHKey))
 	if err == nil && textOf(told) == known {
-		return true, "it told PLC its host key", nil
+		return true, "it told " + h.From + " its host key", nil
 	}
-	return false, "nothing proves that it is the node: its host key is not the one that PLC was told; compare the " +
+	return false, "nothing proves that it is the node: its host key is not the one in " + h.From + "; compare the " +
 		"key, " +
 		"then say `monitor bootman read " + host + " --accept-host-key`", nil
 }
@@ -84,19 +85,19 @@ func (h HostKeys) MayChange(ctx context.Context, host string, key ssh.PublicKey)
 	if known, err := h.Store.HostKey(ctx, host); err == nil && known == textOf(key) {
 		return "it is believed already", nil
 	}
-	n, err := h.PLC.Node(ctx, host)
+	n, err := h.Inventory.Node(ctx, host)
 	if err != nil {
-		return "", fmt.Errorf("%w, and PLC cannot be asked why: %w", ErrHostKey, err)
+		return "", fmt.Errorf("%w, and %s cannot be asked why: %w", ErrHostKey, h.From, err)
 	}
 	told, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.SSHKey))
 	switch {
 	case err == nil && bytes.Equal(told.Marshal(), key.Marshal()):
-		return "the node told PLC this key", nil
+		return "the node told " + h.From + " this key", nil
 	case slices.Contains(newSystem, n.RunLevel):
-		return "PLC has the node at run level " + n.RunLevel, nil
+		return h.From + " has the node at run level " + n.RunLevel, nil
 	case slices.Contains(newSystem, n.BootState):
-		return "PLC has the node at boot state " + n.BootState, nil
+		return h.From + " has the node at boot state " + n.BootState, nil
 	}
-	return "", fmt.Errorf("%w to %s, and PLC neither has the node in debug mode or reinstalled nor was told that key",
-		ErrHostKey, ssh.FingerprintSHA256(key))
+	return "", fmt.Errorf("%w to %s, and %s neither has the node in debug mode or reinstalled nor was told that key",
+		ErrHostKey, ssh.FingerprintSHA256(key), h.From)
 }

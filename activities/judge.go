@@ -245,8 +245,9 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	}
 	saw := n.State + " " + policy.CleanBootState(n.BootState)
 	record, reason := policy.NextNode(a.Policy, n.Record, policy.NodeSeen{
-		State: n.State, BootState: n.BootState, Uptime: n.Uptime, NeverContacted: n.LastContact.IsZero(),
-		AsBefore: n.Judged == saw,
+		State: n.State, BootState: n.BootState, Uptime: n.Uptime,
+		NeverContacted: a.NoPLC == nil && n.LastContact.IsZero(),
+		AsBefore:       n.Judged == saw,
 	}, j.now)
 	if record != n.Record || n.Judged != saw {
 		j.changes = append(j.changes, store.Change{Kind: "node", Target: n.Hostname, Was: n.Record, Record: record,
@@ -257,7 +258,8 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	if j.wanted[n.Hostname] {
 		j.nodes[n.Hostname] = facts
 		j.gates[n.Hostname] = policy.NodeGate{Looked: true, Finding: facts.Finding,
-			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState}
+			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState,
+			NoHeartbeats: a.NoPLC != nil}
 	}
 	bad := badSince(n.BadSince, record)
 	for _, s := range facts.Symptoms {

@@ -104,7 +104,7 @@ func (a *People) silenced(ctx context.Context, login string, s said) (policy.Ans
 		return policy.Answer{}, err
 	}
 	if node.ExemptUntil.After(a.now()) {
-		return policy.Answer{Decision: policy.No(node.ExemptUntil, "the node is exempt in PLC"), Check: "exempt"}, nil
+		return policy.Answer{Decision: policy.No(node.ExemptUntil, "the node is exempt in %s", a.from()), Check: "exempt"}, nil
 	}
 	return policy.Answer{}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/policy"
@@ -23,6 +24,15 @@ type ledger struct {
 	Policy policy.Policy
 	Mode   string // of package notify: live, test or observe
 	Log    *slog.Logger
+	NoPLC  *inventory.NoPLC // nil: there is PLC
+}
+
+// from is how people are told where the fleet is written down.
+func (a *ledger) from() string {
+	if a.NoPLC != nil {
+		return inventory.From
+	}
+	return "PLC"
 }
 
 func (a *ledger) now() time.Time { return time.Now() }
@@ -72,7 +82,7 @@ func (a *ledger) find(ctx context.Context, ref Ref) (Ref, policy.Record, string,
 		s, err := a.Store.Site(ctx, ref.Site)
 		if errors.Is(err, store.ErrNotFound) {
 			return ref, policy.Record{}, "",
-				noTarget("no site %q in the PLC snapshot: check the login_base, or run `monitor sweep` to fetch it",
+				noTarget("no site %q in the inventory: check the login_base, or run `monitor sweep` to fetch it",
 					ref.Site)
 		}
 		return ref, s.Record, "the site as a whole", err
@@ -80,7 +90,7 @@ func (a *ledger) find(ctx context.Context, ref Ref) (Ref, policy.Record, string,
 		p, err := a.Store.PCUByName(ctx, ref.PCU)
 		if errors.Is(err, store.ErrNotFound) {
 			return ref, policy.Record{}, "",
-				noTarget("no PCU %q in the PLC snapshot: see `monitor site show` for its name", ref.PCU)
+				noTarget("no PCU %q in the inventory: see `monitor site show` for its name", ref.PCU)
 		}
 		ref.Site, ref.PCUID = p.Site, p.PCUID
 		return ref, p.Record, p.Reason, err
@@ -88,7 +98,7 @@ func (a *ledger) find(ctx context.Context, ref Ref) (Ref, policy.Record, string,
 	n, err := a.Store.Node(ctx, ref.Node)
 	if errors.Is(err, store.ErrNotFound) {
 		return ref, policy.Record{}, "",
-			noTarget("no node %q in the PLC snapshot: check the name, or run `monitor sweep` to fetch it", ref.Node)
+			noTarget("no node %q in the inventory: check the name, or run `monitor sweep` to fetch it", ref.Node)
 	} else if err != nil {
 		return ref, policy.Record{}, "", err
 	}

@@ -41,7 +41,7 @@ func (a *Penalties) lowerSite(ctx context.Context, in sites.StepRequest) (sites.
 	}
 	detail := fmt.Sprintf("level %d", in.To)
 	if len(kept) > 0 {
-		detail += "; PLC refuses: " + strings.Join(kept, "; ")
+		detail += "; " + a.from() + " refuses: " + strings.Join(kept, "; ")
 		if err := a.post.flagSite(ctx, in.Site, causePLC, in.Key+"/kept", kept); err != nil {
 			return sites.StepResult{}, err
 		}
@@ -71,11 +71,11 @@ func (a *Penalties) undoAbove(ctx context.Context, login string, level int) (kep
 		return kept, nil
 	}
 	for id, list := range bySite(claims, store.ClaimSiteDisabled) {
-		err := a.PLC.SetSiteEnabled(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, true)
+		err := a.Inventory.SetSiteEnabled(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, true)
 		how := "the site is enabled"
 		switch {
 		case errors.Is(err, plc.ErrNotFound):
-			how = "PLC does not have the site any more"
+			how = a.from() + " does not have the site any more"
 		case neverDone(err):
 			kept = append(kept, err.Error())
 			continue
@@ -100,7 +100,7 @@ func (a *Penalties) restore(ctx context.Context, ref plc.SiteRef, list []store.C
 		byName[c.Target] = c
 		names = append(names, c.Target)
 	}
-	results, err := a.PLC.RestoreSlices(ctx, ref, names)
+	results, err := a.Inventory.RestoreSlices(ctx, ref, names)
 	if errors.Is(err, plc.ErrNotFound) { // the site is gone, and its slices with it
 		results, err = nil, nil
 		for _, n := range names {
@@ -114,7 +114,7 @@ func (a *Penalties) restore(ctx context.Context, ref plc.SiteRef, list []store.C
 		said := how
 		switch {
 		case errors.Is(r.Err, plc.ErrNotFound):
-			said = "PLC does not have it any more"
+			said = a.from() + " does not have it any more"
 		case neverDone(r.Err):
 			kept = append(kept, fmt.Sprintf("slice %s: %v", r.Name, r.Err))
 			continue
@@ -136,7 +136,7 @@ func (a *Penalties) freeExempt(ctx context.Context, login string, claims []store
 	}
 	for id, list := range bySite(claims, store.ClaimSliceSuspended) {
 		ref := plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}
-		states, err := a.PLC.SlicesOfSite(ctx, ref)
+		states, err := a.Inventory.SlicesOfSite(ctx, ref)
 		if err != nil {
 			return err
 		}

@@ -158,7 +158,7 @@ func (a *People) compose(ctx context.Context, in sites.MailRequest) (letter, sit
 	}
 	if len(to) == 0 {
 		res.Outcome, res.Reason = sites.MailNobody,
-			"nobody at the site can be written to: it has nobody in PLC who is enabled and not exempt"
+			"nobody at the site can be written to: it has nobody in "+a.from()+" who is enabled and not exempt"
 		return letter{}, res, a.flagUnreachable(ctx, in.Site, res.Reason)
 	}
 	l := letter{Exempt: exempt, Test: a.Mode == notify.ModeTest, Waits: waits}
@@ -217,7 +217,7 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 		return notify.Notice{}, err
 	}
 	n := notify.Notice{Site: in.Site, SiteName: row.Name, Level: in.Level, Open: in.Open, At: a.now().UTC(),
-		MessageID: notify.MessageID(in.Key, a.post.Domain)}
+		MessageID: notify.MessageID(in.Key, a.post.Domain), NoPLC: a.NoPLC != nil}
 	if last := len(in.Thread); last > 0 {
 		n.InReplyTo, n.References = in.Thread[last-1], in.Thread
 	}

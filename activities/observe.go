@@ -19,6 +19,7 @@ type observer struct {
 	*ledger
 	outlets *outlets
 	Prober  *probe.Prober
+	Open    []int // ports that must be open on a node that runs; nil: those of PlanetLab
 }
 
 // observation is what a fresh look at the target of an issue found.
@@ -111,7 +112,7 @@ func (a *observer) observeSite(ctx context.Context, site string) (observation, e
 	slices.Sort(s.silent)
 	s.good, s.reason = alive > 0, fmt.Sprintf("%d of its %d nodes answer", alive, len(targets))
 	if len(targets) == 0 {
-		s.good, s.reason = true, "PLC has all its nodes disabled: none is missed"
+		s.good, s.reason = true, a.from()+" has all its nodes disabled: none is missed"
 	}
 	if fault != "" && !s.good {
 		return s, fmt.Errorf("look at %s: %s", site, fault)
@@ -146,7 +147,9 @@ func probeTarget(n store.Node) probe.Target {
 
 // infer turns what a probe saw into what policy makes of it.
 func (a *observer) infer(r probe.NodeResult) policy.Finding {
-	return policy.InferNode(a.Policy.Kernels, nodeLook(r))
+	look := nodeLook(r)
+	look.MustBeOpen = a.Open
+	return policy.InferNode(a.Policy.Kernels, look)
 }
 
 func nodeLook(r probe.NodeResult) policy.NodeLook {

@@ -29,7 +29,7 @@ type outlets struct {
 }
 
 // errEntry says that PLC's entry of a PCU cannot be right.
-var errEntry = errors.New("its PLC entry is wrong")
+var errEntry = errors.New("its entry in the inventory is wrong")
 
 // feed is one outlet that feeds a node, with its PCU.
 type feed struct {
@@ -272,7 +272,7 @@ func (a *outlets) dryRun(ctx context.Context, p store.PCU) (dryRun, error) {
 		return sameForSite(true, "manual: people switch it when they are asked"), nil
 	}
 	if p.Hostname == "" && p.IP == "" {
-		return sameForSite(false, "its PLC entry has neither hostname nor ip"), nil
+		return sameForSite(false, "its entry in "+a.from()+" has neither hostname nor ip"), nil
 	}
 	o, err := a.outlet(ctx, p, 0)
 	if errors.Is(err, errEntry) {
@@ -348,7 +348,7 @@ func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 	}
 	feeds, release, err := a.lock(ctx, []store.Feed{owed})
 	if errors.Is(err, store.ErrNotFound) {
-		return paid{"its PCU is gone", true}, a.Store.Release(ctx, c.ID, "PLC has the PCU no more")
+		return paid{"its PCU is gone", true}, a.Store.Release(ctx, c.ID, a.from()+" has the PCU no more")
 	}
 	if err != nil {
 		return paid{}, err

@@ -242,7 +242,7 @@ func (a *Penalties) missingPenalty(ctx context.Context, login string, from, to i
 	plan.SiteID = row.SiteID
 	ref := plc.SiteRef{SiteID: row.SiteID, LoginBase: login}
 	if to >= 1 {
-		if plan.Disable, err = a.PLC.SiteEnabled(ctx, ref); err != nil {
+		if plan.Disable, err = a.Inventory.SiteEnabled(ctx, ref); err != nil {
 			return plan, err
 		}
 	}
@@ -253,7 +253,7 @@ func (a *Penalties) missingPenalty(ctx context.Context, login string, from, to i
 	if err != nil {
 		return plan, err
 	}
-	list, err := a.PLC.SlicesOfSite(ctx, ref)
+	list, err := a.Inventory.SlicesOfSite(ctx, ref)
 	for _, s := range list {
 		if !s.Suspended && !s.ExemptUntil.After(a.now()) && !exempt[s.Name] {
 			plan.Suspend = append(plan.Suspend, s.Name)
@@ -317,10 +317,10 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 	ref := plc.SiteRef{SiteID: plan.SiteID, LoginBase: login}
 	no := func(kind store.ClaimKind, target string, why error) error {
 		refused = append(refused, fmt.Sprintf("%s %s: %v", kind, target, why))
-		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, "PLC refused it")
+		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, a.from()+" refused it")
 	}
 	if plan.Disable {
-		err := a.PLC.SetSiteEnabled(ctx, ref, false)
+		err := a.Inventory.SetSiteEnabled(ctx, ref, false)
 		if neverDone(err) {
 			err = no(store.ClaimSiteDisabled, strconv.Itoa(plan.SiteID), err)
 		} else if err == nil {
@@ -330,7 +330,7 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 			return refused, err
 		}
 	}
-	results, err := a.PLC.SuspendSlices(ctx, ref, plan.Suspend)
+	results, err := a.Inventory.SuspendSlices(ctx, ref, plan.Suspend)
 	if err != nil && !neverDone(err) {
 		return refused, err
 	}

@@ -208,7 +208,7 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		}
 	})
 	t.Run("a site that was disabled before Monitor came stays so", func(t *testing.T) {
-		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false))
+		b.must(b.Power.Inventory.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "pisa"}, false))
 		if res := b.step("pisa", "1", 0, 1); res.Level != 1 || len(b.applied("pisa")) != 0 {
 			t.Errorf("it is claimed: %+v, %q", res, b.applied("pisa"))
 		}
@@ -235,8 +235,8 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 		if st := b.read("lisbon", "3", 2); st.Reason != "" || st.Level != 2 || len(b.subjects()) != 0 {
 			t.Errorf("all is as it should be, and it says %+v, mail %q", st, b.subjects())
 		}
-		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
-		_, err := b.Power.PLC.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
+		b.must(b.Power.Inventory.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, true))
+		_, err := b.Power.Inventory.RestoreSlices(b.Context(), plc.SiteRef{LoginBase: "lisbon"}, []string{"lisbon_coral"})
 		b.must(err)
 		ofType := store.Control{Name: store.ControlOf(store.ControlMode, store.PartType, issue.NodeDown), Value: "observe"}
 		b.must(b.Store.SetControl(b.Context(), ofType))

@@ -36,6 +36,7 @@ func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, s
 		return "another try tells the admins", err
 	}
 	n.At, n.To, n.MessageID = a.now().UTC(), a.Admins, notify.MessageID(intended.Key, a.Domain)
+	n.NoPLC = a.NoPLC != nil
 	_, err := a.send(ctx, n)
 	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous {

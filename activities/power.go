@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 )
@@ -24,7 +24,7 @@ type Power struct {
 	outlets    *outlets
 	bootStates *bootStates
 	post       *post
-	PLC        *plc.Client
+	Inventory  inventory.Keeper
 }
 
 // Reboot power-cycles the node of an issue through the PCUs that feed it.
@@ -32,8 +32,8 @@ func (a *Power) Reboot(ctx context.Context, req issue.Request) (issue.Result, er
 	return a.powerRung(ctx, req, policy.ActReboot)
 }
 
-// Reinstall sets the node to reinstall in PLC, then power-cycles it. What PLC had before is a claim: it is given back
-// when the power cycle surely did not happen, or when the issue ends and the node did not take it up.
+// Reinstall sets the node to reinstall in PLC, or without PLC has it boot from the network once, then power-cycles it.
+// What was before is a claim: it is given back when the power cycle surely did not happen, or when the issue ends and the node did not take it up.
 func (a *Power) Reinstall(ctx context.Context, req issue.Request) (issue.Result, error) {
 	return a.powerRung(ctx, req, policy.ActReinstall)
 }
@@ -82,7 +82,7 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 	case errors.Is(err, store.ErrBusy):
 		return issue.Result{Outcome: issue.Wait, Reason: err.Error(), Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	case errors.Is(err, store.ErrNotFound):
-		return issue.Result{Outcome: issue.Passed, Reason: "PLC does not have the PCU that it says feeds it"}, nil
+		return issue.Result{Outcome: issue.Passed, Reason: a.from() + " does not have the PCU that it says feeds it"}, nil
 	case err != nil:
 		return issue.Result{}, err
 	}
@@ -98,7 +98,7 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 		return issue.Result{}, err
 	}
 	if !slices.Equal(feedsOf(again), feedsOf(node)) { // the locks are those of other outlets
-		return issue.Result{Outcome: issue.Wait, Reason: "its outlets have changed in PLC meanwhile",
+		return issue.Result{Outcome: issue.Wait, Reason: "its outlets have changed in " + a.from() + " meanwhile",
 			Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
 	node = again
@@ -172,13 +172,23 @@ func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, 
 	if plan.Data, err = json.Marshal(data); err != nil {
 		return issue.Result{}, err
 	}
+	var reinstall store.Claim
 	if act == policy.ActReinstall {
 		was, err := a.bootStates.own(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = append(plan.Claims, store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Was: was,
-			SetTo: "reinstall"})
+		by, name, err := a.bootStates.installer(ctx, node)
+		if err != nil {
+			return issue.Result{}, err
+		}
+		if name == "" { // the gate says so, unless its outlets have changed since
+			return issue.Result{Outcome: issue.Wait, Reason: "nothing can have it installed anew",
+				Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+		}
+		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
+			SetTo: "reinstall", Data: by.data()}
+		plan.Claims = append(plan.Claims, reinstall)
 	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
 		"a plain reboot must not wipe it"); err != nil {
 		return issue.Result{Outcome: issue.Wait,
@@ -196,7 +206,7 @@ func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, 
 			Reason: "another try of the same command is under way: " + action.Reason}, nil
 	}
 	if act == policy.ActReinstall {
-		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
+		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
 			return a.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
@@ -356,7 +366,7 @@ func (a *Power) finishPower(ctx context.Context, t task, action store.Action) (i
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return a.unusable(ctx, t, act, action, "PLC has its PCU no more")
+		return a.unusable(ctx, t, act, action, a.from()+" has its PCU no more")
 	}
 	if err != nil {
 		return issue.Result{}, err

@@ -240,7 +240,7 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 			[]string{"boot state"}},
 		{"after the write to PLC", true, func(req issue.Request) {
 			b.intend(req)
-			b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
+			b.must(b.Power.Inventory.SetBootState(ctx, sick, "reinstall"))
 		}, issue.Wait, "set back to boot", "", 0, "boot", nil},
 		{"after the point of no return", false, func(req issue.Request) {
 			b.intend(req)
@@ -248,7 +248,7 @@ func TestPower_ADeadWorkersTryIsFinishedAndNeverRepeated(t *testing.T) {
 		}, issue.Acted, "the outlet is on, and the command is not repeated", issue.PowerLost, 0, "boot", nil},
 		{"after the point of no return of a reinstall", true, func(req issue.Request) {
 			b.intend(req)
-			b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
+			b.must(b.Power.Inventory.SetBootState(ctx, sick, "reinstall"))
 			b.commit(req)
 		}, issue.Acted, "not repeated", issue.PowerLost, 0, "reinstall", []string{"boot state"}},
 		{"between off and on", false, func(req issue.Request) {
@@ -571,7 +571,7 @@ func TestPower_AWriteThatPLCMayStillDoIsWaitedForAsLongAsItsCallsTake(t *testing
 		Password: testbed.PLCPassword, CAFile: ca,
 		Timeout: 500 * time.Millisecond})
 	b.must(err)
-	b.Power.bootStates.PLC = quick
+	b.Power.bootStates.Inventory, b.Boot.bootStates.Inventory = quick, quick
 	b.intend(b.rebooted("0")) // its worker died before, or after, it asked PLC
 	b.until("nothing is held any more", func() bool {
 		b.reconcile()
@@ -590,7 +590,7 @@ func TestPower_ATryThatWasHeldUpTakesItsWriteToPLCBack(t *testing.T) {
 	b.intend(req)
 	res, err := b.Power.Reinstall(ctx, req) // another try gives it up
 	b.want(res, err, issue.Wait, "before the command was given")
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall")) // and only now the first one goes on
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "reinstall")) // and only now the first one goes on
 	n, err := b.Store.Node(ctx, sick)
 	b.must(err)
 	feeds, release, err := b.Power.outlets.lock(ctx, feedsOf(n))
@@ -895,7 +895,7 @@ func TestPower_StopForbidsEverythingButUndoing(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall"))
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "reinstall"))
 	req := b.rebooted("before")
 	b.intend(req)
 	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", By: "ann",

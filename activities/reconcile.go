@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -22,7 +22,7 @@ type Reconciler struct {
 	outlets   *outlets
 	workflows *workflows
 	post      *post
-	PLC       *plc.Client
+	Inventory inventory.Keeper
 }
 
 // Reconciled is what a reconciler found left over, and what became of it.

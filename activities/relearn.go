@@ -41,8 +41,8 @@ func (a *Penalties) relearnStep(ctx context.Context, login, key string, plan mov
 	if err != nil {
 		return err
 	}
-	reason := fmt.Sprintf("the store had forgotten level %d, which is in force in PLC: "+
-		"it was restored from an older backup", plan.To)
+	reason := fmt.Sprintf("the store had forgotten level %d, which is in force in %s: "+
+		"it was restored from an older backup", plan.To, a.from())
 	act := store.Action{Key: key + "/forgotten", Kind: store.KindReconcile, Issue: sites.ID(login), Site: login,
 		Reason: reason, Data: data}
 	if _, _, _, err := a.Store.Begin(ctx, store.Plan{Action: act, Claims: plan.claims()}); err != nil {

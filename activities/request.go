@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
@@ -27,7 +27,7 @@ type Requests struct {
 	bootStates *bootStates
 	claims     *claims
 	workflows  *workflows
-	PLC        *plc.Client
+	Inventory  inventory.Keeper
 }
 
 // RequestStart asks for a request to be written down: which workflow asks, and what was ordered.

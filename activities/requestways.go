@@ -125,12 +125,19 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{Key: t.Key, Kind: kind, Issue: t.ref().ID,
 		RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, Data: data,
 		Reason: clean.Line(t.order.By + " orders it: " + t.order.Reason)}}
+	var reinstall store.Claim
 	if act == policy.ActReinstallSSH {
 		was, err := a.bootStates.own(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = []store.Claim{{Kind: store.ClaimBootState, Target: node.Hostname, Was: was, SetTo: "reinstall"}}
+		by, name, err := a.bootStates.installer(ctx, node)
+		if err != nil || name == "" {
+			return issue.Result{Outcome: issue.Passed, Reason: "nothing can have it installed anew"}, err
+		}
+		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
+			SetTo: "reinstall", Data: by.data()}
+		plan.Claims = []store.Claim{reinstall}
 	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
 		"a plain reboot must not wipe it"); err != nil {
 		return issue.Result{Outcome: issue.Wait,
@@ -147,7 +154,7 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same order is under way"}, nil
 	}
 	if act == policy.ActReinstallSSH {
-		if err := a.PLC.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
+		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
 			return a.power.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
@@ -194,11 +201,14 @@ func (a *Requests) setBootState(ctx context.Context, t task, s request.State) (i
 	if no, err := a.forbids(ctx, policy.ActBootState, t, s.Input.DryRun); err != nil || no.Outcome != "" {
 		return no, err
 	}
-	was, err := a.PLC.Node(ctx, t.ref().Node)
+	was, err := a.Inventory.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + clean.Line(err.Error())}, nil
 	}
 	to := wanted(s)
+	if to == "reinstall" && a.NoPLC != nil { // nobody is asked when it boots
+		return issue.Result{Outcome: issue.Passed, Reason: "without PLC nothing has it installed when it next boots"}, nil
+	}
 	if s.Input.DryRun {
 		return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("would set it from %s to %s in PLC", was.BootState, to)}, nil
 	}
@@ -227,7 +237,7 @@ func wanted(s request.State) string {
 }
 
 func (a *Requests) writeBootState(ctx context.Context, t task, was, to string) (issue.Result, error) {
-	if err := a.PLC.SetBootState(ctx, t.ref().Node, to); err != nil {
+	if err := a.Inventory.SetBootState(ctx, t.ref().Node, to); err != nil {
 		// it may have been done: the next try looks
 		return issue.Result{Outcome: issue.Unknown, Reason: clean.Line(err.Error())}, nil
 	}
@@ -266,7 +276,7 @@ func (a *Requests) finishBootState(ctx context.Context, t task, s request.State,
 		const why = "its worker ended before it began"
 		return issue.Result{Outcome: issue.Wait, Reason: why}, a.Store.Outcome(ctx, action.Key, store.Failed, why)
 	}
-	if a.now().Sub(action.Committed) > time.Duration(lostWrite)*a.PLC.Timeout() {
+	if a.now().Sub(action.Committed) > time.Duration(lostWrite)*a.Inventory.Timeout() {
 		const why = "PLC did not answer, and what it has is not known"
 		return issue.Result{Outcome: issue.Acted, Power: issue.PowerLost, Reason: why},
 			a.Store.Outcome(ctx, action.Key, store.Ambiguous, why)

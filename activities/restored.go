@@ -34,7 +34,7 @@ func marksOf(c store.Claim) (m marks) {
 // markSite keeps when PLC wrote the row of a site that was just disabled. It is no reason to fail: without it the claim
 // is only not known again after a backup.
 func (a *Penalties) markSite(ctx context.Context, login string, ref plc.SiteRef) {
-	_, updated, err := a.PLC.SiteUpdated(ctx, ref)
+	_, updated, err := a.Inventory.SiteUpdated(ctx, ref)
 	if err == nil {
 		err = a.mark(ctx, store.ClaimFilter{Kind: store.ClaimSiteDisabled, Site: login},
 			func(store.Claim) any { return map[string]int{"set": updated} })
@@ -44,7 +44,7 @@ func (a *Penalties) markSite(ctx context.Context, login string, ref plc.SiteRef)
 
 // markSlices keeps the ids of the tags by which slices of a site are suspended for a claim.
 func (a *Penalties) markSlices(ctx context.Context, login string, ref plc.SiteRef) {
-	states, err := a.PLC.SlicesOfSite(ctx, ref)
+	states, err := a.Inventory.SlicesOfSite(ctx, ref)
 	tags := map[string][]int{}
 	for _, s := range states {
 		tags[s.Name] = s.Suspensions
@@ -72,7 +72,7 @@ func (a *Penalties) unmarked(login string, err error) {
 
 // markLifted keeps when PLC wrote the row of a site that was just enabled.
 func (a *Penalties) markLifted(ctx context.Context, c store.Claim, siteID int) error {
-	_, updated, err := a.PLC.SiteUpdated(ctx, plc.SiteRef{SiteID: siteID, LoginBase: loginIf(siteID, c.Site)})
+	_, updated, err := a.Inventory.SiteUpdated(ctx, plc.SiteRef{SiteID: siteID, LoginBase: loginIf(siteID, c.Site)})
 	if err != nil {
 		a.unmarked(c.Site, err)
 		return nil
@@ -121,7 +121,7 @@ func (a *Reconciler) isRestored(ctx context.Context, c store.Claim, slicesAt map
 		if m.Set == 0 || m.Lifted == 0 {
 			return false, nil
 		}
-		enabled, updated, err := a.PLC.SiteUpdated(ctx, ref)
+		enabled, updated, err := a.Inventory.SiteUpdated(ctx, ref)
 		return !enabled && m.Set <= updated && updated < m.Lifted, err
 	}
 	if len(m.Tags) == 0 {
@@ -130,7 +130,7 @@ func (a *Reconciler) isRestored(ctx context.Context, c store.Claim, slicesAt map
 	states, asked := slicesAt[m.SiteID]
 	if !asked {
 		var err error
-		if states, err = a.PLC.SlicesOfSite(ctx, ref); err != nil {
+		if states, err = a.Inventory.SlicesOfSite(ctx, ref); err != nil {
 			return false, err
 		}
 		slicesAt[m.SiteID] = states
@@ -153,10 +153,10 @@ func (a *Reconciler) liftAgain(ctx context.Context, c store.Claim, res *Reconcil
 		return err
 	}
 	if c.Kind == store.ClaimSiteDisabled {
-		err = a.PLC.SetSiteEnabled(ctx, ref, true)
+		err = a.Inventory.SetSiteEnabled(ctx, ref, true)
 	} else {
 		var results []plc.SliceResult
-		results, err = a.PLC.RestoreSlices(ctx, ref, []string{c.Target})
+		results, err = a.Inventory.RestoreSlices(ctx, ref, []string{c.Target})
 		err = errors.Join(err, plc.SliceErrors(results))
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -39,7 +39,7 @@ func TestRestored_WhatABackupBringsBackIsLiftedAgain(t *testing.T) {
 	}
 	enable := func(login string, enabled bool) {
 		t.Helper()
-		b.must(b.Power.PLC.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: login}, enabled))
+		b.must(b.Power.Inventory.SetSiteEnabled(b.Context(), plc.SiteRef{LoginBase: login}, enabled))
 	}
 	penalised := func(login string, to int) {
 		t.Helper()

@@ -55,7 +55,7 @@ func (a *rungs) run(ctx context.Context, req issue.Request,
 // the rung.
 func (a *rungs) lookFirst(ctx context.Context, t *task) (issue.Result, error) {
 	if gone, err := a.gone(ctx, t.ref()); err != nil || gone {
-		return issue.Result{Outcome: issue.Gone, Reason: t.ref().Target() + " is no longer in PLC"}, err
+		return issue.Result{Outcome: issue.Gone, Reason: t.ref().Target() + " is no longer in " + a.from()}, err
 	}
 	var err error
 	if t.seen, err = a.observer.observe(ctx, t.ref()); err != nil {

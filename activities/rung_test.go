@@ -179,7 +179,7 @@ func TestDisable_ANodeOnAnOldBootCDGetsItsBootStateBack(t *testing.T) {
 	b.inPLC("boot_state", "safeboot")
 	res, err := b.Boot.Disable(ctx, task("owned"))
 	b.want(res, err, issue.Wait, "somebody's hands")
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "reinstall")) // as its admin wants it
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "reinstall")) // as its admin wants it
 
 	b.tc.beat = func() error { return temporal.NewCanceledError() }
 	res, err = b.asActivity(b.Boot.Disable, task("0"))
@@ -204,13 +204,13 @@ func TestDisable_ANodeOnAnOldBootCDGetsItsBootStateBack(t *testing.T) {
 	b.wantState("reinstall")
 	b.wantClaims()
 
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "disabled")) // by its owner, who will undo it
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "disabled")) // by its owner, who will undo it
 	res, err = b.Boot.Disable(ctx, task("4"))
 	b.want(res, err, issue.Passed, "disabled in PLC already")
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "boot"))
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "boot"))
 	res, err = b.Boot.Disable(ctx, task("5"))
 	b.want(res, err, issue.Acted, "it was boot in PLC before")
-	b.must(b.Power.PLC.SetBootState(ctx, sick, "safeboot")) // its owner wants to look at it
+	b.must(b.Power.Inventory.SetBootState(ctx, sick, "safeboot")) // its owner wants to look at it
 	said, err = b.Sweep.claims.releaseAll(ctx, state.Ref, "good again")
 	if err != nil || !strings.Contains(said, "left at safeboot in PLC") {
 		t.Errorf("said %q, %v", said, err)

@@ -12,7 +12,7 @@ import (
 
 // siteFacts gathers what the gate asks about a site as a whole.
 func (a *gate) siteFacts(ctx context.Context, act policy.Act, login string) (policy.GateFacts, error) {
-	f := policy.GateFacts{Act: act, Target: "site " + login}
+	f := policy.GateFacts{Act: act, Target: "site " + login, From: a.from()}
 	row, gone, err := a.siteRow(ctx, login)
 	if err != nil {
 		return f, err
@@ -40,7 +40,7 @@ func (a *gate) siteFacts(ctx context.Context, act policy.Act, login string) (pol
 func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Spared, error) {
 	now := a.now()
 	if gone {
-		return &sites.Spared{Why: sites.SparedGone, About: "PLC does not have it any more under this name"}, nil
+		return &sites.Spared{Why: sites.SparedGone, About: a.from() + " does not have it any more under this name"}, nil
 	}
 	entry, listed, err := a.Store.Blacklisted(ctx, "", row.LoginBase, "", now)
 	if err != nil {
@@ -51,8 +51,14 @@ func (a *gate) spared(ctx context.Context, row store.Site, gone bool) (*sites.Sp
 	case err != nil:
 		return nil, err
 	case row.ExemptUntil.After(now):
-		return &sites.Spared{Why: sites.SparedExempt, Until: row.ExemptUntil,
-			About: "in PLC until " + row.ExemptUntil.UTC().Format(time.DateOnly)}, nil
+		why := sites.SparedExempt
+		if a.NoPLC != nil { // else people would read that PlanetLab Central has exempted them
+			why = sites.SparedListed
+		}
+		return &sites.Spared{Why: why, Until: row.ExemptUntil,
+			About: "in " + a.from() + " until " + row.ExemptUntil.UTC().Format(time.DateOnly)}, nil
+	case a.NoPLC != nil && !a.NoPLC.Penalties:
+		return &sites.Spared{Why: sites.SparedFree, About: "there is neither PLC nor a hook that would apply one"}, nil
 	case listed:
 		return &sites.Spared{Why: sites.SparedListed, Until: entry.Until, About: entry.Reason}, nil
 	case byOrder != nil:

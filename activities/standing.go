@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/notify"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
@@ -23,7 +23,7 @@ type Penalties struct {
 	observer  *observer
 	workflows *workflows
 	post      *post
-	PLC       *plc.Client
+	Inventory inventory.Keeper
 }
 
 // ReadSite says what the store and PLC say of a site: what is denied, who holds it, and whether the level might rise.
@@ -125,7 +125,7 @@ func (a *Penalties) putRight(ctx context.Context, in sites.ReadRequest, st sites
 		return "", nil
 	}
 	if err := a.freeExempt(ctx, in.Site, claims); err != nil {
-		return "PLC could not be asked: " + err.Error(), nil
+		return a.from() + " could not be asked: " + err.Error(), nil
 	}
 	facts, err := a.gate.siteFacts(ctx, policy.ActNotify, in.Site)
 	if err != nil {
@@ -143,7 +143,7 @@ func (a *Penalties) putRight(ctx context.Context, in sites.ReadRequest, st sites
 	}
 	plan, err := a.missingPenalty(ctx, in.Site, st.Level, st.Level)
 	if err != nil {
-		return "PLC could not be asked: " + err.Error(), nil
+		return a.from() + " could not be asked: " + err.Error(), nil
 	}
 	if plan.empty() {
 		return "", nil

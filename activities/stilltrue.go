@@ -61,7 +61,7 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 		node, err := a.Store.Node(ctx, n.Ref.Node)
 		switch {
 		case errors.Is(err, store.ErrNotFound) || err == nil && node.Gone:
-			return "PLC does not have it any more", nil
+			return a.from() + " does not have it any more", nil
 		case err != nil:
 			return "", err
 		case n.Kind == string(notify.Down) && node.Record.Status.Healthy():
@@ -71,14 +71,14 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 			return why, nil
 		}
 		if node.ExemptUntil.After(a.now()) {
-			return "the node is exempt in PLC", nil
+			return "the node is exempt in " + a.from(), nil
 		}
 	}
 	if n.Ref.PCUID != 0 && n.Ref.Node == "" {
 		p, err := a.Store.PCU(ctx, n.Ref.PCUID)
 		switch {
 		case errors.Is(err, store.ErrNotFound) || err == nil && p.Gone:
-			return "PLC does not have it any more", nil
+			return a.from() + " does not have it any more", nil
 		case err != nil:
 			return "", err
 		case p.OK && p.SeenAt.After(n.NotBefore):
@@ -145,7 +145,7 @@ func (a *People) notGood(ctx context.Context, ref issue.Ref) (string, error) {
 	case ref.Node != "":
 		n, err := a.Store.Node(ctx, ref.Node)
 		if errors.Is(err, store.ErrNotFound) {
-			return "PLC does not have it any more", nil
+			return a.from() + " does not have it any more", nil
 		}
 		if err != nil {
 			return "", err
@@ -161,7 +161,7 @@ func (a *People) notGood(ctx context.Context, ref issue.Ref) (string, error) {
 	case ref.PCUID != 0:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if errors.Is(err, store.ErrNotFound) {
-			return "PLC does not have it any more", nil
+			return a.from() + " does not have it any more", nil
 		}
 		if err == nil && !p.OK && !p.SeenAt.IsZero() {
 			return "it is not good again: " + p.Reason, nil

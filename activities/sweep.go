@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -26,8 +27,8 @@ type Sweep struct {
 	claims     *claims
 	workflows  *workflows
 	post       *post
-	PLC        *plc.Client
-	PLCCache   time.Duration // how old the PLC snapshot may be
+	Inventory  inventory.Keeper
+	Cache      time.Duration // how old the snapshot of the inventory may be
 	BatchSize  int           // targets a probe activity
 	SweepEvery time.Duration
 }
@@ -55,7 +56,7 @@ type Plan struct {
 	Started time.Time `json:"started"`
 	Nodes   []Batch   `json:"nodes"`
 	PCUs    []Batch   `json:"pcus"`
-	// PLC is PLCAnswers, or what is wrong with it: the sweep then looks, but it is not believed.
+	// PLC is PLCAnswers, or what is wrong with it, or with the inventory that takes its place: the sweep then looks, but it is not believed.
 	PLC string `json:"plc"`
 	// Busy names the sweep that is under way already; this one looks at nothing.
 	Busy string `json:"busy,omitempty"`
@@ -177,25 +178,44 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // readPLC refreshes the snapshot, and answers PLCAnswers, or what is wrong.
 func (a *Sweep) readPLC(ctx context.Context, believe bool) string {
 	taken, err := a.Store.SnapshotTaken(ctx)
-	if err == nil && !believe && a.now().Sub(taken) < a.PLCCache {
+	if err == nil && !believe && a.now().Sub(taken) < a.Cache {
 		return PLCAnswers
 	}
 	within, cancel := context.WithTimeout(ctx, plcTime)
 	defer cancel()
-	snap, err := a.PLC.Snapshot(within)
+	snap, err := a.Inventory.Snapshot(within)
 	if err == nil {
 		var saved store.Saved
 		saved, err = a.Store.SaveSnapshot(ctx, snap, believe)
 		snap.Unreadable = append(snap.Unreadable, saved.Odd...)
 	}
 	for _, row := range snap.Unreadable {
-		a.Log.Warn("something in PLC cannot be read", "what", clean.Line(row))
+		a.Log.Warn("something in the inventory cannot be read", "in", a.from(), "what", clean.Line(row))
 	}
 	if err == nil {
 		return PLCAnswers
 	}
-	a.Log.Warn("PLC was not read; the last snapshot serves", "error", err)
+	a.Log.Warn("the inventory was not read; the last snapshot serves", "in", a.from(), "error", err)
+	if a.NoPLC != nil {
+		return inventoryCause(err)
+	}
 	return plcCause(err)
+}
+
+// inventoryCause is what is wrong with an inventory other than PLC.
+func inventoryCause(err error) string {
+	why := clean.Line(err.Error())
+	var shrunk *store.SnapshotDoubt
+	var wrong inventory.Mistakes
+	switch {
+	case errors.As(err, &shrunk):
+		return why
+	case errors.As(err, &wrong):
+		return "the inventory has a mistake, and what was last read of it stands: " + why
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("the inventory was not read within %s", plcTime)
+	}
+	return "the inventory was not taken, and what was last read of it stands: " + why
 }
 
 // plcCause is what is wrong with PLC, in words for the admins, who mend another thing for each.

@@ -10,20 +10,23 @@ import (
 
 // Config is everything an operator may set. The file monitor.sample.yaml documents every key.
 type Config struct {
-	Mode     Mode          `yaml:"mode"`
-	PLC      PLC           `yaml:"plc"`
-	Database Database      `yaml:"database"`
-	Secrets  Secrets       `yaml:"secrets"`
-	Temporal Temporal      `yaml:"temporal"`
-	Probe    Probe         `yaml:"probe"`
-	PCU      PCU           `yaml:"pcu"`
-	Mail     Mail          `yaml:"mail"`
-	RT       RT            `yaml:"rt"`
-	Webhook  Webhook       `yaml:"webhook"`
-	Alerts   Alerts        `yaml:"alertmanager"`
-	Policy   policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
-	Sweep    Sweep         `yaml:"sweep"`
-	HTTP     HTTP          `yaml:"http"`
+	Mode Mode `yaml:"mode"`
+	PLC  PLC  `yaml:"plc"`
+	// Inventory says what the fleet is made of, where PLC does not.
+	Inventory Inventory     `yaml:"inventory"`
+	Database  Database      `yaml:"database"`
+	Secrets   Secrets       `yaml:"secrets"`
+	Temporal  Temporal      `yaml:"temporal"`
+	Probe     Probe         `yaml:"probe"`
+	PCU       PCU           `yaml:"pcu"`
+	Mail      Mail          `yaml:"mail"`
+	RT        RT            `yaml:"rt"`
+	Webhook   Webhook       `yaml:"webhook"`
+	Alerts    Alerts        `yaml:"alertmanager"`
+	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
+	Sweep     Sweep         `yaml:"sweep"`
+	HTTP      HTTP          `yaml:"http"`
+	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
 	Log    Log               `yaml:"log"`
@@ -91,6 +94,8 @@ type Probe struct {
 	BootServer string `yaml:"boot_server"`
 	// SSHPorts are the ports on which a node may answer ssh, in the order they are tried.
 	SSHPorts []int `yaml:"ssh_ports"`
+	// OpenPorts are those that must be open on a node that runs.
+	OpenPorts []int `yaml:"open_ports"`
 	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
 	PortMap  map[int]int   `yaml:"port_map"`
 	Timeout  time.Duration `yaml:"timeout"`
@@ -192,6 +197,42 @@ type HTTP struct {
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
 }
+
+// Web is where people see and steer Monitor in a browser, and who they are.
+type Web struct {
+	// Listen is host:port. TLS and proxies are as in the section http.
+	Listen string `yaml:"listen"`
+	// URL is how people reach the pages, where that is not Listen.
+	URL string `yaml:"url"`
+	// Public is off, status or full: what people see who have not signed in.
+	Public string `yaml:"public"`
+	// TemporalUI is the URL of Temporal's Web UI.
+	TemporalUI string `yaml:"temporal_ui"`
+
+	// PLCLogin says that people may sign in with their account at PLC.
+	PLCLogin bool `yaml:"plc_login"`
+	// Operators and Admins are addresses of people with those roles, beside PLC's own admins, who are admins here.
+	Operators []string `yaml:"operators"`
+	Admins    []string `yaml:"admins"`
+
+	OIDCIssuer           string `yaml:"oidc_issuer"`
+	OIDCClientID         string `yaml:"oidc_client_id"`
+	OIDCClientSecret     Secret `yaml:"oidc_client_secret"`
+	OIDCClientSecretFile string `yaml:"oidc_client_secret_file"`
+	OIDCName             string `yaml:"oidc_name"`
+	// OIDCRolesClaim names the claim with the groups of a person; the three after it, which groups have which role.
+	OIDCRolesClaim string   `yaml:"oidc_roles_claim"`
+	OIDCViewers    []string `yaml:"oidc_viewers"`
+	OIDCOperators  []string `yaml:"oidc_operators"`
+	OIDCAdmins     []string `yaml:"oidc_admins"`
+}
+
+// The values of web.public.
+const (
+	PublicOff    = "off"
+	PublicStatus = "status"
+	PublicFull   = "full"
+)
 
 // Log says what is logged and how.
 type Log struct {

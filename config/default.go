@@ -9,12 +9,18 @@ import (
 // Default is the configuration before any file, variable or flag.
 func Default() Config {
 	return Config{
-		Mode:     ModeObserve,
-		PLC:      PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
+		Mode: ModeObserve,
+		PLC:  PLC{Timeout: 2 * time.Minute, Cache: time.Minute},
+		Inventory: Inventory{
+			Source:    InventoryPLC,
+			Ansible:   Ansible{Command: []string{}, Timeout: time.Minute},
+			Reinstall: Hook{Command: []string{}, Timeout: time.Minute},
+			Penalty:   Hook{Command: []string{}, Timeout: time.Minute},
+		},
 		Secrets:  Secrets{OldKeyFiles: []string{}},
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
 		Probe: Probe{
-			SSHUser: "root", SSHKeyFiles: []string{}, SSHPorts: []int{22, 806}, PortMap: map[int]int{},
+			SSHUser: "root", SSHKeyFiles: []string{}, SSHPorts: []int{22, 806}, OpenPorts: []int{22, 80, 806}, PortMap: map[int]int{},
 			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
 		},
 		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}, ClearText: ClearTextRecord, Networks: []string{}},
@@ -25,6 +31,8 @@ func Default() Config {
 		Policy:  policy.Defaults(policyDay),
 		Sweep:   Sweep{Every: 30 * time.Minute, Jitter: time.Minute},
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
-		Log:     Log{Level: "info", Format: "text"},
+		Web: Web{Listen: "127.0.0.1:8081", Public: PublicOff, PLCLogin: true, Operators: []string{}, Admins: []string{}, OIDCName: "OpenID Connect",
+			OIDCRolesClaim: "groups", OIDCViewers: []string{}, OIDCOperators: []string{}, OIDCAdmins: []string{}},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

@@ -54,12 +54,12 @@ func TestALaterLayerOverridesAnEarlierOne(t *testing.T) {
 	if err := fs.Parse([]string{"--config", path, "--set", "log.level=debug", "--set=probe.port_map=22=10022, 806=10806"}); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := Load(Options{Flags: flags, Env: []string{"MONITOR_LOG_LEVEL=error", "MONITOR_HTTP_LISTEN=:2", "MONITOR_PROBE_SSH_PORTS=22, 2222"}})
+	cfg, err := Load(Options{Flags: flags, Env: []string{"MONITOR_LOG_LEVEL=error", "MONITOR_HTTP_LISTEN=[::1]:2", "MONITOR_PROBE_SSH_PORTS=22, 2222"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(cfg.Log.Level, cfg.Log.Format, cfg.HTTP.Listen, cfg.Probe.Tries, cfg.Probe.SSHPorts, cfg.Probe.PortMap, cfg.Probe.Parallel)
-	if want := "debugjson:27[22 2222]map[22:10022 806:10806]200"; strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
+	if want := "debugjson[::1]:27[22 2222]map[22:10022 806:10806]200"; strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -107,11 +107,18 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"key of no setting", "\"-\": a\n", "monitor.yaml:1: -: unknown key"},
 		{"bad expression", "policy:\n  kernels:\n    current: ['(']\n", "monitor.yaml:3: policy.kernels.current: error parsing regexp"},
 		{"secret and its file", "plc:\n  password: hunter2\n  password_file: /dev/null\n", "set either plc.password or plc.password_file, not both"},
+		{"a source that is none", "inventory:\n  source: netbox\n", `monitor.yaml:2: inventory.source: must be plc, file, ansible, not "netbox"`},
+		{"a file that is not named", "inventory:\n  source: file\n", "inventory.file: must be set when inventory.source is file"},
+		{"an Ansible without a site", "inventory:\n  source: ansible\n  ansible:\n    file: x\n", "inventory.ansible.sites: must name a group and its site"},
+		{"a field that is none", "inventory:\n  ansible:\n    variables: {pcu_ip: drac_ip}\n", `monitor.yaml:3: inventory.ansible.variables: there is no field "pcu_ip"`},
+		{"a hook beside PLC", "inventory:\n  penalty_hook:\n    command: [x]\n", "inventory.penalty_hook: is for a fleet without PLC"},
+		{"a port that is none", "probe:\n  open_ports: [0]\n", "monitor.yaml:2: probe.open_ports: 0 is not a port"},
 		{"no secret file", "plc:\n  password_file: /nowhere/x\n", "monitor.yaml:2: plc.password_file: open /nowhere/x"},
 		{"bad database URL", "database:\n  url: hunter2\n", "monitor.yaml:2: database.url: must begin with postgres://"},
 		{"password in the PLC URL", "plc:\n  url: https://a:hunter2@x/\n", "monitor.yaml:2: plc.url: must be an http or https URL without"},
 		{"password in the clear", "mail: {tls: none, smtp: 'mx.example.org:25', username: u, password: hunter2}\n", "mail.tls: must not be none"},
 		{"alerts from anywhere without a token", "http: {listen: '0.0.0.0:8080', behind_proxy: true}\nalertmanager:\n  rules: ['{a=\"b\"} nodedown host']\n", "alertmanager.token: must be set"},
+		{"pages and tokens in the clear", "http: {listen: '0.0.0.0:8080'}\n", "http.listen: must be on this machine alone"},
 		{"a token for alerts in the clear", "http: {listen: '[::]:8080'}\nalertmanager: {token: hunter2, rules: ['{a=\"b\"} nodedown host']}\n", "alertmanager.rules: need http.tls_cert_file"},
 		{"a certificate without its key", "http: {tls_cert_file: /x}\n", "http.tls_cert_file: goes together with http.tls_key_file"},
 		{"clear text by no known rule", "pcu: {clear_text: yes}\n", "pcu.clear_text: must be refuse, record, allow"},

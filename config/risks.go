@@ -45,11 +45,6 @@ func (c *Config) Risks() []string {
 		"alertmanager.token",
 		"whoever reaches the port may open issues: set it, and the same in Alertmanager",
 	)
-	risk(
-		c.HTTP.open() && !c.HTTP.safe(),
-		"http.listen",
-		"the pages are served to other hosts in the clear: set http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it",
-	)
 	for _, file := range c.secretFiles() {
 		found = append(found, fileRisks(file)...)
 	}

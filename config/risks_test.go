@@ -32,7 +32,6 @@ func TestCheckConfigWarnsOfOpenDoors(t *testing.T) {
 		{"Temporal elsewhere", "temporal: {address: 'temporal.example:7233'}", "temporal.tls: what Monitor tells Temporal"},
 		{"a webhook over http", "webhook: {url: 'http://hook.example/hunter2'}", "webhook.url: the address, which is a secret"},
 		{"alerts of everybody here", `alertmanager: {rules: ['{a="b"} nodedown host']}`, "alertmanager.token: whoever reaches the port"},
-		{"pages for everybody", "http: {listen: '0.0.0.0:8080'}", "http.listen: the pages are served to other hosts in the clear"},
 		{"mail in the clear", "mail: {smtp: 'mx.example:25', tls: none}", "mail.tls: mail travels in the clear"},
 		{"a key that all may read", "secrets: {key_file: " + open + "}", "secrets.key_file: " + open + " is open to every account"},
 		{"a key that a group may write", "secrets: {key_file: " + group + "}", "secrets.key_file: " + group + " may be written by its group"},

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/selection"
 )
 
@@ -75,6 +77,8 @@ func (c *Config) problems() []problem {
 
 	oneOf("mode", string(c.Mode), string(ModeObserve), string(ModeAct))
 	check(c.PLC.URL == "" || isHTTP(c.PLC.URL), "plc.url", "must be an http or https URL without user and password")
+	oneOf("inventory.source", c.Inventory.Source, InventoryPLC, InventoryFile, InventoryAnsible)
+	c.Inventory.problems(check, slices.Sorted(maps.Keys(inventory.Variables())))
 	positive("plc.timeout", c.PLC.Timeout)
 	check(c.PLC.Cache >= 0, "plc.cache", "must not be negative")
 	check(c.Database.URL == "" || isPostgres(c.Database.URL), "database.url", "must begin with postgres:// or postgresql://")
@@ -88,6 +92,9 @@ func (c *Config) problems() []problem {
 	check(len(c.Probe.SSHPorts) > 0, "probe.ssh_ports", "must name at least one port")
 	for _, port := range c.Probe.SSHPorts {
 		check(isPort(port), "probe.ssh_ports", "%d is not a port", port)
+	}
+	for _, port := range c.Probe.OpenPorts {
+		check(isPort(port), "probe.open_ports", "%d is not a port", port)
 	}
 	for logical, actual := range c.Probe.PortMap {
 		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)
@@ -159,13 +166,16 @@ func (c *Config) problems() []problem {
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
 	address("http.listen", c.HTTP.Listen)
+	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
+		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")
+	c.checkWeb(check, oneOf)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return found
 }
 
-// Require checks that what a program cannot do without is there. A section is plc, database, secrets, temporal,
+// Require checks that what a program cannot do without is there. A section is plc, inventory, database, secrets, temporal,
 // probe, mail or http.
 func (c *Config) Require(sections ...string) error {
 	needs := map[string][]struct{ path, value string }{
@@ -176,10 +186,14 @@ func (c *Config) Require(sections ...string) error {
 		"temporal": {{"temporal.address", c.Temporal.Address}, {"temporal.namespace", c.Temporal.Namespace}},
 		"probe":    {{"probe.ssh_user", c.Probe.SSHUser}, {"probe.ssh_key_file", c.Probe.SSHKeyFile}},
 		"http":     {{"http.listen", c.HTTP.Listen}},
+		"web":      {{"web.listen", c.Web.Listen}},
 		"mail":     nil,
 	}
 	if c.Mode != ModeObserve {
 		needs["mail"] = append(needs["mail"], []struct{ path, value string }{{"mail.smtp", c.Mail.SMTP}, {"mail.from", c.Mail.From}}...)
+	}
+	if needs["inventory"] = nil; c.Inventory.Source == InventoryPLC { // the others are checked where they are set
+		needs["inventory"] = needs["plc"]
 	}
 	var errs []error
 	for _, section := range sections {

@@ -65,7 +65,7 @@ func (a Action) words() string {
 	case OpenPCUDown:
 		return "create_issue pcudown"
 	case Disable:
-		return "set disabled in PLC"
+		return "set disabled"
 	case Email:
 		return "send email"
 	case Flag:
@@ -169,7 +169,7 @@ func Markdown(list []Type, times Times) string {
 	b.WriteString("# Issue types and their ladders\n\nWritten by `make docs` from package issue; do not edit.\n\n" +
 		"An issue climbs its list from the top. Before every line Monitor looks at the target again: one that is " +
 		"good again ends the issue, and one\n" +
-		"that PLC no longer has does, too. Every act then passes the gate (see [gate.md](gate.md)): it says no, " +
+		"that the inventory no longer has does, too. Every act then passes the gate (see [gate.md](gate.md)): it says no, " +
 		"with a reason and the time when to ask\n" +
 		"again, or the act is done. A yield is how long a line is given to help; a line that is passed over is not " +
 		"waited for. The last line\n" +

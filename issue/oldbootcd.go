@@ -19,7 +19,7 @@ func oldBootCD() Type {
 		About:  "a node starts from a boot CD that is too old",
 		Opens: "the node has run from an old boot CD for policy.failboot_after, 0.25 d by default, or bootman " +
 			"finds it does",
-		Ends:      "a look finds it running from anything else; PLC then gets the boot state back that it had",
+		Ends:      "a look finds it running from anything else; the node then gets the boot state back that it had",
 		Call:      onOldBootCD,
 		Recovered: offOldBootCD,
 		Ladder: Ladder{Version: 1, Rungs: []Rung{

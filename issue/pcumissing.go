@@ -16,9 +16,9 @@ func pcuMissing() Type {
 	return Type{
 		Name:      PCUMissing,
 		Target:    OfNode,
-		About:     "a node is down, and PLC has no PCU to reboot it with",
-		Opens:     "the node is down, as it is after policy.offline_to_down, 2 d by default, and PLC has no PCU for it",
-		Ends:      "PLC has a PCU for it, or a look finds the node running",
+		About:     "a node is down, and the inventory has no PCU to reboot it with",
+		Opens:     "the node is down, as it is after policy.offline_to_down, 2 d by default, and the inventory has no PCU for it",
+		Ends:      "the inventory has a PCU for it, or a look finds the node running",
 		NeedsDown: true,
 		Call:      withoutPCU,
 		Recovered: hasPCUOrRuns,
@@ -36,12 +36,12 @@ func withoutPCU(p policy.Policy, f Facts, now time.Time) (string, bool) {
 		policy.CleanBootState(n.BootState) == "disabled" {
 		return "", false
 	}
-	return fmt.Sprintf("down for %s, and PLC has no PCU to reboot it with", p.Days(now.Sub(n.Record.Changed))), true
+	return fmt.Sprintf("down for %s, and the inventory has no PCU to reboot it with", p.Days(now.Sub(n.Record.Changed))), true
 }
 
 func hasPCUOrRuns(f Facts) (bool, string) {
 	if f.Node.HasPCU {
-		return true, "PLC has a PCU for it now"
+		return true, "the inventory has a PCU for it now"
 	}
 	return running(f)
 }

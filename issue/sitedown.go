@@ -43,7 +43,7 @@ func siteDark(p policy.Policy, f Facts, now time.Time) (string, bool) {
 // more.
 func siteAnswers(f Facts) (bool, string) {
 	if f.Site.Nodes == 0 {
-		return true, "PLC has all its nodes disabled: none is missed"
+		return true, "all its nodes are disabled: none is missed"
 	}
 	return f.Site.Alive > 0, fmt.Sprintf("%d of its %d nodes answer", f.Site.Alive, f.Site.Nodes)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -438,6 +440,30 @@ func TestTheCorpusReadsAsItsGoldenFilesAndProves(t *testing.T) {
 			}
 			for _, wrong := range proof.Check(n, m) {
 				t.Errorf("%s\n%s", wrong, written(m))
+			}
+		})
+	}
+}
+
+// Without PLC no message speaks of PLC, of slices, or of PlanetLab, whatever it is about; and the facts bear it out.
+func TestWithoutPLCNoMessageSpeaksOfIt(t *testing.T) {
+	wrong := regexp.MustCompile(`(?i)\bPLC\b|PlanetLab|slice`)
+	for name, n := range messages() {
+		t.Run(name, func(t *testing.T) {
+			n.NoPLC, n.Items = true, slices.Clone(n.Items)
+			for i := range n.Items { // what comes from outside is not ours to put into words
+				n.Items[i].Evidence, n.Items[i].Page = nil, ""
+			}
+			m, err := Render(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := regexp.MustCompile(`planetlab\d`).ReplaceAllString(m.Text, "n") // names of nodes
+			if found := wrong.FindString(body); found != "" {
+				t.Errorf("it speaks of %q:\n%s", found, written(m))
+			}
+			for _, claim := range proof.Check(n, m) {
+				t.Errorf("%s\n%s", claim, written(m))
 			}
 		})
 	}

@@ -50,6 +50,7 @@ type Notice struct {
 	Kind     Kind      `json:"kind,omitempty"`      // of every item that does not name another
 	Site     string    `json:"site"`                // login base, such as "princeton"
 	SiteName string    `json:"site_name,omitempty"` // such as "Princeton University"
+	NoPLC    bool      `json:"no_plc,omitempty"`    // the fleet is not PLC's, and its people know no slices
 	Level    int       `json:"level"`               // the site's penalty level when the notice is written: 0, 1 or 2
 	At       time.Time `json:"at"`                  // when it is written; its zone is the zone of every time in the text
 

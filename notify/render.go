@@ -85,8 +85,8 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 func parse(kind Kind, n Notice) (*template.Template, error) {
 	return template.New("notice").Funcs(template.FuncMap{
 		"at":         n.when,
-		"wrap":       wrap,
-		"points":     points,
+		"wrap":       func(text string) string { return wrap(n.own(text)) },
+		"points":     func(list []string) string { return points(n.ownPoints(list)) },
 		"fix":        fix,
 		"fixes":      fixes,
 		"coming":     n.coming,
@@ -188,9 +188,9 @@ func goodNews(k Kind) bool { return k == Online || k == Cleared }
 
 // subject joins what the parts have to say, as far as there is room.
 func subject(parts []Notice) string {
-	text := "[" + parts[0].Site + "] " + parts[0].subject()
+	text := "[" + parts[0].Site + "] " + parts[0].own(parts[0].subject())
 	for _, part := range parts[1:] {
-		more := "; " + part.subject()
+		more := "; " + part.own(part.subject())
 		if len([]rune(text+more)) > maxSubject-len(andMore) {
 			return text + andMore
 		}

@@ -117,7 +117,7 @@ func (n Notice) lifted(item Item) string {
 		return text + ". PlanetLab Central exempts the site from limits."
 	case site.SparedListed:
 		return text + ". The operators have exempted the site from limits."
-	case site.SparedPending, site.SparedNew, site.SparedGone:
+	case site.SparedPending, site.SparedNew, site.SparedGone, site.SparedFree:
 		return text + "."
 	}
 	return text + ". Nothing that stood in the way of that is open any more. Thank you!"
@@ -140,6 +140,15 @@ func (n Notice) limited(item Item) string {
 				", and the site cannot create new ones. Nothing in them is deleted. "
 		}
 		return announced + what + "The operators of PlanetLab have decided so: " + item.Ordered
+	}
+	if n.NoPLC { // what the operators deny is their own, and told by its number
+		limit := " first limit"
+		if n.Level > 1 {
+			limit = " second limit"
+		}
+		return announced + firstOr(announced, "the") + limit +
+			" that the operators have set for this is in force for " + n.site() + " " + from +
+			", since too few of its nodes work. It ends by itself as soon as enough of the following works again:"
 	}
 	if n.Level > 1 {
 		return announced + firstOr(

@@ -54,6 +54,8 @@ func notFound(format string, args ...any) error { return &Error{NotFound, fmt.Er
 
 func refused(format string, args ...any) error { return &Error{Refused, fmt.Errorf(format, args...)} }
 
+func errNoTemporal() error { return &Error{Silent, errors.New("temporal is not connected")} }
+
 // answered is what a workflow's answer to an order means; absent is what to say where there is no such workflow.
 func answered(id string, err, absent error) error {
 	var none *serviceerror.NotFound

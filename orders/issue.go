@@ -100,7 +100,7 @@ func (d Desk) tellIssue(ctx context.Context, o Order, a act, name issue.Order, i
 // which run took it.
 func (d Desk) update(ctx context.Context, id, name, key string, c issue.Command, answer any) (run string, err error) {
 	if d.Temporal == nil {
-		return "", errors.New("temporal is not connected")
+		return "", errNoTemporal()
 	}
 	handle, err := d.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: key, WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -180,7 +180,7 @@ func (d Desk) Open(ctx context.Context, o Order, typ, target, cause string,
 	in.Cause, in.Evidence = cause, evidence
 	a.do = func(ctx context.Context, _ string) (string, error) {
 		if d.Temporal == nil {
-			return "", errors.New("temporal is not connected")
+			return "", errNoTemporal()
 		}
 		run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: opened.ID, TaskQueue: activities.TaskQueue,

@@ -26,7 +26,7 @@ func (d Desk) Sweep(ctx context.Context, o Order, under func()) (Receipt, Run, e
 		verb: access.FleetSweep, does: "look at the whole fleet now",
 		do: func(ctx context.Context, _ string) (note string, err error) {
 			if d.Temporal == nil {
-				return "", errors.New("temporal is not connected")
+				return "", errNoTemporal()
 			}
 			run, err = d.trigger(ctx, under)
 			return "", err
@@ -43,7 +43,7 @@ func (d Desk) Believe(ctx context.Context, o Order) (Receipt, Run, error) {
 		why: "the ledger keeps why what the guard doubts is true",
 		do: func(ctx context.Context, _ string) (string, error) {
 			if d.Temporal == nil {
-				return "", errors.New("temporal is not connected")
+				return "", errNoTemporal()
 			}
 			w, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 				ID: activities.SweepType + "-believed", TaskQueue: activities.TaskQueue,

@@ -125,7 +125,8 @@ func TestTheNextBootIsChosen(t *testing.T) {
 	c := builtin(t)
 	everyFace(t, func(t *testing.T, m pcucontrol.Model, tr pcucontrol.Transport) {
 		_, r, target := raise(t, m.Name, tr.Name)
-		for _, device := range []pcucontrol.BootDevice{pcucontrol.BootNetwork, pcucontrol.BootDisk} {
+		for _, device := range []pcucontrol.BootDevice{pcucontrol.BootNetwork, pcucontrol.BootDisk,
+			pcucontrol.BootDefault} {
 			res, err := c.BootOnce(enough(t), target, device)
 			if can := slices.Contains(tr.Can, "boot"); can != (err == nil && res.Verified) ||
 				!can && pcucontrol.KindOf(err) != pcucontrol.Unsupported {

@@ -265,7 +265,8 @@ func TestIPMIDrivesPyghmisBMC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, device := range []pcucontrol.BootDevice{pcucontrol.BootNetwork, pcucontrol.BootDisk} {
+	for _, device := range []pcucontrol.BootDevice{pcucontrol.BootNetwork, pcucontrol.BootDisk,
+		pcucontrol.BootDefault} {
 		if res, err := catalog.BootOnce(enough(t), target, device); err != nil || !res.Verified {
 			t.Errorf("to boot from %s gives %+v, %v", device, res, err)
 		}

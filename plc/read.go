@@ -69,6 +69,7 @@ func (s *reader) all(kind, method, id string, filter map[string]any, fields []st
 func (s *reader) sites() error {
 	fields := []string{
 		"site_id", "login_base", "name", "enabled", "max_slices", "date_created", "ext_consortium_id", "peer_id",
+		"latitude", "longitude",
 	}
 	return s.all("sites", "GetSites", "site_id", ownOnly(), fields, func(r row) {
 		s.Sites = append(s.Sites, Site{
@@ -79,6 +80,7 @@ func (s *reader) sites() error {
 			MaxSlices:   r.int("max_slices"),
 			DateCreated: r.time("date_created"),
 			Pending:     !r.bool("enabled") && r["ext_consortium_id"] == 0,
+			Place:       r.place(),
 		})
 	})
 }
@@ -287,6 +289,26 @@ func (r row) time(k string) time.Time {
 	}
 	return time.Time{}
 }
+
+// place is where a row says it is, if it names a point on earth.
+func (r row) place() *Place {
+	latitude, one := degrees(r["latitude"], 90)
+	longitude, other := degrees(r["longitude"], 180)
+	if !one || !other {
+		return nil
+	}
+	return &Place{latitude, longitude}
+}
+
+// degrees reads a number of degrees up to most on either side. PHP sends a whole number as an int.
+func degrees(v any, most float64) (float64, bool) {
+	n, is := v.(float64)
+	if whole, isInt := v.(int); isInt {
+		n, is = float64(whole), true
+	}
+	return n, is && n >= -most && n <= most
+}
+
 func (r row) ints(k string) []int    { return listOf[int](r[k]) }
 func (r row) strs(k string) []string { return listOf[string](r[k]) }
 

@@ -28,8 +28,12 @@ type Site struct {
 	Enabled     bool // may create slices
 	MaxSlices   int
 	DateCreated time.Time
-	Pending     bool // not enabled, and ext_consortium_id is 0: PLC's admins have not let it in yet
+	Pending     bool   // not enabled, and ext_consortium_id is 0: PLC's admins have not let it in yet
+	Place       *Place // nil: PLC does not know
 }
+
+// Place is a point on earth, in decimal degrees.
+type Place struct{ Latitude, Longitude float64 }
 
 // Node is a machine. PCUIDs and Ports go together: Ports[i] is the outlet of PCUIDs[i] that feeds it.
 type Node struct {
@@ -91,6 +95,7 @@ type Interface struct {
 // Snapshot is PLC's database as far as Monitor needs it. The exemption maps hold, by id, until when.
 type Snapshot struct {
 	Taken      time.Time
+	From       string // what people are told it comes from; empty: PLC
 	Sites      []Site
 	Nodes      []Node
 	PCUs       []PCU

@@ -53,7 +53,8 @@ type GateFacts struct {
 	Issue  string // id of the issue that asks; empty: none
 	Target string
 
-	Exists    bool   // PLC has the target
+	From      string // where the fleet is written down, for people; empty: PLC
+	Exists    bool   // the target is there
 	Ordered   string // an operator's order against it, or the news that the target is good, came meanwhile
 	Recovered string // why the target is good again; empty: it is not
 
@@ -75,6 +76,14 @@ type GateFacts struct {
 	Spent  Spent
 }
 
+// from is how people are told where the fleet is written down.
+func (f GateFacts) from() string {
+	if f.From == "" {
+		return "PLC"
+	}
+	return f.From
+}
+
 // Lease is how long ago the fleet was last looked at and what was seen believed. Acts are allowed only while that is
 // fresh.
 type Lease struct {
@@ -89,8 +98,9 @@ type NodeGate struct {
 	Finding    Finding
 	SilentFrom time.Time // since when it does not answer
 
-	AskedPLC      bool // PLC answered
+	AskedPLC      bool // PLC answered, or the inventory that takes its place was read
 	BootState     string
+	NoHeartbeats  bool      // no node reports to the inventory, so that it cannot be asked whether it hears one
 	LastContact   time.Time // its heartbeat to PLC
 	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
 	Pressed       time.Time // when somebody last pressed PLC's reboot button for it
@@ -99,11 +109,13 @@ type NodeGate struct {
 
 // PCUGate is what is known of the PCUs that feed a node.
 type PCUGate struct {
-	Feeds  int       // outlets that feed the node
-	Manual string    // the PCU that people switch, when they are asked; empty: none
-	Broken string    // the PCU that is down or has an open issue, and why; empty: none
-	Shaky  string    // the PCU whose last dry run failed, and why; empty: none
-	Again  time.Time // when a shaky one is known to be down
+	Feeds int // outlets that feed the node
+	// Installer is what has the node install itself when it boots, as PLC; empty: nothing can.
+	Installer string
+	Manual    string    // the PCU that people switch, when they are asked; empty: none
+	Broken    string    // the PCU that is down or has an open issue, and why; empty: none
+	Shaky     string    // the PCU whose last dry run failed, and why; empty: none
+	Again     time.Time // when a shaky one is known to be down
 }
 
 // SiteGate is what is known of a site that may be penalised.
@@ -162,7 +174,7 @@ func Gate() []Check {
 // alwaysAsked are the checks about Monitor itself and about the issue.
 func alwaysAsked() []Check {
 	return []Check{
-		{"target", "PLC still has the target", nil, ThenEnd, false, askTarget},
+		{"target", "the inventory (PLC, where there is one) still has the target", nil, ThenEnd, false, askTarget},
 		{"order", "no operator ordered otherwise meanwhile", nil, ThenStop, false, askOrder},
 		{"recovered", "the target is not good again", nil, ThenRecover, false, askRecovered},
 		{"switch", "nobody has stopped Monitor", nil, ThenWait, true, askSwitch},
@@ -179,15 +191,17 @@ func askedOfNodes() []Check {
 		{"firewall", "the node is not behind a firewall, which no reboot mends", restarts(), ThenPass, false, askFirewall},
 		{"answers", "the node does not answer in any way: power is cut only from silent nodes", restarts(), ThenWait,
 			true, askAnswers},
-		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here", restarts(),
-			ThenWait, false, askHeartbeat},
+		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here; nodes report " +
+			"to no other inventory", restarts(), ThenWait, false, askHeartbeat},
 		{"booting", "the node did not just begin to boot", restarts(), ThenWait, false, askBooting},
 		{"boot state",
-			"PLC, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
+			"the inventory, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
 			append(machineActs(), ActBootState), ThenWait, true, askBootState},
-		{"exempt", "neither the node nor its site is exempt in PLC", nil, ThenWait, true, askExempt},
+		{"exempt", "neither the node nor its site is exempt in the inventory", nil, ThenWait, true, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
 		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
+		{"installer", "something has the node install itself when it boots: PLC, the boot device of its PCU, or a hook",
+			[]Act{ActReinstall}, ThenPass, false, askInstaller},
 		{"attempts", "the node was not power-cycled too often lately", counted(), ThenPass, false, askAttempts},
 	}
 }
@@ -331,9 +345,9 @@ func GateMarkdown() string {
 
 func askTarget(_ Policy, f GateFacts, _ time.Time) Decision {
 	if !f.Exists {
-		return No(time.Time{}, "PLC does not have %s any more", f.Target)
+		return No(time.Time{}, "%s does not have %s any more", f.from(), f.Target)
 	}
-	return Yes("it is in PLC")
+	return Yes("it is in " + f.from())
 }
 
 func askOrder(_ Policy, f GateFacts, _ time.Time) Decision {
@@ -420,7 +434,10 @@ func askAnswers(_ Policy, f GateFacts, _ time.Time) Decision {
 
 func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 	n := f.Node
-	if !n.AskedPLC {
+	switch {
+	case n.NoHeartbeats:
+		return Yes("nodes do not report to " + f.from() + ": there is no heartbeat to ask for")
+	case !n.AskedPLC:
 		return No(time.Time{}, "PLC cannot be asked whether it hears the node")
 	}
 	if age := now.Sub(n.LastContact); age < p.HeartbeatFresh && n.LastContact.After(n.SilentFrom) {
@@ -447,21 +464,21 @@ func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 
 func askBootState(_ Policy, f GateFacts, _ time.Time) Decision {
 	if !f.Node.AskedPLC {
-		return No(time.Time{}, "PLC cannot be asked for its boot state")
+		return No(time.Time{}, "%s cannot be asked for its boot state", f.from())
 	}
 	if s := CleanBootState(f.Node.BootState); s == "disabled" || s == "safeboot" {
-		return No(time.Time{}, "PLC has it at %s: it is in somebody's hands", s)
+		return No(time.Time{}, "%s has it at %s: it is in somebody's hands", f.from(), s)
 	}
-	return Yes("PLC has it at " + f.Node.BootState)
+	return Yes(f.from() + " has it at " + f.Node.BootState)
 }
 
 func askExempt(_ Policy, f GateFacts, now time.Time) Decision {
 	switch {
 	case f.NodeExemptUntil.After(now):
-		return No(f.NodeExemptUntil, "the node is exempt in PLC until %s",
+		return No(f.NodeExemptUntil, "the node is exempt in %s until %s", f.from(),
 			f.NodeExemptUntil.UTC().Format(time.DateOnly))
 	case f.SiteExemptUntil.After(now):
-		return No(f.SiteExemptUntil, "the site is exempt in PLC until %s",
+		return No(f.SiteExemptUntil, "the site is exempt in %s until %s", f.from(),
 			f.SiteExemptUntil.UTC().Format(time.DateOnly))
 	}
 	return Yes("not exempt")
@@ -487,6 +504,14 @@ func askPCU(p Policy, f GateFacts, now time.Time) Decision {
 		return No(latest(f.PCU.Again, now.Add(p.Hour()/4)), "%s", f.PCU.Shaky)
 	}
 	return Yes("its PCU works")
+}
+
+func askInstaller(_ Policy, f GateFacts, _ time.Time) Decision {
+	if f.PCU.Installer == "" {
+		return No(time.Time{}, "nothing can have it installed anew: its PCU cannot choose what it boots from, and there "+
+			"is no hook for that")
+	}
+	return Yes("it is installed anew by " + f.PCU.Installer)
 }
 
 func latest(a, b time.Time) time.Time {

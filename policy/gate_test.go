@@ -25,7 +25,7 @@ func allowed(act Act, now time.Time) GateFacts {
 		Lease: Lease{Believed: now.Add(-time.Minute), Every: 30 * time.Minute},
 		Node: NodeGate{Looked: true, Finding: Finding{State: StateDown, Reason: "no ssh"},
 			SilentFrom: now.Add(-72 * time.Hour), AskedPLC: true, BootState: "boot", LastContact: long, LastBoot: long},
-		PCU: PCUGate{Feeds: 1},
+		PCU: PCUGate{Feeds: 1, Installer: "PLC"},
 		Site: SiteGate{Record: Record{Status: StatusDown, Changed: long}, Created: now.AddDate(-3, 0, 0), To: 1,
 			Told: now.AddDate(0, 0, -8), NotBefore: now.AddDate(0, 0, -1)},
 	}
@@ -91,6 +91,8 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 		f.Site.Record = Record{[]Status{StatusNew, StatusGood, StatusOffline, StatusDown, ""}[r.IntN(5)],
 			ago(p.SiteDownBeforePenalty)}
 	})
+	may(func() { f.PCU.Installer = "" })
+	may(func() { f.From, f.Node.NoHeartbeats = "the inventory", true })
 	may(func() { f.Site.Told = time.Time{} })
 	may(func() { f.Site.NotBefore = ago(24 * time.Hour) })
 	may(func() { f.Site.LastRaise = ago(p.PenaltyStep) })
@@ -156,10 +158,11 @@ func TestGate_RandomFacts(t *testing.T) {
 				"power is cut from a node that answers")
 			must(!f.Node.Finding.Firewall && f.Node.FirewallIssue == "",
 				"power is cut from a node that it does not help")
-			must(now.Sub(f.Node.LastContact) >= p.HeartbeatFresh || !f.Node.LastContact.After(f.Node.SilentFrom),
+			must(f.Node.NoHeartbeats || now.Sub(f.Node.LastContact) >= p.HeartbeatFresh || !f.Node.LastContact.After(f.Node.SilentFrom),
 				"power is cut from a node that PLC hears")
 			must(now.Sub(f.Node.LastBoot) >= p.BootGrace, "power is cut from a node that boots")
 			must(f.PCU.Feeds > 0 && f.PCU.Broken == "" && f.PCU.Shaky == "", "there is no PCU to do it")
+			must(act == ActReboot || f.PCU.Installer != "", "nothing would install it")
 		case ActPenalize:
 			s := f.Site
 			must(!s.Pending && s.Record.Status == StatusDown && s.Up < p.SiteMinUp && now.Sub(s.Created) >= p.SiteNew,
@@ -204,6 +207,7 @@ func TestGate_WhatIsNotKnownForbids(t *testing.T) {
 			f.Node.SilentFrom, f.Node.LastContact = time.Time{}, now
 		}, power()},
 		{"which PCU feeds it", func(f *GateFacts) { f.PCU = PCUGate{} }, power()},
+		{"what would install it", func(f *GateFacts) { f.PCU.Installer = "" }, []Act{ActReinstall}},
 		{"whether people were told", func(f *GateFacts) { f.Site.Told = time.Time{} }, []Act{ActPenalize}},
 		{"how the site does", func(f *GateFacts) { f.Site = SiteGate{} }, []Act{ActPenalize}},
 	} {
@@ -213,6 +217,31 @@ func TestGate_WhatIsNotKnownForbids(t *testing.T) {
 			if a := Ask(p, f, now); a.Do == slices.Contains(c.forbids, act) {
 				t.Errorf("%s, not knowing %s: %+v", act, c.unknown, a)
 			}
+		}
+	}
+}
+
+// Without PLC there is no heartbeat to ask for, which the check says and no act waits for; that the inventory was not
+// read forbids all the same.
+func TestGate_WithoutPLC(t *testing.T) {
+	p := Defaults(24 * time.Hour)
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, act := range power() {
+		f := allowed(act, now)
+		f.From, f.PCU.Installer = "the inventory", "the boot device of bmc-n1"
+		f.Node.NoHeartbeats, f.Node.LastContact, f.Node.LastBoot = true, time.Time{}, time.Time{}
+		if a := Ask(p, f, now); !a.Do {
+			t.Errorf("%s: %+v", act, a)
+		}
+		for _, c := range AskAll(p, f, now) {
+			if strings.Contains(c.Reason, "PLC") {
+				t.Errorf("%s, %s speaks of PLC, which is not there: %s", act, c.Name, c.Reason)
+			}
+		}
+		f.Node.AskedPLC = false
+		if a := Ask(p, f, now); a.Do || a.Check != "boot state" ||
+			a.Reason != "the inventory cannot be asked for its boot state" {
+			t.Errorf("%s, where the inventory was not read: %+v", act, a)
 		}
 	}
 }

@@ -36,6 +36,7 @@ type NodeLook struct {
 	BootManager bool   // the BootManager is there: debug mode
 	BootCD      string // id of the boot CD
 	Ports       map[int]string
+	MustBeOpen  []int // ports of a node that runs; nil: those of PlanetLab
 	Uptime      time.Duration
 	Name        string // what became of its name: NameMissing, NameMismatch, or anything else for nothing amiss
 	Resolves    string // ResolvesNot when it cannot resolve its boot server
@@ -68,8 +69,8 @@ func (f Finding) Alive() bool { return f.State != StateDown || f.Firewall || f.L
 // dead are the failures of ssh by which a node may be down. All others come from something that runs there.
 var dead = []string{"", "no route", "refused", "timeout"}
 
-// mustBeOpen are the ports of a node in production: ssh, web, and the node's second ssh.
-var mustBeOpen = [...]int{22, 80, 806}
+// mustBeOpen are the ports of a PlanetLab node in production: ssh, web, and the node's second ssh.
+var mustBeOpen = []int{22, 80, 806}
 
 // InferNode names the category and state of a node from one look. Kernels that do not compile match nothing.
 func InferNode(k Kernels, l NodeLook) Finding {
@@ -105,7 +106,11 @@ func InferNode(k Kernels, l NodeLook) Finding {
 	if f.State != StateBoot {
 		return f
 	}
-	for _, port := range mustBeOpen {
+	ports := l.MustBeOpen
+	if ports == nil {
+		ports = mustBeOpen
+	}
+	for _, port := range ports {
 		if state := l.Ports[port]; state != PortOpen {
 			if state == "" {
 				state = "not looked at"

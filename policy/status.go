@@ -94,16 +94,16 @@ func NextNode(n Policy, was NodeRecord, seen NodeSeen, now time.Time) (NodeRecor
 		disabled := bootState == "disabled" && now.Sub(was.Changed) < n.DisabledRecent
 		switch {
 		case disabled && was.Status != StatusDisabled:
-			become(StatusDisabled, now, "down, and disabled in PLC")
+			become(StatusDisabled, now, "down, and set disabled")
 		case !disabled && was.Status != StatusOffline && was.Status != StatusDown && was.Status != StatusDisabled:
 			become(StatusOffline, now, "stopped answering")
 		}
 	case state == StateDebug:
 		switch bootState {
 		case "disabled":
-			become(StatusDisabled, now, "in debug mode, and disabled in PLC")
+			become(StatusDisabled, now, "in debug mode, and set disabled")
 		case "safeboot":
-			become(StatusSafeboot, now, "in debug mode, as PLC asks")
+			become(StatusSafeboot, now, "in debug mode, and set to safeboot")
 		default:
 			become(StatusFailboot, now, "in debug mode")
 		}

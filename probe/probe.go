@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -315,6 +316,9 @@ func notFound(err error) bool {
 }
 
 func (p *Prober) checkName(ctx context.Context, t Target) string {
+	if !strings.Contains(t.Host, ".") { // a name for people, which no DNS has
+		return "not asked: it is no domain name"
+	}
 	addrs, err := p.lookup(ctx, t.Host)
 	switch {
 	case notFound(err), err == nil && len(addrs) == 0:

@@ -89,7 +89,7 @@ func Nodes(issueTypes []string) *Table[Node] {
 func recordFields() []Column[Node] {
 	return []Column[Node]{
 		text("name", "its host name", func(n *Node) string { return n.Name }, "hostname", "host"),
-		number("id", "", "its number in PLC", func(n *Node) int { return n.NodeID }, "node_id"),
+		number("id", "", "its number in the inventory", func(n *Node) int { return n.NodeID }, "node_id"),
 		text("site", "login_base of its site", func(n *Node) string { return n.Site }, "loginbase", "login_base"),
 		text("site.name", "full name of its site", func(n *Node) string { return n.SiteName }),
 		oneOf(
@@ -107,16 +107,16 @@ func recordFields() []Column[Node] {
 			func(n *Node) bool { return n.SitePending },
 		),
 		ahead("site.exempt", "whether its site is exempt now", func(n *Node) time.Time { return n.SiteExemptUntil }),
-		text("ip", "its address in PLC", func(n *Node) string { return n.IP }),
-		text("model", "its model in PLC", func(n *Node) string { return n.Model }),
+		text("ip", "its address in the inventory", func(n *Node) string { return n.IP }),
+		text("model", "its model in the inventory", func(n *Node) string { return n.Model }),
 		oneOf(
 			"boot_state",
-			"what PLC lets it boot into",
+			"what PLC, or Monitor without one, lets it boot into",
 			[]string{"boot", "safeboot", "failboot", "install", "reinstall", "upgrade", "disabled"},
 			func(n *Node) string { return n.BootState },
 			"plcnode.status",
 		),
-		text("run_level", "what PLC last saw it in", func(n *Node) string { return n.RunLevel }),
+		text("run_level", "what PLC last saw it in; unknown without PLC", func(n *Node) string { return n.RunLevel }),
 	}
 }
 
@@ -152,16 +152,16 @@ func statusFields() []Column[Node] {
 		moment("seen", "when it was last looked at", func(n *Node) time.Time { return n.Seen }, "date_checked"),
 		age("seen_age", "how old that look is", func(n *Node) time.Time { return n.Seen }),
 		age("silent_age", "for how long nothing of it has answered", func(n *Node) time.Time { return n.Silent }),
-		moment("last_contact", "when it last spoke to PLC", func(n *Node) time.Time { return n.LastContact }),
+		moment("last_contact", "when it last spoke to PLC; unknown without PLC", func(n *Node) time.Time { return n.LastContact }),
 		age("last_contact_age", "how long ago that is", func(n *Node) time.Time { return n.LastContact }),
-		age("last_boot_age", "how long ago PLC saw it boot", func(n *Node) time.Time { return n.LastBoot }),
+		age("last_boot_age", "how long ago PLC saw it boot; unknown without PLC", func(n *Node) time.Time { return n.LastBoot }),
 	}
 }
 
 // lookFields are the details of that look, and what speaks against an act.
 func lookFields(issueTypes []string) []Column[Node] {
 	return []Column[Node]{
-		ahead("exempt", "whether it is exempt now, by PLC's tag", func(n *Node) time.Time { return n.ExemptUntil }),
+		ahead("exempt", "whether it is exempt now, by the inventory", func(n *Node) time.Time { return n.ExemptUntil }),
 		yes(
 			"blacklisted",
 			"whether it or its site is on Monitor's blacklist now",

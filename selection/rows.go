@@ -27,7 +27,7 @@ func Sites(issueTypes []string) *Table[Site] {
 	return NewTable(
 		"sites",
 		text("site", "its login_base", func(s *Site) string { return s.LoginBase }, "loginbase", "login_base"),
-		number("id", "", "its number in PLC", func(s *Site) int { return s.SiteID }, "site_id"),
+		number("id", "", "its number in the inventory", func(s *Site) int { return s.SiteID }, "site_id"),
 		text("name", "its full name", func(s *Site) string { return s.Name }),
 		oneOf(
 			"status",
@@ -41,7 +41,7 @@ func Sites(issueTypes []string) *Table[Site] {
 		age("raise_age", "how long ago that was last raised", func(s *Site) time.Time { return s.LastRaise }),
 		yes("enabled", "whether it may create slices", func(s *Site) bool { return s.Enabled }),
 		yes("pending", "whether its registration is not done", func(s *Site) bool { return s.Pending }),
-		ahead("exempt", "whether it is exempt now, by PLC's tag", func(s *Site) time.Time { return s.ExemptUntil }),
+		ahead("exempt", "whether it is exempt now, by the inventory", func(s *Site) time.Time { return s.ExemptUntil }),
 		yes("blacklisted", "whether it is on Monitor's blacklist now", func(s *Site) bool { return s.Blacklisted }),
 		age("age", "how old it is", func(s *Site) time.Time { return s.Created }),
 		number("nodes", "nodes", "how many nodes it has", func(s *Site) int { return s.Nodes }),
@@ -79,11 +79,11 @@ func PCUs(issueTypes []string) *Table[PCU] {
 	return NewTable(
 		"pcus",
 		text("name", "its name", func(p *PCU) string { return p.Name }),
-		number("id", "", "its number in PLC", func(p *PCU) int { return p.PCUID }, "pcu_id", "plc_pcuid"),
+		number("id", "", "its number in the inventory", func(p *PCU) int { return p.PCUID }, "pcu_id", "plc_pcuid"),
 		text("site", "login_base of its site", func(p *PCU) string { return p.Site }, "loginbase", "login_base"),
-		text("hostname", "its host name in PLC", func(p *PCU) string { return p.Hostname }),
-		text("ip", "its address in PLC", func(p *PCU) string { return p.IP }),
-		text("model", "its model in PLC", func(p *PCU) string { return p.Model }),
+		text("hostname", "its host name in the inventory", func(p *PCU) string { return p.Hostname }),
+		text("ip", "its address in the inventory", func(p *PCU) string { return p.IP }),
+		text("model", "its model in the inventory", func(p *PCU) string { return p.Model }),
 		oneOf("status", "the status that Monitor judges it by", pcuStatuses(), func(p *PCU) string { return p.Status }),
 		age("status_age", "for how long it has that status", func(p *PCU) time.Time { return p.Changed }),
 		yes("ok", "whether its last dry run passed", func(p *PCU) bool { return p.OK }),

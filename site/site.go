@@ -136,8 +136,9 @@ const (
 	SparedListed  SpareKind = "blacklisted"
 	SparedPending SpareKind = "pending"
 	SparedNew     SpareKind = "new"
-	SparedGone    SpareKind = "gone" // no longer in PLC
+	SparedGone    SpareKind = "gone" // no longer in the inventory
 	SparedOrdered SpareKind = "by an operator's order"
+	SparedFree    SpareKind = "no penalties here"
 )
 
 func (s Spared) String() string {

@@ -95,7 +95,7 @@ func (a *app) bootRead() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "`log` of a BootManager; - is the standard input")
-	cmd.Flags().BoolVar(&accept, "accept-host-key", false, "believe the ssh host key that the node shows, from now on and whatever PLC says")
+	cmd.Flags().BoolVar(&accept, "accept-host-key", false, "believe the ssh host key that the node shows, from now on and whatever the inventory says")
 	_ = cmd.MarkFlagFilename("file")
 	return cmd
 }
@@ -138,7 +138,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return err
 	}
-	cfg, err := a.config("database", "probe", "plc")
+	cfg, err := a.config("database", "probe", "inventory")
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 	if err != nil {
 		return badInput("%w", err)
 	}
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return badInput("%w", err)
 	}
@@ -159,7 +159,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 		if accept {
 			return db.ConfirmHostKey(ctx, node.Hostname, k, a.person("").String(), a.now())
 		}
-		return activities.HostKeys{Store: db, PLC: api}.Check(ctx, node.Hostname, k)
+		return activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}.Check(ctx, node.Hostname, k)
 	}
 	conn, err := bootman.Dial(ctx, target)
 	if errors.Is(err, activities.ErrHostKey) {

@@ -94,9 +94,9 @@ func shellWords(line string) []string {
 }
 
 // scripted is what a line of a script stands for: devices are called by other addresses there, and where they listen is
-// not part of the example.
+// not part of the example; nor is that a script goes on while one serves.
 func scripted(line string) string {
-	words := shellWords(strings.TrimPrefix(line, "! "))
+	words := shellWords(strings.TrimPrefix(regexp.MustCompile(` &\w*&$`).ReplaceAllString(line, ""), "! "))
 	for i := 0; i < len(words); i++ {
 		switch words[i] {
 		case "$RACK", "$SNMP", "$SCANNED":

@@ -128,7 +128,7 @@ func (a *app) drawNode(v answers.Node) {
 	}
 	gone := ""
 	if v.Gone {
-		gone = "PLC no longer has this node"
+		gone = "the inventory no longer has this node"
 	}
 	a.facts(row{"gone", gone}, row{"site", v.Site}, row{"status", a.state(string(v.Status))}, row{"since", a.when(v.Since)},
 		row{"boot state", v.BootState}, row{"seen", seen}, row{"why", v.Reason}, row{"looked at", a.when(v.Seen)}, row{"uptime", uptime},
@@ -230,7 +230,7 @@ func (a *app) drawSite(v answers.Site) {
 	a.say("%s", clean(v.LoginBase))
 	gone, pending := "", ""
 	if v.Gone {
-		gone = "PLC no longer has this site"
+		gone = "the inventory no longer has this site"
 	}
 	if v.Pending {
 		pending = "its registration is not done"

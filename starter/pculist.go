@@ -135,9 +135,10 @@ func (a *app) pcuBoot() *cobra.Command {
 		},
 	}
 	targetFlags(cmd.Flags(), &choice)
-	cmd.Flags().StringVar(&device, "device", "", "`network|disk`")
+	cmd.Flags().StringVar(&device, "device", "", "`network|disk|default`; default takes back what was chosen before")
 	_ = cmd.MarkFlagRequired("device")
-	_ = cmd.RegisterFlagCompletionFunc("device", a.fixed(string(pcucontrol.BootNetwork), string(pcucontrol.BootDisk)))
+	_ = cmd.RegisterFlagCompletionFunc("device", a.fixed(string(pcucontrol.BootNetwork), string(pcucontrol.BootDisk),
+		string(pcucontrol.BootDefault)))
 	_ = cmd.RegisterFlagCompletionFunc("model", a.completeModel)
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,5 +23,8 @@ func (m withPostgres) Run() int { return pglocal.Main(m.M) }
 // monitorAtNoon is the command as scripts run it: a process of its own, whose clock stands at noon.
 func monitorAtNoon() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: noon, account: "alice"}
-	os.Exit(a.execute(context.Background(), os.Args[1:]))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := a.execute(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
 }

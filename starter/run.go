@@ -165,7 +165,7 @@ func (a *app) runNow(ctx context.Context, o *runFlags, order orders.Order, nodes
 
 // entrance says how nodes are entered, by the host keys that are believed.
 func (a *app) entrance(db *store.Store) (func(ctx context.Context, host, ip string) bootman.Target, error) {
-	cfg, err := a.config("database", "probe", "plc")
+	cfg, err := a.config("database", "probe", "inventory")
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +173,12 @@ func (a *app) entrance(db *store.Store) (func(ctx context.Context, host, ip stri
 	if err != nil {
 		return nil, badInput("%w", err)
 	}
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return nil, badInput("%w", err)
 	}
-	enter, known := connect.Entrance(cfg.Probe, keys...), activities.HostKeys{Store: db, PLC: api}
+	enter := connect.Entrance(cfg.Probe, keys...)
+	known := activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}
 	return func(ctx context.Context, host, ip string) bootman.Target {
 		t := enter(host, ip)
 		t.HostKey = func(k ssh.PublicKey) error { return known.Check(ctx, host, k) }

@@ -66,6 +66,8 @@ func TestScripts(t *testing.T) {
 					return examplePCUs(t, e)
 				case strings.HasPrefix(name, "bootman"):
 					return exampleNode(t, e)
+				case strings.HasPrefix(name, "inventory"):
+					return exampleLab(e)
 				}
 				return nil
 			}
@@ -340,6 +342,33 @@ func listen(t *testing.T, o pcudev.Options, at string) int {
 }
 
 // exampleNode is a node in debug mode that a script may enter, and the configuration that leads there.
+// exampleLab is the lab of docs/lab.md: its file, and the configuration that the page shows.
+func exampleLab(e *testscript.Env) error {
+	page, err := os.ReadFile("../docs/lab.md")
+	if err != nil {
+		return err
+	}
+	file, err := os.ReadFile("../docs/lab.yaml")
+	if err != nil {
+		return err
+	}
+	const begins, ends = "```yaml\n# monitor.yaml\n", "```\n"
+	_, text, found := strings.Cut(string(page), begins)
+	text, _, closed := strings.Cut(text, ends)
+	if !found || !closed {
+		return fmt.Errorf("docs/lab.md shows no monitor.yaml")
+	}
+	e.Setenv("RACK_COMMUNITY", "private")
+	for name, text := range map[string]string{
+		"lab.yaml": string(file), "monitor.yaml": text, "bmc-password": "s3cret\n", "monitor-key": "a key",
+	} {
+		if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func exampleNode(t *testing.T, e *testscript.Env) error {
 	db, err := store.Open(t.Context(), store.Options{URL: e.Getenv("MONITOR_DATABASE_URL")})
 	if err != nil {

@@ -188,3 +188,23 @@ func (s *Store) SetHostKey(ctx context.Context, host string, key ssh.PublicKey, 
 		reason = $5`, host, text, print, now, reason)
 	return s.send(ctx, "host key of "+host, b)
 }
+
+// BootLogs lists the logs that are kept of a node, without their text, the latest first.
+func (s *Store) BootLogs(ctx context.Context, node string) ([]BootLog, error) {
+	return many[BootLog](ctx, s, "boot logs of "+node, `select node, at, sequence, size, cut, ''::bytea as log
+		from bootman_logs where node = $1 order by id desc`, node)
+}
+
+// SequenceCount is how often a boot sequence was found in the logs that are kept.
+type SequenceCount struct {
+	Sequence string
+	Logs     int
+	Nodes    int
+	Last     time.Time
+}
+
+// CountSequences counts the boot sequences in the logs that are kept, the most frequent first.
+func (s *Store) CountSequences(ctx context.Context) ([]SequenceCount, error) {
+	return many[SequenceCount](ctx, s, "boot sequences", `select sequence, count(*)::int as logs,
+		count(distinct node)::int as nodes, max(at) as last from bootman_logs group by sequence order by 2 desc, 1`)
+}

@@ -31,11 +31,12 @@ const (
 type SnapshotDoubt struct {
 	Kind      string // "sites", "nodes", "pcus", "persons" or "addresses" (of nodes)
 	Had, Have int    // how many stood, and how many of those the snapshot has
+	From      string // what was read: PLC, or the inventory
 }
 
 func (d *SnapshotDoubt) Error() string {
-	return fmt.Sprintf("the PLC snapshot has only %d of the %d %s that were there: the last one stands; "+
-		"look at PLC, and if it is right, say so with --believe", d.Have, d.Had, d.Kind)
+	return fmt.Sprintf("the snapshot of %s has only %d of the %d %s that were there: the last one stands; "+
+		"look at %[1]s, and if it is right, say so with --believe", d.From, d.Have, d.Had, d.Kind)
 }
 
 // Saved says what came of a snapshot.
@@ -62,10 +63,13 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap plc.Snapshot, believe boo
 	}
 	var doubt *SnapshotDoubt
 	if err != nil && !errors.As(err, &doubt) {
-		err = fmt.Errorf("save the PLC snapshot: %w", err)
+		err = fmt.Errorf("save the snapshot of %s: %w", nameOf(snap), err)
 	}
 	return saved, err
 }
+
+// nameOf is what people are told a snapshot comes from.
+func nameOf(snap plc.Snapshot) string { return cmp.Or(snap.From, "PLC") }
 
 // deadlock is what Postgres says to the one it picked, as when looks are saved at the same time in another order.
 const deadlock = "40P01"
@@ -105,6 +109,7 @@ func (in *intake) doubt(stood *standing) error {
 	for _, d := range losses {
 		lost := d.Had - d.Have
 		if in.none(d) || lost > lossRows && float64(lost) > lossShare*float64(d.Had) {
+			d.From = in.from
 			return &d
 		}
 	}

@@ -24,6 +24,7 @@ const (
 // stands, and odd says why.
 type intake struct {
 	taken   time.Time
+	from    string // PLC, or the inventory
 	sites   map[int]siteRow
 	nodes   map[int]nodeRow
 	pcus    map[int]pcuRow
@@ -38,6 +39,7 @@ type intake struct {
 func takeIn(snap plc.Snapshot, stood *standing) *intake {
 	in := &intake{
 		taken:   snap.Taken,
+		from:    nameOf(snap),
 		sites:   map[int]siteRow{},
 		nodes:   map[int]nodeRow{},
 		pcus:    map[int]pcuRow{},
@@ -154,6 +156,11 @@ func (in *intake) takeSites(snap plc.Snapshot, stood *standing) {
 				pending: x.Pending,
 				created: in.when("sites", id, "date_created", x.DateCreated),
 				exempt:  in.when("sites", id, "exempt_site_until", snap.SiteExempt[id]),
+			}
+			if p := x.Place; p != nil {
+				r := in.sites[id]
+				r.place = placeOf(&p.Latitude, &p.Longitude)
+				in.sites[id] = r
 			}
 		}
 	}

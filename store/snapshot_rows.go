@@ -29,12 +29,34 @@ func (s stamp) value() *time.Time {
 	return &t
 }
 
+// place is where a site is, in decimal degrees.
+type place struct {
+	known               bool
+	latitude, longitude float64
+}
+
+func placeOf(latitude, longitude *float64) (p place) {
+	if latitude != nil && longitude != nil {
+		p = place{true, *latitude, *longitude}
+	}
+	return p
+}
+
+// values are its two columns, null where it is not known.
+func (p place) values() (latitude, longitude *float64) {
+	if !p.known {
+		return nil, nil
+	}
+	return &p.latitude, &p.longitude
+}
+
 // Rows as PLC's snapshot fills them, without what Monitor adds. They compare with ==.
 type (
 	siteRow struct {
 		login, name      string
 		enabled, pending bool
 		created, exempt  stamp
+		place            place
 	}
 	nodeRow struct {
 		host, site, ip, bootState, runLevel, model          string
@@ -113,19 +135,22 @@ func readTaken(ctx context.Context, tx pgx.Tx, st *standing) error {
 
 func readSites(ctx context.Context, tx pgx.Tx, st *standing) error {
 	rows, err := tx.Query(ctx, `select site_id, login_base, name, enabled, pending, `+finite("created")+`, `+
-		finite("exempt_until")+`, missing, gone from site`)
+		finite("exempt_until")+`, missing, gone, latitude, longitude from site`)
 	if err != nil {
 		return err
 	}
 	var id int
 	var r stoodRow[siteRow]
 	var created, exempt *time.Time
+	var latitude, longitude *float64
 	into := []any{
 		&id, &r.row.login, &r.row.name, &r.row.enabled, &r.row.pending, &created, &exempt, &r.missing, &r.gone,
+		&latitude, &longitude,
 	}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
 		one.row.created, one.row.exempt = stampOf(created), stampOf(exempt)
+		one.row.place = placeOf(latitude, longitude)
 		st.sites[id] = &one
 		return nil
 	})

@@ -102,17 +102,17 @@ func aSnapshotThatLostTooMuchIsDoubted(t *testing.T, s *Store) {
 		lose func(*plc.Snapshot)
 		want SnapshotDoubt
 	}{
-		"no sites":           {func(p *plc.Snapshot) { p.Sites = nil }, SnapshotDoubt{"sites", 10, 0}},
-		"four of ten sites":  {func(p *plc.Snapshot) { p.Sites = p.Sites[4:] }, SnapshotDoubt{"sites", 10, 6}},
-		"no nodes":           {func(p *plc.Snapshot) { p.Nodes = nil }, SnapshotDoubt{"nodes", 50, 0}},
-		"a share of nodes":   {func(p *plc.Snapshot) { p.Nodes = p.Nodes[6:] }, SnapshotDoubt{"nodes", 50, 44}},
-		"other nodes":        {func(p *plc.Snapshot) { renumber(p.Nodes) }, SnapshotDoubt{"nodes", 50, 0}},
-		"no PCUs":            {func(p *plc.Snapshot) { p.PCUs = nil }, SnapshotDoubt{"pcus", 10, 0}},
-		"half of the people": {func(p *plc.Snapshot) { p.Persons = p.Persons[10:] }, SnapshotDoubt{"persons", 20, 10}},
-		"nobody":             {func(p *plc.Snapshot) { p.Persons = nil }, SnapshotDoubt{"persons", 20, 0}},
+		"no sites":           {func(p *plc.Snapshot) { p.Sites = nil }, SnapshotDoubt{"sites", 10, 0, "PLC"}},
+		"four of ten sites":  {func(p *plc.Snapshot) { p.Sites = p.Sites[4:] }, SnapshotDoubt{"sites", 10, 6, "PLC"}},
+		"no nodes":           {func(p *plc.Snapshot) { p.Nodes = nil }, SnapshotDoubt{"nodes", 50, 0, "PLC"}},
+		"a share of nodes":   {func(p *plc.Snapshot) { p.Nodes = p.Nodes[6:] }, SnapshotDoubt{"nodes", 50, 44, "PLC"}},
+		"other nodes":        {func(p *plc.Snapshot) { renumber(p.Nodes) }, SnapshotDoubt{"nodes", 50, 0, "PLC"}},
+		"no PCUs":            {func(p *plc.Snapshot) { p.PCUs = nil }, SnapshotDoubt{"pcus", 10, 0, "PLC"}},
+		"half of the people": {func(p *plc.Snapshot) { p.Persons = p.Persons[10:] }, SnapshotDoubt{"persons", 20, 10, "PLC"}},
+		"nobody":             {func(p *plc.Snapshot) { p.Persons = nil }, SnapshotDoubt{"persons", 20, 0, "PLC"}},
 		"the addresses": {func(p *plc.Snapshot) {
 			p.Interfaces = p.Interfaces[20:]
-		}, SnapshotDoubt{"addresses", 50, 30}},
+		}, SnapshotDoubt{"addresses", 50, 30, "PLC"}},
 	} {
 		less := whole
 		less.Nodes = slices.Clone(whole.Nodes)

@@ -68,17 +68,18 @@ func (in *intake) changeSite(id int, was *stoodRow[siteRow]) []change {
 		}
 		if was.row.login != r.login {
 			c.rename("site", was.row.login, r.login)
-			in.told(&c, r.login, parked(was.row.login), r.login, "PLC renamed the site")
+			in.told(&c, r.login, parked(was.row.login), r.login, in.from+" renamed the site")
 		}
 		if was.gone {
-			in.told(&c, r.login, "gone", "", "PLC has the site again")
+			in.told(&c, r.login, "gone", "", in.from+" has the site again")
 		}
 	}
-	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until)
-		values ($1,$2,$3,$4,$5,$6,$7)
+	latitude, longitude := r.place.values()
+	c.add(`insert into site (site_id, login_base, name, enabled, created, pending, exempt_until, latitude, longitude)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9)
 		on conflict (site_id) do update set login_base=$2, name=$3, enabled=$4, created=$5, pending=$6, exempt_until=$7,
-		gone=false, missing=0`,
-		id, r.login, r.name, r.enabled, r.created.value(), r.pending, r.exempt.value())
+		latitude=$8, longitude=$9, gone=false, missing=0`,
+		id, r.login, r.name, r.enabled, r.created.value(), r.pending, r.exempt.value(), latitude, longitude)
 	return []change{c}
 }
 
@@ -90,13 +91,13 @@ func (in *intake) changeNode(id int, was *stoodRow[nodeRow]) []change {
 		}
 		if was.row.host != r.host {
 			c.rename("node", was.row.host, r.host)
-			in.told(&c, r.host, parked(was.row.host), r.host, "PLC renamed the node")
+			in.told(&c, r.host, parked(was.row.host), r.host, in.from+" renamed the node")
 		}
 		if was.row.site != r.site {
-			in.told(&c, r.host, was.row.site, r.site, "PLC has the node at another site")
+			in.told(&c, r.host, was.row.site, r.site, in.from+" has the node at another site")
 		}
 		if was.gone {
-			in.told(&c, r.host, "gone", "", "PLC has the node again")
+			in.told(&c, r.host, "gone", "", in.from+" has the node again")
 		}
 	}
 	c.add(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until,
@@ -134,7 +135,7 @@ func (in *intake) changePCU(s *Store, id int, was *stoodRow[pcuRow]) []change {
 			c.rename("pcu", was.row.name, r.name)
 		}
 		if was.gone {
-			in.told(&c, strconv.Itoa(id), "gone", "", "PLC has the PCU again")
+			in.told(&c, strconv.Itoa(id), "gone", "", in.from+" has the PCU again")
 		}
 	}
 	c.add(`insert into pcu (pcu_id, name, site, hostname, ip, username, password, model)
@@ -180,7 +181,7 @@ func lacking[R any](
 	stood map[int]*stoodRow[R], have map[int]R, target func(int, R) string,
 ) []change {
 	var ids []int
-	c := change{what: kind + " that PLC lacks"}
+	c := change{what: kind + " that " + in.from + " lacks"}
 	for _, id := range slices.Sorted(maps.Keys(stood)) {
 		was := stood[id]
 		if _, has := have[id]; has || was.gone || in.kept[kind][id] {
@@ -188,7 +189,7 @@ func lacking[R any](
 		}
 		ids = append(ids, id)
 		if was.missing+1 >= limit {
-			in.told(&c, target(id, was.row), "", "gone", "PLC no longer has it")
+			in.told(&c, target(id, was.row), "", "gone", in.from+" no longer has it")
 		}
 	}
 	if len(ids) == 0 {

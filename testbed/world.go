@@ -31,19 +31,32 @@ import (
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none.
+// Site is a site to make: its nodes are planetlab1, planetlab2, ... at <login base>.example, all on one PCU unless it has none,
+// or each has its BMC.
 type Site struct {
 	Login string
 	Nodes int
 	NoPCU bool
+	BMCs  bool
+	// At is its latitude and longitude; PLC does not know those of a site at 0, 0.
+	At [2]float64
 }
 
 // Fleet is the testbed's usual dozen sites with their forty nodes.
 func Fleet() []Site {
 	return []Site{
-		{Login: "princeton", Nodes: 4}, {Login: "upmc", Nodes: 4}, {Login: "huji", Nodes: 2}, {Login: "inria", Nodes: 4}, {Login: "tokyo", Nodes: 4},
-		{Login: "uba", Nodes: 3, NoPCU: true}, {Login: "cornell", Nodes: 4}, {Login: "cambridge", Nodes: 3}, {Login: "nairobi", Nodes: 2},
-		{Login: "sydney", Nodes: 4}, {Login: "pisa", Nodes: 3}, {Login: "warsaw", Nodes: 3},
+		{Login: "princeton", Nodes: 4, At: [2]float64{40.35, -74.65}},
+		{Login: "upmc", Nodes: 4, At: [2]float64{48.85, 2.36}},
+		{Login: "huji", Nodes: 2, At: [2]float64{31.78, 35.2}},
+		{Login: "inria", Nodes: 4, At: [2]float64{43.62, 7.05}},
+		{Login: "tokyo", Nodes: 4, At: [2]float64{35.71, 139.76}},
+		{Login: "uba", Nodes: 3, NoPCU: true, At: [2]float64{-34.6, -58.37}},
+		{Login: "cornell", Nodes: 4, At: [2]float64{42.45, -76.48}},
+		{Login: "cambridge", Nodes: 3, At: [2]float64{52.2, 0.09}},
+		{Login: "nairobi", Nodes: 2, At: [2]float64{-1.28, 36.82}},
+		{Login: "sydney", Nodes: 4, At: [2]float64{-33.89, 151.19}},
+		{Login: "pisa", Nodes: 3, At: [2]float64{43.72, 10.4}},
+		{Login: "warsaw", Nodes: 3, At: [2]float64{52.24, 21.02}},
 	}
 }
 
@@ -112,6 +125,8 @@ type World struct {
 	mu    sync.Mutex
 	nodes map[string]*machine
 	racks map[string]*pcudev.APC
+	bmcs  []bmc
+	sites []Site
 }
 
 type machine struct {
@@ -124,6 +139,7 @@ type machine struct {
 	wipes    []time.Time // when it booted to be installed anew
 	boots    int         // numbers boots, so that a stale one does nothing
 	fixed    bool
+	bootFrom string // what its BMC was told for the next boot, as Redfish names it
 }
 
 // Options make a world.
@@ -140,7 +156,7 @@ func Start(o Options) (*World, error) {
 }
 
 func start(o Options, block int, release func()) (*World, error) {
-	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}}
+	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}, sites: o.Sites}
 	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {
@@ -223,9 +239,17 @@ func (w *World) serveDNS() error {
 	return nil
 }
 
+// degrees is one half of where a site is, as PLC has it.
+func degrees(at [2]float64, half int) any {
+	if at == [2]float64{} {
+		return nil
+	}
+	return at[half]
+}
+
 func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 	created := int(time.Now().AddDate(-3, 0, 0).Unix())
-	w.DB.Add("Sites", fakeplc.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1})
+	w.DB.Add("Sites", fakeplc.Row{"site_id": id, "login_base": s.Login, "name": "University of " + s.Login, "enabled": true, "max_slices": 10, "date_created": created, "ext_consortium_id": 1, "latitude": degrees(s.At, 0), "longitude": degrees(s.At, 1)})
 	for _, role := range []string{"tech", "pi", "user"} {
 		w.DB.Add("Persons", fakeplc.Row{"email": role + "@" + s.Login + ".example", "roles": []any{role}, "site_ids": []any{id}})
 	}
@@ -251,7 +275,9 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 		}
 		w.closes = append(w.closes, node.Close)
 		ports := []any{}
-		if !s.NoPCU {
+		if s.BMCs {
+			pcuIDs, ports = []any{bmcID(m.id)}, []any{1}
+		} else if !s.NoPCU {
 			ports = []any{n}
 			nodeIDs, outlets = append(nodeIDs, m.id), append(outlets, n)
 		}
@@ -260,8 +286,13 @@ func (w *World) addSite(id int, s Site, root ssh.PublicKey) error {
 		w.DB.Add("Interfaces", fakeplc.Row{"node_id": m.id, "ip": ip, "is_primary": true})
 		w.nodes[host] = m
 		members = append(members, m)
+		if s.BMCs {
+			if err := w.addBMC(m); err != nil {
+				return err
+			}
+		}
 	}
-	if s.NoPCU {
+	if s.NoPCU || s.BMCs {
 		return nil
 	}
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.1:20023", w.block+1, id))
@@ -319,12 +350,13 @@ func (w *World) power(m *machine, on bool) error {
 // restart boots a machine that has power; w.mu is held.
 func (w *World) restart(m *machine) error {
 	w.tell(m.login, m.Host+" boots")
-	booted := time.Now()
+	booted, from := time.Now(), m.bootFrom
+	m.bootFrom = ""
 	if err := m.SetState(fakenode.Booting); err != nil {
 		return err
 	}
 	w.afterBoot(m, func() {
-		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall"
+		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall" || from == "Pxe"
 		if reinstalled {
 			m.wipes = append(m.wipes, booted)
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")
@@ -403,6 +435,13 @@ func (w *World) Fix(host string) error {
 	}
 	m.boots++
 	return w.become(m, fakenode.Up)
+}
+
+// State is what a node is.
+func (w *World) State(host string) fakenode.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[host].State()
 }
 
 // Powered reports whether a node has power.

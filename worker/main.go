@@ -29,7 +29,7 @@ func main() {
 }
 
 // sections are the parts of the configuration that a worker cannot do without.
-var sections = []string{"plc", "database", "secrets", "temporal", "probe", "mail"}
+var sections = []string{"inventory", "database", "secrets", "temporal", "probe", "mail"}
 
 func command() *cobra.Command {
 	cmd := &cobra.Command{

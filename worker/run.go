@@ -75,6 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
+	serveAPI(ctx, mux, cfg, db, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
@@ -85,7 +86,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web, failed := server(mux, tls, log), make(chan error, 1)
+	web, failed := server(mux, tls, log), make(chan error, 2)
 	defer web.Close()
 	if cfg.HTTP.Listen != "" {
 		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
@@ -96,6 +97,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return struct{}{}, db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
 	}); err != nil {
 		return err
+	}
+	watching, stopPages := context.WithCancel(ctx)
+	defer stopPages()
+	if cfg.Web.Listen != "" {
+		if err := servePages(watching, cfg, db, tc, log, failed); err != nil {
+			return err
+		}
 	}
 	workers := newWorkers(tc, acts)
 	for _, w := range workers {
@@ -119,7 +127,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 // newActivities opens what the configuration names, and makes the activities of it.
 func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc client.Client, tracker *rt.Client,
 	hook *notify.Hook) (*activities.Groups, error) {
-	api, err := connect.PLC(cfg.PLC)
+	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +158,11 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Mode:     cfg.MailMode(),
 		Log:      log,
 
-		PLC:        api,
-		PLCCache:   cfg.PLC.Cache,
-		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, PLC: api}),
+		Inventory:  fleet,
+		NoPLC:      connect.NoPLC(cfg.Inventory),
+		Cache:      connect.Cache(cfg),
+		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}),
+		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
 		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
 
@@ -183,6 +193,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		SSHUser:    p.SSHUser,
 		SSHKeys:    keys,
 		SSHPorts:   p.SSHPorts,
+		Ports:      p.OpenPorts,
 		BootServer: p.BootServer,
 		PortMap:    p.PortMap,
 		Timeout:    p.Timeout,

@@ -16,6 +16,16 @@ import (
 
 // Check names every claim of a message that its facts do not bear out, and every fact that it should tell and does not.
 func Check(n notify.Notice, m notify.Message) []string {
+	if n.NoPLC { // its words are those of a fleet with PLC, put otherwise: the facts must bear those out
+		same, err := notify.Render(n)
+		if err != nil || same.Subject != m.Subject || same.Text != m.Text {
+			return []string{"the message is not the one that its facts make"}
+		}
+		n.NoPLC = false
+		if m, err = notify.Render(n); err != nil {
+			return []string{"the facts make no message: " + err.Error()}
+		}
+	}
 	c := &check{n: n, m: m, text: strings.Join(strings.Fields(m.Text), " ")}
 	for i, item := range n.Items { // what is said of the site as a whole names no target
 		if item.Target == "" {

@@ -31,15 +31,25 @@ func (db *DB) authenticate(arg any) (caller, *xmlrpc.Fault) {
 	case "anonymous":
 		return caller{}, nil
 	case "password":
-		if auth["Username"] == db.User && auth["AuthString"] == db.Password {
+		email, _ := auth["Username"].(string)
+		if password, known := db.passwordOf(email); known && auth["AuthString"] == password {
 			for _, p := range db.rows["Persons"] {
-				if p["email"] == db.User && p["enabled"] == true && p["peer_id"] == nil {
+				if p["email"] == email && p["enabled"] == true && p["peer_id"] == nil {
 					return caller{p}, nil
 				}
 			}
 		}
 	}
 	return caller{}, fault(103, "AuthMethod: Failed to authenticate call")
+}
+
+// passwordOf is what an account signs in with; people have none until SetPassword gives them one.
+func (db *DB) passwordOf(email string) (string, bool) {
+	if email == db.User {
+		return db.Password, true
+	}
+	password, known := db.passwords[email]
+	return password, known
 }
 
 // mayCall says which methods fault without a role; those of reading take any.

@@ -35,6 +35,8 @@ type DB struct {
 	calls    map[string]int
 	reboot   func(host string) error
 	gap      func()
+
+	passwords map[string]string // of people, by address
 }
 
 // NewDB makes a database with nothing but one account, and the tag types that PLC ships.
@@ -48,6 +50,8 @@ func NewDB(user, password string) *DB {
 		lacking:  map[string][]string{},
 		troubles: map[string]*trouble{},
 		calls:    map[string]int{},
+
+		passwords: map[string]string{},
 	}
 	db.Add("Persons", Row{"email": user, "roles": []any{"admin"}})
 	for _, name := range shippedTagTypes {

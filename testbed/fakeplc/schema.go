@@ -12,6 +12,7 @@ const (
 	boolean
 	integers
 	texts
+	real
 )
 
 // column is one field of a table.
@@ -50,6 +51,8 @@ var tables = map[string]table{
 		"enabled":           {kind: boolean, set: true, note: adminSets},
 		"max_slices":        {set: true, note: adminSets},
 		"date_created":      {},
+		"latitude":          {kind: real, null: true, set: true},
+		"longitude":         {kind: real, null: true, set: true},
 		"last_updated":      {},
 		"ext_consortium_id": {null: true, set: true, note: adminSets},
 		"peer_id":           {null: true},
@@ -152,6 +155,8 @@ func (c column) fits(v any) bool {
 	switch v := v.(type) {
 	case int:
 		return c.kind == integer
+	case float64:
+		return c.kind == real
 	case string:
 		return c.kind == text
 	case bool:

@@ -21,14 +21,20 @@ import (
 type Settings struct {
 	Database string // URL
 	Temporal string // host:port
-	Listen   string // host:port of the worker's pages
+	Listen   string // host:port of the worker's port for machines
+	Pages    string // host:port of the pages for people; empty: none
+	Public   string // who sees them without signing in; off
+	UI       string // URL of Temporal's Web UI
 	SMTP     string // host:port
 	PLC, RT  string // URLs; the testbed's own where empty
 	NoRT     bool   // write to people by mail alone
+	NoPLC    bool   // know the fleet from a file, and have no PLC
 	Day      time.Duration
 	Policy   map[string]any // over the defaults
 	Probe    map[string]any // over the testbed's quick ones
 	PCU      map[string]any // over the testbed's quick ones
+
+	BehindProxy bool // nobody but a proxy, or a container's own port, reaches the pages
 
 	SweepEvery string // 0.4d
 	PLCTimeout string // 2m
@@ -65,13 +71,17 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 	probe := section{"ssh_key_file": in("ssh_key"), "port_map": testbed.PortMap(), "resolver": w.Resolver, "timeout": "1200ms", "parallel": 16, "tries": 1, "ping": false}
 	maps.Copy(probe, s.Probe)
 	pcu := section{"networks": []string{"127.0.0.0/8"}, "connect_timeout": "2s", "operation_timeout": "10s"}
+	if s.NoPLC {
+		pcu["legacy"] = []string{"Redfish"} // BMCs have certificates of their own
+	}
 	maps.Copy(pcu, s.PCU)
+	s.Public = cmp.Or(s.Public, "off")
 	s.PLC, s.RT = cmp.Or(s.PLC, w.PLC), cmp.Or(s.RT, w.RT)
 	tracker := section{"url": s.RT, "token_file": in("rt_token"), "queue": testbed.RTQueue}
 	if s.NoRT {
 		tracker = nil
 	}
-	text, err := yaml.Marshal(section{
+	settings := section{
 		"mode":     "act",
 		"plc":      section{"url": s.PLC, "username": testbed.PLCUser, "password_file": in("plc_password"), "ca_file": in("plc_ca.pem"), "cache": "0s", "timeout": cmp.Or(s.PLCTimeout, "2m")},
 		"database": section{"url_file": in("database_url")},
@@ -83,12 +93,19 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"rt":       tracker,
 		"policy":   policy,
 		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
-		"http":     section{"listen": s.Listen},
-	})
+		"http":     section{"listen": s.Listen, "behind_proxy": s.BehindProxy},
+		"web":      section{"listen": s.Pages, "public": s.Public, "temporal_ui": s.UI},
+	}
+	if s.NoPLC {
+		settings["inventory"] = section{"source": "file", "file": in("fleet.yaml")}
+		delete(settings, "plc")
+	}
+	text, err := yaml.Marshal(settings)
 	if err != nil {
 		return "", nil, err
 	}
 	for name, text := range map[string]string{
+		"fleet.yaml": w.Inventory(), "bmc_password": testbed.BMCPassword, "pcu_password": "pcu-s3cret",
 		"plc_password": testbed.PLCPassword, "plc_ca.pem": string(w.PLCCA), "database_url": s.Database, "secret_key": hex.EncodeToString(key), "rt_token": testbed.RTToken, "monitor.yaml": string(text),
 	} {
 		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {

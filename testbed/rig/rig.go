@@ -32,6 +32,7 @@ type Options struct {
 	Sites  []testbed.Site // testbed.Fleet()
 	Day    time.Duration  // how long a policy day lasts; 3 s
 	UIPort int            // of Temporal's Web UI; a free one
+	Pages  string         // host:port of the pages for people, which then need no sign-in to look; none
 	Policy map[string]any // settings of the section policy, over the defaults
 	Probe  map[string]any // settings of the section probe, over the demo's quick ones
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
@@ -43,6 +44,7 @@ type Options struct {
 
 	Workers int  // how many run at once; 1
 	NoRT    bool // people are written to by mail alone
+	NoPLC   bool // Monitor knows the fleet from a file
 	Wires   bool // lay wires to the servers of the workers, and keep Temporal's state in a file, so that all of it can fail and come back
 }
 
@@ -53,7 +55,8 @@ type Rig struct {
 	Temporal client.Client
 	Address  string // of the Temporal frontend
 	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
-	Web      string // URL of the worker's pages
+	Web      string // URL of the worker's port for machines
+	Pages    string // URL of the pages for people; empty: there are none
 	Config   string // the configuration file, good for every program
 	Database string // URL of the database, without a wire
 	Day      time.Duration
@@ -129,7 +132,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	r.stops = append(r.stops, func() error { r.World.Close(); return nil })
 	settings := Settings{Database: pg.URL, Temporal: r.Address, SMTP: r.Mail.Addr(), Day: o.Day, Policy: o.Policy,
 		Probe: o.Probe,
-		PCU:   o.PCU, NoRT: o.NoRT, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
+		PCU:   o.PCU, NoRT: o.NoRT, NoPLC: o.NoPLC, SweepEvery: o.SweepEvery, PLCTimeout: o.PLCTimeout}
 	if o.Connections > 0 {
 		u, err := url.Parse(pg.URL)
 		if err != nil {
@@ -153,6 +156,9 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		r.Workers = append(r.Workers, &Worker{rig: r, bin: o.Bin, listen: listen, name: fmt.Sprintf("worker%d", n+1)})
 	}
 	settings.Listen = r.Workers[0].listen
+	if o.Pages != "" {
+		settings.Pages, settings.Public, settings.UI, r.Pages = o.Pages, "full", r.UI, "http://"+o.Pages
+	}
 	r.Web = "http://" + settings.Listen
 	var key []byte
 	if r.Config, key, err = Configure(r.dir, r.World, settings); err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// program is the path of the development server, under root. It is built where it is not there yet, which takes minutes.
-func program(t testing.TB, root string) string {
+// Program is the path of the development server, under root. It is built where it is not there yet, which takes minutes.
+func Program(t testing.TB, root string) string {
 	t.Helper()
 	bin, err := filepath.Abs(filepath.Join(root, "bin", "temporal-dev"))
 	if err != nil {
@@ -38,7 +38,7 @@ func ForTest(t testing.TB, root string) (address string) {
 	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready")
 	var log bytes.Buffer
-	cmd := exec.Command(program(t, root), "--ready-file", ready, "--exit-with-stdin", "--ui-port", "-1")
+	cmd := exec.Command(Program(t, root), "--ready-file", ready, "--exit-with-stdin", "--ui-port", "-1")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

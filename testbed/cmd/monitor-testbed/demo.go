@@ -50,7 +50,7 @@ func demoCommand() *cobra.Command {
 }
 
 func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
-	r, err := rig.Start(ctx, rig.Options{Day: day, UIPort: prefer(8233), Log: out})
+	r, err := rig.Start(ctx, rig.Options{Day: day, UIPort: prefer(8233), Pages: fmt.Sprintf("127.0.0.1:%d", free(8081)), Log: out})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C while starting
@@ -113,6 +113,16 @@ func prefer(port int) int {
 	return port
 }
 
+// free is prefer where the port must be known beforehand.
+func free(port int) int {
+	for n := port; n < port+100; n++ {
+		if prefer(n) != 0 {
+			return n
+		}
+	}
+	return port
+}
+
 func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 	self, _ := os.Executable()
 	monitor := filepath.Join(filepath.Dir(self), "monitor")
@@ -126,7 +136,8 @@ func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 	if ui == "" {
 		ui = "your own, for the server at " + r.Address
 	}
-	fmt.Fprintf(out, "\n%s   %s\n%s  %s\n%s   %s/healthz  %s/metrics\n", bold("Web UI"), ui, bold("mailbox"), mailbox, bold("worker"), r.Web, r.Web)
+	fmt.Fprintf(out, "\n%s    %s\n         everybody may look; to give orders sign in as %s, password %s\n", bold("pages"), r.Pages, testbed.PLCUser, testbed.PLCPassword)
+	fmt.Fprintf(out, "%s %s\n%s  %s\n%s   %s/healthz  %s/metrics\n", bold("Temporal"), ui, bold("mailbox"), mailbox, bold("worker"), r.Web, r.Web)
 	fmt.Fprintf(out, "%s      export MONITOR_CONFIG=%s\n", bold("try"), r.Config)
 	for _, args := range []string{"issue list", "issue show " + nodeDown(host("huji", 1)), "issue pause " + nodeDown(host("huji", 1)) + " --reason 'we know'", "site show huji", "node show " + host("upmc", 1)} {
 		fmt.Fprintf(out, "         %s %s\n", monitor, args)

@@ -115,6 +115,7 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
 	all.Go(func() { k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen)) })
 	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
+	all.Go(func() { k.withoutPLC(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.failed > 0 {
@@ -206,6 +207,23 @@ func (k *tally) inTurn(ctx context.Context, o rig.Options, list []scenario) {
 		for _, s := range list {
 			k.play(ctx, r, s)
 		}
+		return nil
+	})
+}
+
+// withoutPLC runs the scenarios of a fleet that a file describes. The last one breaks the file, so it comes after the
+// others.
+func (k *tally) withoutPLC(ctx context.Context, chosen *regexp.Regexp) {
+	list := choose(inventoryScenarios(), chosen)
+	k.on(ctx, inventoryOptions("", io.Discard), list, func(r *rig.Rig, list []scenario) error {
+		var all sync.WaitGroup
+		for _, s := range list {
+			if s.id == brokenInventoryID {
+				all.Wait()
+			}
+			all.Go(func() { k.play(ctx, r, s) })
+		}
+		all.Wait()
 		return nil
 	})
 }

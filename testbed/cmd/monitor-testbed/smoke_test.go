@@ -30,6 +30,7 @@ func TestSmoke(t *testing.T) {
 		{fleetOptions(bin, t.Output()), slices.Concat(fleetScenarios()), false},
 		{deathOptions(bin, t.Output()), deathScenarios(), false},
 		{hostileOptions(bin, t.Output()), hostileScenarios(), false},
+		{inventoryOptions(bin, t.Output()), inventoryScenarios(), false},
 		{smokeOptions(bin, t.Output()), scenarios(), true},
 	} {
 		var r *rig.Rig

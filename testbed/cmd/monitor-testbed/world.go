@@ -36,6 +36,7 @@ func worldCommand() *cobra.Command {
 	f.StringVar(&s.Temporal, "temporal", "127.0.0.1:7233", "`host:port` of Temporal")
 	f.StringVar(&s.SMTP, "smtp", "", "`host:port` of a mail server (default the testbed's own mailbox)")
 	f.StringVar(&s.Listen, "listen", "127.0.0.1:8080", "`host:port` of the worker's pages")
+	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "nobody but a proxy, or the port of a container, reaches the pages")
 	f.DurationVar(&s.Day, "day", 3*time.Second, "how long a policy day lasts")
 	return cmd
 }

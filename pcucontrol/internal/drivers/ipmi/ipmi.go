@@ -125,7 +125,8 @@ const (
 
 // bootDevices are the device selectors of the boot flags.
 func bootDevices() map[pcucontrol.BootDevice]byte {
-	return map[pcucontrol.BootDevice]byte{pcucontrol.BootNetwork: 0x04, pcucontrol.BootDisk: 0x08}
+	return map[pcucontrol.BootDevice]byte{pcucontrol.BootNetwork: 0x04, pcucontrol.BootDisk: 0x08,
+		pcucontrol.BootDefault: 0x00}
 }
 
 // BootOnce sets the boot flags for one boot, and reads them back.
@@ -144,6 +145,7 @@ func (d Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucon
 	switch {
 	case err != nil:
 		return err
+	case len(data) >= 4 && device == pcucontrol.BootDefault && data[2]&bootFlagsValid == 0: // used up already
 	case len(data) < 4 || data[2]&bootFlagsValid == 0 || data[3]&0x3c != selector:
 		return s.fail(pcucontrol.Refused, "read the boot device", fmt.Sprintf("it did not take %s: % x", device, data))
 	}

@@ -388,7 +388,8 @@ func (Driver) Switch(ctx context.Context, t pcucontrol.Target, op pcucontrol.Ope
 
 // bootDevices are the targets of a boot override.
 func bootDevices() map[pcucontrol.BootDevice]string {
-	return map[pcucontrol.BootDevice]string{pcucontrol.BootNetwork: "Pxe", pcucontrol.BootDisk: "Hdd"}
+	return map[pcucontrol.BootDevice]string{pcucontrol.BootNetwork: "Pxe", pcucontrol.BootDisk: "Hdd",
+		pcucontrol.BootDefault: "None"}
 }
 
 // BootOnce sets the override for one boot, and reads it back.
@@ -398,12 +399,15 @@ func (Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontr
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	target := bootDevices()[device]
+	target, enabled := bootDevices()[device], "Once"
+	if device == pcucontrol.BootDefault {
+		enabled = "Disabled"
+	}
 	if s.system.ETag != "" { // some refuse a change without it
 		s.w.Header.Set("If-Match", s.system.ETag)
 	}
 	a, err := s.ask(ctx, "boot once", "PATCH", s.path,
-		fmt.Sprintf(`{"Boot":{"BootSourceOverrideEnabled":"Once","BootSourceOverrideTarget":%q}}`, target))
+		fmt.Sprintf(`{"Boot":{"BootSourceOverrideEnabled":%q,"BootSourceOverrideTarget":%q}}`, enabled, target))
 	s.w.Header.Del("If-Match")
 	if err == nil {
 		err = s.judge("boot once", a)
@@ -415,7 +419,11 @@ func (Driver) BootOnce(ctx context.Context, t pcucontrol.Target, device pcucontr
 	if err := s.get(ctx, "boot once", s.path, &now); err != nil {
 		return err
 	}
-	if b := now.Boot; b.BootSourceOverrideEnabled != "Once" || b.BootSourceOverrideTarget != target {
+	b := now.Boot
+	if b.BootSourceOverrideEnabled == "Disabled" && enabled == "Disabled" { // whatever target it then names
+		return nil
+	}
+	if b.BootSourceOverrideEnabled != enabled || b.BootSourceOverrideTarget != target {
 		return s.w.Fail(
 			pcucontrol.Refused,
 			"boot once",

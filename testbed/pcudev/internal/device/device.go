@@ -14,6 +14,9 @@ type Outlets interface {
 	Set(n int, on bool) error
 }
 
+// Booted are outlets of machines that want to know from what they were told to boot, before they do.
+type Booted interface{ BootsFrom(n int, device string) }
+
 // Device is one power control unit.
 type Device interface {
 	// Network is tcp or udp, and says which of the two serves answers.

@@ -232,13 +232,17 @@ func (d *redfish) change(w http.ResponseWriter, r *http.Request) {
 		Boot struct{ BootSourceOverrideEnabled, BootSourceOverrideTarget string }
 	}
 	from := []string{"None", "Pxe", "Hdd", "Cd", "BiosSetup"}
-	if json.NewDecoder(r.Body).Decode(&ask) != nil || ask.Boot.BootSourceOverrideEnabled != "Once" ||
+	if json.NewDecoder(r.Body).Decode(&ask) != nil ||
+		!slices.Contains([]string{"Once", "Disabled"}, ask.Boot.BootSourceOverrideEnabled) ||
 		!slices.Contains(from, ask.Boot.BootSourceOverrideTarget) {
 		refuse(w, 400, "PropertyValueNotInList", "The value is not in the list of acceptable values.")
 		return
 	}
 	d.mu.Lock()
 	d.boot[n] = ask.Boot.BootSourceOverrideTarget
+	if ask.Boot.BootSourceOverrideEnabled == "Disabled" {
+		delete(d.boot, n)
+	}
 	d.mu.Unlock()
 	w.WriteHeader(204)
 }
@@ -276,6 +280,7 @@ func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case ask.ResetType == "On" && d.s.Has(device.StaysOff):
 	case ask.ResetType == "On":
+		d.useUp(n)
 		_ = d.s.Set(d.s.Outlets, n, true)
 	case strings.HasSuffix(ask.ResetType, "Off") || ask.ResetType == "GracefulShutdown":
 		_ = d.s.Set(d.s.Outlets, n, false)
@@ -284,7 +289,19 @@ func (d *redfish) reset(w http.ResponseWriter, r *http.Request) {
 			"The operation was not successful due to the current power state.")
 		return
 	case ask.ResetType != "Nmi":
+		d.useUp(n)
 		_ = d.s.Cycle(d.s.Outlets, n, d.s.OffTime)
 	}
 	w.WriteHeader(204)
+}
+
+// useUp has the machine that boots now take what it is to boot from, which counts once.
+func (d *redfish) useUp(n int) {
+	d.mu.Lock()
+	from := d.boot[n]
+	delete(d.boot, n)
+	d.mu.Unlock()
+	if m, tells := d.s.Outlets.(device.Booted); tells && from != "" {
+		m.BootsFrom(n, from)
+	}
 }

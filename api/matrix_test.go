@@ -1,0 +1,242 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/store"
+)
+
+// request is how an operation is asked for a site; the empty site is the fleet.
+type request struct {
+	path string
+	body any
+}
+
+// requests are one for each operation of the document, by its id.
+func requests() map[string]func(site string) request {
+	fixed := func(path string, body any) func(string) request {
+		return func(string) request { return request{path, body} }
+	}
+	why := object{"reason": "x"}
+	issue := func(order string, more ...any) func(string) request {
+		return func(site string) request {
+			body := object{"reason": "x"}
+			for i := 0; i+1 < len(more); i += 2 {
+				body[more[i].(string)] = more[i+1]
+			}
+			return request{"/issues/nodedown/" + nodeOf(site) + "/" + order, body}
+		}
+	}
+	pcu := func(site string) string { return "pcu1." + site + ".example" }
+	return map[string]func(string) request{
+		"getSelf":      fixed("/self", nil),
+		"getStatus":    fixed("/status", nil),
+		"getControls":  fixed("/controls", nil),
+		"getAgenda":    func(site string) request { return request{"/agenda?site=" + site, nil} },
+		"listSilences": fixed("/silences", nil),
+		"listNodes":    fixed("/nodes", nil),
+		"listSites":    fixed("/sites", nil),
+		"listPCUs":     fixed("/pcus", nil),
+		"listIssues":   fixed("/issues", nil),
+		"listLedger":   fixed("/ledger", nil),
+		"streamEvents": fixed("/events", nil),
+		"listTokens":   fixed("/tokens", nil),
+		"getNode":      func(site string) request { return request{"/nodes/" + nodeOf(site), nil} },
+		"getSite":      func(site string) request { return request{"/sites/" + site, nil} },
+		"getIssue":     func(site string) request { return request{"/issues/nodedown/" + nodeOf(site), nil} },
+		"explain":      func(site string) request { return request{"/explain?target=" + nodeOf(site), nil} },
+		"whyNot":       func(site string) request { return request{"/why-not?act=reboot&target=" + nodeOf(site), nil} },
+
+		"openIssue": func(site string) request {
+			return request{"/issues", object{"type": "nodedown", "target": nodeOf(site), "reason": "x"}}
+		},
+		"pauseIssue":  issue("pause"),
+		"resumeIssue": issue("resume"),
+		"closeIssue":  issue("close"),
+		"skipIssue":   issue("skip"),
+		"vetoIssue":   issue("veto", "step", 1),
+		"allowIssue":  issue("allow", "step", 1),
+		"pledgeIssue": issue("pledge", "until", tomorrow()),
+
+		"silence": func(site string) request {
+			return request{"/silences", object{"target": nodeOf(site), "until": tomorrow(), "reason": "x"}}
+		},
+		"unsilence":    func(site string) request { return request{"/silences/node/" + nodeOf(site), nil} },
+		"pauseSite":    func(site string) request { return request{"/sites/" + site + "/pause", why} },
+		"resumeSite":   func(site string) request { return request{"/sites/" + site + "/resume", why} },
+		"setSiteMode":  func(site string) request { return request{"/sites/" + site + "/mode", object{"mode": "observe"}} },
+		"forgetPCU":    func(site string) request { return request{"/pcus/" + pcu(site) + "/forget", why} },
+		"stop":         fixed("/stop", why),
+		"start":        fixed("/start", why),
+		"setFleetMode": fixed("/mode", object{"mode": "observe"}),
+		"sweep":        fixed("/sweeps", why),
+		"believe":      fixed("/sweeps/believed", why),
+		"teach":        fixed("/sequences/bminit-cfg-auth-done", object{"action": "none"}),
+		"addToken": fixed("/tokens", object{"name": "new", "role": "viewer", "sites": []string{"*"},
+			"expires": tomorrow()}),
+		"revokeToken": fixed("/tokens/nosuch", nil),
+	}
+}
+
+// operation is a line of the document.
+type operation struct {
+	id, method string
+	verb       access.Verb
+}
+
+func documented(t *testing.T) (all []operation) {
+	t.Helper()
+	text, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			ID   string      `json:"operationId"`
+			Verb access.Verb `json:"x-verb"`
+		}
+	}
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range doc.Paths {
+		for method, o := range path {
+			all = append(all, operation{o.ID, strings.ToUpper(method), o.Verb})
+		}
+	}
+	return all
+}
+
+// scopes says where the table asks for a verb's role to hold.
+func scopes() map[access.Verb]access.Scope {
+	by := map[access.Verb]access.Scope{}
+	for _, r := range access.Verbs() {
+		by[r.Verb] = r.Scope
+	}
+	return by
+}
+
+func TestEveryRoleMayDoOverTheAPIExactlyWhatTheTableSays(t *testing.T) {
+	s := serveAPI(t)
+	people := map[string]access.Who{
+		"viewer":           {Role: access.Viewer, Sites: []string{access.AllSites}},
+		"user of mine":     {Role: access.Viewer, Sites: []string{mine}},
+		"tech of mine":     {Role: access.Site, Sites: []string{mine}},
+		"operator":         {Role: access.Operator, Sites: []string{access.AllSites}},
+		"operator of mine": {Role: access.Operator, Sites: []string{mine}},
+		"admin":            {Role: access.Admin, Sites: []string{access.AllSites}},
+	}
+	tokens := map[string]string{}
+	for name, who := range people {
+		tokens[name] = s.token(name, who.Role, who.Sites...)
+	}
+	for _, site := range []string{mine, foreign} { // for what ends that
+		s.must(s.db.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node", Target: nodeOf(site), Starts: now()}))
+	}
+	before := len(s.orders())
+	asked := requests()
+	for _, o := range documented(t) {
+		make, known := asked[o.id]
+		if !known {
+			t.Errorf("the matrix does not know %s", o.id)
+			continue
+		}
+		scope := scopes()[o.verb]
+		if scope == "" {
+			t.Errorf("%s is of the verb %q, which is in no table", o.id, o.verb)
+		}
+		for name, who := range people {
+			for _, site := range []string{mine, foreign} {
+				r := make(site)
+				listed := strings.HasPrefix(o.id, "list") || o.id == "streamEvents" // what is in it, the next test reads
+				where := site
+				if scope != access.AtSite {
+					where = ""
+				}
+				may := access.Allowed(who, o.verb, where) || listed && mayAtAll(who, o.verb) == nil
+				status := s.status(tokens[name], o, r, may)
+				if refused := status == http.StatusForbidden; refused == may || status == http.StatusUnauthorized {
+					t.Errorf("%s of a %s at %s: status %d, and the table says %t", o.id, name, site, status, may)
+				}
+			}
+		}
+		for name, token := range map[string]string{"nobody": "", "a wrong token": "monitor_aaaaaaaa_" + strings.Repeat("a", 32)} {
+			if name == "nobody" || o.id == "getSelf" { // which may be tried a few times only
+				if status := s.status(token, o, make(mine), false); status != http.StatusUnauthorized {
+					t.Errorf("%s of %s: status %d", o.id, name, status)
+				}
+			}
+		}
+	}
+	if now := len(s.orders()); now != before {
+		t.Errorf("%d orders were given, by whom they were refused", now-before)
+	}
+}
+
+// status asks an operation. Whoever may order something only says so.
+func (s *served) status(token string, o operation, r request, may bool) int {
+	s.t.Helper()
+	path := r.path
+	if may && o.method != http.MethodGet {
+		mark := "?"
+		if strings.Contains(path, "?") {
+			mark = "&"
+		}
+		path += mark + "dryRun=true"
+	}
+	if o.id == "streamEvents" { // which would not end
+		return s.head(token, path)
+	}
+	return s.ask(token, o.method, path, r.body).status
+}
+
+func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
+	s := serveAPI(t)
+	for _, site := range []string{mine, foreign} {
+		s.must(s.db.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node", Target: nodeOf(site), Starts: now()}))
+	}
+	tech, all := s.token("tech", access.Site, mine), s.token("ops", access.Operator, access.AllSites)
+	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/silences", "/agenda"} {
+		whole := s.ask(all, "GET", path, nil).body
+		if !strings.Contains(whole, foreign) || !strings.Contains(whole, mine) {
+			t.Errorf("%s does not show all to an operator: %s", path, whole)
+		}
+		part := s.ask(tech, "GET", path, nil).body
+		if strings.Contains(part, foreign) || !strings.Contains(part, mine) {
+			t.Errorf("%s shows a tech of %s: %s", path, mine, part)
+		}
+	}
+	if body := s.ask(tech, "GET", "/ledger", nil).body; strings.Contains(body, "guard") {
+		t.Errorf("a tech reads of the fleet: %s", body)
+	}
+	t.Run("what is foreign and what is not there look alike", func(t *testing.T) {
+		for _, pair := range [][2]string{
+			{"/nodes/" + nodeOf(foreign), "/nodes/nobody.example"},
+			{"/sites/" + foreign, "/sites/nowhere"},
+			{"/issues/nodedown/" + nodeOf(foreign), "/issues/nodedown/nobody.example"},
+			{"/explain?target=" + foreign, "/explain?target=nowhere"},
+			{"/agenda?site=" + foreign, "/agenda?site=nowhere"},
+		} {
+			there, not := s.ask(tech, "GET", pair[0], nil), s.ask(tech, "GET", pair[1], nil)
+			if there.status != http.StatusForbidden || there.body != not.body {
+				t.Errorf("%s: %+v, and %+v", pair[0], there, not)
+			}
+		}
+	})
+	t.Run("a viewer reads no ledger, not in a node or issue either", func(t *testing.T) {
+		viewer := s.token("viewer", access.Viewer, access.AllSites)
+		for _, path := range []string{"/nodes/" + nodeOf(mine), "/sites/" + mine, "/issues/nodedown/" + nodeOf(mine),
+			"/explain?target=" + nodeOf(mine)} {
+			if g := s.ask(viewer, "GET", path, nil); g.status != 200 || strings.Contains(g.body, "reboot of") {
+				t.Errorf("%s: %+v", path, g)
+			}
+			if g := s.ask(all, "GET", path, nil); !strings.Contains(g.body, "reboot of") {
+				t.Errorf("%s tells an operator nothing of the ledger: %+v", path, g)
+			}
+		}
+	})
+}

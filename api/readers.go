@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
+)
+
+// readers are the operations that read nodes, sites, PCUs and the ledger, and ask why.
+func (s *server) readers(api huma.API) {
+	get := func(path, id, tag, about string, verb access.Verb) route {
+		return route{method: http.MethodGet, path: path, id: id, tag: tag, about: about, verb: verb}
+	}
+	op(s, api, get("/nodes", "listNodes", "targets", "List nodes", access.SeeNodes), s.listNodes)
+	op(s, api, get("/nodes/{name}", "getNode", "targets", "Read all that is known of a node", access.SeeNodes), s.node)
+	op(s, api, get("/sites", "listSites", "targets", "List sites", access.SeeSites), s.listSites)
+	op(s, api, get("/sites/{name}", "getSite", "targets", "Read all that is known of a site", access.SeeSites), s.site)
+	op(s, api, get("/pcus", "listPCUs", "targets", "List PCUs", access.SeePCUs), s.listPCUs)
+	op(s, api, get("/ledger", "listLedger", "ledger", "List what was done and ordered, the latest first", access.SeeLedger),
+		s.listLedger)
+	op(s, api, get("/explain", "explain", "targets", "Explain a node, a PCU, a site or an issue", access.SeeReasons), s.explain)
+	op(s, api, get("/why-not", "whyNot", "targets", "Ask the gate, check by check, why something is not done",
+		access.SeeReasons), s.whyNot)
+}
+
+func (s *server) listNodes(ctx context.Context, who access.Who, in *struct {
+	Listing
+	Details bool `query:"details" doc:"With the details of the last look, which are many bytes."`
+}) (*page[selection.Node], error) {
+	t := table[selection.Node]{access.SeeNodes, selection.Nodes(issueTypes()), func(n *selection.Node) string { return n.Site },
+		func(n *selection.Node) string { return n.Site + "\x01" + n.Name }}
+	set, err := compile(s, t.rows, in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	rows, _, err := s.Store.NodeRows(ctx, s.Now(), in.Details || slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(s, who, t, in.Listing, rows)
+}
+
+func (s *server) listSites(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.Site], error) {
+	rows, _, err := s.Store.SiteRows(ctx, s.Now())
+	if err != nil {
+		return nil, err
+	}
+	name := func(x *selection.Site) string { return x.LoginBase }
+	return pageOf(s, who, table[selection.Site]{access.SeeSites, selection.Sites(issueTypes()), name, name}, in.Listing, rows)
+}
+
+func (s *server) listPCUs(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.PCU], error) {
+	rows, _, err := s.Store.PCURows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(s, who, table[selection.PCU]{access.SeePCUs, selection.PCUs(issueTypes()),
+		func(p *selection.PCU) string { return p.Site },
+		func(p *selection.PCU) string { return fmt.Sprintf("%s\x01%s\x01%d", p.Site, p.Name, p.PCUID) }}, in.Listing, rows)
+}
+
+// mostRead is how many issues and lines of the ledger are looked at, the latest first.
+const mostRead = 100_000
+
+func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.Action], error) {
+	rows, _, err := s.Store.LedgerRows(ctx, mostRead)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(s, who, table[selection.Action]{access.SeeLedger, selection.Ledger(),
+		func(a *selection.Action) string { return a.Site },
+		func(a *selection.Action) string { return descending(a.Seq) }}, in.Listing, rows)
+}
+
+// descending is a key under which the greater number comes first.
+func descending(n int64) string { return fmt.Sprintf("%020d", math.MaxInt64-n) }
+
+// Named is what a path names.
+type Named struct {
+	Name string `path:"name" maxLength:"255"`
+}
+
+func (s *server) node(ctx context.Context, who access.Who, in *Named) (*tagged[answers.Node], error) {
+	v, err := answers.ReadNode(ctx, s.Store, in.Name, s.Now())
+	if err := seen(who, access.SeeNodes, v.Site, err); err != nil {
+		return nil, err
+	}
+	if !access.Allowed(who, access.SeeLedger, v.Site) {
+		v.Actions = nil
+	}
+	return tag(v)
+}
+
+func (s *server) site(ctx context.Context, who access.Who, in *Named) (*tagged[answers.Site], error) {
+	v, err := answers.ReadSite(ctx, s.Store, in.Name, s.Now())
+	if err := seen(who, access.SeeSites, in.Name, err); err != nil {
+		return nil, err
+	}
+	if !access.Allowed(who, access.SeeLedger, in.Name) {
+		v.Actions = nil
+	}
+	if access.Allowed(who, access.SeeMail, in.Name) {
+		if state, err := answers.SiteState(ctx, s.Temporal, in.Name); err == nil {
+			people := answers.PeopleOf(state)
+			v.People = &people
+		}
+	}
+	return tag(v)
+}
+
+// seen is the answer to whoever asks for one thing: to those whose role holds at some sites only, what is not there and
+// what is foreign look alike.
+func seen(who access.Who, verb access.Verb, site string, err error) error {
+	if refusal := access.Check(who, verb, site); refusal != nil && !who.Of("") {
+		return problem(forbidden, "there is no such thing, or it is not of a site where you may see it")
+	} else if err == nil {
+		return refusal
+	}
+	return err
+}
+
+// About is what a question is about.
+type About struct {
+	Target string `query:"target" required:"true" maxLength:"300" doc:"A node, a site or a PCU, or an issue about one: nodedown/planetlab1.example.edu"`
+}
+
+func (s *server) explain(ctx context.Context, who access.Who, in *About) (*struct{ Body answers.Explanation }, error) {
+	t, err := answers.Find(ctx, s.Store, in.Target)
+	if err := seen(who, access.SeeReasons, t.Site, err); err != nil {
+		return nil, err
+	}
+	e, err := answers.Explain(ctx, s.Store, s.Temporal, t)
+	if err == nil && !access.Allowed(who, access.SeeLedger, t.Site) {
+		e.Done = []store.Action{}
+	}
+	return &struct{ Body answers.Explanation }{e}, err
+}
+
+func (s *server) whyNot(ctx context.Context, who access.Who, in *struct {
+	About
+	Act string    `query:"act" required:"true" maxLength:"40" doc:"One of the acts that docs/gate.md describes: reboot, notify and others."`
+	At  time.Time `query:"at" doc:"When it would be done; now where it is missing."`
+}) (*struct{ Body activities.WhyNotAnswer }, error) {
+	t, err := answers.Find(ctx, s.Store, in.Target)
+	if err := seen(who, access.SeeReasons, t.Site, err); err != nil {
+		return nil, err
+	}
+	q, err := answers.Question(t, in.Act, in.At)
+	if err != nil {
+		return nil, problem(invalid, err.Error())
+	}
+	if s.Temporal == nil {
+		return nil, answers.ErrNobody
+	}
+	answer, err := answers.WhyNot(ctx, s.Temporal, q)
+	return &struct{ Body activities.WhyNotAnswer }{answer}, err
+}
+
+func issueTypes() []string {
+	var types []string
+	for _, t := range issue.Types() {
+		types = append(types, t.Name)
+	}
+	return types
+}

@@ -1,0 +1,121 @@
+package selection
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SortKey is a field by which rows are put in order.
+type SortKey struct {
+	Field   string
+	Reverse bool
+}
+
+// Named are the names today of fields that somebody asks for. One entry of a map is named with a dot: facts.kernel.
+func (t *Table[T]) Named(fields []string) ([]string, error) {
+	var names []string
+	for _, name := range fields {
+		f, err := t.named(name)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, f)
+	}
+	return names, nil
+}
+
+func (t *Table[T]) named(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if of, _, dotted := strings.Cut(name, "."); dotted {
+		if f, err := t.Lookup(of); err == nil && f.Type == Map {
+			return name, nil
+		}
+	}
+	f, err := t.Lookup(name)
+	return f.Name, err
+}
+
+// Order reads the fields by which rows are to be sorted; -FIELD is the other way round.
+func (t *Table[T]) Order(fields []string) ([]SortKey, error) {
+	var keys []SortKey
+	for _, name := range fields {
+		name, reverse := strings.CutPrefix(strings.TrimSpace(name), "-")
+		f, err := t.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, SortKey{f.Name, reverse})
+	}
+	return keys, nil
+}
+
+// Cell is what a row answers for a field, or for one entry of a field that is a map.
+func (t *Table[T]) Cell(row *T, field string, now time.Time) any {
+	if name, key, dotted := strings.Cut(field, "."); dotted {
+		if m, is := t.Value(row, name, now).(map[string]any); is {
+			return m[key]
+		}
+	}
+	return t.Value(row, field, now)
+}
+
+// Sort puts rows in order, and leaves those that are alike as they were. What is not known is last, whichever way
+// round.
+func (t *Table[T]) Sort(rows []T, by []SortKey, now time.Time) {
+	if len(by) == 0 {
+		return
+	}
+	type sortable struct {
+		row    T
+		values []any
+	}
+	all := make([]sortable, len(rows))
+	for i := range rows {
+		all[i] = sortable{row: rows[i], values: make([]any, len(by))}
+		for k, key := range by {
+			all[i].values[k] = t.Value(&rows[i], key.Field, now)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y sortable) int {
+		for k, key := range by {
+			if c := key.compare(x.values[k], y.values[k]); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	for i := range all {
+		rows[i] = all[i].row
+	}
+}
+
+func (k SortKey) compare(x, y any) int {
+	switch {
+	case x == nil && y == nil:
+		return 0
+	case x == nil:
+		return 1
+	case y == nil:
+		return -1
+	}
+	c := 0
+	switch x := x.(type) {
+	case int:
+		c = cmp.Compare(x, y.(int))
+	case time.Time:
+		c = x.Compare(y.(time.Time))
+	case time.Duration:
+		c = cmp.Compare(x, y.(time.Duration))
+	case string:
+		c = strings.Compare(x, y.(string))
+	default:
+		c = strings.Compare(fmt.Sprint(x), fmt.Sprint(y))
+	}
+	if k.Reverse {
+		return -c
+	}
+	return c
+}

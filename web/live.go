@@ -1,0 +1,130 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/planetlab/monitor/store"
+)
+
+// hub tells all open pages what changes. One connection to Postgres listens for all of them.
+type hub struct {
+	count atomic.Uint64
+
+	mu    sync.Mutex
+	pages map[chan store.Happening]bool
+}
+
+func newHub() *hub { return &hub{pages: map[chan store.Happening]bool{}} }
+
+// changes counts what has changed, so that reads know whether they are old.
+func (h *hub) changes() uint64 { return h.count.Load() }
+
+func (h *hub) tell(c store.Happening) {
+	h.count.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for page := range h.pages {
+		select {
+		case page <- c:
+		default: // it has enough to fetch itself for already
+		}
+	}
+}
+
+func (h *hub) join() (page chan store.Happening, leave func()) {
+	page = make(chan store.Happening, 64)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pages[page] = true
+	return page, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.pages, page)
+	}
+}
+
+// How a stream of changes is paced.
+const (
+	gatherFor  = 200 * time.Millisecond // changes that come together are told once
+	aliveEvery = 20 * time.Second       // a proxy may cut what is silent
+	writeIn    = 10 * time.Second
+	streamFor  = 30 * time.Minute // then the page connects again, and is asked again who it is
+)
+
+func liveURL(topics, names []string) string {
+	q := url.Values{"topic": topics, "name": names}
+	return "/live?" + q.Encode()
+}
+
+// serveLive streams the event "changed" whenever something changes that a page is about (HTML, Server-sent events).
+func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
+	if !viewerOf(r.Context()).Known() {
+		http.Error(w, "you are not signed in", http.StatusUnauthorized)
+		return
+	}
+	topics, names := r.URL.Query()["topic"], r.URL.Query()["name"]
+	concerns := func(c store.Happening) bool {
+		if !slices.Contains(topics, c.Topic) {
+			return c.Topic == "all"
+		}
+		return len(names) == 0 || len(c.Names) == 0 || slices.ContainsFunc(c.Names, func(n string) bool {
+			return slices.Contains(names, n)
+		})
+	}
+	page, leave := s.live.join()
+	defer leave()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Accel-Buffering", "no")
+	out := http.NewResponseController(w)
+	send := func(format string, args ...any) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(writeIn))
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && out.Flush() == nil
+	}
+	if !send(": connected\n\n") {
+		return
+	}
+	alive, end := time.NewTicker(aliveEvery), time.After(streamFor)
+	defer alive.Stop()
+	var gathered []store.Happening
+	var due <-chan time.Time
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-end:
+			return
+		case <-alive.C:
+			if !send(": alive\n\n") {
+				return
+			}
+		case c := <-page:
+			if !concerns(c) {
+				continue
+			}
+			if gathered = append(gathered, c); due == nil {
+				due = time.After(gatherFor)
+			}
+		case <-due:
+			topic := gathered[0].Topic
+			gathered, due = nil, nil
+			if !send("event: changed\ndata: %s\n\n", topic) {
+				return
+			}
+		}
+	}
+}
+
+// open is how many pages are open.
+func (h *hub) open() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.pages)
+}

@@ -1,0 +1,43 @@
+package web
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/store"
+)
+
+// Open makes the pages that a configuration asks for, and says where they are served.
+func Open(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger) (*Server, Place, error) {
+	place := Place{Listen: cfg.Web.Listen, BehindProxy: cfg.HTTP.BehindProxy}
+	var err error
+	if place.TLS, err = cfg.HTTP.TLSConfig(); err != nil {
+		return nil, place, err
+	}
+	o := Options{
+		Store: db, Temporal: tc, Policy: cfg.Policy.InRealTime(), Groups: cfg.Groups, Log: log,
+		Public: Public(cfg.Web.Public), TemporalUI: cfg.Web.TemporalUI, Namespace: cfg.Temporal.Namespace,
+		PLCPages: cfg.Mail.Pages, TicketURL: cfg.RT.URL, Secure: cfg.Secure(),
+		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)),
+		People:     People{Operators: cfg.Web.Operators, Admins: cfg.Web.Admins},
+	}
+	if cfg.Web.PLCLogin && cfg.PLC.URL != "" {
+		api, err := connect.PLC(cfg.PLC)
+		if err != nil {
+			return nil, place, err
+		}
+		o.PLC = api
+	}
+	if w := cfg.Web; w.OIDCIssuer != "" {
+		o.OIDC = &OIDC{Issuer: w.OIDCIssuer, ClientID: w.OIDCClientID, ClientSecret: w.OIDCClientSecret.Reveal(),
+			Name: w.OIDCName, Callback: strings.TrimRight(w.URL, "/") + "/sign-in/oidc/callback", RolesClaim: w.OIDCRolesClaim,
+			Viewers: w.OIDCViewers, Operators: w.OIDCOperators, Admins: w.OIDCAdmins}
+	}
+	pages, err := New(o)
+	return pages, place, err
+}

@@ -1,0 +1,142 @@
+// Package web serves Monitor's pages: what is known of the fleet, why Monitor does what it does, and the forms by which
+// people give it orders. It reads from Postgres, asks Temporal for what is live, and acts only through the orders that
+// the command line gives, too.
+//
+// A page is a function that gathers data (fleet.go, issue.go, node.go and their like) and a template of the same name.
+// list.go draws every table of rows, by the language of package selection. All pages work without JavaScript; with it,
+// live.go tells an open page that something changed, and the page fetches itself again.
+package web
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"go.temporal.io/sdk/client"
+
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/store"
+)
+
+// Options are what the pages need.
+type Options struct {
+	Store    *store.Store
+	Temporal client.Client // nil: what only running workflows know is left out
+	Policy   policy.Policy // in real time
+	Groups   map[string]string
+	Log      *slog.Logger
+	Now      func() time.Time // time.Now
+
+	Public     Public
+	TemporalUI string // URL of Temporal's Web UI; empty: no links to it
+	Namespace  string // in Temporal
+	PLCPages   string // URL of PLC's own pages; empty: no links to them
+	TicketURL  string // URL of the ticket tracker
+	SweepEvery time.Duration
+
+	PLC    PLC // nil: nobody signs in with an account at PLC
+	People People
+	OIDC   *OIDC // nil: no provider
+	Secure bool  // people come over TLS
+}
+
+// Public is what people see who have not signed in.
+type Public string
+
+// What may be public.
+const (
+	PublicOff    Public = "off"    // nothing but the sign-in page
+	PublicStatus Public = "status" // states, since when, nodes up of a site, planned downtimes; nothing else
+	PublicFull   Public = "full"   // every page, but no forms
+)
+
+// Server has the pages.
+type Server struct {
+	Options
+	read      *reader
+	live      *hub
+	templates map[string]*template.Template
+	assets    *assets
+
+	sessions             *scs.SessionManager
+	rolesOf              func(ctx context.Context, email string) (access.Role, []string, error)
+	oidc                 *oidcClient
+	byAccount, byAddress *limiter
+}
+
+// New makes the pages. Watch must run beside them for pages that are open to hear of changes.
+func New(o Options) (*Server, error) {
+	if o.Store == nil {
+		return nil, errors.New("web: a store is needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Options: o, live: newHub(), sessions: newSessions(o.Store, o.Secure),
+		byAccount: newLimiter(5, 10*time.Second, 15*time.Minute), byAddress: newLimiter(30, 10*time.Second, 15*time.Minute)}
+	if o.PLC != nil {
+		s.rolesOf = s.plcRoles
+	}
+	if o.OIDC != nil {
+		s.oidc = &oidcClient{OIDC: *o.OIDC, name: o.OIDC.Name}
+	}
+	s.read = newReader(o, s.live)
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	s.templates, err = loadTemplates(s.assets, o.Now)
+	return s, err
+}
+
+// Watch hears what changes and tells the pages that are open, until the context ends.
+func (s *Server) Watch(ctx context.Context) error {
+	return s.Store.Watch(ctx, s.live.tell)
+}
+
+// Handler serves the pages.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /assets/{hash}/{name}", s.assets)
+	mux.HandleFunc("GET /live", s.serveLive)
+	for pattern, p := range map[string]page{
+		"GET /{$}":                    s.fleet,
+		"GET /issues":                 s.issues,
+		"GET /issues/{type}/{target}": s.issue,
+		"GET /nodes":                  s.nodes,
+		"GET /nodes/{host}":           s.node,
+		"GET /nodes/{host}/boot-log":  s.bootLog,
+		"GET /sites":                  s.sites,
+		"GET /sites/{login}":          s.site,
+		"GET /pcus":                   s.pcus,
+		"GET /pcus/{id}":              s.pcu,
+		"GET /ledger":                 s.ledger,
+		"GET /ledger/entry":           s.entry,
+		"GET /agenda":                 s.agenda,
+		"GET /sequences":              s.sequences,
+		"GET /audit":                  s.audit,
+		"GET /exempt":                 s.exempt,
+		"GET /jump":                   s.jump,
+		"POST /act/preview":           s.preview,
+		"POST /act":                   s.carryOut,
+		"GET /legend":                 s.legend,
+		"GET /status":                 s.status,
+		"GET /sign-in":                s.signInPage,
+		"POST /sign-in":               s.takeSignIn,
+		"POST /sign-out":              s.signOut,
+		"GET /sign-in/oidc":           s.startOIDC,
+		"GET /sign-in/oidc/callback":  s.endOIDC,
+	} {
+		mux.Handle(pattern, s.serve(p))
+	}
+	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
+	return s.protect(s.sessions.LoadAndSave(s.identify(mux)))
+}
