@@ -66,11 +66,12 @@ type Options struct {
 	SweepEvery time.Duration
 
 	PCUs       *pcucontrol.Catalog
-	PCUTimeout time.Duration // for one conversation with a PCU
-	PCUConnect time.Duration // for one connection to it
-	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
-	PCUReach   *Reach        // where they may be; nil: anywhere
-	PCUClear   string        // the rule for passwords in the clear: refuse, record or allow
+	PCUTimeout time.Duration                       // for one conversation with a PCU
+	PCUConnect time.Duration                       // for one connection to it
+	PCULegacy  []string                            // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach                              // where they may be; nil: anywhere
+	PCUClear   string                              // the rule for passwords in the clear: refuse, record or allow
+	PCUSaid    func(took time.Duration, err error) // told of each operation; nil: nobody asks
 
 	Bootman *bootman.Bootman
 	Enter   func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
@@ -110,7 +111,7 @@ func (g *Groups) Registered() []any {
 func New(o Options) *Groups {
 	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log, NoPLC: o.NoPLC}
 	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
-		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear}
+		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear, PCUSaid: o.PCUSaid}
 	workflows := &workflows{ledger: l, Temporal: o.Temporal}
 	bootStates := &bootStates{ledger: l, Inventory: o.Inventory, outlets: outlets}
 	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, bootStates: bootStates,

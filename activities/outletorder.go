@@ -28,7 +28,7 @@ func (a *Requests) OperateOutlet(ctx context.Context, in request.Outlet) (reques
 	feeds, release, err := a.power.outlets.lock(ctx, []store.Feed{{PCUID: in.PCUID, Outlet: in.Outlet}})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return answer, noTarget("PLC has no PCU %d any more", in.PCUID)
+		return answer, noTarget("there is no PCU %d any more", in.PCUID)
 	case errors.Is(err, store.ErrBusy):
 		answer.Kind, answer.Error = string(pcucontrol.Busy), err.Error()
 		return answer, nil

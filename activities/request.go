@@ -47,12 +47,12 @@ func (a *Requests) OpenRequest(ctx context.Context, in RequestStart) (request.Op
 	n, err := a.Store.Node(ctx, in.Input.Node)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && n.Gone:
-		return request.Opening{}, noTarget("no node %q in the PLC snapshot: check the name, or run `monitor sweep` to "+
+		return request.Opening{}, noTarget("no node %q is known: check the name, or run `monitor sweep` to "+
 			"fetch it", in.Input.Node)
 	case err != nil:
 		return request.Opening{}, err
 	case in.Input.NodeID != 0 && in.Input.NodeID != n.NodeID:
-		return request.Opening{}, noTarget("%s is another node by now: PLC has it as %d, and %d was meant",
+		return request.Opening{}, noTarget("%s is another node by now: it is number %d, and %d was meant",
 			n.Hostname, n.NodeID, in.Input.NodeID)
 	}
 	o := request.Opening{Site: n.Site, NodeID: n.NodeID, PCUID: n.PCUID, Times: request.TimesOf(a.Policy, in.Input)}
@@ -168,7 +168,7 @@ func (a *Requests) try(ctx context.Context, t task, s request.State) (issue.Resu
 	n, err := a.Store.Node(ctx, t.ref().Node)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && n.Gone:
-		return issue.Result{Outcome: issue.Gone, Reason: t.ref().Node + " is no longer in PLC"}, nil
+		return issue.Result{Outcome: issue.Gone, Reason: t.ref().Node + " is no longer in " + a.from()}, nil
 	case err != nil:
 		return issue.Result{}, err
 	case n.NodeID != s.Found.NodeID:

@@ -80,6 +80,9 @@ func (a *Requests) restartOverSSH(ctx context.Context, t task, s request.State) 
 	}
 	act := policy.ActRebootSSH
 	if s.Input.Act == request.Reinstall {
+		if a.NoPLC != nil {
+			return passed("restarted from inside it would only boot as it is: no BootManager asks for its boot state")
+		}
 		act = policy.ActReinstallSSH
 		proven, why, err := a.boot.HostKeys.Proven(ctx, t.ref().Node)
 		if err != nil || !proven { // what somebody in its place would have of us
@@ -201,16 +204,16 @@ func (a *Requests) setBootState(ctx context.Context, t task, s request.State) (i
 	if no, err := a.forbids(ctx, policy.ActBootState, t, s.Input.DryRun); err != nil || no.Outcome != "" {
 		return no, err
 	}
+	if a.NoPLC != nil && s.Input.Act == request.Reinstall {
+		return issue.Result{Outcome: issue.Passed, Reason: "no BootManager asks for its boot state"}, nil
+	}
 	was, err := a.Inventory.Node(ctx, t.ref().Node)
 	if err != nil {
 		return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + clean.Line(err.Error())}, nil
 	}
 	to := wanted(s)
-	if to == "reinstall" && a.NoPLC != nil { // nobody is asked when it boots
-		return issue.Result{Outcome: issue.Passed, Reason: "without PLC nothing has it installed when it next boots"}, nil
-	}
 	if s.Input.DryRun {
-		return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("would set it from %s to %s in PLC", was.BootState, to)}, nil
+		return issue.Result{Outcome: issue.Acted, Reason: fmt.Sprintf("would set it from %s to %s in %s", was.BootState, to, a.from())}, nil
 	}
 	_, _, _, err = a.Store.Begin(ctx, store.Plan{Action: store.Action{Key: t.Key, Kind: store.KindBootState,
 		Issue: t.ref().ID, RunID: t.ref().Run, Node: t.ref().Node, Site: t.ref().Site,
@@ -241,7 +244,7 @@ func (a *Requests) writeBootState(ctx context.Context, t task, was, to string) (
 		// it may have been done: the next try looks
 		return issue.Result{Outcome: issue.Unknown, Reason: clean.Line(err.Error())}, nil
 	}
-	did := fmt.Sprintf("PLC has it at %s, and had it at %s before", to, was)
+	did := fmt.Sprintf("%s has it at %s, and had it at %s before", a.from(), to, was)
 	if to == "reinstall" {
 		did += "; it is reinstalled when it next boots"
 	}
@@ -277,7 +280,7 @@ func (a *Requests) finishBootState(ctx context.Context, t task, s request.State,
 		return issue.Result{Outcome: issue.Wait, Reason: why}, a.Store.Outcome(ctx, action.Key, store.Failed, why)
 	}
 	if a.now().Sub(action.Committed) > time.Duration(lostWrite)*a.Inventory.Timeout() {
-		const why = "PLC did not answer, and what it has is not known"
+		why := a.from() + " did not answer, and what it has is not known"
 		return issue.Result{Outcome: issue.Acted, Power: issue.PowerLost, Reason: why},
 			a.Store.Outcome(ctx, action.Key, store.Ambiguous, why)
 	}

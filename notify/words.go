@@ -133,6 +133,18 @@ func (n Notice) limited(item Item) string {
 	if !n.Announced.IsZero() {
 		announced = "As we wrote on " + n.when(n.Announced) + ", "
 	}
+	if n.NoPLC { // what the operators deny is their own, and told by its number
+		limit := " first limit"
+		if n.Level > 1 {
+			limit = " second limit"
+		}
+		what := announced + firstOr(announced, "the") + limit + " that the operators have set for this is in force for " +
+			n.site() + " " + from
+		if item.Ordered != "" {
+			return what + ". They have decided so: " + item.Ordered
+		}
+		return what + ", since too few of its nodes work. It ends by itself as soon as enough of the following works again:"
+	}
 	if item.Ordered != "" {
 		what := n.site() + " cannot create new slices " + from + ". Its slices go on running. "
 		if n.Level > 1 {
@@ -140,15 +152,6 @@ func (n Notice) limited(item Item) string {
 				", and the site cannot create new ones. Nothing in them is deleted. "
 		}
 		return announced + what + "The operators of PlanetLab have decided so: " + item.Ordered
-	}
-	if n.NoPLC { // what the operators deny is their own, and told by its number
-		limit := " first limit"
-		if n.Level > 1 {
-			limit = " second limit"
-		}
-		return announced + firstOr(announced, "the") + limit +
-			" that the operators have set for this is in force for " + n.site() + " " + from +
-			", since too few of its nodes work. It ends by itself as soon as enough of the following works again:"
 	}
 	if n.Level > 1 {
 		return announced + firstOr(

@@ -189,8 +189,8 @@ func alwaysAsked() []Check {
 func askedOfNodes() []Check {
 	return []Check{
 		{"firewall", "the node is not behind a firewall, which no reboot mends", restarts(), ThenPass, false, askFirewall},
-		{"answers", "the node does not answer in any way: power is cut only from silent nodes", restarts(), ThenWait,
-			true, askAnswers},
+		{"answers", "the node does not answer in any way: power is cut only from silent nodes", restarts(), ThenWait, true,
+			askAnswers},
 		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here; nodes report " +
 			"to no other inventory", restarts(), ThenWait, false, askHeartbeat},
 		{"booting", "the node did not just begin to boot", restarts(), ThenWait, false, askBooting},

@@ -146,7 +146,7 @@ func killed(t *testing.T, every int, acts string, args ...string) (stop func() i
 				t.Error(err)
 				return
 			}
-			for before := lines(acts); ctx.Err() == nil && lines(acts) < before+every; {
+			for before := linesIn(acts); ctx.Err() == nil && linesIn(acts) < before+every; {
 				time.Sleep(20 * time.Millisecond)
 			}
 			_ = cmd.Process.Kill()
@@ -160,8 +160,8 @@ func killed(t *testing.T, every int, acts string, args ...string) (stop func() i
 	return stop
 }
 
-// lines is how many lines a file has; one that is not there has none.
-func lines(file string) int {
+// linesIn is how many lines a file has; one that is not there has none.
+func linesIn(file string) int {
 	text, _ := os.ReadFile(file)
 	return bytes.Count(text, []byte("\n"))
 }

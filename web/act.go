@@ -23,7 +23,7 @@ type planView struct {
 	Able    int // how many would not be refused
 	Reason  string
 	UntilIs string
-	Chosen  string
+	Picked  string // of the choice
 	Error   string
 }
 
@@ -116,7 +116,7 @@ func each(targets []string, do func(i int, target string) itemView) []itemView {
 }
 
 func (s *Server) showPlan(r *request, v planView) (view, error) {
-	w := said{Step: v.Plan.Step, Choice: v.Chosen}
+	w := said{Step: v.Plan.Step, Choice: v.Picked}
 	if v.Needs {
 		w.Until = r.now.Add(s.Policy.Day) // what it will be does not matter to whether it may be
 	}
@@ -196,7 +196,7 @@ func (s *Server) carryOut(r *request) (view, error) {
 		return view{}, badInput("There is no order %q.", p.Verb)
 	}
 	v := planView{deed: d, Plan: p, Reason: strings.TrimSpace(r.PostFormValue("reason")), UntilIs: strings.TrimSpace(r.PostFormValue("until")),
-		Chosen: r.PostFormValue("choice")}
+		Picked: r.PostFormValue("choice")}
 	w, err := s.said(r, v)
 	if err != nil {
 		v.Error = err.Error()
@@ -223,7 +223,7 @@ func (s *Server) carryOut(r *request) (view, error) {
 
 // said reads the form.
 func (s *Server) said(r *request, v planView) (w said, err error) {
-	w = said{Step: v.Plan.Step, Choice: v.Chosen}
+	w = said{Step: v.Plan.Step, Choice: v.Picked}
 	switch {
 	case v.Reason == "":
 		return w, badInput("Say why: it stands in the ledger, and others will ask.")

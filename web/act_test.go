@@ -120,8 +120,7 @@ func TestTheFleetIsStoppedAndStartedOnThePages(t *testing.T) {
 }
 
 // Every deed is offered to and taken from exactly those whom the table of access/ allows it.
-func TestOrdersAreForThoseWhoMayGiveThem(t *testing.T) {
-	f := newFixture(t)
+func testOrdersAreForThoseWhoMayGiveThem(t *testing.T, f *fixture) {
 	target := map[string]string{"issues": "nodedown/planetlab1.huji.example", "nodes": "planetlab1.huji.example", "sites": "huji", "pcus": "pcu.huji.example", "": ""}
 	foreign := map[string]string{"issues": "nodedown/planetlab2.tokyo.example", "nodes": "planetlab2.tokyo.example", "sites": "tokyo", "pcus": "pcu.tokyo.example", "": ""}
 	for account, may := range map[string]func(d deed, own bool) bool{
@@ -152,8 +151,7 @@ func TestOrdersAreForThoseWhoMayGiveThem(t *testing.T) {
 	}
 }
 
-func TestBoundsOfAPlan(t *testing.T) {
-	f := newFixture(t)
+func testBoundsOfAPlan(t *testing.T, f *fixture) {
 	v := f.as(t, anOperator)
 	many := url.Values{"do": {"target.silence"}, "of": {"nodes"}}
 	for n := range mostTargets + 1 {

@@ -13,6 +13,8 @@ type agendaView struct {
 	answers.Agenda
 	Days    []agendaDay
 	Ahead   int
+	MayVeto bool
+	Back    string
 	Choices []option
 }
 
@@ -40,7 +42,7 @@ func (s *Server) agenda(r *request) (view, error) {
 	}
 	site := func(x *answers.AgendaStep) string { return x.Site }
 	a.Steps, a.Vetoed, a.Paused = ownRows(r, a.Steps, site), ownRows(r, a.Vetoed, site), ownRows(r, a.Paused, site)
-	v := agendaView{Agenda: a, Ahead: ahead}
+	v := agendaView{Agenda: a, Ahead: ahead, Back: r.URL.RequestURI(), MayVeto: !stranger(r.who) && r.somewhere(access.IssueVeto) == nil}
 	for i, x := range a.Steps {
 		day := r.now.Add(max(0, x.At.Sub(r.now)).Truncate(max(s.Policy.Day, time.Hour))) // of a demo, whose days are seconds, an hour
 		if n := len(v.Days); n == 0 || !v.Days[n-1].Day.Equal(day) {

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
-	f := newFixture(t)
+func testTextFromOutsideIsNeverMarkup(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	shown := 0
 	for name, path := range everyPage() {
@@ -36,8 +35,7 @@ func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasTheHeadersThatGuardIt(t *testing.T) {
-	f := newFixture(t)
+func testEveryAnswerHasTheHeadersThatGuardIt(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	nonces := map[string]bool{}
 	for _, path := range []string{"/", "/nodes", "/nowhere", "/sign-in", f.pages.assets.url("style.css"), "/nodes?format=csv"} {
@@ -66,8 +64,7 @@ func TestEveryAnswerHasTheHeadersThatGuardIt(t *testing.T) {
 	}
 }
 
-func TestPagesHoldNoInlineScriptNorStyle(t *testing.T) {
-	f := newFixture(t)
+func testPagesHoldNoInlineScriptNorStyle(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	inline := regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]|\son[a-z]+\s*=|\sstyle\s*=|<style|javascript:|hx-on|https?://(?:cdn|unpkg)`)
 	for name, path := range everyPage() {
@@ -79,8 +76,7 @@ func TestPagesHoldNoInlineScriptNorStyle(t *testing.T) {
 	}
 }
 
-func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
-	f := newFixture(t)
+func testAFormOfAnotherSiteIsRefused(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, {"Sec-Fetch-Site", "", "Origin", "null"}} {
 		if code, _ := v.post("/sign-out", nil, header...); code != http.StatusForbidden {
@@ -95,8 +91,7 @@ func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
 	}
 }
 
-func TestASessionThatWasPlantedIsWorthNothing(t *testing.T) {
-	f := newFixture(t)
+func testASessionThatWasPlantedIsWorthNothing(t *testing.T, f *fixture) {
 	v := f.visitor(t)
 	v.get("/sign-in/oidc") // there is none: no session comes of it
 	here, _ := url.Parse(v.base)
@@ -126,7 +121,7 @@ func TestASessionThatWasPlantedIsWorthNothing(t *testing.T) {
 	}
 }
 
-func TestSigningInLeadsToOurOwnPagesOnly(t *testing.T) {
+func testSigningInLeadsToOurOwnPagesOnly(t *testing.T, f *fixture) {
 	for text, want := range map[string]string{
 		"/nodes?select=a": "/nodes?select=a", "": "/", "https://evil.example/": "/", "//evil.example": "/", `/\evil.example`: "/", "/\tevil": "/",
 		"javascript:alert(1)": "/", "/%0d%0aSet-Cookie:x": "/%0d%0aSet-Cookie:x", "nodes": "/", "/sign-out": "/", "/sign-in?next=/": "/", "///evil.example": "/",
@@ -136,7 +131,6 @@ func TestSigningInLeadsToOurOwnPagesOnly(t *testing.T) {
 			t.Errorf("%q leads to %q", text, got)
 		}
 	}
-	f := newFixture(t)
 	v := f.visitor(t)
 	v.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, next := range []string{"//evil.example/", "https://evil.example", "/\r\nX-Evil: 1", "/%0d%0aX-Evil: 1"} {
@@ -153,8 +147,7 @@ func TestSigningInLeadsToOurOwnPagesOnly(t *testing.T) {
 	}
 }
 
-func TestPathsLeadToNoFile(t *testing.T) {
-	f := newFixture(t)
+func testPathsLeadToNoFile(t *testing.T, f *fixture) {
 	for _, path := range []string{"/assets/x/../../web.go", "/assets/..%2f..%2fweb.go", "/assets/" + f.pages.assets.hash["style.css"] + "/..%2Fweb.go", "/../../etc/passwd", "/nodes/..%2f..%2fetc%2fpasswd"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.http.URL, "http://"))
 		if err != nil {
@@ -169,8 +162,7 @@ func TestPathsLeadToNoFile(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
-	f := newFixture(t)
+func testABodyThatIsTooLargeIsRefused(t *testing.T, f *fixture) {
 	v := f.visitor(t)
 	resp, err := v.http.Post(v.base+"/sign-in", "application/x-www-form-urlencoded", io.LimitReader(zeros{}, mostBody+100))
 	if err == nil {
@@ -191,8 +183,7 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestABodyThatComesTooSlowlyIsCutOff(t *testing.T) {
-	f := newFixture(t)
+func testABodyThatComesTooSlowlyIsCutOff(t *testing.T, f *fixture) {
 	server := f.pages.HTTPServer()
 	if server.ReadHeaderTimeout == 0 || server.ReadTimeout == 0 || server.WriteTimeout == 0 || server.IdleTimeout == 0 || server.MaxHeaderBytes == 0 {
 		t.Fatalf("the server has no bound of some kind: %+v", server)
@@ -214,8 +205,7 @@ func TestABodyThatComesTooSlowlyIsCutOff(t *testing.T) {
 	}
 }
 
-func TestThePagesAreNotServedInTheClearToOthers(t *testing.T) {
-	f := newFixture(t)
+func testThePagesAreNotServedInTheClearToOthers(t *testing.T, f *fixture) {
 	if err := f.pages.Serve(t.Context(), Place{Listen: "0.0.0.0:0"}, func(net.Addr) { t.Error("it is served") }); err == nil || !strings.Contains(err.Error(), "http.tls_cert_file") {
 		t.Error(err)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/planetlab/monitor/testbed/debian"
 )
@@ -204,8 +206,7 @@ type axeFinding struct {
 	Nodes            []struct{ HTML, FailureSummary string }
 }
 
-func TestNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T) {
-	f := newFixture(t)
+func testNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	axe, err := os.ReadFile("testdata/axe.min.js")
 	f.must(t, err)
@@ -225,8 +226,7 @@ func TestNoPageHasAFaultForThoseWhoUseItOtherwise(t *testing.T) {
 	}
 }
 
-func TestABrowserAsksNobodyElseAndHasNothingToComplainOf(t *testing.T) {
-	f := newFixture(t)
+func testABrowserAsksNobodyElseAndHasNothingToComplainOf(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	b.signIn(anAdmin)
 	for name, path := range everyPage() {
@@ -270,8 +270,7 @@ func TestAChangeIsSeenWithinASecond(t *testing.T) {
 	}
 }
 
-func TestPagesFitOnANarrowScreen(t *testing.T) {
-	f := newFixture(t)
+func testPagesFitOnANarrowScreen(t *testing.T, f *fixture) {
 	b := startBrowser(t, f)
 	b.signIn(anAdmin)
 	b.size(320, 640)
@@ -280,5 +279,72 @@ func TestPagesFitOnANarrowScreen(t *testing.T) {
 		if wide := ask(b, chromedp.Evaluate[int](`document.documentElement.scrollWidth`)); wide > 320 {
 			t.Errorf("%s is %d wide", name, wide)
 		}
+	}
+}
+
+// tabTo moves the focus by the keyboard, as far as it takes, to the element that an expression of JavaScript about e
+// tells.
+func (b *browser) tabTo(what string) {
+	b.t.Helper()
+	for range 150 {
+		b.run(chromedp.KeyEvent(kb.Tab))
+		if ask(b, chromedp.Evaluate[bool](`(e => !!e && (`+what+`))(document.activeElement)`)) {
+			return
+		}
+	}
+	b.t.Fatalf("the keyboard does not lead to %s", what)
+}
+
+// A whole task by the keyboard alone, in a browser that runs no scripts: sign in, find what is down, silence it.
+func TestATaskNeedsNeitherMouseNorScripts(t *testing.T) {
+	f := newFixture(t)
+	b := startBrowser(t, f)
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	f.must(t, err)
+	b.open("/sign-in?next=%2Fnodes")
+	b.tabTo(`e.id == "account"`)
+	b.run(chromedp.KeyEvent(anOperator), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent("pw of "+anOperator), chromedp.KeyEvent(kb.Enter))
+	b.until("the list", func() bool { return strings.Contains(b.text(), "Every node that PLC has") })
+	b.tabTo(`e.name == "select"`)
+	b.run(chromedp.KeyEvent("site=huji"), chromedp.KeyEvent(kb.Enter))
+	b.until("two nodes", func() bool { return strings.Contains(b.text(), "1–2 of 2 selected") })
+	b.tabTo(`e.name == "id" && e.value == "planetlab1.huji.example"`)
+	b.run(chromedp.KeyEvent(" "))
+	b.tabTo(`e.value == "target.silence"`)
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.until("the plan", func() bool { return strings.Contains(b.text(), "Exactly these") })
+	if text := b.text(); strings.Contains(text, "planetlab2.huji.example") {
+		t.Errorf("more is planned than was ticked: %s", text)
+	}
+	b.tabTo(`e.name == "until"`)
+	b.run(chromedp.KeyEvent("3d"))
+	b.tabTo(`e.name == "reason"`)
+	b.run(chromedp.KeyEvent("its rack is moved"), chromedp.KeyEvent(kb.Enter))
+	b.until("the result", func() bool { return strings.Contains(b.text(), "1 of 1 done") })
+	if got := silenced(t, f); !slices.Equal(got, []string{"planetlab1.huji.example"}) {
+		t.Errorf("%v is silenced", got)
+	}
+}
+
+// What somebody ticks and types stays, when the list is fetched again under his hands.
+func TestAChangeDoesNotTakeAwayWhatIsTicked(t *testing.T) {
+	f := newFixture(t)
+	b := startBrowser(t, f)
+	b.signIn(anOperator)
+	b.open("/issues")
+	b.until("the page listens", func() bool { return f.pages.live.open() == 1 })
+	ticked := `document.querySelector('input[name=id][value="nodedown/planetlab1.huji.example"]')`
+	b.run(chromedp.Evaluate[chromedp.Void](ticked + `.click()`))
+	conn, err := pgx.Connect(t.Context(), f.url)
+	f.must(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	_, err = conn.Exec(t.Context(), `update issue set cause = 'changed under his hands' where id = 'nodedown/planetlab2.tokyo.example'`)
+	f.must(t, err)
+	b.until("the change", func() bool { return strings.Contains(b.text(), "changed under his hands") })
+	if !ask(b, chromedp.Evaluate[bool](ticked+`.checked`)) {
+		t.Error("the tick is gone")
+	}
+	if wrong := b.complaints(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
 	}
 }

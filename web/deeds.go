@@ -7,6 +7,7 @@ import (
 
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
@@ -22,6 +23,7 @@ type deed struct {
 	Needs  bool        // the time is needed
 	Step   bool
 	Choice []string // what else is to be chosen
+	Chosen string   // and what that is
 	Danger bool
 	give   func(ctx context.Context, d orders.Desk, o orders.Order, target string, w said) (orders.Receipt, error)
 }
@@ -35,7 +37,7 @@ type said struct {
 
 // deeds are all of them, in the order of their buttons.
 func deeds() []deed {
-	return slices.Concat(issueDeeds(), targetDeeds(), siteDeeds(), fleetDeeds())
+	return slices.Concat(issueDeeds(), targetDeeds(), siteDeeds(), sequenceDeeds(), fleetDeeds())
 }
 
 func deedOf(verb, of string) (deed, bool) {
@@ -106,11 +108,23 @@ func siteDeeds() []deed {
 	return []deed{
 		order(issue.OrderPause, deed{Name: "Hold the penalty", About: "The penalty stays where it is; it may still fall.", Until: "until when; empty: until somebody resumes it"}),
 		order(issue.OrderResume, deed{Name: "Resume the penalty", About: "The penalty may rise again."}),
-		{Verb: access.SiteMode, Name: "Mode", Of: "sites", About: "What Monitor may do there: observe looks and decides, act does it, default takes the order back.", Choice: modes(),
+		{Verb: access.SiteMode, Name: "Mode", Of: "sites", About: "What Monitor may do there: observe looks and decides, act does it, default takes the order back.", Choice: modes(), Chosen: "Mode",
 			give: func(ctx context.Context, desk orders.Desk, o orders.Order, login string, w said) (orders.Receipt, error) {
 				return desk.Mode(ctx, o, orders.Part{Site: login}, modeOf(w.Choice))
 			}},
 	}
+}
+
+func sequenceDeeds() []deed {
+	var actions []string
+	for _, a := range bootman.Actions() {
+		actions = append(actions, string(a))
+	}
+	return []deed{{Verb: access.SequenceTeach, Name: "Teach", Of: "sequences", Choice: actions, Chosen: "What it calls for",
+		About: "From now on Monitor does this where a boot log shows this sequence.",
+		give: func(ctx context.Context, desk orders.Desk, o orders.Order, sequence string, w said) (orders.Receipt, error) {
+			return desk.Teach(ctx, o, bootman.Known{Sequence: sequence, Action: bootman.Action(w.Choice)})
+		}}}
 }
 
 func fleetDeeds() []deed {
@@ -123,7 +137,7 @@ func fleetDeeds() []deed {
 			give: func(ctx context.Context, desk orders.Desk, o orders.Order, _ string, _ said) (orders.Receipt, error) {
 				return desk.Start(ctx, o)
 			}},
-		{Verb: access.FleetMode, Name: "Mode", About: "What Monitor may do in the whole fleet: observe looks and decides, act does it, default takes the order back. The configuration's mode is not widened.", Choice: modes(),
+		{Verb: access.FleetMode, Name: "Mode", About: "What Monitor may do in the whole fleet: observe looks and decides, act does it, default takes the order back. The configuration's mode is not widened.", Choice: modes(), Chosen: "Mode",
 			give: func(ctx context.Context, desk orders.Desk, o orders.Order, _ string, w said) (orders.Receipt, error) {
 				return desk.Mode(ctx, o, orders.Part{}, modeOf(w.Choice))
 			}},

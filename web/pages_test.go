@@ -20,8 +20,7 @@ func everyPage() map[string]string {
 	}
 }
 
-func TestEveryPageIsShown(t *testing.T) {
-	f := newFixture(t)
+func testEveryPageIsShown(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	for name, path := range everyPage() {
 		code, body := v.get(path)
@@ -48,8 +47,7 @@ func TestEveryPageIsShown(t *testing.T) {
 	}
 }
 
-func TestUnknownThingsAreNotFound(t *testing.T) {
-	f := newFixture(t)
+func testUnknownThingsAreNotFound(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	for _, path := range []string{"/nodes/no.example", "/sites/nosuch", "/pcus/77", "/pcus/x", "/issues/nodedown/no.example", "/issues/odd/x",
 		"/ledger/entry?key=no", "/nowhere", "/nodes/planetlab1.huji.example/boot-log", "/assets/0/style.css", "/assets/../web.go", "/jump?q=nosuchname"} {
@@ -61,8 +59,7 @@ func TestUnknownThingsAreNotFound(t *testing.T) {
 
 var rowLink = regexp.MustCompile(`href="/nodes/([^"/?]+)"`)
 
-func TestAListTakesTheExpressionsOfTheCommandLine(t *testing.T) {
-	f := newFixture(t)
+func testAListTakesTheExpressionsOfTheCommandLine(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	for query, want := range map[string][]string{
 		"select=site%3Dhuji":                      {"planetlab1.huji.example", "planetlab2.huji.example"},
@@ -97,8 +94,7 @@ func TestAListTakesTheExpressionsOfTheCommandLine(t *testing.T) {
 	}
 }
 
-func TestColumnsAndOrderStandInTheAddress(t *testing.T) {
-	f := newFixture(t)
+func testColumnsAndOrderStandInTheAddress(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	_, text := v.get("/nodes?fields=name&fields=site,kernel&sort=-name&select=site%3Dhuji|tokyo&format=csv")
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
@@ -114,8 +110,7 @@ func TestColumnsAndOrderStandInTheAddress(t *testing.T) {
 	}
 }
 
-func TestTheJumpBoxFindsThings(t *testing.T) {
-	f := newFixture(t)
+func testTheJumpBoxFindsThings(t *testing.T, f *fixture) {
 	v := f.as(t, anAdmin)
 	v.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for q, want := range map[string]string{

@@ -13,6 +13,7 @@ import (
 type sequencesView struct {
 	Known   []sequenceView
 	Unknown []sequenceView
+	Orders  orderable // of none in particular
 }
 
 type sequenceView struct {
@@ -38,7 +39,7 @@ func (s *Server) sequences(r *request) (view, error) {
 	for _, c := range found {
 		counts[c.Sequence] = c
 	}
-	var v sequencesView
+	v := sequencesView{Orders: s.orderable(r, "sequences", "", "")}
 	for _, k := range known {
 		v.Known = append(v.Known, sequenceView{k, counts[k.Sequence]})
 		delete(counts, k.Sequence)

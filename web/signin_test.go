@@ -13,8 +13,7 @@ import (
 	"github.com/planetlab/monitor/plc"
 )
 
-func TestAStrangerSeesTheSignInPageAlone(t *testing.T) {
-	f := newFixture(t)
+func testAStrangerSeesTheSignInPageAlone(t *testing.T, f *fixture) {
 	v := f.visitor(t)
 	for name, path := range everyPage() {
 		code, body := v.get(path)
@@ -27,8 +26,7 @@ func TestAStrangerSeesTheSignInPageAlone(t *testing.T) {
 	}
 }
 
-func TestRolesComeFromPLC(t *testing.T) {
-	f := newFixture(t)
+func testRolesComeFromPLC(t *testing.T, f *fixture) {
 	for account, want := range map[string]struct {
 		role  access.Role
 		sites string
@@ -43,8 +41,7 @@ func TestRolesComeFromPLC(t *testing.T) {
 	}
 }
 
-func TestSitePeopleSeeTheirOwnSiteAlone(t *testing.T) {
-	f := newFixture(t)
+func testSitePeopleSeeTheirOwnSiteAlone(t *testing.T, f *fixture) {
 	v := f.as(t, aTech)
 	for path, want := range map[string]int{
 		"/sites/huji": 200, "/nodes/planetlab1.huji.example": 200, "/issues/nodedown/planetlab1.huji.example": 200, "/pcus/1003": 200,
@@ -73,8 +70,7 @@ func TestSitePeopleSeeTheirOwnSiteAlone(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithASignInIsNotTold(t *testing.T) {
-	f := newFixture(t)
+func testWhatIsWrongWithASignInIsNotTold(t *testing.T, f *fixture) {
 	var bodies []string
 	for _, form := range []url.Values{
 		{"account": {anAdmin}, "password": {"wrong"}}, {"account": {"nobody@plc.example"}, "password": {"wrong"}},
@@ -167,8 +163,7 @@ func TestALostRoleEndsSoon(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreKeptNowhere(t *testing.T) {
-	f := newFixture(t)
+func testPasswordsAreKeptNowhere(t *testing.T, f *fixture) {
 	f.as(t, anAdmin)
 	var text string
 	rows, err := f.pages.Store.Actions(t.Context(), actionsAll())
