@@ -178,11 +178,11 @@ func (s *State) did(now time.Time, way Way, unsure bool, why string) {
 // wait takes that a try could not be made now. The person waits for what ends within his patience; where the PCU itself
 // is the reason, the next way is tried after that.
 func (s *State) wait(now time.Time, way Way, r issue.Result) {
-	until := now.Add(s.Found.Times.Again)
+	until := now.Add(s.Found.Times.Again << min(s.Tries/4, 4)) // ever more rarely, the longer it waits
 	if r.Until.After(now) && r.Until.Before(until) {
 		until = r.Until
 	}
-	over := s.Started.Add(s.Input.Patience)
+	over := s.Started.Add(s.patience(r.Check))
 	if passes(r.Check) && !until.After(over) && !r.Until.After(over) {
 		s.note(now, way, "waits", r.Reason)
 		s.Tries++
@@ -201,7 +201,18 @@ func (s *State) wait(now time.Time, way Way, r issue.Result) {
 // passes reports whether a no of the gate may end by itself within the time that a person waits. Nobody waits for the
 // end of an exemption, or until an answering node falls silent.
 func passes(check string) bool {
-	return slices.Contains([]string{"", "budget", "pcu", "lease", "covered", "booting", "heartbeat"}, check)
+	return slices.Contains([]string{"", "budget", "switch", "pcu", "lease", "covered", "booting", "heartbeat"}, check)
+}
+
+// longestWait is how long an order waits for what is no queue, as for a PCU that is busy, however patient the person is.
+const longestWait = 2 * time.Hour
+
+// patience is how long an order waits for the end of what a check says.
+func (s State) patience(check string) time.Duration {
+	if check == "budget" || check == "switch" {
+		return s.Input.Patience
+	}
+	return min(s.Input.Patience, longestWait)
 }
 
 // nextWay goes on where a way surely did nothing. A no of the gate holds for every way, but for that of the PCU.
