@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/pcucontrol"
@@ -144,6 +146,8 @@ func (o *outlet) run(ctx context.Context,
 	operation func(context.Context, pcucontrol.Target) (pcucontrol.Result, error)) (pcucontrol.Result, error) {
 	within, cancel := context.WithTimeout(ctx, o.by.PCUTimeout)
 	defer cancel()
+	within, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("pcu").Start(within, "pcu "+o.pcu.Name)
+	defer span.End()
 	start := time.Now()
 	result, err := operation(within, o.target)
 	o.by.said(start, err)

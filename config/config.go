@@ -28,6 +28,7 @@ type Config struct {
 	Retain    Retention     `yaml:"retention"`
 	HTTP      HTTP          `yaml:"http"`
 	Metrics   Metrics       `yaml:"metrics"`
+	Tracing   Tracing       `yaml:"tracing"`
 	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
@@ -98,6 +99,8 @@ type Probe struct {
 	SSHPorts []int `yaml:"ssh_ports"`
 	// OpenPorts are those that must be open on a node that runs.
 	OpenPorts []int `yaml:"open_ports"`
+	// Facts are what else is asked of each node: a name, and the command that says it there.
+	Facts map[string]string `yaml:"facts"`
 	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
 	PortMap  map[int]int   `yaml:"port_map"`
 	Timeout  time.Duration `yaml:"timeout"`
@@ -249,6 +252,12 @@ const (
 	PublicStatus = "status"
 	PublicFull   = "full"
 )
+
+// Tracing is where traces go, by OpenTelemetry's protocol over HTTP.
+type Tracing struct {
+	URL   string  `yaml:"url"`
+	Share float64 `yaml:"share"` // of sweeps and issues that are traced, 0 to 1
+}
 
 // Log says what is logged and how.
 type Log struct {

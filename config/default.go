@@ -33,6 +33,7 @@ func Default() Config {
 		Retain:  Retention{History: 400 * policyDay, Ledger: 800 * policyDay, Stories: 800 * policyDay, Logs: 90 * policyDay},
 		HTTP:    HTTP{Listen: "127.0.0.1:8080"},
 		Metrics: Metrics{Listen: "127.0.0.1:9464"},
+		Tracing: Tracing{Share: 1},
 		Web: Web{Listen: "127.0.0.1:8081", Public: PublicOff, PLCLogin: true, Operators: []string{}, Admins: []string{}, OIDCName: "OpenID Connect",
 			OIDCRolesClaim: "groups", OIDCViewers: []string{}, OIDCOperators: []string{}, OIDCAdmins: []string{}},
 		Log: Log{Level: "info", Format: "text"},

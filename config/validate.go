@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/inventory"
+	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/selection"
 )
 
@@ -99,6 +100,12 @@ func (c *Config) problems() []problem {
 	for _, port := range c.Probe.OpenPorts {
 		check(isPort(port), "probe.open_ports", "%d is not a port", port)
 	}
+	check(len(c.Probe.Facts) <= probe.MostFacts, "probe.facts", "has %d facts, and may have %d", len(c.Probe.Facts),
+		probe.MostFacts)
+	for name, command := range c.Probe.Facts {
+		why := probe.Fact{Name: name, Command: command}.Problem()
+		check(why == "", "probe.facts", "%s: %s", name, why)
+	}
 	for logical, actual := range c.Probe.PortMap {
 		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)
 	}
@@ -173,6 +180,8 @@ func (c *Config) problems() []problem {
 		check(keep == 0 || keep >= leastRetention, path, "must be 60d or more, since decisions look back as far, or 0 for ever")
 	}
 	address("http.listen", c.HTTP.Listen)
+	check(c.Tracing.URL == "" || isHTTP(c.Tracing.URL), "tracing.url", "must be an http or https URL without user and password")
+	check(c.Tracing.Share >= 0 && c.Tracing.Share <= 1, "tracing.share", "must be from 0 to 1")
 	address("metrics.listen", c.Metrics.Listen)
 	check(c.Metrics.Listen == "" || c.Metrics.Listen != c.HTTP.Listen, "metrics.listen", "must be another port than http.listen")
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+

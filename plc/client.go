@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc/xmlrpc"
 )
@@ -124,6 +126,8 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 // means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
 	defer func() { err = clean.Err(err) }() // it may repeat what the other side says
+	ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("plc").Start(ctx, "plc "+method)
+	defer span.End()
 	if c.observe != nil {
 		defer func(start time.Time) { c.observe(time.Since(start), err) }(time.Now())
 	}

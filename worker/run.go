@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -122,7 +124,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	workers := newWorkers(tc, acts, counted)
+	tracers, endTraces, err := openTracing(ctx, cfg.Tracing)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
+	workers := newWorkers(tc, acts, append(tracers, counted, &activities.Bounded{}))
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
@@ -171,6 +178,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	link, err := linkTo(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -204,6 +215,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
 		Pages:  cfg.Mail.Pages,
+		Link:   link,
 		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
@@ -215,6 +227,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		SSHKeys:    keys,
 		SSHPorts:   p.SSHPorts,
 		Ports:      p.OpenPorts,
+		Facts:      facts(p.Facts),
 		BootServer: p.BootServer,
 		PortMap:    p.PortMap,
 		Timeout:    p.Timeout,
@@ -224,6 +237,14 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		Ping:       p.Ping,
 		HostKeys:   &probe.HostKeys{Believe: known.Check},
 	})
+}
+
+// facts are those of the configuration, by name: a look asks for them in the same order each time.
+func facts(commands map[string]string) (list []probe.Fact) {
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		list = append(list, probe.Fact{Name: name, Command: commands[name]})
+	}
+	return list
 }
 
 func newSender(cfg *config.Config, counted *metrics.Counted) (*notify.Sender, error) {
@@ -270,9 +291,8 @@ func channels(cfg *config.Config, log *slog.Logger, counted *metrics.Counted) (*
 	return tracker, hook, nil
 }
 
-func newWorkers(tc client.Client, acts *activities.Groups, counted *metrics.Counted) []worker.Worker {
+func newWorkers(tc client.Client, acts *activities.Groups, bounds []interceptor.WorkerInterceptor) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	bounds := []interceptor.WorkerInterceptor{counted, &activities.Bounded{}}
 	people := worker.New(tc, activities.TaskQueue, worker.Options{
 		WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds,
 	})
