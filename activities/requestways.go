@@ -128,12 +128,19 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{Key: t.Key, Kind: kind, Issue: t.ref().ID,
 		RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, Data: data,
 		Reason: clean.Line(t.order.By + " orders it: " + t.order.Reason)}}
+	var reinstall store.Claim
 	if act == policy.ActReinstallSSH {
 		was, err := a.bootStates.own(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = []store.Claim{{Kind: store.ClaimBootState, Target: node.Hostname, Was: was, SetTo: "reinstall"}}
+		by, name, err := a.bootStates.installer(ctx, node)
+		if err != nil || name == "" {
+			return issue.Result{Outcome: issue.Passed, Reason: "nothing can have it installed anew"}, err
+		}
+		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
+			SetTo: "reinstall", Data: by.data()}
+		plan.Claims = []store.Claim{reinstall}
 	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
 		"a plain reboot must not wipe it"); err != nil {
 		return issue.Result{Outcome: issue.Wait,
@@ -150,7 +157,7 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same order is under way"}, nil
 	}
 	if act == policy.ActReinstallSSH {
-		if err := a.Inventory.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
+		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
 			return a.power.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
