@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom clean
+.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom static packages package-test clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -103,6 +103,8 @@ docs: ## write the pages, schemas and notices that are made from the code
 	@go run ./starter query --markdown > docs/select.md
 	@go run ./starter inventory schema > docs/inventory.schema.json
 	@go test ./access -run Page -update >/dev/null
+	@go test ./metrics -run '^TestPage$$' -count=1 -update >/dev/null
+	@cd dev && go run ./dashboard ../packaging/grafana/monitor.json
 	@go run ./version/notices > THIRD_PARTY_NOTICES.new && mv THIRD_PARTY_NOTICES.new THIRD_PARTY_NOTICES.md || { rm -f THIRD_PARTY_NOTICES.new; exit 1; }
 
 sbom: build ## write a software bill of materials (CycloneDX) for each program into bin/
@@ -110,5 +112,21 @@ sbom: build ## write a software bill of materials (CycloneDX) for each program i
 		go run $(CYCLONEDX) bin -json -version "$$(git describe --always --dirty)" -output bin/$$program.cdx.json bin/$$program && echo "bin/$$program.cdx.json"; \
 	done
 
+VERSION = $(shell git describe --tags --always 2>/dev/null)
+COMMITTED = $(shell git log -1 --format=%ct)
+
+# The programs of packages need nothing beside them, and hold no paths of the machine that built them.
+static: ## compile the programs for release into bin/release/
+	@mkdir -p bin/release
+	@CGO_ENABLED=0 go build -trimpath -ldflags=-s -o bin/release/monitor ./starter
+	@CGO_ENABLED=0 go build -trimpath -ldflags=-s -o bin/release/monitor-worker ./worker
+	@cd dev && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/release/temporal-dev .
+
+packages: static ## make deb and rpm packages in dist/
+	@cd dev && go run ./packages -bin ../bin/release -out ../dist -version "$(VERSION)" -time "$(COMMITTED)"
+
+package-test: packages ## install, upgrade and remove the packages in a new Debian (root; fetches Debian)
+	@packaging/test/run dist
+
 clean: ## remove what was built
-	@rm -rf bin
+	@rm -rf bin dist

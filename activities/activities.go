@@ -66,11 +66,12 @@ type Options struct {
 	SweepEvery time.Duration
 
 	PCUs       *pcucontrol.Catalog
-	PCUTimeout time.Duration // for one conversation with a PCU
-	PCUConnect time.Duration // for one connection to it
-	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
-	PCUReach   *Reach        // where they may be; nil: anywhere
-	PCUClear   string        // the rule for passwords in the clear: refuse, record or allow
+	PCUTimeout time.Duration                       // for one conversation with a PCU
+	PCUConnect time.Duration                       // for one connection to it
+	PCULegacy  []string                            // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach                              // where they may be; nil: anywhere
+	PCUClear   string                              // the rule for passwords in the clear: refuse, record or allow
+	PCUSaid    func(took time.Duration, err error) // told of each operation; nil: nobody asks
 
 	Bootman *bootman.Bootman
 	Enter   func(host, ip string) bootman.Target // how bootman gets into a node; HostKey is set by who enters
@@ -83,6 +84,7 @@ type Options struct {
 	Admins []string // who is told what no site can mend
 	Pages  string   // address of PLC's web pages; empty: messages have no links
 	Probes []string // addresses from which Monitor looks, as people are told
+	Link   Linker   // nil: messages have no pages on which one says that one is at it
 }
 
 // Groups are all activities of a worker. Their fields are set here once and only read after that.
@@ -110,7 +112,7 @@ func (g *Groups) Registered() []any {
 func New(o Options) *Groups {
 	l := &ledger{Store: o.Store, Policy: o.Policy, Mode: o.Mode, Log: o.Log, NoPLC: o.NoPLC}
 	outlets := &outlets{ledger: l, PCUs: o.PCUs, PCUTimeout: o.PCUTimeout, PCUConnect: o.PCUConnect,
-		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear}
+		PCULegacy: o.PCULegacy, PCUReach: o.PCUReach, PCUClear: o.PCUClear, PCUSaid: o.PCUSaid}
 	workflows := &workflows{ledger: l, Temporal: o.Temporal}
 	bootStates := &bootStates{ledger: l, Inventory: o.Inventory, outlets: outlets}
 	gate := &gate{ledger: l, workflows: workflows, outlets: outlets, bootStates: bootStates,
@@ -136,7 +138,7 @@ func New(o Options) *Groups {
 		Power: power,
 		Boot:  boot,
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
-			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes},
+			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes, Link: o.Link},
 		Penalties: penalties,
 		Explainer: &Explainer{ledger: l, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/pcucontrol"
@@ -21,11 +23,12 @@ import (
 type outlets struct {
 	*ledger
 	PCUs       *pcucontrol.Catalog
-	PCUTimeout time.Duration // for one conversation with a PCU
-	PCUConnect time.Duration // for one connection to it
-	PCULegacy  []string      // names and models of PCUs that may speak what is no longer safe
-	PCUReach   *Reach        // where they may be; nil: anywhere
-	PCUClear   string        // the rule for passwords in the clear
+	PCUTimeout time.Duration                       // for one conversation with a PCU
+	PCUConnect time.Duration                       // for one connection to it
+	PCULegacy  []string                            // names and models of PCUs that may speak what is no longer safe
+	PCUReach   *Reach                              // where they may be; nil: anywhere
+	PCUClear   string                              // the rule for passwords in the clear
+	PCUSaid    func(took time.Duration, err error) // told of each operation; nil: nobody asks
 }
 
 // errEntry says that PLC's entry of a PCU cannot be right.
@@ -143,8 +146,18 @@ func (o *outlet) run(ctx context.Context,
 	operation func(context.Context, pcucontrol.Target) (pcucontrol.Result, error)) (pcucontrol.Result, error) {
 	within, cancel := context.WithTimeout(ctx, o.by.PCUTimeout)
 	defer cancel()
+	within, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("pcu").Start(within, "pcu "+o.pcu.Name)
+	defer span.End()
+	start := time.Now()
 	result, err := operation(within, o.target)
+	o.by.said(start, err)
 	return result, o.keepPins(ctx, err)
+}
+
+func (a *outlets) said(start time.Time, err error) {
+	if a.PCUSaid != nil {
+		a.PCUSaid(time.Since(start), err)
+	}
 }
 
 // outletSet are the outlets that feed one node. They are cycled as one: all off, then all on.
@@ -203,7 +216,9 @@ func (s outletSet) cycleAll(ctx context.Context) (pcucontrol.Result, error) {
 	for _, o := range s {
 		targets = append(targets, o.target)
 	}
+	start := time.Now()
 	result, err := s[0].by.PCUs.CycleAll(within, targets)
+	s[0].by.said(start, err)
 	for _, o := range s {
 		err = o.keepPins(ctx, err)
 	}
@@ -296,6 +311,12 @@ func (a *outlets) dryRun(ctx context.Context, p store.PCU) (dryRun, error) {
 		return dryRun{false, clean.Line(err.Error()), clean.Line(withoutItsWords(err).Error())}, nil
 	}
 	return sameForSite(true, clean.Line(result.Note)), nil
+}
+
+// DryRun logs in to a PCU with what the store holds of it, as a sweep does, and switches nothing. It needs of the options
+// the store and those of PCUs.
+func DryRun(ctx context.Context, o Options, p store.PCU) (ok bool, reason string, err error) {
+	return New(o).Sweep.outlets.test(ctx, p)
 }
 
 // withoutItsWords is an error of a PCU without what the device said. What no device can have said stays.

@@ -25,7 +25,10 @@ type Config struct {
 	Alerts    Alerts        `yaml:"alertmanager"`
 	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep     Sweep         `yaml:"sweep"`
+	Retain    Retention     `yaml:"retention"`
 	HTTP      HTTP          `yaml:"http"`
+	Metrics   Metrics       `yaml:"metrics"`
+	Tracing   Tracing       `yaml:"tracing"`
 	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
@@ -191,13 +194,27 @@ type Sweep struct {
 	Jitter time.Duration `yaml:"jitter"`
 }
 
-// HTTP is where the worker serves its pages, /healthz and /metrics.
+// Retention is how long the past is kept, in policy days; 0: for ever. What is still open, held or not ended is kept whatever
+// its age.
+type Retention struct {
+	History time.Duration `yaml:"history"` // what changed of nodes, PCUs and sites
+	Ledger  time.Duration `yaml:"ledger"`  // what was done, and what was held
+	Stories time.Duration `yaml:"stories"` // of closed issues
+	Logs    time.Duration `yaml:"logs"`    // of nodes in debug mode
+}
+
+// HTTP is where the worker serves its pages.
 type HTTP struct {
 	Listen      string `yaml:"listen"`
 	TLSCertFile string `yaml:"tls_cert_file"`
 	TLSKeyFile  string `yaml:"tls_key_file"`
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
+}
+
+// Metrics is where the worker serves /metrics, /healthz (it lives) and /readyz (it works), apart from its pages.
+type Metrics struct {
+	Listen string `yaml:"listen"`
 }
 
 // Web is where people see and steer Monitor in a browser, and who they are.
@@ -235,6 +252,12 @@ const (
 	PublicStatus = "status"
 	PublicFull   = "full"
 )
+
+// Tracing is where traces go, by OpenTelemetry's protocol over HTTP.
+type Tracing struct {
+	URL   string  `yaml:"url"`
+	Share float64 `yaml:"share"` // of sweeps and issues that are traced, 0 to 1
+}
 
 // Log says what is logged and how.
 type Log struct {

@@ -13,7 +13,8 @@ const policyDay = 24 * time.Hour
 
 // countsPolicyDays reports whether the times of a setting are policy times, which know days.
 func countsPolicyDays(path string) bool {
-	return path != "policy.day" && (strings.HasPrefix(path, "policy.") || strings.HasPrefix(path, "sweep."))
+	return path != "policy.day" && (strings.HasPrefix(path, "policy.") || strings.HasPrefix(path, "sweep.") ||
+		strings.HasPrefix(path, "retention."))
 }
 
 // ParsePolicyTime reads a length of policy time, as if a policy day lasted 24 hours: Go's form of durations, with "d" for days

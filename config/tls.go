@@ -62,6 +62,9 @@ func clientTLS(path, file string) (*tls.Config, error) {
 	return config, nil
 }
 
+// Files tries every file that a program reads later.
+func (c *Config) Files() error { return c.files() }
+
 // files tries every file that a program reads later, so that --check-config finds what is wrong with them now.
 func (c *Config) files() error {
 	if _, err := c.Secrets.Key(); err != nil {

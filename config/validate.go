@@ -34,6 +34,9 @@ const (
 	ClearTextAllow  = "allow"
 )
 
+// leastRetention is how far back decisions may look: people's steps take weeks.
+const leastRetention = 60 * policyDay
+
 // problem is one thing wrong with one setting. Its text never holds the value of a secret.
 type problem struct{ path, text string }
 
@@ -172,7 +175,15 @@ func (c *Config) problems() []problem {
 	}
 	check(c.Sweep.Every > 0, "sweep.every", "must be above zero")
 	check(c.Sweep.Jitter < c.Sweep.Every, "sweep.jitter", "must be shorter than sweep.every")
+	for path, keep := range map[string]time.Duration{"retention.history": c.Retain.History, "retention.ledger": c.Retain.Ledger,
+		"retention.stories": c.Retain.Stories, "retention.logs": c.Retain.Logs} {
+		check(keep == 0 || keep >= leastRetention, path, "must be 60d or more, since decisions look back as far, or 0 for ever")
+	}
 	address("http.listen", c.HTTP.Listen)
+	check(c.Tracing.URL == "" || isHTTP(c.Tracing.URL), "tracing.url", "must be an http or https URL without user and password")
+	check(c.Tracing.Share >= 0 && c.Tracing.Share <= 1, "tracing.share", "must be from 0 to 1")
+	address("metrics.listen", c.Metrics.Listen)
+	check(c.Metrics.Listen == "" || c.Metrics.Listen != c.HTTP.Listen, "metrics.listen", "must be another port than http.listen")
 	check(!c.HTTP.open() || c.HTTP.safe(), "http.listen", "must be on this machine alone (127.0.0.1:8080), or tokens would travel in the clear: set "+
 		"http.tls_cert_file, or http.behind_proxy where a proxy speaks TLS for it")
 	check((c.HTTP.TLSCertFile == "") == (c.HTTP.TLSKeyFile == ""), "http.tls_cert_file", "goes together with http.tls_key_file")

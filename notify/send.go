@@ -45,6 +45,8 @@ type Options struct {
 	Mode        string        // ModeLive, ModeTest or ModeObserve
 	TestAddress string        // who gets everything in ModeTest
 	Timeout     time.Duration // for one message; 0 means one minute
+	// Observe is told how long each message took and how it ended; nil: nobody asks.
+	Observe func(took time.Duration, err error)
 }
 
 // Sender sends messages. It keeps no connection and may be used from many goroutines.
@@ -126,7 +128,10 @@ func (r Receipt) String() string {
 // have the message, so a retry sets [Message.Only] to [Receipt.Left]. The error is nil when nobody is left over and
 // somebody accepted; else it is an [Error]: Temporary while somebody is left over, Permanent when all are rejected.
 // Ambiguous means that those left over may have the message already; the Message-ID lets their readers show it once.
-func (s *Sender) Send(ctx context.Context, m Message) (Receipt, error) {
+func (s *Sender) Send(ctx context.Context, m Message) (_ Receipt, err error) {
+	if s.o.Observe != nil && s.o.Mode != ModeObserve {
+		defer func(start time.Time) { s.o.Observe(time.Since(start), err) }(time.Now())
+	}
 	r := Receipt{Mode: s.o.Mode, Rejected: map[string]string{}, Deferred: map[string]string{}}
 	to, header := recipients(m, &r)
 	if len(to) == 0 {
@@ -331,6 +336,25 @@ func (s *Sender) deliver(ctx context.Context, mailings []mailing, r *Receipt) er
 		}
 	}
 	_ = client.Quit() // all is said: a server that hangs up early has still taken the mail
+	return nil
+}
+
+// Check goes as far as a message would before its sender: connection, TLS, login. Nothing is sent.
+func (s *Sender) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.o.Addr)
+	if err != nil {
+		return s.failed(ctx, "connect", Temporary, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	client, failure := s.greet(ctx, conn)
+	if failure != nil {
+		return failure
+	}
+	_ = client.Quit()
 	return nil
 }
 

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/plc/xmlrpc"
 )
@@ -37,11 +39,16 @@ type Client struct {
 	timeout time.Duration // of one call
 	wait    time.Duration // before the first repetition
 
+	observe func(time.Duration, error) // of each call; nil: nobody asks
+
 	nodeFields atomic.Pointer[[]string] // those that this PLC has, once it is known
 }
 
 // maxAnswer bounds one answer; 2,000 full nodes are 5 MB.
 const maxAnswer = 256 << 20
+
+// Observe has somebody told how long each call took and how it ended. It is set before the client is used.
+func (c *Client) Observe(told func(took time.Duration, err error)) { c.observe = told }
 
 // Timeout is how long one call may take.
 func (c *Client) Timeout() time.Duration { return c.timeout }
@@ -119,6 +126,11 @@ func (c *Client) write(ctx context.Context, method string, args ...any) error {
 // means that PLC had the request, as far as one can tell, and did not say what it made of it.
 func (c *Client) call(ctx context.Context, method string, args ...any) (v any, lost bool, err error) {
 	defer func() { err = clean.Err(err) }() // it may repeat what the other side says
+	ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("plc").Start(ctx, "plc "+method)
+	defer span.End()
+	if c.observe != nil {
+		defer func(start time.Time) { c.observe(time.Since(start), err) }(time.Now())
+	}
 	request, err := xmlrpc.Call(method, append([]any{c.auth}, args...)...)
 	if err != nil {
 		return nil, false, fmt.Errorf("plc %s: %w", method, err)

@@ -22,6 +22,8 @@ const (
 	exitNotFound    = 3
 	exitNotExpected = 4
 	exitRefused     = 5
+	exitToMend      = 6
+	exitBroken      = 7
 )
 
 // exit is one way for monitor to end.
@@ -42,6 +44,8 @@ func exits() []exit {
 		{exitNotFound, "not found", "", ""},
 		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
 		{exitRefused, "of orders: a check of the gate refused, or nobody confirmed; nothing was done", "", ""},
+		{exitToMend, "of doctor and setup: something should be mended", "", ""},
+		{exitBroken, "of doctor and setup: Monitor cannot work so", "", ""},
 		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
 		{11, "no such outlet", pcucontrol.NoOutlet, "check --outlet"},
 		{12, "busy: somebody else is logged in", pcucontrol.Busy,

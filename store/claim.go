@@ -23,6 +23,11 @@ const (
 	ClaimRequest        ClaimKind = "request"         // target: hostname; SetTo: what a person has ordered
 )
 
+// ClaimKinds are all of them.
+func ClaimKinds() []ClaimKind {
+	return []ClaimKind{ClaimHold, ClaimSiteDisabled, ClaimSliceSuspended, ClaimNodeDisabled, ClaimBootState, ClaimOutlet}
+}
+
 // Claim is one thing that Monitor changed outside and that is to be undone one day. It outlives the workflow that took
 // it: the reconciler of every sweep compares claims with what is open and with the world.
 type Claim struct {

@@ -35,6 +35,17 @@ const (
 	KindSkip      ActionKind = "skip"      // looked at, and not acted on
 )
 
+// ActionKinds are all of them.
+func ActionKinds() []ActionKind {
+	return []ActionKind{KindReboot, KindReinstall, KindRepair, KindDisable, KindEnable, KindPenalty, KindNotice, KindTicket,
+		KindFlag, KindDigest, KindContact, KindGuard, KindBelieve, KindOrder, KindReconcile, KindSkip}
+}
+
+// Outcomes are all of them, but the empty one of an action that has not ended.
+func Outcomes() []string {
+	return []string{Done, Sent, Asked, Refused, Failed, Ambiguous, Skipped}
+}
+
 // Outcomes of an action.
 const (
 	Done      = "done"

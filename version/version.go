@@ -16,6 +16,24 @@ func String() string {
 	return describe(info)
 }
 
+// Build is a build as programs ask for it.
+type Build struct{ Version, Revision, Go string }
+
+// Read is this program's build; what is not known is empty.
+func Read() Build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return Build{}
+	}
+	b := Build{Version: info.Main.Version, Go: info.GoVersion}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Revision = s.Value
+		}
+	}
+	return b
+}
+
 func describe(info *debug.BuildInfo) string {
 	vcs := map[string]string{}
 	for _, s := range info.Settings {

@@ -14,12 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/metrics"
 )
 
 const (
@@ -31,11 +30,11 @@ const (
 
 // receiver takes what Alertmanager posts. Its rules lead alerts to issues.
 type receiver struct {
-	rules   []config.AlertRule
-	token   string
-	take    func(context.Context, activities.Alert) (activities.AlertAnswer, error)
-	counter *prometheus.CounterVec
-	log     *slog.Logger
+	rules []config.AlertRule
+	token string
+	take  func(context.Context, activities.Alert) (activities.AlertAnswer, error)
+	count func(outcome string, n int)
+	log   *slog.Logger
 }
 
 // group is Alertmanager's webhook message, version 4, as far as it matters here.
@@ -58,14 +57,12 @@ type answer struct {
 }
 
 // receiveAlerts serves POST /alertmanager, where there are rules.
-func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.Alerts,
+func receiveAlerts(mux *http.ServeMux, counted *metrics.Counted, c config.Alerts,
 	take func(context.Context, activities.Alert) (activities.AlertAnswer, error), log *slog.Logger) error {
 	if len(c.Rules) == 0 {
 		return nil
 	}
-	r := &receiver{token: c.Token.Reveal(), take: take, log: log, counter: prometheus.NewCounterVec(
-		prometheus.CounterOpts{Name: "monitor_alerts_total", Help: "Alerts received, by what became of them."},
-		[]string{"outcome"})}
+	r := &receiver{token: c.Token.Reveal(), take: take, log: log, count: counted.Alert}
 	for _, text := range c.Rules {
 		rule, err := config.ParseAlertRule(text)
 		if err != nil {
@@ -81,7 +78,6 @@ func receiveAlerts(mux *http.ServeMux, registry *prometheus.Registry, c config.A
 		}
 		r.rules = append(r.rules, rule)
 	}
-	registry.MustRegister(r.counter)
 	mux.Handle("POST /alertmanager", r)
 	return nil
 }
@@ -114,11 +110,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			}
 			continue
 		}
-		r.counter.WithLabelValues(said.Outcome).Inc()
+		r.count(said.Outcome, 1)
 		answers = append(answers, said)
 	}
 	if failed > 0 { // Alertmanager tries the whole group again, which changes nothing for those that were taken
-		r.counter.WithLabelValues("failed").Add(float64(failed))
+		r.count("failed", failed)
 		http.Error(w, "Monitor cannot take alerts now; try again", http.StatusServiceUnavailable)
 		return
 	}

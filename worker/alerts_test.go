@@ -15,6 +15,7 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/metrics"
 )
 
 const rule = `{alertname="NodeDown",job=~"planetlab.*"} nodedown instance strip-port`
@@ -25,7 +26,7 @@ func receiving(t *testing.T, c config.Alerts, take func(activities.Alert) (activ
 	t.Helper()
 	mux := http.NewServeMux()
 	registry = prometheus.NewRegistry()
-	err := receiveAlerts(mux, registry, c, func(_ context.Context, a activities.Alert) (activities.AlertAnswer, error) {
+	err := receiveAlerts(mux, metrics.NewCounted(registry), c, func(_ context.Context, a activities.Alert) (activities.AlertAnswer, error) {
 		return take(a)
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -80,8 +81,9 @@ func TestAlertsLeadToIssuesByTheFirstRuleThatMatches(t *testing.T) {
 			t.Errorf("no %s in %s", part, body)
 		}
 	}
-	metric := "# HELP monitor_alerts_total Alerts received, by what became of them.\n# TYPE monitor_alerts_total " +
-		"counter\n"
+	metric := "# HELP monitor_alerts_total Alerts received from Alertmanager, by what became of them.\n" +
+		"# TYPE monitor_alerts_total " +
+		"counter\nmonitor_alerts_total{outcome=\"failed\"} 0\n"
 	for _, outcome := range []string{"cleared", "ignored", "opened", "unknown"} {
 		metric += fmt.Sprintf("monitor_alerts_total{outcome=%q} 1\n", outcome)
 	}
@@ -146,7 +148,7 @@ func TestWhatCannotBeTakenNowIsToBeSentAgain(t *testing.T) {
 func TestRulesThatCannotWorkKeepTheWorkerFromStarting(t *testing.T) {
 	for text, want := range map[string]string{`{a="b"} nosuchtype host`: "no issue type nosuchtype",
 		`{} nodedown host`: "needs a matcher"} {
-		err := receiveAlerts(http.NewServeMux(), prometheus.NewRegistry(),
+		err := receiveAlerts(http.NewServeMux(), metrics.NewCounted(prometheus.NewRegistry()),
 			config.Alerts{Rules: []string{text}}, nil, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

@@ -65,13 +65,13 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 func TestAWorkerIsAskedWhetherItIsWell(t *testing.T) {
 	well := true
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !well || r.URL.Path != "/healthz" {
+		if !well || r.URL.Path != "/readyz" {
 			http.Error(w, "postgres does not answer", http.StatusServiceUnavailable)
 		}
 	})
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	c := config.HTTP{Listen: strings.TrimPrefix(server.URL, "http://")}
+	c := config.Metrics{Listen: strings.TrimPrefix(server.URL, "http://")}
 	if err := healthy(t.Context(), c); err != nil {
 		t.Error(err)
 	}
@@ -87,7 +87,7 @@ func TestAWorkerIsAskedWhetherItIsWell(t *testing.T) {
 	if err := healthy(t.Context(), c); err == nil {
 		t.Error("nobody answers, and all is well")
 	}
-	if err := healthy(t.Context(), config.HTTP{}); err == nil {
+	if err := healthy(t.Context(), config.Metrics{}); err == nil {
 		t.Error("nobody was asked, and all is well")
 	}
 }

@@ -114,7 +114,7 @@ func TestWhoHangsOnTheLineHasAnEnd(t *testing.T) {
 	address := l.Addr().String()
 	_ = l.Close()
 	failed := make(chan error, 1)
-	if err := serve(t.Context(), web, address, failed); err != nil {
+	if err := serve(t.Context(), web, "http.listen", address, failed); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = web.Close() })

@@ -37,10 +37,10 @@ func server(h http.Handler, tls *tls.Config, log *slog.Logger) *http.Server {
 
 // serve serves the pages until the server is closed. What is wrong with the port, or with a connection for good, goes
 // to failed.
-func serve(ctx context.Context, web *http.Server, listen string, failed chan<- error) error {
+func serve(ctx context.Context, web *http.Server, setting, listen string, failed chan<- error) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return fmt.Errorf("http.listen: %w", err)
+		return fmt.Errorf("%s: %w", setting, err)
 	}
 	l = netutil.LimitListener(l, mostConnections)
 	go func() {
@@ -51,7 +51,7 @@ func serve(ctx context.Context, web *http.Server, listen string, failed chan<- e
 			err = web.Serve(l)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("http.listen: %w", err)
+			failed <- fmt.Errorf("%s: %w", setting, err)
 		}
 	}()
 	return nil

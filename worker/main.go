@@ -13,9 +13,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/version"
 )
 
@@ -43,8 +45,16 @@ func command() *cobra.Command {
 		Version:       version.String(),
 	}
 	flags := config.AddFlags(cmd.Flags())
-	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is well, and exit 0 if it is")
+	ask := cmd.Flags().Bool("healthy", false, "ask the worker that runs here whether it is ready, and exit 0 if it is")
+	migrate := cmd.Flags().Bool("migrate", false, "bring the tables up to date, with the account of database.url, and exit")
+	man := cmd.Flags().Bool("man", false, "print the manual page")
+	_ = cmd.Flags().MarkHidden("man") // for those who make packages
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *man {
+			cmd.DisableAutoGenTag = true
+			return doc.GenMan(cmd, &doc.GenManHeader{Title: "MONITOR-WORKER", Section: "1", Source: "Monitor",
+				Manual: "Monitor"}, cmd.OutOrStdout())
+		}
 		o := config.Options{Flags: flags}
 		if flags.Check {
 			return config.Check(cmd.OutOrStdout(), o, sections...)
@@ -53,8 +63,17 @@ func command() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if *migrate {
+			db, err := connect.Store(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			db.Close()
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the tables are up to date")
+			return err
+		}
 		if *ask {
-			return healthy(cmd.Context(), cfg.HTTP)
+			return healthy(cmd.Context(), cfg.Metrics)
 		}
 		if err := cfg.Require(sections...); err != nil {
 			return err

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/config"
@@ -17,25 +13,10 @@ import (
 	"github.com/planetlab/monitor/web"
 )
 
-// pages serves /healthz, which is 200 only while Postgres and Temporal answer, and /metrics for Prometheus.
-func pages(registry *prometheus.Registry, db *store.Store, tc client.Client) *http.ServeMux {
-	registry.MustRegister(fleet{db})
+// pages are what the worker serves at http.listen. What it says of its own health stands apart, at metrics.listen.
+func pages() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry,
-		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		if err := db.Ping(ctx); err != nil {
-			http.Error(w, "postgres does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		if _, err := tc.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-			http.Error(w, "temporal does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
+	mux.HandleFunc("GET /healthz", alive)
 	return mux
 }
 
@@ -44,6 +25,9 @@ func pages(registry *prometheus.Registry, db *store.Store, tc client.Client) *ht
 func servePages(ctx context.Context, cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger, failed chan<- error) error {
 	pages, place, err := web.Open(cfg, db, tc, log)
 	if err != nil {
+		return err
+	}
+	if pages.Links, err = linkPages(cfg, db, tc, log); err != nil {
 		return err
 	}
 	up, ended := make(chan net.Addr, 1), make(chan error, 1)

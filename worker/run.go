@@ -25,8 +25,10 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/metrics"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/store"
@@ -35,6 +37,20 @@ import (
 
 // run serves until the context ends, then lets running activities finish.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	registry, sdkMetrics, err := newMetrics()
+	if err != nil {
+		return err
+	}
+	counted := metrics.NewCounted(registry)
+	every := max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)) // schedules know no less than a second
+	well, failed := &health{every: every, started: time.Now()}, make(chan error, 3)
+	if cfg.Metrics.Listen != "" { // before all else: it also says what the worker waits for
+		own := server(well.pages(registry), nil, log)
+		defer own.Close()
+		if err := serve(ctx, own, "metrics.listen", cfg.Metrics.Listen, failed); err != nil {
+			return err
+		}
+	}
 	db, err := patiently(ctx, log, "postgres", betweenTries, func() (*store.Store, error) {
 		return connect.Store(ctx, cfg)
 	})
@@ -42,22 +58,22 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer db.Close()
-	registry, metrics, err := newMetrics()
-	if err != nil {
-		return err
-	}
+	well.db.Store(db)
+	registry.MustRegister(&metrics.Stored{Store: db, Policy: cfg.Policy.InRealTime(), Mode: policy.Mode(cfg.Mode),
+		Every: every, Log: log})
 	tc, err := patiently(ctx, log, "temporal", betweenTries, func() (client.Client, error) {
-		return connect.Temporal(ctx, cfg.Temporal, log, metrics)
+		return connect.Temporal(ctx, cfg.Temporal, log, sdkMetrics)
 	})
 	if err != nil {
 		return err
 	}
 	defer tc.Close()
-	tracker, hook, err := channels(cfg, log)
+	well.tc.Store(&tc)
+	tracker, hook, err := channels(cfg, log, counted)
 	if err != nil {
 		return err
 	}
-	acts, err := newActivities(cfg, log, db, tc, tracker, hook)
+	acts, err := newActivities(cfg, log, db, tc, tracker, hook, every, counted)
 	if err != nil {
 		return err
 	}
@@ -73,8 +89,8 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}); err != nil {
 		return err
 	}
-	mux := pages(registry, db, tc)
-	if err := receiveAlerts(mux, registry, cfg.Alerts, acts.Alerts.Take, log); err != nil {
+	mux := pages()
+	if err := receiveAlerts(mux, counted, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
 	serveAPI(ctx, mux, cfg, db, tc, log)
@@ -83,15 +99,16 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	defer stopped()
 	go hook.Run(whileWorking)
 	go activities.WatchSweeps(ctx, acts.Sweep)
+	go prune(ctx, db, retention(cfg), log)
 	go keepSchedule(ctx, tc, acts.Sweep.SweepEvery, log, ensure)
 	tls, err := cfg.HTTP.TLSConfig()
 	if err != nil {
 		return err
 	}
-	web, failed := server(mux, tls, log), make(chan error, 2)
+	web := server(mux, tls, log)
 	defer web.Close()
 	if cfg.HTTP.Listen != "" {
-		if err := serve(ctx, web, cfg.HTTP.Listen, failed); err != nil {
+		if err := serve(ctx, web, "http.listen", cfg.HTTP.Listen, failed); err != nil {
 			return err
 		}
 	}
@@ -107,7 +124,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	workers := newWorkers(tc, acts)
+	tracers, endTraces, err := openTracing(ctx, cfg.Tracing)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
+	workers := newWorkers(tc, acts, append(tracers, counted, &activities.Bounded{}))
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return err
@@ -128,10 +150,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 
 // newActivities opens what the configuration names, and makes the activities of it.
 func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc client.Client, tracker *rt.Client,
-	hook *notify.Hook) (*activities.Groups, error) {
+	hook *notify.Hook, every time.Duration, counted *metrics.Counted) (*activities.Groups, error) {
 	fleet, err := connect.Inventory(cfg, db)
 	if err != nil {
 		return nil, err
+	}
+	if api, is := fleet.(*plc.Client); is {
+		api.Observe(counted.Of(metrics.PLC))
 	}
 	keys, err := connect.SSHKeys(cfg.Probe)
 	if err != nil {
@@ -141,7 +166,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
-	mail, err := newSender(cfg)
+	mail, err := newSender(cfg, counted)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +175,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		return nil, err
 	}
 	reach, err := activities.NewReach(cfg.PCU.Networks)
+	if err != nil {
+		return nil, err
+	}
+	link, err := linkTo(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +195,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Prober:     newProber(cfg.Probe, keys, activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}),
 		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
-		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)), // schedules know no less than a second
+		SweepEvery: every,
 
 		PCUs:       pcus,
 		PCUTimeout: cfg.PCU.OperationTimeout,
@@ -174,6 +203,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		PCULegacy:  cfg.PCU.Legacy,
 		PCUReach:   reach,
 		PCUClear:   cfg.PCU.ClearText,
+		PCUSaid:    counted.Of(metrics.PCU),
 
 		Bootman: boot,
 		Enter:   connect.Entrance(cfg.Probe, keys...),
@@ -185,6 +215,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
 		Pages:  cfg.Mail.Pages,
+		Link:   link,
 		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
@@ -216,7 +247,7 @@ func facts(commands map[string]string) (list []probe.Fact) {
 	return list
 }
 
-func newSender(cfg *config.Config) (*notify.Sender, error) {
+func newSender(cfg *config.Config, counted *metrics.Counted) (*notify.Sender, error) {
 	tls, err := cfg.Mail.TLSConfig()
 	if err != nil {
 		return nil, err
@@ -232,11 +263,12 @@ func newSender(cfg *config.Config) (*notify.Sender, error) {
 		Mode:        cfg.MailMode(),
 		TestAddress: cfg.Mail.TestAddress,
 		Timeout:     cfg.Mail.Timeout,
+		Observe:     counted.Of(metrics.SMTP),
 	})
 }
 
 // channels opens what else people are told through. In observe mode nothing leaves, and so there is no webhook.
-func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, error) {
+func channels(cfg *config.Config, log *slog.Logger, counted *metrics.Counted) (*rt.Client, *notify.Hook, error) {
 	var tracker *rt.Client
 	var hook *notify.Hook
 	if c := cfg.RT; c.URL != "" {
@@ -245,7 +277,7 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 			return nil, nil, err
 		}
 		if tracker, err = rt.New(rt.Options{URL: c.URL, Token: c.Token.Reveal(), Queue: c.Queue, Timeout: c.Timeout,
-			TLS: tls}); err != nil {
+			Transport: counted.Transport(metrics.RT, rt.Transport(tls))}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -259,9 +291,8 @@ func channels(cfg *config.Config, log *slog.Logger) (*rt.Client, *notify.Hook, e
 	return tracker, hook, nil
 }
 
-func newWorkers(tc client.Client, acts *activities.Groups) []worker.Worker {
+func newWorkers(tc client.Client, acts *activities.Groups, bounds []interceptor.WorkerInterceptor) []worker.Worker {
 	worker.SetStickyWorkflowCacheSize(1000)
-	bounds := []interceptor.WorkerInterceptor{&activities.Bounded{}}
 	people := worker.New(tc, activities.TaskQueue, worker.Options{
 		WorkerStopTimeout: 30 * time.Second, DisableRegistrationAliasing: true, Interceptors: bounds,
 	})

@@ -36,6 +36,13 @@ type Client struct {
 	http               *http.Client
 }
 
+// Transport is the plain one: with TLS, or the system's authorities where that is nil.
+func Transport(tls *tls.Config) http.RoundTripper {
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	own.TLSClientConfig = tls
+	return own
+}
+
 // most is how much of an answer is read; a ticket with a thousand transactions a page stays far below.
 const most = 8 << 20
 
@@ -54,9 +61,7 @@ func New(o Options) (*Client, error) {
 	}
 	transport := o.Transport
 	if transport == nil {
-		own := http.DefaultTransport.(*http.Transport).Clone()
-		own.TLSClientConfig = o.TLS
-		transport = own
+		transport = Transport(o.TLS)
 	}
 	return &Client{
 		base: strings.TrimSuffix(strings.TrimRight(o.URL, "/"), "/REST/2.0") + "/REST/2.0/", token: o.Token, queue: o.Queue,

@@ -104,6 +104,12 @@ func (c *Client) find(ctx context.Context, reference string) (int, string, error
 	return 0, "", nil
 }
 
+// Check tries whether the token may search the queue, as it must before each ticket.
+func (c *Client) Check(ctx context.Context) error {
+	_, _, err := c.find(ctx, "nobody's")
+	return err
+}
+
 // mostWatchers bounds what is read of a ticket's people.
 const mostWatchers = 10_000
 

@@ -153,7 +153,11 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		if err != nil {
 			return err
 		}
-		r.Workers = append(r.Workers, &Worker{rig: r, bin: o.Bin, listen: listen, name: fmt.Sprintf("worker%d", n+1)})
+		health, err := freePort()
+		if err != nil {
+			return err
+		}
+		r.Workers = append(r.Workers, &Worker{rig: r, bin: o.Bin, listen: listen, health: health, name: fmt.Sprintf("worker%d", n+1)})
 	}
 	settings.Listen = r.Workers[0].listen
 	if o.Pages != "" {

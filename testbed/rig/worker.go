@@ -15,8 +15,8 @@ import (
 
 // Worker is one monitor-worker. It may be ended in every way and started again.
 type Worker struct {
-	rig               *Rig
-	bin, listen, name string
+	rig                       *Rig
+	bin, listen, health, name string
 
 	mu    sync.Mutex
 	c     *child
@@ -31,7 +31,7 @@ func (w *Worker) Start() error {
 		return nil
 	}
 	cmd := exec.Command(filepath.Join(w.bin, "monitor-worker"), "--config", w.rig.Config)
-	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen, "PGAPPNAME="+w.name) // Postgres can tell whose connection it is
+	cmd.Env = append(environment(), "MONITOR_HTTP_LISTEN="+w.listen, "MONITOR_METRICS_LISTEN="+w.health, "PGAPPNAME="+w.name) // Postgres can tell whose connection it is
 	c, err := w.rig.spawn(cmd, w.name+".log")
 	if err != nil {
 		return err
@@ -107,9 +107,12 @@ func (w *Worker) Stop(limit time.Duration) (killed bool) {
 	return c.stop(func() error { return c.process.Signal(os.Interrupt) }, limit)
 }
 
-// Healthy asks the worker's page whether it works.
+// Health is where the worker serves /metrics, /healthz and /readyz.
+func (w *Worker) Health() string { return "http://" + w.health }
+
+// Healthy asks the worker whether it works.
 func (w *Worker) Healthy() error {
-	resp, err := http.Get("http://" + w.listen + "/healthz")
+	resp, err := http.Get(w.Health() + "/readyz")
 	if err != nil {
 		return err
 	}

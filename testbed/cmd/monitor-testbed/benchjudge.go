@@ -48,7 +48,7 @@ func benchJudge(ctx context.Context, out io.Writer) error {
 	}
 	defer conn.Close(ctx)
 	fmt.Fprintf(out, "\nfilling a store with %d nodes ...\n", judgedNodes)
-	if _, err := db.SaveSnapshot(ctx, hugeFleet(), true); err != nil {
+	if _, err := db.SaveSnapshot(ctx, fleetOf(judgedNodes), true); err != nil {
 		return err
 	}
 	sweep := activities.New(activities.Options{Store: db, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), SweepEvery: 30 * time.Minute}).Sweep
@@ -71,9 +71,9 @@ func benchJudge(ctx context.Context, out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-func hugeFleet() plc.Snapshot {
+func fleetOf(nodes int) plc.Snapshot {
 	snap := plc.Snapshot{Taken: time.Now()}
-	for i := range judgedNodes {
+	for i := range nodes {
 		site := 1 + i/nodesOfASite
 		if i%nodesOfASite == 0 {
 			snap.Sites = append(snap.Sites, plc.Site{SiteID: site, LoginBase: fmt.Sprintf("s%d", site), Name: "a site", Enabled: true})

@@ -137,7 +137,7 @@ func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 		ui = "your own, for the server at " + r.Address
 	}
 	fmt.Fprintf(out, "\n%s    %s\n         everybody may look; to give orders sign in as %s, password %s\n", bold("pages"), r.Pages, testbed.PLCUser, testbed.PLCPassword)
-	fmt.Fprintf(out, "%s %s\n%s  %s\n%s   %s/healthz  %s/metrics\n", bold("Temporal"), ui, bold("mailbox"), mailbox, bold("worker"), r.Web, r.Web)
+	fmt.Fprintf(out, "%s %s\n%s  %s\n%s   %s/readyz  %s/metrics\n", bold("Temporal"), ui, bold("mailbox"), mailbox, bold("worker"), r.Workers[0].Health(), r.Workers[0].Health())
 	fmt.Fprintf(out, "%s      export MONITOR_CONFIG=%s\n", bold("try"), r.Config)
 	for _, args := range []string{"issue list", "issue show " + nodeDown(host("huji", 1)), "issue pause " + nodeDown(host("huji", 1)) + " --reason 'we know'", "site show huji", "node show " + host("upmc", 1)} {
 		fmt.Fprintf(out, "         %s %s\n", monitor, args)
