@@ -12,6 +12,7 @@ import (
 
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
@@ -204,7 +205,7 @@ func (a *Requests) setBootState(ctx context.Context, t task, s request.State) (i
 	if no, err := a.forbids(ctx, policy.ActBootState, t, s.Input.DryRun); err != nil || no.Outcome != "" {
 		return no, err
 	}
-	if a.NoPLC != nil && s.Input.Act == request.Reinstall {
+	if a.NoPLC != nil && wanted(s) == "reinstall" {
 		return issue.Result{Outcome: issue.Passed, Reason: "no BootManager asks for its boot state"}, nil
 	}
 	was, err := a.Inventory.Node(ctx, t.ref().Node)
@@ -261,6 +262,10 @@ func (a *Requests) forgetBootStates(ctx context.Context, t task) error {
 		held, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: kind, Target: t.ref().Node})
 		all = append(all, err)
 		for _, c := range held {
+			if err := a.bootStates.tell(ctx, c, inventory.Undo); err != nil { // the claim stays, and every sweep tries
+				a.Log.Warn("a node may still be installed when it boots", "node", c.Target, "error", err)
+				continue
+			}
 			all = append(all, a.Store.Release(ctx, c.ID, t.order.By+" has ordered another boot state"))
 		}
 	}

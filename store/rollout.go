@@ -179,7 +179,7 @@ func leftOut(ctx context.Context, tx pgx.Tx, n rollout.Node, now time.Time) (str
 	case site != n.Site:
 		return "it belongs to " + site + " by now", nil
 	case exempt.After(now):
-		return "exempt in PLC until " + exempt.UTC().Format(time.DateOnly), nil
+		return "exempt in the inventory until " + exempt.UTC().Format(time.DateOnly), nil
 	case listed != "":
 		return "exempt: " + listed, nil
 	}
