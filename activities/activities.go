@@ -84,6 +84,7 @@ type Options struct {
 	Admins []string // who is told what no site can mend
 	Pages  string   // address of PLC's web pages; empty: messages have no links
 	Probes []string // addresses from which Monitor looks, as people are told
+	Link   Linker   // nil: messages have no pages on which one says that one is at it
 }
 
 // Groups are all activities of a worker. Their fields are set here once and only read after that.
@@ -137,7 +138,7 @@ func New(o Options) *Groups {
 		Power: power,
 		Boot:  boot,
 		People: &People{ledger: l, rungs: rungs, gate: gate, workflows: workflows, post: post, RT: o.RT,
-			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes},
+			TestTo: o.TestTo, Pages: strings.TrimRight(o.Pages, "/"), Probes: o.Probes, Link: o.Link},
 		Penalties: penalties,
 		Explainer: &Explainer{ledger: l, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,

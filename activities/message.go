@@ -29,7 +29,11 @@ type People struct {
 	TestTo    string     // gets all mail in test mode
 	Pages     string     // address of PLC's web pages; empty: messages have no links
 	Probes    []string   // addresses from which Monitor looks, as people are told
+	Link      Linker     // nil: messages have no pages on which one says that one is at it
 }
+
+// Linker makes the address of a page for the people of a site, where they say that they are at an issue.
+type Linker func(ref issue.Ref, now time.Time) string
 
 // letter is what the ledger keeps of a message from its intent on, so that a second try says the same to the same
 // people.
@@ -269,6 +273,9 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		item.From = a.Probes
 		if item.Page, err = a.page(ctx, k.Ref); err != nil {
 			return item, err
+		}
+		if a.Link != nil && k.Ref.Site == in.Site {
+			item.Act = a.Link(k.Ref, a.now())
 		}
 		if item.Evidence, err = a.seenSince(ctx, k); err != nil {
 			return item, err

@@ -42,7 +42,7 @@ func (t *Tokens) Authenticate(r *http.Request) (access.Who, error) {
 	if len(header) == 0 {
 		return access.Who{}, nil
 	}
-	from := address(r, t.proxied)
+	from := Address(r, t.proxied)
 	failed := t.failures.of(from)
 	if failed.TokensAt(t.now()) < 1 {
 		return access.Who{}, ErrTooMany

@@ -270,15 +270,29 @@ func (s *server) silence(ctx context.Context, who access.Who, in *struct {
 	Body struct {
 		Reason
 		Target string    `json:"target" minLength:"1" maxLength:"255" doc:"A node, a PCU or a site."`
-		Until  time.Time `json:"until" doc:"When it ends by itself."`
+		Until  time.Time `json:"until,omitempty" doc:"When it ends by itself; without it, and with a kind, never."`
+
+		Kind     string    `json:"kind,omitempty" enum:"node,pcu,site" doc:"What the target is; it is found by its name without."`
+		From     time.Time `json:"from,omitempty" doc:"When it begins, which is now otherwise; goes with a kind."`
+		Downtime bool      `json:"downtime,omitempty" doc:"It is a planned one; goes with a kind."`
 	}
 }) (*silenceAnswer, error) {
-	if !in.Body.Until.After(s.Now()) {
+	b, o := in.Body, in.of(who, in.Body.Reason)
+	if !b.Until.IsZero() && !b.Until.After(s.Now()) {
 		return nil, problem(invalid, "until lies in the past")
 	}
 	out := &silenceAnswer{}
 	var err error
-	out.Body.Receipt, out.Body.Silence, err = s.desk.Silence(ctx, in.of(who, in.Body.Reason), in.Body.Target, in.Body.Until)
+	if b.Kind == "" {
+		out.Body.Receipt, out.Body.Silence, err = s.desk.Silence(ctx, o, b.Target, b.Until)
+		return out, hidden(who, err)
+	}
+	if b.From.IsZero() {
+		b.From = s.Now().Truncate(time.Millisecond)
+	}
+	out.Body.Receipt, out.Body.Silence, err = s.desk.Blacklist(ctx, o, store.BlacklistEntry{
+		Kind: b.Kind, Target: b.Target, Starts: b.From.UTC(), Until: b.Until, Downtime: b.Downtime,
+	})
 	return out, hidden(who, err)
 }
 

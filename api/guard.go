@@ -160,8 +160,8 @@ func (r *rates) of(name string) *rate.Limiter {
 
 func (r *rates) allow(name string) bool { return r.of(name).AllowN(r.now(), 1) }
 
-// address is where a request comes from, without the port. Behind a proxy that is the proxy, unless it says better.
-func address(r *http.Request, proxied bool) string {
+// Address is where a request comes from, without the port. Behind a proxy that is the proxy, unless it says better.
+func Address(r *http.Request, proxied bool) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr

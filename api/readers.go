@@ -37,13 +37,22 @@ func (s *server) readers(api huma.API) {
 
 func (s *server) listNodes(ctx context.Context, who access.Who, in *struct {
 	Listing
-	Details bool `query:"details" doc:"With the details of the last look, which are many bytes."`
+	Details bool      `query:"details" doc:"With the details of the last look, which are many bytes."`
+	At      time.Time `query:"at" doc:"As they were then; now where it is missing."`
 }) (*page[selection.Node], error) {
 	t := table[selection.Node]{access.SeeNodes, selection.Nodes(issueTypes()), func(n *selection.Node) string { return n.Site },
 		func(n *selection.Node) string { return n.Site + "\x01" + n.Name }}
 	set, err := compile(s, t.rows, in.Filter)
 	if err != nil {
 		return nil, err
+	}
+	if !in.At.IsZero() {
+		rows, _, err := s.Store.NodeRowsAt(ctx, in.At)
+		if err != nil {
+			return nil, err
+		}
+		t.rows = selection.NodesAt(issueTypes())
+		return pageOf(s, who, t, in.Listing, rows)
 	}
 	rows, _, err := s.Store.NodeRows(ctx, s.Now(), in.Details || slices.ContainsFunc(selection.DetailFields(), set.Uses))
 	if err != nil {

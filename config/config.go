@@ -99,6 +99,8 @@ type Probe struct {
 	SSHPorts []int `yaml:"ssh_ports"`
 	// OpenPorts are those that must be open on a node that runs.
 	OpenPorts []int `yaml:"open_ports"`
+	// Facts are what else is asked of each node: a name, and the command that says it there.
+	Facts map[string]string `yaml:"facts"`
 	// PortMap leads a logical port to the one really dialled. A port that is not in it is dialled as it is.
 	PortMap  map[int]int   `yaml:"port_map"`
 	Timeout  time.Duration `yaml:"timeout"`

@@ -112,6 +112,7 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{"an Ansible without a site", "inventory:\n  source: ansible\n  ansible:\n    file: x\n", "inventory.ansible.sites: must name a group and its site"},
 		{"a field that is none", "inventory:\n  ansible:\n    variables: {pcu_ip: drac_ip}\n", `monitor.yaml:3: inventory.ansible.variables: there is no field "pcu_ip"`},
 		{"a hook beside PLC", "inventory:\n  penalty_hook:\n    command: [x]\n", "inventory.penalty_hook: is for a fleet without PLC"},
+		{"a fact whose name is taken", "probe:\n  facts: {kernel: uname}\n", "monitor.yaml:2: probe.facts: kernel: every look has a fact of this name already"},
 		{"a port that is none", "probe:\n  open_ports: [0]\n", "monitor.yaml:2: probe.open_ports: 0 is not a port"},
 		{"no secret file", "plc:\n  password_file: /nowhere/x\n", "monitor.yaml:2: plc.password_file: open /nowhere/x"},
 		{"bad database URL", "database:\n  url: hunter2\n", "monitor.yaml:2: database.url: must begin with postgres://"},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/inventory"
+	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/selection"
 )
 
@@ -98,6 +99,12 @@ func (c *Config) problems() []problem {
 	}
 	for _, port := range c.Probe.OpenPorts {
 		check(isPort(port), "probe.open_ports", "%d is not a port", port)
+	}
+	check(len(c.Probe.Facts) <= probe.MostFacts, "probe.facts", "has %d facts, and may have %d", len(c.Probe.Facts),
+		probe.MostFacts)
+	for name, command := range c.Probe.Facts {
+		why := probe.Fact{Name: name, Command: command}.Problem()
+		check(why == "", "probe.facts", "%s: %s", name, why)
 	}
 	for logical, actual := range c.Probe.PortMap {
 		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)

@@ -12,6 +12,7 @@ type group struct {
 	Spread  bool // it did not befall all of them at once
 	Did     []string
 	Pages   []string
+	Acts    []string // pages where its people say that they are at it
 }
 
 // groups puts items of one type and remedy together. What was seen or done for all of them is said once; what belongs
@@ -40,6 +41,9 @@ func (n Notice) groups(items []Item) []group {
 		}
 		if item.Page != "" {
 			g.Pages = append(g.Pages, item.Page)
+		}
+		if item.Act != "" {
+			g.Acts = append(g.Acts, item.Act)
 		}
 		members[i] = append(members[i], item)
 	}

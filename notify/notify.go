@@ -91,6 +91,7 @@ type Item struct {
 	By       string       `json:"by,omitempty"`      // of a pause that is over: who asked for it
 	Why      string       `json:"why,omitempty"`     // of a level that fell: why, as a site.SpareKind
 	Page     string       `json:"page,omitempty"`    // the address of its page at PLC
+	Act      string       `json:"act,omitempty"`     // the address of the page where its people say that they are at it
 	From     []string     `json:"from,omitempty"`    // the addresses from which Monitor looks at it, if they are told
 }
 

@@ -442,7 +442,7 @@ func (n Notice) cleaned() Notice {
 			), Issue: line(item.Issue), Type: line(item.Type), Target: line(item.Target), Site: line(item.Site), Since: item.Since, Told: item.Told,
 			Evidence: lines(
 				item.Evidence,
-			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), From: lines(item.From),
+			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), Act: line(item.Act), From: lines(item.From),
 		}
 		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
 			n.Items[i].Kind = k

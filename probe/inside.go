@@ -25,10 +25,14 @@ import (
 // under its own short limit where the node has timeout(1), and what is most likely to hang comes last: what was said before still counts.
 // All limits together keep to the budget, of which the files that are read first may use half: a slow CD must not cost us the rest, nor look
 // like a node that hangs. Its first line names its version. BootServer is what PLC has configured; empty: only what the boot CD names is
-// asked for.
-func Script(bootServer string, budget time.Duration) string {
+// asked for. The operator's own facts come after its end: whatever they do, the look is whole.
+func Script(bootServer string, budget time.Duration, facts ...Fact) string {
 	seconds := max(2, int(budget/time.Second))
-	return fmt.Sprintf("# monitor-probe 1\nasked='%s'\nbudget=%d\n", strings.ReplaceAll(bootServer, "'", ""), seconds) + script
+	var questions strings.Builder
+	for _, f := range facts {
+		questions.WriteString(f.script())
+	}
+	return fmt.Sprintf("# monitor-probe 1\nasked='%s'\nbudget=%d\n", strings.ReplaceAll(bootServer, "'", ""), seconds) + script + questions.String()
 }
 
 // The write test follows PlanetLab's own, since a disk with errors may stay mounted read-write. Its file is removed at once.
@@ -97,6 +101,7 @@ type Inside struct {
 	DNS         string            `json:"dns,omitempty"`       // whether it resolves from there: ok or fails
 	Installed   time.Time         `json:"installed,omitzero"`
 	Writes      map[string]string `json:"writes,omitempty"` // outcome of the write test by folder, where it did not pass
+	Own         map[string]string `json:"own,omitempty"`    // answers to the operator's own facts
 }
 
 // Outcomes of a write test that begin so come from the disk. Others, as a disk that is full, do not.
@@ -127,6 +132,10 @@ func parseInside(out string) (in Inside, whole bool) {
 	for line := range strings.Lines(out) {
 		key, value, found := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
 		if !found {
+			continue
+		}
+		if key == "fact" { // which may be longer than a line of ours
+			in.own(value)
 			continue
 		}
 		value = clean.Line(value)
@@ -384,7 +393,7 @@ func (p *Prober) session(ctx context.Context, host, ip string, port int, conn ne
 	defer session.Close()
 	out := &capped{left: maxOutput}
 	session.Stdout = out
-	err = session.Run(Script(p.o.BootServer, time.Until(deadline)-time.Second))
+	err = session.Run(Script(p.o.BootServer, time.Until(deadline)-time.Second, p.o.Facts...))
 	in, whole := parseInside(out.String())
 	if whole {
 		if in.Uptime > 0 {

@@ -47,6 +47,7 @@ type Options struct {
 	SSHKeys    []ssh.Signer  // more keys; all are offered in one login, at most five
 	SSHPorts   []int         // logical ports to try ssh on, default 22 then 806
 	Ports      []int         // logical ports to look at, default 22, 80, 806
+	Facts      []Fact        // what else is asked of each node
 	PortMap    map[int]int   // where a logical port really is; for testbeds
 	Timeout    time.Duration // one port and one ssh session, default 5 s
 	Tries      int           // dials of a port inside Timeout while they fail, default 3; the best counts

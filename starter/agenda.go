@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +38,16 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 				return err
 			}
 			until := a.now().Add(cfg.Policy.RealTime(policyTime)).UTC()
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var v answers.Agenda
+				query := url.Values{"site": {login}, "until": {until.Format(time.RFC3339)}}
+				if err := r.get(ctx, "/agenda", query, &v); err != nil {
+					return err
+				}
+				return a.showAgenda(v)
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				if err := knownSite(ctx, db, login); err != nil {
 					return err
@@ -51,10 +63,7 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 				if away != nil {
 					v.Missing = "coming penalties are not shown: " + away.Error()
 				}
-				if v.Missing != "" {
-					a.warn("%s", v.Missing)
-				}
-				return a.show(v, func() { a.drawAgenda(v) })
+				return a.showAgenda(v)
 			})
 		},
 	}
@@ -62,6 +71,13 @@ would answer now. A step can be vetoed: "monitor issue veto ISSUE STEP".`,
 	cmd.Flags().StringVar(&ahead, "for", "28d", "how far to look `ahead`, in policy time such as 3d or 1d12h")
 	_ = cmd.RegisterFlagCompletionFunc("site", a.complete(siteNames))
 	return cmd
+}
+
+func (a *app) showAgenda(v answers.Agenda) error {
+	if v.Missing != "" {
+		a.warn("%s", v.Missing)
+	}
+	return a.show(v, func() { a.drawAgenda(v) })
 }
 
 func (a *app) drawAgenda(v answers.Agenda) {

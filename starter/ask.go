@@ -18,13 +18,15 @@ import (
 
 // give gives an order to an issue and prints its new status.
 func (a *app) give(ctx context.Context, o orders.Order, id string, name issue.Order, w orders.Words) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		return a.giveRemotely(ctx, r, o, id, string(name), w)
+	}); done {
+		return err
+	}
 	return a.atDeskWithTemporal(ctx, func(ctx context.Context, d orders.Desk) error {
 		r, s, err := d.Issue(ctx, o, name, id, w)
-		if orders.KindOf(err) == orders.Silent {
-			return fmt.Errorf("%w: look with `monitor issue show %s`", err, id)
-		}
 		if err != nil {
-			return err
+			return lookLater(err, id)
 		}
 		v := answers.NewIssue(id)
 		v.Answer(s)
@@ -33,6 +35,45 @@ func (a *app) give(ctx context.Context, o orders.Order, id string, name issue.Or
 		}
 		return a.show(v, func() { a.drawIssue(v) })
 	})
+}
+
+// lookLater says where to look for what became of an order that nobody answered.
+func lookLater(err error, id string) error {
+	if orders.KindOf(err) == orders.Silent {
+		return fmt.Errorf("%w: look with `monitor issue show %s`", err, id)
+	}
+	return err
+}
+
+// giveRemotely gives an order to an issue over the API.
+func (a *app) giveRemotely(ctx context.Context, r *apiServer, o orders.Order, id, name string, w orders.Words) error {
+	more := map[string]any{"until": w.Until}
+	if w.Step != 0 {
+		more["step"] = w.Step
+	}
+	var given struct {
+		orders.Receipt
+		Issue *answers.Issue `json:"issue"`
+	}
+	if err := r.post(ctx, issuePath(id, name), o, more, &given); err != nil {
+		return lookLater(err, id)
+	}
+	a.noted(given.Receipt)
+	v := answers.NewIssue(id)
+	if given.Issue != nil {
+		v = *given.Issue
+	}
+	if name == string(issue.OrderClose) { // until it has let its site go
+		for v.Status != string(issue.Closed) {
+			if err := r.get(ctx, issuePath(id), nil, &v); err != nil || ctx.Err() != nil {
+				a.warn("%s has the order and is not closed yet: look with `monitor issue show %s`", id, id)
+				break
+			}
+			v.Actions, v.Earlier = nil, nil
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	return a.show(v, func() { a.drawIssue(v) })
 }
 
 // awaitClosing waits until a closed issue has let its site go, which needs PLC and may take longer than we do.
@@ -58,6 +99,11 @@ func (a *app) issueOpen() *cobra.Command {
 			if err := orders.CheckType(args[0]); err != nil {
 				return err
 			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				return a.openRemotely(ctx, r, args[0], args[1], known)
+			}); done {
+				return err
+			}
 			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				return a.openIssue(ctx, d, args[0], args[1], known)
 			})
@@ -78,6 +124,34 @@ func (a *app) openIssue(ctx context.Context, d orders.Desk, typ, target string, 
 	if err := a.awaitOpening(ctx, d.Temporal, &v); err != nil {
 		return err
 	}
+	return a.show(v, func() { a.drawIssue(v) })
+}
+
+// openRemotely opens an issue over the API, and follows it until it knows its target.
+func (a *app) openRemotely(ctx context.Context, r *apiServer, typ, target string, known issue.Input) error {
+	more := map[string]any{"type": typ, "target": target, "cause": known.Cause, "evidence": known.Evidence}
+	if known.Evidence == nil {
+		delete(more, "evidence")
+	}
+	var given struct {
+		orders.Receipt
+		ID string `json:"id"`
+	}
+	if err := r.post(ctx, "/issues", orders.Order{}, more, &given); err != nil {
+		return err
+	}
+	a.noted(given.Receipt)
+	v := answers.NewIssue(given.ID)
+	for len(v.Timeline) == 0 {
+		if err := r.get(ctx, issuePath(given.ID), nil, &v); err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	v.Actions, v.Earlier = nil, nil
 	return a.show(v, func() { a.drawIssue(v) })
 }
 

@@ -25,6 +25,15 @@ func (a *app) blacklistList() *cobra.Command {
 		Use: "list", Short: "List the blacklist, downtimes included", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor blacklist list\n  monitor blacklist list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var list []store.BlacklistEntry
+				if err := r.get(ctx, "/silences", nil, &list); err != nil {
+					return err
+				}
+				return a.show(list, func() { a.blacklistTable(list) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				list, err := db.Blacklist(ctx)
 				if err != nil {
@@ -101,6 +110,16 @@ func (a *app) blacklistAdd() *cobra.Command {
 			if err := a.period(&e, from, until); err != nil {
 				return err
 			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given silenced
+				more := map[string]any{"kind": e.Kind, "target": e.Target, "from": e.Starts, "until": e.Until, "downtime": e.Downtime}
+				if err := r.post(ctx, "/silences", f.order(a), more, &given); err != nil {
+					return err
+				}
+				return a.show(given.Silence, func() { a.say("blacklisted: %s", clean(a.entryLine(&given.Silence))) })
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				_, e, err := d.Blacklist(ctx, f.order(a), e)
 				if err != nil {
@@ -155,6 +174,11 @@ func (a *app) blacklistRemove() *cobra.Command {
 		Example: "  monitor blacklist remove node planetlab1.example.edu\n  monitor blacklist remove site princeton",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkKind(args[0]); err != nil {
+				return err
+			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				return a.unsilenceRemotely(ctx, r, f.order(a), args[0], args[1], "off the blacklist")
+			}); done {
 				return err
 			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {

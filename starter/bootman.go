@@ -285,6 +285,15 @@ func (a *app) bootSequencesSet() *cobra.Command {
 			if err := k.Check(); err != nil {
 				return badInput("%w", err)
 			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given orders.Receipt
+				if err := r.post(ctx, pathOf("sequences", k.Sequence), f.order(a), map[string]any{"action": k.Action}, &given); err != nil {
+					return err
+				}
+				return a.show(given, func() { a.say("%s", clean(given.Does)) })
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				if _, err := d.Teach(ctx, f.order(a), k); err != nil {
 					return err

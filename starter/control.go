@@ -32,7 +32,7 @@ is finished, so that no outlet stays off. Sweeps and the fleet guard go on, open
 again is closed, and limits are lifted.`,
 		Example: `  monitor stop --reason "power works in the east, until Friday"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+			return a.control(cmd.Context(), f.order(a), "/stop", nil, func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
 				return d.Stop(ctx, f.order(a))
 			})
 		},
@@ -49,7 +49,7 @@ func (a *app) start() *cobra.Command {
 		Example: `  monitor start
   monitor start --reason "the power is back"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+			return a.control(cmd.Context(), f.order(a), "/start", nil, func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
 				return d.Start(ctx, f.order(a))
 			})
 		},
@@ -78,6 +78,9 @@ allows. "default" takes an order back.`,
 		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
+				if done, err := a.overAPI(cmd.Context(), a.remoteControls); done {
+					return err
+				}
 				return a.withStore(cmd.Context(), a.showControls)
 			}
 			if !slices.Contains(words, args[0]) {
@@ -86,7 +89,13 @@ allows. "default" takes an order back.`,
 			if part.Site != "" && part.Type != "" {
 				return badInput("give --site or --type, not both: two orders narrow more than one")
 			}
-			return a.control(cmd.Context(), func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
+			path, more := "/mode", map[string]any{"mode": args[0]}
+			if part.Site != "" {
+				path = pathOf("sites", part.Site, "mode")
+			} else if part.Type != "" {
+				more["type"] = part.Type
+			}
+			return a.control(cmd.Context(), f.order(a), path, more, func(ctx context.Context, d orders.Desk) (orders.Receipt, error) {
 				return d.Mode(ctx, f.order(a), part, policy.Mode(strings.TrimSuffix(args[0], ordinary)))
 			})
 		},
@@ -100,7 +109,18 @@ allows. "default" takes an order back.`,
 }
 
 // control gives an order that holds for the fleet or a part of it, and shows what is ordered then.
-func (a *app) control(ctx context.Context, give func(context.Context, orders.Desk) (orders.Receipt, error)) error {
+func (a *app) control(ctx context.Context, o orders.Order, path string, more map[string]any,
+	give func(context.Context, orders.Desk) (orders.Receipt, error)) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		var given orders.Receipt
+		if err := r.post(ctx, path, o, more, &given); err != nil {
+			return err
+		}
+		a.noted(given)
+		return a.remoteControls(ctx, r)
+	}); done {
+		return err
+	}
 	return a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
 		r, err := give(ctx, d)
 		if err != nil {
@@ -109,6 +129,14 @@ func (a *app) control(ctx context.Context, give func(context.Context, orders.Des
 		a.noted(r)
 		return a.showControls(ctx, d.Store)
 	})
+}
+
+func (a *app) remoteControls(ctx context.Context, r *apiServer) error {
+	var v answers.Controls
+	if err := r.get(ctx, "/controls", nil, &v); err != nil {
+		return err
+	}
+	return a.show(v, func() { a.drawControls(v) })
 }
 
 func (a *app) showControls(ctx context.Context, db *store.Store) error {

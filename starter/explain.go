@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,15 +25,21 @@ what comes next and when. A worker is asked what the gate would say to the next 
   monitor explain nodedown/planetlab1.example.edu -o json`,
 		ValidArgsFunction: a.complete(explainable),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var e answers.Explanation
+				if err := r.get(ctx, "/explain", url.Values{"target": {args[0]}}, &e); err != nil {
+					return err
+				}
+				return a.showExplained(e)
+			}); done {
+				return err
+			}
 			return a.asking(cmd.Context(), args[0], func(ctx context.Context, db *store.Store, tc client.Client, t answers.Target) error {
 				e, err := answers.Explain(ctx, db, tc, t)
 				if err != nil {
 					return err
 				}
-				if e.Missing != "" {
-					a.warn("%s", e.Missing)
-				}
-				return a.show(e, func() { a.drawExplained(e) })
+				return a.showExplained(e)
 			})
 		},
 	}
@@ -64,6 +71,19 @@ With --at it tells how they would answer then, if nothing but the time changes. 
 				if when, err = a.moment(at); err != nil {
 					return err
 				}
+			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				query := url.Values{"target": {args[0]}, "act": {args[1]}}
+				if !when.IsZero() {
+					query.Set("at", when.UTC().Format(time.RFC3339))
+				}
+				var v activities.WhyNotAnswer
+				if err := r.get(ctx, "/why-not", query, &v); err != nil {
+					return err
+				}
+				return a.show(v, func() { a.drawWhyNot(v) })
+			}); done {
+				return err
 			}
 			return a.asking(cmd.Context(), args[0], func(ctx context.Context, _ *store.Store, tc client.Client, t answers.Target) error {
 				q, err := answers.Question(t, args[1], when)
@@ -114,6 +134,13 @@ func explainable(ctx context.Context, db *store.Store) ([]string, error) {
 	}
 	open, err := openIssues(ctx, db)
 	return append(names, open...), err
+}
+
+func (a *app) showExplained(e answers.Explanation) error {
+	if e.Missing != "" {
+		a.warn("%s", e.Missing)
+	}
+	return a.show(e, func() { a.drawExplained(e) })
 }
 
 func (a *app) drawExplained(e answers.Explanation) {

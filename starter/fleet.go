@@ -12,6 +12,7 @@ import (
 
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
@@ -22,6 +23,15 @@ func (a *app) node() *cobra.Command {
 		Use: "show HOST", Short: "Show a node: what was seen of it, its PCU, its issues, and what was done", Args: takes("HOST"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor node show planetlab1.example.edu\n  monitor node show planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var v answers.Node
+				if err := r.get(ctx, pathOf("nodes", args[0]), nil, &v); err != nil {
+					return err
+				}
+				return a.show(v, func() { a.drawNode(v) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				v, err := answers.ReadNode(ctx, db, args[0], a.now())
 				if errors.Is(err, store.ErrNotFound) {
@@ -56,7 +66,7 @@ func (a *app) nodeList() *cobra.Command {
 			s.keep = func(n *selection.Node) bool {
 				return (site == "" || n.Site == site) && (status == "" || n.Status == status)
 			}
-			s.check = func(ctx context.Context, db *store.Store) error { return knownSite(ctx, db, site) }
+			s.site = site
 			return list(cmd.Context(), a, &l, s)
 		},
 	}
@@ -71,22 +81,21 @@ func (a *app) nodeList() *cobra.Command {
 }
 
 // ownNodes shows the nodes of rows, in their order, as this command always did.
-func (a *app) ownNodes(ctx context.Context, db *store.Store, rows []selection.Node) (any, func(), error) {
-	all, err := db.Nodes(ctx, 0, everything)
-	if err != nil {
-		return nil, nil, err
-	}
-	byName := map[string]store.Node{}
-	for _, n := range all {
-		byName[n.Hostname] = n
-	}
+func (a *app) ownNodes(rows []selection.Node) (any, func()) {
 	views := []answers.Node{}
-	for _, r := range rows {
-		if n, known := byName[r.Name]; known {
-			views = append(views, answers.NodeOf(n))
+	for _, n := range rows {
+		v := answers.Node{
+			Hostname: n.Name, NodeID: n.NodeID, Site: n.Site, IP: n.IP, Model: n.Model, BootState: n.BootState,
+			Status: policy.Status(n.Status), Since: n.Since.UTC(), State: n.State, Category: n.Category, Reason: n.Why,
+			Firewall: n.Firewall, Seen: n.Seen.UTC(), LastContact: n.LastContact.UTC(), Outlet: n.Outlet,
+			ExemptUntil: n.ExemptUntil.UTC(),
 		}
+		if !n.Booted.IsZero() {
+			v.Uptime = n.Seen.Sub(n.Booted).Seconds()
+		}
+		views = append(views, v)
 	}
-	return views, func() { a.nodeTable("no nodes", views) }, nil
+	return views, func() { a.nodeTable("no nodes", views) }
 }
 
 // knownSite refuses a site that nobody knows: a misspelt name would look like one without trouble.
@@ -160,6 +169,15 @@ func (a *app) site() *cobra.Command {
 		Use: "show LOGIN_BASE", Short: "Show a site: its status, penalty, nodes and issues, and what was done", Args: takes("LOGIN_BASE"), ValidArgsFunction: a.complete(siteNames),
 		Example: "  monitor site show princeton\n  monitor site show princeton -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var v answers.Site
+				if err := r.get(ctx, pathOf("sites", args[0]), nil, &v); err != nil {
+					return err
+				}
+				return a.show(v, func() { a.drawSite(v) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				v, err := answers.ReadSite(ctx, db, args[0], a.now())
 				if errors.Is(err, store.ErrNotFound) {
@@ -193,22 +211,16 @@ func (a *app) siteList() *cobra.Command {
 }
 
 // ownSites shows the sites of rows, in their order, as this command always did.
-func (a *app) ownSites(ctx context.Context, db *store.Store, rows []selection.Site) (any, func(), error) {
-	all, err := db.Sites(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	byName := map[string]store.Site{}
-	for _, s := range all {
-		byName[s.LoginBase] = s
-	}
+func (a *app) ownSites(rows []selection.Site) (any, func()) {
 	views := []answers.Site{}
-	for _, r := range rows {
-		if s, known := byName[r.LoginBase]; known {
-			views = append(views, answers.SiteOf(s))
-		}
+	for _, s := range rows {
+		views = append(views, answers.Site{
+			LoginBase: s.LoginBase, Name: s.Name, Enabled: s.Enabled, Pending: s.Pending, Status: policy.Status(s.Status),
+			Since: s.Changed.UTC(), Penalty: s.PenaltyLevel, LastRaise: s.LastRaise.UTC(), Created: s.Created.UTC(),
+			ExemptUntil: s.ExemptUntil.UTC(),
+		})
 	}
-	return views, func() { a.siteTable(views) }, nil
+	return views, func() { a.siteTable(views) }
 }
 
 func (a *app) siteTable(views []answers.Site) {

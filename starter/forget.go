@@ -19,6 +19,15 @@ func (a *app) pcuForget() *cobra.Command {
 		Use: "forget <pcu>", Short: "Let a PCU that was replaced show a new host key or certificate", Args: takes("<pcu>"), Example: "  monitor pcu forget pcu1.example.edu",
 		Long: forgetAbout + "\n\nThe database is needed; the device is not called.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given orders.Receipt
+				if err := r.post(ctx, pathOf("pcus", args[0], "forget"), f.order(a), nil, &given); err != nil {
+					return err
+				}
+				return a.show(given, func() { a.say("%s may show itself anew", clean(args[0])) })
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				p, err := d.Store.PCUByName(ctx, args[0])
 				if errors.Is(err, store.ErrNotFound) {

@@ -60,7 +60,7 @@ func (a *app) issueList() *cobra.Command {
 			}
 			f.Open = !all && f.Status == ""
 			s := a.issueSource(!f.Open, everything)
-			s.check = func(ctx context.Context, db *store.Store) error { return knownSite(ctx, db, f.Site) }
+			s.site = f.Site
 			s.keep = func(i *selection.Issue) bool {
 				return (f.Status == "" || i.Status == f.Status) && (f.Type == "" || i.Type == f.Type) && (f.Site == "" || i.Site == f.Site)
 			}
@@ -82,13 +82,13 @@ func (a *app) issueList() *cobra.Command {
 }
 
 // ownIssues shows the issues of rows, in their order, as this command always did.
-func (a *app) ownIssues(_ context.Context, _ *store.Store, rows []selection.Issue) (any, func(), error) {
+func (a *app) ownIssues(rows []selection.Issue) (any, func()) {
 	views := make([]answers.Issue, 0, len(rows))
 	for _, i := range rows {
 		views = append(views, answers.IssueOf(store.Issue{ID: i.ID, RunID: i.RunID, Type: i.Type, Target: i.Target, Site: i.Site, Status: i.Status, Cause: i.Cause, Level: i.Level,
 			Opened: i.Opened, Closed: i.Closed, Next: i.Next, NextAt: i.NextAt, Outcome: i.Outcome}))
 	}
-	return views, func() { a.issueTable("no issues", views) }, nil
+	return views, func() { a.issueTable("no issues", views) }
 }
 
 func (a *app) issueTable(none string, views []answers.Issue) {
@@ -110,6 +110,19 @@ func (a *app) issueShow() *cobra.Command {
 		Example: "  monitor issue show nodedown/planetlab1.example.edu\n  monitor issue show pcudown/pcu1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := orders.CheckID(args[0]); err != nil {
+				return err
+			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var v answers.Issue
+				if err := r.get(ctx, issuePath(args[0]), nil, &v); err != nil {
+					return err
+				}
+				if v.Missing != "" {
+					a.warn("%s", v.Missing)
+					v.Missing = ""
+				}
+				return a.show(v, func() { a.drawIssue(v) })
+			}); done {
 				return err
 			}
 			ctx, cancel := a.within(cmd.Context(), patience)

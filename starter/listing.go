@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
@@ -55,11 +56,12 @@ type source[T any] struct {
 	brief []string
 	wide  []string // beside the brief ones
 	read  func(ctx context.Context, db *store.Store, uses func(field string) bool) ([]T, store.Unreadable, error)
-	keep  func(row *T) bool                                                         // the command's own filter; nil: all
-	own   func(ctx context.Context, db *store.Store, rows []T) (any, func(), error) // the command's own JSON and table; nil: records
-	check func(ctx context.Context, db *store.Store) error                          // the command's own flags; nil: nothing to check
-	most  int                                                                       // print at most so many; 0: all
-	now   time.Time                                                                 // of which the rows are; zero: of now
+	keep  func(row *T) bool            // the command's own filter; nil: all
+	own   func(rows []T) (any, func()) // the command's own JSON and table; nil: records
+	site  string                       // it must be known; empty: none is asked for
+	over  func(ctx context.Context, r *apiServer, uses func(field string) bool) ([]T, error)
+	most  int       // print at most so many; 0: all
+	now   time.Time // of which the rows are; zero: of now
 }
 
 // at is the time at which ages are told.
@@ -93,35 +95,51 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 		if err != nil {
 			return badInput("%w", err)
 		}
-		return a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-			if s.check != nil {
-				if err := s.check(ctx, db); err != nil {
+		uses := func(field string) bool {
+			return set.Uses(field) ||
+				slices.ContainsFunc(
+					fields,
+					func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
+				) ||
+				l.explain != "" ||
+				slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
+		}
+		print := func(rows []T) error {
+			if l.explain != "" {
+				return explainRow(a, set, s.table, rows, l.explain)
+			}
+			rows, err := pick(set, rows)
+			if err != nil {
+				return err
+			}
+			return printRows(a, l, s, rows, fields, order)
+		}
+		if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+			if s.site != "" {
+				if err := r.get(ctx, pathOf("sites", s.site), nil, &answers.Site{}); err != nil {
 					return err
 				}
 			}
-			rows, bad, err := s.read(ctx, db, func(field string) bool {
-				return set.Uses(field) ||
-					slices.ContainsFunc(
-						fields,
-						func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
-					) ||
-					l.explain != "" ||
-					slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
-			})
+			rows, err := s.over(ctx, r, uses)
+			if err != nil {
+				return err
+			}
+			return print(rows)
+		}); done {
+			return err
+		}
+		return a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
+			if err := knownSite(ctx, db, s.site); err != nil {
+				return err
+			}
+			rows, bad, err := s.read(ctx, db, uses)
 			if err != nil {
 				return err
 			}
 			for _, row := range bad {
 				a.warn("left out, since it cannot be read: %s", row)
 			}
-			if l.explain != "" {
-				return explainRow(a, set, s.table, rows, l.explain)
-			}
-			rows, err = pick(set, rows)
-			if err != nil {
-				return err
-			}
-			return printRows(ctx, a, l, s, db, rows, fields, order)
+			return print(rows)
 		})
 	}
 	return l.repeat(ctx, a, once)
@@ -140,11 +158,9 @@ func pick[T any](set *selection.Set[T], rows []T) ([]T, error) {
 }
 
 func printRows[T any](
-	ctx context.Context,
 	a *app,
 	l *listing,
 	s source[T],
-	db *store.Store,
 	rows []T,
 	fields []string,
 	order []sortKey,
@@ -174,10 +190,7 @@ func printRows[T any](
 		}
 		return nil
 	case s.own != nil && len(l.fields) == 0 && !a.listFormat() && a.format != formatWide:
-		v, draw, err := s.own(ctx, db, rows)
-		if err != nil {
-			return err
-		}
+		v, draw := s.own(rows)
 		return a.show(v, draw)
 	}
 	records := make([]record, 0, len(rows))

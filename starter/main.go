@@ -40,6 +40,7 @@ type app struct {
 	account  string // who runs this, as the system knows it
 
 	flags   *config.Flags
+	server  string         // whose API is asked; empty: MONITOR_SERVER, or the one that was signed in at
 	format  string         // of formats
 	utc     bool           // times for people are told in UTC
 	zone    *time.Location // of the user; nil: UTC
@@ -74,7 +75,8 @@ const rootAbout = `Monitor keeps a fleet of far-away machines alive: it opens an
 until the machine is back. This command shows what it knows and gives it orders.
 
 Where the database and Temporal are is read from the configuration: --config, or MONITOR_CONFIG, or the environment
-(DATABASE_URL, TEMPORAL_ADDRESS). Colours are for terminals only, and NO_COLOR turns them off.
+(DATABASE_URL, TEMPORAL_ADDRESS). Without any of these, what reads or orders works over the API of a server: --server, or
+the one of "monitor login". Colours are for terminals only, and NO_COLOR turns them off.
 
 `
 
@@ -86,6 +88,7 @@ func (a *app) root() *cobra.Command {
 	root.Version = version.String()
 	root.SilenceUsage, root.SilenceErrors = true, true
 	a.flags = config.AddFlags(root.PersistentFlags())
+	root.PersistentFlags().StringVar(&a.server, "server", "", "work over the API of the server at this `URL`; MONITOR_SERVER names it too")
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "table", "`format` of the output: "+strings.Join(formats(), ", "))
 	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "tell times in UTC instead of the local zone; json, yaml and csv always do")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
@@ -93,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
 		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.blacklist(), a.ladders(), a.pcu(), a.bootman(),
 		a.doctor(), a.setup(), a.man(),
-		a.token(),
+		a.token(), a.login(),
 		a.mail(), a.inventory(),
 		a.web(),
 	)

@@ -33,6 +33,15 @@ func (a *app) configOptions() config.Options {
 }
 
 func (a *app) config(sections ...string) (*config.Config, error) {
+	if r, err := a.remote(); err != nil {
+		return nil, err
+	} else if r != nil {
+		if len(sections) > 0 {
+			return nil, badInput("this command needs Monitor's own configuration, and does not work over the API of %s", r.Server)
+		}
+		cfg := config.Default() // of the numbers only those of the server count
+		return &cfg, nil
+	}
 	cfg, err := config.Load(a.configOptions())
 	if err == nil {
 		err = cfg.Require(sections...)

@@ -45,6 +45,9 @@ func (a *app) pastNodes(at time.Time) source[selection.Node] {
 		) {
 			return db.NodeRowsAt(ctx, at)
 		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Node, error) {
+			return r.remoteNodes(ctx, false, at)
+		},
 	}
 }
 
@@ -93,12 +96,12 @@ func (a *app) changesBetween(ctx context.Context, then, later time.Time, r selec
 		return nil, badInput("%w", err)
 	}
 	changes := []changeView{}
-	err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		before, _, err := db.NodeRowsAt(ctx, then)
+	compare := func(read func(time.Time) ([]selection.Node, error)) error {
+		before, err := read(then)
 		if err != nil {
 			return err
 		}
-		after, _, err := db.NodeRowsAt(ctx, later)
+		after, err := read(later)
 		if err != nil {
 			return err
 		}
@@ -115,7 +118,18 @@ func (a *app) changesBetween(ctx context.Context, then, later time.Time, r selec
 			}
 		}
 		return nil
+	}
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		return compare(func(at time.Time) ([]selection.Node, error) { return r.remoteNodes(ctx, false, at) })
 	})
+	if !done {
+		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
+			return compare(func(at time.Time) ([]selection.Node, error) {
+				rows, _, err := db.NodeRowsAt(ctx, at)
+				return rows, err
+			})
+		})
+	}
 	slices.SortFunc(changes, func(x, y changeView) int { return strings.Compare(x.Site+"/"+x.Name, y.Site+"/"+y.Name) })
 	return changes, err
 }

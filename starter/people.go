@@ -75,6 +75,19 @@ func (a *app) siteOrder(name string) *cobra.Command {
 }
 
 func (a *app) orderSite(ctx context.Context, o orders.Order, login string, name issue.Order, w orders.Words) error {
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		var given struct {
+			orders.Receipt
+			People answers.People `json:"people"`
+		}
+		if err := r.post(ctx, pathOf("sites", login, string(name)), o, map[string]any{"until": w.Until}, &given); err != nil {
+			return err
+		}
+		a.noted(given.Receipt)
+		return a.show(given.People, func() { a.say("%s", clean(login)); a.drawPeople(given.People) })
+	}); done {
+		return err
+	}
 	return a.atDeskWithTemporal(ctx, func(ctx context.Context, d orders.Desk) error {
 		r, s, err := d.Site(ctx, o, name, login, w)
 		if err != nil {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -127,6 +130,9 @@ func (a *app) nodeSource() source[selection.Node] {
 		read: func(ctx context.Context, db *store.Store, uses func(string) bool) ([]selection.Node, store.Unreadable, error) {
 			return db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), uses))
 		},
+		over: func(ctx context.Context, r *apiServer, uses func(string) bool) ([]selection.Node, error) {
+			return r.remoteNodes(ctx, slices.ContainsFunc(selection.DetailFields(), uses), time.Time{})
+		},
 	}
 }
 
@@ -138,6 +144,9 @@ func (a *app) siteSource() source[selection.Site] {
 		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.Site, store.Unreadable, error) {
 			return db.SiteRows(ctx, a.now())
 		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Site, error) {
+			return rowsOf[selection.Site](ctx, r, "/sites", nil, 0)
+		},
 	}
 }
 
@@ -148,6 +157,9 @@ func (a *app) pcuSource() source[selection.PCU] {
 		wide:  []string{"id", "hostname", "ip", "bad_age", "nodes", "issues"},
 		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.PCU, store.Unreadable, error) {
 			return db.PCURows(ctx)
+		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.PCU, error) {
+			return rowsOf[selection.PCU](ctx, r, "/pcus", nil, 0)
 		},
 	}
 }
@@ -162,6 +174,12 @@ func (a *app) issueSource(closed bool, limit int) source[selection.Issue] {
 			a.warnAtLimit(len(rows), limit)
 			return rows, bad, err
 		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Issue, error) {
+			query := url.Values{"closed": {strconv.FormatBool(closed)}}
+			rows, err := rowsOf[selection.Issue](ctx, r, "/issues", query, limit)
+			a.warnAtLimit(len(rows), limit)
+			return rows, err
+		},
 	}
 }
 
@@ -174,6 +192,11 @@ func (a *app) ledgerSource(limit int) source[selection.Action] {
 			rows, bad, err := db.LedgerRows(ctx, limit)
 			a.warnAtLimit(len(rows), limit)
 			return rows, bad, err
+		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Action, error) {
+			rows, err := rowsOf[selection.Action](ctx, r, "/ledger", nil, limit)
+			a.warnAtLimit(len(rows), limit)
+			return rows, err
 		},
 	}
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +40,18 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 					return err
 				}
 			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				if end {
+					return a.endSilenceRemotely(ctx, r, f.order(a), args[0])
+				}
+				var given silenced
+				if err := r.post(ctx, "/silences", f.order(a), map[string]any{"target": args[0], "until": until}, &given); err != nil {
+					return err
+				}
+				return a.show(given.Silence, func() { a.say("left alone: %s", clean(a.entryLine(&given.Silence))) })
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				if end {
 					return a.endSilence(ctx, d, f.order(a), args[0])
@@ -64,6 +79,27 @@ func (a *app) endSilence(ctx context.Context, d orders.Desk, o orders.Order, nam
 		return err
 	}
 	return a.show(targetView{kind, target}, func() { a.say("no longer left alone: %s %s", kind, clean(target)) })
+}
+
+// endSilenceRemotely ends what is left alone under a name, over the API.
+func (a *app) endSilenceRemotely(ctx context.Context, r *apiServer, o orders.Order, name string) error {
+	var list []store.BlacklistEntry
+	if err := r.get(ctx, "/silences", nil, &list); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(e store.BlacklistEntry) bool { return e.Target == name })
+	if i < 0 {
+		return notFound("%s is not left alone: see `monitor blacklist list`", name)
+	}
+	return a.unsilenceRemotely(ctx, r, o, list[i].Kind, name, "no longer left alone")
+}
+
+func (a *app) unsilenceRemotely(ctx context.Context, r *apiServer, o orders.Order, kind, target, said string) error {
+	path := pathOf("silences", kind, target) + "?" + url.Values{"reason": {o.Reason}}.Encode()
+	if err := r.send(ctx, http.MethodDelete, path, nil, &orders.Receipt{}); err != nil {
+		return err
+	}
+	return a.show(targetView{kind, target}, func() { a.say("%s: %s %s", said, kind, clean(target)) })
 }
 
 // targetView is what an order was about.

@@ -17,6 +17,15 @@ func (a *app) status() *cobra.Command {
 			"what it saw, how many nodes are in which state, which issues are open, and which sites are penalised.",
 		Example: "  monitor status\n  monitor status -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var v answers.Status
+				if err := r.get(ctx, "/status", nil, &v); err != nil {
+					return err
+				}
+				return a.show(v, func() { a.drawStatus(v) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				v, err := answers.ReadStatus(ctx, db)
 				if err != nil {

@@ -34,6 +34,22 @@ func (a *app) sweep() *cobra.Command {
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
 		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				path, o := "/sweeps", orders.Order{}
+				if cmd.Flags().Changed("believe") {
+					path, o.Reason = "/sweeps/believed", believe
+				}
+				var given struct {
+					ID  string `json:"id"`
+					Run string `json:"run_id"`
+				}
+				if err := r.post(ctx, path, o, nil, &given); err != nil {
+					return err
+				}
+				return a.show(given, func() { a.say("%s has begun: `monitor status` tells when it has ended", clean(given.ID)) })
+			}); done {
+				return err
+			}
 			start := a.sweepNow
 			if cmd.Flags().Changed("believe") {
 				if strings.TrimSpace(believe) == "" {

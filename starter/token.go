@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -54,15 +56,26 @@ are named.`,
 			if err != nil {
 				return badInput("--for: %w", err)
 			}
+			expires := a.now().Add(good).Truncate(time.Second)
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given struct {
+					Text  string      `json:"token"`
+					About store.Token `json:"about"`
+				}
+				more := map[string]any{"name": args[0], "role": role, "sites": sites, "expires": expires}
+				if err := r.post(ctx, "/tokens", f.order(a), more, &given); err != nil {
+					return err
+				}
+				return a.showToken(tokenView{given.About, given.Text})
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
-				_, t, text, err := d.AddToken(ctx, f.order(a), args[0], access.Role(role), sites, a.now().Add(good).Truncate(time.Second))
+				_, t, text, err := d.AddToken(ctx, f.order(a), args[0], access.Role(role), sites, expires)
 				if err != nil {
 					return err
 				}
-				return a.show(tokenView{t, text}, func() {
-					a.say("%s", text)
-					a.warn("this is shown once, and lets whoever has it in as %s of %s until %s", role, strings.Join(sites, ", "), a.when(t.Expires))
-				})
+				return a.showToken(tokenView{t, text})
 			})
 		},
 	}
@@ -75,11 +88,27 @@ are named.`,
 	return cmd
 }
 
+func (a *app) showToken(t tokenView) error {
+	return a.show(t, func() {
+		a.say("%s", t.Text)
+		a.warn("this is shown once, and lets whoever has it in as %s of %s until %s", t.Role, strings.Join(t.Sites, ", "), a.when(t.Expires))
+	})
+}
+
 func (a *app) tokenList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List tokens, also those that are over", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor token list\n  monitor token list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var list []store.Token
+				if err := r.get(ctx, "/tokens", nil, &list); err != nil {
+					return err
+				}
+				return a.show(list, func() { a.tokenTable(list) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				list, err := db.Tokens(ctx)
 				if err != nil {
@@ -116,13 +145,22 @@ func (a *app) tokenRevoke() *cobra.Command {
 		Use: "revoke NAME", Short: "Shut a token out at once", Args: takes("NAME"), ValidArgsFunction: a.complete(tokenNames),
 		Example: "  monitor token revoke night-shift --reason \"the laptop was lost\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			revoked := struct {
+				Name string `json:"name"`
+			}{args[0]}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				path := pathOf("tokens", args[0]) + "?" + url.Values{"reason": {f.reason}}.Encode()
+				if err := r.send(ctx, http.MethodDelete, path, nil, &orders.Receipt{}); err != nil {
+					return err
+				}
+				return a.show(revoked, func() { a.say("shut out: %s", clean(args[0])) })
+			}); done {
+				return err
+			}
 			return a.atDesk(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				if _, err := d.RevokeToken(ctx, f.order(a), args[0]); err != nil {
 					return err
 				}
-				revoked := struct {
-					Name string `json:"name"`
-				}{args[0]}
 				return a.show(revoked, func() { a.say("shut out: %s", clean(args[0])) })
 			})
 		},

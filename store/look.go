@@ -28,7 +28,7 @@ type NodeLook struct {
 const bootJitter = `greatest(3, extract(epoch from l.at - l.booted) / 1000)`
 
 // saveNodeLooks writes looks that differ from the last one and leaves all other rows alone: a quiet fleet costs no
-// writes.
+// writes. An operator's own fact that is another than at the look before is a line of the history of its own.
 const saveNodeLooks = `with look as (
 		select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::boolean[], $6::text[],
 		$7::timestamptz[], $8::boolean[], $9::jsonb[], $10::jsonb[])
@@ -45,7 +45,13 @@ const saveNodeLooks = `with look as (
 			or (n.first_silent is null) = l.silent
 			or (n.booted is null) <> (l.booted is null) or abs(extract(epoch
 			from n.booted - l.booted)) > ` + bootJitter + `)
-		returning l.*, was.state was_state, was.category was_category, was.firewall was_firewall, was.reason was_reason
+		returning l.*, was.state was_state, was.category was_category, was.firewall was_firewall, was.reason was_reason,
+			was.detail->'inside'->'own' was_own, l.detail->'inside'->'own' own
+	), answered as (
+		insert into history (at, kind, target, was, became, reason)
+		select at, 'fact', host, coalesce(was_own->>name, ''), coalesce(own->>name, ''), name
+		from changed, lateral (select jsonb_object_keys(was_own || own) as name) names
+		where was_own->>name is distinct from own->>name
 	)
 	insert into history (at, kind, target, was, became, reason, detail)
 		select at, 'look', host, was_state || ' ' || was_category, state || ' ' || category, reason, detail from changed

@@ -244,3 +244,36 @@ func TestSinceWhenSomethingIsBad(t *testing.T) {
 		t.Errorf("a disabled one is bad since %s", at)
 	}
 }
+
+// An operator's own fact that changes is a line of the node's history; one that is the same, or was not asked, is none.
+func TestAFactThatChangesIsHistory(t *testing.T) {
+	s := fleetOfSize(t, 1)
+	at := time.Now().Add(-time.Hour)
+	look := func(own string) {
+		t.Helper()
+		at = at.Add(time.Minute)
+		err := s.SaveNodeLooks(t.Context(), []NodeLook{{Host: "n1.example", State: policy.StateBoot,
+			Category: policy.CategoryProd, At: at, Detail: []byte(`{"inside":{"kernel":"x"` + own + `}}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("")
+	look(`,"own":{"disk":"40%","fan":"ok"}`)
+	look(`,"own":{"disk":"40%","fan":"ok"}`)
+	look(`,"own":{"disk":"90%"}`)
+	look("")
+	list, err := s.History(t.Context(), "n1.example", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range list {
+		if p.Kind == "fact" {
+			got[p.Reason] = p.Was + " to " + p.Became
+		}
+	}
+	if len(got) != 2 || got["disk"] != "40% to 90%" || got["fan"] != "ok to " {
+		t.Errorf("the history of its facts is %q", got)
+	}
+}

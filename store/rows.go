@@ -20,7 +20,7 @@ const blacklistedSQL = `blacklisted as (select distinct kind, target from blackl
 func nodeRowsSQL(details bool) string {
 	detail := `'{}'::jsonb facts, '' ssh, '' dns, '' port22, '' port80, '' port806`
 	if details {
-		detail = `coalesce(detail->'inside', '{}') facts, coalesce(detail->>'dns', '') dns,
+		detail = `coalesce((detail->'inside') - 'own' || coalesce(detail->'inside'->'own', '{}'), '{}') facts, coalesce(detail->>'dns', '') dns,
 			coalesce(detail->'ports'->>'22', '') port22,
 			coalesce(case when detail->'ssh'->>'ok' = 'true' then 'ok' else detail->'ssh'->>'failure' end, '') ssh,
 			coalesce(detail->'ports'->>'80', '') port80, coalesce(detail->'ports'->>'806', '') port806`

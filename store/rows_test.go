@@ -42,7 +42,7 @@ func rowsOf(t *testing.T, s *Store, now time.Time) {
 			Uptime:   26 * time.Hour,
 			At:       now.Add(-time.Hour),
 			Detail: []byte(
-				`{"dns":"ok","ports":{"22":"open"},"ssh":{"ok":true},"inside":{"kernel":"Linux 4.19","read_only":["/"]}}`,
+				`{"dns":"ok","ports":{"22":"open"},"ssh":{"ok":true},"inside":{"kernel":"Linux 4.19","read_only":["/"],"own":{"disk":"40%"}}}`,
 			),
 		},
 	}))
@@ -182,6 +182,9 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 			n.PowerCycles != 1 ||
 			n.LastCycle.IsZero() {
 			t.Errorf("issues and history: %+v", n)
+		}
+		if _, raw := up.Facts["own"]; raw || up.Facts["disk"] != "40%" {
+			t.Errorf("its facts are %v, want what probe.facts asks for among them", up.Facts)
 		}
 		if up.Facts["kernel"] != "Linux 4.19" || up.SSH != "ok" || up.Issues30d != 0 || len(up.Issues) != 0 ||
 			up.PCU != "" ||

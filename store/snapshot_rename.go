@@ -39,7 +39,7 @@ func followers(what string) []string {
 		}
 	}
 	return []string{
-		`update history set target = $2 where target = $1 and kind in ('node', 'look', 'plc')`,
+		`update history set target = $2 where target = $1 and kind in ('node', 'look', 'fact', 'plc')`,
 		`update blacklist set target = $2 where kind = 'node' and target = $1
 			and not exists (select 1 from blacklist b
 				where b.kind = 'node' and b.target = $2 and b.starts = blacklist.starts)`,

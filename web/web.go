@@ -21,6 +21,7 @@ import (
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/web/links"
 )
 
 // Options are what the pages need.
@@ -43,6 +44,8 @@ type Options struct {
 	People People
 	OIDC   *OIDC // nil: no provider
 	Secure bool  // people come over TLS
+
+	Links http.Handler // the pages behind links in mails (web/links); nil: none
 }
 
 // Public is what people see who have not signed in.
@@ -136,6 +139,9 @@ func (s *Server) Handler() http.Handler {
 		"GET /sign-in/oidc/callback":  s.endOIDC,
 	} {
 		mux.Handle(pattern, s.serve(p))
+	}
+	if s.Links != nil {
+		mux.Handle(links.Prefix, s.Links)
 	}
 	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
 	return s.protect(s.sessions.LoadAndSave(s.identify(mux)))

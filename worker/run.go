@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -176,6 +178,10 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 	if err != nil {
 		return nil, err
 	}
+	link, err := linkTo(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return activities.New(activities.Options{
 		Store:    db,
 		Temporal: tc,
@@ -209,6 +215,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		Domain: notify.Domain(cfg.Mail.From),
 		Admins: cfg.Mail.Admins,
 		Pages:  cfg.Mail.Pages,
+		Link:   link,
 		Probes: cfg.Mail.ProbesFrom,
 	}), nil
 }
@@ -220,6 +227,7 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		SSHKeys:    keys,
 		SSHPorts:   p.SSHPorts,
 		Ports:      p.OpenPorts,
+		Facts:      facts(p.Facts),
 		BootServer: p.BootServer,
 		PortMap:    p.PortMap,
 		Timeout:    p.Timeout,
@@ -229,6 +237,14 @@ func newProber(p config.Probe, keys []ssh.Signer, known activities.HostKeys) *pr
 		Ping:       p.Ping,
 		HostKeys:   &probe.HostKeys{Believe: known.Check},
 	})
+}
+
+// facts are those of the configuration, by name: a look asks for them in the same order each time.
+func facts(commands map[string]string) (list []probe.Fact) {
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		list = append(list, probe.Fact{Name: name, Command: commands[name]})
+	}
+	return list
 }
 
 func newSender(cfg *config.Config, counted *metrics.Counted) (*notify.Sender, error) {
