@@ -8,6 +8,7 @@ import (
 
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/testbed/hostile"
 )
 
 // check says what would be wrong with a state as Postgres, a history and a terminal take it.
@@ -20,8 +21,7 @@ func checkState(t *testing.T, s State) {
 	if len(text) > 256<<10 {
 		t.Errorf("it has %d bytes", len(text))
 	}
-	if strings.Contains(string(text), `\u0000`) || strings.Contains(string(text), `\u001b`) ||
-		string(clean.JSON(text)) != string(text) {
+	if hostile.HoldsControl(string(text)) || string(clean.JSON(text)) != string(text) {
 		t.Errorf("it is not clean: %.500q", text)
 	}
 	for _, e := range s.Events {
@@ -33,6 +33,7 @@ func checkState(t *testing.T, s State) {
 
 // FuzzOrders: whatever is ordered, and whatever a rung or an opener says, what the issue remembers is clean and bounded.
 func FuzzOrders(f *testing.F) {
+	f.Add([]byte(`\u0000`), "0", -53) // the text of a control, which is none
 	f.Add([]byte(`{"by":"ann","reason":"why","until":"2030-01-02T15:04:05Z"}`), "out of power", 0)
 	f.Add([]byte(`{"by":"\u0000\u001b[2J","reason":"\u009b31m\u202e"}`), "\x00\x1b[2J\xff", 1)
 	f.Add([]byte(`{"reason":"`+strings.Repeat("x", 3000)+`"}`), strings.Repeat("é\x00", 100_000), 2)

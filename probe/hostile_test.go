@@ -33,7 +33,7 @@ func check(r probe.NodeResult) error {
 	if len(text) > mostResult {
 		return fmt.Errorf("it has %d bytes", len(text))
 	}
-	if strings.Contains(string(text), `\u0000`) || string(clean.JSON(text)) != string(text) {
+	if hostile.HoldsControl(string(text)) || string(clean.JSON(text)) != string(text) {
 		return fmt.Errorf("it is not clean: %.500q", text)
 	}
 	for _, s := range []string{r.SSH.Detail, r.SSH.Failure, r.Fault, r.DNS, r.Inside.Kernel, r.Inside.BootCD, r.Inside.DNS, r.Inside.Asked, strings.Join(r.Inside.ReadOnly, " ")} {

@@ -254,6 +254,11 @@ func (s *Server) orderable(r *request, of, id, site string) orderable {
 	return o
 }
 
+// without takes a button away that makes no sense now.
+func (o *orderable) without(verbs ...access.Verb) {
+	o.Buttons = slices.DeleteFunc(o.Buttons, func(b button) bool { return slices.Contains(verbs, b.Verb) })
+}
+
 // mayStep reports whether steps of the ladder can be vetoed by the visitor.
 func mayStep(r *request, site string) bool {
 	return !stranger(r.who) && r.may(access.IssueVeto, site)

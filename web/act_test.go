@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -121,24 +122,34 @@ func TestTheFleetIsStoppedAndStartedOnThePages(t *testing.T) {
 
 // Every deed is offered to and taken from exactly those whom the table of access/ allows it.
 func testOrdersAreForThoseWhoMayGiveThem(t *testing.T, f *fixture) {
-	target := map[string]string{"issues": "nodedown/planetlab1.huji.example", "nodes": "planetlab1.huji.example", "sites": "huji", "pcus": "pcu.huji.example", "": ""}
-	foreign := map[string]string{"issues": "nodedown/planetlab2.tokyo.example", "nodes": "planetlab2.tokyo.example", "sites": "tokyo", "pcus": "pcu.tokyo.example", "": ""}
-	for account, may := range map[string]func(d deed, own bool) bool{
-		anAdmin:    func(deed, bool) bool { return true },
-		anOperator: func(d deed, _ bool) bool { return d.Verb != "fleet.mode" },
-		aTech:      func(d deed, own bool) bool { return own && d.Verb == "issue.pledge" },
-		aUser:      func(deed, bool) bool { return false },
+	target := map[string]string{"issues": "nodedown/planetlab1.huji.example", "nodes": "planetlab1.huji.example", "sites": "huji", "pcus": "pcu.huji.example", "sequences": "a-b", "": ""}
+	foreign := map[string]string{"issues": "nodedown/planetlab2.tokyo.example", "nodes": "planetlab2.tokyo.example", "sites": "tokyo", "pcus": "pcu.tokyo.example", "sequences": "a-b", "": ""}
+	offered := 0
+	for account, who := range map[string]access.Who{
+		anAdmin:    {Role: access.Admin, Sites: []string{access.AllSites}},
+		anOperator: {Role: access.Operator, Sites: []string{access.AllSites}},
+		aTech:      {Role: access.Site, Sites: []string{"huji"}},
+		aUser:      {Role: access.Viewer, Sites: []string{"tokyo"}},
 	} {
 		v := f.as(t, account)
 		for _, d := range deeds() {
-			for own, id := range map[bool]string{true: target[d.Of], false: foreign[d.Of]} {
+			for site, id := range map[string]string{"huji": target[d.Of], "tokyo": foreign[d.Of]} {
+				if d.Of == "" || d.Of == "sequences" {
+					site = ""
+				}
 				code, body := v.post("/act/preview", url.Values{"do": {string(d.Verb)}, "of": {d.Of}, "id": {id}, "step": {"5"}})
 				refused := code == http.StatusForbidden || strings.Contains(body, "forbidden</span>")
-				if refused == may(d, own) {
+				if refused == access.Allowed(who, d.Verb, site) {
 					t.Errorf("%s, %s of %q: %d, refused %v", account, d.Verb, id, code, refused)
+				}
+				if !refused {
+					offered++
 				}
 			}
 		}
+	}
+	if offered < 50 || offered > 6*len(deeds()) {
+		t.Errorf("%d orders are offered", offered)
 	}
 	stranger := f.visitor(t)
 	for _, d := range deeds() {

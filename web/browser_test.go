@@ -178,6 +178,15 @@ func TestScreenshots(t *testing.T) {
 	b.open("/sign-in")
 	b.picture(dir, "sign-in")
 	b.signIn(anAdmin)
+	b.theme("light")
+	b.size(1280, 900)
+	b.open("/issues")
+	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('input[name=id]').forEach(e => e.click()); document.querySelector('button[value="issue.pause"]').click()`))
+	b.until("the plan", func() bool { return strings.Contains(b.text(), "Exactly these") })
+	b.picture(dir, "plan")
+	b.run(chromedp.SendKeys(chromedp.CSS("#reason"), "to see how it looks\r"))
+	b.until("the result", func() bool { return strings.Contains(b.text(), "What came of it") })
+	b.picture(dir, "result")
 	for name, path := range everyPage() {
 		for _, theme := range []string{"light", "dark"} {
 			b.theme(theme)

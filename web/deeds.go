@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/planetlab/monitor/access"
@@ -11,6 +12,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
+	personal "github.com/planetlab/monitor/request"
 )
 
 // deed is something that people order on the pages, of one target or of many.
@@ -37,7 +39,7 @@ type said struct {
 
 // deeds are all of them, in the order of their buttons.
 func deeds() []deed {
-	return slices.Concat(issueDeeds(), targetDeeds(), siteDeeds(), sequenceDeeds(), fleetDeeds())
+	return slices.Concat(issueDeeds(), nodeDeeds(), targetDeeds(), siteDeeds(), sequenceDeeds(), fleetDeeds())
 }
 
 func deedOf(verb, of string) (deed, bool) {
@@ -75,6 +77,26 @@ func issueDeeds() []deed {
 	}
 }
 
+// nodeDeeds are carried out by a workflow for each node, under the gate and read back: the page of the node tells how
+// far it is.
+func nodeDeeds() []deed {
+	order := func(verb access.Verb, act personal.Act, name, about string) deed {
+		return deed{Verb: verb, Name: name, About: about, Of: "nodes", Danger: true,
+			give: func(ctx context.Context, desk orders.Desk, o orders.Order, host string, _ said) (orders.Receipt, error) {
+				return desk.Node(ctx, o, orders.Node{Act: act}, host)
+			}}
+	}
+	return []deed{
+		order(access.NodeReboot, personal.Reboot, "Reboot", "Its power is cut through its PCU, else it is restarted over ssh, once the gate lets it; then it is watched until it is back."),
+		order(access.NodeReinstall, personal.Reinstall, "Reinstall", "It is set to be installed anew and then restarted: what is on its disks is lost. The gate is asked first; then it is watched until it is back."),
+		{Verb: access.NodeCancel, Name: "Cancel the order", About: "The order to a node that is under way is left, if nothing was done yet.", Of: "nodes",
+			give: func(ctx context.Context, desk orders.Desk, o orders.Order, host string, _ said) (orders.Receipt, error) {
+				r, _, err := desk.CancelNode(ctx, o, host)
+				return r, err
+			}},
+	}
+}
+
 // targetDeeds leave nodes, sites and PCUs alone.
 func targetDeeds() (list []deed) {
 	for _, of := range []string{"nodes", "sites", "pcus"} {
@@ -108,6 +130,15 @@ func siteDeeds() []deed {
 	return []deed{
 		order(issue.OrderPause, deed{Name: "Hold the penalty", About: "The penalty stays where it is; it may still fall.", Until: "until when; empty: until somebody resumes it"}),
 		order(issue.OrderResume, deed{Name: "Resume the penalty", About: "The penalty may rise again."}),
+		{Verb: access.SitePenalty, Name: "Penalty", Of: "sites", Choice: []string{"0", "1", "2", asIssuesAsk}, Chosen: "Level", Until: "until when; empty: until it is taken back", Danger: true,
+			About: "The site gets this level, whatever its issues ask. It falls to it at once; it rises step by step, after its people were told.",
+			give: func(ctx context.Context, desk orders.Desk, o orders.Order, login string, w said) (orders.Receipt, error) {
+				level, err := strconv.Atoi(w.Choice)
+				if err != nil {
+					return desk.EndPenalty(ctx, o, login)
+				}
+				return desk.Penalty(ctx, o, login, level, w.Until)
+			}},
 		{Verb: access.SiteMode, Name: "Mode", Of: "sites", About: "What Monitor may do there: observe looks and decides, act does it, default takes the order back.", Choice: modes(), Chosen: "Mode",
 			give: func(ctx context.Context, desk orders.Desk, o orders.Order, login string, w said) (orders.Receipt, error) {
 				return desk.Mode(ctx, o, orders.Part{Site: login}, modeOf(w.Choice))
@@ -153,6 +184,9 @@ func fleetDeeds() []deed {
 			}},
 	}
 }
+
+// asIssuesAsk takes the order of a penalty back.
+const asIssuesAsk = "as its issues ask"
 
 const ordinary = "default" // takes the order of a mode back
 

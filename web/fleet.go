@@ -61,6 +61,14 @@ func (s *Server) fleet(r *request) (view, error) {
 			return out, err
 		}
 	}
+	if v.Status.Stopped == "" {
+		v.Orders.without(access.FleetStart)
+	} else {
+		v.Orders.without(access.FleetStop)
+	}
+	if v.Status.Sweep == nil || v.Status.Sweep.Doubt == "" {
+		v.Orders.without(access.FleetBelieve)
+	}
 	out.Data = &v
 	return out, nil
 }

@@ -144,6 +144,9 @@ func (v *issueView) read(s *Server, r *request) error {
 	}
 	if v.Status != string(issue.Closed) {
 		v.Orders, v.MayStep = s.orderable(r, "issues", v.ID, v.Site), mayStep(r, v.Site)
+		if v.Status != string(issue.Paused) {
+			v.Orders.without(access.IssueResume)
+		}
 	}
 	return nil
 }

@@ -91,8 +91,9 @@ type choice struct {
 }
 
 type facet struct {
-	Field string
-	Parts []facetPart
+	Field  string
+	States bool // its values are states
+	Parts  []facetPart
 }
 
 type facetPart struct {
@@ -346,7 +347,7 @@ func (l list[T]) count(all []T, q url.Values, r *request) (facets []facet) {
 				by[v]++
 			}
 		}
-		f := facet{Field: field}
+		f := facet{Field: field, States: isState(field)}
 		for value, n := range by {
 			expression := field + "=" + value
 			on := slices.Contains(q["select"], expression)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +10,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/probe"
+	personal "github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -36,6 +40,7 @@ type nodeView struct {
 	Cycles   int
 	Reach    []fact
 	PLC      string
+	Order    *personal.Story // the latest that a person gave
 	Orders   orderable
 }
 
@@ -107,8 +112,25 @@ func (s *Server) node(r *request) (view, error) {
 	if s.PLCPages != "" {
 		v.PLC = strings.TrimRight(s.PLCPages, "/") + "/db/nodes/node.php?" + url.Values{"id": {fmt.Sprint(n.NodeID)}}.Encode()
 	}
-	v.Orders = s.orderable(r, "nodes", n.Hostname, n.Site)
+	v.Orders, v.Order = s.orderable(r, "nodes", n.Hostname, n.Site), s.latestOrder(r, n)
+	if v.Order == nil || v.Order.End != "" {
+		v.Orders.without(access.NodeCancel)
+	}
 	return view{Template: "node", Title: n.Hostname, Data: &v, Topics: []string{"status", "issue", "ledger", "control"}}, nil
+}
+
+// latestOrder is what became of the latest order to a node, where Temporal tells soon.
+func (s *Server) latestOrder(r *request, n store.Node) *personal.Story {
+	if s.Temporal == nil || !r.may(access.SeeLedger, n.Site) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	story, err := answers.Request(ctx, s.Temporal, n.Hostname, "")
+	if err != nil || story.Input.DryRun {
+		return nil // there is none, or it cannot be asked now
+	}
+	return &story
 }
 
 // readSeen takes the last look apart.

@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/testbed/hostile"
 )
 
 // Whoever starts a site's workflow by hand says nothing of what it holds, has been told, or is denied: that is read
@@ -149,7 +150,7 @@ func TestIssue_HostileUsersOfTheNamespaceChangeNothing(t *testing.T) {
 		res := p.run(issue.NodeDown)
 		for _, s := range p.saved {
 			text, err := json.Marshal(s)
-			if err != nil || strings.Contains(string(text), `\u0000`) || string(clean.JSON(text)) != string(text) {
+			if err != nil || hostile.HoldsControl(string(text)) || string(clean.JSON(text)) != string(text) {
 				t.Errorf("saved is %.300q, %v", text, err)
 			}
 			size = max(size, len(text))
