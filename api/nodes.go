@@ -159,8 +159,8 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 	OrderParams
 	Body struct {
 		Reason
-		Kind   string    `json:"kind" enum:"node,site,pcu,slice,person"`
-		Target string    `json:"target" minLength:"1" maxLength:"255"`
+		Kind   string    `json:"kind" enum:"node,site,pcu,slice,person" doc:"What the target is."`
+		Target string    `json:"target" minLength:"1" maxLength:"255" doc:"Its name; of a person, the address."`
 		Until  time.Time `json:"until,omitempty" doc:"When it ends by itself; never where it is missing."`
 	}
 }) (*silenceAnswer, error) {
@@ -174,7 +174,7 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 }
 
 func (s *server) endExemption(ctx context.Context, who access.Who, in *struct {
-	Kind string `path:"kind" enum:"node,site,pcu,slice,person"`
+	Kind string `path:"kind" enum:"node,site,pcu,slice,person" doc:"What the target is."`
 	Named
 	OrderParams
 	Why string `query:"reason" maxLength:"500" doc:"Why; the ledger keeps it."`
