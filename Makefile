@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom static packages package-test clean
+.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom static packages package-test release clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -125,8 +125,21 @@ static: ## compile the programs for release into bin/release/
 packages: static ## make deb and rpm packages in dist/
 	@cd dev && go run ./packages -bin ../bin/release -out ../dist -version "$(VERSION)" -time "$(COMMITTED)"
 
-package-test: packages ## install, upgrade and remove the packages in a new Debian (root; fetches Debian)
+package-test: packages build ## install, upgrade and remove the packages in a new Debian (root; fetches Debian)
 	@packaging/test/run dist
+
+RELEASE = monitor-$(patsubst v%,%,$(VERSION))-linux-$(shell go env GOARCH)
+
+release: packages ## make packages, a tarball, a bill of materials of each program, the changes and checksums in dist/
+	@rm -rf dist/$(RELEASE) && mkdir -p dist/$(RELEASE)
+	@cp bin/release/monitor bin/release/monitor-worker README.md CHANGELOG.md SECURITY.md LICENSE THIRD_PARTY_NOTICES.md config/monitor.sample.yaml dist/$(RELEASE)
+	@cp -r docs packaging dist/$(RELEASE)
+	@tar -C dist --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(COMMITTED)" -cf - $(RELEASE) | gzip -9n > dist/$(RELEASE).tar.gz
+	@rm -rf dist/$(RELEASE)
+	@for program in monitor monitor-worker; do go run $(CYCLONEDX) bin -json -version "$(VERSION)" -output dist/$$program.cdx.json bin/release/$$program; done
+	@awk '/^## /{n++} n==1' CHANGELOG.md > dist/CHANGES.md
+	@cd dist && rm -f SHA256SUMS && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum > ../SHA256SUMS.new && mv ../SHA256SUMS.new SHA256SUMS
+	@ls dist
 
 clean: ## remove what was built
 	@rm -rf bin dist

@@ -35,6 +35,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 type options struct {
@@ -163,6 +164,9 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
+// retention is how long a history stays when its workflow has ended.
+const retention = 7 * 24 * time.Hour
+
 var services = []primitives.ServiceName{primitives.FrontendService, primitives.HistoryService, primitives.MatchingService, primitives.WorkerService}
 
 func serverConfig(o options, ports []int) (*config.Config, error) {
@@ -187,6 +191,7 @@ func serverConfig(o options, ports []int) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	namespace.Detail.Config.Retention = durationpb.New(retention)
 	if err := sqliteschema.CreateNamespaces(&store, namespace); err != nil {
 		return nil, fmt.Errorf("create namespace %s: %w", o.namespace, err)
 	}

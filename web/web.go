@@ -105,6 +105,7 @@ func New(o Options) (*Server, error) {
 
 // Watch hears what changes and tells the pages that are open, until the context ends.
 func (s *Server) Watch(ctx context.Context) error {
+	go s.live.run(ctx)
 	return s.Store.Watch(ctx, s.live.tell)
 }
 

@@ -29,6 +29,8 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 			PidsLimit   int      `yaml:"pids_limit"`
 			Ports       []string
 			Healthcheck map[string]any
+			Restart     string
+			DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 			Environment map[string]string
 		}
 		Secrets map[string]struct{ File string }
@@ -36,10 +38,11 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 	if err := yaml.Unmarshal(text, &file); err != nil || len(file.Services) < 6 || len(file.Secrets) == 0 {
 		t.Fatalf("%+v, %v", file, err)
 	}
-	writes := []string{"temporal", "temporal-ui"} // their entry points write their configuration below /etc
+	ends := func(restart string) bool { return strings.HasPrefix(restart, "on-failure:") }
+	writes := []string{"temporal-ui"} // its entry point writes its configuration below /home
 	for name, s := range file.Services {
 		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") ||
-			s.PidsLimit == 0 || s.Healthcheck["test"] == nil {
+			s.PidsLimit == 0 || s.Healthcheck["test"] == nil && !ends(s.Restart) {
 			t.Errorf("%s: %+v", name, s)
 		}
 		if !s.ReadOnly && !slices.Contains(writes, name) {
@@ -47,6 +50,14 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 		}
 		if s.Image != "" && (!strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest")) {
 			t.Errorf("%s runs whichever %s there is", name, s.Image)
+		}
+		if strings.HasPrefix(s.Image, "temporalio/auto-setup") {
+			t.Errorf("%s runs an image that is built no more", name)
+		}
+		for other, on := range s.DependsOn {
+			if want := map[bool]string{true: "service_completed_successfully", false: "service_"}[ends(file.Services[other].Restart)]; !strings.HasPrefix(on.Condition, want) {
+				t.Errorf("%s waits for %s to be %s", name, other, on.Condition)
+			}
 		}
 		for _, p := range s.Ports {
 			if !strings.HasPrefix(p, "127.0.0.1:") {
@@ -89,5 +100,31 @@ func TestAWorkerIsAskedWhetherItIsWell(t *testing.T) {
 	}
 	if err := healthy(t.Context(), config.Metrics{}); err == nil {
 		t.Error("nobody was asked, and all is well")
+	}
+}
+
+// The containers run the same Temporal and the same Web UI as the tests do.
+func TestComposeRunsTheVersionsOfTheTests(t *testing.T) {
+	compose, err := os.ReadFile("../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("../dev/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, images := range map[string][]string{"go.temporal.io/server v": {"temporalio/server:", "temporalio/admin-tools:"},
+		"github.com/temporalio/ui-server/v2 v": {"temporalio/ui:"}} {
+		_, after, found := strings.Cut(string(mod), module)
+		version, _, _ := strings.Cut(after, "\n")
+		version, _, _ = strings.Cut(version, " ")
+		if !found {
+			t.Fatalf("dev/go.mod has no %s", module)
+		}
+		for _, image := range images {
+			if !strings.Contains(string(compose), "image: "+image+version+"\n") {
+				t.Errorf("docker-compose.yml does not run %s%s", image, version)
+			}
+		}
 	}
 }

@@ -245,7 +245,7 @@ func (f *hostileFleet) historiesStayShort(ctx context.Context) error {
 var resident = regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)$`)
 
 func (f *hostileFleet) workerStaysSmall(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.Web+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.Workers[0].Health()+"/metrics", nil)
 	if err != nil {
 		return err
 	}
