@@ -50,13 +50,17 @@ func (a *bootStates) release(ctx context.Context, f store.ClaimFilter, why strin
 }
 
 func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (string, error) {
+	// Whatever is written down by now: nothing may install it any more. While it is, somebody still has to say so.
+	if err := a.tell(ctx, c, inventory.Undo); err != nil {
+		return "", err
+	}
 	n, err := a.Inventory.Node(ctx, c.Target)
 	said := ""
 	switch {
 	case errors.Is(err, plc.ErrNotFound):
 		said = a.from() + " has the node no more"
-		if a.NoPLC != nil { // what was told to its machine, and kept of it, is ours to take back all the same
-			if err := a.unprepare(ctx, c); err != nil {
+		if a.NoPLC != nil { // what is kept of it is ours
+			if err := a.Inventory.SetBootState(ctx, c.Target, c.Was); err != nil {
 				return "", err
 			}
 		}
@@ -74,12 +78,12 @@ func (a *bootStates) restore(ctx context.Context, c store.Claim, why string) (st
 	case policy.CleanBootState(n.BootState) != c.SetTo:
 		said = "left at " + n.BootState + " in " + a.from() + ", as somebody has set it meanwhile"
 		if a.NoPLC != nil { // what its owner says stands beside what Monitor has set
-			if err := a.unprepare(ctx, c); err != nil {
+			if err := a.Inventory.SetBootState(ctx, c.Target, c.Was); err != nil {
 				return "", err
 			}
 		}
 	default:
-		if err := a.unprepare(ctx, c); err != nil {
+		if err := a.Inventory.SetBootState(ctx, c.Target, c.Was); err != nil {
 			return "", err
 		}
 		said = "set back to " + c.Was + " in " + a.from()

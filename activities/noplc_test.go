@@ -10,6 +10,7 @@ import (
 	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
@@ -206,4 +207,53 @@ func TestNoPLC_NobodyIsDeniedAnythingWithoutAHook(t *testing.T) {
 	if spared == nil || !strings.Contains(spared.String(), "no penalties here") {
 		t.Errorf("the site is spared: %v", spared)
 	}
+}
+
+// A person's order to reinstall goes the same way, and is given back likewise when the node stays away.
+func TestNoPLC_APersonOrdersAReinstallation(t *testing.T) {
+	l := newLab(t, inventory.NoPLC{}, withBMCs())
+	s := l.ordered("run", request.Reinstall)
+	if res := l.try(&s); res.Outcome != issue.Acted {
+		t.Fatalf("answered %+v", res)
+	}
+	l.comesBack()
+	if n := len(l.w.WipeTimes(sick)); n != 1 {
+		t.Errorf("it was installed %d times, want once", n)
+	}
+	l.done(s, request.NotBack)
+	l.wantClaims()
+	l.wantBootState("boot")
+}
+
+// Where somebody sets another boot state while a node is told to install itself, that is taken back as well; and a boot
+// state alone is no way to have it installed, since no BootManager asks for it.
+func TestNoPLC_ABootStateThatAPersonSets(t *testing.T) {
+	l := newLab(t, inventory.NoPLC{}, withBMCs())
+	n, err := l.Store.Node(l.Context(), sick)
+	l.must(err)
+	by, _, err := l.Boot.bootStates.installer(l.Context(), n)
+	l.must(err)
+	claim := store.Claim{Kind: store.ClaimBootState, Target: sick, Site: site, Was: "boot", SetTo: "reinstall",
+		Issue: issue.NodeDown + "/" + sick, Key: "k", Data: by.data()}
+	l.must(l.Store.Take(l.Context(), claim))
+	l.must(l.Boot.bootStates.prepare(l.Context(), claim))
+	s := l.ordered("run", request.BootState)
+	if res := l.try(&s); res.Outcome != issue.Acted {
+		t.Fatalf("answered %+v", res)
+	}
+	l.done(s, request.Done)
+	l.wantClaims()
+	l.wantBootState("boot")
+	_, err = l.outlet().run(l.Context(), l.Power.outlets.PCUs.Cycle) // by anybody
+	l.must(err)
+	l.until("it has booted, and hangs", func() bool { return l.w.State(sick) == fakenode.Hung })
+	if n := len(l.w.WipeTimes(sick)); n != 0 {
+		t.Errorf("it was installed %d times by a plain power cycle", n)
+	}
+	s = l.opened("run2", request.Input{Node: sick, Act: request.BootState, State: "reinstall", From: "the test",
+		Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "it hangs"}})
+	if res := l.try(&s); res.Outcome != issue.Passed || !strings.Contains(res.Reason, "no BootManager asks for") {
+		t.Errorf("answered %+v", res)
+	}
+	l.wantBootState("boot")
 }

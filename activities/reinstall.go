@@ -71,15 +71,7 @@ func (a *bootStates) prepare(ctx context.Context, c store.Claim) error {
 	return a.tell(ctx, c, inventory.Apply)
 }
 
-// unprepare is the reverse, in the reverse order: while it is written down that a node is to be installed, somebody
-// still has to tell it otherwise.
-func (a *bootStates) unprepare(ctx context.Context, c store.Claim) error {
-	if err := a.tell(ctx, c, inventory.Undo); err != nil {
-		return err
-	}
-	return a.Inventory.SetBootState(ctx, c.Target, c.Was)
-}
-
+// tell has whatever installs the node do so when it next boots, or takes that back. PLC is asked by the node itself.
 func (a *bootStates) tell(ctx context.Context, c store.Claim, do string) error {
 	i, err := installerOf(c)
 	switch {

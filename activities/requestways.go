@@ -12,6 +12,7 @@ import (
 
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
@@ -128,12 +129,19 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{Key: t.Key, Kind: kind, Issue: t.ref().ID,
 		RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, Data: data,
 		Reason: clean.Line(t.order.By + " orders it: " + t.order.Reason)}}
+	var reinstall store.Claim
 	if act == policy.ActReinstallSSH {
 		was, err := a.bootStates.own(ctx, node.Hostname)
 		if err != nil {
 			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
 		}
-		plan.Claims = []store.Claim{{Kind: store.ClaimBootState, Target: node.Hostname, Was: was, SetTo: "reinstall"}}
+		by, name, err := a.bootStates.installer(ctx, node)
+		if err != nil || name == "" {
+			return issue.Result{Outcome: issue.Passed, Reason: "nothing can have it installed anew"}, err
+		}
+		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
+			SetTo: "reinstall", Data: by.data()}
+		plan.Claims = []store.Claim{reinstall}
 	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
 		"a plain reboot must not wipe it"); err != nil {
 		return issue.Result{Outcome: issue.Wait,
@@ -150,7 +158,7 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same order is under way"}, nil
 	}
 	if act == policy.ActReinstallSSH {
-		if err := a.Inventory.SetBootState(ctx, node.Hostname, "reinstall"); err != nil {
+		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
 			return a.power.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}
@@ -197,7 +205,7 @@ func (a *Requests) setBootState(ctx context.Context, t task, s request.State) (i
 	if no, err := a.forbids(ctx, policy.ActBootState, t, s.Input.DryRun); err != nil || no.Outcome != "" {
 		return no, err
 	}
-	if a.NoPLC != nil && s.Input.Act == request.Reinstall {
+	if a.NoPLC != nil && wanted(s) == "reinstall" {
 		return issue.Result{Outcome: issue.Passed, Reason: "no BootManager asks for its boot state"}, nil
 	}
 	was, err := a.Inventory.Node(ctx, t.ref().Node)
@@ -254,6 +262,10 @@ func (a *Requests) forgetBootStates(ctx context.Context, t task) error {
 		held, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: kind, Target: t.ref().Node})
 		all = append(all, err)
 		for _, c := range held {
+			if err := a.bootStates.tell(ctx, c, inventory.Undo); err != nil { // the claim stays, and every sweep tries
+				a.Log.Warn("a node may still be installed when it boots", "node", c.Target, "error", err)
+				continue
+			}
 			all = append(all, a.Store.Release(ctx, c.ID, t.order.By+" has ordered another boot state"))
 		}
 	}

@@ -287,7 +287,7 @@ func (a *Explainer) whyNoPenalty(ctx context.Context, q *WhyNotAnswer) error {
 		return err
 	}
 	if gone {
-		return noTarget("no site %q in the PLC snapshot", login)
+		return noTarget("no site %q in the inventory", login)
 	}
 	to := min(row.PenaltyLevel+1, policy.Top)
 	if q.Level != nil {

@@ -87,6 +87,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	s.readers(api)
 	s.issues(api)
 	s.fleet(api)
+	s.nodes(api)
 	s.tokens(api)
 	s.events(api)
 	doc := api.OpenAPI()

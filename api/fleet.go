@@ -297,7 +297,7 @@ func (s *server) silence(ctx context.Context, who access.Who, in *struct {
 }
 
 func (s *server) unsilence(ctx context.Context, who access.Who, in *struct {
-	Kind string `path:"kind" enum:"node,site,pcu"`
+	Kind string `path:"kind" enum:"node,site,pcu" doc:"What the target is."`
 	Named
 	OrderParams
 	Reason string `query:"reason" maxLength:"500" doc:"Why; the ledger keeps it."`

@@ -74,8 +74,8 @@ func (s *server) listIssues(ctx context.Context, who access.Who, in *struct {
 
 // IssueID names an issue in a path.
 type IssueID struct {
-	Type   string `path:"type" maxLength:"40"`
-	Target string `path:"target" maxLength:"255"`
+	Type   string `path:"type" maxLength:"40" doc:"The type of the issue, such as nodedown."`
+	Target string `path:"target" maxLength:"255" doc:"The node, PCU or site that it is about."`
 }
 
 func (i IssueID) id() string { return i.Type + "/" + i.Target }
@@ -181,8 +181,8 @@ func (s *server) openIssue(ctx context.Context, who access.Who, in *struct {
 	OrderParams
 	Body struct {
 		Reason
-		Type     string   `json:"type" maxLength:"40"`
-		Target   string   `json:"target" maxLength:"255" minLength:"1"`
+		Type     string   `json:"type" maxLength:"40" doc:"The type of the issue, such as nodedown."`
+		Target   string   `json:"target" maxLength:"255" minLength:"1" doc:"The node, PCU or site that it is about."`
 		Cause    string   `json:"cause,omitempty" maxLength:"500" doc:"Why it is open; otherwise what the last sweep saw."`
 		Evidence []string `json:"evidence,omitempty" maxItems:"20" doc:"Lines for the people who are told."`
 	}

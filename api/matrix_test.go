@@ -5,38 +5,40 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
-// request is how an operation is asked for a site; the empty site is the fleet.
-type request struct {
+// asked is how an operation is asked for a site; the empty site is the fleet.
+type asked struct {
 	path string
 	body any
 }
 
 // requests are one for each operation of the document, by its id.
-func requests() map[string]func(site string) request {
-	fixed := func(path string, body any) func(string) request {
-		return func(string) request { return request{path, body} }
+func requests() map[string]func(site string) asked {
+	fixed := func(path string, body any) func(string) asked {
+		return func(string) asked { return asked{path, body} }
 	}
 	why := object{"reason": "x"}
-	issue := func(order string, more ...any) func(string) request {
-		return func(site string) request {
+	issue := func(order string, more ...any) func(string) asked {
+		return func(site string) asked {
 			body := object{"reason": "x"}
 			for i := 0; i+1 < len(more); i += 2 {
 				body[more[i].(string)] = more[i+1]
 			}
-			return request{"/issues/nodedown/" + nodeOf(site) + "/" + order, body}
+			return asked{"/issues/nodedown/" + nodeOf(site) + "/" + order, body}
 		}
 	}
 	pcu := func(site string) string { return "pcu1." + site + ".example" }
-	return map[string]func(string) request{
+	return map[string]func(string) asked{
 		"getSelf":      fixed("/self", nil),
 		"getStatus":    fixed("/status", nil),
 		"getControls":  fixed("/controls", nil),
-		"getAgenda":    func(site string) request { return request{"/agenda?site=" + site, nil} },
+		"getAgenda":    func(site string) asked { return asked{"/agenda?site=" + site, nil} },
 		"listSilences": fixed("/silences", nil),
 		"listNodes":    fixed("/nodes", nil),
 		"listSites":    fixed("/sites", nil),
@@ -45,14 +47,14 @@ func requests() map[string]func(site string) request {
 		"listLedger":   fixed("/ledger", nil),
 		"streamEvents": fixed("/events", nil),
 		"listTokens":   fixed("/tokens", nil),
-		"getNode":      func(site string) request { return request{"/nodes/" + nodeOf(site), nil} },
-		"getSite":      func(site string) request { return request{"/sites/" + site, nil} },
-		"getIssue":     func(site string) request { return request{"/issues/nodedown/" + nodeOf(site), nil} },
-		"explain":      func(site string) request { return request{"/explain?target=" + nodeOf(site), nil} },
-		"whyNot":       func(site string) request { return request{"/why-not?act=reboot&target=" + nodeOf(site), nil} },
+		"getNode":      func(site string) asked { return asked{"/nodes/" + nodeOf(site), nil} },
+		"getSite":      func(site string) asked { return asked{"/sites/" + site, nil} },
+		"getIssue":     func(site string) asked { return asked{"/issues/nodedown/" + nodeOf(site), nil} },
+		"explain":      func(site string) asked { return asked{"/explain?target=" + nodeOf(site), nil} },
+		"whyNot":       func(site string) asked { return asked{"/why-not?act=reboot&target=" + nodeOf(site), nil} },
 
-		"openIssue": func(site string) request {
-			return request{"/issues", object{"type": "nodedown", "target": nodeOf(site), "reason": "x"}}
+		"openIssue": func(site string) asked {
+			return asked{"/issues", object{"type": "nodedown", "target": nodeOf(site), "reason": "x"}}
 		},
 		"pauseIssue":  issue("pause"),
 		"resumeIssue": issue("resume"),
@@ -62,14 +64,29 @@ func requests() map[string]func(site string) request {
 		"allowIssue":  issue("allow", "step", 1),
 		"pledgeIssue": issue("pledge", "until", tomorrow()),
 
-		"silence": func(site string) request {
-			return request{"/silences", object{"target": nodeOf(site), "until": tomorrow(), "reason": "x"}}
+		"silence": func(site string) asked {
+			return asked{"/silences", object{"target": nodeOf(site), "until": tomorrow(), "reason": "x"}}
 		},
-		"unsilence":    func(site string) request { return request{"/silences/node/" + nodeOf(site), nil} },
-		"pauseSite":    func(site string) request { return request{"/sites/" + site + "/pause", why} },
-		"resumeSite":   func(site string) request { return request{"/sites/" + site + "/resume", why} },
-		"setSiteMode":  func(site string) request { return request{"/sites/" + site + "/mode", object{"mode": "observe"}} },
-		"forgetPCU":    func(site string) request { return request{"/pcus/" + pcu(site) + "/forget", why} },
+		"unsilence":     func(site string) asked { return asked{"/silences/node/" + nodeOf(site), nil} },
+		"pauseSite":     func(site string) asked { return asked{"/sites/" + site + "/pause", why} },
+		"resumeSite":    func(site string) asked { return asked{"/sites/" + site + "/resume", why} },
+		"setSiteMode":   func(site string) asked { return asked{"/sites/" + site + "/mode", object{"mode": "observe"}} },
+		"forgetPCU":     func(site string) asked { return asked{"/pcus/" + pcu(site) + "/forget", why} },
+		"rebootNode":    func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/reboot", why} },
+		"reinstallNode": func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/reinstall", why} },
+		"bootstateNode": func(site string) asked {
+			return asked{"/nodes/" + nodeOf(site) + "/bootstate", object{"reason": "x", "state": "boot"}}
+		},
+		"getNodeRequest": func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/request", nil} },
+		"cancelNode":     func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/cancel", why} },
+		"setPenalty": func(site string) asked {
+			return asked{"/sites/" + site + "/penalty", object{"reason": "x", "level": 0}}
+		},
+		"endPenalty": func(site string) asked { return asked{"/sites/" + site + "/penalty?reason=x", nil} },
+		"exempt": func(site string) asked {
+			return asked{"/exemptions", object{"kind": "node", "target": nodeOf(site), "reason": "x"}}
+		},
+		"endExemption": func(site string) asked { return asked{"/exemptions/node/" + nodeOf(site), nil} },
 		"stop":         fixed("/stop", why),
 		"start":        fixed("/start", why),
 		"setFleetMode": fixed("/mode", object{"mode": "observe"}),
@@ -137,10 +154,17 @@ func TestEveryRoleMayDoOverTheAPIExactlyWhatTheTableSays(t *testing.T) {
 	for _, site := range []string{mine, foreign} { // for what ends that
 		s.must(s.db.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node", Target: nodeOf(site), Starts: now()}))
 	}
+	for _, site := range []string{mine, foreign} { // for what ends that
+		_, err := orders.Desk{Store: s.db}.Penalty(t.Context(), orders.Order{Reason: "x", Who: access.Who{Account: "root",
+			Role: access.Admin, Sites: []string{access.AllSites}}}, site, 0, time.Time{})
+		if orders.KindOf(err) == orders.Forbidden {
+			t.Fatal(err)
+		}
+	}
 	before := len(s.orders())
-	asked := requests()
+	all := requests()
 	for _, o := range documented(t) {
-		make, known := asked[o.id]
+		make, known := all[o.id]
 		if !known {
 			t.Errorf("the matrix does not know %s", o.id)
 			continue
@@ -178,7 +202,7 @@ func TestEveryRoleMayDoOverTheAPIExactlyWhatTheTableSays(t *testing.T) {
 }
 
 // status asks an operation. Whoever may order something only says so.
-func (s *served) status(token string, o operation, r request, may bool) int {
+func (s *served) status(token string, o operation, r asked, may bool) int {
 	s.t.Helper()
 	path := r.path
 	if may && o.method != http.MethodGet {

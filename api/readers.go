@@ -98,7 +98,7 @@ func descending(n int64) string { return fmt.Sprintf("%020d", math.MaxInt64-n) }
 
 // Named is what a path names.
 type Named struct {
-	Name string `path:"name" maxLength:"255"`
+	Name string `path:"name" maxLength:"255" doc:"What it is called: a hostname, a login_base, the name of a PCU and so on."`
 }
 
 func (s *server) node(ctx context.Context, who access.Who, in *Named) (*tagged[answers.Node], error) {

@@ -42,8 +42,8 @@ func (s *server) addToken(ctx context.Context, who access.Who, in *struct {
 	OrderParams
 	Body struct {
 		Reason
-		Name    string      `json:"name" minLength:"1" maxLength:"100"`
-		Role    access.Role `json:"role" enum:"viewer,site,operator,admin"`
+		Name    string      `json:"name" minLength:"1" maxLength:"100" doc:"What it is called in lists and in the ledger."`
+		Role    access.Role `json:"role" enum:"viewer,site,operator,admin" doc:"What its holder is; see the table of verbs."`
 		Sites   []string    `json:"sites" minItems:"1" maxItems:"1000" doc:"Where the role holds: login_bases, or * for all."`
 		Expires time.Time   `json:"expires" doc:"A year from now at most."`
 	}

@@ -29,7 +29,7 @@ func (d Desk) EndExemption(ctx context.Context, o Order, kind, target string) (R
 		}
 		for _, x := range fromPLC {
 			if x.Kind == kind && x.Target == target {
-				return r, notFound("%s %s is exempt by its tag in PLC, which is not Monitor's to remove", kind, target)
+				return r, notFound("%s %s is exempt in the inventory, which is not Monitor's to remove", kind, target)
 			}
 		}
 	}

@@ -110,7 +110,7 @@ func (d Desk) exempt(ctx context.Context, n remote.Node) (string, error) {
 		return "", err
 	}
 	if node.ExemptUntil.After(d.now()) {
-		return "exempt in PLC until " + node.ExemptUntil.UTC().Format(time.DateOnly), nil
+		return "exempt in the inventory until " + node.ExemptUntil.UTC().Format(time.DateOnly), nil
 	}
 	e, listed, err := d.Store.Blacklisted(ctx, n.Host, n.Site, "", d.now())
 	if err != nil || !listed {

@@ -133,7 +133,7 @@ func (d Desk) aboutTarget(ctx context.Context, kind, name string) (act, error) {
 	case store.OfPerson: // who may have several sites, so it concerns the fleet
 		known, err := d.Store.PersonKnown(ctx, name)
 		if err == nil && !known {
-			err = notFound("PLC has no enabled person %s", name)
+			err = notFound("the inventory has no enabled person %s", name)
 		}
 		return a, err
 	default:

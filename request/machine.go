@@ -22,6 +22,7 @@ type State struct {
 	Unsure  bool      `json:"unsure,omitempty"` // what was done may not have happened
 	Silent  bool      `json:"silent,omitempty"` // it was seen silent since
 	Running bool      `json:"running,omitempty"`
+	Left    string    `json:"left,omitempty"` // it was cancelled while a try ran: nothing more is begun
 	Last    Sight     `json:"last,omitzero"`
 }
 
@@ -120,26 +121,27 @@ const mostLost = 5
 func (s *State) Answered(now time.Time, r issue.Result) {
 	s.Running = false
 	way := s.NextWay()
-	switch r.Outcome {
-	case issue.Unknown:
+	nothing := r.Outcome == issue.Passed || r.Outcome == issue.Wait
+	switch {
+	case r.Outcome == issue.Unknown:
 		s.Lost++
 		s.note(now, way, "the answer was lost", r.Reason)
-		if s.Lost >= mostLost {
+		if s.Due = now.Add(s.Found.Times.Again); s.Lost >= mostLost {
 			s.did(now, way, true, r.Reason)
-			return
 		}
-		s.Due = now.Add(s.Found.Times.Again)
 		return
-	case issue.Acted:
+	case r.Outcome == issue.Acted:
 		s.acted(now, way, r)
-	case issue.Passed:
+	case nothing && s.Left != "":
+		s.end(now, Cancelled, s.Left)
+	case r.Outcome == issue.Passed:
 		s.note(now, way, "did nothing", r.Reason)
 		s.nextWay(now, r)
-	case issue.Wait:
+	case r.Outcome == issue.Wait:
 		s.wait(now, way, r)
-	case issue.Stopped:
+	case r.Outcome == issue.Stopped:
 		s.end(now, Cancelled, r.Reason)
-	case issue.Gone:
+	case r.Outcome == issue.Gone:
 		s.Check = "target"
 		s.end(now, Refused, r.Reason)
 	default:
@@ -176,11 +178,11 @@ func (s *State) did(now time.Time, way Way, unsure bool, why string) {
 // wait takes that a try could not be made now. The person waits for what ends within his patience; where the PCU itself
 // is the reason, the next way is tried after that.
 func (s *State) wait(now time.Time, way Way, r issue.Result) {
-	until := now.Add(s.Found.Times.Again)
+	until := now.Add(s.Found.Times.Again << min(s.Tries/4, 4)) // ever more rarely, the longer it waits
 	if r.Until.After(now) && r.Until.Before(until) {
 		until = r.Until
 	}
-	over := s.Started.Add(s.Input.Patience)
+	over := s.Started.Add(s.patience(r.Check))
 	if passes(r.Check) && !until.After(over) && !r.Until.After(over) {
 		s.note(now, way, "waits", r.Reason)
 		s.Tries++
@@ -199,7 +201,18 @@ func (s *State) wait(now time.Time, way Way, r issue.Result) {
 // passes reports whether a no of the gate may end by itself within the time that a person waits. Nobody waits for the
 // end of an exemption, or until an answering node falls silent.
 func passes(check string) bool {
-	return slices.Contains([]string{"", "budget", "pcu", "lease", "covered", "booting", "heartbeat"}, check)
+	return slices.Contains([]string{"", "budget", "switch", "pcu", "lease", "covered", "booting", "heartbeat"}, check)
+}
+
+// longestWait is how long an order waits for what is no queue, as for a PCU that is busy, however patient the person is.
+const longestWait = 2 * time.Hour
+
+// patience is how long an order waits for the end of what a check says.
+func (s State) patience(check string) time.Duration {
+	if check == "budget" || check == "switch" {
+		return s.Input.Patience
+	}
+	return min(s.Input.Patience, longestWait)
 }
 
 // nextWay goes on where a way surely did nothing. A no of the gate holds for every way, but for that of the PCU.
@@ -285,6 +298,7 @@ func (s *State) Leave(now time.Time, c Cancel) string {
 		return "it was done already, and only watches whether the node returns"
 	case s.Running || s.Lost > 0:
 		s.note(now, "", "to be cancelled", why)
+		s.Left = why
 		return ""
 	}
 	s.end(now, Cancelled, why)

@@ -34,7 +34,7 @@ func TestRequest_RandomLives(t *testing.T) {
 		in := order(Acts()[r.IntN(3)])
 		in.Patience = time.Duration(r.IntN(3)) * time.Hour
 		s := Start("request/a.example", "run", in, opening(in), now)
-		acted, keys := 0, map[string]bool{}
+		acted, left, keys := 0, false, map[string]bool{}
 		for steps := 0; ; steps++ {
 			if steps > 5000 {
 				t.Fatalf("seed %d: it does not end: %+v", seed, s)
@@ -69,8 +69,14 @@ func TestRequest_RandomLives(t *testing.T) {
 				} else {
 					keys[key] = true
 				}
+				if left && s.Lost == 0 {
+					t.Fatalf("seed %d: it tries though it was cancelled", seed)
+				}
 				s.Began(now)
 				now = now.Add(time.Duration(r.IntN(90)) * time.Second)
+				if r.IntN(20) == 0 {
+					left = s.Leave(now, Cancel{By: "bob", Reason: "the wrong node"}) == ""
+				}
 				res := answers(r, now)
 				if res.Outcome == issue.Acted {
 					acted++

@@ -82,11 +82,12 @@ func nameable(s string) bool {
 // Request is the order for one node of the plan.
 func (p Plan) Request(n Node) request.Input {
 	return request.Input{Node: n.Host, NodeID: n.NodeID, Act: p.Act, State: p.State, Order: p.Order, From: p.From,
-		Ways: p.Ways, Return: p.Within, Patience: p.patience(), Part: ID(p.Name)}
+		Ways: p.Ways, Return: p.Within, Patience: patience, Part: ID(p.Name)}
 }
 
-// patience is how long a node may wait for its turn, as for a budget: the plan is long, and nobody waits at a terminal.
-func (p Plan) patience() time.Duration { return max(p.Within, 2*time.Hour) }
+// patience is how long a node may wait for its turn in the budgets, or for the end of a stop: to wait is no failure, and
+// nobody waits at a terminal.
+const patience = 24 * time.Hour
 
 // NodeState is where a node of a plan is.
 type NodeState string

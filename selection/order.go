@@ -64,31 +64,29 @@ func (t *Table[T]) Cell(row *T, field string, now time.Time) any {
 
 // Sort puts rows in order, and leaves those that are alike as they were. What is not known is last, whichever way
 // round.
-func (t *Table[T]) Sort(rows []T, by []SortKey, now time.Time) {
+func (t *Table[T]) Sort(rows []*T, by []SortKey, now time.Time) {
 	if len(by) == 0 {
 		return
 	}
-	type sortable struct {
-		row    T
-		values []any
-	}
-	all := make([]sortable, len(rows))
+	values := make([][]any, len(rows))
+	order := make([]int, len(rows))
 	for i := range rows {
-		all[i] = sortable{row: rows[i], values: make([]any, len(by))}
+		order[i], values[i] = i, make([]any, len(by))
 		for k, key := range by {
-			all[i].values[k] = t.Value(&rows[i], key.Field, now)
+			values[i][k] = t.Value(rows[i], key.Field, now)
 		}
 	}
-	slices.SortStableFunc(all, func(x, y sortable) int {
+	slices.SortStableFunc(order, func(x, y int) int {
 		for k, key := range by {
-			if c := key.compare(x.values[k], y.values[k]); c != 0 {
+			if c := key.compare(values[x][k], values[y][k]); c != 0 {
 				return c
 			}
 		}
 		return 0
 	})
-	for i := range all {
-		rows[i] = all[i].row
+	was := slices.Clone(rows)
+	for i, from := range order {
+		rows[i] = was[from]
 	}
 }
 

@@ -137,8 +137,8 @@ const (
 	SparedPending SpareKind = "pending"
 	SparedNew     SpareKind = "new"
 	SparedGone    SpareKind = "gone" // no longer in the inventory
-	SparedFree    SpareKind = "no penalties here"
 	SparedOrdered SpareKind = "by an operator's order"
+	SparedFree    SpareKind = "no penalties here"
 )
 
 func (s Spared) String() string {

@@ -96,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
 		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.blacklist(), a.ladders(), a.pcu(), a.bootman(),
 		a.doctor(), a.setup(), a.man(),
-		a.token(), a.login(),
+		a.token(), a.login(), a.pledge(),
 		a.mail(), a.inventory(),
 		a.web(),
 	)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -120,11 +121,19 @@ func (a *app) nodeOrder(o *nodeOrder, cmd *cobra.Command) *cobra.Command {
 
 // orderNodes chooses, shows, asks, and gives the order to each node.
 func (a *app) orderNodes(ctx context.Context, o *nodeOrder, args []string) error {
-	var nodes []selection.Node
-	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
-		nodes, err = o.nodes(ctx, a, db, args)
+	r, err := a.remote()
+	if err != nil {
 		return err
-	})
+	}
+	var nodes []selection.Node
+	if r != nil {
+		nodes, err = o.of(a, args, func(details bool) ([]selection.Node, error) { return r.remoteNodes(ctx, details, time.Time{}) })
+	} else {
+		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
+			nodes, err = o.nodes(ctx, a, db, args)
+			return err
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -140,19 +149,26 @@ func (a *app) orderNodes(ctx context.Context, o *nodeOrder, args []string) error
 	}
 	stories := make([]request.Story, len(nodes))
 	failures := make([]error, len(nodes))
-	err = a.atDeskFor(ctx, func(d orders.Desk) error {
+	give := func(order func(selection.Node) (request.Story, error)) error {
 		slots := make(chan struct{}, 16)
 		var all sync.WaitGroup
 		for i, n := range nodes {
 			all.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				stories[i], failures[i] = a.orderNode(ctx, d, o, n)
+				stories[i], failures[i] = order(n)
 			})
 		}
 		all.Wait()
 		return nil
-	})
+	}
+	if r != nil {
+		err = give(func(n selection.Node) (request.Story, error) { return a.orderNodeRemotely(ctx, r, o, n) })
+	} else {
+		err = a.atDeskFor(ctx, func(d orders.Desk) error {
+			return give(func(n selection.Node) (request.Story, error) { return a.orderNode(ctx, d, o, n) })
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -196,6 +212,56 @@ func (a *app) followNode(ctx context.Context, tc client.Client, wait bool, s req
 		return s, errors.New(answers.ReasonOf(err))
 	}
 	return s, nil
+}
+
+// nodeGiven is what an order to a node answers over the API.
+type nodeGiven struct {
+	orders.Receipt
+	Story request.Story `json:"story"`
+}
+
+// orderNodeRemotely is orderNode over the API.
+func (a *app) orderNodeRemotely(ctx context.Context, r *apiServer, o *nodeOrder, n selection.Node) (request.Story, error) {
+	s := request.Story{ID: request.ID(n.Name), Site: n.Site}
+	s.Input.Node, s.Input.Act, s.Input.Order.Reason = n.Name, o.Act, o.reason
+	bounded := ctx
+	if !o.wait || a.timeout > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = a.within(ctx, 2*patience)
+		defer cancel()
+	}
+	path := pathOf("nodes", n.Name, string(o.Act))
+	if o.dry {
+		path += "?dryRun=true"
+	}
+	var given nodeGiven
+	err := r.post(bounded, path, o.order(a), map[string]any{"even_if_up": o.evenUp, "even_if_tried": o.evenTry, "ways": append([]request.Way{}, o.Ways...),
+		"state": o.State, "node_id": n.NodeID, "patience_seconds": int(o.Patience.Seconds()), "return_seconds": int(o.Return.Seconds())}, &given)
+	if o.dry || err != nil {
+		if given.Story.ID != "" {
+			s = given.Story
+		}
+		return s, err
+	}
+	for {
+		now := request.Story{}
+		err := r.get(bounded, pathOf("nodes", n.Name, "request"), url.Values{"run": {given.Run}}, &now)
+		if err == nil && now.ID != "" {
+			s = now
+		}
+		switch {
+		case s.End != "", !o.wait && (!s.Acted.IsZero() || s.Reason != ""):
+			return s, nil
+		case bounded.Err() != nil && ctx.Err() == nil:
+			return s, fmt.Errorf("no answer yet: is monitor-worker running? The order stands: `monitor node request %s` shows it", n.Name)
+		case err != nil && orders.KindOf(err) != orders.Silent:
+			return s, err
+		}
+		select {
+		case <-bounded.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 // firstWord waits until an order was refused, or done, or waits: until then nobody knows more than that it was given.
@@ -312,6 +378,16 @@ func (a *app) nodeRequest() *cobra.Command {
 		Use: "request HOST", Short: "Show how the latest order to a node stands, step by step", Args: takes("HOST"),
 		ValidArgsFunction: a.complete(hostNames), Example: "  monitor node request planetlab1.example.edu\n  monitor node request planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var s request.Story
+				if err := r.get(ctx, pathOf("nodes", args[0], "request"), nil, &s); err != nil {
+					return err
+				}
+				s = inUTC(s)
+				return a.show(s, func() { a.drawStory(s) })
+			}); done {
+				return err
+			}
 			return a.withTemporal(cmd.Context(), func(ctx context.Context, tc client.Client) error {
 				s, err := answers.Request(ctx, tc, args[0], "")
 				if err != nil {
@@ -341,6 +417,16 @@ func (a *app) nodeCancel() *cobra.Command {
 		Use: "cancel HOST", Short: "Leave the order to a node that is under way, if nothing was done yet", Args: takes("HOST"),
 		ValidArgsFunction: a.complete(hostNames), Example: "  monitor node cancel planetlab1.example.edu --reason \"the wrong node\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given nodeGiven
+				if err := r.post(ctx, pathOf("nodes", args[0], "cancel"), f.order(a), nil, &given); err != nil {
+					return err
+				}
+				s := inUTC(given.Story)
+				return a.show(s, func() { a.drawStory(s) })
+			}); done {
+				return err
+			}
 			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
 				_, answer, err := d.CancelNode(ctx, f.order(a), args[0])
 				if s := inUTC(answer.Story); s.ID != "" {

@@ -224,7 +224,7 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 		}
 		return err
 	})
-	step("site|resume|princeton", exitFailure, "site/princeton refuses: resume: the site is not paused")
+	step("site|resume|princeton", exitRefused, "site/princeton refuses: resume: the site is not paused")
 	step("site|pause|princeton|--until|2020-01-01", exitUsage, "lies in the past")
 	step("site|pause|princeton|--until|2026-12-24|--reason|new machine room", exitOK, "paused", "new machine room (alice), until 2026-12-24 00:00 UTC", "level 1", "12")
 	step("site|show|princeton", exitOK, "What it is told and denied", "new machine room (alice), until 2026-12-24", "nodedown/"+host+" at level 2", "nodedown/"+host)

@@ -175,7 +175,7 @@ func unattended(state enums.PendingWorkflowTaskState, waits time.Duration) bool 
 
 // step is an activity of a sweep in an operator's words.
 func step(activity string, attempt int32, failure string) string {
-	words := map[string]string{"SyncPLC": "reading PLC", "ProbeNodes": "looking at nodes", "ProbePCUs": "looking at PCUs", "Judge": "judging what was seen"}
+	words := map[string]string{"SyncPLC": "reading the inventory", "ProbeNodes": "looking at nodes", "ProbePCUs": "looking at PCUs", "Judge": "judging what was seen"}
 	s := cmp.Or(words[activity], activity)
 	if attempt > 1 {
 		s += fmt.Sprintf(" (attempt %d: %s)", attempt, failure)

@@ -154,7 +154,7 @@ func TestIssuesAreSteeredOnARealServer(t *testing.T) {
 		t.Errorf("as JSON it is %v", v)
 	}
 	step("issue|resume|"+id+"|--by|bob", exitOK, "status   open", "resume (bob, as alice)")
-	step("issue|resume|"+id, exitFailure, id+" refuses: resume: the issue is not paused\n")
+	step("issue|resume|"+id, exitRefused, id+" refuses: resume: the issue is not paused\n")
 	v = wantStable(t, step("issue|skip|"+id+"|--reason|its disk has data|-o|json", exitOK).out).(map[string]any)
 	if v["status"] != "open" || v["id"] != id {
 		t.Errorf("skip answers %v", v)

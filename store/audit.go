@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Ordered is an order that a person gave: to the fleet, which stands in the ledger, or to an issue, which stands in its
-// timeline.
+// Ordered is an order that a person gave. It stands in the ledger; one that came to an issue past us, as by a client of
+// Temporal, in its timeline alone.
 type Ordered struct {
 	At     time.Time
 	By     string
@@ -19,7 +19,7 @@ type Ordered struct {
 // Orders reads the latest orders, the last first.
 func (s *Store) Orders(ctx context.Context, limit int) ([]Ordered, error) {
 	return many[Ordered](ctx, s, "orders", `select * from (
-			select at, coalesce(data->>'by', '') as by, kind || ' ' || detail as what,
+			select at, coalesce(data->>'by', '') as by, case kind when 'order' then detail else kind || ' ' || detail end as what,
 				case when issue <> '' then issue when node <> '' then node else coalesce(data->>'name', '') end as target,
 				site, reason
 			from action where kind in ('order', 'believe') order by at desc limit $1) fleet
@@ -27,7 +27,10 @@ func (s *Store) Orders(ctx context.Context, limit int) ([]Ordered, error) {
 			select e.at, coalesce(e.event->>'by', ''), e.event->>'order', e.id,
 				coalesce(i.site, ''), coalesce(e.event->>'reason', '')
 			from issue_event e left join issue i on i.id = e.id and i.run_id = e.run_id
-			where e.event->>'kind' in ('order', 'too late', 'refused') order by e.at desc limit $1) issues
+			where e.event->>'kind' in ('order', 'too late', 'refused') and not exists (select from action a
+				where a.kind = 'order' and a.issue = e.id and a.reason = coalesce(e.event->>'reason', '')
+				and a.at between e.at - interval '1 minute' and e.at + interval '1 minute')
+			order by e.at desc limit $1) issues
 		order by at desc limit $1`, limit)
 }
 

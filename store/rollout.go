@@ -99,30 +99,21 @@ func (s *Store) BeginGroup(ctx context.Context, name string, group, size int, no
 			begin, skipped = bySkip(taken)
 			return err
 		}
-		planned, err := collect(ctx, tx, rolloutNodeSQL+`where rollout = $1 and state = 'planned' order by seq`, name)
-		if err != nil {
-			return err
-		}
-		for _, n := range planned {
-			if len(begin) == size {
-				break
-			}
-			if n.Reason, err = leftOut(ctx, tx, n, now); err != nil {
+		for len(begin) < size { // those that are skipped make room for others
+			planned, err := collect(ctx, tx, rolloutNodeSQL+`where rollout = $1 and state = 'planned' order by seq limit $2`,
+				name, size-len(begin))
+			if err != nil || len(planned) == 0 {
 				return err
 			}
-			if n.State = rollout.Begun; n.Reason != "" {
-				n.State, n.Ended = rollout.Skipped, now
-			}
-			n.Group, n.Tries, n.Began, n.Run = group, n.Tries+1, now, ""
-			if _, err := tx.Exec(ctx, `update rollout_node set grp=$3, tries=$4, state=$5, reason=$6, began=$7, ended=$8,
-				run_id='' where rollout=$1 and seq=$2`, name, n.Seq, n.Group, n.Tries, n.State, n.Reason, n.Began,
-				orNull(n.Ended)); err != nil {
-				return err
-			}
-			if n.State == rollout.Skipped {
-				skipped = append(skipped, n)
-			} else {
-				begin = append(begin, n)
+			for _, n := range planned {
+				if n, err = beginNode(ctx, tx, name, group, n, now); err != nil {
+					return err
+				}
+				if n.State == rollout.Skipped {
+					skipped = append(skipped, n)
+				} else {
+					begin = append(begin, n)
+				}
 			}
 		}
 		return nil
@@ -131,6 +122,21 @@ func (s *Store) BeginGroup(ctx context.Context, name string, group, size int, no
 		return nil, nil, fmt.Errorf("rollout %s, group %d: %w", name, group, err)
 	}
 	return begin, skipped, nil
+}
+
+// beginNode marks a planned node as begun, or as skipped.
+func beginNode(ctx context.Context, tx pgx.Tx, name string, group int, n rollout.Node, now time.Time) (rollout.Node, error) {
+	var err error
+	if n.Reason, err = leftOut(ctx, tx, n, now); err != nil {
+		return n, err
+	}
+	if n.State = rollout.Begun; n.Reason != "" {
+		n.State, n.Ended = rollout.Skipped, now
+	}
+	n.Group, n.Tries, n.Began, n.Run = group, n.Tries+1, now, ""
+	_, err = tx.Exec(ctx, `update rollout_node set grp=$3, tries=$4, state=$5, reason=$6, began=$7, ended=$8, run_id=''
+		where rollout=$1 and seq=$2`, name, n.Seq, n.Group, n.Tries, n.State, n.Reason, n.Began, orNull(n.Ended))
+	return n, err
 }
 
 func collect(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]rollout.Node, error) {
@@ -173,7 +179,7 @@ func leftOut(ctx context.Context, tx pgx.Tx, n rollout.Node, now time.Time) (str
 	case site != n.Site:
 		return "it belongs to " + site + " by now", nil
 	case exempt.After(now):
-		return "exempt in PLC until " + exempt.UTC().Format(time.DateOnly), nil
+		return "exempt in the inventory until " + exempt.UTC().Format(time.DateOnly), nil
 	case listed != "":
 		return "exempt: " + listed, nil
 	}

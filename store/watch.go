@@ -13,8 +13,11 @@ type Happening struct {
 	Names []string `json:"names,omitempty"` // ids of issues, or targets; none: many, or the topic has none
 }
 
-// everythingChanged is told when notices may have been lost.
-const everythingChanged = "all"
+// Topics beside those that the triggers name.
+const (
+	Everything = "all"  // notices may have been lost, and anything may have changed
+	Deaf       = "deaf" // nobody listens now, and nothing is told until Everything is
+)
 
 // Watch calls tell for whatever changes, until the context ends; one connection is kept for it. When the connection is
 // lost it comes back by itself, and tells that anything may have changed meanwhile.
@@ -23,6 +26,7 @@ func (s *Store) Watch(ctx context.Context, tell func(Happening)) error {
 	for {
 		began := time.Now()
 		_ = s.watchOnce(ctx, tell)
+		tell(Happening{Topic: Deaf})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -48,7 +52,7 @@ func (s *Store) watchOnce(ctx context.Context, tell func(Happening)) error {
 	if _, err := conn.Exec(ctx, `listen monitor_pages`); err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
-	tell(Happening{Topic: everythingChanged})
+	tell(Happening{Topic: Everything})
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {

@@ -20,7 +20,7 @@ func (s *Server) audit(r *request) (view, error) {
 	if err := r.somewhere(access.SeeLedger); err != nil {
 		return view{}, err
 	}
-	orders, err := readOnce(r.Context(), s.read, "orders", func(ctx context.Context) ([]store.Ordered, error) {
+	orders, err := readOnce(r.Context(), s.read, "orders", []string{"ledger", "issue"}, func(ctx context.Context) ([]store.Ordered, error) {
 		return s.Store.Orders(ctx, 500)
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Server) exempt(r *request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	exemptUntil, err := readOnce(r.Context(), s.read, "exempt", s.Store.Exempt)
+	exemptUntil, err := readOnce(r.Context(), s.read, "exempt", []string{"control"}, s.Store.Exempt)
 	if err != nil {
 		return view{}, err
 	}
@@ -100,7 +100,7 @@ func (s *Server) exempt(r *request) (view, error) {
 
 func (v *exemptView) readOrders(s *Server, r *request) (view, error) {
 	ctx := r.Context()
-	entries, err := readOnce(ctx, s.read, "blacklist", s.Store.Blacklist)
+	entries, err := readOnce(ctx, s.read, "blacklist", []string{"control"}, s.Store.Blacklist)
 	if err != nil {
 		return view{}, err
 	}
@@ -115,7 +115,7 @@ func (v *exemptView) readOrders(s *Server, r *request) (view, error) {
 			v.Blacklist = append(v.Blacklist, e)
 		}
 	}
-	closed, err := readOnce(ctx, s.read, "left closed", s.Store.LeftClosed)
+	closed, err := readOnce(ctx, s.read, "left closed", []string{"control"}, s.Store.LeftClosed)
 	if err != nil {
 		return view{}, err
 	}

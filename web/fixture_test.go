@@ -114,7 +114,7 @@ func fixturePeople() *fixturePLC {
 	return p
 }
 
-func newFixture(t *testing.T, change ...func(*Options)) *fixture {
+func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{url: pglocal.ForTest(t), plc: fixturePeople()}
 	db, err := store.Open(t.Context(), store.Options{URL: f.url, Key: bytes.Repeat([]byte{7}, 32)})
@@ -145,7 +145,7 @@ func (f *fixture) must(t testing.TB, err error) {
 	}
 }
 
-func (f *fixture) fill(t *testing.T) {
+func (f *fixture) fill(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
 	snap := plc.Snapshot{Taken: noon, NodeExempt: map[int]time.Time{}}
@@ -211,7 +211,7 @@ func fixtureLook(host string, state byte) (store.NodeLook, store.Change) {
 }
 
 // fillHistory gives some nodes a past.
-func (f *fixture) fillHistory(t *testing.T, changes []store.Change) {
+func (f *fixture) fillHistory(t testing.TB, changes []store.Change) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), f.url)
 	f.must(t, err)
@@ -241,7 +241,7 @@ func (f *fixture) fillHistory(t *testing.T, changes []store.Change) {
 }
 
 // fillIssues lets issues live as they do, by the machine itself.
-func (f *fixture) fillIssues(t *testing.T) {
+func (f *fixture) fillIssues(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
 	for _, x := range []struct {
@@ -349,3 +349,7 @@ func noted(site, why string) store.Action {
 }
 
 func fixtureDown() policy.Record { return policy.Record{Status: policy.StatusDown, Changed: noon} }
+
+func fixtureControl() store.Control {
+	return store.Control{Name: store.ControlOf(store.ControlMode, store.PartSite, "s1"), Value: "observe", By: "ann", Reason: time.Now().String()}
+}

@@ -93,7 +93,7 @@ func (v *fleetView) readNodes(s *Server) reading {
 			}
 		}
 		v.Nodes = counts(by, "nodes", "status")
-		up, err := readOnce(ctx, s.read, "availability", func(ctx context.Context) ([]store.UpOn, error) {
+		up, err := readOnce(ctx, s.read, "availability", nil, func(ctx context.Context) ([]store.UpOn, error) {
 			return s.Store.Availability(ctx, r.now, s.Policy.Day, days)
 		})
 		if r.fleetwide() {
@@ -130,7 +130,7 @@ func (v *fleetView) readIssues(s *Server) reading {
 
 func (v *fleetView) readSites(s *Server) reading {
 	return func(ctx context.Context, r *request) error {
-		places, err := readOnce(ctx, s.read, "places", s.Store.SitePlaces)
+		places, err := readOnce(ctx, s.read, "places", []string{"status", "issue"}, s.Store.SitePlaces)
 		if err != nil {
 			return err
 		}

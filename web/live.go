@@ -1,12 +1,12 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/planetlab/monitor/store"
@@ -14,26 +14,77 @@ import (
 
 // hub tells all open pages what changes. One connection to Postgres listens for all of them.
 type hub struct {
-	count atomic.Uint64
+	before func(context.Context) // called before pages are told, so that what they then ask for is there
 
-	mu    sync.Mutex
-	pages map[chan store.Happening]bool
+	mu     sync.Mutex
+	counts map[string]uint64 // of changes, by topic
+	hears  bool
+	pages  map[chan store.Happening]bool
+	queue  []store.Happening // not told to pages yet
+	wake   chan struct{}
 }
 
-func newHub() *hub { return &hub{pages: map[chan store.Happening]bool{}} }
+func newHub() *hub {
+	return &hub{counts: map[string]uint64{}, pages: map[chan store.Happening]bool{}, wake: make(chan struct{}, 1)}
+}
 
-// changes counts what has changed, so that reads know whether they are old.
-func (h *hub) changes() uint64 { return h.count.Load() }
-
-func (h *hub) tell(c store.Happening) {
-	h.count.Add(1)
+// changes counts what has changed in some topics, so that reads know whether they are old.
+func (h *hub) changes(topics []string) (n uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for page := range h.pages {
+	for _, t := range topics {
+		n += h.counts[t]
+	}
+	return n + h.counts[store.Everything]
+}
+
+// listens reports whether changes are told at all.
+func (h *hub) listens() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hears
+}
+
+func (h *hub) tell(c store.Happening) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hears = c.Topic != store.Deaf
+	h.counts[c.Topic]++
+	if h.hears {
+		h.queue = append(h.queue, c)
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells pages what changed, until the context ends: changes that come together at once, and after the reads that
+// they make old were read anew.
+func (h *hub) run(ctx context.Context) {
+	for {
 		select {
-		case page <- c:
-		default: // it has enough to fetch itself for already
+		case <-ctx.Done():
+			return
+		case <-h.wake:
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settleFor):
+		}
+		h.before(ctx)
+		h.mu.Lock()
+		for _, c := range h.queue {
+			for page := range h.pages {
+				select {
+				case page <- c:
+				default: // it has enough to fetch itself for already
+				}
+			}
+		}
+		h.queue = nil
+		h.mu.Unlock()
 	}
 }
 
@@ -51,8 +102,8 @@ func (h *hub) join() (page chan store.Happening, leave func()) {
 
 // How a stream of changes is paced.
 const (
-	gatherFor  = 200 * time.Millisecond // changes that come together are told once
-	aliveEvery = 20 * time.Second       // a proxy may cut what is silent
+	gatherFor  = 50 * time.Millisecond // changes that come together are told once
+	aliveEvery = 20 * time.Second      // a proxy may cut what is silent
 	writeIn    = 10 * time.Second
 	streamFor  = 30 * time.Minute // then the page connects again, and is asked again who it is
 )
@@ -71,7 +122,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	topics, names := r.URL.Query()["topic"], r.URL.Query()["name"]
 	concerns := func(c store.Happening) bool {
 		if !slices.Contains(topics, c.Topic) {
-			return c.Topic == "all"
+			return c.Topic == store.Everything
 		}
 		return len(names) == 0 || len(c.Names) == 0 || slices.ContainsFunc(c.Names, func(n string) bool {
 			return slices.Contains(names, n)

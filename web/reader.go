@@ -11,8 +11,9 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// reader reads what many pages ask for at once, one time for all of them: two hundred pages that are open fetch
-// themselves again when something changes, and Postgres is asked once.
+// reader reads what many pages ask for at once, one time for all of them, and keeps it until something changes that it
+// depends on. What is asked for again and again is read anew when it changes, before the pages that are open hear of the
+// change: two hundred of them then fetch themselves again, and Postgres is asked once.
 type reader struct {
 	Options
 	live *hub
@@ -21,48 +22,38 @@ type reader struct {
 	kept map[string]*keptRead
 }
 
-// keptRead is a read that is under way, or was done a moment ago.
+// keptRead is what was read, and how to read it again.
 type keptRead struct {
-	done    chan struct{}
+	topics []string // of changes after which it is old
+	read   func(context.Context) (any, error)
+	asked  time.Time // when somebody last asked for it
+
+	done    chan struct{} // closed when it was read
 	began   time.Time
-	changes uint64 // of the store, when it began
+	changes uint64 // in its topics, when it began
 	value   any
 	err     error
+
+	next *keptRead // the same, being read anew
 }
 
-// keepFor is how old a read may be that no change has made stale. A change that nobody told, as when the connection
-// that listens was lost, is seen after it.
-const keepFor = 2 * time.Second
-
-// settleFor is how long a read serves although something changed: a sweep changes a thousand things in a second.
-const settleFor = 250 * time.Millisecond
+const (
+	keepFor   = 30 * time.Second       // what nobody tells, as when a node was last looked at, is seen after it
+	unsureFor = 2 * time.Second        // and anything, while nobody listens for changes
+	staleFor  = 3 * time.Second        // so long what is old is shown while it is read anew
+	settleFor = 100 * time.Millisecond // changes come together
+	wantedFor = time.Minute            // what nobody has asked for so long is not read anew
+)
 
 func newReader(o Options, live *hub) *reader {
-	return &reader{Options: o, live: live, kept: map[string]*keptRead{}}
+	r := &reader{Options: o, live: live, kept: map[string]*keptRead{}}
+	live.before = r.renew
+	return r
 }
 
-// readOnce reads by key. The read does not end with the visitor who began it: others wait for it.
-func readOnce[T any](ctx context.Context, r *reader, key string, read func(context.Context) (T, error)) (T, error) {
-	r.mu.Lock()
-	k := r.kept[key]
-	if age := time.Duration(0); k != nil {
-		age = time.Since(k.began)
-		if age > keepFor || age > settleFor && k.changes != r.live.changes() {
-			k = nil
-		}
-	}
-	if k == nil {
-		k = &keptRead{done: make(chan struct{}), began: time.Now(), changes: r.live.changes()}
-		r.kept[key] = k
-		r.forget()
-		go func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestPage)
-			defer cancel()
-			defer close(k.done)
-			k.value, k.err = read(ctx)
-		}()
-	}
-	r.mu.Unlock()
+// readOnce reads by key. A read does not end with the visitor who began it: others wait for it.
+func readOnce[T any](ctx context.Context, r *reader, key string, topics []string, read func(context.Context) (T, error)) (T, error) {
+	k := r.find(ctx, key, topics, func(ctx context.Context) (any, error) { return read(ctx) })
 	var none T
 	select {
 	case <-ctx.Done():
@@ -79,6 +70,90 @@ func readOnce[T any](ctx context.Context, r *reader, key string, read func(conte
 	return v, nil
 }
 
+// find is a read that may be shown, or waited for.
+func (r *reader) find(ctx context.Context, key string, topics []string, read func(context.Context) (any, error)) *keptRead {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.kept[key]
+	if k == nil {
+		k = r.begin(ctx, key, &keptRead{topics: topics, read: read})
+		r.forget()
+	}
+	k.asked = time.Now()
+	if r.fresh(k) || !k.ended() {
+		return k
+	}
+	if k.next == nil {
+		k.next = r.begin(ctx, key, &keptRead{topics: topics, read: read, asked: k.asked})
+	}
+	if k.err == nil && time.Since(k.began) < staleFor {
+		return k
+	}
+	return k.next
+}
+
+func (k *keptRead) ended() bool {
+	select {
+	case <-k.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// fresh reports whether nothing that a read depends on has changed since it began.
+func (r *reader) fresh(k *keptRead) bool {
+	age := time.Since(k.began)
+	if !r.live.listens() {
+		return age < unsureFor
+	}
+	return age < settleFor || age < keepFor && k.changes == r.live.changes(k.topics) && (!k.ended() || k.err == nil)
+}
+
+// begin starts a read; when it is done it takes the place of the one before.
+func (r *reader) begin(ctx context.Context, key string, k *keptRead) *keptRead {
+	k.done, k.began, k.changes = make(chan struct{}), time.Now(), r.live.changes(k.topics)
+	if r.kept[key] == nil {
+		r.kept[key] = k
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestPage)
+		defer cancel()
+		k.value, k.err = k.read(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if now := r.kept[key]; now != nil && !now.began.After(k.began) {
+			k.asked = later(k.asked, now.asked)
+			r.kept[key] = k
+		}
+		close(k.done)
+	}()
+	return k
+}
+
+// renew reads anew whatever is old and was asked for lately, and waits for it.
+func (r *reader) renew(ctx context.Context) {
+	r.mu.Lock()
+	var wait []*keptRead
+	for key, k := range r.kept {
+		if !k.ended() || time.Since(k.asked) > wantedFor || k.changes == r.live.changes(k.topics) {
+			continue
+		}
+		if k.next == nil {
+			k.next = r.begin(ctx, key, &keptRead{topics: k.topics, read: k.read, asked: k.asked})
+		}
+		wait = append(wait, k.next)
+	}
+	r.mu.Unlock()
+	for _, k := range wait {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.done:
+		}
+	}
+}
+
 // anew lets go of all reads: the next page shows what is now.
 func (r *reader) anew() {
 	r.mu.Lock()
@@ -89,14 +164,14 @@ func (r *reader) anew() {
 // forget lets go of reads that serve nobody any more.
 func (r *reader) forget() {
 	for key, k := range r.kept {
-		if time.Since(k.began) > 10*keepFor {
+		if k.ended() && time.Since(k.asked) > wantedFor {
 			delete(r.kept, key)
 		}
 	}
 }
 
 func (r *reader) status(ctx context.Context) (answers.Status, error) {
-	return readOnce(ctx, r, "status", func(ctx context.Context) (answers.Status, error) {
+	return readOnce(ctx, r, "status", []string{"status", "issue", "control", "sweep", "ledger"}, func(ctx context.Context) (answers.Status, error) {
 		return answers.ReadStatus(ctx, r.Store)
 	})
 }
@@ -106,7 +181,7 @@ func (r *reader) nodes(ctx context.Context, details bool) ([]selection.Node, err
 	if details {
 		key = "nodes with details"
 	}
-	return readOnce(ctx, r, key, func(ctx context.Context) ([]selection.Node, error) {
+	return readOnce(ctx, r, key, []string{"status", "issue", "control"}, func(ctx context.Context) ([]selection.Node, error) {
 		rows, bad, err := r.Store.NodeRows(ctx, r.Now(), details)
 		r.tellUnreadable(bad)
 		return rows, err
@@ -114,7 +189,7 @@ func (r *reader) nodes(ctx context.Context, details bool) ([]selection.Node, err
 }
 
 func (r *reader) sites(ctx context.Context) ([]selection.Site, error) {
-	return readOnce(ctx, r, "sites", func(ctx context.Context) ([]selection.Site, error) {
+	return readOnce(ctx, r, "sites", []string{"status", "issue", "control", "ledger"}, func(ctx context.Context) ([]selection.Site, error) {
 		rows, bad, err := r.Store.SiteRows(ctx, r.Now())
 		r.tellUnreadable(bad)
 		return rows, err
@@ -122,7 +197,7 @@ func (r *reader) sites(ctx context.Context) ([]selection.Site, error) {
 }
 
 func (r *reader) pcus(ctx context.Context) ([]selection.PCU, error) {
-	return readOnce(ctx, r, "pcus", func(ctx context.Context) ([]selection.PCU, error) {
+	return readOnce(ctx, r, "pcus", []string{"status", "issue"}, func(ctx context.Context) ([]selection.PCU, error) {
 		rows, bad, err := r.Store.PCURows(ctx)
 		r.tellUnreadable(bad)
 		return rows, err
@@ -133,7 +208,7 @@ func (r *reader) pcus(ctx context.Context) ([]selection.PCU, error) {
 const mostRows = 20_000
 
 func (r *reader) issues(ctx context.Context, closed bool) ([]selection.Issue, error) {
-	return readOnce(ctx, r, fmt.Sprint("issues ", closed), func(ctx context.Context) ([]selection.Issue, error) {
+	return readOnce(ctx, r, fmt.Sprint("issues ", closed), []string{"issue"}, func(ctx context.Context) ([]selection.Issue, error) {
 		rows, bad, err := r.Store.IssueRows(ctx, closed, mostRows)
 		r.tellUnreadable(bad)
 		return rows, err
@@ -141,7 +216,7 @@ func (r *reader) issues(ctx context.Context, closed bool) ([]selection.Issue, er
 }
 
 func (r *reader) ledger(ctx context.Context) ([]selection.Action, error) {
-	return readOnce(ctx, r, "ledger", func(ctx context.Context) ([]selection.Action, error) {
+	return readOnce(ctx, r, "ledger", []string{"ledger"}, func(ctx context.Context) ([]selection.Action, error) {
 		rows, bad, err := r.Store.LedgerRows(ctx, mostRows)
 		r.tellUnreadable(bad)
 		return rows, err
@@ -150,7 +225,7 @@ func (r *reader) ledger(ctx context.Context) ([]selection.Action, error) {
 
 func (r *reader) agenda(ctx context.Context, until time.Time) (answers.Agenda, error) {
 	key := "agenda " + until.Truncate(time.Minute).Format(time.RFC3339)
-	return readOnce(ctx, r, key, func(ctx context.Context) (answers.Agenda, error) {
+	return readOnce(ctx, r, key, []string{"issue", "control"}, func(ctx context.Context) (answers.Agenda, error) {
 		return answers.ReadAgenda(ctx, r.Store, r.Temporal, "", r.Now(), until)
 	})
 }

@@ -25,11 +25,11 @@ func (s *Server) sequences(r *request) (view, error) {
 	if err := r.must(access.SeeStatus, ""); err != nil {
 		return view{}, err
 	}
-	known, err := readOnce(r.Context(), s.read, "sequences", s.Store.BootSequences)
+	known, err := readOnce(r.Context(), s.read, "sequences", []string{"ledger"}, s.Store.BootSequences)
 	if err != nil {
 		return view{}, err
 	}
-	found, err := readOnce(r.Context(), s.read, "sequences found", func(ctx context.Context) ([]store.SequenceCount, error) {
+	found, err := readOnce(r.Context(), s.read, "sequences found", nil, func(ctx context.Context) ([]store.SequenceCount, error) {
 		return s.Store.CountSequences(ctx)
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ func (s *Server) status(r *request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	entries, err := readOnce(r.Context(), s.read, "blacklist", s.Store.Blacklist)
+	entries, err := readOnce(r.Context(), s.read, "blacklist", []string{"control"}, s.Store.Blacklist)
 	if err != nil {
 		return view{}, err
 	}

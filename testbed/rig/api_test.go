@@ -81,8 +81,57 @@ func TestAGeneratedClientDrivesAWholeIssueOfTheRunningProduct(t *testing.T) {
 	if err != nil || i.Status != "closed" || !strings.Contains(i.Outcome, "token program") {
 		t.Errorf("the issue ended as %+v, %v", i, err)
 	}
+	r.siteToolsAtWork(t)
 	list, err := r.Store.Actions(t.Context(), store.ActionFilter{Issue: "nodedown/" + node, Kind: store.KindOrder})
 	if err != nil || len(list) != 5 {
 		t.Errorf("the ledger has %d orders, %v", len(list), err)
+	}
+}
+
+// siteToolsAtWork shows that people of a site, with a token and the command alone, get a node rebooted, and no other
+// site's.
+func (r *Rig) siteToolsAtWork(t *testing.T) {
+	t.Helper()
+	monitor := filepath.Join(t.TempDir(), "monitor")
+	build(t, root, "-o", monitor, "./starter")
+	node := r.Hosts()[1]
+	n, err := r.Store.Node(t.Context(), node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var foreign string
+	for _, h := range r.Hosts() {
+		if other, err := r.Store.Node(t.Context(), h); err == nil && other.Site != n.Site {
+			foreign = h
+		}
+	}
+	if err := r.Break(node, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	run := func(in string, args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), monitor, args...)
+		cmd.Env, cmd.Stdin = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}, strings.NewReader(in)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run(r.token(t, "tech", access.Site, n.Site), "login", "--server", r.Web); err != nil {
+		t.Fatalf("login: %v\n%s", err, out)
+	}
+	if out, err := run("", "node", "list"); err != nil || !strings.Contains(out, node) || strings.Contains(out, foreign) {
+		t.Errorf("node list: %v\n%s", err, out)
+	}
+	if out, err := run("", "node", "reboot", foreign, "--reason", "it hangs"); err == nil {
+		t.Errorf("a foreign node: %s", out)
+	}
+	out, err := run("", "node", "reboot", node, "--reason", "it hangs", "--wait", "--timeout", "3m")
+	if err != nil || !strings.Contains(out, "tech") {
+		t.Errorf("node reboot: %v\n%s\n%s", err, out, r.WorkerLog())
+	}
+	if r.PowerCuts(node) != 1 || foreign == "" || r.PowerCuts(foreign) != 0 {
+		t.Errorf("%s lost power %d times, and %s %d times", node, r.PowerCuts(node), foreign, r.PowerCuts(foreign))
+	}
+	if out, err := run("", "stop", "--reason", "x"); err == nil || !strings.Contains(out, "not allowed") {
+		t.Errorf("stop: %v %s", err, out)
 	}
 }

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/planetlab/monitor/issue"
+)
+
+// largeFleet makes the fleet of the fixture one of 10,000 nodes, with 2,000 open issues and a ledger of 200,000 lines.
+func largeFleet(b testing.TB, f *fixture) {
+	b.Helper()
+	stored, err := f.Issue(context.Background(), issue.NodeDown+"/planetlab1.huji.example")
+	f.must(b, err)
+	state, err := json.Marshal(json.RawMessage(stored.State))
+	f.must(b, err)
+	conn, err := pgx.Connect(context.Background(), f.url)
+	f.must(b, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, sql := range []string{
+		`insert into site (login_base, site_id, name, enabled, pending, status, changed, latitude, longitude)
+			select 's' || n, 1000 + n, 'Site ' || n, true, false, 'good', now(), (n % 120) - 50, (n * 7 % 340) - 170 from generate_series(1, 500) n`,
+		`insert into pcu (pcu_id, name, site, hostname, ip, username, model, status, changed)
+			select 100000 + n, 'pcu' || n, 's' || (n % 500 + 1), 'pcu' || n || '.example', '', '', 'APC', 'good', now() from generate_series(1, 1000) n`,
+		`insert into node (node_id, hostname, site, ip, boot_state, model, pcu_id, outlet, feeds, status, changed, state, category, reason, seen_at)
+			select 100000 + n, 'n' || n || '.example', 's' || (n % 500 + 1), '', 'boot', 'm', 100000 + n % 1000 + 1, 1, '[]', case when n % 20 = 0 then 'down' else 'good' end,
+			now() - n * interval '1 minute', case when n % 20 = 0 then 'DOWN' else 'BOOT' end, 'PROD', '', now() from generate_series(1, 10000) n`,
+		`insert into history (at, kind, target, was, became, reason) select now() - (n % 129600) * interval '1 minute', 'node', 'n' || (n % 10000 + 1) || '.example', 'good', 'down', 'x'
+			from generate_series(1, 200000) n`,
+		`insert into action (key, kind, issue, node, site, pcu, reason, at, outcome, detail, committed, finished)
+			select 'k' || n, 'reboot', '', 'n' || (n % 10000 + 1) || '.example', 's1', 0, 'r', now() - (200000 - n) * interval '1 minute', 'done', 'd', now(), now() from generate_series(1, 200000) n`,
+	} {
+		_, err := conn.Exec(context.Background(), sql)
+		f.must(b, err)
+	}
+	_, err = conn.Exec(context.Background(), `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, next, outcome, cause, state)
+		select 'nodedown/n' || n || '.example', 'run', 'nodedown', 'n' || n || '.example', 'n' || n || '.example', 's1', 0, 'open', 'r', 0, now(), 'n', '', 'c', $1::jsonb
+		from generate_series(1, 2000) n`, string(state))
+	f.must(b, err)
+	_, err = conn.Exec(context.Background(), `analyze`)
+	f.must(b, err)
+}
+
+// BenchmarkPages asks each page of a large fleet again and again. Its p50 and p99 are what a visitor waits, while others
+// look, too, and the fleet changes twice a second.
+func BenchmarkPages(b *testing.B) {
+	f := newFixture(b)
+	largeFleet(b, f)
+	v := f.as(b, anAdmin)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			_ = f.Note(ctx, noted("s1", time.Now().String()))
+			time.Sleep(500 * time.Millisecond)
+		}
+	}()
+	pages := everyPage()
+	for _, name := range []string{"fleet", "issues", "issue", "nodes", "node", "sites", "site", "pcus", "ledger", "agenda", "audit", "left alone"} {
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				if code, _ := v.get(pages[name]); code != http.StatusOK {
+					b.Fatal(code)
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+	b.Run("200 open pages hear of a change", func(b *testing.B) { hearTogether(b, f, v) })
+}
+
+// hearTogether opens 200 pages and measures until each has fetched itself again after a change.
+func hearTogether(b *testing.B, f *fixture, v *visitor) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	heard := make(chan time.Time, 10_000)
+	var wait sync.WaitGroup
+	for range 200 {
+		wait.Go(func() {
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, v.base+"/live?topic=control", nil)
+			resp, err := (&http.Client{Jar: v.http.Jar}).Do(req)
+			if err != nil {
+				return
+			}
+			defer resp.Body.Close()
+			buffer := make([]byte, 4096)
+			for {
+				n, err := resp.Body.Read(buffer)
+				if err != nil {
+					return
+				}
+				if string(buffer[:min(n, 5)]) == "event" {
+					v.get("/nodes")
+					heard <- time.Now()
+				}
+			}
+		})
+	}
+	for f.pages.live.open() < 200 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	var slowest time.Duration
+	for b.Loop() {
+		began := time.Now()
+		f.must(b, f.SetControl(ctx, fixtureControl()))
+		for range 200 {
+			slowest = max(slowest, (<-heard).Sub(began))
+		}
+	}
+	b.ReportMetric(slowest.Seconds(), "slowest-s")
+	cancel()
+	wait.Wait()
+}
