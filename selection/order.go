@@ -64,16 +64,16 @@ func (t *Table[T]) Cell(row *T, field string, now time.Time) any {
 
 // Sort puts rows in order, and leaves those that are alike as they were. What is not known is last, whichever way
 // round.
-func (t *Table[T]) Sort(rows []T, by []SortKey, now time.Time) {
+func (t *Table[T]) Sort(rows []*T, by []SortKey, now time.Time) {
 	if len(by) == 0 {
 		return
 	}
 	values := make([][]any, len(rows))
-	order := make([]int, len(rows)) // rows are large, and are moved once
+	order := make([]int, len(rows))
 	for i := range rows {
 		order[i], values[i] = i, make([]any, len(by))
 		for k, key := range by {
-			values[i][k] = t.Value(&rows[i], key.Field, now)
+			values[i][k] = t.Value(rows[i], key.Field, now)
 		}
 	}
 	slices.SortStableFunc(order, func(x, y int) int {

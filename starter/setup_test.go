@@ -241,7 +241,7 @@ func (l *setupLab) doctor(t *testing.T) {
 		switch name {
 		case "mail", "rt", "ssh.debug", "inventory": // none of them is there
 			fine = f.State == doctor.Skipped
-		case "temporal.retention", "config.risks":
+		case "config.risks":
 			fine = f.State != doctor.Failed
 		}
 		if !fine {

@@ -26,7 +26,7 @@ type agendaDay struct {
 }
 
 // mostSteps bounds what one page of the agenda shows.
-const mostSteps = 2000
+const mostSteps = 500
 
 func (s *Server) agenda(r *request) (view, error) {
 	if err := r.somewhere(access.SeeAgenda); err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // rowsAPage is how many rows one page of a list has.
-const rowsAPage = 200
+const rowsAPage = 100
 
 // list is a kind of rows as a page shows it.
 type list[T any] struct {
@@ -169,9 +169,15 @@ func (l list[T]) show(s *Server, r *request) (view, error) {
 	if err != nil {
 		return out, err
 	}
-	var rows []T
-	if set != nil {
-		rows, err = set.Pick(all)
+	var rows []*T
+	switch {
+	case set == nil:
+	case a.request.Empty():
+		rows = pointers(all)
+	default:
+		var picked []T
+		picked, err = set.Pick(all)
+		rows = pointers(picked)
 		switch {
 		case errors.Is(err, selection.ErrNothing):
 			v.Nothing = "Nothing is selected."
@@ -179,7 +185,6 @@ func (l list[T]) show(s *Server, r *request) (view, error) {
 			v.Error, out.Code = err.Error(), http.StatusBadRequest
 		}
 	}
-	rows = slices.Clone(rows)
 	l.table.Sort(rows, order, r.now)
 	v.All, v.Total = len(all), len(rows)
 	if q.Get("format") == "csv" && v.Error == "" {
@@ -190,6 +195,15 @@ func (l list[T]) show(s *Server, r *request) (view, error) {
 	l.page(&v, rows, fields, order, q, a, r)
 	out.Data = v
 	return out, nil
+}
+
+// pointers leads to rows without copying them: they are large, and shared with other visitors.
+func pointers[T any](rows []T) []*T {
+	list := make([]*T, len(rows))
+	for i := range rows {
+		list[i] = &rows[i]
+	}
+	return list
 }
 
 func (l list[T]) compile(s *Server, r *request, a asked) (fields []string, order []selection.SortKey,
@@ -233,7 +247,7 @@ func with(path string, q url.Values, change ...string) string {
 	return path + "?" + n.Encode()
 }
 
-func (l list[T]) page(v *listing, rows []T, fields []string, order []selection.SortKey, q url.Values, a asked, r *request) {
+func (l list[T]) page(v *listing, rows []*T, fields []string, order []selection.SortKey, q url.Values, a asked, r *request) {
 	path := "/" + l.Kind
 	for _, f := range fields {
 		about, _ := l.table.Lookup(f)
@@ -256,20 +270,20 @@ func (l list[T]) page(v *listing, rows []T, fields []string, order []selection.S
 	v.From, v.To = (page-1)*rowsAPage, min(page*rowsAPage, len(rows))
 	if len(l.buttons) > 0 && l.more != nil {
 		for i := range rows {
-			if key := l.more(&rows[i]).Key; key != "" {
+			if key := l.more(rows[i]).Key; key != "" {
 				v.keys = append(v.keys, key)
 			}
 		}
 		v.Buttons, v.Back = l.buttons, r.URL.RequestURI()
 	}
 	for i := v.From; i < v.To; i++ {
-		row := rowView{Name: l.table.Name(&rows[i])}
+		row := rowView{Name: l.table.Name(rows[i])}
 		if len(v.Buttons) > 0 {
-			row.Key = l.more(&rows[i]).Key
+			row.Key = l.more(rows[i]).Key
 		}
 		v.Choosable = v.Choosable || row.Key != ""
 		for _, f := range fields {
-			row.Cells = append(row.Cells, l.cell(f, &rows[i], r.now))
+			row.Cells = append(row.Cells, l.cell(f, rows[i], r.now))
 		}
 		v.Rows = append(v.Rows, row)
 	}
@@ -369,7 +383,7 @@ func (l list[T]) count(all []T, q url.Values, r *request) (facets []facet) {
 
 // csv sends the rows as the command line prints them. A cell that a spreadsheet would take for a formula is marked as
 // text (OWASP, CSV Injection).
-func (l list[T]) csv(rows []T, fields []string, now time.Time) func(http.ResponseWriter) {
+func (l list[T]) csv(rows []*T, fields []string, now time.Time) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="`+l.Kind+`.csv"`)
@@ -378,7 +392,7 @@ func (l list[T]) csv(rows []T, fields []string, now time.Time) func(http.Respons
 		for i := range rows {
 			line := make([]string, len(fields))
 			for j, f := range fields {
-				line[j] = plain(l.table.Cell(&rows[i], f, now))
+				line[j] = plain(l.table.Cell(rows[i], f, now))
 			}
 			_ = out.Write(line)
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -32,13 +33,19 @@ type signedIn struct {
 	Checked time.Time  `json:"checked"`         // when his roles were last read
 }
 
-func newSessions(db *store.Store, secure bool) *scs.SessionManager {
+func newSessions(db *store.Store, secure bool, log *slog.Logger) *scs.SessionManager {
 	m := scs.New()
 	m.Store = store.Sessions{Store: db}
 	m.Lifetime = sessionFor
 	m.Cookie = scs.SessionCookie{Name: cookieName, HttpOnly: true, Path: "/", Persist: false, SameSite: http.SameSiteLaxMode, Secure: secure}
 	if secure {
 		m.Cookie.Name = secureCookie
+	}
+	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		if r.Context().Err() == nil {
+			log.Warn("a session cannot be read or kept", "error", err)
+		}
+		http.Error(w, "Monitor cannot find out who you are now: try again", http.StatusServiceUnavailable)
 	}
 	m.HashTokenInStore = false // the store hashes it
 	return m

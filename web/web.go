@@ -86,7 +86,7 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Options: o, live: newHub(), sessions: newSessions(o.Store, o.Secure),
+	s := &Server{Options: o, live: newHub(), sessions: newSessions(o.Store, o.Secure, o.Log),
 		byAccount: newLimiter(5, 10*time.Second, 15*time.Minute), byAddress: newLimiter(30, 10*time.Second, 15*time.Minute)}
 	if o.PLC != nil {
 		s.rolesOf = s.plcRoles

@@ -236,7 +236,7 @@ func environment() []string {
 // firstSweep has the fleet seen once, so that what breaks after it is news.
 func (r *Rig) firstSweep(ctx context.Context) error {
 	schedule := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType)
-	if err := waitFor(ctx, nil, time.Minute, func() error { // a worker may answer before it has made the schedule
+	if err := waitFor(ctx, nil, 3*time.Minute, func() error { // a worker may answer before it has made the schedule
 		return schedule.Trigger(ctx, client.ScheduleTriggerOptions{})
 	}); err != nil {
 		return fmt.Errorf("first sweep: %w", err)
