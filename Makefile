@@ -112,8 +112,8 @@ sbom: build ## write a software bill of materials (CycloneDX) for each program i
 		go run $(CYCLONEDX) bin -json -version "$$(git describe --always --dirty)" -output bin/$$program.cdx.json bin/$$program && echo "bin/$$program.cdx.json"; \
 	done
 
-VERSION = $(shell git describe --tags --always 2>/dev/null)
-COMMITTED = $(shell git log -1 --format=%ct)
+VERSION := $(shell git describe --tags --always 2>/dev/null)
+COMMITTED := $(shell git log -1 --format=%ct)
 
 # The programs of packages need nothing beside them, and hold no paths of the machine that built them.
 static: ## compile the programs for release into bin/release/
@@ -123,6 +123,7 @@ static: ## compile the programs for release into bin/release/
 	@cd dev && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o ../bin/release/temporal-dev .
 
 packages: static ## make deb and rpm packages in dist/
+	@rm -rf dist
 	@cd dev && go run ./packages -bin ../bin/release -out ../dist -version "$(VERSION)" -time "$(COMMITTED)"
 
 package-test: packages build ## install, upgrade and remove the packages in a new Debian (root; fetches Debian)

@@ -349,7 +349,9 @@ func TestAMessageLinksToThePageWhereItsPeopleSayThatTheyAreAtIt(t *testing.T) {
 	if text := p.newest(); strings.Contains(text, "To say that you are at it") {
 		t.Errorf("without an address it links somewhere: %s", text)
 	}
-	p.People.Link = func(ref issue.Ref, now time.Time) string { return "https://monitor.example/links/" + ref.Site + "." + ref.Node }
+	p.People.Link = func(ref issue.Ref, now time.Time) string {
+		return "https://monitor.example/links/" + ref.Site + "." + ref.Node
+	}
 	p.write(sites.MailRequest{Key: "k2", Notices: []sites.Notice{down(2)}})
 	want := "To say that you are at it, and until when, without signing in: - https://monitor.example/links/huji.planetlab2.huji.example"
 	if text := p.newest(); !strings.Contains(text, want) {

@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -233,11 +232,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-func orNear(what string, list []string) string {
-	if near := nearest(what, list); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	return "it may be one of " + strings.Join(list, ", ")
 }

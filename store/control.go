@@ -98,10 +98,11 @@ func (s *Store) SayConfigured(ctx context.Context, mode policy.Mode, worker stri
 	return nil
 }
 
+const controlSQL = `select name, value, by, reason, at, coalesce(until, ` + epoch + `) until from control `
+
 // Controls reads what is ordered.
 func (s *Store) Controls(ctx context.Context) (Controls, error) {
-	list, err := many[Control](ctx, s, "controls", `select name, value, by, reason, at, coalesce(until, `+epoch+`) until
-		from control order by name`)
+	list, err := many[Control](ctx, s, "controls", controlSQL+`order by name`)
 	byName := Controls{}
 	for _, c := range list {
 		byName[c.Name] = c

@@ -61,7 +61,7 @@ func (s *Store) Figures(ctx context.Context, ledger, budgets time.Time) (f Figur
 	b.Queue(`select (select ended from sweep where believed order by id desc limit 1), (select max(taken) from snapshot)`).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&believed, &snapshot) })
 	var controls []Control
-	list(b, &controls, `select name, value, by, reason, at from control`)
+	list(b, &controls, controlSQL)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return f, fmt.Errorf("count for the metrics: %w", err)
 	}

@@ -31,10 +31,9 @@ type browser struct {
 	ctx  context.Context
 	base string
 
-	mu     sync.Mutex
-	wrong  []string
-	asked  []string
-	queued map[string]bool
+	mu    sync.Mutex
+	wrong []string
+	asked []string
 }
 
 var chromium struct {

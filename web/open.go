@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/store"
@@ -38,6 +39,12 @@ func Open(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logge
 			Name: w.OIDCName, Callback: strings.TrimRight(w.URL, "/") + "/sign-in/oidc/callback", RolesClaim: w.OIDCRolesClaim,
 			Viewers: w.OIDCViewers, Operators: w.OIDCOperators, Admins: w.OIDCAdmins}
 	}
+	if o.Links, err = openLinks(cfg, db, tc, log); err != nil {
+		return nil, place, err
+	}
+	o.News = store.NewsOf(db, log)
+	o.API = api.New(api.Options{Store: db, Temporal: tc, News: o.News, Groups: cfg.Groups, Log: log,
+		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)})
 	pages, err := New(o)
 	return pages, place, err
 }

@@ -68,6 +68,9 @@ func (s *Server) Serve(ctx context.Context, at Place, ready func(net.Addr)) erro
 	server.TLSConfig = at.TLS
 	server.BaseContext = func(net.Listener) context.Context { return ctx } // so that streams end, too
 	go func() { _ = s.Watch(ctx) }()
+	if s.News != nil {
+		go s.News.Run(ctx)
+	}
 	go func() {
 		<-ctx.Done()
 		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)

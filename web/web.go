@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/web/links"
@@ -46,6 +47,8 @@ type Options struct {
 	Secure bool  // people come over TLS
 
 	Links http.Handler // the pages behind links in mails (web/links); nil: none
+	API   http.Handler // the API, at the same address, for tokens alone; nil: none
+	News  *store.News  // what the API's events are made of; Serve runs it
 }
 
 // Public is what people see who have not signed in.
@@ -141,9 +144,14 @@ func (s *Server) Handler() http.Handler {
 	} {
 		mux.Handle(pattern, s.serve(p))
 	}
-	if s.Links != nil {
-		mux.Handle(links.Prefix, s.Links)
-	}
 	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
-	return s.protect(s.sessions.LoadAndSave(s.identify(mux)))
+	pages := s.protect(s.sessions.LoadAndSave(s.identify(mux)))
+	outer := http.NewServeMux()
+	outer.Handle("/", pages)
+	for prefix, h := range map[string]http.Handler{api.Prefix + "/": s.API, links.Prefix: s.Links} {
+		if h != nil { // these have guards of their own, and know no sessions
+			outer.Handle(prefix, h)
+		}
+	}
+	return outer
 }

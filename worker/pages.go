@@ -27,9 +27,6 @@ func servePages(ctx context.Context, cfg *config.Config, db *store.Store, tc cli
 	if err != nil {
 		return err
 	}
-	if pages.Links, err = linkPages(cfg, db, tc, log); err != nil {
-		return err
-	}
 	up, ended := make(chan net.Addr, 1), make(chan error, 1)
 	go func() { ended <- pages.Serve(ctx, place, func(at net.Addr) { up <- at }) }()
 	select {

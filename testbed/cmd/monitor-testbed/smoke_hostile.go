@@ -321,7 +321,7 @@ func (f *hostileFleet) strangersTicketsAreLeft() error {
 	for _, t := range f.Tracker.Tickets() {
 		if t.Creator == "mallory@evil.example" &&
 			slices.ContainsFunc(t.History, func(e fakert.Transaction) bool { return e.By == "monitor" }) {
-			return fmt.Errorf("Monitor writes into a stranger's ticket: %+v", t)
+			return fmt.Errorf("it writes into a stranger's ticket: %+v", t)
 		}
 	}
 	return nil
