@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,14 @@ type topology struct {
 	}
 }
 
+// The drawing counts in tenths of the map's unit: whole units make steps of a coast, and level lines of islands.
+const (
+	fine   = 10
+	width  = worldmap.Width * fine
+	height = worldmap.Height * fine
+	least  = 8 // less in height or width would be a dash, or a dot
+)
+
 func main() {
 	if err := run(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "land:", err)
@@ -49,7 +58,7 @@ func run(in io.Reader, out io.Writer) error {
 		}
 	}
 	_, err := fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"><path d="%s"/></svg>`+"\n",
-		worldmap.Width, worldmap.Height, path.String())
+		width, height, path.String())
 	return err
 }
 
@@ -59,13 +68,13 @@ func (t topology) draw(ring []int) string {
 	for _, n := range ring {
 		for _, p := range t.points(n) {
 			x, y := worldmap.At(p[1], p[0])
-			at := [2]float64{math.Round(x), math.Round(min(max(y, 0), worldmap.Height))}
+			at := [2]float64{math.Round(x * fine), math.Round(min(max(y*fine, 0), height))}
 			inside = inside || y < worldmap.Height
 			last := &pieces[len(pieces)-1]
-			if k := len(*last); k > 0 && math.Abs((*last)[k-1][0]-at[0]) > worldmap.Width/2 { // over the date line
+			if k := len(*last); k > 0 && math.Abs((*last)[k-1][0]-at[0]) > width/2 { // over the date line
 				here := edge((*last)[k-1][0])
 				*last = append(*last, [2]float64{here, at[1]})
-				pieces = append(pieces, [][2]float64{{worldmap.Width - here, at[1]}})
+				pieces = append(pieces, [][2]float64{{width - here, at[1]}})
 				last = &pieces[len(pieces)-1]
 			}
 			if k := len(*last); k == 0 || (*last)[k-1] != at {
@@ -81,21 +90,32 @@ func (t topology) draw(ring []int) string {
 	}
 	var b strings.Builder
 	for _, piece := range pieces {
-		if len(piece) < 4 {
-			continue // an island that would be a dot
+		if small(piece) {
+			continue
 		}
-		for i, at := range piece {
-			fmt.Fprintf(&b, "%s%g %g", map[bool]string{true: "M", false: "L"}[i == 0], at[0], at[1])
+		fmt.Fprintf(&b, "M%g %gl", piece[0][0], piece[0][1])
+		for i, at := range piece[1:] {
+			fmt.Fprintf(&b, "%g %g ", at[0]-piece[i][0], at[1]-piece[i][1])
 		}
 		b.WriteString("Z")
 	}
 	return b.String()
 }
 
+func small(piece [][2]float64) bool {
+	for axis := range 2 {
+		by := func(a, b [2]float64) int { return cmp.Compare(a[axis], b[axis]) }
+		if slices.MaxFunc(piece, by)[axis]-slices.MinFunc(piece, by)[axis] < least {
+			return true
+		}
+	}
+	return false
+}
+
 // edge is the side of the map that is near.
 func edge(x float64) float64 {
-	if x > worldmap.Width/2 {
-		return worldmap.Width
+	if x > width/2 {
+		return width
 	}
 	return 0
 }
