@@ -31,7 +31,7 @@ func (f bmcFeed) BootsFrom(_ int, device string) {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	f.m.bootFrom = device
-	f.w.tell(f.m.login, f.m.Host+" is to boot once from "+device)
+	f.w.tellSmall(f.m.login, f.m.Host+" is to boot once from "+device)
 }
 
 // addBMC gives a machine a BMC that speaks Redfish.

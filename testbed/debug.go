@@ -23,7 +23,7 @@ func (w *World) become(m *machine, state fakenode.State) error {
 func (w *World) told(m *machine, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tell(m.login, m.Host+" is told "+what)
+	w.tellSmall(m.login, m.Host+" is told "+what)
 	if m.fault != nil && m.fault.FixedBy == Bootman && what == m.fault.Fix {
 		m.fixed = true
 	}
@@ -35,12 +35,12 @@ func (w *World) told(m *machine, what string) {
 		m.boots++
 		w.afterBoot(m, func() {
 			if !m.fixed {
-				w.tell(m.login, m.Host+" is in debug mode again")
+				w.tellSmall(m.login, m.Host+" is in debug mode again")
 				_ = m.FinishBootManager()
 				return
 			}
 			m.fault = nil
-			w.tell(m.login, m.Host+" boots from there and is up")
+			w.tellSmall(m.login, m.Host+" boots from there and is up")
 			_ = w.become(m, fakenode.Up)
 		})
 	}

@@ -38,6 +38,9 @@ func Story() []Incident {
 	}
 }
 
+// StoryEnds is the day by which Monitor has dealt with all of the story.
+const StoryEnds = 33.0
+
 // Accidents go on for ever after a script: every other day some node hangs, and most need only a reboot. The same seed
 // makes the same accidents.
 func Accidents(sites []Site, from float64, seed uint64) func() Incident {

@@ -97,6 +97,8 @@ type Event struct {
 	At   time.Time
 	Site string
 	Text string
+
+	Small bool // of a boot or a power cut, which follow from something else
 }
 
 // The account that Monitor has at the testbed's PLC.
@@ -341,7 +343,7 @@ func (w *World) power(m *machine, on bool) error {
 		case w.powerCuts <- PowerCut{m.Host, m.login, time.Now()}:
 		default:
 		}
-		w.tell(m.login, m.Host+" loses power")
+		w.tellSmall(m.login, m.Host+" loses power")
 		return m.SetState(fakenode.Off)
 	}
 	return w.restart(m)
@@ -349,7 +351,7 @@ func (w *World) power(m *machine, on bool) error {
 
 // restart boots a machine that has power; w.mu is held.
 func (w *World) restart(m *machine) error {
-	w.tell(m.login, m.Host+" boots")
+	w.tellSmall(m.login, m.Host+" boots")
 	booted, from := time.Now(), m.bootFrom
 	m.bootFrom = ""
 	if err := m.SetState(fakenode.Booting); err != nil {
@@ -368,7 +370,7 @@ func (w *World) restart(m *machine) error {
 		if m.fault != nil {
 			state = m.fault.State
 		}
-		w.tell(m.login, m.Host+" is "+string(state))
+		w.tellSmall(m.login, m.Host+" is "+string(state))
 		_ = w.become(m, state)
 	})
 	return nil
@@ -442,6 +444,18 @@ func (w *World) State(host string) fakenode.State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.nodes[host].State()
+}
+
+// Wrong says what is wrong with a node; nothing: it is well, or the testbed has none of that name.
+func (w *World) Wrong(host string) string {
+	switch f := w.faultOf(host); {
+	case f == nil:
+		return ""
+	case f.Because != "":
+		return string(f.State) + " (" + f.Because + ")"
+	default:
+		return string(f.State)
+	}
 }
 
 // Powered reports whether a node has power.
@@ -522,9 +536,15 @@ func (w *World) PowerCuts(host string) int {
 // Events are told as they happen; what nobody reads is dropped.
 func (w *World) Events() <-chan Event { return w.events }
 
-func (w *World) tell(site, text string) {
+func (w *World) tell(site, text string) { w.send(Event{At: time.Now(), Site: site, Text: text}) }
+
+func (w *World) tellSmall(site, text string) {
+	w.send(Event{At: time.Now(), Site: site, Text: text, Small: true})
+}
+
+func (w *World) send(e Event) {
 	select {
-	case w.events <- Event{time.Now(), site, text}:
+	case w.events <- e:
 	default:
 	}
 }

@@ -42,6 +42,7 @@ type nodeView struct {
 	PLC      string
 	Order    *personal.Story // the latest that a person gave
 	Orders   orderable
+	Testbed  *testbedView
 }
 
 type fact struct{ Name, Value, Tone, URL string }
@@ -108,7 +109,7 @@ func (s *Server) node(r *request) (view, error) {
 	} else if listed {
 		v.Silenced = &e
 	}
-	v.Reach = reachNode(v)
+	v.Reach, v.Testbed = reachNode(v), s.ofTestbed(n.Hostname)
 	if s.PLCPages != "" {
 		v.PLC = strings.TrimRight(s.PLCPages, "/") + "/db/nodes/node.php?" + url.Values{"id": {fmt.Sprint(n.NodeID)}}.Encode()
 	}

@@ -49,6 +49,8 @@ type Options struct {
 	Links http.Handler // the pages behind links in mails (web/links); nil: none
 	API   http.Handler // the API, at the same address, for tokens alone; nil: none
 	News  *store.News  // what the API's events are made of; Serve runs it
+
+	Testbed Testbed // the world of a demo; nil: this is none
 }
 
 // Public is what people see who have not signed in.
@@ -143,6 +145,9 @@ func (s *Server) Handler() http.Handler {
 		"GET /sign-in/oidc/callback":  s.endOIDC,
 	} {
 		mux.Handle(pattern, s.serve(p))
+	}
+	if s.Testbed != nil {
+		mux.Handle("POST /nodes/{host}/testbed", s.serve(s.tamper))
 	}
 	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
 	pages := s.protect(s.sessions.LoadAndSave(s.identify(mux)))

@@ -161,7 +161,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	}
 	settings.Listen = r.Workers[0].listen
 	if o.Pages != "" {
-		settings.Pages, settings.Public, settings.UI, r.Pages = o.Pages, "full", r.UI, "http://"+o.Pages
+		settings.Public, settings.UI = "full", r.UI
 	}
 	r.Web = "http://" + settings.Listen
 	var key []byte
@@ -178,6 +178,11 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	r.say("starting the worker")
 	if err := r.startWorkers(ctx); err != nil {
 		return err
+	}
+	if o.Pages != "" {
+		if err := r.servePages(ctx, o.Pages); err != nil {
+			return err
+		}
 	}
 	return r.firstSweep(ctx)
 }

@@ -73,7 +73,8 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 	whereToLook(out, r, "http://"+page.Addr().String())
 	played := make(chan error, 1)
 	go func() { played <- playStory(ctx, r.World, day) }()
-	t := &teller{Rig: r, out: out, started: time.Now(), issues: map[string]string{}}
+	over := time.After(time.Duration(testbed.StoryEnds * float64(day)))
+	t := &teller{Rig: r, out: out, started: time.Now(), issues: map[string]string{}, told: map[string]time.Time{}}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -82,6 +83,8 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 			return nil
 		case err := <-played:
 			return err
+		case <-over:
+			whatToTry(out, r)
 		case <-tick.C:
 			if err := t.tell(ctx); err != nil && ctx.Err() == nil {
 				return err
@@ -92,7 +95,7 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 
 // playStory lets the demo's script happen, and then accidents without end.
 func playStory(ctx context.Context, w *testbed.World, day time.Duration) error {
-	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), 20, 1)
+	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), testbed.StoryEnds, 1)
 	return w.Play(ctx, day, func() (testbed.Incident, bool) {
 		if len(script) == 0 {
 			return accident(), true
@@ -123,7 +126,8 @@ func free(port int) int {
 	return port
 }
 
-func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
+// program is how the command monitor is called from here.
+func program() string {
 	self, _ := os.Executable()
 	monitor := filepath.Join(filepath.Dir(self), "monitor")
 	if wd, err := os.Getwd(); err == nil {
@@ -131,12 +135,28 @@ func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 			monitor = rel
 		}
 	}
-	bold := color.New(color.Bold).Sprint
+	return monitor
+}
+
+// whatToTry says that the story is over.
+func whatToTry(out io.Writer, r *rig.Rig) {
+	node := host("tokyo", 1)
+	fmt.Fprintf(out, "\n%s From here on some node hangs every other day. Try:\n", color.New(color.Bold).Sprint("The story is over."))
+	fmt.Fprintf(out, "         break and mend a node yourself: %s/nodes/%s\n", r.Pages, node)
+	fmt.Fprintf(out, "         sign in there as %s, password %s, and give orders: reboot, pause, veto, stop\n", testbed.PLCUser, testbed.PLCPassword)
+	for _, args := range []string{"explain " + node, "agenda", "query ledger"} {
+		fmt.Fprintf(out, "         %s %s\n", program(), args)
+	}
+	fmt.Fprintf(out, "Ctrl-C ends it.\n\n")
+}
+
+func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
+	monitor, bold := program(), color.New(color.Bold).Sprint
 	ui := r.UI
 	if ui == "" {
 		ui = "your own, for the server at " + r.Address
 	}
-	fmt.Fprintf(out, "\n%s    %s\n         everybody may look; to give orders sign in as %s, password %s\n", bold("pages"), r.Pages, testbed.PLCUser, testbed.PLCPassword)
+	fmt.Fprintf(out, "\n%s    %s\n         everybody may look, and break and mend nodes on their pages; to give orders sign in as %s, password %s\n", bold("pages"), r.Pages, testbed.PLCUser, testbed.PLCPassword)
 	fmt.Fprintf(out, "%s %s\n%s  %s\n%s   %s/readyz  %s/metrics\n", bold("Temporal"), ui, bold("mailbox"), mailbox, bold("worker"), r.Workers[0].Health(), r.Workers[0].Health())
 	fmt.Fprintf(out, "%s      export MONITOR_CONFIG=%s\n", bold("try"), r.Config)
 	for _, args := range []string{"issue list", "issue show " + nodeDown(host("huji", 1)), "issue pause " + nodeDown(host("huji", 1)) + " --reason 'we know'", "site show huji", "node show " + host("upmc", 1)} {
@@ -154,6 +174,7 @@ type teller struct {
 	seen    time.Time         // the ledger has been told up to here
 	issues  map[string]string // status of each run of an issue, as told
 	mails   int
+	told    map[string]time.Time // when a line that may come again and again was told last
 }
 
 type line struct {
@@ -184,6 +205,9 @@ func (t *teller) tell(ctx context.Context) error {
 	lines = append(append(lines, issues...), acts...)
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	for _, l := range lines {
+		if t.again(l) {
+			continue
+		}
 		day := l.at.Sub(t.started).Seconds() / t.Day.Seconds()
 		if _, err := fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), day, l.hue.Sprintf("%-9s", l.what), l.text); err != nil {
 			return err
@@ -192,12 +216,28 @@ func (t *teller) tell(ctx context.Context) error {
 	return nil
 }
 
+// again reports whether a line is one that was told not long ago: what Monitor writes anew, or does not do, each time it
+// looks.
+func (t *teller) again(l line) bool {
+	if l.what != "mail" && l.what != string(store.KindSkip) {
+		return false
+	}
+	last := t.told[l.text]
+	if l.at.Sub(last) < 20*t.Day {
+		return true
+	}
+	t.told[l.text] = l.at
+	return false
+}
+
 func (t *teller) world() []line {
 	var lines []line
 	for {
 		select {
 		case e := <-t.Events():
-			lines = append(lines, line{e.At, "world", e.Text, plain})
+			if !e.Small { // what Monitor did is told by its ledger
+				lines = append(lines, line{e.At, "world", e.Text, plain})
+			}
 		default:
 			return lines
 		}
@@ -248,7 +288,7 @@ func (t *teller) ledger(ctx context.Context) ([]line, error) {
 	var lines []line
 	newest := t.seen
 	for _, a := range list {
-		if a.Outcome == "" || !a.Finished.After(t.seen) || a.Kind == "notice" { // mail speaks for itself
+		if a.Outcome == "" || !a.Finished.After(t.seen) || a.Kind == "notice" || a.Kind == "guard" { // mail speaks for itself
 			continue
 		}
 		if a.Finished.After(newest) {

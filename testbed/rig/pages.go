@@ -1,0 +1,78 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/web"
+)
+
+// servePages serves the pages from here and not from a worker, so that visitors can break and mend nodes on them.
+func (r *Rig) servePages(ctx context.Context, listen string) error {
+	cfg, err := config.Load(config.Options{Path: r.Config, Env: environment()})
+	if err != nil {
+		return err
+	}
+	cfg.Web.Listen = listen
+	pages, place, err := web.Open(cfg, r.Store, r.Temporal, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	pages.Testbed = hands{r.World}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
+	up, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { ended <- pages.Serve(ctx, place, func(at net.Addr) { up <- at }) }()
+	select {
+	case at := <-up:
+		r.Pages = "http://" + at.String()
+	case err := <-ended:
+		cancel()
+		return err
+	}
+	r.stops = append(r.stops, func() error { cancel(); return <-ended })
+	return nil
+}
+
+// hands are those of the visitors of a demo, in its world.
+type hands struct{ *testbed.World }
+
+// wrongs are what a visitor may do to a node.
+func wrongs() []wrong {
+	hung := func(by string) testbed.Fault {
+		return testbed.Fault{State: fakenode.Hung, FixedBy: by, Because: "a visitor's doing"}
+	}
+	return []wrong{
+		{"Hang it: a reboot helps", hung(testbed.Reboot)},
+		{"Hang it: only a reinstallation helps", hung(testbed.Reinstall)},
+		{"Hang it: only a human helps", hung(testbed.Nobody)},
+		{"Stop its boot halfway", testbed.Fault{State: fakenode.Debug, FixedBy: testbed.Bootman, Fix: "BootManager.py boot", Because: "a visitor's doing"}},
+	}
+}
+
+type wrong struct {
+	name  string
+	fault testbed.Fault
+}
+
+// Faults name what Break may do.
+func (hands) Faults() (names []string) {
+	for _, w := range wrongs() {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// Break does one of Faults to a node.
+func (h hands) Break(host, name string) error {
+	i := slices.IndexFunc(wrongs(), func(w wrong) bool { return w.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no fault %q", name)
+	}
+	return h.World.Break(host, wrongs()[i].fault)
+}
