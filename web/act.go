@@ -211,6 +211,7 @@ func (s *Server) carryOut(r *request) (view, error) {
 		return itemOf(d.Of, t, receipt, err)
 	})
 	s.read.anew() // who ordered something sees at once what came of it
+	s.drawings.anew()
 	for _, i := range out.Items {
 		if i.Error == "" {
 			out.Done++

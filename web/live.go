@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +19,7 @@ type hub struct {
 
 	mu     sync.Mutex
 	counts map[string]uint64 // of changes, by topic
+	told   map[string]uint64 // of those that pages were told
 	hears  bool
 	pages  map[chan store.Happening]bool
 	queue  []store.Happening // not told to pages yet
@@ -25,7 +27,7 @@ type hub struct {
 }
 
 func newHub() *hub {
-	return &hub{counts: map[string]uint64{}, pages: map[chan store.Happening]bool{}, wake: make(chan struct{}, 1)}
+	return &hub{counts: map[string]uint64{}, told: map[string]uint64{}, pages: map[chan store.Happening]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // changes counts what has changed in some topics, so that reads know whether they are old.
@@ -36,6 +38,13 @@ func (h *hub) changes(topics []string) (n uint64) {
 		n += h.counts[t]
 	}
 	return n + h.counts[store.Everything]
+}
+
+// toldNow is what pages were told so far, by topic.
+func (h *hub) toldNow() map[string]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.told)
 }
 
 // listens reports whether changes are told at all.
@@ -73,9 +82,14 @@ func (h *hub) run(ctx context.Context) {
 			return
 		case <-time.After(settleFor):
 		}
+		h.mu.Lock()
+		queue := h.queue
+		h.queue = nil // what comes from now on is told when it was read, too
+		h.mu.Unlock()
 		h.before(ctx)
 		h.mu.Lock()
-		for _, c := range h.queue {
+		for _, c := range queue {
+			h.told[c.Topic]++
 			for page := range h.pages {
 				select {
 				case page <- c:
@@ -83,7 +97,6 @@ func (h *hub) run(ctx context.Context) {
 				}
 			}
 		}
-		h.queue = nil
 		h.mu.Unlock()
 	}
 }

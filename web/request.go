@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"time"
 
@@ -30,6 +31,8 @@ type view struct {
 	Topics   []string // what it is fetched again for: those of store.Happening, and the names that it is about
 	Names    []string
 	Code     int // HTTP status; 0: 200
+
+	drawn *drawing // for several visitors; nil: not yet, and for this one alone
 
 	To   string                    // another page to go to, instead
 	Send func(http.ResponseWriter) // something else than a page, as a CSV file
@@ -98,6 +101,8 @@ func (s *Server) failed(r *request, err error) view {
 // shell is what every page has around it.
 type shell struct {
 	view
+	Head     template.HTML // drawn
+	Content  template.HTML
 	Nonce    string
 	Path     string // of this page, for the navigation
 	Self     string // with its query, to be fetched again
@@ -133,8 +138,18 @@ func (s *Server) show(w http.ResponseWriter, r *request, v view) {
 			d.Banners = []banner{{Class: "bad", Text: "Postgres does not answer: what you see may be old."}}
 		}
 	}
+	drawn := v.drawn
+	var err error
+	if drawn == nil {
+		drawn = new(drawing)
+		err = s.draw(r, v, drawn)
+	}
+	d.Head, d.Content, d.Now = drawn.head, drawn.content, drawn.at
 	var b bytes.Buffer
-	if err := s.templates[v.Template].ExecuteTemplate(&b, "layout", d); err != nil {
+	if err == nil {
+		err = s.templates[v.Template].ExecuteTemplate(&b, "layout", d)
+	}
+	if err != nil {
 		s.Log.Error("a page could not be drawn", "template", v.Template, "error", err)
 		http.Error(w, "this page could not be drawn; Monitor's log says why", http.StatusInternalServerError)
 		return

@@ -68,6 +68,7 @@ type Server struct {
 	Options
 	read      *reader
 	live      *hub
+	drawings  *drawings
 	templates map[string]*template.Template
 	assets    *assets
 
@@ -96,7 +97,7 @@ func New(o Options) (*Server, error) {
 	if o.OIDC != nil {
 		s.oidc = &oidcClient{OIDC: *o.OIDC, name: o.OIDC.Name}
 	}
-	s.read = newReader(o, s.live)
+	s.read, s.drawings = newReader(o, s.live), &drawings{live: s.live, kept: map[string]*drawing{}}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -117,19 +118,19 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /assets/{hash}/{name}", s.assets)
 	mux.HandleFunc("GET /live", s.serveLive)
 	for pattern, p := range map[string]page{
-		"GET /{$}":                    s.fleet,
-		"GET /issues":                 s.issues,
+		"GET /{$}":                    s.shared(s.fleet),
+		"GET /issues":                 s.shared(s.issues),
 		"GET /issues/{type}/{target}": s.issue,
-		"GET /nodes":                  s.nodes,
+		"GET /nodes":                  s.shared(s.nodes),
 		"GET /nodes/{host}":           s.node,
 		"GET /nodes/{host}/boot-log":  s.bootLog,
-		"GET /sites":                  s.sites,
+		"GET /sites":                  s.shared(s.sites),
 		"GET /sites/{login}":          s.site,
-		"GET /pcus":                   s.pcus,
+		"GET /pcus":                   s.shared(s.pcus),
 		"GET /pcus/{id}":              s.pcu,
-		"GET /ledger":                 s.ledger,
+		"GET /ledger":                 s.shared(s.ledger),
 		"GET /ledger/entry":           s.entry,
-		"GET /agenda":                 s.agenda,
+		"GET /agenda":                 s.shared(s.agenda),
 		"GET /sequences":              s.sequences,
 		"GET /audit":                  s.audit,
 		"GET /exempt":                 s.exempt,
