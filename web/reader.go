@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"sort"
 	"sync"
 	"time"
 
@@ -223,11 +224,14 @@ func (r *reader) ledger(ctx context.Context) ([]selection.Action, error) {
 	})
 }
 
+// agenda reads all that comes, and gives what comes until a time: every page has its own, of one reading.
 func (r *reader) agenda(ctx context.Context, until time.Time) (answers.Agenda, error) {
-	key := "agenda " + until.Truncate(time.Minute).Format(time.RFC3339)
-	return readOnce(ctx, r, key, []string{"issue", "control"}, func(ctx context.Context) (answers.Agenda, error) {
-		return answers.ReadAgenda(ctx, r.Store, r.Temporal, "", r.Now(), until)
+	a, err := readOnce(ctx, r, "agenda", []string{"issue", "control"}, func(ctx context.Context) (answers.Agenda, error) {
+		return answers.ReadAgenda(ctx, r.Store, r.Temporal, "", r.Now(), r.Now().AddDate(100, 0, 0))
 	})
+	n := sort.Search(len(a.Steps), func(i int) bool { return a.Steps[i].At.After(until) })
+	a.Until, a.Steps = until.UTC(), a.Steps[:n:n]
+	return a, err
 }
 
 func (r *reader) tellUnreadable(bad store.Unreadable) {

@@ -49,7 +49,7 @@ func largeFleet(b testing.TB, f *fixture) {
 }
 
 // BenchmarkPages asks each page of a large fleet again and again. Its p50 and p99 are what a visitor waits, while others
-// look, too, and the fleet changes twice a second.
+// look, too, and the fleet changes twice a second; drawn is the p50 of those for whom nothing was drawn yet.
 func BenchmarkPages(b *testing.B) {
 	f := newFixture(b)
 	largeFleet(b, f)
@@ -65,7 +65,14 @@ func BenchmarkPages(b *testing.B) {
 	pages := everyPage()
 	for _, name := range []string{"fleet", "issues", "issue", "nodes", "node", "sites", "site", "pcus", "ledger", "agenda", "audit", "left alone"} {
 		b.Run(name, func(b *testing.B) {
-			var took []time.Duration
+			var took, drawn []time.Duration
+			for range 5 { // what the first visitor after a change waits
+				f.pages.drawings.anew()
+				began := time.Now()
+				v.get(pages[name])
+				drawn = append(drawn, time.Since(began))
+			}
+			slices.Sort(drawn)
 			for b.Loop() {
 				began := time.Now()
 				if code, _ := v.get(pages[name]); code != http.StatusOK {
@@ -74,6 +81,7 @@ func BenchmarkPages(b *testing.B) {
 				took = append(took, time.Since(began))
 			}
 			slices.Sort(took)
+			b.ReportMetric(float64(drawn[len(drawn)/2].Microseconds())/1000, "drawn-ms")
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 		})

@@ -4,7 +4,8 @@
 //
 // A page is a function that gathers data (fleet.go, issue.go, node.go and their like) and a template of the same name.
 // list.go draws every table of rows, by the language of package selection. All pages work without JavaScript; with it,
-// live.go tells an open page that something changed, and the page fetches itself again.
+// live.go tells an open page that something changed, and the page fetches itself again: drawing.go then draws it once for
+// all who have the same rights.
 package web
 
 import (
