@@ -35,6 +35,9 @@ func requests() map[string]func(site string) asked {
 	}
 	pcu := func(site string) string { return "pcu1." + site + ".example" }
 	return map[string]func(string) asked{
+		"listExemptions": fixed("/exemptions", nil),
+		"listDisabled":   fixed("/disabled", nil),
+
 		"getSelf":      fixed("/self", nil),
 		"getStatus":    fixed("/status", nil),
 		"getControls":  fixed("/controls", nil),
@@ -223,8 +226,14 @@ func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
 	for _, site := range []string{mine, foreign} {
 		s.must(s.db.AddBlacklist(t.Context(), store.BlacklistEntry{Kind: "node", Target: nodeOf(site), Starts: now()}))
 	}
+	for _, e := range []store.BlacklistEntry{{Kind: store.OfSlice, Target: mine + "_codeen"}, {Kind: store.OfSlice, Target: foreign + "_codeen"},
+		{Kind: store.OfPerson, Target: "tech@" + mine + ".example"}} {
+		e.Starts = now()
+		s.must(s.db.AddBlacklist(t.Context(), e))
+	}
+	s.sql(`update node set boot_state = 'disabled'`)
 	tech, all := s.token("tech", access.Site, mine), s.token("ops", access.Operator, access.AllSites)
-	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/silences", "/agenda"} {
+	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/silences", "/agenda", "/exemptions", "/disabled"} {
 		whole := s.ask(all, "GET", path, nil).body
 		if !strings.Contains(whole, foreign) || !strings.Contains(whole, mine) {
 			t.Errorf("%s does not show all to an operator: %s", path, whole)
@@ -237,6 +246,19 @@ func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
 	if body := s.ask(tech, "GET", "/ledger", nil).body; strings.Contains(body, "guard") {
 		t.Errorf("a tech reads of the fleet: %s", body)
 	}
+	t.Run("who is not written to, only those read who read mail", func(t *testing.T) {
+		user := s.token("wall", access.Viewer, access.AllSites)
+		for _, path := range []string{"/silences", "/exemptions"} {
+			if body := s.ask(all, "GET", path, nil).body; !strings.Contains(body, "tech@") {
+				t.Errorf("%s tells an operator no person: %s", path, body)
+			}
+			for name, token := range map[string]string{"viewer": user, "tech": tech} {
+				if body := s.ask(token, "GET", path, nil).body; strings.Contains(body, "tech@") || !strings.Contains(body, mine+"_codeen") {
+					t.Errorf("%s tells a %s %s", path, name, body)
+				}
+			}
+		}
+	})
 	t.Run("what is foreign and what is not there look alike", func(t *testing.T) {
 		for _, pair := range [][2]string{
 			{"/nodes/" + nodeOf(foreign), "/nodes/nobody.example"},

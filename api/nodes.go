@@ -161,14 +161,18 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 		Reason
 		Kind   string    `json:"kind" enum:"node,site,pcu,slice,person" doc:"What the target is."`
 		Target string    `json:"target" minLength:"1" maxLength:"255" doc:"Its name; of a person, the address."`
+		From   time.Time `json:"from,omitempty" doc:"When it begins; now where it is missing."`
 		Until  time.Time `json:"until,omitempty" doc:"When it ends by itself; never where it is missing."`
 	}
 }) (*silenceAnswer, error) {
 	b := in.Body
+	if b.From.IsZero() {
+		b.From = s.Now().Truncate(time.Millisecond)
+	}
 	out := &silenceAnswer{}
 	var err error
 	out.Body.Receipt, out.Body.Silence, err = s.desk.Exempt(ctx, in.of(who, b.Reason), store.BlacklistEntry{
-		Kind: b.Kind, Target: b.Target, Starts: s.Now().UTC().Truncate(time.Millisecond), Until: b.Until,
+		Kind: b.Kind, Target: b.Target, Starts: b.From.UTC(), Until: b.Until,
 	})
 	return out, hidden(who, err)
 }
