@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
@@ -141,18 +142,46 @@ func (s *server) penalty(ctx context.Context, who access.Who, in *struct {
 		Level int       `json:"level" minimum:"0" maximum:"2" doc:"It falls at once, and rises step by step, through the gate."`
 		Until time.Time `json:"until,omitempty" doc:"When the order ends by itself."`
 	}
-}) (*struct{ Body orders.Receipt }, error) {
-	r, err := s.desk.Penalty(ctx, in.of(who, in.Body.Reason), in.Name, in.Body.Level, in.Body.Until)
-	return &struct{ Body orders.Receipt }{r}, hidden(who, err)
+}) (*penaltyAnswer, error) {
+	row, readErr := s.Store.Site(ctx, in.Name)
+	o := in.of(who, in.Body.Reason)
+	r, err := s.desk.Penalty(ctx, o, in.Name, in.Body.Level, in.Body.Until)
+	if err == nil {
+		err = readErr
+	}
+	out := &penaltyAnswer{}
+	out.Body.Receipt, out.Body.Was = r, row.PenaltyLevel
+	if err == nil && o.DryRun && s.Temporal != nil {
+		var gate activities.WhyNotAnswer
+		gate, err = s.desk.WouldPenalize(ctx, o, in.Name, in.Body.Level)
+		out.Body.Gate = &gate
+	}
+	return out, hidden(who, err)
+}
+
+// penaltyAnswer is what an order of a level comes to.
+type penaltyAnswer struct {
+	Body struct {
+		orders.Receipt
+		Was  int                      `json:"was" doc:"The level that the site had."`
+		Gate *activities.WhyNotAnswer `json:"gate,omitempty" doc:"Of a dry run: what it changes, and what the gate says to the next step."`
+	}
 }
 
 func (s *server) endPenalty(ctx context.Context, who access.Who, in *struct {
 	Named
 	OrderParams
 	Why string `query:"reason" maxLength:"500" doc:"Why; the ledger keeps it."`
-}) (*struct{ Body orders.Receipt }, error) {
+}) (*penaltyAnswer, error) {
 	r, err := s.desk.EndPenalty(ctx, in.of(who, Reason{Reason: in.Why}), in.Name)
-	return &struct{ Body orders.Receipt }{r}, hidden(who, err)
+	out := &penaltyAnswer{}
+	if err == nil {
+		var row store.Site
+		row, err = s.Store.Site(ctx, in.Name)
+		out.Body.Was = row.PenaltyLevel
+	}
+	out.Body.Receipt = r
+	return out, hidden(who, err)
 }
 
 func (s *server) exempt(ctx context.Context, who access.Who, in *struct {

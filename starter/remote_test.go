@@ -136,6 +136,15 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	wantCode(t, got, exitFailure) // this server has no Temporal
 	wantIn(t, got.err, "temporal is not connected", "look with `monitor issue show")
 	wantIn(t, do("findbad").err, "needs Monitor's own configuration")
+	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "needs Monitor's own configuration")
+	got = do("rollout", "start", "reboot", host, "--group", "1", "--name", "small", "--reason", "new kernel", "--dry-run")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "small: reboot of 1 nodes", host)
+	wantIn(t, do("rollout", "list").out, "no roll-outs")
+	wantCode(t, do("rollout", "show", "small"), exitNotFound)
+	wantCode(t, do("pcu", "status", "nowhere:1"), exitNotFound)
+	wantCode(t, do("pcu", "status", "pcu1.princeton.example"), exitUsage)
+	wantIn(t, do("pcu", "off", host).err, "--reason is missing")
 	orders, err := db.Actions(ctx, store.ActionFilter{Kind: store.KindOrder, Limit: 1000})
 	if err != nil || len(orders) < 12 {
 		t.Errorf("the ledger has %d orders, %v", len(orders), err)
