@@ -87,6 +87,7 @@ func requests() map[string]func(site string) asked {
 		"resumeSite":    func(site string) asked { return asked{"/sites/" + site + "/resume", why} },
 		"setSiteMode":   func(site string) asked { return asked{"/sites/" + site + "/mode", object{"mode": "observe"}} },
 		"forgetPCU":     func(site string) asked { return asked{"/pcus/" + pcu(site) + "/forget", why} },
+		"lookAtNode":    func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/look", nil} },
 		"rebootNode":    func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/reboot", why} },
 		"reinstallNode": func(site string) asked { return asked{"/nodes/" + nodeOf(site) + "/reinstall", why} },
 		"bootstateNode": func(site string) asked {

@@ -35,6 +35,8 @@ func (s *server) nodes(api huma.API) {
 				return s.orderNode(ctx, who, in, o.act)
 			})
 	}
+	op(s, api, route{method: http.MethodPost, path: "/nodes/{name}/look", id: "lookAtNode", tag: "targets",
+		about: "Look at a node now, and answer what is seen", verb: access.NodeLook}, s.look)
 	op(s, api, route{method: http.MethodGet, path: "/nodes/{name}/request", id: "getNodeRequest", tag: "targets",
 		about: "Read how the latest order to a node stands, step by step", verb: access.SeeLedger}, s.nodeRequest)
 	op(s, api, route{method: http.MethodPost, path: "/nodes/{name}/cancel", id: "cancelNode", tag: "targets", order: true,
@@ -99,6 +101,18 @@ func (s *server) orderNode(ctx context.Context, who access.Who, in *nodeOrder, a
 		out.Status = http.StatusAccepted
 	}
 	return out, nil
+}
+
+func (s *server) look(ctx context.Context, who access.Who, in *Named) (*struct{ Body activities.Glance }, error) {
+	n, err := s.Store.Node(ctx, in.Name)
+	if err := seen(who, access.NodeLook, n.Site, err); err != nil {
+		return nil, err
+	}
+	if s.Temporal == nil {
+		return nil, answers.ErrNobody
+	}
+	glance, err := answers.Look(ctx, s.Temporal, n.Hostname)
+	return &struct{ Body activities.Glance }{glance}, err
 }
 
 func (s *server) nodeRequest(ctx context.Context, who access.Who, in *struct {

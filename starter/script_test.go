@@ -266,6 +266,7 @@ func exampleServer(t *testing.T, url string) (address string) {
 		w.RegisterWorkflowWithOptions(smallIssue, workflow.RegisterOptions{Name: typ})
 	}
 	w.RegisterWorkflowWithOptions(workflows.WhyNot, workflow.RegisterOptions{Name: activities.WhyNotType})
+	w.RegisterWorkflowWithOptions(workflows.Look, workflow.RegisterOptions{Name: activities.LookType})
 	w.RegisterActivity(&gatekeeper{})
 	db, err := store.Open(t.Context(), store.Options{URL: url})
 	if err != nil {
