@@ -285,6 +285,9 @@ func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
 			{"/sites/" + foreign, "/sites/nowhere"},
 			{"/issues/nodedown/" + nodeOf(foreign), "/issues/nodedown/nobody.example"},
 			{"/explain?target=" + foreign, "/explain?target=nowhere"},
+			{"/why-not?act=reboot&target=" + nodeOf(foreign), "/why-not?act=reboot&target=nobody.example"},
+			{"/outlets?target=" + nodeOf(foreign), "/outlets?target=nobody.example"},
+			{"/nodes/" + nodeOf(foreign) + "/request", "/nodes/nobody.example/request"},
 			{"/agenda?site=" + foreign, "/agenda?site=nowhere"},
 		} {
 			there, not := s.ask(tech, "GET", pair[0], nil), s.ask(tech, "GET", pair[1], nil)
