@@ -90,8 +90,8 @@ fuzz: ## feed every parser noise, FUZZTIME (30s) each; the seeds alone are part 
 	done
 
 histories: build ## record the smoke run's histories for the replay test
-	@find workflows/testdata/histories -name "*.json" ! -name "*_rules0.json" ! -name "request_*" ! -name "rollout_*" ! -name "outlet_*" -delete
-	@go test ./starter -run 'TestARolloutIsSteered|TestARequestOutlivesItsWorker' -count=1 -histories $(CURDIR)/workflows/testdata/histories
+	@find workflows/testdata/histories -name "*.json" ! -name "*_rules0.json" ! -name "request_*" ! -name "rollout_*" ! -name "outlet_*" ! -name "look_*" -delete
+	@go test ./starter -run 'TestARolloutIsSteered|TestARequestOutlivesItsWorker|TestANodeIsLookedAtNow' -count=1 -histories $(CURDIR)/workflows/testdata/histories
 	@exec bin/monitor-testbed smoke --histories workflows/testdata/histories
 
 generate: ## write the generated Go files and their like

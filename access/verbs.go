@@ -34,6 +34,7 @@ const (
 	IssueAllow  Verb = "issue.allow"
 	IssuePledge Verb = "issue.pledge"
 
+	NodeLook      Verb = "node.look"
 	NodeReboot    Verb = "node.reboot"
 	NodeReinstall Verb = "node.reinstall"
 	NodeBootState Verb = "node.bootstate"
@@ -110,6 +111,7 @@ func Verbs() []Rule {
 		{IssueAllow, "take a veto back", AtSite, staff},
 		{IssuePledge, "promise to see to an issue until a day, which pauses it", AtSite, acting},
 
+		{NodeLook, "look at a node now", AtSite, acting},
 		{NodeReboot, "have a node rebooted, under the gate", AtSite, acting},
 		{NodeReinstall, "have a node reinstalled, under the gate", AtSite, acting},
 		{NodeBootState, "set what PLC lets a node boot into", AtSite, acting},

@@ -15,6 +15,7 @@ const (
 	SiteType   = "site"
 	SweepType  = "sweep"
 	WhyNotType = "why-not"
+	LookType   = "look"
 
 	SignalRecovered = "cleared"
 	SignalPCUBack   = "pcuback"

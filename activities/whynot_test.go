@@ -27,6 +27,30 @@ func (b *bench) wantWhyNot(act policy.Act, typ string, said issue.Result) {
 	}
 }
 
+func TestALookAtOneNodeSeesItAsItIsNow(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	seen, err := b.Explainer.LookAtNode(ctx, sick)
+	b.must(err)
+	if !seen.Alive || seen.State != policy.StateBoot || seen.Host != sick || seen.Site != site || time.Since(seen.At) > time.Minute {
+		t.Errorf("a good node is seen as %+v", seen)
+	}
+	before, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	b.hung()
+	if seen, err = b.Explainer.LookAtNode(ctx, sick); err != nil || seen.Alive || seen.State != policy.StateDown || seen.Reason == "" {
+		t.Errorf("a node that hangs is seen as %+v, %v", seen, err)
+	}
+	after, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	if after.State != before.State || !after.SeenAt.Equal(before.SeenAt) {
+		t.Errorf("the look changed what the last sweep saw from %+v to %+v", before, after)
+	}
+	if _, err := b.Explainer.LookAtNode(ctx, "nobody.example"); err == nil || !strings.Contains(err.Error(), "no node nobody.example is known") {
+		t.Errorf("of a node that nobody knows: %v", err)
+	}
+}
+
 func TestWhyNot_TellsWhoseTurnItIs(t *testing.T) {
 	b := newBench(t)
 	b.hung()

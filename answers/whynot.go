@@ -77,14 +77,14 @@ func WhyNot(ctx context.Context, tc client.Client, q activities.WhyNotRequest) (
 	if err != nil {
 		return activities.WhyNotAnswer{}, err
 	}
-	return await(ctx, tc, run)
+	return await[activities.WhyNotAnswer](ctx, tc, run)
 }
 
 // ErrNobody says that no worker answers.
 var ErrNobody = errors.New("nobody answers: is monitor-worker running?")
 
 // await waits for the answer, which may take as long as a look at the target, but only while a worker is at work on it.
-func await(ctx context.Context, tc client.Client, run client.WorkflowRun) (answer activities.WhyNotAnswer, err error) {
+func await[T any](ctx context.Context, tc client.Client, run client.WorkflowRun) (answer T, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {

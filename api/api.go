@@ -88,6 +88,8 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	s.issues(api)
 	s.fleet(api)
 	s.nodes(api)
+	s.rollouts(api)
+	s.outlets(api)
 	s.tokens(api)
 	s.events(api)
 	doc := api.OpenAPI()
@@ -124,14 +126,18 @@ func openAnswers(doc *huma.OpenAPI) {
 	}
 }
 
-// schemaName names the schema of a type. Rows of lists are called so, since each stands beside the whole thing.
+// schemaName names the schema of a type. Rows of lists are called so, since each stands beside the whole thing; nodes and
+// states of roll-outs are not those of the fleet.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if strings.HasSuffix(t.PkgPath(), "/selection") {
+	switch {
+	case strings.HasSuffix(t.PkgPath(), "/selection"):
 		name += "Row"
+	case strings.HasSuffix(t.PkgPath(), "monitor/rollout"):
+		name = "Rollout" + name
 	}
 	return name
 }

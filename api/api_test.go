@@ -83,18 +83,24 @@ func (s *served) fill() {
 	}, true)
 	s.must(err)
 	s.must(s.db.SayConfigured(ctx, policy.ModeAct, "worker1"))
-	conn, err := pgx.Connect(ctx, s.pg)
-	s.must(err)
-	defer conn.Close(ctx)
 	for _, site := range []string{mine, foreign} {
-		_, err := conn.Exec(ctx, `insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, next,
+		s.sql(`insert into issue (id, run_id, type, target, node, site, pcu, status, rung, level, opened, next,
 			outcome, cause) values ($1, 'run-1', 'nodedown', $2, $2, $3, 5, 'open', 'reboot', 1, now(), 'reboot', '', 'it is silent')`,
 			"nodedown/"+nodeOf(site), nodeOf(site), site)
-		s.must(err)
 		s.must(s.db.Note(ctx, store.Action{Key: "reboot of " + site, Kind: store.KindReboot, Node: nodeOf(site), Site: site,
 			Issue: "nodedown/" + nodeOf(site), Reason: "it is silent", Outcome: store.Done}))
 	}
 	s.must(s.db.Note(ctx, store.Action{Key: "guard", Kind: store.KindGuard, Reason: "half the fleet is gone", Outcome: store.Done}))
+}
+
+// sql changes the store behind its back.
+func (s *served) sql(text string, args ...any) {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.pg)
+	s.must(err)
+	defer conn.Close(s.t.Context())
+	_, err = conn.Exec(s.t.Context(), text, args...)
+	s.must(err)
 }
 
 func (s *served) must(err error) {

@@ -30,6 +30,10 @@ func (s *server) fleet(api huma.API) {
 	op(s, api, get("/controls", "getControls", "fleet", "Read what Monitor may do now", access.SeeStatus), s.controls)
 	op(s, api, get("/agenda", "getAgenda", "fleet", "List every coming act, in order of time", access.SeeAgenda), s.agenda)
 	op(s, api, get("/silences", "listSilences", "targets", "List what is left alone, and downtimes", access.SeeNodes), s.silences)
+	op(s, api, get("/exemptions", "listExemptions", "targets", "List what is exempt, by Monitor's own list and by PLC's",
+		access.SeeNodes), s.exemptions)
+	op(s, api, get("/disabled", "listDisabled", "targets", "List what is out of service, and by whose hand", access.SeeNodes),
+		s.disabled)
 	op(s, api, post("/stop", "stop", "fleet", "Stop every act of Monitor on the world, at once", access.FleetStop),
 		s.control(s.desk.Stop))
 	op(s, api, post("/start", "start", "fleet", "Let Monitor act again after a stop", access.FleetStart), s.control(s.desk.Start))
@@ -235,26 +239,6 @@ func (s *server) teach(ctx context.Context, who access.Who, in *struct {
 }) (*struct{ Body orders.Receipt }, error) {
 	r, err := s.desk.Teach(ctx, in.of(who, in.Body.Reason), bootman.Known{Sequence: in.Name, Action: in.Body.Action})
 	return &struct{ Body orders.Receipt }{r}, err
-}
-
-func (s *server) silences(ctx context.Context, who access.Who, _ *struct{}) (*struct{ Body []store.BlacklistEntry }, error) {
-	list, err := s.Store.Blacklist(ctx)
-	mine := []store.BlacklistEntry{}
-	for _, e := range list {
-		site := e.Target
-		if e.Kind != answers.KindSite {
-			t, err := answers.Find(ctx, s.Store, e.Target)
-			if err != nil && !who.Of("") {
-				continue
-			}
-			site = t.Site
-		}
-		if access.Allowed(who, access.SeeNodes, site) {
-			e.Starts, e.Until = e.Starts.UTC(), e.Until.UTC()
-			mine = append(mine, e)
-		}
-	}
-	return &struct{ Body []store.BlacklistEntry }{mine}, err
 }
 
 // silenceAnswer is what is left alone now.

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
@@ -34,6 +35,8 @@ func (s *server) nodes(api huma.API) {
 				return s.orderNode(ctx, who, in, o.act)
 			})
 	}
+	op(s, api, route{method: http.MethodPost, path: "/nodes/{name}/look", id: "lookAtNode", tag: "targets",
+		about: "Look at a node now, and answer what is seen", verb: access.NodeLook}, s.look)
 	op(s, api, route{method: http.MethodGet, path: "/nodes/{name}/request", id: "getNodeRequest", tag: "targets",
 		about: "Read how the latest order to a node stands, step by step", verb: access.SeeLedger}, s.nodeRequest)
 	op(s, api, route{method: http.MethodPost, path: "/nodes/{name}/cancel", id: "cancelNode", tag: "targets", order: true,
@@ -100,6 +103,18 @@ func (s *server) orderNode(ctx context.Context, who access.Who, in *nodeOrder, a
 	return out, nil
 }
 
+func (s *server) look(ctx context.Context, who access.Who, in *Named) (*struct{ Body activities.Glance }, error) {
+	n, err := s.Store.Node(ctx, in.Name)
+	if err := seen(who, access.NodeLook, n.Site, err); err != nil {
+		return nil, err
+	}
+	if s.Temporal == nil {
+		return nil, answers.ErrNobody
+	}
+	glance, err := answers.Look(ctx, s.Temporal, n.Hostname)
+	return &struct{ Body activities.Glance }{glance}, err
+}
+
 func (s *server) nodeRequest(ctx context.Context, who access.Who, in *struct {
 	Named
 	Run string `query:"run" maxLength:"100" doc:"The run that an order's receipt names; the latest where it is missing."`
@@ -141,18 +156,46 @@ func (s *server) penalty(ctx context.Context, who access.Who, in *struct {
 		Level int       `json:"level" minimum:"0" maximum:"2" doc:"It falls at once, and rises step by step, through the gate."`
 		Until time.Time `json:"until,omitempty" doc:"When the order ends by itself."`
 	}
-}) (*struct{ Body orders.Receipt }, error) {
-	r, err := s.desk.Penalty(ctx, in.of(who, in.Body.Reason), in.Name, in.Body.Level, in.Body.Until)
-	return &struct{ Body orders.Receipt }{r}, hidden(who, err)
+}) (*penaltyAnswer, error) {
+	row, readErr := s.Store.Site(ctx, in.Name)
+	o := in.of(who, in.Body.Reason)
+	r, err := s.desk.Penalty(ctx, o, in.Name, in.Body.Level, in.Body.Until)
+	if err == nil {
+		err = readErr
+	}
+	out := &penaltyAnswer{}
+	out.Body.Receipt, out.Body.Was = r, row.PenaltyLevel
+	if err == nil && o.DryRun && s.Temporal != nil {
+		var gate activities.WhyNotAnswer
+		gate, err = s.desk.WouldPenalize(ctx, o, in.Name, in.Body.Level)
+		out.Body.Gate = &gate
+	}
+	return out, hidden(who, err)
+}
+
+// penaltyAnswer is what an order of a level comes to.
+type penaltyAnswer struct {
+	Body struct {
+		orders.Receipt
+		Was  int                      `json:"was" doc:"The level that the site had."`
+		Gate *activities.WhyNotAnswer `json:"gate,omitempty" doc:"Of a dry run: what it changes, and what the gate says to the next step."`
+	}
 }
 
 func (s *server) endPenalty(ctx context.Context, who access.Who, in *struct {
 	Named
 	OrderParams
 	Why string `query:"reason" maxLength:"500" doc:"Why; the ledger keeps it."`
-}) (*struct{ Body orders.Receipt }, error) {
+}) (*penaltyAnswer, error) {
 	r, err := s.desk.EndPenalty(ctx, in.of(who, Reason{Reason: in.Why}), in.Name)
-	return &struct{ Body orders.Receipt }{r}, hidden(who, err)
+	out := &penaltyAnswer{}
+	if err == nil {
+		var row store.Site
+		row, err = s.Store.Site(ctx, in.Name)
+		out.Body.Was = row.PenaltyLevel
+	}
+	out.Body.Receipt = r
+	return out, hidden(who, err)
 }
 
 func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
@@ -161,14 +204,18 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 		Reason
 		Kind   string    `json:"kind" enum:"node,site,pcu,slice,person" doc:"What the target is."`
 		Target string    `json:"target" minLength:"1" maxLength:"255" doc:"Its name; of a person, the address."`
+		From   time.Time `json:"from,omitempty" doc:"When it begins; now where it is missing."`
 		Until  time.Time `json:"until,omitempty" doc:"When it ends by itself; never where it is missing."`
 	}
 }) (*silenceAnswer, error) {
 	b := in.Body
+	if b.From.IsZero() {
+		b.From = s.Now().Truncate(time.Millisecond)
+	}
 	out := &silenceAnswer{}
 	var err error
 	out.Body.Receipt, out.Body.Silence, err = s.desk.Exempt(ctx, in.of(who, b.Reason), store.BlacklistEntry{
-		Kind: b.Kind, Target: b.Target, Starts: s.Now().UTC().Truncate(time.Millisecond), Until: b.Until,
+		Kind: b.Kind, Target: b.Target, Starts: b.From.UTC(), Until: b.Until,
 	})
 	return out, hidden(who, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/access"
@@ -37,14 +38,17 @@ func (d Desk) Outlet(ctx context.Context, o Order, in request.Outlet, waives []p
 		return nil
 	}
 	if !in.Operation.Switches() { // to look is no order
+		look := !o.DryRun
 		o.DryRun = true
 		r, err := d.give(ctx, o, a)
-		if err == nil && r.Refused == "" {
+		if err == nil && r.Refused == "" && look {
 			answer, err = d.operate(ctx, in, fmt.Sprintf("look/%s/%d", in.PCU, d.now().UnixNano()))
 		}
 		return r, answer, err
 	}
+	asked := false
 	a.do = func(ctx context.Context, key string) (_ string, err error) {
+		asked = true
 		if answer, err = d.operate(ctx, in, key); err != nil {
 			return "", err
 		}
@@ -57,6 +61,11 @@ func (d Desk) Outlet(ctx context.Context, o Order, in request.Outlet, waives []p
 		return "", nil
 	}
 	r, err := d.give(ctx, o, a)
+	if r.Before && !asked && d.Temporal != nil { // what it came to then
+		if run := d.Temporal.GetWorkflow(ctx, request.OutletType+"/"+r.Key, ""); run.Get(ctx, &answer) != nil {
+			answer = request.OutletAnswer{Outlet: in}
+		}
+	}
 	if answer.Refused != "" && KindOf(err) == Refused { // the answer says it, and which check
 		err = nil
 	}
@@ -71,7 +80,9 @@ func (d Desk) operate(ctx context.Context, in request.Outlet, key string) (answe
 	}
 	run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: request.OutletType + "/" + key, TaskQueue: activities.TaskQueue,
-		StaticSummary: fmt.Sprintf("%s outlet %d of %s for %s", in.Operation, in.Outlet, in.PCU, in.Order.By),
+		// an order whose answer was lost comes again under its key: it is asked what became of it, and not done twice
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		StaticSummary:         fmt.Sprintf("%s outlet %d of %s for %s", in.Operation, in.Outlet, in.PCU, in.Order.By),
 	}, request.OutletType, in)
 	if err == nil {
 		err = run.Get(ctx, &answer)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -15,6 +16,7 @@ import (
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/rollout"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -44,6 +46,15 @@ func (d Desk) Rollout(ctx context.Context, o Order, p rollout.Plan, nodes []roll
 	}
 	r, err := d.give(ctx, o, a)
 	return r, p, err
+}
+
+// PlanOf are nodes as a plan freezes them, in their order.
+func PlanOf(chosen []selection.Node) (nodes []rollout.Node) {
+	for i, n := range chosen {
+		nodes = append(nodes, rollout.Node{Seq: i + 1, NodeID: n.NodeID, Host: n.Name, Site: n.Site, State: rollout.Planned,
+			Reason: strings.TrimSpace(n.Status + ", " + n.State)})
+	}
+	return nodes
 }
 
 func aboutRollout(name, does string) act {

@@ -177,7 +177,7 @@ func (a *app) blacklistRemove() *cobra.Command {
 				return err
 			}
 			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
-				return a.unsilenceRemotely(ctx, r, f.order(a), args[0], args[1], "off the blacklist")
+				return a.takeBack(ctx, r, f.order(a), "silences", args[0], args[1], "off the blacklist")
 			}); done {
 				return err
 			}

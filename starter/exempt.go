@@ -33,15 +33,27 @@ func (a *app) exemptList() *cobra.Command {
 			if err := oneOf("--kind", kind, store.ExemptKinds()); err != nil {
 				return err
 			}
+			show := func(list []answers.Exemption) error {
+				list = slices.DeleteFunc(list, func(x answers.Exemption) bool {
+					return kind != "" && x.Kind != kind || !all && x.Now == "over"
+				})
+				return a.show(list, func() { a.drawExemptions(list) })
+			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var list []answers.Exemption
+				if err := r.get(ctx, "/exemptions", nil, &list); err != nil {
+					return err
+				}
+				return show(list)
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				list, err := answers.Exemptions(ctx, db, a.now())
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(x answers.Exemption) bool {
-					return kind != "" && x.Kind != kind || !all && x.Now == "over"
-				})
-				return a.show(list, func() { a.drawExemptions(list) })
+				return show(list)
 			})
 		},
 	}
@@ -76,6 +88,16 @@ func (a *app) exemptSet() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e.Kind, e.Target = args[0], args[1]
 			if err := a.period(&e, from, until); err != nil {
+				return err
+			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var given silenced
+				more := map[string]any{"kind": e.Kind, "target": e.Target, "from": e.Starts, "until": e.Until}
+				if err := r.post(ctx, "/exemptions", f.order(a), more, &given); err != nil {
+					return err
+				}
+				return a.show(given.Silence, func() { a.say("exempt: %s", clean(a.entryLine(&given.Silence))) })
+			}); done {
 				return err
 			}
 			return a.atSiteDesk(cmd.Context(), e.Kind, func(ctx context.Context, d orders.Desk) error {
@@ -120,6 +142,11 @@ func (a *app) exemptRemove() *cobra.Command {
 			if err := checkKind(args[0]); err != nil {
 				return err
 			}
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				return a.takeBack(ctx, r, f.order(a), "exemptions", args[0], args[1], "no longer exempt")
+			}); done {
+				return err
+			}
 			return a.atSiteDesk(cmd.Context(), args[0], func(ctx context.Context, d orders.Desk) error {
 				if _, err := d.EndExemption(ctx, f.order(a), args[0], args[1]); err != nil {
 					return err
@@ -139,24 +166,37 @@ func (a *app) disabled() *cobra.Command {
 			"Monitor has suspended. Where Monitor did it, its issue or site stands there; all else was done by others.",
 		Example: "  monitor disabled\n  monitor disabled -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var list []store.Disabled
+				if err := r.get(ctx, "/disabled", nil, &list); err != nil {
+					return err
+				}
+				return a.showDisabled(list)
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				list, err := db.Disabled(ctx)
 				if err != nil {
 					return err
 				}
-				var rows []row
-				for i := range list {
-					list[i].Since = list[i].Since.UTC()
-					by := "not Monitor"
-					if list[i].By != "" {
-						by = "Monitor, for " + list[i].By
-					}
-					rows = append(rows, row{list[i].Kind, list[i].Target, list[i].Site, list[i].What, by, list[i].Since})
-				}
-				return a.show(list, func() {
-					a.table("nothing is disabled", row{"KIND", "TARGET", "SITE", "WHAT", "BY", "SINCE"}, rows)
-				})
+				return a.showDisabled(list)
 			})
 		},
 	}
+}
+
+func (a *app) showDisabled(list []store.Disabled) error {
+	var rows []row
+	for i := range list {
+		list[i].Since = list[i].Since.UTC()
+		by := "not Monitor"
+		if list[i].By != "" {
+			by = "Monitor, for " + list[i].By
+		}
+		rows = append(rows, row{list[i].Kind, list[i].Target, list[i].Site, list[i].What, by, list[i].Since})
+	}
+	return a.show(list, func() {
+		a.table("nothing is disabled", row{"KIND", "TARGET", "SITE", "WHAT", "BY", "SINCE"}, rows)
+	})
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -24,6 +26,33 @@ func (g *gatekeeper) WhyNot(_ context.Context, in activities.WhyNotRequest) (act
 	in.At = noon()
 	return activities.WhyNotAnswer{WhyNotRequest: in, Check: "budget", Reason: no.Reason, Until: no.Until, Issue: "nodedown/" + host,
 		Checks: []policy.CheckAnswer{{Name: "target", Decision: yes}, {Name: "budget", Decision: no}}}, nil
+}
+
+func (g *gatekeeper) LookAtNode(_ context.Context, host string) (activities.Glance, error) {
+	if strings.HasPrefix(host, "nobody") {
+		return activities.Glance{}, temporal.NewNonRetryableApplicationError("no node "+host+" is known", activities.ErrNoSuchTarget, nil)
+	}
+	return activities.Glance{Host: host, Site: "princeton", At: noon(), Alive: true, State: policy.StateBoot, Category: policy.CategoryProd,
+		Uptime: 7200}, nil
+}
+
+func TestANodeIsLookedAtNow(t *testing.T) {
+	tc := temporalServer(t)
+	w := worker.New(tc, activities.TaskQueue, worker.Options{})
+	w.RegisterWorkflowWithOptions(workflows.Look, workflow.RegisterOptions{Name: activities.LookType})
+	w.RegisterActivity(&gatekeeper{})
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+	got := call(t.Context(), "node", "status", host)
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, host, "princeton", "BOOT", "2h0m0s")
+	got = call(t.Context(), "node", "status", "nobody.example", host)
+	wantCode(t, got, exitFailure)
+	wantIn(t, got.err, "nobody could look at nobody.example: no node nobody.example is known")
+	wantIn(t, got.out, host, "2h0m0s")
+	keep(t, tc, activities.LookType+"/"+host, "", "look_"+host)
 }
 
 func TestATargetIsExplained(t *testing.T) {

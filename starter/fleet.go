@@ -19,7 +19,7 @@ import (
 
 func (a *app) node() *cobra.Command {
 	cmd := group("node", "List and show nodes, and give orders to them", "  monitor node list --status down\n  monitor node show planetlab1.example.edu\n  monitor node reboot planetlab1.example.edu --reason \"hangs since the upgrade\"")
-	cmd.AddCommand(a.nodeReboot(), a.nodeReinstall(), a.nodeBootState(), a.nodeRequest(), a.nodeCancel(), a.nodeList(), &cobra.Command{
+	cmd.AddCommand(a.nodeStatus(), a.nodeReboot(), a.nodeReinstall(), a.nodeBootState(), a.nodeRequest(), a.nodeCancel(), a.nodeList(), &cobra.Command{
 		Use: "show HOST", Short: "Show a node: what was seen of it, its PCU, its issues, and what was done", Args: takes("HOST"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor node show planetlab1.example.edu\n  monitor node show planetlab1.example.edu -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {

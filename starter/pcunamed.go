@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -54,18 +54,12 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 		return badInput("--reason is missing: the ledger keeps it")
 	}
 	var targets []request.Outlet
-	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		for _, name := range args {
-			found, err := outletsNamed(ctx, db, name, operation, outlet)
-			if err != nil {
-				return err
-			}
-			targets = append(targets, found...)
+	for _, name := range args {
+		found, err := a.outletsNamed(ctx, name, operation, outlet)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		targets = append(targets, found...)
 	}
 	if operation.Switches() && len(targets) > 1 {
 		question := fmt.Sprintf("%s these %d outlets?", operation, len(targets))
@@ -74,14 +68,34 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 		}
 	}
 	list := make([]request.OutletAnswer, len(targets))
-	err = a.atDeskFor(ctx, func(d orders.Desk) error {
+	operateAll := func(give func(context.Context, request.Outlet) (request.OutletAnswer, error)) {
 		var all sync.WaitGroup
 		for i, t := range targets {
-			all.Go(func() { list[i] = a.operateOne(ctx, d, o, t) })
+			all.Go(func() {
+				ctx, cancel := a.within(ctx, 2*pcuPatience)
+				defer cancel()
+				var err error
+				if list[i], err = give(ctx, t); err != nil {
+					list[i].Error = answers.ReasonOf(err)
+				}
+			})
 		}
 		all.Wait()
-		return nil
-	})
+	}
+	r, err := a.remote()
+	if r != nil {
+		operateAll(func(ctx context.Context, t request.Outlet) (request.OutletAnswer, error) {
+			return r.operate(ctx, o, o.order(a), t)
+		})
+	} else if err == nil {
+		err = a.atDeskFor(ctx, func(d orders.Desk) error {
+			operateAll(func(ctx context.Context, t request.Outlet) (request.OutletAnswer, error) {
+				_, answer, err := d.Outlet(ctx, o.order(a), t, o.waives())
+				return answer, err
+			})
+			return nil
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -94,65 +108,39 @@ func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request
 	return errors.Join(outletVerdict(list, o.expect), shown)
 }
 
-func (a *app) operateOne(ctx context.Context, d orders.Desk, o *namedOrder, t request.Outlet) request.OutletAnswer {
-	ctx, cancel := a.within(ctx, 2*pcuPatience)
-	defer cancel()
-	_, answer, err := d.Outlet(ctx, o.order(a), t, o.waives())
-	if err != nil {
-		answer.Error = answers.ReasonOf(err)
-	}
-	return answer
+// operate does one operation over the API.
+func (r *apiServer) operate(ctx context.Context, o *namedOrder, order orders.Order, t request.Outlet) (request.OutletAnswer, error) {
+	given := struct {
+		Answer request.OutletAnswer `json:"answer"`
+	}{request.OutletAnswer{Outlet: t}}
+	err := r.post(ctx, pathOf("pcus", t.PCU, "operate"), order, map[string]any{"operation": t.Operation, "outlet": t.Outlet,
+		"even_if_up": o.evenUp, "even_if_tried": o.evenTry}, &given)
+	return given.Answer, err
 }
 
-// outletsNamed is what a name stands for.
-func outletsNamed(ctx context.Context, db *store.Store, name string, op request.Operation, outlet int) ([]request.Outlet, error) {
-	of := func(id, outlet int) (request.Outlet, error) {
-		p, err := db.PCU(ctx, id)
-		return request.Outlet{PCU: p.Name, PCUID: id, Outlet: outlet, Operation: op}, err
+// outletsNamed is what a name stands for; the flag --outlet names the outlet of a PCU alone.
+func (a *app) outletsNamed(ctx context.Context, name string, op request.Operation, outlet int) (targets []request.Outlet, err error) {
+	var list []answers.Outlet
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		return r.get(ctx, "/outlets", url.Values{"target": {name}}, &list)
+	})
+	if !done {
+		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
+			list, err = answers.Outlets(ctx, db, name)
+			return err
+		})
 	}
-	n, err := db.Node(ctx, name)
-	switch {
-	case err == nil && len(n.Feeds) == 0:
-		return nil, notFound("no PCU feeds %s: see `monitor node show %s`", name, name)
-	case err == nil:
-		var list []request.Outlet
-		for _, f := range n.Feeds {
-			one, err := of(f.PCUID, f.Outlet)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, one)
+	if errors.Is(err, store.ErrNotFound) || orders.KindOf(err) == orders.NotFound {
+		return nil, notFound("%w: see `monitor query pcus`; a file of PCUs is given with --pcus", err)
+	}
+	for _, o := range list {
+		t := request.Outlet{PCU: o.PCU, PCUID: o.PCUID, Outlet: cmp.Or(o.Outlet, outlet), Operation: op}
+		if t.Outlet == 0 && op != request.Test {
+			return nil, badInput("name the outlet, as %s:1", o.PCU)
 		}
-		return list, nil
-	case !errors.Is(err, store.ErrNotFound):
-		return nil, err
+		targets = append(targets, t)
 	}
-	pcu := name
-	if before, after, found := numberedOutlet(name); found {
-		pcu, outlet = before, after
-	}
-	p, err := db.PCUByName(ctx, pcu)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, notFound("no PCU and no node %s is known: see `monitor query pcus`; a file of PCUs is given with --pcus", pcu)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if outlet == 0 && op != request.Test {
-		return nil, badInput("name the outlet, as %s:1", pcu)
-	}
-	one, err := of(p.PCUID, outlet)
-	return []request.Outlet{one}, err
-}
-
-// numberedOutlet splits PCU:OUTLET; an address with colons in it is none.
-func numberedOutlet(name string) (pcu string, outlet int, found bool) {
-	i := strings.LastIndex(name, ":")
-	if i < 0 {
-		return name, 0, false
-	}
-	number, err := strconv.Atoi(name[i+1:])
-	return name[:i], number, err == nil && number > 0
+	return targets, err
 }
 
 func (a *app) drawOrderedOutlets(list []request.Outlet) {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,6 +58,13 @@ again.`,
 					return err
 				}
 			}
+			if r, err := a.remote(); err != nil {
+				return err
+			} else if r != nil {
+				ctx, cancel := a.within(cmd.Context(), 4*patience)
+				defer cancel()
+				return flagged(a.orderPenaltyRemotely(ctx, r, p))
+			}
 			return a.atDeskFor(cmd.Context(), func(d orders.Desk) error {
 				ctx, cancel := a.within(cmd.Context(), 4*patience) // a worker asks PLC first
 				defer cancel()
@@ -95,10 +105,18 @@ func (a *app) orderPenalty(ctx context.Context, d orders.Desk, p penaltyOrder) e
 		}
 		return a.show(v, func() { a.say("the level of %s is what its issues ask again; it is at %d", p.site, v.Was) })
 	}
-	v.Level = &p.level
 	if v.Gate, err = d.WouldPenalize(ctx, p.Order, p.site, p.level); err != nil {
 		return err
 	}
+	return a.confirmPenalty(p, v, func() error {
+		_, err := d.Penalty(ctx, p.Order, p.site, p.level, p.until)
+		return err
+	})
+}
+
+// confirmPenalty shows what a level would do, and gives the order where that is wished.
+func (a *app) confirmPenalty(p penaltyOrder, v penaltyView, give func() error) error {
+	v.Level = &p.level
 	v.Would = append(v.Would, v.Gate.Would...)
 	if !p.DryRun {
 		question := fmt.Sprintf("Set %s from level %d to %d?", p.site, v.Was, p.level)
@@ -106,10 +124,39 @@ func (a *app) orderPenalty(ctx context.Context, d orders.Desk, p penaltyOrder) e
 			return err
 		}
 	}
-	if _, err := d.Penalty(ctx, p.Order, p.site, p.level, p.until); err != nil {
+	if err := give(); err != nil {
 		return err
 	}
 	return a.show(v, func() { a.drawPenalty(v) })
+}
+
+// orderPenaltyRemotely is orderPenalty over the API.
+func (a *app) orderPenaltyRemotely(ctx context.Context, r *apiServer, p penaltyOrder) error {
+	path := pathOf("sites", p.site, "penalty")
+	more := map[string]any{"level": p.level, "until": p.until}
+	v := penaltyView{Site: p.site, Until: p.until.UTC(), DryRun: p.DryRun, Would: []string{}}
+	var given struct {
+		Was  int                     `json:"was"`
+		Gate activities.WhyNotAnswer `json:"gate"`
+	}
+	if p.end {
+		query := url.Values{"reason": {p.Reason}, "dryRun": {strconv.FormatBool(p.DryRun)}}
+		if err := r.send(ctx, http.MethodDelete, path+"?"+query.Encode(), nil, &given); err != nil {
+			return err
+		}
+		v.Was = given.Was
+		return a.show(v, func() { a.say("the level of %s is what its issues ask again; it is at %d", p.site, v.Was) })
+	}
+	if err := r.post(ctx, path+"?dryRun=true", p.Order, more, &given); err != nil {
+		return err
+	}
+	v.Was, v.Gate = given.Was, given.Gate
+	return a.confirmPenalty(p, v, func() error {
+		if p.DryRun {
+			return nil
+		}
+		return r.post(ctx, path, p.Order, more, &given)
+	})
 }
 
 func (a *app) drawPenalty(v penaltyView) {

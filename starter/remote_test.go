@@ -67,7 +67,7 @@ func TestOverTheAPICommandsSayWhatTheySayWithTheDatabase(t *testing.T) {
 		"issue list --all", "issue list --all -o json", "blacklist list -o json", "query nodes --select site=princeton -o wide",
 		"query pcus -o json", "query sites --select penalty=1", "query issues --closed -o yaml", "query ledger --sort -at",
 		"query --select planetlab1.princeton.example --explain-select planetlab1.princeton.example", "query --at 12h",
-		"diff 2d", "token list", "issue list --site nowhere", "query --select nosuch=1", "node show nobody.example",
+		"diff 2d", "token list", "exempt list", "exempt list --kind node -o json", "disabled", "disabled -o json", "issue list --site nowhere", "query --select nosuch=1", "node show nobody.example",
 		"query --fields name,kernel,uptime -o csv", "query -o name",
 	}
 	if _, _, err := (orders.Desk{Store: db, Now: noon}).Silence(ctx, orders.Order{Reason: "being moved", Who: access.Who{Account: "alice",
@@ -122,6 +122,12 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	wantIn(t, do("silence", host, "--end").out, "no longer left alone: node "+host)
 	wantIn(t, do("blacklist", "add", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--reason", "power works").out, "blacklisted: site epfl, from 2026-12-24")
 	wantCode(t, do("blacklist", "remove", "site", "epfl"), exitOK)
+	wantIn(t, do("exempt", "set", "slice", "princeton_codeen", "--until", "3d", "--reason", "a demo").out,
+		"exempt: slice princeton_codeen, until 2026-11-27 14:03 UTC (3 days from now): a demo")
+	wantCode(t, do("exempt", "set", "slice", "princeton_codeen"), exitUsage)
+	wantIn(t, do("exempt", "list", "--kind", "slice").out, "princeton_codeen")
+	wantIn(t, do("exempt", "remove", "slice", "princeton_codeen", "--reason", "it is over").out, "no longer exempt: slice princeton_codeen")
+	wantCode(t, do("exempt", "remove", "slice", "princeton_codeen"), exitNotFound)
 	wantIn(t, do("token", "add", "wall", "--role", "viewer").out, "monitor_")
 	wantIn(t, do("token", "revoke", "wall").out, "shut out: wall")
 	wantCode(t, do("pcu", "forget", "pcu1.princeton.example"), exitOK)
@@ -130,6 +136,15 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	wantCode(t, got, exitFailure) // this server has no Temporal
 	wantIn(t, got.err, "temporal is not connected", "look with `monitor issue show")
 	wantIn(t, do("findbad").err, "needs Monitor's own configuration")
+	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "needs Monitor's own configuration")
+	got = do("rollout", "start", "reboot", host, "--group", "1", "--name", "small", "--reason", "new kernel", "--dry-run")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "small: reboot of 1 nodes", host)
+	wantIn(t, do("rollout", "list").out, "no roll-outs")
+	wantCode(t, do("rollout", "show", "small"), exitNotFound)
+	wantCode(t, do("pcu", "status", "nowhere:1"), exitNotFound)
+	wantCode(t, do("pcu", "status", "pcu1.princeton.example"), exitUsage)
+	wantIn(t, do("pcu", "off", host).err, "--reason is missing")
 	orders, err := db.Actions(ctx, store.ActionFilter{Kind: store.KindOrder, Limit: 1000})
 	if err != nil || len(orders) < 12 {
 		t.Errorf("the ledger has %d orders, %v", len(orders), err)

@@ -140,13 +140,9 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	if o.plan.Most < 0 {
 		o.plan.Most = max(1, len(nodes)/10)
 	}
-	var checked rollout.Plan
-	err = a.atDesk(ctx, func(ctx context.Context, d orders.Desk) (err error) {
-		order := o.order(a)
-		order.DryRun = true
-		_, checked, err = d.Rollout(ctx, order, o.plan, nodes)
-		return err
-	})
+	order := o.order(a)
+	order.DryRun = true
+	checked, err := a.orderRollout(ctx, order, o.plan, nodes)
 	if err != nil {
 		return err
 	}
@@ -159,14 +155,7 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	if err := a.confirm(o.yes, question, func(a *app) { a.drawPlan(v) }); err != nil {
 		return err
 	}
-	err = a.atDeskWithTemporal(ctx, func(ctx context.Context, d orders.Desk) error {
-		_, _, err := d.Rollout(ctx, o.order(a), o.plan, nodes)
-		return err
-	})
-	if errors.Is(err, store.ErrRolloutTwice) {
-		return badInput("%w: give another --name", err)
-	}
-	if err != nil {
+	if _, err := a.orderRollout(ctx, o.order(a), o.plan, nodes); err != nil {
 		return err
 	}
 	if o.watch {
@@ -178,15 +167,71 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 	})
 }
 
-func (a *app) planned(ctx context.Context, o *rolloutFlags, args []string) (nodes []rollout.Node, err error) {
-	return nodes, a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		chosen, err := o.nodes(ctx, a, db, args)
-		for i, n := range chosen {
-			nodes = append(nodes, rollout.Node{Seq: i + 1, NodeID: n.NodeID, Host: n.Name, Site: n.Site, State: rollout.Planned,
-				Reason: strings.TrimSpace(n.Status + ", " + n.State)})
-		}
+func (a *app) planned(ctx context.Context, o *rolloutFlags, args []string) ([]rollout.Node, error) {
+	var chosen []selection.Node
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) (err error) {
+		chosen, err = o.of(a, args, func(details bool) ([]selection.Node, error) { return r.remoteNodes(ctx, details, time.Time{}) })
 		return err
 	})
+	if !done {
+		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
+			chosen, err = o.nodes(ctx, a, db, args)
+			return err
+		})
+	}
+	return orders.PlanOf(chosen), err
+}
+
+// orderRollout gives the order, or of a dry run has it checked.
+func (a *app) orderRollout(ctx context.Context, o orders.Order, p rollout.Plan, nodes []rollout.Node) (rollout.Plan, error) {
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) (err error) {
+		p, err = r.startRollout(ctx, o, p, nodes)
+		return err
+	})
+	if !done {
+		at := a.atDeskWithTemporal
+		if o.DryRun {
+			at = a.atDesk
+		}
+		err = at(ctx, func(ctx context.Context, d orders.Desk) (err error) {
+			_, p, err = d.Rollout(ctx, o, p, nodes)
+			return err
+		})
+	}
+	if errors.Is(err, store.ErrRolloutTwice) || orders.KindOf(err) == orders.Refused && strings.HasSuffix(err.Error(), store.ErrRolloutTwice.Error()) {
+		return p, badInput("%w: give another --name", err)
+	}
+	return p, err
+}
+
+// startRollout gives the order over the API, or of a dry run has it checked there.
+func (r *apiServer) startRollout(ctx context.Context, o orders.Order, p rollout.Plan, nodes []rollout.Node) (rollout.Plan, error) {
+	ids := make([]int, len(nodes))
+	for i, n := range nodes {
+		ids[i] = n.NodeID
+	}
+	more := map[string]any{"name": p.Name, "act": p.Act, "node_ids": ids, "group": p.Group, "max_failed": p.Most,
+		"within_seconds": int(p.Within.Seconds()), "rest_seconds": int(p.Rest.Seconds()), "limit_seconds": int(p.Limit.Seconds()),
+		"even_if_up":    slices.Contains(p.Order.Waives, policy.EvenIfUp),
+		"even_if_tried": slices.Contains(p.Order.Waives, policy.EvenIfTried)}
+	if p.State != "" {
+		more["state"] = p.State
+	}
+	if p.Wait != "" {
+		more["wait"] = p.Wait
+	}
+	if len(p.Ways) > 0 {
+		more["ways"] = p.Ways
+	}
+	var given struct {
+		Plan rollout.Plan `json:"plan"`
+	}
+	path := "/rollouts"
+	if o.DryRun {
+		path += "?dryRun=true"
+	}
+	err := r.post(ctx, path, o, more, &given)
+	return given.Plan, err
 }
 
 func (a *app) drawPlan(v planView) {
@@ -222,24 +267,37 @@ func (a *app) rolloutList() *cobra.Command {
 		Use: "list", Short: "List roll-outs, the latest first", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor rollout list\n  monitor rollout list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				var list []store.Rollout
+				if err := r.get(ctx, "/rollouts", nil, &list); err != nil {
+					return err
+				}
+				return a.showRollouts(list)
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				const latest = 100
 				list, err := db.Rollouts(ctx, latest)
 				if err != nil {
 					return err
 				}
-				var rows []row
-				for i := range list {
-					r := &list[i]
-					r.Made, r.Ended = r.Made.UTC(), r.Ended.UTC()
-					rows = append(rows, row{r.Name, string(r.Plan.Act), a.state(r.Status), progressOf(*r), r.Made, r.Plan.Order.By, r.Plan.Order.Reason})
-				}
-				return a.show(list, func() {
-					a.table("no roll-outs", row{"NAME", "ACT", "STATUS", "NODES", "MADE", "BY", "REASON"}, rows)
-				})
+				return a.showRollouts(list)
 			})
 		},
 	}
+}
+
+func (a *app) showRollouts(list []store.Rollout) error {
+	var rows []row
+	for i := range list {
+		r := &list[i]
+		r.Made, r.Ended = r.Made.UTC(), r.Ended.UTC()
+		rows = append(rows, row{r.Name, string(r.Plan.Act), a.state(r.Status), progressOf(*r), r.Made, r.Plan.Order.By, r.Plan.Order.Reason})
+	}
+	return a.show(list, func() {
+		a.table("no roll-outs", row{"NAME", "ACT", "STATUS", "NODES", "MADE", "BY", "REASON"}, rows)
+	})
 }
 
 // progressOf is how many nodes of a roll-out are in which state, in a few words.
@@ -253,53 +311,33 @@ func progressOf(r store.Rollout) string {
 	return strings.Join(parts, ", ")
 }
 
-// rolloutView is a roll-out with its nodes, and what its workflow says where it runs.
-type rolloutView struct {
-	store.Rollout
-	Runs  bool           `json:"runs"`
-	Group int            `json:"group"` // that began last
-	List  []rollout.Node `json:"node_list"`
-}
-
-// wholeRollout gathers what the store knows, with the newer word of the workflow about the group that is under way.
-func (a *app) wholeRollout(ctx context.Context, name string) (v rolloutView, err error) {
-	err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		if v.Rollout, err = db.Rollout(ctx, name); errors.Is(err, store.ErrNotFound) {
-			return notFound("there is no roll-out %s: see `monitor rollout list`", name)
-		} else if err != nil {
-			return err
-		}
-		v.List, err = db.RolloutNodes(ctx, name)
-		return err
+// wholeRollout is a roll-out as it stands.
+func (a *app) wholeRollout(ctx context.Context, name string) (v answers.WholeRollout, err error) {
+	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		return r.get(ctx, pathOf("rollouts", name), nil, &v)
 	})
-	if err != nil {
-		return v, err
-	}
-	tc, err := a.openTemporalSoon(ctx)
-	if err == nil {
-		defer tc.Close()
-		var s rollout.State
-		if s, v.Runs, err = answers.Rollout(ctx, tc, name); err == nil && v.Runs && s.Status != "" {
-			v.Status, v.Why, v.Rollout.Ended = string(s.Status), s.Why, time.Time{}
-			for _, n := range s.Running {
-				if i := n.Seq - 1; i >= 0 && i < len(v.List) && v.List[i].State == rollout.Begun {
-					v.List[i].State, v.List[i].Reason, v.List[i].Ended = n.State, n.Reason, n.Ended
-				}
+	if !done {
+		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
+			tc, dialErr := a.openTemporalSoon(ctx)
+			if dialErr == nil {
+				defer tc.Close()
+			} else {
+				tc = nil
 			}
-		}
+			v, err = answers.ReadRollout(ctx, db, tc, name)
+			if dialErr != nil {
+				v.Missing = dialErr.Error()
+			}
+			return err
+		})
 	}
-	if err != nil {
-		a.warn("this is what the store last knew: %v", err)
+	if errors.Is(err, store.ErrNotFound) {
+		return v, notFound("there is no roll-out %s: see `monitor rollout list`", name)
 	}
-	v.Nodes = map[rollout.NodeState]int{}
-	for i := range v.List {
-		n := &v.List[i]
-		n.Began, n.Ended = n.Began.UTC(), n.Ended.UTC()
-		v.Nodes[n.State]++
-		v.Group = max(v.Group, n.Group)
+	if err == nil && v.Missing != "" {
+		a.warn("this is what the store last knew: %s", v.Missing)
 	}
-	v.Made, v.Ended = v.Made.UTC(), v.Ended.UTC()
-	return v, nil
+	return v, err
 }
 
 func (a *app) rolloutShow() *cobra.Command {
@@ -334,7 +372,7 @@ func rolloutNames(ctx context.Context, db *store.Store) ([]string, error) {
 	return namesOf(list, func(r store.Rollout) string { return r.Name }), err
 }
 
-func (a *app) drawRollout(v rolloutView) {
+func (a *app) drawRollout(v answers.WholeRollout) {
 	a.say("%s: %s of %d nodes, %s", v.Name, string(v.Plan.Act), v.Plan.Count, a.state(v.Status))
 	a.facts(row{"why", v.Why}, row{"ordered by", v.Plan.Order.By}, row{"reason", v.Plan.Order.Reason}, row{"nodes", progressOf(v.Rollout)},
 		row{"made", a.when(v.Made)}, row{"ended", a.when(v.Ended)})
@@ -347,84 +385,4 @@ func (a *app) drawRollout(v rolloutView) {
 		rows = append(rows, row{group, n.Host, n.Site, a.state(string(n.State)), n.Ended, orDash(n.Reason)})
 	}
 	a.table("no nodes", row{"GROUP", "NODE", "SITE", "STATE", "ENDED", "WHY"}, rows)
-}
-
-func (a *app) rolloutWatch() *cobra.Command {
-	return &cobra.Command{
-		Use: "watch NAME", Short: "Watch a roll-out to its end; Ctrl-C stops the watching, not the roll-out", Args: takes("NAME"), ValidArgsFunction: a.complete(rolloutNames),
-		Example: "  monitor rollout watch new-image",
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.watchRollout(cmd.Context(), args[0]) },
-	}
-}
-
-// watchRollout tells each change until the roll-out has ended or waits for an operator, and exits with 0 where all
-// nodes are done.
-func (a *app) watchRollout(ctx context.Context, name string) error {
-	last := ""
-	for {
-		v, err := a.wholeRollout(ctx, name)
-		if err != nil {
-			return err
-		}
-		if now := v.Status + ": " + progressOf(v.Rollout); now != last {
-			a.progress("%s", now)
-			last = now
-		}
-		if !v.Runs || v.Status == string(rollout.Stopped) || v.Status == string(rollout.Paused) {
-			err := a.show(v, func() { a.drawRollout(v) })
-			if v.Nodes[rollout.Done] != v.Plan.Count {
-				err = errors.Join(err, fmt.Errorf("%s is %s: %s", name, v.Status, progressOf(v.Rollout)))
-			}
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
-func (a *app) rolloutSteer(order, short, example string) *cobra.Command {
-	var f reasonFlags
-	cmd := &cobra.Command{
-		Use: order + " NAME", Short: short, Args: takes("NAME"), ValidArgsFunction: a.complete(rolloutNames), Example: example,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
-				_, s, err := d.SteerRollout(ctx, f.order(a), args[0], order)
-				if err != nil {
-					return err
-				}
-				s.Started, s.Due = s.Started.UTC(), s.Due.UTC()
-				return a.show(s, func() { a.say("%s is %s: %s", args[0], string(s.Status), s.Why) })
-			})
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-func (a *app) rolloutRetry() *cobra.Command {
-	var f reasonFlags
-	cmd := &cobra.Command{
-		Use: "retry NAME", Short: "Begin again with the nodes that failed, and those that were never begun", Args: takes("NAME"), ValidArgsFunction: a.complete(rolloutNames),
-		Long: "Begin again with the nodes of a roll-out that failed, and those that were never begun, by the same plan. A node of which\n" +
-			"nobody knows whether it was done is left out: give the order to it alone, once somebody has looked.",
-		Example: `  monitor rollout retry new-image --reason "the boot server is mended"`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.atDeskWithTemporal(cmd.Context(), func(ctx context.Context, d orders.Desk) error {
-				_, count, err := d.RetryRollout(ctx, f.order(a), args[0])
-				if err != nil {
-					return err
-				}
-				v := struct {
-					Name  string `json:"name"`
-					Nodes int    `json:"nodes"`
-				}{args[0], count}
-				return a.show(v, func() { a.say("%s has begun again, with %d nodes", args[0], count) })
-			})
-		},
-	}
-	f.add(cmd)
-	return cmd
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,8 +24,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/site"
@@ -51,30 +56,80 @@ func TestScripts(t *testing.T) {
 			default: // no server answers there
 				env["MONITOR_TEMPORAL_ADDRESS"] = "127.0.0.1:1"
 			}
-			setup := func(e *testscript.Env) error {
-				for k, v := range env {
-					e.Setenv(k, v)
-				}
-				e.Setenv("HOME", e.WorkDir)
-				key := filepath.Join(e.WorkDir, "monitor.key")
-				e.Setenv("MONITOR_SECRETS_KEY_FILE", key)
-				if err := os.WriteFile(key, []byte(hex.EncodeToString(exampleKey())), 0o600); err != nil {
-					return err
-				}
-				switch {
-				case strings.HasPrefix(name, "pcu"):
-					return examplePCUs(t, e)
-				case strings.HasPrefix(name, "bootman"):
-					return exampleNode(t, e)
-				case strings.HasPrefix(name, "inventory"):
-					return exampleLab(e)
-				}
-				return nil
+			runScript(t, name, file, env)
+			if name == "temporal-acts" {
+				t.Run("over the API", func(t *testing.T) { runScript(t, name, asToken(t, file), exampleAPI(t)) })
 			}
-			testscript.RunT(oneByOne{t}, testscript.Params{Files: []string{file}, Setup: setup,
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until}})
 		})
 	}
+}
+
+// asToken is a script as whoever has a token runs it.
+func asToken(t *testing.T, file string) (changed string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed = filepath.Join(t.TempDir(), filepath.Base(file))
+	if err := os.WriteFile(changed, bytes.ReplaceAll(text, []byte("alice"), []byte("token alice")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// exampleAPI serves another fleet of the examples over the API, and is how to reach it and nothing else.
+func exampleAPI(t *testing.T) (env map[string]string) {
+	t.Helper()
+	url := exampleFleet(t)
+	tc, err := client.Dial(client.Options{HostPort: exampleServer(t, url)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tc.Close)
+	db, err := store.Open(t.Context(), store.Options{URL: url, Key: exampleKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	began := time.Now()
+	clock := func() time.Time { return noon().Add(time.Since(began)) }
+	s := httptest.NewServer(api.New(api.Options{Store: db, Temporal: tc, Who: api.NewTokens(db, false, clock),
+		Log: slog.New(slog.DiscardHandler), Now: clock}))
+	t.Cleanup(s.Close)
+	root := access.Who{Account: "root", Role: access.Admin, Sites: []string{access.AllSites}}
+	_, _, token, err := orders.Desk{Store: db, Now: clock}.AddToken(t.Context(), orders.Order{Who: root}, "alice", access.Admin,
+		[]string{access.AllSites}, noon().AddDate(0, 1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"TZ": "UTC", serverVariable: s.URL, tokenVariable: token}
+}
+
+// runScript runs a script with what its name calls for.
+func runScript(t *testing.T, name, file string, env map[string]string) {
+	setup := func(e *testscript.Env) error {
+		for k, v := range env {
+			e.Setenv(k, v)
+		}
+		e.Setenv("HOME", e.WorkDir)
+		key := filepath.Join(e.WorkDir, "monitor.key")
+		e.Setenv("MONITOR_SECRETS_KEY_FILE", key)
+		if err := os.WriteFile(key, []byte(hex.EncodeToString(exampleKey())), 0o600); err != nil {
+			return err
+		}
+		switch {
+		case strings.HasPrefix(name, "pcu"):
+			return examplePCUs(t, e)
+		case strings.HasPrefix(name, "bootman"):
+			return exampleNode(t, e)
+		case strings.HasPrefix(name, "inventory"):
+			return exampleLab(e)
+		}
+		return nil
+	}
+	testscript.RunT(oneByOne{t}, testscript.Params{Files: []string{file}, Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until}})
 }
 
 // until runs a command again and again until its output matches: `until PATTERN monitor ...`.
@@ -211,6 +266,7 @@ func exampleServer(t *testing.T, url string) (address string) {
 		w.RegisterWorkflowWithOptions(smallIssue, workflow.RegisterOptions{Name: typ})
 	}
 	w.RegisterWorkflowWithOptions(workflows.WhyNot, workflow.RegisterOptions{Name: activities.WhyNotType})
+	w.RegisterWorkflowWithOptions(workflows.Look, workflow.RegisterOptions{Name: activities.LookType})
 	w.RegisterActivity(&gatekeeper{})
 	db, err := store.Open(t.Context(), store.Options{URL: url})
 	if err != nil {

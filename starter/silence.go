@@ -91,11 +91,12 @@ func (a *app) endSilenceRemotely(ctx context.Context, r *apiServer, o orders.Ord
 	if i < 0 {
 		return notFound("%s is not left alone: see `monitor blacklist list`", name)
 	}
-	return a.unsilenceRemotely(ctx, r, o, list[i].Kind, name, "no longer left alone")
+	return a.takeBack(ctx, r, o, "silences", list[i].Kind, name, "no longer left alone")
 }
 
-func (a *app) unsilenceRemotely(ctx context.Context, r *apiServer, o orders.Order, kind, target, said string) error {
-	path := pathOf("silences", kind, target) + "?" + url.Values{"reason": {o.Reason}}.Encode()
+// takeBack ends over the API that a target is left alone.
+func (a *app) takeBack(ctx context.Context, r *apiServer, o orders.Order, list, kind, target, said string) error {
+	path := pathOf(list, kind, target) + "?" + url.Values{"reason": {o.Reason}}.Encode()
 	if err := r.send(ctx, http.MethodDelete, path, nil, &orders.Receipt{}); err != nil {
 		return err
 	}

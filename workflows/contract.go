@@ -36,7 +36,7 @@ type Type struct {
 }
 
 // Types are all workflows that a worker runs: one for each issue type, the sites, the sweep, the answer to why
-// something is not done, and the orders of persons.
+// something is not done, the orders of persons, and the look at one node.
 func Types() []Type {
 	var out []Type
 	for _, t := range issue.Types() {
@@ -44,5 +44,5 @@ func Types() []Type {
 	}
 	return append(out, Type{activities.SiteType, Site}, Type{activities.SweepType, Sweep},
 		Type{activities.WhyNotType, WhyNot}, Type{request.Type, Request}, Type{request.OutletType, Outlet},
-		Type{rollout.Type, Rollout})
+		Type{rollout.Type, Rollout}, Type{activities.LookType, Look})
 }

@@ -21,3 +21,16 @@ func WhyNot(ctx workflow.Context, in activities.WhyNotRequest) (activities.WhyNo
 	err := workflow.ExecuteActivity(ctx, explainer.WhyNot, in).Get(ctx, &answer)
 	return answer, err
 }
+
+// Look looks at one node now and answers what it sees. It is a workflow for the same reason, and because nobody is looked
+// at twice at once: whoever asks meanwhile is told the same.
+func Look(ctx workflow.Context, host string) (activities.Glance, error) {
+	var explainer *activities.Explainer
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: activities.TaskQueue, StartToCloseTimeout: time.Minute, ScheduleToCloseTimeout: time.Minute,
+		HeartbeatTimeout: heartbeat, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	var seen activities.Glance
+	err := workflow.ExecuteActivity(ctx, explainer.LookAtNode, host).Get(ctx, &seen)
+	return seen, err
+}
