@@ -23,6 +23,7 @@ type Config struct {
 	RT        RT            `yaml:"rt"`
 	Webhook   Webhook       `yaml:"webhook"`
 	Alerts    Alerts        `yaml:"alertmanager"`
+	Sources   Sources       `yaml:"sources"`
 	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep     Sweep         `yaml:"sweep"`
 	Retain    Retention     `yaml:"retention"`

@@ -106,6 +106,7 @@ func (c *Config) problems() []problem {
 		why := probe.Fact{Name: name, Command: command}.Problem()
 		check(why == "", "probe.facts", "%s: %s", name, why)
 	}
+	c.Sources.problems(check, c.Probe.Facts)
 	for logical, actual := range c.Probe.PortMap {
 		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)
 	}
