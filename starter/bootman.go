@@ -31,13 +31,13 @@ type bootLogView struct {
 
 func (a *app) bootLog() *cobra.Command {
 	return &cobra.Command{
-		Use: "log NODE", Short: "Print the BootManager's log that was fetched last from a node", Args: takes("NODE"), ValidArgsFunction: a.complete(hostNames),
+		Use: "log NODE", Short: "Print the last log of a node's BootManager, fetched or sent", Args: takes("NODE"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor bootman log planetlab1.example.edu",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				l, err := db.LastBootLog(ctx, args[0])
 				if errors.Is(err, store.ErrNotFound) {
-					return notFound("no log was fetched from %s: `monitor bootman read %s` looks at it now", args[0], args[0])
+					return notFound("there is no log of %s: `monitor bootman read %s` looks at it now", args[0], args[0])
 				}
 				if err != nil {
 					return err
@@ -45,7 +45,7 @@ func (a *app) bootLog() *cobra.Command {
 				l.At = l.At.UTC()
 				v := bootLogView{l, strings.ToValidUTF8(string(l.Log), "?")}
 				return a.show(v, func() {
-					a.facts(row{"node", l.Node}, row{"fetched", a.when(l.At)}, row{"sequence", l.Sequence}, row{"note", cutNote(l.Cut)})
+					a.facts(row{"node", l.Node}, row{map[bool]string{false: "fetched", true: "sent by itself"}[l.Pushed], a.when(l.At)}, row{"sequence", l.Sequence}, row{"note", cutNote(l.Cut)})
 					a.say("\n%s", strings.TrimRight(clean(v.Text), "\n"))
 				})
 			})

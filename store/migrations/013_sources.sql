@@ -13,7 +13,10 @@ create table told (
     at timestamptz not null,
     primary key (node, source, name)
 );
+-- A log that came from the address of a node, and that nobody fetched: it tells people why, and nothing acts on it.
+alter table bootman_logs add column pushed boolean not null default false;
 
 ---- create above / drop below ----
 
+alter table bootman_logs drop column pushed;
 drop table told, source;
