@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.temporal.io/sdk/client"
@@ -68,7 +67,7 @@ func (d Desk) Outlet(ctx context.Context, o Order, in request.Outlet, waives []p
 func (d Desk) operate(ctx context.Context, in request.Outlet, key string) (answer request.OutletAnswer, err error) {
 	answer.Outlet = in
 	if d.Temporal == nil {
-		return answer, errors.New("temporal is not connected")
+		return answer, errNoTemporal()
 	}
 	run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: request.OutletType + "/" + key, TaskQueue: activities.TaskQueue,

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -75,7 +74,7 @@ func (d Desk) WouldPenalize(ctx context.Context, o Order, login string, level in
 // lookAtSite starts the workflow of a site if need be, and lets it look at what it is denied.
 func (d Desk) lookAtSite(ctx context.Context, login string) error {
 	if d.Temporal == nil {
-		return errors.New("temporal is not connected")
+		return errNoTemporal()
 	}
 	_, err := d.Temporal.SignalWithStartWorkflow(ctx, site.ID(login), site.SignalLook, nil,
 		client.StartWorkflowOptions{ID: site.ID(login), TaskQueue: activities.TaskQueue,

@@ -44,7 +44,11 @@ type graph struct {
 	stacked                          bool
 }
 
+// build makes the first kind of dashboard, which every Grafana imports; the second is for those from version 12 on.
+//
+//lint:ignore SA1019 older servers know no other
 func build() (dashboard.Dashboard, error) {
+	//lint:ignore SA1019 older servers know no other
 	b := dashboard.NewDashboardBuilder("Monitor").Uid("planetlab-monitor").Tags([]string{"monitor"}).
 		Description("What Monitor sees, does and waits for. Its series are in docs/metrics.md, its alerts in docs/alerts.md.").
 		Refresh("1m").Time("now-24h", "now").Readonly().Tooltip(dashboard.DashboardCursorSyncCrosshair).
