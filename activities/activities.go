@@ -9,7 +9,7 @@
 //	Boot        the rungs that enter a node and repair its boot, or disable it: bootman.go, bootrepair.go, disable.go
 //	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
-//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, judge.go, judgeissues.go, watch.go
+//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, told.go, judge.go, judgeissues.go, watch.go
 //	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
 //	Requests    what persons order of one node: request.go, requestways.go
 //	Rollouts    keeps the plans of roll-outs: rollout.go
@@ -64,6 +64,7 @@ type Options struct {
 	OpenPorts  []int // that must be open on a node that runs; nil: those of PlanetLab
 	BatchSize  int   // targets a probe activity
 	SweepEvery time.Duration
+	Sources    Sources
 
 	PCUs       *pcucontrol.Catalog
 	PCUTimeout time.Duration                       // for one conversation with a PCU
@@ -143,7 +144,8 @@ func New(o Options) *Groups {
 		Explainer: &Explainer{ledger: l, gate: gate, observer: observer, penalties: penalties},
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
-			Inventory: o.Inventory, Cache: o.Cache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery},
+			Inventory: o.Inventory, Cache: o.Cache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery,
+			Sources: o.Sources},
 		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows,
 			Inventory: o.Inventory, post: post},
 		Requests: &Requests{ledger: l, power: power, boot: boot, gate: gate, observer: observer, bootStates: bootStates,

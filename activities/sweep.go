@@ -31,6 +31,7 @@ type Sweep struct {
 	Cache      time.Duration // how old the snapshot of the inventory may be
 	BatchSize  int           // targets a probe activity
 	SweepEvery time.Duration
+	Sources    Sources
 }
 
 // SweepInput starts a sweep; the schedule gives none.
@@ -129,8 +130,10 @@ func (a *Sweep) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	keepTold := a.readSources(ctx)
 	plan := Plan{Sweep: sweep.ID, Believe: clean.Line(in.Believe), Started: sweep.Started,
 		PLC: a.readPLC(ctx, in.Believe != "")}
+	keepTold()
 	if plan.Nodes, err = a.batches(ctx, "node", sweep.ID, a.BatchSize); err != nil {
 		return plan, err
 	}

@@ -18,6 +18,7 @@ type Status struct {
 	Nodes     []store.StatusCount `json:"nodes"`
 	Issues    []store.IssueCount  `json:"issues"`
 	Penalised []Penalty           `json:"penalised"`
+	Sources   []store.SourceState `json:"sources,omitempty"` // of facts, as the last sweep found them
 }
 
 // LastSweep is how the last sweep ended, and since when none has been believed.
@@ -53,6 +54,12 @@ func ReadStatus(ctx context.Context, db *store.Store) (v Status, err error) {
 	}
 	if v.Issues, err = db.CountIssues(ctx); err != nil {
 		return v, err
+	}
+	if v.Sources, err = db.Sources(ctx); err != nil {
+		return v, err
+	}
+	for i := range v.Sources {
+		v.Sources[i].Read, v.Sources[i].Since = v.Sources[i].Read.UTC(), v.Sources[i].Since.UTC()
 	}
 	v.Penalised = []Penalty{}
 	sites, err := db.Sites(ctx)

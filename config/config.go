@@ -23,6 +23,7 @@ type Config struct {
 	RT        RT            `yaml:"rt"`
 	Webhook   Webhook       `yaml:"webhook"`
 	Alerts    Alerts        `yaml:"alertmanager"`
+	Sources   Sources       `yaml:"sources"`
 	Policy    policy.Policy `yaml:"policy"` // as configured: see [policy.Policy.InRealTime]
 	Sweep     Sweep         `yaml:"sweep"`
 	Retain    Retention     `yaml:"retention"`
@@ -210,6 +211,8 @@ type HTTP struct {
 	TLSKeyFile  string `yaml:"tls_key_file"`
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
 	BehindProxy bool `yaml:"behind_proxy"`
+	// BootLogs says that nodes may send their boot logs there.
+	BootLogs bool `yaml:"boot_logs"`
 }
 
 // Metrics is where the worker serves /metrics, /healthz (it lives) and /readyz (it works), apart from its pages.

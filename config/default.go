@@ -28,6 +28,8 @@ func Default() Config {
 		RT:      RT{Timeout: 30 * time.Second},
 		Webhook: Webhook{Timeout: 10 * time.Second},
 		Alerts:  Alerts{Rules: []string{}},
+		Sources: Sources{Timeout: 30 * time.Second, Fresh: 2 * time.Hour, Prometheus: PrometheusSource{Label: "instance"},
+			Table: TableSource{Node: "name"}, Lines: LinesSource{Command: []string{}}},
 		Policy:  policy.Defaults(policyDay),
 		Sweep:   Sweep{Every: 30 * time.Minute, Jitter: time.Minute},
 		Retain:  Retention{History: 400 * policyDay, Ledger: 800 * policyDay, Stories: 800 * policyDay, Logs: 90 * policyDay},

@@ -106,6 +106,7 @@ func (c *Config) problems() []problem {
 		why := probe.Fact{Name: name, Command: command}.Problem()
 		check(why == "", "probe.facts", "%s: %s", name, why)
 	}
+	c.Sources.problems(check, c.Probe.Facts)
 	for logical, actual := range c.Probe.PortMap {
 		check(isPort(logical) && isPort(actual), "probe.port_map", "%d: %d is not a pair of ports", logical, actual)
 	}
@@ -179,6 +180,7 @@ func (c *Config) problems() []problem {
 		"retention.stories": c.Retain.Stories, "retention.logs": c.Retain.Logs} {
 		check(keep == 0 || keep >= leastRetention, path, "must be 60d or more, since decisions look back as far, or 0 for ever")
 	}
+	check(!c.HTTP.BootLogs || c.HTTP.Listen != "", "http.listen", "must be set when http.boot_logs is true")
 	address("http.listen", c.HTTP.Listen)
 	check(c.Tracing.URL == "" || isHTTP(c.Tracing.URL), "tracing.url", "must be an http or https URL without user and password")
 	check(c.Tracing.Share >= 0 && c.Tracing.Share <= 1, "tracing.share", "must be from 0 to 1")

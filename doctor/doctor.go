@@ -92,6 +92,7 @@ func checks() []check {
 		{"temporal.worker", "workers take the tasks", pollers},
 		{"worker.ready", "the worker of this machine is ready", workerReady},
 		{"inventory", "what the fleet is made of can be read", inventory},
+		{"sources", "what others know of nodes can be read", sources},
 		{"plc.login", "PLC takes the account", plcLogin},
 		{"plc.admin", "the account is an admin: else PLC leaves out what it may not see", plcAdmin},
 		{"plc.rights", "each call that Monitor makes is allowed", plcRights},

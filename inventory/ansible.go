@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/planetlab/monitor/command"
 	"github.com/planetlab/monitor/pcucontrol"
 )
 
@@ -47,7 +48,7 @@ func (a *Ansible) Read(ctx context.Context) (*Fleet, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.Timeout)
 		defer cancel()
-		text, err = runBounded(ctx, a.Command, nil, mostText)
+		text, err = command.Run(ctx, a.Command, nil, mostText)
 		if err != nil {
 			err = fmt.Errorf("the inventory cannot be read: %w", err)
 		}

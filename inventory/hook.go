@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/clean"
+	"github.com/planetlab/monitor/command"
 	"github.com/planetlab/monitor/plc"
 )
 
@@ -80,60 +81,12 @@ func (h *Hook) Do(ctx context.Context, order Order) error {
 }
 
 func (h *Hook) run(ctx context.Context, body []byte) error {
-	_, err := runBounded(ctx, h.o.Command, body, 64<<10)
+	_, err := command.Run(ctx, h.o.Command, body, 64<<10)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == refused {
 		return as(plc.ErrRefused, err)
 	}
 	return err
-}
-
-// runBounded runs a command with a standard input, and gives what it writes, up to a size. Its error ends with the last
-// line that it wrote to its standard error.
-func runBounded(ctx context.Context, words []string, in []byte, most int) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Stdin, cmd.WaitDelay = bytes.NewReader(in), time.Second
-	out, said := &bounded{most: most}, &bounded{most: 64 << 10, tail: true}
-	cmd.Stdout, cmd.Stderr = out, said
-	ownGroup(cmd)
-	err := cmd.Run()
-	switch {
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%s did not end in time", words[0])
-	case out.over:
-		return nil, fmt.Errorf("%s wrote more than %d KiB", words[0], most>>10)
-	case err != nil:
-		if line := clean.Line(lastLine(said.text)); line != "" {
-			err = fmt.Errorf("%w: %s", err, line)
-		}
-		return nil, fmt.Errorf("%s: %w", words[0], err)
-	}
-	return out.text, nil
-}
-
-func lastLine(text []byte) string {
-	text = bytes.TrimSpace(text)
-	return string(text[bytes.LastIndexByte(text, '\n')+1:])
-}
-
-// bounded keeps what is written to it up to a size: the beginning, or the end where only that is asked for.
-type bounded struct {
-	text []byte
-	most int
-	tail bool
-	over bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	b.text = append(b.text, p...)
-	if extra := len(b.text) - b.most; extra > 0 {
-		if !b.tail {
-			b.over, b.text = true, b.text[:b.most]
-			return 0, errors.New("too much output") // which ends the command
-		}
-		b.text = append(b.text[:0], b.text[extra:]...)
-	}
-	return len(p), nil
 }
 
 func (h *Hook) post(ctx context.Context, body []byte) error {

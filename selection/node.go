@@ -187,7 +187,7 @@ func lookFields(issueTypes []string) []Column[Node] {
 		),
 		facts(
 			"facts",
-			"what else the last look found inside, by name: facts.boot_server, and those of probe.facts",
+			"what else the last look found inside, by name: facts.boot_server, and those of probe.facts and of sources",
 			func(n *Node) map[string]any { return n.Facts },
 		),
 	}

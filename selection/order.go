@@ -43,11 +43,11 @@ func (t *Table[T]) Order(fields []string) ([]SortKey, error) {
 	var keys []SortKey
 	for _, name := range fields {
 		name, reverse := strings.CutPrefix(strings.TrimSpace(name), "-")
-		f, err := t.Lookup(name)
+		field, err := t.named(name)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, SortKey{f.Name, reverse})
+		keys = append(keys, SortKey{field, reverse})
 	}
 	return keys, nil
 }
@@ -73,7 +73,7 @@ func (t *Table[T]) Sort(rows []*T, by []SortKey, now time.Time) {
 	for i := range rows {
 		order[i], values[i] = i, make([]any, len(by))
 		for k, key := range by {
-			values[i][k] = t.Value(rows[i], key.Field, now)
+			values[i][k] = t.Cell(rows[i], key.Field, now)
 		}
 	}
 	slices.SortStableFunc(order, func(x, y int) int {
@@ -99,21 +99,48 @@ func (k SortKey) compare(x, y any) int {
 	case y == nil:
 		return -1
 	}
-	c := 0
-	switch x := x.(type) {
-	case int:
-		c = cmp.Compare(x, y.(int))
-	case time.Time:
-		c = x.Compare(y.(time.Time))
-	case time.Duration:
-		c = cmp.Compare(x, y.(time.Duration))
-	case string:
-		c = strings.Compare(x, y.(string))
-	default:
-		c = strings.Compare(fmt.Sprint(x), fmt.Sprint(y))
+	c := cmp.Compare(rank(x), rank(y))
+	if c == 0 {
+		c = compare(x, y)
 	}
 	if k.Reverse {
 		return -c
 	}
 	return c
+}
+
+// rank is where values of a type stand where entries of a map are not all of one type: numbers before texts.
+func rank(value any) int {
+	switch value.(type) {
+	case int, float64, time.Time, time.Duration:
+		return 0
+	case bool:
+		return 1
+	case string:
+		return 2
+	}
+	return 3
+}
+
+// compare compares values of one rank.
+func compare(x, y any) int {
+	switch a := x.(type) {
+	case int:
+		if b, is := y.(int); is {
+			return cmp.Compare(a, b)
+		}
+	case float64:
+		if b, is := y.(float64); is {
+			return cmp.Compare(a, b)
+		}
+	case time.Time:
+		if b, is := y.(time.Time); is {
+			return a.Compare(b)
+		}
+	case time.Duration:
+		if b, is := y.(time.Duration); is {
+			return cmp.Compare(a, b)
+		}
+	}
+	return strings.Compare(fmt.Sprint(x), fmt.Sprint(y))
 }

@@ -448,3 +448,25 @@ func TestOneSetIsAskedByManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Entries of a map may be of several types: they are put in order all the same, numbers before texts, and what is not
+// known is last, whichever way round.
+func TestEntriesOfAMapAreSorted(t *testing.T) {
+	table := selection.Nodes(nil)
+	for field, want := range map[string]string{"facts.fans": "d a b c e ", "-facts.fans": "c b a d e "} {
+		order, err := table.Order([]string{field})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := []*selection.Node{{Name: "e"}, {Name: "c", Facts: map[string]any{"fans": "many"}}, {Name: "b", Facts: map[string]any{"fans": true}},
+			{Name: "a", Facts: map[string]any{"fans": 10.0}}, {Name: "d", Facts: map[string]any{"fans": 9.5}}}
+		table.Sort(rows, order, time.Now())
+		got := ""
+		for _, r := range rows {
+			got += r.Name + " "
+		}
+		if got != want {
+			t.Errorf("%s puts them as %s, want %s", field, got, want)
+		}
+	}
+}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -33,13 +31,13 @@ type bootLogView struct {
 
 func (a *app) bootLog() *cobra.Command {
 	return &cobra.Command{
-		Use: "log NODE", Short: "Print the BootManager's log that was fetched last from a node", Args: takes("NODE"), ValidArgsFunction: a.complete(hostNames),
+		Use: "log NODE", Short: "Print the last log of a node's BootManager, fetched or sent", Args: takes("NODE"), ValidArgsFunction: a.complete(hostNames),
 		Example: "  monitor bootman log planetlab1.example.edu",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				l, err := db.LastBootLog(ctx, args[0])
 				if errors.Is(err, store.ErrNotFound) {
-					return notFound("no log was fetched from %s: `monitor bootman read %s` looks at it now", args[0], args[0])
+					return notFound("there is no log of %s: `monitor bootman read %s` looks at it now", args[0], args[0])
 				}
 				if err != nil {
 					return err
@@ -47,7 +45,7 @@ func (a *app) bootLog() *cobra.Command {
 				l.At = l.At.UTC()
 				v := bootLogView{l, strings.ToValidUTF8(string(l.Log), "?")}
 				return a.show(v, func() {
-					a.facts(row{"node", l.Node}, row{"fetched", a.when(l.At)}, row{"sequence", l.Sequence}, row{"note", cutNote(l.Cut)})
+					a.facts(row{"node", l.Node}, row{map[bool]string{false: "fetched", true: "sent by itself"}[l.Pushed], a.when(l.At)}, row{"sequence", l.Sequence}, row{"note", cutNote(l.Cut)})
 					a.say("\n%s", strings.TrimRight(clean(v.Text), "\n"))
 				})
 			})
@@ -101,18 +99,9 @@ func (a *app) bootRead() *cobra.Command {
 }
 
 func (a *app) readFile(name string) error {
-	in := a.in
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return badInput("--file: %w", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	log, err := io.ReadAll(io.LimitReader(in, bootman.MaxOutput+1))
+	log, cut, err := a.readBootLog(name)
 	if err != nil {
-		return badInput("--file %s: %w", name, err)
+		return err
 	}
 	namer, err := bootman.NewNamer()
 	if err != nil {
@@ -122,8 +111,7 @@ func (a *app) readFile(name string) error {
 	if err != nil {
 		return err
 	}
-	v := bootView{File: name, Cut: len(log) > bootman.MaxOutput}
-	v.Sequence = namer.Sequence(log[:min(len(log), bootman.MaxOutput)])
+	v := bootView{File: name, Cut: cut, Sequence: namer.Sequence(log)}
 	if i := slices.IndexFunc(seed, func(k bootman.Known) bool { return k.Sequence == v.Sequence }); i >= 0 {
 		v.Known, v.Action = true, string(seed[i].Action)
 	}
@@ -187,7 +175,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 func (a *app) drawBoot(v bootView) {
 	action := v.Action
 	switch {
-	case v.Sequence == "done":
+	case v.Sequence == noStep:
 		action = "no step of a BootManager is in it"
 	case v.Sequence != "" && !v.Known:
 		action = "nobody has met this sequence: `monitor bootman sequences set` teaches it"
@@ -205,7 +193,7 @@ func (a *app) drawBoot(v bootView) {
 
 func (a *app) bootSequences() *cobra.Command {
 	cmd := group("sequences", "The table of boot sequences and what each calls for", "  monitor bootman sequences list --action fsck_repair\n  monitor bootman sequences set bminit-cfg-auth-debug-done restart_node_boot")
-	cmd.AddCommand(a.bootSequencesList(), a.bootSequencesShow(), a.bootSequencesSet())
+	cmd.AddCommand(a.bootSequencesList(), a.bootSequencesShow(), a.bootSequencesTest(), a.bootSequencesSet())
 	return cmd
 }
 

@@ -69,7 +69,7 @@ func TestTheLastLogOfANodeIsPrinted(t *testing.T) {
 	fill(t, db, url)
 	got := call(t.Context(), "bootman", "log", host)
 	wantCode(t, got, exitNotFound)
-	wantIn(t, got.err, "no log was fetched from "+host)
+	wantIn(t, got.err, "there is no log of "+host)
 	if err := db.SaveBootLog(t.Context(), store.BootLog{Node: host, At: noon(), Sequence: keySequence, Log: []byte(keyLog + "\x1b[2J\xff")}); err != nil {
 		t.Fatal(err)
 	}

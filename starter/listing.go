@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,9 +80,9 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 	if err != nil {
 		return err
 	}
-	order, err := l.order(s.table.Lookup)
+	order, err := s.table.Order(l.sort)
 	if err != nil {
-		return err
+		return badInput("--sort: %w", err)
 	}
 	opts, err := a.selectOptions()
 	if err != nil {
@@ -96,13 +95,9 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 			return badInput("%w", err)
 		}
 		uses := func(field string) bool {
-			return set.Uses(field) ||
-				slices.ContainsFunc(
-					fields,
-					func(f string) bool { return f == field || strings.HasPrefix(f, field+".") },
-				) ||
-				l.explain != "" ||
-				slices.ContainsFunc(order, func(k sortKey) bool { return k.field == field })
+			named := func(f string) bool { return f == field || strings.HasPrefix(f, field+".") }
+			return set.Uses(field) || slices.ContainsFunc(fields, named) || l.explain != "" ||
+				slices.ContainsFunc(order, func(k selection.SortKey) bool { return named(k.Field) })
 		}
 		print := func(rows []T) error {
 			if l.explain != "" {
@@ -163,21 +158,22 @@ func printRows[T any](
 	s source[T],
 	rows []T,
 	fields []string,
-	order []sortKey,
+	order []selection.SortKey,
 ) error {
 	if s.keep != nil {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r T) bool { return !s.keep(&r) })
 	}
 	if len(order) > 0 {
-		rows = slices.Clone(rows)
-		slices.SortStableFunc(rows, func(x, y T) int {
-			for _, k := range order {
-				if c := k.compare(s.table.Value(&x, k.field, s.at(a)), s.table.Value(&y, k.field, s.at(a))); c != 0 {
-					return c
-				}
-			}
-			return 0
-		})
+		byRef := make([]*T, len(rows))
+		for i := range rows {
+			byRef[i] = &rows[i]
+		}
+		s.table.Sort(byRef, order, s.at(a))
+		sorted := make([]T, len(rows))
+		for i, r := range byRef {
+			sorted[i] = *r
+		}
+		rows = sorted
 	}
 	if s.most > 0 && len(rows) >= s.most {
 		a.warn("only the first %d are shown: see --limit", s.most)
@@ -197,21 +193,11 @@ func printRows[T any](
 	for i := range rows {
 		var r record
 		for _, f := range fields {
-			r = append(r, cell{f, valueOf(s.table, &rows[i], f, s.at(a))})
+			r = append(r, cell{f, s.table.Cell(&rows[i], f, s.at(a))})
 		}
 		records = append(records, r)
 	}
 	return a.printRecords("no "+s.table.Kind, fields, records)
-}
-
-// valueOf is a field's value, or one entry of a field that is a map.
-func valueOf[T any](table *selection.Table[T], row *T, field string, now time.Time) any {
-	if name, key, dotted := strings.Cut(field, "."); dotted {
-		if m, is := table.Value(row, name, now).(map[string]any); is {
-			return m[key]
-		}
-	}
-	return table.Value(row, field, now)
 }
 
 func explainRow[T any](a *app, set *selection.Set[T], table *selection.Table[T], rows []T, name string) error {
@@ -326,51 +312,6 @@ func (l *listing) known(lookup func(string) (selection.Field, error), name strin
 	}
 	f, err := lookup(name)
 	return f.Name, err
-}
-
-type sortKey struct {
-	field   string
-	reverse bool
-}
-
-func (l *listing) order(lookup func(string) (selection.Field, error)) ([]sortKey, error) {
-	var keys []sortKey
-	for _, name := range l.sort {
-		name, reverse := strings.CutPrefix(strings.TrimSpace(name), "-")
-		f, err := lookup(name)
-		if err != nil {
-			return nil, badInput("--sort: %w", err)
-		}
-		keys = append(keys, sortKey{f.Name, reverse})
-	}
-	return keys, nil
-}
-
-// compare orders two values; what is not known is last, whichever way round.
-func (k sortKey) compare(x, y any) int {
-	switch {
-	case x == nil && y == nil:
-		return 0
-	case x == nil:
-		return 1
-	case y == nil:
-		return -1
-	}
-	c := 0
-	switch x := x.(type) {
-	case int:
-		c = cmp.Compare(x, y.(int))
-	case time.Time:
-		c = x.Compare(y.(time.Time))
-	case time.Duration:
-		c = cmp.Compare(x, y.(time.Duration))
-	default:
-		c = strings.Compare(plain(x), plain(y))
-	}
-	if k.reverse {
-		return -c
-	}
-	return c
 }
 
 // repeat does something once, or every interval until Ctrl-C.

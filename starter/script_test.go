@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,6 +33,7 @@ import (
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/site"
+	"github.com/planetlab/monitor/sources"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
@@ -219,6 +221,9 @@ func exampleFleet(t *testing.T) (url string) {
 			Detail:   []byte(`{"inside":{"kernel":"Linux 2.6.32"}}`),
 		},
 	}))
+	must(db.SaveReadings(ctx, []sources.Reading{{Source: "lines", At: noon(), Facts: []sources.Fact{{Node: exampleHost,
+		Name: "rack", Value: "b4", At: noon()}, {Node: exampleHost, Name: "fans", Value: 3.0, At: noon()}}},
+		{Source: "table", At: noon(), Err: errors.New("it answers 500: broken")}}, time.Hour, noon()))
 	must(db.SavePCULooks(ctx, []store.PCULook{{PCUID: 5, At: noon(), Reason: "wrong password"}}))
 	must(db.SaveChanges(ctx, []store.Change{
 		{

@@ -65,4 +65,12 @@ func (a *app) drawStatus(v answers.Status) {
 		a.heading("penalised sites")
 		a.table("", row{"SITE", "PENALTY"}, sites)
 	}
+	if len(v.Sources) > 0 {
+		var told []row
+		for _, s := range v.Sources {
+			told = append(told, row{s.Name, s.Facts, a.when(s.Read), s.Trouble})
+		}
+		a.heading("sources of facts")
+		a.table("", row{"SOURCE", "FACTS", "READ", "TROUBLE"}, told)
+	}
 }

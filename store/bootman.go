@@ -57,13 +57,15 @@ type BootLog struct {
 	Sequence string    `json:"sequence"`
 	Size     int       `json:"size"` // bytes
 	Cut      bool      `json:"cut"`  // the node had more
-	Log      []byte    `json:"-"`
+	// Pushed says that it came from the node's address by itself. Anybody at that address may have made it up.
+	Pushed bool   `json:"pushed"`
+	Log    []byte `json:"-"`
 }
 
 // gzipMagic is how compressed data begin (RFC 1952, 2.3.1).
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// logsKept is how many logs of one node are kept; older ones are dropped.
+// logsKept is how many logs of one node are kept, of those that were fetched and of those it sent; older ones are dropped.
 const logsKept = 20
 
 // SaveBootLog keeps a log, compressed and sealed: a log may hold what nobody has thought of. What is longer than
@@ -84,18 +86,24 @@ func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 		return fmt.Errorf("boot log of %s: without a key it is not kept: %w", l.Node, errNoSealKey)
 	}
 	b := &pgx.Batch{}
-	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, log) values ($1, $2, $3, $4, $5, $6)`, l.Node,
-		l.At, l.Sequence, len(l.Log), l.Cut, s.seal.seal(bond("boot log", l.Node), packed.Bytes()))
-	b.Queue(`delete from bootman_logs where node = $1 and id not in (select id from bootman_logs where node = $1
-		order by id desc limit $2)`, l.Node, logsKept)
+	b.Queue(`insert into bootman_logs (node, at, sequence, size, cut, pushed, log) values ($1, $2, $3, $4, $5, $6, $7)`,
+		l.Node, l.At, l.Sequence, len(l.Log), l.Cut, l.Pushed, s.seal.seal(bond("boot log", l.Node), packed.Bytes()))
+	// those that were pushed take no place of one that was fetched
+	b.Queue(`delete from bootman_logs where node = $1 and pushed = $3 and id not in (select id from bootman_logs
+		where node = $1 and pushed = $3 order by id desc limit $2)`, l.Node, logsKept, l.Pushed)
+	if l.Pushed {
+		b.Queue(`insert into history (at, kind, target, was, became, reason)
+			select $2, 'boot log', $1, '', $3, 'it sent its log by itself' where $3 is distinct from (select became from history
+				where kind = 'boot log' and target = $1 order by at desc, id desc limit 1)`, l.Node, l.At, l.Sequence)
+	}
 	return s.send(ctx, "save the boot log of "+l.Node, b)
 }
 
-// LastBootLog reads the log that was fetched last from a node.
+// LastBootLog reads the log of a node that is the last one, fetched or pushed.
 func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 	what := "boot log of " + node
 	l, err := one[BootLog](ctx, s, what,
-		`select node, at, sequence, size, cut, log from bootman_logs where node = $1 order by id desc limit 1`, node)
+		`select node, at, sequence, size, cut, pushed, log from bootman_logs where node = $1 order by id desc limit 1`, node)
 	if err != nil {
 		return l, err
 	}
@@ -114,6 +122,19 @@ func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 		return l, fmt.Errorf("%s: %w", what, err)
 	}
 	return l, nil
+}
+
+// NodeAt names the node that has an address; ErrNotFound when there is none, or more than one.
+func (s *Store) NodeAt(ctx context.Context, ip string) (string, error) {
+	var host string
+	err := s.pool.QueryRow(ctx, `select min(hostname) from node where ip = $1 and not gone having count(*) = 1`, ip).Scan(&host)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("node at %s: %w", ip, err)
+	}
+	return host, nil
 }
 
 // BootRepair is a repair that was tried on a node because of a sequence. Key is that of the ledger.
@@ -191,7 +212,7 @@ func (s *Store) SetHostKey(ctx context.Context, host string, key ssh.PublicKey, 
 
 // BootLogs lists the logs that are kept of a node, without their text, the latest first.
 func (s *Store) BootLogs(ctx context.Context, node string) ([]BootLog, error) {
-	return many[BootLog](ctx, s, "boot logs of "+node, `select node, at, sequence, size, cut, ''::bytea as log
+	return many[BootLog](ctx, s, "boot logs of "+node, `select node, at, sequence, size, cut, pushed, ''::bytea as log
 		from bootman_logs where node = $1 order by id desc`, node)
 }
 

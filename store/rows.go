@@ -18,9 +18,12 @@ const blacklistedSQL = `blacklisted as (select distinct kind, target from blackl
 // nodeRowsSQL reads a node with its site, its first PCU, its open issues and its history in one go: what stands in
 // other tables is gathered by node first, and joined.
 func nodeRowsSQL(details bool) string {
-	detail := `'{}'::jsonb facts, '' ssh, '' dns, '' port22, '' port80, '' port806`
+	detail, told := `'{}'::jsonb facts, '' ssh, '' dns, '' port22, '' port80, '' port806`, ``
 	if details {
-		detail = `coalesce((detail->'inside') - 'own' || coalesce(detail->'inside'->'own', '{}'), '{}') facts, coalesce(detail->>'dns', '') dns,
+		told = `left join (select node, jsonb_object_agg(name, value) facts from told group by node) said
+			on said.node = node.hostname`
+		detail = `coalesce(said.facts, '{}') || coalesce((detail->'inside') - 'own' || coalesce(detail->'inside'->'own', '{}'),
+				'{}') facts, coalesce(detail->>'dns', '') dns,
 			coalesce(detail->'ports'->>'22', '') port22,
 			coalesce(case when detail->'ssh'->>'ok' = 'true' then 'ok' else detail->'ssh'->>'failure' end, '') ssh,
 			coalesce(detail->'ports'->>'80', '') port80, coalesce(detail->'ports'->>'806', '') port806`
@@ -74,7 +77,7 @@ func nodeRowsSQL(details bool) string {
 			left join changes on changes.target = node.hostname
 			left join cycles on cycles.node = node.hostname
 			left join blacklisted onnode on onnode.kind = 'node' and onnode.target = node.hostname
-			left join blacklisted onsite on onsite.kind = 'site' and onsite.target = node.site
+			left join blacklisted onsite on onsite.kind = 'site' and onsite.target = node.site ` + told + `
 		where not node.gone order by node.site, node.hostname`
 }
 

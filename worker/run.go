@@ -93,6 +93,11 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err := receiveAlerts(mux, counted, cfg.Alerts, acts.Alerts.Take, log); err != nil {
 		return err
 	}
+	if cfg.HTTP.BootLogs {
+		if err := receiveBootLogs(mux, db, cfg.HTTP.BehindProxy, log); err != nil {
+			return err
+		}
+	}
 	serveAPI(ctx, mux, cfg, db, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
@@ -196,6 +201,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
 		SweepEvery: every,
+		Sources:    activities.Sources{List: connect.Sources(cfg.Sources), Timeout: cfg.Sources.Timeout, Fresh: cfg.Sources.Fresh},
 
 		PCUs:       pcus,
 		PCUTimeout: cfg.PCU.OperationTimeout,
