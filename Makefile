@@ -42,8 +42,8 @@ chaos: build ## break everything around two workers for CHAOS (--for 4m), and co
 	@exec bin/monitor-testbed chaos $(CHAOS)
 
 test: build ## run every test, real ones included
-	@echo "testing ..."
-	@go test $(RACE) -parallel 8 -timeout 20m ./...
+	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
+	@go test $(RACE) -p 4 -parallel 8 -timeout 20m ./...
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \
