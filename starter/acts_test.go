@@ -12,8 +12,10 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/rollout"
@@ -75,6 +77,12 @@ func (a *actor) EndRequest(context.Context, request.State) error { return nil }
 
 func (a *actor) OperateOutlet(_ context.Context, in request.Outlet) (request.OutletAnswer, error) {
 	v := request.OutletAnswer{Outlet: in, Nodes: []string{"planetlab1.example.edu"}, Before: "on", After: "on", Verified: true}
+	if strings.Contains(in.Order.Reason, "slow") {
+		time.Sleep(time.Second)
+	}
+	a.mu.Lock()
+	a.acts[in.PCU]++
+	a.mu.Unlock()
 	switch {
 	case strings.Contains(in.Order.Reason, "refused"):
 		v.Check, v.Refused, v.After = "answers", "planetlab1.example.edu: it answers: boot", ""
@@ -123,5 +131,37 @@ func registerOrders(w worker.Worker, db *store.Store) {
 	for name, f := range map[string]any{"OpenRollout": p.OpenRollout, "BeginRolloutGroup": p.BeginRolloutGroup,
 		"EndRolloutGroup": p.EndRolloutGroup, "NoteRollout": p.NoteRollout, "RolloutReached": p.RolloutReached} {
 		w.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+	}
+}
+
+// An order whose answer was lost comes again under its key: it is told what became of it, and nothing is switched twice.
+func TestAnOutletIsSwitchedOnceUnderOneKey(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	tc := temporalServer(t)
+	acts := newActor()
+	actAs(t, tc, acts, db)
+	desk := orders.Desk{Store: db, Temporal: tc}
+	const pcu = "pcu1.princeton.example"
+	order := func(within time.Duration) (orders.Receipt, request.OutletAnswer, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return desk.Outlet(ctx, orders.Order{Who: access.Who{Account: "alice", Role: access.Admin, Sites: []string{access.AllSites}},
+			Reason: "a slow fan", Key: "fan"}, request.Outlet{PCU: pcu, Outlet: 3, Operation: request.Off}, nil)
+	}
+	if _, _, err := order(400 * time.Millisecond); orders.KindOf(err) != orders.Silent {
+		t.Fatalf("nobody is waited for that long: %v", err)
+	}
+	time.Sleep(2 * time.Second) // it is done meanwhile
+	for _, before := range []string{"its outcome was not known", "it is done"} {
+		r, answer, err := order(10 * time.Second)
+		if err != nil || answer.After != "off" || !r.Before {
+			t.Errorf("%s: %+v, %+v, %v", before, r, answer, err)
+		}
+	}
+	acts.mu.Lock()
+	defer acts.mu.Unlock()
+	if n := acts.acts[pcu]; n != 1 {
+		t.Errorf("the outlet was switched %d times", n)
 	}
 }
