@@ -152,6 +152,23 @@ func (b *browser) until(what string, is func() bool) {
 	}
 }
 
+// untilSeen makes a change, and another one each second, until the page shows one without being asked for: its stream
+// of news is open then, however late. The change answers with the text by which it is known.
+func (b *browser) untilSeen(change func(n int) (shown string)) {
+	b.t.Helper()
+	n := 0
+	b.until("a change", func() bool {
+		n++
+		shown := change(n)
+		for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if strings.Contains(b.text(), shown) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 func (b *browser) theme(name string) {
 	b.t.Helper()
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -261,7 +278,11 @@ func TestAChangeIsSeenWithinASecond(t *testing.T) {
 	b := startBrowser(t, f)
 	b.signIn(anAdmin)
 	b.open("/sites/tokyo")
-	b.until("the page listens", func() bool { return f.pages.live.open() == 1 })
+	b.untilSeen(func(n int) string {
+		why := fmt.Sprintf("the page listens, try %d", n)
+		f.must(t, f.Note(t.Context(), noted("tokyo", why)))
+		return why
+	})
 	var took []time.Duration
 	for n := range 3 {
 		why := fmt.Sprintf("change number %d", n)
@@ -340,15 +361,17 @@ func TestAChangeDoesNotTakeAwayWhatIsTicked(t *testing.T) {
 	b := startBrowser(t, f)
 	b.signIn(anOperator)
 	b.open("/issues")
-	b.until("the page listens", func() bool { return f.pages.live.open() == 1 })
 	ticked := `document.querySelector('input[name=id][value="nodedown/planetlab1.huji.example"]')`
 	b.run(chromedp.Evaluate[chromedp.Void](ticked + `.click()`))
 	conn, err := pgx.Connect(t.Context(), f.url)
 	f.must(t, err)
 	defer func() { _ = conn.Close(context.Background()) }()
-	_, err = conn.Exec(t.Context(), `update issue set cause = 'changed under his hands' where id = 'nodedown/planetlab2.tokyo.example'`)
-	f.must(t, err)
-	b.until("the change", func() bool { return strings.Contains(b.text(), "changed under his hands") })
+	b.untilSeen(func(n int) string {
+		cause := fmt.Sprintf("changed under his hands, time %d", n)
+		_, err := conn.Exec(t.Context(), `update issue set cause = $1 where id = 'nodedown/planetlab2.tokyo.example'`, cause)
+		f.must(t, err)
+		return cause
+	})
 	if !ask(b, chromedp.Evaluate[bool](ticked+`.checked`)) {
 		t.Error("the tick is gone")
 	}
