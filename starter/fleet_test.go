@@ -212,7 +212,7 @@ func TestTheBlacklistIsKept(t *testing.T) {
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "site epfl, from 2026-12-24 00:00 UTC (4 weeks from now), until 2026-12-27 00:00 UTC")
 	got = call(ctx, downtime...)
-	wantCode(t, got, exitFailure)
+	wantCode(t, got, exitRefused)
 	wantIn(t, got.err, "site epfl has an entry from that moment on already")
 	got = call(ctx, "blacklist", "list")
 	wantCode(t, got, exitOK)
