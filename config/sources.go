@@ -44,7 +44,8 @@ type LinesSource struct {
 const mostSourceTime = 2 * time.Minute
 
 func (c Sources) problems(check func(ok bool, path, format string, args ...any), own map[string]string) {
-	check(c.Timeout > 0 && c.Timeout <= mostSourceTime, "sources.timeout", "must be above zero and at most %s, not %s", mostSourceTime, c.Timeout)
+	check(c.Timeout > 0 && c.Timeout <= mostSourceTime, "sources.timeout", "must be above zero and at most %s, not %s",
+		mostSourceTime, c.Timeout)
 	check(c.Fresh > 0, "sources.fresh", "must be above zero, not %s", c.Fresh)
 	address := func(path, url string, facts map[string]string) {
 		check(url == "" || isHTTP(url), path+".url", "must be an http or https URL without user and password")
@@ -54,7 +55,8 @@ func (c Sources) problems(check func(ok bool, path, format string, args ...any),
 	address("sources.table", c.Table.URL, c.Table.Columns)
 	check(c.Prometheus.Token == "" || travelsSafely(c.Prometheus.URL), "sources.prometheus.url",
 		"must be https, unless it is on this machine, since a token must not travel in the clear")
-	check(len(c.Lines.Command) == 0 || c.Lines.File == "", "sources.lines.command", "set it or sources.lines.file, not both")
+	check(len(c.Lines.Command) == 0 || c.Lines.File == "", "sources.lines.command",
+		"set it or sources.lines.file, not both")
 	taken := map[string]string{}
 	for name := range own {
 		taken[name] = "probe.facts"

@@ -27,7 +27,8 @@ func sources(ctx context.Context, v *visit) Finding {
 		}
 	}
 	if len(bad) > 0 {
-		return warning("mend sources in the configuration, or the source: docs/sources.md", "%s", strings.Join(append(bad, good...), "\n"))
+		return warning("mend sources in the configuration, or the source: docs/sources.md", "%s",
+			strings.Join(append(bad, good...), "\n"))
 	}
 	return found("%s", strings.Join(good, "; "))
 }

@@ -58,7 +58,8 @@ func readLines(text []byte) (facts []Fact, note string) {
 			}
 			return
 		}
-		for _, name := range slices.Sorted(maps.Keys(said.Facts)) { // the same are kept each time, where they are too many
+		// the same are kept each time, where they are too many
+		for _, name := range slices.Sorted(maps.Keys(said.Facts)) {
 			facts = append(facts, Fact{Node: said.Node, Name: name, Value: said.Facts[name], At: said.Time})
 		}
 	})

@@ -79,8 +79,8 @@ func (v *bootTestView) knows(action, owner string) {
 // showBootTest shows what came out, and fails when the table does not know the sequence.
 func (a *app) showBootTest(v bootTestView) error {
 	if err := a.show(v, func() {
-		a.facts(row{"file", v.File}, row{"sequence", v.Sequence}, row{"action", v.Action}, row{"does", v.Does}, row{"by", v.Owner},
-			row{"cut", cutNote(v.Cut)})
+		a.facts(row{"file", v.File}, row{"sequence", v.Sequence}, row{"action", v.Action}, row{"does", v.Does},
+			row{"by", v.Owner}, row{"cut", cutNote(v.Cut)})
 	}); err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ const saveTold = `with given as (
 			and not exists (select from given g where (g.node, g.name) = (t.node, t.name))
 		returning node, name, value
 	), changed as (
-		select g.*, was.value was from given g left join told was on (was.node, was.source, was.name) = (g.node, $1, g.name)
+		select g.*, was.value was from given g left join told was
+			on (was.node, was.source, was.name) = (g.node, $1, g.name)
 		where was.value is distinct from g.value
 	), saved as (
 		insert into told (node, source, name, value, at) select node, $1, name, value, at from changed

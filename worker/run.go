@@ -201,7 +201,8 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		OpenPorts:  cfg.Probe.OpenPorts,
 		BatchSize:  cfg.Probe.Batch,
 		SweepEvery: every,
-		Sources:    activities.Sources{List: connect.Sources(cfg.Sources), Timeout: cfg.Sources.Timeout, Fresh: cfg.Sources.Fresh},
+		Sources: activities.Sources{List: connect.Sources(cfg.Sources), Timeout: cfg.Sources.Timeout,
+			Fresh: cfg.Sources.Fresh},
 
 		PCUs:       pcus,
 		PCUTimeout: cfg.PCU.OperationTimeout,
