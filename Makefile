@@ -43,7 +43,12 @@ chaos: build ## break everything around two workers for CHAOS (--for 4m), and co
 
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
-	@go test $(RACE) -p 4 -parallel 8 -timeout 20m ./...
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	go test $(RACE) -p 4 -parallel 8 -timeout 20m ./... 2>&1 | tee "$$log" || { \
+		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
+		[ -n "$$again" ] || exit 1; \
+		echo "once more, one package after the other:" $$again; \
+		go test $(RACE) -p 1 -parallel 4 -timeout 20m $$again; }
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \
