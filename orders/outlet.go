@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -76,7 +77,7 @@ func (d Desk) Outlet(ctx context.Context, o Order, in request.Outlet, waives []p
 func (d Desk) operate(ctx context.Context, in request.Outlet, key string) (answer request.OutletAnswer, err error) {
 	answer.Outlet = in
 	if d.Temporal == nil {
-		return answer, errNoTemporal()
+		return answer, errors.New("temporal is not connected")
 	}
 	run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: request.OutletType + "/" + key, TaskQueue: activities.TaskQueue,

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -74,7 +75,7 @@ func (d Desk) WouldPenalize(ctx context.Context, o Order, login string, level in
 // lookAtSite starts the workflow of a site if need be, and lets it look at what it is denied.
 func (d Desk) lookAtSite(ctx context.Context, login string) error {
 	if d.Temporal == nil {
-		return errNoTemporal()
+		return errors.New("temporal is not connected")
 	}
 	_, err := d.Temporal.SignalWithStartWorkflow(ctx, site.ID(login), site.SignalLook, nil,
 		client.StartWorkflowOptions{ID: site.ID(login), TaskQueue: activities.TaskQueue,

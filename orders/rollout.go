@@ -97,7 +97,7 @@ func (d Desk) RetryRollout(ctx context.Context, o Order, name string) (Receipt, 
 
 func (d Desk) runRollout(ctx context.Context, p rollout.Plan, in rollout.Input) error {
 	if d.Temporal == nil {
-		return errNoTemporal()
+		return errors.New("temporal is not connected")
 	}
 	_, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: rollout.ID(p.Name), TaskQueue: activities.TaskQueue,

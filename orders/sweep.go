@@ -25,6 +25,9 @@ func (d Desk) Sweep(ctx context.Context, o Order, under func()) (Receipt, Run, e
 	r, err := d.give(ctx, o, act{
 		verb: access.FleetSweep, does: "look at the whole fleet now",
 		do: func(ctx context.Context, _ string) (note string, err error) {
+			if d.Temporal == nil {
+				return "", errNoTemporal()
+			}
 			run, err = d.trigger(ctx, under)
 			return "", err
 		},
@@ -39,6 +42,9 @@ func (d Desk) Believe(ctx context.Context, o Order) (Receipt, Run, error) {
 		verb: access.FleetBelieve, does: "look at the whole fleet now, and believe what is seen",
 		why: "the ledger keeps why what the guard doubts is true",
 		do: func(ctx context.Context, _ string) (string, error) {
+			if d.Temporal == nil {
+				return "", errNoTemporal()
+			}
 			w, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 				ID: activities.SweepType + "-believed", TaskQueue: activities.TaskQueue,
 				StaticSummary: "look at the whole fleet, and believe it: " + o.reason(),
