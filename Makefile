@@ -43,14 +43,18 @@ LONGEST := ./starter ./pcucontrol ./activities ./site
 chaos: build ## break everything around two workers for CHAOS (--for 4m), and count what was doubled, lost or left over
 	@exec bin/monitor-testbed chaos $(CHAOS)
 
+# The scripts call monitor some hundred times, each a process of its own: they run without the race detector, beside the
+# others.
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	go test $(RACE) -p 4 -parallel 8 -timeout 20m $(LONGEST) ./... 2>&1 | tee "$$log" || { \
+	@log=$$(mktemp); trap 'rm -f "$$log" "$$log.scripts"' EXIT; \
+	go test -run '^TestScripts$$' -timeout 20m ./starter >"$$log.scripts" 2>&1 & scripts=$$!; \
+	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '^TestScripts$$' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
-		go test $(RACE) -p 1 -parallel 4 -timeout 20m $$again; }
+		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '^TestScripts$$' $$again; }; \
+	wait $$scripts || { cat "$$log.scripts"; echo "once more: the scripts"; go test -run '^TestScripts$$' ./starter; }
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \

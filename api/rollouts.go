@@ -158,18 +158,14 @@ func (s *server) numbered(ctx context.Context, ids []int) ([]selection.Node, err
 	return chosen, nil
 }
 
-func (s *server) retryRollout(ctx context.Context, who access.Who, in *rolloutOrder) (*struct {
-	Body struct {
-		orders.Receipt
-		Nodes int `json:"nodes" doc:"So many are tried again."`
-	}
-}, error) {
-	out := &struct {
-		Body struct {
-			orders.Receipt
-			Nodes int `json:"nodes" doc:"So many are tried again."`
-		}
-	}{}
+// TriedAgain is what retrying the failed nodes of a roll-out has come to.
+type TriedAgain struct {
+	orders.Receipt
+	Nodes int `json:"nodes" doc:"So many are tried again."`
+}
+
+func (s *server) retryRollout(ctx context.Context, who access.Who, in *rolloutOrder) (*struct{ Body TriedAgain }, error) {
+	out := &struct{ Body TriedAgain }{}
 	var err error
 	out.Body.Receipt, out.Body.Nodes, err = s.desk.RetryRollout(ctx, in.of(who, in.Body.Reason), in.Name)
 	return out, err

@@ -192,7 +192,7 @@ func TestAMistakeInAFileOfPCUsIsTold(t *testing.T) {
 		wantCode(t, got, exitUsage)
 		wantIn(t, got.err, says)
 	}
-	wantIn(t, call(t.Context(), "pcu", "status", "a:1").err, "no file of PCUs: give --pcus or set MONITOR_PCU_FILE")
+	wantIn(t, call(t.Context(), "pcu", "status", "a:1").err, "database.url: must be set") // a name of Monitor's own
 	wantIn(t, call(t.Context(), "pcu", "status").err,
 		"name targets of a file of PCUs (--pcus), or give --model and --host")
 }
