@@ -38,23 +38,28 @@ smoke: build ## run the demo's scenarios to their end, headless
 
 CHAOS ?= --for 4m
 # The packages whose tests take longest begin first, so that none of them is left over at the end.
-LONGEST := ./starter ./pcucontrol ./activities ./site
+LONGEST := ./starter ./pcucontrol ./testbed/rig ./activities ./notify/rt
 
 chaos: build ## break everything around two workers for CHAOS (--for 4m), and count what was doubled, lost or left over
 	@exec bin/monitor-testbed chaos $(CHAOS)
 
-# The scripts call monitor some hundred times, each a process of its own: they run without the race detector, beside the
-# others.
+# What the race detector would only slow down runs without it, beside the others: the scripts, which call monitor some
+# hundred times, and the random lives of the pure machines.
+RANDOM_LIVES := ^Test[A-Za-z]*_Random
+SCRIPTS := ^TestScripts
+
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
-	@log=$$(mktemp); trap 'rm -f "$$log" "$$log.scripts"' EXIT; \
-	go test -run '^TestScripts$$' -timeout 20m ./starter >"$$log.scripts" 2>&1 & scripts=$$!; \
-	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '^TestScripts$$' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
+	@log=$$(mktemp); trap 'kill $$(jobs -p) 2>/dev/null || :; rm -f "$$log" "$$log".*' EXIT; \
+	go test -run '$(SCRIPTS)' -timeout 20m ./starter >"$$log.scripts" 2>&1 & scripts=$$!; \
+	go test -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout >"$$log.lives" 2>&1 & lives=$$!; \
+	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
-		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '^TestScripts$$' $$again; }; \
-	wait $$scripts || { cat "$$log.scripts"; echo "once more: the scripts"; go test -run '^TestScripts$$' ./starter; }
+		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)' $$again; }; \
+	wait $$lives || { cat "$$log.lives"; exit 1; }; \
+	wait $$scripts || { cat "$$log.scripts"; echo "once more: the scripts"; go test -run '$(SCRIPTS)' ./starter; }
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \

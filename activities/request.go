@@ -75,11 +75,14 @@ func (a *Requests) OpenRequest(ctx context.Context, in RequestStart) (request.Op
 	if err != nil {
 		return o, err
 	}
-	_, _, _, err = a.Store.Begin(ctx, store.Plan{
-		Action: store.Action{Key: in.ID + "/" + in.Run + "/order", Kind: store.KindOrder, Issue: in.ID, RunID: in.Run,
+	taken, _, _, err := a.Store.Begin(ctx, store.Plan{
+		Action: store.Action{Key: in.Input.Line(in.ID, in.Run), Kind: store.KindOrder, Issue: in.ID, RunID: in.Run,
 			Node: n.Hostname, Site: n.Site, Data: data, Reason: ordered(in.Input)},
 		Claims: []store.Claim{{Kind: store.ClaimRequest, Target: n.Hostname, SetTo: string(in.Input.Act)}},
 	})
+	if err == nil && taken.RunID != in.Run {
+		return o, badRequest("this order was taken before, by run %s: it is carried out once", taken.RunID)
+	}
 	return o, err
 }
 
@@ -223,7 +226,7 @@ func (a *Requests) EndRequest(ctx context.Context, s request.State) error {
 			detail += "; " + more
 		}
 	}
-	err = a.Store.Settle(ctx, s.ID+"/"+s.Run+"/order", cmp.Or(outcome, store.Failed), clean.Line(detail),
+	err = a.Store.Settle(ctx, s.Input.Line(s.ID, s.Run), cmp.Or(outcome, store.Failed), clean.Line(detail),
 		[]store.ClaimKind{store.ClaimRequest})
 	if errors.Is(err, store.ErrNotFound) { // it never opened
 		return nil

@@ -87,6 +87,22 @@ func TestRequest_PowerIsCutOnceForAPersonAndTheStoryIsInTheLedger(t *testing.T) 
 	b.wantCuts(1)
 }
 
+// An order whose first answer was lost may come again when all that it asked for is over.
+func TestRequest_AnOrderIsTakenByOneRun(t *testing.T) {
+	b := newBench(t)
+	in := request.Input{Node: sick, Act: request.Reboot, From: "the test", Key: "order/alice/k1",
+		Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "it hangs"}}
+	b.opened("first", in)
+	s := b.opened("first", in) // the same run, whose activity was tried again
+	b.done(s, request.Returned)
+	_, err := b.Requests.OpenRequest(b.Context(), RequestStart{ID: request.ID(sick), Run: "second", Input: in})
+	if err == nil || !strings.Contains(err.Error(), "taken before, by run first") {
+		t.Errorf("a second run: %v", err)
+	}
+	b.wantClaims()
+	b.wantLedger(request.ID(sick), "order done")
+}
+
 // What forbids an act of Monitor forbids a person's, too, but for what the operator says to pass over.
 func TestRequest_TheGateHoldsForPersons(t *testing.T) {
 	b := newBench(t)

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
@@ -205,6 +208,49 @@ func TestAnOrderUnderOneKeyIsGivenOnce(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
+}
+
+// forgetful is a Temporal that begins a request and loses the answer. A second one must not be begun.
+type forgetful struct {
+	client.Client
+	store *store.Store
+	begun int
+}
+
+func (f *forgetful) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, _ any, args ...any) (
+	client.WorkflowRun, error) {
+	f.begun++
+	in := args[0].(request.Input)
+	_, _, _, err := f.store.Begin(ctx, store.Plan{Action: store.Action{Key: in.Line(o.ID, "first"), Kind: store.KindOrder,
+		Issue: o.ID, RunID: "first", Node: in.Node}})
+	return nil, errors.Join(context.DeadlineExceeded, err)
+}
+
+func (f *forgetful) GetWorkflow(_ context.Context, id, run string) client.WorkflowRun {
+	return ran{id: id, run: run}
+}
+
+type ran struct {
+	client.WorkflowRun
+	id, run string
+}
+
+func (r ran) GetRunID() string { return r.run }
+
+func TestAnOrderWhoseAnswerWasLostIsNotBegunAgain(t *testing.T) {
+	d := desk(t)
+	lost := &forgetful{store: d.Store}
+	d.Temporal = lost
+	o := Order{Who: alice(), Reason: "it hangs", Key: "k1"}
+	if _, err := d.Node(t.Context(), o, Node{Act: request.Reboot}, host); err == nil {
+		t.Fatal("a lost answer is told as an order that was taken")
+	}
+	for range 2 {
+		r, err := d.Node(t.Context(), o, Node{Act: request.Reboot}, host)
+		if err != nil || !r.Before || lost.begun != 1 {
+			t.Errorf("again: %+v, %v; begun %d times", r, err, lost.begun)
+		}
+	}
 }
 
 func TestATargetIsLeftAloneAndNoLonger(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/request"
+	"github.com/planetlab/monitor/store"
 )
 
 // Node is what somebody orders of a node.
@@ -112,6 +113,15 @@ func (d Desk) startRequest(ctx context.Context, in request.Input) (client.Workfl
 	}
 	if in.DryRun { // it disturbs nobody
 		o.ID = fmt.Sprintf("%s/would/%d", request.ID(in.Node), time.Now().UnixNano())
+	}
+	if in.Key != "" { // the answer to the same order was lost, and the order may be over by now
+		taken, err := d.Store.Action(ctx, in.Line("", ""))
+		if err == nil {
+			return d.Temporal.GetWorkflow(ctx, o.ID, taken.RunID), nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
 	}
 	run, err := d.Temporal.ExecuteWorkflow(ctx, o, request.Type, in)
 	var running *serviceerror.WorkflowExecutionAlreadyStarted

@@ -94,6 +94,15 @@ type Input struct {
 	Part string `json:"part,omitempty"`
 }
 
+// Line names the line of the ledger that says which workflow took the order. An order with a key is taken once: another
+// run, begun because the answer of the first was lost, finds it.
+func (in Input) Line(id, run string) string {
+	if in.Key != "" {
+		return in.Key + "/taken"
+	}
+	return id + "/" + run + "/order"
+}
+
 // Check reports why an order cannot be meant, or nil.
 func (in Input) Check() error {
 	switch {

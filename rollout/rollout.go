@@ -82,7 +82,8 @@ func nameable(s string) bool {
 // Request is the order for one node of the plan.
 func (p Plan) Request(n Node) request.Input {
 	return request.Input{Node: n.Host, NodeID: n.NodeID, Act: p.Act, State: p.State, Order: p.Order, From: p.From,
-		Ways: p.Ways, Return: p.Within, Patience: patience, Part: ID(p.Name)}
+		Ways: p.Ways, Return: p.Within, Patience: patience, Part: ID(p.Name),
+		Key: fmt.Sprintf("%s/%d/%d", ID(p.Name), n.Seq, n.Tries)}
 }
 
 // patience is how long a node may wait for its turn in the budgets, or for the end of a stop: to wait is no failure, and

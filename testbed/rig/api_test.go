@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,15 +19,34 @@ import (
 
 const root = "../.."
 
-// programs are the worker, Temporal, and whatever else is named by its folder and tags.
+// made is the worker, which is built once for all tests.
+var made = struct {
+	sync.Once
+	dir string
+}{}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if made.dir != "" {
+		os.RemoveAll(made.dir)
+	}
+	os.Exit(code)
+}
+
+// programs are the worker and Temporal.
 func programs(t *testing.T) (bin string) {
 	t.Helper()
-	bin = t.TempDir()
-	if err := os.Symlink(temporallocal.Program(t, root), filepath.Join(bin, "temporal-dev")); err != nil {
-		t.Fatal(err)
-	}
-	build(t, root, "-o", filepath.Join(bin, "monitor-worker"), "./worker")
-	return bin
+	made.Do(func() {
+		var err error
+		if made.dir, err = os.MkdirTemp("", "monitor-rig"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(temporallocal.Program(t, root), filepath.Join(made.dir, "temporal-dev")); err != nil {
+			t.Fatal(err)
+		}
+		build(t, root, "-o", filepath.Join(made.dir, "monitor-worker"), "./worker")
+	})
+	return made.dir
 }
 
 func build(t *testing.T, dir string, args ...string) {

@@ -213,7 +213,7 @@ func (g *gate) pass() error {
 // them, and so does each stage.
 func everyDeath(ways ...string) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 		defer cancel()
 		m := &matrix{stage: s, all: deaths(), gates: map[string]*gate{}}
 		kinds, stages := map[string]int{}, map[string]int{}
