@@ -74,6 +74,7 @@ func TestAGeneratedClientDrivesAWholeIssueOfTheRunningProduct(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole product")
 	}
+	t.Parallel()
 	client := filepath.Join(t.TempDir(), "apiclient")
 	dir := filepath.Join(root, "dev", "apiclient")
 	generate := exec.CommandContext(t.Context(), "go", "generate", "-tags", "apiclient", ".")

@@ -22,6 +22,7 @@ func TestAPersonsOrdersOnTheRunningProduct(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole product")
 	}
+	t.Parallel()
 	r, err := Start(t.Context(), Options{Bin: programs(t), Day: 30 * time.Second, Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ func TestAVisitorBreaksANodeOfTheRunningProduct(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole product")
 	}
+	t.Parallel()
 	r, err := Start(t.Context(), Options{Bin: programs(t), Day: 5 * time.Second, Pages: "127.0.0.1:0", Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)
