@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/planetlab/monitor/spelling"
 )
 
 // decode reads a YAML text into a fleet. It walks the syntax tree by itself, as the configuration does, so that every
@@ -206,30 +208,9 @@ func keys(t reflect.Type) []string {
 func nearest(word string, list []string) string {
 	best, least := "", len(word)/2+1
 	for _, w := range list {
-		if n := distance(strings.ToLower(word), strings.ToLower(w)); n < least {
+		if n := spelling.Distance(word, w); n < least {
 			best, least = w, n
 		}
 	}
 	return best
-}
-
-// distance is how many letters must be changed, put in or left out to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := corner
-			if a[i] != b[j] {
-				cost++
-			}
-			corner = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/planetlab/monitor/spelling"
 )
 
 // Catalog is a set of models that can be driven. Package models has those that are built in.
@@ -131,34 +133,14 @@ func (c *Catalog) Resolve(name string) (Model, error) {
 	}
 }
 
-// near are the three names that take the fewest edits from this one.
+// near are the three names that are most like this one.
 func near(name string, models []Model) []string {
 	names := make([]string, len(models))
 	for i, m := range models {
 		names[i] = m.Name
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(edits(name, a), edits(name, b)) })
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Compare(spelling.Distance(name, a), spelling.Distance(name, b))
+	})
 	return names[:min(3, len(names))]
-}
-
-// edits is the Levenshtein distance, upper and lower case being the same.
-func edits(a, b string) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := last
-			if a[i] != b[j] {
-				substitute++
-			}
-			last = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

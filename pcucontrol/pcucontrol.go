@@ -1,5 +1,6 @@
-// Package pcucontrol drives power control units: it tests a login, reads an outlet, and switches it. It needs nothing
-// else of Monitor, and never guesses: what was sent but not answered is ambiguous, what no device told is unverified.
+// Package pcucontrol drives power control units: it tests a login, reads an outlet, and switches it. It knows nothing
+// of the rest of Monitor, and never guesses: what was sent but not answered is ambiguous, what no device told is
+// unverified.
 //
 // Package models has the catalog of what can be driven:
 //

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/planetlab/monitor/spelling"
 )
 
 // field finds a field by its name or an old one.
@@ -51,45 +53,15 @@ func (f *Field) noValue(value string) error {
 func nearest(word string, list []string) string {
 	best, least := "", 0
 	for _, w := range list {
-		d := distance(word, w)
+		d := spelling.Distance(word, w)
 		if _, last, dotted := strings.Cut(w, "."); dotted {
-			d = min(d, distance(word, last)+1)
+			d = min(d, spelling.Distance(word, last)+1)
 		}
 		if best == "" || d < least {
 			best, least = w, d
 		}
 	}
 	return best
-}
-
-// distance counts the letters that must be added, taken out, replaced or swapped with their neighbour to make b of a.
-// Words far longer than any name are not compared letter by letter.
-func distance(from, to string) int {
-	a, b := []rune(strings.ToLower(from)), []rune(strings.ToLower(to))
-	if len(a) > 100 || len(b) > 100 {
-		return max(len(a), len(b))
-	}
-	var before []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range b {
-			change := row[j]
-			if a[i] != b[j] {
-				change++
-			}
-			next[j+1] = min(change, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }
 
 // has reports whether a field's values are few and this is one of them.

@@ -161,7 +161,7 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 				list:   len(args) > 0 || len(all) > 1,
 			}
 			if trace {
-				j.trace = func(line string) { fmt.Fprintln(a.err, clean(line)) }
+				a.trace(all, j.list)
 			}
 			return j.run(cmd.Context(), all)
 		},
@@ -177,8 +177,7 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 		}
 		cmd.Example = example
 	}
-	cmd.Flags().BoolVar(&trace, "trace", false, "show the conversation on standard error, the password masked in "+
-		"whatever way it is written")
+	traceFlag(cmd.Flags(), &trace)
 	if switches {
 		cmd.Flags().BoolVar(&dry, "dry-run", false, "do what test does, and switch nothing")
 	}
@@ -214,6 +213,11 @@ func targetFlags(f *pflag.FlagSet, p *pcuChoice) {
 			"for")
 	f.StringVar(&p.passwordFile, "password-file", "", "`file` that holds the password")
 	f.StringVar(&p.pcus, "pcus", "", "`file` of PCUs and aliases; "+pcusVariable+" names it too")
+}
+
+func traceFlag(f *pflag.FlagSet, trace *bool) {
+	f.BoolVar(trace, "trace", false, "show the conversation on standard error, the password masked in whatever way it is "+
+		"written")
 }
 
 func (a *app) drawPower(v powerView) {

@@ -29,41 +29,32 @@ const (
 
 // fenceParameter is an option of the fence agent, as Pacemaker knows it.
 type fenceParameter struct {
-	name, old, about, kind, fallback string
-	required                         bool
+	name, old, short, about, kind, fallback string
 }
 
 // fenceParameters in the order of the metadata. The password may come by standard input, by a file or from a program,
 // never on the command line.
 func fenceParameters() []fenceParameter {
 	return []fenceParameter{
-		{"action", "option", "Fencing action", "string", "reboot", true},
-		{"ip", "ipaddr", "IP address or hostname of fencing device", "string", "", false},
-		{"ipport", "", "TCP/UDP port to use for connection with device", "integer", "", false},
-		{"legacy", "ssl_insecure", "Permit old ciphers, and certificates that nobody vouches for", "boolean", "",
-			false},
-		{"model", "", "Model of the PCU, as in `monitor pcu models`", "string", "", false},
-		{"models", "", "Folder of more model files", "string", "", false},
-		{"off_time", "", "Seconds that a reboot leaves the outlet off", "second", "", false},
-		{"password", "passwd", "Login password or passphrase", "string", "", false},
-		{"password_file", "", "File that holds the password", "string", "", false},
-		{"password_script", "passwd_script", "Script to run to retrieve password", "string", "", false},
-		{"pcus", "", "File of PCUs and aliases; the plug is then one of its names", "string", "", false},
-		{
-			"plug",
-			"port",
-			"Physical plug number or name on device, or a name of the file of PCUs; several feeds of one node with " +
-				"commas between",
-			"string",
-			"",
-			false,
-		},
-		{"transport", "", "The only transport to try", "string", "", false},
-		{"username", "login", "Login name", "string", "", false},
-		{"delay", "", "Wait X seconds before fencing is started", "second", "0", false},
-		{"power_timeout", "", "Test X seconds for status change after ON/OFF", "second", "90", false},
-		{"quiet", "", "Disable logging to stderr", "boolean", "", false},
-		{"verbose", "debug", "Show the conversation on standard error", "boolean", "", false},
+		{"action", "option", "o", "Fencing action", "string", "reboot"},
+		{"ip", "ipaddr", "a", "IP address or hostname of fencing device", "string", ""},
+		{"ipport", "", "u", "TCP/UDP port to use for connection with device", "integer", ""},
+		{"legacy", "ssl_insecure", "", "Permit old ciphers, and certificates that nobody vouches for", "boolean", ""},
+		{"model", "", "", "Model of the PCU, as in `monitor pcu models`", "string", ""},
+		{"models", "", "", "Folder of more model files", "string", ""},
+		{"off_time", "", "", "Seconds that a reboot leaves the outlet off", "second", ""},
+		{"password", "passwd", "p", "Login password or passphrase", "string", ""},
+		{"password_file", "", "", "File that holds the password", "string", ""},
+		{"password_script", "passwd_script", "S", "Script to run to retrieve password", "string", ""},
+		{"pcus", "", "", "File of PCUs and aliases; the plug is then one of its names", "string", ""},
+		{"plug", "port", "n", "Physical plug number or name on device, or a name of the file of PCUs; several feeds " +
+			"of one node with commas between", "string", ""},
+		{"transport", "", "", "The only transport to try", "string", ""},
+		{"username", "login", "l", "Login name", "string", ""},
+		{"delay", "", "", "Wait X seconds before fencing is started", "second", "0"},
+		{"power_timeout", "", "", "Test X seconds for status change after ON/OFF", "second", "90"},
+		{"quiet", "", "q", "Disable logging to stderr", "boolean", ""},
+		{"verbose", "debug", "v", "Show the conversation on standard error", "boolean", ""},
 	}
 }
 
@@ -81,7 +72,8 @@ func (a *app) pcuFence() *cobra.Command {
   exec monitor pcu fence "$@"
 
 as /usr/sbin/fence_monitor makes it one. Actions: ` + strings.Join(fenceActions(), ", ") + `;
---action=metadata lists the options.
+--action=metadata lists the options. With a file of PCUs and no plug, monitor logs in to all of its PCUs, and the lists
+are of its aliases, and of machines that have none.
 
 off and reboot succeed only when the device itself says so. Exit codes are those of fence agents: 0 done or on, 2 off
 (of status), 1 failed.`,
@@ -109,49 +101,44 @@ off and reboot succeed only when the device itself says so. Exit codes are those
 	}
 }
 
-// fenceOptions reads --name=value, and without arguments name=value lines of standard input. Names that are unknown are
-// passed over, as all agents do: Pacemaker adds some of its own.
+// fenceOptions reads --name=value, and without arguments name=value lines of standard input. There, names that are
+// unknown are passed over, as all agents do: Pacemaker adds some of its own. On the command line they are mistakes: an
+// action that is not understood would be a reboot.
 func (a *app) fenceOptions(args []string) (map[string]string, error) {
-	given := map[string]string{}
-	names := map[string]string{}
+	given, names := map[string]string{}, map[string]string{}
 	for _, p := range fenceParameters() {
-		names[p.name] = p.name
-		if p.old != "" {
-			names[p.old] = p.name
+		for _, name := range []string{p.name, p.old, p.short} {
+			names[name] = p.name
 		}
 	}
-	set := func(name, value string) {
-		if known := names[strings.ReplaceAll(name, "-", "_")]; known != "" {
-			given[known] = value
-		}
-	}
+	delete(names, "")
 	if len(args) == 0 {
 		lines := bufio.NewScanner(io.LimitReader(a.in, 1<<20))
 		for lines.Scan() {
-			text := strings.TrimSpace(lines.Text())
-			if name, value, ok := strings.Cut(text, "="); ok && !strings.HasPrefix(text, "#") {
-				set(strings.TrimSpace(name), value)
+			name, value, _ := strings.Cut(strings.TrimSpace(lines.Text()), "=")
+			if known := names[strings.TrimSpace(name)]; known != "" {
+				given[known] = value
 			}
 		}
 		return given, lines.Err()
 	}
 	for i := 0; i < len(args); i++ {
-		name, value, ok := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		if name == "o" {
-			name = "action"
-		}
-		if name == "p" || name == "password" || name == "passwd" {
+		word, value, ok := strings.Cut(args[i], "=")
+		name := names[strings.ReplaceAll(strings.TrimLeft(word, "-"), "-", "_")]
+		switch {
+		case !strings.HasPrefix(word, "-") || name == "":
+			return nil, fmt.Errorf("there is no option %q: --action=metadata lists them", word)
+		case name == "password":
 			return nil, errors.New(
 				"a password on the command line is shown to everybody: use standard input, --password-file or " +
 					"--password-script")
-		}
-		if !ok && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+		case !ok && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
 			i++
 			value = args[i]
-		} else if !ok {
+		case !ok:
 			value = "1"
 		}
-		set(name, value)
+		given[name] = value
 	}
 	return given, nil
 }
@@ -165,18 +152,6 @@ func (a *app) fence(ctx context.Context, o map[string]string) (int, error) {
 	if action == "metadata" {
 		return fenceDone, a.fenceMetadata()
 	}
-	node, c, err := a.fenced(o)
-	if err != nil {
-		return fenceFailed, err
-	}
-	if action == "validate-all" {
-		return fenceDone, nil
-	}
-	if o["verbose"] != "" && o["verbose"] != "0" {
-		for i := range node.feeds {
-			node.feeds[i].Trace = func(line string) { fmt.Fprintln(a.err, clean(line)) }
-		}
-	}
 	limit, err := seconds(o, "power_timeout", pcuPatience)
 	if err != nil {
 		return fenceFailed, err
@@ -185,6 +160,13 @@ func (a *app) fence(ctx context.Context, o map[string]string) (int, error) {
 	if err != nil {
 		return fenceFailed, err
 	}
+	nodes, c, err := a.fenced(action, o)
+	if err != nil || action == "validate-all" {
+		return fenceDone, err
+	}
+	if o["verbose"] != "" && o["verbose"] != "0" {
+		a.trace(nodes, len(nodes) > 1)
+	}
 	select {
 	case <-ctx.Done():
 		return fenceFailed, ctx.Err()
@@ -192,7 +174,38 @@ func (a *app) fence(ctx context.Context, o map[string]string) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return a.fenceAct(ctx, c, action, node)
+	if o["pcus"] != "" && o["plug"] == "" {
+		return fenceDone, a.fenceFile(ctx, c, action, nodes)
+	}
+	return a.fenceAct(ctx, c, action, nodes[0])
+}
+
+// fenceFile does an action that needs no plug to all that a file of PCUs names.
+func (a *app) fenceFile(ctx context.Context, c *pcucontrol.Catalog, action string, nodes []fed) error {
+	if action == "list" {
+		for _, node := range nodes {
+			a.say("%s", clean(node.name+","+node.name))
+		}
+		return nil
+	}
+	do := each((*pcucontrol.Catalog).Status)
+	if action == "monitor" {
+		do = each((*pcucontrol.Catalog).Test)
+	}
+	states, errs := make([]pcucontrol.State, len(nodes)), make([]error, len(nodes))
+	inTurn(nodes, func(i int) {
+		r, err := do(c, ctx, nodes[i].feeds)
+		if states[i] = r.After; err != nil {
+			states[i], errs[i] = pcucontrol.Unknown, fmt.Errorf("%s: %w", nodes[i].name, err)
+		}
+	})
+	if action == "list-status" {
+		for i, node := range nodes {
+			a.say("%s", clean(node.name+","+node.name+","+string(states[i])))
+		}
+		return nil
+	}
+	return errors.Join(errs...)
 }
 
 func (a *app) fenceAct(ctx context.Context, c *pcucontrol.Catalog, action string, node fed) (int, error) {
@@ -240,6 +253,9 @@ func (a *app) fenceList(ctx context.Context, c *pcucontrol.Catalog, node fed, st
 		if o.Outlet > 0 {
 			plug = strconv.Itoa(o.Outlet)
 		}
+		if node.pcu != "" {
+			plug = strings.TrimSuffix(node.pcu+":"+plug, ":")
+		}
 		line := clean(plug + "," + o.Name)
 		if states {
 			line += "," + string(o.State)
@@ -249,18 +265,19 @@ func (a *app) fenceList(ctx context.Context, c *pcucontrol.Catalog, node fed, st
 	return nil
 }
 
-// fenced are the feeds that the options mean.
-func (a *app) fenced(o map[string]string) (fed, *pcucontrol.Catalog, error) {
+// fenced is the node that the options mean. Where they name a file and none of its names: its PCUs, to look whether
+// they answer, or all that it has to fence.
+func (a *app) fenced(action string, o map[string]string) ([]fed, *pcucontrol.Catalog, error) {
 	if o["models"] != "" {
 		a.modelDirs = []string{o["models"]}
 	}
 	c, err := a.catalog()
 	if err != nil {
-		return fed{}, nil, err
+		return nil, nil, err
 	}
 	p := pcuChoice{a: a, pcus: o["pcus"], passwordFile: o["password_file"]}
 	if err := a.fencePassword(&p, o); err != nil {
-		return fed{}, nil, err
+		return nil, nil, err
 	}
 	legacy := o["legacy"]
 	p.target = pcucontrol.Target{
@@ -271,35 +288,51 @@ func (a *app) fenced(o map[string]string) (fed, *pcucontrol.Catalog, error) {
 		Legacy:    legacy != "" && legacy != "0" && legacy != "false",
 	}
 	if p.target.OffTime, err = seconds(o, "off_time", 0); err != nil {
-		return fed{}, nil, err
+		return nil, nil, err
 	}
 	if text := o["ipport"]; text != "" {
 		if p.target.Port, err = strconv.Atoi(text); err != nil {
-			return fed{}, nil, fmt.Errorf("ipport: %q is no number", text)
+			return nil, nil, fmt.Errorf("ipport: %q is no number", text)
 		}
 	}
 	var plugs []string
-	if o["pcus"] != "" {
-		plugs = splitOutside(o["plug"])
-	} else if n, err := strconv.Atoi(o["plug"]); err == nil {
+	switch n, err := strconv.Atoi(o["plug"]); {
+	case p.pcus == "" && err == nil:
 		p.target.Outlet = n
-	} else {
+	case p.pcus == "":
 		p.target.OutletName = o["plug"]
+	case o["plug"] != "":
+		plugs = splitOutside(o["plug"])
+	case slices.Contains([]string{"on", "off", "reboot", "status"}, action):
+		return nil, nil, errors.New("plug is missing: which name of the file of PCUs")
+	default:
+		f, err := p.file()
+		if err != nil {
+			return nil, nil, err
+		}
+		if plugs = f.names(); strings.HasPrefix(action, "list") {
+			plugs = f.plugs(c)
+		}
 	}
 	all, err := p.choose(plugs)
 	if err != nil {
-		return fed{}, nil, err
+		return nil, nil, err
 	}
-	node := fed{name: o["plug"]}
 	for _, one := range all {
-		node.feeds = append(node.feeds, one.feeds...)
-	}
-	for _, t := range node.feeds {
-		if _, err := c.Resolve(t.Model); err != nil {
-			return fed{}, nil, err
+		for _, t := range one.feeds {
+			if _, err := c.Resolve(t.Model); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
-	return node, c, nil
+	if o["plug"] != "" { // several feeds with commas between are one node
+		node := fed{name: o["plug"], pcu: all[0].pcu}
+		for _, one := range all {
+			node.feeds = append(node.feeds, one.feeds...)
+		}
+		all = []fed{node}
+	}
+	return all, c, nil
 }
 
 // fencePassword takes the password that was given, or that a program says.
@@ -376,10 +409,16 @@ func (a *app) fenceMetadata() error {
 	}
 	for _, p := range fenceParameters() {
 		one := fenceXMLParameter{Name: p.name, Obsoletes: p.old}
-		if p.required {
+		if p.name == "action" {
 			one.Required = 1
 		}
-		one.Getopt.Mixed = "--" + strings.ReplaceAll(p.name, "_", "-") + "=[" + p.name + "]"
+		one.Getopt.Mixed = "--" + strings.ReplaceAll(p.name, "_", "-")
+		if p.kind != "boolean" {
+			one.Getopt.Mixed += "=[" + p.name + "]"
+		}
+		if p.short != "" && p.name != "password" {
+			one.Getopt.Mixed = "-" + p.short + ", " + one.Getopt.Mixed
+		}
 		one.Content.Type, one.Content.Default = p.kind, p.fallback
 		one.Short.Lang, one.Short.Text = "en", p.about
 		about.Parameters = append(about.Parameters, one)

@@ -132,6 +132,26 @@ func (f *pcuFile) addAlias(name string, feeds feedNames) error {
 	return nil
 }
 
+// names are those of all PCUs.
+func (f *pcuFile) names() []string { return slices.Sorted(maps.Keys(f.pcus)) }
+
+// plugs are the names of all that can be fenced: the aliases, and machines by themselves that no alias stands for.
+func (f *pcuFile) plugs(c *pcucontrol.Catalog) []string {
+	list, aliased := slices.Collect(maps.Keys(f.aliases)), map[string]bool{}
+	for _, feeds := range f.aliases {
+		for _, feed := range feeds {
+			aliased[feed] = true
+		}
+	}
+	for name, e := range f.pcus {
+		if m, err := c.Resolve(e.Model); err == nil && !m.Outlets && !aliased[name] {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // alongside expands a text into as many names as there are; a text without a range is the same for all.
 func alongside(text string, n int) ([]string, error) {
 	names, err := expand(text)

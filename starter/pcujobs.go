@@ -19,7 +19,6 @@ type pcuJobs struct {
 	a      *app
 	c      *pcucontrol.Catalog
 	do     operation
-	trace  func(line string)
 	expect pcucontrol.State // empty: any
 	form   powerView        // what all answers begin with
 	list   bool             // show a list, though it may be of one
@@ -78,17 +77,6 @@ func (f fed) hosts() []string {
 func (j *pcuJobs) one(ctx context.Context, one fed) powerView {
 	v, t := j.form, one.feeds[0]
 	v.Target, v.Model, v.Host, v.Outlet, v.OutletName = one.name, t.Model, t.Host, t.Outlet, t.OutletName
-	if j.trace != nil {
-		for i := range one.feeds {
-			where := one.feeds[i].Host
-			one.feeds[i].Trace = func(line string) {
-				if j.list {
-					line = where + " " + line
-				}
-				j.trace(line)
-			}
-		}
-	}
 	ctx, cancel := j.a.within(ctx, pcuPatience)
 	defer cancel()
 	if v.Result, v.err = j.do(j.c, ctx, one.feeds); v.err != nil {
@@ -97,6 +85,24 @@ func (j *pcuJobs) one(ctx context.Context, one fed) powerView {
 		v.RetrySafe = errors.As(v.err, &known) && known.RetrySafe()
 	}
 	return v
+}
+
+// trace shows the conversations with all feeds on standard error, of several with the host before each line.
+func (a *app) trace(all []fed, several bool) {
+	var mu sync.Mutex
+	for i := range all {
+		for j := range all[i].feeds {
+			where := ""
+			if several {
+				where = all[i].feeds[j].Host + " "
+			}
+			all[i].feeds[j].Trace = func(line string) {
+				mu.Lock()
+				defer mu.Unlock()
+				fmt.Fprintln(a.err, clean(where+line))
+			}
+		}
+	}
 }
 
 // verdict is the error of all: that of the first one and, where they are of several kinds, the exit code of a plain

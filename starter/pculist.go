@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +24,7 @@ type outletsView struct {
 
 func (a *app) pcuList() *cobra.Command {
 	choice := pcuChoice{a: a}
+	var trace bool
 	cmd := &cobra.Command{
 		Use: "list [PCU...]", Short: "List all outlets of a PCU, with their names and states",
 		Long: "List all outlets of a PCU, with their names and states, in one query where the device has one. " +
@@ -48,22 +48,16 @@ func (a *app) pcuList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if trace {
+				a.trace(all, len(all) > 1)
+			}
 			return a.listOutlets(cmd.Context(), c, all)
 		},
 	}
 	targetFlags(cmd.Flags(), &choice)
+	traceFlag(cmd.Flags(), &trace)
 	_ = cmd.RegisterFlagCompletionFunc("model", a.completeModel)
 	return cmd
-}
-
-// names are those of all PCUs.
-func (f *pcuFile) names() []string {
-	var list []string
-	for name := range f.pcus {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
 }
 
 func (a *app) listOutlets(ctx context.Context, c *pcucontrol.Catalog, all []fed) error {
@@ -110,7 +104,8 @@ func (a *app) drawOutlets(views []outletsView) {
 
 func (a *app) pcuBoot() *cobra.Command {
 	choice := pcuChoice{a: a}
-	device := ""
+	var device string
+	var trace bool
 	cmd := &cobra.Command{
 		Use: "boot [TARGET...]", Short: "Choose what a machine boots from the next time, and only then",
 		Long: "Choose what a machine boots from the next time, and only then. Nothing is switched; IPMI and " +
@@ -131,10 +126,14 @@ func (a *app) pcuBoot() *cobra.Command {
 				},
 			)
 			j := pcuJobs{a: a, c: c, do: do, form: powerView{Operation: "boot"}, list: len(args) > 0 || len(all) > 1}
+			if trace {
+				a.trace(all, j.list)
+			}
 			return j.run(cmd.Context(), all)
 		},
 	}
 	targetFlags(cmd.Flags(), &choice)
+	traceFlag(cmd.Flags(), &trace)
 	cmd.Flags().StringVar(&device, "device", "", "`network|disk|default`; default takes back what was chosen before")
 	_ = cmd.MarkFlagRequired("device")
 	_ = cmd.RegisterFlagCompletionFunc("device", a.fixed(string(pcucontrol.BootNetwork), string(pcucontrol.BootDisk),

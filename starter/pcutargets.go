@@ -10,6 +10,7 @@ import (
 // fed is what one argument means: an outlet, or a node with its power feeds.
 type fed struct {
 	name  string
+	pcu   string // the name in the file of its first feed's PCU; empty without a file
 	feeds []pcucontrol.Target
 }
 
@@ -52,7 +53,7 @@ func (p *pcuChoice) choose(args []string) ([]fed, error) {
 		if t.Password, err = p.password(t); err != nil {
 			return nil, err
 		}
-		all = append(all, fed{"", []pcucontrol.Target{t}})
+		all = append(all, fed{feeds: []pcucontrol.Target{t}})
 	}
 	return all, nil
 }
@@ -102,6 +103,7 @@ func (p *pcuChoice) named(f *pcuFile, name string) (fed, error) {
 	if !alias {
 		feeds = []string{name}
 	}
+	one.pcu, _ = cutOutlet(feeds[0])
 	for _, feed := range feeds {
 		t, err := f.target(feed)
 		if err != nil {

@@ -162,6 +162,11 @@ func TestAllOutletsOfTheFilesPCUsAreListed(t *testing.T) {
 	if n := strings.Count(got.out, "Outlet "); n != 16 {
 		t.Errorf("%d outlets are listed:\n%s", n, got.out)
 	}
+	got = l.pcu(t.Context(), "list", "--trace")
+	wantIn(t, got.err, "127.0.0.1 > ", "localhost > ", "********")
+	if strings.Contains(got.err, password) {
+		t.Errorf("the trace shows the password: %s", got.err)
+	}
 	got = l.pcu(t.Context(), "list", "rack2", "-o", "json")
 	wantCode(t, got, exitOK)
 	var views []outletsView
@@ -235,12 +240,64 @@ func TestPacemakersActionsAreFencing(t *testing.T) {
 		}
 	}
 	got := l.fence(ctx, "action=list", file, "plug=rack1")
-	if got.code != fenceDone || !strings.Contains(got.out, "3,Outlet 3\n") {
+	if got.code != fenceDone || !strings.Contains(got.out, "rack1:3,Outlet 3\n") {
 		t.Errorf("the list is %+v", got)
 	}
-	got = call(ctx, "pcu", "fence", "--action=off", "--password", password)
-	if got.code != fenceFailed || !strings.Contains(got.err, "shown to everybody") {
-		t.Errorf("a password on the command line gives %+v", got)
+}
+
+func TestAFenceAgentWithoutAPlugSpeaksForItsWholeFile(t *testing.T) {
+	l := build(t)
+	file := "pcus=" + l.file
+	for action, says := range map[string]string{
+		"monitor": "", "validate-all": "",
+		"list":        "node1,node1\nnode2,node2\nnode3,node3\nnode4,node4\nweb,web\n",
+		"list-status": "node1,node1,on\nnode2,node2,on\nnode3,node3,on\nnode4,node4,on\nweb,web,on\n",
+	} {
+		if got := l.fence(t.Context(), "action="+action, file); got.code != fenceDone || got.out != says {
+			t.Errorf("%s gives %+v", action, got)
+		}
+	}
+	for _, action := range []string{"reboot", "off", "on", "status"} {
+		if got := l.fence(t.Context(), "action="+action, file); got.code != fenceFailed ||
+			!strings.Contains(got.err, "plug is missing") {
+			t.Errorf("%s gives %+v", action, got)
+		}
+	}
+	l.dev[1].Break(pcudev.WrongPassword)
+	if got := l.fence(t.Context(), "action=monitor", file); got.code != fenceFailed ||
+		!strings.Contains(got.err, "rack2: ") || strings.Contains(got.err, "rack1") {
+		t.Errorf("a PCU that lets nobody in: monitor gives %+v", got)
+	}
+	if got := l.fence(t.Context(), "action=list-status", file); got.code != fenceDone ||
+		!strings.Contains(got.out, "node4,node4,on\nweb,web,unknown\n") {
+		t.Errorf("a PCU that lets nobody in: list-status gives %+v", got)
+	}
+	if l.racks[0].events()+l.racks[1].events() != "" {
+		t.Errorf("the racks were switched %q and %q", l.racks[0].events(), l.racks[1].events())
+	}
+}
+
+func TestAFenceAgentTakesNoMistakeForAReboot(t *testing.T) {
+	l := build(t)
+	for says, words := range map[string][]string{
+		"shown to everybody":               {"--action=off", "--password", password},
+		"there is no option \"--acton\"":   {"--acton=status", "--pcus", l.file, "--plug=node1"},
+		"there is no option \"status\"":    {"status", "--pcus", l.file, "--plug=node1"},
+		"there is no option \"node1\"":     {"-o", "status", "--pcus", l.file, "node1"},
+		"no action is \"dance\"":           {"-o", "dance", "--pcus", l.file, "-n", "node1"},
+		"\"soon\" is no number of seconds": {"--delay=soon", "--pcus", l.file, "-n", "node1"},
+	} {
+		got := call(t.Context(), append([]string{"pcu", "fence"}, words...)...)
+		if got.code != fenceFailed || !strings.Contains(got.err, says) {
+			t.Errorf("%q gives %+v", words, got)
+		}
+	}
+	if got := call(t.Context(), "pcu", "fence", "-o", "status", "--pcus", l.file, "-n", "node1", "-v"); got.code !=
+		fenceDone || !strings.Contains(got.err, "Control Console") {
+		t.Errorf("options of one letter give %+v", got)
+	}
+	if l.racks[0].events() != "" {
+		t.Errorf("it was switched %q", l.racks[0].events())
 	}
 }
 
