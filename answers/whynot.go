@@ -50,6 +50,12 @@ func Acts() []string {
 	return words
 }
 
+// ActsOf are the words for the acts that a kind of target may have done to it, sorted.
+func ActsOf(kind string) []string {
+	all := acts()
+	return slices.DeleteFunc(Acts(), func(word string) bool { return !slices.Contains(all[word].kind, kind) })
+}
+
 // Question makes the question why an act is not done to a target, at a time; the zero time is now.
 func Question(t Target, word string, at time.Time) (activities.WhyNotRequest, error) {
 	act, known := acts()[word]

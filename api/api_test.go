@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -269,6 +270,12 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	for i := range 25 {
 		if seen[fmt.Sprintf("note %02d", i)] != 1 {
 			t.Errorf("note %d was told %d times", i, seen[fmt.Sprintf("note %02d", i)])
+		}
+	}
+	for filter, want := range map[string]int{`key == "note 00"`: 1, `key == "note 99"`: 0} { // the oldest of all, far behind the first page
+		var p page
+		if s.ask(admin, "GET", "/ledger?limit=1&filter="+url.QueryEscape(filter), nil).read(t, &p); len(p.Items) != want || p.Next != "" {
+			t.Errorf("%s: %+v", filter, p)
 		}
 	}
 	var p page

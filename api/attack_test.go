@@ -89,6 +89,25 @@ func TestGuessingIsSlowedDownForWhoGuessesAlone(t *testing.T) {
 	}
 }
 
+func TestAnAddressIsThatOfTheProxysLastWord(t *testing.T) {
+	for name, c := range map[string]struct {
+		proxied bool
+		said    []string
+		want    string
+	}{
+		"nobody is declared":    {false, []string{"192.0.2.1"}, "203.0.113.9"},
+		"nothing is said":       {true, nil, "203.0.113.9"},
+		"nonsense is said":      {true, []string{"192.0.2.1, x"}, "203.0.113.9"},
+		"the last of a line":    {true, []string{"10.0.0.1, 192.0.2.1"}, "192.0.2.1"},
+		"the last of the lines": {true, []string{"10.0.0.1", "10.0.0.2, 192.0.2.1"}, "192.0.2.1"},
+	} {
+		r := &http.Request{RemoteAddr: "203.0.113.9:4711", Header: http.Header{"X-Forwarded-For": c.said}}
+		if got := Address(r, c.proxied); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestOneAccountCannotFloodTheAPI(t *testing.T) {
 	at := time.Now()
 	s := serveAPI(t, func(o *Options) { o.Now = func() time.Time { return at } })

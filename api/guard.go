@@ -160,15 +160,17 @@ func (r *rates) of(name string) *rate.Limiter {
 
 func (r *rates) allow(name string) bool { return r.of(name).AllowN(r.now(), 1) }
 
-// Address is where a request comes from, without the port. Behind a proxy that is the proxy, unless it says better.
+// Address is where a request comes from, without the port. Behind a proxy that is what the proxy says last, on the last
+// line of X-Forwarded-For: what stands before it is anybody's word.
 func Address(r *http.Request, proxied bool) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	if proxied { // the last one is what our own proxy has seen; the others are anybody's word
-		list := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
-		if last := strings.TrimSpace(list[len(list)-1]); net.ParseIP(last) != nil {
+	if lines := r.Header.Values("X-Forwarded-For"); proxied && len(lines) > 0 {
+		last := lines[len(lines)-1]
+		last = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
+		if net.ParseIP(last) != nil {
 			return last
 		}
 	}

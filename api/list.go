@@ -59,11 +59,19 @@ func pageOf[T any](s *server, who access.Who, t table[T], in Listing, rows []T) 
 	if after == "" {
 		from = 0
 	}
-	rows = rows[from:]
+	return cut(t, in, rows[from:], "")
+}
+
+// cut makes a page of the rows from where it begins. Where no more rows were read than fit on it, though there may be
+// more, last is the key of the last one that was looked at.
+func cut[T any](t table[T], in Listing, rows []T, last string) (*page[T], error) {
 	p := &page[T]{}
 	p.Body.Items = rows[:min(len(rows), in.Limit)]
 	if len(rows) > in.Limit {
-		text, err := json.Marshal(where{After: t.key(&rows[in.Limit-1]), List: in.list(t.rows.Kind)})
+		last = t.key(&rows[in.Limit-1])
+	}
+	if last != "" {
+		text, err := json.Marshal(where{After: last, List: in.list(t.rows.Kind)})
 		if err != nil {
 			return nil, err
 		}

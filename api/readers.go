@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -80,21 +81,75 @@ func (s *server) listPCUs(ctx context.Context, who access.Who, in *struct{ Listi
 		func(p *selection.PCU) string { return fmt.Sprintf("%s\x01%s\x01%d", p.Site, p.Name, p.PCUID) }}, in.Listing, rows)
 }
 
-// mostRead is how many issues and lines of the ledger are looked at, the latest first.
-const mostRead = 100_000
+// How much is looked at for one answer: issues, the latest first; lines of the ledger, in the order of its numbers from
+// where the last page ended; and of those so many at once.
+const (
+	mostRead   = 100_000
+	mostAtOnce = 10_000
+)
 
+// listLedger reads only as far as the page goes. Where a filter selects little of much, a page may have few lines, or
+// none, and yet a next one.
 func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.Action], error) {
-	rows, _, err := s.Store.LedgerRows(ctx, mostRead)
+	t := table[selection.Action]{access.SeeLedger, selection.Ledger(), func(a *selection.Action) string { return a.Site },
+		func(a *selection.Action) string { return descending(a.Seq) }}
+	set, err := compile(s, t.rows, in.Filter)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(s, who, table[selection.Action]{access.SeeLedger, selection.Ledger(),
-		func(a *selection.Action) string { return a.Site },
-		func(a *selection.Action) string { return descending(a.Seq) }}, in.Listing, rows)
+	after, err := in.after(t.rows.Kind)
+	if err != nil {
+		return nil, err
+	}
+	before, err := ascending(after)
+	if err != nil {
+		return nil, err
+	}
+	var found []selection.Action
+	for looked, chunk, more := 0, in.Limit+1, true; more && len(found) <= in.Limit; chunk = min(4*chunk, mostAtOnce) {
+		if looked >= mostRead { // the next page goes on here
+			return cut(t, in.Listing, found, descending(before))
+		}
+		rows, _, err := s.Store.LedgerRowsBefore(ctx, before, chunk)
+		if err != nil {
+			return nil, err
+		}
+		if more = len(rows) == chunk; len(rows) > 0 {
+			before = rows[len(rows)-1].Seq
+		}
+		looked += len(rows)
+		for i := range rows {
+			match, err := set.Match(&rows[i])
+			if err != nil {
+				return nil, problem(invalid, "filter: "+err.Error())
+			}
+			if match && access.Allowed(who, t.verb, rows[i].Site) {
+				found = append(found, rows[i])
+			}
+		}
+	}
+	if len(found) == 0 { // it may name a line that is not there
+		if _, err := pick(set, nil); err != nil && after == "" {
+			return nil, err
+		}
+	}
+	return cut(t, in.Listing, found, "")
 }
 
 // descending is a key under which the greater number comes first.
 func descending(n int64) string { return fmt.Sprintf("%020d", math.MaxInt64-n) }
+
+// ascending is the number of such a key; the greatest one, of none.
+func ascending(key string) (int64, error) {
+	if key == "" {
+		return math.MaxInt64, nil
+	}
+	n, err := strconv.ParseInt(key, 10, 64)
+	if err != nil {
+		return 0, problem(invalid, "cursor: it is none of the ledger's")
+	}
+	return math.MaxInt64 - n, nil
+}
 
 // Named is what a path names.
 type Named struct {

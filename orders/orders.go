@@ -156,11 +156,14 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 	return r, err
 }
 
+// keyed is the ledger's key of an order that has a key of its own, which is its giver's alone.
+func (o Order) keyed() string { return "order/" + o.Who.Account + "/" + o.Key }
+
 // line is the ledger's line of an order: what it is about and says, who gave it, from where and why.
 func (d Desk) line(o Order, a act) (store.Action, error) {
 	key := fmt.Sprintf("order/%s/%s/%d", a.verb, a.target, time.Now().UnixNano())
 	if o.Key != "" {
-		key = "order/" + o.Who.Account + "/" + o.Key
+		key = o.keyed()
 	}
 	if !clean.Is(key, clean.MaxLine) {
 		return store.Action{}, invalid("the key of the order is too long, or has characters that cannot be kept")

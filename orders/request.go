@@ -155,6 +155,45 @@ func (d Desk) WouldNode(ctx context.Context, o Order, n Node, host string) (s re
 	return s, answered(request.ID(host), err, err)
 }
 
+// gateIn is how long the gate may take to say what it would say: it looks at the node first.
+const gateIn = 10 * time.Second
+
+// PreviewNode is the dry run of an order to a node: what the gate would say to it stands in the receipt, as a refusal or
+// in the note, and also that it could not be asked in time.
+func (d Desk) PreviewNode(ctx context.Context, o Order, n Node, host string) (Receipt, error) {
+	o.DryRun = true
+	r, err := d.Node(ctx, o, n, host)
+	if err != nil || d.Temporal == nil {
+		return r, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, gateIn)
+	defer cancel()
+	switch s, err := d.WouldNode(ctx, o, n, host); {
+	case err != nil:
+		r.Note = "the gate could not be asked now, and is asked again before anything is done"
+	case !s.End.Good():
+		r.Refused = s.Reason
+	default:
+		r.Note = s.Reason
+	}
+	return r, nil
+}
+
+// NodeIfItMay gives an order if the gate would let it pass now, so that a no does not use its key up.
+func (d Desk) NodeIfItMay(ctx context.Context, o Order, n Node, host string) (Receipt, error) {
+	_, err := d.Store.Action(ctx, o.keyed())
+	if errors.Is(err, store.ErrNotFound) {
+		var r Receipt
+		if r, err = d.PreviewNode(ctx, o, n, host); err == nil && r.Refused != "" {
+			err = refused("%s", r.Refused)
+		}
+	}
+	if err != nil {
+		return Receipt{}, err
+	}
+	return d.Node(ctx, o, n, host)
+}
+
 // CancelNode leaves the order to a node that is under way, if nothing was done yet.
 func (d Desk) CancelNode(ctx context.Context, o Order, host string) (Receipt, request.Answer, error) {
 	var answer request.Answer

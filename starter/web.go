@@ -47,10 +47,13 @@ func (a *app) servePages(ctx context.Context, cfg *config.Config, db *store.Stor
 	} else {
 		defer tc.Close()
 	}
-	pages, place, err := web.Open(cfg, db, tc, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	news := store.NewsOf(db, log)
+	pages, place, err := web.Open(cfg, db, news, tc, log)
 	if err != nil {
 		return err
 	}
+	go news.Run(ctx)
 	scheme := "http"
 	if place.TLS != nil {
 		scheme = "https"

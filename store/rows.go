@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/planetlab/monitor/policy"
@@ -142,7 +143,7 @@ var (
 		` + zeroed(
 		"finished",
 		"finished",
-	) + ` from action order by id desc limit $1`
+	) + ` from action where id < $1 order by id desc limit $2`
 )
 
 // SiteRows reads all sites that are not gone for a selection.
@@ -162,5 +163,11 @@ func (s *Store) IssueRows(ctx context.Context, closed bool, limit int) ([]select
 
 // LedgerRows reads the latest lines of the ledger for a selection, at most limit of them.
 func (s *Store) LedgerRows(ctx context.Context, limit int) ([]selection.Action, Unreadable, error) {
-	return readable[selection.Action](ctx, s, "ledger", ledgerRowsSQL, limit)
+	return s.LedgerRowsBefore(ctx, math.MaxInt64, limit)
+}
+
+// LedgerRowsBefore reads the lines of the ledger before one of them, by its number, the latest first and at most limit
+// of them.
+func (s *Store) LedgerRowsBefore(ctx context.Context, seq int64, limit int) ([]selection.Action, Unreadable, error) {
+	return readable[selection.Action](ctx, s, "ledger", ledgerRowsSQL, seq, limit)
 }

@@ -123,9 +123,11 @@ func (s *Server) showPlan(r *request, v planView) (view, error) {
 	if len(v.Choice) > 0 && w.Choice == "" {
 		w.Choice = v.Choice[0]
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), longestPage/2) // what is not answered by then is shown, too
+	defer cancel()
 	v.Items = each(v.Plan.Targets, func(_ int, t string) itemView {
 		o := orders.Order{Who: r.who, Reason: "to see what it would do", DryRun: true}
-		receipt, err := v.give(r.Context(), s.desk(), o, t, w)
+		receipt, err := v.give(ctx, s.desk(), o, t, w)
 		item := itemOf(v.Of, t, receipt, err)
 		if v.Until != "" || len(v.Choice) > 0 { // what the form does not say yet
 			item.Does = v.Name

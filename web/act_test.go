@@ -121,7 +121,8 @@ func TestTheFleetIsStoppedAndStartedOnThePages(t *testing.T) {
 }
 
 // Every deed is offered to and taken from exactly those whom the table of access/ allows it.
-func testOrdersAreForThoseWhoMayGiveThem(t *testing.T, f *fixture) {
+func TestOrdersAreForThoseWhoMayGiveThem(t *testing.T) {
+	f := oneFleet(t)
 	target := map[string]string{"issues": "nodedown/planetlab1.huji.example", "nodes": "planetlab1.huji.example", "sites": "huji", "pcus": "pcu.huji.example", "sequences": "a-b", "": ""}
 	foreign := map[string]string{"issues": "nodedown/planetlab2.tokyo.example", "nodes": "planetlab2.tokyo.example", "sites": "tokyo", "pcus": "pcu.tokyo.example", "sequences": "a-b", "": ""}
 	offered := 0
@@ -162,7 +163,8 @@ func testOrdersAreForThoseWhoMayGiveThem(t *testing.T, f *fixture) {
 	}
 }
 
-func testBoundsOfAPlan(t *testing.T, f *fixture) {
+func TestBoundsOfAPlan(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anOperator)
 	many := url.Values{"do": {"target.silence"}, "of": {"nodes"}}
 	for n := range mostTargets + 1 {

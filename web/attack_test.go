@@ -11,9 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/planetlab/monitor/listen"
 )
 
-func testTextFromOutsideIsNeverMarkup(t *testing.T, f *fixture) {
+func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	shown := 0
 	for name, path := range everyPage() {
@@ -35,7 +38,8 @@ func testTextFromOutsideIsNeverMarkup(t *testing.T, f *fixture) {
 	}
 }
 
-func testEveryAnswerHasTheHeadersThatGuardIt(t *testing.T, f *fixture) {
+func TestEveryAnswerHasTheHeadersThatGuardIt(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	nonces := map[string]bool{}
 	for _, path := range []string{"/", "/nodes", "/nowhere", "/sign-in", f.pages.assets.url("style.css"), "/nodes?format=csv"} {
@@ -64,7 +68,8 @@ func testEveryAnswerHasTheHeadersThatGuardIt(t *testing.T, f *fixture) {
 	}
 }
 
-func testPagesHoldNoInlineScriptNorStyle(t *testing.T, f *fixture) {
+func TestPagesHoldNoInlineScriptNorStyle(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	inline := regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]|\son[a-z]+\s*=|\sstyle\s*=|<style|javascript:|hx-on|https?://(?:cdn|unpkg)`)
 	for name, path := range everyPage() {
@@ -76,7 +81,8 @@ func testPagesHoldNoInlineScriptNorStyle(t *testing.T, f *fixture) {
 	}
 }
 
-func testAFormOfAnotherSiteIsRefused(t *testing.T, f *fixture) {
+func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, {"Sec-Fetch-Site", "", "Origin", "null"}} {
 		if code, _ := v.post("/sign-out", nil, header...); code != http.StatusForbidden {
@@ -91,7 +97,8 @@ func testAFormOfAnotherSiteIsRefused(t *testing.T, f *fixture) {
 	}
 }
 
-func testASessionThatWasPlantedIsWorthNothing(t *testing.T, f *fixture) {
+func TestASessionThatWasPlantedIsWorthNothing(t *testing.T) {
+	f := oneFleet(t)
 	v := f.visitor(t)
 	v.get("/sign-in/oidc") // there is none: no session comes of it
 	here, _ := url.Parse(v.base)
@@ -121,7 +128,8 @@ func testASessionThatWasPlantedIsWorthNothing(t *testing.T, f *fixture) {
 	}
 }
 
-func testSigningInLeadsToOurOwnPagesOnly(t *testing.T, f *fixture) {
+func TestSigningInLeadsToOurOwnPagesOnly(t *testing.T) {
+	f := oneFleet(t)
 	for text, want := range map[string]string{
 		"/nodes?select=a": "/nodes?select=a", "": "/", "https://evil.example/": "/", "//evil.example": "/", `/\evil.example`: "/", "/\tevil": "/",
 		"javascript:alert(1)": "/", "/%0d%0aSet-Cookie:x": "/%0d%0aSet-Cookie:x", "nodes": "/", "/sign-out": "/", "/sign-in?next=/": "/", "///evil.example": "/",
@@ -147,7 +155,8 @@ func testSigningInLeadsToOurOwnPagesOnly(t *testing.T, f *fixture) {
 	}
 }
 
-func testPathsLeadToNoFile(t *testing.T, f *fixture) {
+func TestPathsLeadToNoFile(t *testing.T) {
+	f := oneFleet(t)
 	for _, path := range []string{"/assets/x/../../web.go", "/assets/..%2f..%2fweb.go", "/assets/" + f.pages.assets.hash["style.css"] + "/..%2Fweb.go", "/../../etc/passwd", "/nodes/..%2f..%2fetc%2fpasswd"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.http.URL, "http://"))
 		if err != nil {
@@ -162,7 +171,8 @@ func testPathsLeadToNoFile(t *testing.T, f *fixture) {
 	}
 }
 
-func testABodyThatIsTooLargeIsRefused(t *testing.T, f *fixture) {
+func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
+	f := oneFleet(t)
 	v := f.visitor(t)
 	resp, err := v.http.Post(v.base+"/sign-in", "application/x-www-form-urlencoded", io.LimitReader(zeros{}, mostBody+100))
 	if err == nil {
@@ -183,8 +193,9 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func testABodyThatComesTooSlowlyIsCutOff(t *testing.T, f *fixture) {
-	server := f.pages.HTTPServer()
+func TestABodyThatComesTooSlowlyIsCutOff(t *testing.T) {
+	f := oneFleet(t)
+	server := listen.Server(f.pages.Handler(), nil, f.pages.Log)
 	if server.ReadHeaderTimeout == 0 || server.ReadTimeout == 0 || server.WriteTimeout == 0 || server.IdleTimeout == 0 || server.MaxHeaderBytes == 0 {
 		t.Fatalf("the server has no bound of some kind: %+v", server)
 	}
@@ -205,7 +216,8 @@ func testABodyThatComesTooSlowlyIsCutOff(t *testing.T, f *fixture) {
 	}
 }
 
-func testThePagesAreNotServedInTheClearToOthers(t *testing.T, f *fixture) {
+func TestThePagesAreNotServedInTheClearToOthers(t *testing.T) {
+	f := oneFleet(t)
 	if err := f.pages.Serve(t.Context(), Place{Listen: "0.0.0.0:0"}, func(net.Addr) { t.Error("it is served") }); err == nil || !strings.Contains(err.Error(), "http.tls_cert_file") {
 		t.Error(err)
 	}

@@ -83,6 +83,9 @@ func nodeDeeds() []deed {
 	order := func(verb access.Verb, act personal.Act, name, about string) deed {
 		return deed{Verb: verb, Name: name, About: about, Of: "nodes", Danger: true,
 			give: func(ctx context.Context, desk orders.Desk, o orders.Order, host string, _ said) (orders.Receipt, error) {
+				if o.DryRun {
+					return desk.PreviewNode(ctx, o, orders.Node{Act: act}, host)
+				}
 				return desk.Node(ctx, o, orders.Node{Act: act}, host)
 			}}
 	}

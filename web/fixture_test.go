@@ -10,7 +10,9 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,7 +125,7 @@ func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	f.Store = db
 	f.must(t, db.Migrate(t.Context()))
 	f.fill(t)
-	o := Options{Store: db, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Public: PublicOff,
+	o := Options{Store: db, News: store.NewsOf(db, slog.New(slog.DiscardHandler)), Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), Public: PublicOff,
 		PLC: f.plc, People: People{Operators: []string{anOperator}}, TemporalUI: "https://temporal.example", PLCPages: "https://plc.example"}
 	for _, c := range change {
 		c(&o)
@@ -132,10 +134,41 @@ func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	f.must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	go func() { _ = f.pages.Watch(ctx) }()
+	go o.News.Run(ctx)
+	go f.pages.Watch(ctx)
 	f.http = httptest.NewServer(f.pages.Handler())
 	t.Cleanup(func() { f.http.CloseClientConnections(); f.http.Close() })
 	return f
+}
+
+// shared is the fleet of all tests that change nothing in the store.
+var shared struct {
+	sync.Mutex
+	*fixture
+	ends []func()
+}
+
+// oneFleet is that fleet, and its pages. It ends with the process.
+func oneFleet(t testing.TB) *fixture {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.fixture == nil {
+		shared.fixture = newFixture(lasting{t})
+	}
+	return shared.fixture
+}
+
+// lasting is a test to what outlives it.
+type lasting struct{ testing.TB }
+
+func (lasting) Context() context.Context { return context.Background() }
+func (lasting) Cleanup(end func())       { shared.ends = append(shared.ends, end) }
+
+func endShared() {
+	for _, end := range slices.Backward(shared.ends) {
+		end()
+	}
 }
 
 func (f *fixture) must(t testing.TB, err error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/planetlab/monitor/access"
@@ -20,6 +21,7 @@ type fleetView struct {
 	Nodes   []count
 	Total   int
 	Up      int
+	Ends    []ending
 	Issues  []count
 	Open    int
 	Paused  int
@@ -41,6 +43,12 @@ type fleetView struct {
 type count struct {
 	Name, URL string
 	N         int
+}
+
+// ending are the nodes whose names end alike: for most of the world that is the country.
+type ending struct {
+	Name, URL string
+	N, Up     int
 }
 
 type doneKind struct {
@@ -85,22 +93,44 @@ func (v *fleetView) readNodes(s *Server) reading {
 			return err
 		}
 		by := map[string]int{}
-		for _, n := range ownRows(r, rows, func(n *selection.Node) string { return n.Site }) {
+		own := ownRows(r, rows, func(n *selection.Node) string { return n.Site })
+		for _, n := range own {
 			by[cmp.Or(n.Status, "unseen")]++
 			v.Total++
-			if n.Status == "good" || n.Status == "online" {
+			if up(n) {
 				v.Up++
 			}
 		}
-		v.Nodes = counts(by, "nodes", "status")
-		up, err := readOnce(ctx, s.read, "availability", nil, func(ctx context.Context) ([]store.UpOn, error) {
+		v.Nodes, v.Ends = counts(by, "nodes", "status"), endings(own)
+		share, err := readOnce(ctx, s.read, "availability", nil, func(ctx context.Context) ([]store.UpOn, error) {
 			return s.Store.Availability(ctx, r.now, s.Policy.Day, days)
 		})
 		if r.fleetwide() {
-			v.Area = drawAvailability(up)
+			v.Area = drawAvailability(share)
 		}
 		return err
 	}
+}
+
+func up(n selection.Node) bool { return n.Status == "good" || n.Status == "online" }
+
+// endings counts nodes by how their names end, those of most nodes first.
+func endings(nodes []selection.Node) (list []ending) {
+	at := map[string]int{}
+	for _, n := range nodes {
+		end := n.Name[strings.LastIndexByte(n.Name, '.')+1:]
+		i, known := at[end]
+		if !known {
+			i, list = len(list), append(list, ending{Name: end, URL: listURL("nodes", "*."+end)})
+			at[end] = i
+		}
+		list[i].N++
+		if up(n) {
+			list[i].Up++
+		}
+	}
+	slices.SortFunc(list, func(a, b ending) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Name, b.Name)) })
+	return list
 }
 
 // counts are numbers by value, the most frequent first.

@@ -16,8 +16,12 @@ import (
 	"github.com/planetlab/monitor/selection"
 )
 
-// rowsAPage is how many rows one page of a list has.
-const rowsAPage = 100
+// How many rows a page of a list has: one that is looked at, and one to be printed or searched through.
+const (
+	rowsAPage    = 100
+	rowsOnOne    = 2000
+	allOnOnePage = "all" // as the page in the address
+)
 
 // list is a kind of rows as a page shows it.
 type list[T any] struct {
@@ -55,6 +59,7 @@ type listing struct {
 	Sort               string
 	Kept               []kept // the rest of the query, for the forms
 	CSV, Prev, Next    string
+	OnOne              string // all rows on one page; empty: they are, or are too many
 	Plain              string // without any filter
 	Choosable          bool
 	Buttons            []button
@@ -116,6 +121,7 @@ type asked struct {
 	fields  []string
 	sort    []string
 	page    int
+	rows    int // that a page has
 }
 
 func askedOf(q url.Values) asked {
@@ -138,9 +144,13 @@ func askedOf(q url.Values) asked {
 		return values
 	}
 	page, _ := strconv.Atoi(q.Get("page"))
+	rows := rowsAPage
+	if q.Get("page") == allOnOnePage {
+		rows = rowsOnOne
+	}
 	return asked{
 		request: selection.Request{Select: used("select"), In: used("in"), NotIn: used("not-in")},
-		fields:  split("fields"), sort: split("sort"), page: max(page, 1),
+		fields:  split("fields"), sort: split("sort"), page: max(page, 1), rows: rows,
 	}
 }
 
@@ -154,7 +164,7 @@ func (l list[T]) show(s *Server, r *request) (view, error) {
 	fields, order, set, err := l.compile(s, r, a)
 	if err != nil {
 		v.Error, out.Code = err.Error(), http.StatusBadRequest
-		fields, order, _, err = l.compile(s, r, asked{page: 1})
+		fields, order, _, err = l.compile(s, r, asked{page: 1, rows: rowsAPage})
 		if err != nil {
 			return out, err
 		}
@@ -265,9 +275,9 @@ func (l list[T]) page(v *listing, rows []*T, fields []string, order []selection.
 	for _, f := range l.table.Fields() {
 		v.Fields = append(v.Fields, choice{f.Name, f.About, slices.Contains(fields, f.Name)})
 	}
-	pages := max((len(rows)+rowsAPage-1)/rowsAPage, 1)
+	pages := max((len(rows)+a.rows-1)/a.rows, 1)
 	page := min(a.page, pages)
-	v.From, v.To = (page-1)*rowsAPage, min(page*rowsAPage, len(rows))
+	v.From, v.To = (page-1)*a.rows, min(page*a.rows, len(rows))
 	if len(l.buttons) > 0 && l.more != nil {
 		for i := range rows {
 			if key := l.more(rows[i]).Key; key != "" {
@@ -295,6 +305,9 @@ func (l list[T]) page(v *listing, rows []*T, fields []string, order []selection.
 	}
 	if page < pages {
 		v.Next = with(path, q, "page", strconv.Itoa(page+1))
+	}
+	if pages > 1 && len(rows) <= rowsOnOne {
+		v.OnOne = with(path, q, "page", allOnOnePage)
 	}
 	v.CSV = with(path, q, "format", "csv")
 	v.Plain = with(path, q, "select", "", "in", "", "not-in", "")

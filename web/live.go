@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/planetlab/monitor/store"
 )
 
-// hub tells all open pages what changes. One connection to Postgres listens for all of them.
+// hub tells all open pages what changes.
 type hub struct {
 	before func(context.Context) // called before pages are told, so that what they then ask for is there
 
@@ -121,18 +122,30 @@ const (
 	streamFor  = 30 * time.Minute // then the page connects again, and is asked again who it is
 )
 
-func liveURL(topics, names []string) string {
-	q := url.Values{"topic": topics, "name": names}
+// liveURL is the stream of a page that shows what pages had been told until then.
+func liveURL(topics, names []string, told map[string]uint64) string {
+	q := url.Values{"topic": topics, "name": names, "since": {toldIn(topics, told)}}
 	return "/live?" + q.Encode()
 }
 
-// serveLive streams the event "changed" whenever something changes that a page is about (HTML, Server-sent events).
+// toldIn counts what was told in some topics.
+func toldIn(topics []string, told map[string]uint64) string {
+	n := told[store.Everything]
+	for _, t := range topics {
+		n += told[t]
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// serveLive streams the event "changed" whenever something changes that a page is about (HTML, Server-sent events), and
+// at once where something did since the page was drawn, or since the stream broke.
 func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	if !viewerOf(r.Context()).Known() {
 		http.Error(w, "you are not signed in", http.StatusUnauthorized)
 		return
 	}
-	topics, names := r.URL.Query()["topic"], r.URL.Query()["name"]
+	q := r.URL.Query()
+	topics, names := q["topic"], q["name"]
 	concerns := func(c store.Happening) bool {
 		if !slices.Contains(topics, c.Topic) {
 			return c.Topic == store.Everything
@@ -147,12 +160,16 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no")
 	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Time{}) // that of the request would end the stream
 	send := func(format string, args ...any) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(writeIn))
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil
 	}
 	if !send(": connected\n\n") {
+		return
+	}
+	if since := q.Get("since"); since != "" && since != toldIn(topics, s.live.toldNow()) && !send("event: changed\ndata: %s\n\n", store.Everything) {
 		return
 	}
 	alive, end := time.NewTicker(aliveEvery), time.After(streamFor)

@@ -13,17 +13,18 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Open makes the pages that a configuration asks for, and says where they are served.
-func Open(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger) (*Server, Place, error) {
+// Open makes the pages that a configuration asks for, with the API beside them, and says where they are served. The news
+// are those of the store, which the caller runs.
+func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) (*Server, Place, error) {
 	place := Place{Listen: cfg.Web.Listen, BehindProxy: cfg.HTTP.BehindProxy}
 	var err error
 	if place.TLS, err = cfg.HTTP.TLSConfig(); err != nil {
 		return nil, place, err
 	}
 	o := Options{
-		Store: db, Temporal: tc, Policy: cfg.Policy.InRealTime(), Groups: cfg.Groups, Log: log,
+		Store: db, News: news, Temporal: tc, Policy: cfg.Policy.InRealTime(), Groups: cfg.Groups, Log: log,
 		Public: Public(cfg.Web.Public), TemporalUI: cfg.Web.TemporalUI, Namespace: cfg.Temporal.Namespace,
-		PLCPages: cfg.Mail.Pages, TicketURL: cfg.RT.URL, Secure: cfg.Secure(),
+		PLCPages: cfg.Mail.Pages, TicketURL: cfg.RT.URL, Secure: cfg.Secure(), BehindProxy: cfg.HTTP.BehindProxy,
 		SweepEvery: max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)),
 		People:     People{Operators: cfg.Web.Operators, Admins: cfg.Web.Admins},
 	}
@@ -42,8 +43,7 @@ func Open(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logge
 	if o.Links, err = openLinks(cfg, db, tc, log); err != nil {
 		return nil, place, err
 	}
-	o.News = store.NewsOf(db, log)
-	o.API = api.New(api.Options{Store: db, Temporal: tc, News: o.News, Groups: cfg.Groups, Log: log,
+	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)})
 	pages, err := New(o)
 	return pages, place, err

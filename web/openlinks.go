@@ -17,6 +17,9 @@ import (
 	"github.com/planetlab/monitor/web/links"
 )
 
+// linkWaits is how long the reboot that a link orders waits for its turn, as for a PCU that is busy.
+const linkWaits = 10 * time.Minute
+
 // openLinks are the pages behind the links in mails; nil: mails have none.
 func openLinks(cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger) (http.Handler, error) {
 	l, err := Links(cfg)
@@ -32,7 +35,7 @@ func openLinks(cfg *config.Config, db *store.Store, tc client.Client, log *slog.
 			return r, err
 		},
 		Reboot: func(ctx context.Context, o orders.Order, node string) (orders.Receipt, error) {
-			return desk.Node(ctx, o, orders.Node{Act: nodeorder.Reboot}, node)
+			return desk.NodeIfItMay(ctx, o, orders.Node{Act: nodeorder.Reboot, Patience: linkWaits}, node)
 		},
 	}), nil
 }

@@ -57,6 +57,7 @@ func TestIssuesTakeTheOrdersOfPages(t *testing.T) {
 	t.Cleanup(tc.Close)
 	w := worker.New(tc, activities.TaskQueue, worker.Options{})
 	w.RegisterWorkflowWithOptions(obedient, workflow.RegisterOptions{Name: issue.NodeDown})
+	w.RegisterWorkflowWithOptions(forbids, workflow.RegisterOptions{Name: activities.WhyNotType})
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +70,7 @@ func TestIssuesTakeTheOrdersOfPages(t *testing.T) {
 		runs[id] = run
 	}
 	v := f.as(t, anOperator)
+	theGateIsAsked(t, v)
 	give := func(verb string, ids ...string) string {
 		t.Helper()
 		id, _ := v.looksAt(url.Values{"do": {verb}, "of": {"issues"}, "id": ids})

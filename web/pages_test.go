@@ -1,12 +1,19 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
 )
 
 // everyPage is a path of each kind of page.
@@ -16,11 +23,12 @@ func everyPage() map[string]string {
 		"nodes": "/nodes", "node": "/nodes/planetlab1.huji.example", "boot log": "/nodes/planetlab3.princeton.example/boot-log",
 		"sites": "/sites", "site": "/sites/huji", "pcus": "/pcus", "pcu": "/pcus/1003", "ledger": "/ledger",
 		"ledger entry": "/ledger/entry?key=site%2Fhuji%2Fmail%2F1", "agenda": "/agenda", "sequences": "/sequences", "audit": "/audit",
-		"left alone": "/exempt", "legend": "/legend", "status": "/status",
+		"left alone": "/exempt", "why": "/explain?target=planetlab1.huji.example", "legend": "/legend", "status": "/status",
 	}
 }
 
-func testEveryPageIsShown(t *testing.T, f *fixture) {
+func TestEveryPageIsShown(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	for name, path := range everyPage() {
 		code, body := v.get(path)
@@ -32,7 +40,7 @@ func testEveryPageIsShown(t *testing.T, f *fixture) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/":       `planetlab1.huji.example`,
+		"/":       `<a href="/nodes?select=%2A.example">example <b>21</b> of 28</a>`,
 		"/issues": `nodedown/planetlab1.huji.example`,
 		"/issues/nodedown/planetlab1.huji.example": `send email`,
 		"/nodes/planetlab1.huji.example":           `no ssh: timeout`,
@@ -47,7 +55,8 @@ func testEveryPageIsShown(t *testing.T, f *fixture) {
 	}
 }
 
-func testUnknownThingsAreNotFound(t *testing.T, f *fixture) {
+func TestUnknownThingsAreNotFound(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	for _, path := range []string{"/nodes/no.example", "/sites/nosuch", "/pcus/77", "/pcus/x", "/issues/nodedown/no.example", "/issues/odd/x",
 		"/ledger/entry?key=no", "/nowhere", "/nodes/planetlab1.huji.example/boot-log", "/assets/0/style.css", "/assets/../web.go", "/jump?q=nosuchname"} {
@@ -59,7 +68,8 @@ func testUnknownThingsAreNotFound(t *testing.T, f *fixture) {
 
 var rowLink = regexp.MustCompile(`href="/nodes/([^"/?]+)"`)
 
-func testAListTakesTheExpressionsOfTheCommandLine(t *testing.T, f *fixture) {
+func TestAListTakesTheExpressionsOfTheCommandLine(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	for query, want := range map[string][]string{
 		"select=site%3Dhuji":                      {"planetlab1.huji.example", "planetlab2.huji.example"},
@@ -94,7 +104,8 @@ func testAListTakesTheExpressionsOfTheCommandLine(t *testing.T, f *fixture) {
 	}
 }
 
-func testColumnsAndOrderStandInTheAddress(t *testing.T, f *fixture) {
+func TestColumnsAndOrderStandInTheAddress(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	_, text := v.get("/nodes?fields=name&fields=site,kernel&sort=-name&select=site%3Dhuji|tokyo&format=csv")
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
@@ -110,7 +121,8 @@ func testColumnsAndOrderStandInTheAddress(t *testing.T, f *fixture) {
 	}
 }
 
-func testTheJumpBoxFindsThings(t *testing.T, f *fixture) {
+func TestTheJumpBoxFindsThings(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, anAdmin)
 	v.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for q, want := range map[string]string{
@@ -126,6 +138,39 @@ func testTheJumpBoxFindsThings(t *testing.T, f *fixture) {
 		resp.Body.Close()
 		if to := resp.Header.Get("Location"); to != want && q != "//evil.example/" || strings.HasPrefix(to, "//") {
 			t.Errorf("%q leads to %q (%d)", q, to, resp.StatusCode)
+		}
+	}
+}
+
+func TestAllRowsAreOnOnePageToBePrinted(t *testing.T) {
+	f := oneFleet(t)
+	rows := make([]selection.Action, 2*rowsAPage+1)
+	for query, want := range map[string]int{"": rowsAPage, "page=3": 1, "page=all": len(rows)} {
+		r, err := http.NewRequest(http.MethodGet, "/ledger?"+query, nil)
+		f.must(t, err)
+		v, err := list[selection.Action]{Kind: "ledger", table: selection.Ledger(), brief: []string{"key"},
+			read: func(context.Context, func(string) bool) ([]selection.Action, error) { return rows, nil }}.show(f.pages, &request{Request: r, now: noon})
+		f.must(t, err)
+		if l := v.Data.(listing); len(l.Rows) != want || (l.OnOne == "") != (want == len(rows)) {
+			t.Errorf("%q: %d rows, and all are at %q", query, len(l.Rows), l.OnOne)
+		}
+	}
+}
+
+func TestABannerSaysWhatKeepsMonitorFromActingOrKnowing(t *testing.T) {
+	seen := &answers.LastSweep{Ended: noon, Believed: noon}
+	for want, s := range map[string]answers.Status{
+		"":                             {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen},
+		"Stopped: by ann":              {Controls: answers.Controls{Mode: policy.ModeAct, Stopped: "by ann"}, Sweep: seen},
+		"Monitor only observes: why":   {Controls: answers.Controls{Mode: policy.ModeObserve, Why: "why"}, Sweep: seen},
+		"No sweep has ended yet":       {Controls: answers.Controls{Mode: policy.ModeAct}},
+		"is not believed":              {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon, Doubt: "PLC does not answer"}},
+		"No sweep has ended for long":  {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon.Add(-time.Hour)}},
+		"What comon knows of nodes is": {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen, Sources: []store.SourceState{{Name: "comon", Trouble: "no answer", Since: noon}}},
+	} {
+		list := bannersOf(s, 10*time.Minute, noon)
+		if want == "" && len(list) > 0 || want != "" && (len(list) != 1 || !strings.Contains(list[0].Text, want)) {
+			t.Errorf("%q: %+v", want, list)
 		}
 	}
 }

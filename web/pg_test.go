@@ -7,4 +7,4 @@ import (
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
-func TestMain(m *testing.M) { os.Exit(pglocal.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(pglocal.Main(m, endShared)) }

@@ -35,7 +35,7 @@ func (s *Server) protect(next http.Handler) http.Handler {
 	guarded := cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		nonce := newNonce()
-		setHeaders(w.Header(), nonce, r.TLS != nil)
+		setHeaders(w.Header(), nonce, s.Secure)
 		r.Body = http.MaxBytesReader(w, r.Body, mostBody)
 		defer func() {
 			if p := recover(); p != nil {

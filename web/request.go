@@ -32,7 +32,8 @@ type view struct {
 	Names    []string
 	Code     int // HTTP status; 0: 200
 
-	drawn *drawing // for several visitors; nil: not yet, and for this one alone
+	told  map[string]uint64 // what pages had been told before it was read, by topic
+	drawn *drawing          // for several visitors; nil: not yet, and for this one alone
 
 	To   string                    // another page to go to, instead
 	Send func(http.ResponseWriter) // something else than a page, as a CSV file
@@ -72,6 +73,7 @@ func (s *Server) serve(p page) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), longestPage)
 		defer cancel()
 		req := &request{Request: r.WithContext(ctx), now: s.Now(), who: viewerOf(r.Context())}
+		told := s.live.toldNow()
 		v, err := p(req)
 		if errors.Is(err, errSignIn) {
 			s.askToSignIn(w, req)
@@ -79,6 +81,9 @@ func (s *Server) serve(p page) http.Handler {
 		}
 		if err != nil {
 			v = s.failed(req, err)
+		}
+		if v.told = told; v.drawn != nil {
+			v.told = v.drawn.told
 		}
 		s.show(w, req, v)
 	})
@@ -128,11 +133,14 @@ func (s *Server) show(w http.ResponseWriter, r *request, v view) {
 	d := shell{view: v, Nonce: nonceOf(r.Context()), Path: r.URL.Path, Self: r.URL.RequestURI(), Now: r.now, Who: r.who, SignedIn: !stranger(r.who),
 		Version: version.String(), PLCPages: s.PLCPages}
 	if len(v.Topics) > 0 {
-		d.LiveURL = liveURL(v.Topics, v.Names)
+		d.LiveURL = liveURL(v.Topics, v.Names, v.told)
 	}
 	if r.who.Known() {
 		d.Tabs = tabsFor(r)
 		if status, err := s.read.status(r.Context()); err == nil {
+			if stranger(r.who) { // they name addresses
+				status.Sources = nil
+			}
 			d.Banners = bannersOf(status, s.SweepEvery, r.now)
 		} else {
 			d.Banners = []banner{{Class: "bad", Text: "Postgres does not answer: what you see may be old."}}
@@ -209,6 +217,12 @@ func bannersOf(v answers.Status, every time.Duration, now time.Time) []banner {
 	case every > 0 && now.Sub(v.Sweep.Ended) > 2*every:
 		list = append(list, banner{Class: "warn", Text: "No sweep has ended for long, so nothing is done. The last one ended",
 			At: v.Sweep.Ended})
+	}
+	for _, source := range v.Sources {
+		if source.Trouble != "" {
+			list = append(list, banner{Class: "warn", Text: "What " + source.Name + " knows of nodes is not to be had: " + source.Trouble + "; that began",
+				At: source.Since})
+		}
 	}
 	return list
 }

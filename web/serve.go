@@ -5,37 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"github.com/planetlab/monitor/listen"
 )
 
-// The bounds of a connection. Whoever reaches the port may send anything, as slowly as he likes, on as many connections
-// as he likes.
-const (
-	mostConnections = 2000 // an open page keeps one
-	mostHeaders     = 32 << 10
-	headersIn       = 10 * time.Second
-	bodyIn          = 30 * time.Second
-	answerOut       = time.Minute // a live page sets its own
-	idle            = 2 * time.Minute
-)
-
-// HTTPServer is a server of the pages with all its bounds.
-func (s *Server) HTTPServer() *http.Server {
-	return &http.Server{
-		Handler:           s.Handler(),
-		ReadHeaderTimeout: headersIn,
-		ReadTimeout:       bodyIn,
-		WriteTimeout:      answerOut,
-		IdleTimeout:       idle,
-		MaxHeaderBytes:    mostHeaders,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of what others do wrong
-	}
-}
+// mostConnections may be open at once: an open page keeps one.
+const mostConnections = 2000
 
 // Place is where the pages are served.
 type Place struct {
@@ -64,13 +41,9 @@ func (s *Server) Serve(ctx context.Context, at Place, ready func(net.Addr)) erro
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := s.HTTPServer()
-	server.TLSConfig = at.TLS
+	server := listen.Server(s.Handler(), at.TLS, s.Log)
 	server.BaseContext = func(net.Listener) context.Context { return ctx } // so that streams end, too
-	go func() { _ = s.Watch(ctx) }()
-	if s.News != nil {
-		go s.News.Run(ctx)
-	}
+	go s.Watch(ctx)
 	go func() {
 		<-ctx.Done()
 		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -78,16 +51,10 @@ func (s *Server) Serve(ctx context.Context, at Place, ready func(net.Addr)) erro
 		_ = server.Shutdown(soon)
 		_ = server.Close()
 	}()
-	limited := netutil.LimitListener(l, mostConnections)
-	if at.TLS != nil {
-		err = server.ServeTLS(limited, "", "")
-	} else {
-		err = server.Serve(limited)
+	if err := listen.Serve(l, server, mostConnections); err != nil {
+		return fmt.Errorf("web.listen: %w", err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("web.listen: %w", err)
+	return nil
 }
 
 func loopback(a net.Addr) bool {

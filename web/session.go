@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/store"
 )
@@ -64,7 +64,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 		if !who.Known() && s.Public == PublicFull {
 			who = access.Who{Name: "not signed in", Account: public, Role: access.Viewer, Sites: []string{access.AllSites}}
 		}
-		who.From = fromAddress(r)
+		who.From = s.from(r)
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), viewerKey, who)))
 	})
 }
@@ -127,16 +127,8 @@ func (s *Server) signIn(ctx context.Context, in signedIn) error {
 	return s.keep(ctx, in)
 }
 
-// fromAddress is where a visitor calls from. Behind a proxy it is what the proxy says last; what came before that the
-// visitor may have made up.
-func fromAddress(r *http.Request) string {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	from := r.RemoteAddr
-	if err == nil {
-		from = at.Addr().Unmap().String()
-	}
-	return clean.Line(from)
-}
+// from is where a visitor calls from.
+func (s *Server) from(r *http.Request) string { return clean.Line(api.Address(r, s.BehindProxy)) }
 
 // flash is said once, on the next page that a visitor sees.
 func (s *Server) flash(ctx context.Context, text string) {

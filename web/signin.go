@@ -87,7 +87,7 @@ var errRefused = errors.New("that was not accepted: the account, the password or
 func (s *Server) takeSignIn(r *request) (view, error) {
 	began := time.Now()
 	next := nextOf(r.PostFormValue("next"))
-	account, from := strings.ToLower(strings.TrimSpace(r.PostFormValue("account"))), fromAddress(r.Request)
+	account, from := strings.ToLower(strings.TrimSpace(r.PostFormValue("account"))), r.who.From
 	if wait := max(s.byAccount.wait(account, r.now), s.byAddress.wait(from, r.now)); wait > 0 {
 		v := s.signInView(next)
 		v.Error, v.Account = "Too many tries went wrong: try again in "+span(wait)+".", clean.Line(account)

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,7 +14,8 @@ import (
 	"github.com/planetlab/monitor/plc"
 )
 
-func testAStrangerSeesTheSignInPageAlone(t *testing.T, f *fixture) {
+func TestAStrangerSeesTheSignInPageAlone(t *testing.T) {
+	f := oneFleet(t)
 	v := f.visitor(t)
 	for name, path := range everyPage() {
 		code, body := v.get(path)
@@ -26,7 +28,8 @@ func testAStrangerSeesTheSignInPageAlone(t *testing.T, f *fixture) {
 	}
 }
 
-func testRolesComeFromPLC(t *testing.T, f *fixture) {
+func TestRolesComeFromPLC(t *testing.T) {
+	f := oneFleet(t)
 	for account, want := range map[string]struct {
 		role  access.Role
 		sites string
@@ -41,7 +44,8 @@ func testRolesComeFromPLC(t *testing.T, f *fixture) {
 	}
 }
 
-func testSitePeopleSeeTheirOwnSiteAlone(t *testing.T, f *fixture) {
+func TestSitePeopleSeeTheirOwnSiteAlone(t *testing.T) {
+	f := oneFleet(t)
 	v := f.as(t, aTech)
 	for path, want := range map[string]int{
 		"/sites/huji": 200, "/nodes/planetlab1.huji.example": 200, "/issues/nodedown/planetlab1.huji.example": 200, "/pcus/1003": 200,
@@ -70,7 +74,8 @@ func testSitePeopleSeeTheirOwnSiteAlone(t *testing.T, f *fixture) {
 	}
 }
 
-func testWhatIsWrongWithASignInIsNotTold(t *testing.T, f *fixture) {
+func TestWhatIsWrongWithASignInIsNotTold(t *testing.T) {
+	f := oneFleet(t)
 	var bodies []string
 	for _, form := range []url.Values{
 		{"account": {anAdmin}, "password": {"wrong"}}, {"account": {"nobody@plc.example"}, "password": {"wrong"}},
@@ -163,7 +168,8 @@ func TestALostRoleEndsSoon(t *testing.T) {
 	}
 }
 
-func testPasswordsAreKeptNowhere(t *testing.T, f *fixture) {
+func TestPasswordsAreKeptNowhere(t *testing.T) {
+	f := oneFleet(t)
 	f.as(t, anAdmin)
 	var text string
 	rows, err := f.pages.Store.Actions(t.Context(), actionsAll())
@@ -238,5 +244,43 @@ func TestATokenLetsInUntilItIsRevoked(t *testing.T) {
 	now = now.Add(rolesFor + time.Second)
 	if _, body := v.get("/nodes"); !strings.Contains(body, "<h1>Sign in</h1>") {
 		t.Error("a revoked token goes on")
+	}
+}
+
+// Behind a proxy all people come from one address: whoever guesses must not lock out the others, nor choose whom he is
+// taken for.
+func TestBehindAProxyWhoGuessesIsSlowedDownAlone(t *testing.T) {
+	f := oneFleet(t)
+	pages := *f.pages
+	pages.BehindProxy, pages.byAddress = true, newLimiter(1, time.Hour, time.Hour)
+	pages.byAddress.failed("192.0.2.1", time.Now())
+	behind, open := httptest.NewServer(pages.Handler()), httptest.NewServer(f.pages.Handler())
+	defer behind.Close()
+	defer open.Close()
+	try := func(at string, forwarded ...string) int {
+		v := f.visitor(t)
+		req, err := http.NewRequest(http.MethodPost, at+"/sign-in", strings.NewReader(url.Values{"account": {anAdmin}, "password": {"pw of " + anAdmin}}.Encode()))
+		f.must(t, err)
+		req.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"}, "X-Forwarded-For": forwarded}
+		resp, err := v.http.Do(req)
+		f.must(t, err)
+		code, _ := readAll(t, resp)
+		return code
+	}
+	for name, c := range map[string]struct {
+		at        string
+		forwarded []string
+		want      int
+	}{
+		"who guessed":                      {behind.URL, []string{"192.0.2.1"}, http.StatusTooManyRequests},
+		"who guessed, and says another":    {behind.URL, []string{"192.0.2.2, 192.0.2.1"}, http.StatusTooManyRequests},
+		"who says so on a line before":     {behind.URL, []string{"192.0.2.2", "192.0.2.1"}, http.StatusTooManyRequests},
+		"somebody else":                    {behind.URL, []string{"192.0.2.2"}, http.StatusOK},
+		"where no proxy is declared":       {open.URL, []string{"192.0.2.1"}, http.StatusOK},
+		"somebody of whom nothing is said": {behind.URL, []string{"nonsense"}, http.StatusOK},
+	} {
+		if code := try(c.at, c.forwarded...); code != c.want {
+			t.Errorf("%s: %d", name, code)
+		}
 	}
 }

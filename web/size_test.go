@@ -3,18 +3,26 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/issue"
 )
 
-// largeFleet makes the fleet of the fixture one of 10,000 nodes, with 2,000 open issues and a ledger of 200,000 lines.
+// largeFleet makes the fleet of the fixture one of 10,000 nodes, with 2,000 open issues and a ledger of 1,000,000 lines.
 func largeFleet(b testing.TB, f *fixture) {
 	b.Helper()
 	stored, err := f.Issue(context.Background(), issue.NodeDown+"/planetlab1.huji.example")
@@ -34,8 +42,11 @@ func largeFleet(b testing.TB, f *fixture) {
 			now() - n * interval '1 minute', case when n % 20 = 0 then 'DOWN' else 'BOOT' end, 'PROD', '', now() from generate_series(1, 10000) n`,
 		`insert into history (at, kind, target, was, became, reason) select now() - (n % 129600) * interval '1 minute', 'node', 'n' || (n % 10000 + 1) || '.example', 'good', 'down', 'x'
 			from generate_series(1, 200000) n`,
+		`alter table action disable trigger user`, // nobody listens yet
 		`insert into action (key, kind, issue, node, site, pcu, reason, at, outcome, detail, committed, finished)
-			select 'k' || n, 'reboot', '', 'n' || (n % 10000 + 1) || '.example', 's1', 0, 'r', now() - (200000 - n) * interval '1 minute', 'done', 'd', now(), now() from generate_series(1, 200000) n`,
+			select 'k' || n, 'reboot', '', 'n' || (n % 10000 + 1) || '.example', 's' || (n % 500 + 1), 0, 'r', now() - (1000000 - n) * interval '20 seconds', 'done', 'd', now(), now()
+			from generate_series(1, 1000000) n`,
+		`alter table action enable trigger user`,
 	} {
 		_, err := conn.Exec(context.Background(), sql)
 		f.must(b, err)
@@ -48,24 +59,43 @@ func largeFleet(b testing.TB, f *fixture) {
 	f.must(b, err)
 }
 
-// BenchmarkPages asks each page of a large fleet again and again. Its p50 and p99 are what a visitor waits, while others
-// look, too, and the fleet changes twice a second; drawn is the p50 of those for whom nothing was drawn yet.
+// changing has the fleet change twice a second, until the benchmark ends.
+func changing(b *testing.B, f *fixture) {
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Cleanup(cancel)
+	go func() {
+		for ; ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
+			_ = f.Note(ctx, noted("s1", time.Now().String()))
+		}
+	}()
+}
+
+// took reports the p50 and the p99 of what a visitor waits.
+func took(b *testing.B, ask func() (code int)) {
+	var all []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		if code := ask(); code != http.StatusOK {
+			b.Fatal(code)
+		}
+		all = append(all, time.Since(began))
+	}
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
+}
+
+// BenchmarkPages asks each page of a large fleet again and again, while others look, too, and the fleet changes; drawn is
+// the p50 of those for whom nothing was drawn yet.
 func BenchmarkPages(b *testing.B) {
 	f := newFixture(b)
 	largeFleet(b, f)
 	v := f.as(b, anAdmin)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		for n := 0; ctx.Err() == nil; n++ {
-			_ = f.Note(ctx, noted("s1", time.Now().String()))
-			time.Sleep(500 * time.Millisecond)
-		}
-	}()
+	changing(b, f)
 	pages := everyPage()
-	for _, name := range []string{"fleet", "issues", "issue", "nodes", "node", "sites", "site", "pcus", "ledger", "agenda", "audit", "left alone"} {
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		b.Run(name, func(b *testing.B) {
-			var took, drawn []time.Duration
+			var drawn []time.Duration
 			for range 5 { // what the first visitor after a change waits
 				f.pages.drawings.anew()
 				began := time.Now()
@@ -73,20 +103,38 @@ func BenchmarkPages(b *testing.B) {
 				drawn = append(drawn, time.Since(began))
 			}
 			slices.Sort(drawn)
-			for b.Loop() {
-				began := time.Now()
-				if code, _ := v.get(pages[name]); code != http.StatusOK {
-					b.Fatal(code)
-				}
-				took = append(took, time.Since(began))
-			}
-			slices.Sort(took)
+			took(b, func() int { code, _ := v.get(pages[name]); return code })
 			b.ReportMetric(float64(drawn[len(drawn)/2].Microseconds())/1000, "drawn-ms")
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 		})
 	}
 	b.Run("200 open pages hear of a change", func(b *testing.B) { hearTogether(b, f, v) })
+}
+
+// manyPeople are as many accounts as there are requests, since one alone is slowed down.
+type manyPeople struct{ n atomic.Int64 }
+
+func (p *manyPeople) Authenticate(*http.Request) (access.Who, error) {
+	return access.Who{Account: fmt.Sprint("program ", p.n.Add(1)), Role: access.Admin, Sites: []string{access.AllSites}}, nil
+}
+
+// BenchmarkAPI asks for each thing that the API reads of a large fleet.
+func BenchmarkAPI(b *testing.B) {
+	f := newFixture(b)
+	largeFleet(b, f)
+	changing(b, f)
+	server := httptest.NewServer(api.New(api.Options{Store: f.Store, News: f.pages.News, Log: slog.New(slog.DiscardHandler), Who: new(manyPeople)}))
+	b.Cleanup(server.Close)
+	for _, path := range []string{"/status", "/nodes", "/nodes?filter=status%3Ddown", "/nodes?limit=10000", "/nodes/n1.example", "/sites", "/sites/s1", "/pcus",
+		"/issues", "/issues/nodedown/planetlab1.huji.example", "/agenda", "/ledger", "/ledger?filter=node%3Dn1.example", "/explain?target=n1.example"} {
+		b.Run(path, func(b *testing.B) {
+			took(b, func() int {
+				resp, err := http.Get(server.URL + api.Prefix + path)
+				f.must(b, err)
+				code, _ := readAll(b, resp)
+				return code
+			})
+		})
+	}
 }
 
 // hearTogether opens 200 pages and measures until each has fetched itself again after a change.
@@ -120,14 +168,34 @@ func hearTogether(b *testing.B, f *fixture, v *visitor) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	var slowest time.Duration
+	changes, before, since := 0, f.queries(b), time.Now()
 	for b.Loop() {
+		changes++
 		began := time.Now()
 		f.must(b, f.SetControl(ctx, fixtureControl()))
 		for range 200 {
 			slowest = max(slowest, (<-heard).Sub(began))
 		}
 	}
+	asked, within := f.queries(b)-before, time.Since(since)
 	b.ReportMetric(slowest.Seconds(), "slowest-s")
+	b.ReportMetric(asked/float64(changes), "queries/change")
+	b.ReportMetric(asked/within.Seconds(), "queries/s")
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	b.ReportMetric(float64(memory.HeapAlloc)/(1<<20), "heap-MB")
 	cancel()
 	wait.Wait()
+}
+
+// queries counts what Postgres was asked so far: outside of transactions each query is one.
+func (f *fixture) queries(b *testing.B) (n float64) {
+	b.Helper()
+	time.Sleep(1500 * time.Millisecond) // a backend tells what it did within a second
+	conn, err := pgx.Connect(context.Background(), f.url)
+	f.must(b, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	f.must(b, conn.QueryRow(context.Background(), `select xact_commit::float8 from pg_stat_database where datname = current_database()`).Scan(&n))
+	return n
 }

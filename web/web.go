@@ -29,6 +29,7 @@ import (
 // Options are what the pages need.
 type Options struct {
 	Store    *store.Store
+	News     *store.News   // of the store, which somebody runs
 	Temporal client.Client // nil: what only running workflows know is left out
 	Policy   policy.Policy // in real time
 	Groups   map[string]string
@@ -46,10 +47,11 @@ type Options struct {
 	People People
 	OIDC   *OIDC // nil: no provider
 	Secure bool  // people come over TLS
+	// BehindProxy says that only a proxy reaches the pages, which says from where people come.
+	BehindProxy bool
 
 	Links http.Handler // the pages behind links in mails (web/links); nil: none
 	API   http.Handler // the API, at the same address, for tokens alone; nil: none
-	News  *store.News  // what the API's events are made of; Serve runs it
 
 	Testbed Testbed // the world of a demo; nil: this is none
 }
@@ -81,8 +83,8 @@ type Server struct {
 
 // New makes the pages. Watch must run beside them for pages that are open to hear of changes.
 func New(o Options) (*Server, error) {
-	if o.Store == nil {
-		return nil, errors.New("web: a store is needed")
+	if o.Store == nil || o.News == nil {
+		return nil, errors.New("web: a store and its news are needed")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -108,9 +110,9 @@ func New(o Options) (*Server, error) {
 }
 
 // Watch hears what changes and tells the pages that are open, until the context ends.
-func (s *Server) Watch(ctx context.Context) error {
-	go s.live.run(ctx)
-	return s.Store.Watch(ctx, s.live.tell)
+func (s *Server) Watch(ctx context.Context) {
+	s.News.Watch(s.live.tell)
+	s.live.run(ctx)
 }
 
 // Handler serves the pages.
@@ -135,6 +137,7 @@ func (s *Server) Handler() http.Handler {
 		"GET /sequences":              s.sequences,
 		"GET /audit":                  s.audit,
 		"GET /exempt":                 s.exempt,
+		"GET /explain":                s.explain,
 		"GET /jump":                   s.jump,
 		"POST /act/preview":           s.preview,
 		"POST /act":                   s.carryOut,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,11 +18,7 @@ import (
 	"github.com/planetlab/monitor/web/links"
 )
 
-// serveAPI serves the API, with news of the ledger until the context ends.
-func serveAPI(ctx context.Context, mux *http.ServeMux, cfg *config.Config, db *store.Store, tc client.Client,
-	log *slog.Logger) {
-	news := store.NewsOf(db, log)
-	go news.Run(ctx)
+func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) {
 	mux.Handle(api.Prefix+"/", api.New(api.Options{
 		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now),

@@ -16,6 +16,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/listen"
 )
 
 func TestAnAlertWithControlsCostsThatAlertAlone(t *testing.T) {
@@ -99,7 +100,7 @@ func TestTheLogCannotDriveATerminal(t *testing.T) {
 // TestWhoHangsOnTheLineHasAnEnd: a client that sends nothing more is hung up on, and thousands of them do not take
 // every file descriptor.
 func TestWhoHangsOnTheLineHasAnEnd(t *testing.T) {
-	web := server(http.NotFoundHandler(), nil, slog.New(slog.DiscardHandler))
+	web := listen.Server(http.NotFoundHandler(), nil, slog.New(slog.DiscardHandler))
 	for name, d := range map[string]time.Duration{"headers": web.ReadHeaderTimeout, "body": web.ReadTimeout,
 		"answer": web.WriteTimeout, "between two": web.IdleTimeout} {
 		if d <= 0 || d > 3*time.Minute {

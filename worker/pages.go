@@ -22,8 +22,9 @@ func pages() *http.ServeMux {
 
 // servePages serves the pages for people beside the worker's work. That their port cannot be had is told at once; what
 // ends them later goes to failed.
-func servePages(ctx context.Context, cfg *config.Config, db *store.Store, tc client.Client, log *slog.Logger, failed chan<- error) error {
-	pages, place, err := web.Open(cfg, db, tc, log)
+func servePages(ctx context.Context, cfg *config.Config, db *store.Store, news *store.News, tc client.Client,
+	log *slog.Logger, failed chan<- error) error {
+	pages, place, err := web.Open(cfg, db, news, tc, log)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/listen"
 	"github.com/planetlab/monitor/metrics"
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/rt"
@@ -45,7 +46,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	every := max(time.Second, cfg.Policy.RealTime(cfg.Sweep.Every)) // schedules know no less than a second
 	well, failed := &health{every: every, started: time.Now()}, make(chan error, 3)
 	if cfg.Metrics.Listen != "" { // before all else: it also says what the worker waits for
-		own := server(well.pages(registry), nil, log)
+		own := listen.Server(well.pages(registry), nil, log)
 		defer own.Close()
 		if err := serve(ctx, own, "metrics.listen", cfg.Metrics.Listen, failed); err != nil {
 			return err
@@ -98,7 +99,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			return err
 		}
 	}
-	serveAPI(ctx, mux, cfg, db, tc, log)
+	news := store.NewsOf(db, log)
+	go news.Run(ctx)
+	serveAPI(mux, cfg, db, news, tc, log)
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
@@ -110,7 +113,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web := server(mux, tls, log)
+	web := listen.Server(mux, tls, log)
 	defer web.Close()
 	if cfg.HTTP.Listen != "" {
 		if err := serve(ctx, web, "http.listen", cfg.HTTP.Listen, failed); err != nil {
@@ -125,7 +128,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	watching, stopPages := context.WithCancel(ctx)
 	defer stopPages()
 	if cfg.Web.Listen != "" {
-		if err := servePages(watching, cfg, db, tc, log, failed); err != nil {
+		if err := servePages(watching, cfg, db, news, tc, log, failed); err != nil {
 			return err
 		}
 	}

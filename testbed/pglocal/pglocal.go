@@ -305,11 +305,17 @@ func dropDatabase(base, database string) error {
 }
 
 // Main runs the tests of a package on one cluster, on which each test then has a database of its own: to make a
-// cluster takes seconds. Short tests need none.
-func Main(m *testing.M) int {
+// cluster takes seconds. Short tests need none. What tests share ends before the cluster does.
+func Main(m *testing.M, ends ...func()) int {
+	run := func() int {
+		for _, end := range ends {
+			defer end()
+		}
+		return m.Run()
+	}
 	flag.Parse()
 	if testing.Short() || os.Getenv("DATABASE_URL") != "" {
-		return m.Run()
+		return run()
 	}
 	c, err := Start(context.Background(), os.Stderr)
 	if err != nil {
@@ -321,7 +327,7 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return run()
 }
 
 // ForTest gives a test a fresh database on a cluster of its own, gone when the test ends.

@@ -23,6 +23,7 @@ type Settings struct {
 	Temporal string // host:port
 	Listen   string // host:port of the worker's port for machines
 	Pages    string // host:port of the pages for people; empty: none
+	URL      string // of the pages, for the links in mails; empty: mails have none
 	Public   string // who sees them without signing in; off
 	UI       string // URL of Temporal's Web UI
 	SMTP     string // host:port
@@ -94,7 +95,7 @@ func Configure(dir string, w *testbed.World, s Settings) (file string, key []byt
 		"policy":   policy,
 		"sweep":    section{"every": cmp.Or(s.SweepEvery, "0.4d"), "jitter": "0s"},
 		"http":     section{"listen": s.Listen, "behind_proxy": s.BehindProxy},
-		"web":      section{"listen": s.Pages, "public": s.Public, "temporal_ui": s.UI},
+		"web":      section{"listen": s.Pages, "url": s.URL, "public": s.Public, "temporal_ui": s.UI},
 	}
 	if s.NoPLC {
 		settings["inventory"] = section{"source": "file", "file": in("fleet.yaml")}

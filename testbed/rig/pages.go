@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/web"
@@ -20,12 +21,15 @@ func (r *Rig) servePages(ctx context.Context, listen string) error {
 		return err
 	}
 	cfg.Web.Listen = listen
-	pages, place, err := web.Open(cfg, r.Store, r.Temporal, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	news := store.NewsOf(r.Store, log)
+	pages, place, err := web.Open(cfg, r.Store, news, r.Temporal, log)
 	if err != nil {
 		return err
 	}
 	pages.Testbed = hands{r.World}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
+	go news.Run(ctx)
 	up, ended := make(chan net.Addr, 1), make(chan error, 1)
 	go func() { ended <- pages.Serve(ctx, place, func(at net.Addr) { up <- at }) }()
 	select {

@@ -32,7 +32,7 @@ type Options struct {
 	Sites  []testbed.Site // testbed.Fleet()
 	Day    time.Duration  // how long a policy day lasts; 3 s
 	UIPort int            // of Temporal's Web UI; a free one
-	Pages  string         // host:port of the pages for people, which then need no sign-in to look; none
+	Pages  string         // host:port of the pages for people, to which mails then have links, and which need no sign-in to look; none
 	Policy map[string]any // settings of the section policy, over the defaults
 	Probe  map[string]any // settings of the section probe, over the demo's quick ones
 	PCU    map[string]any // settings of the section pcu, over the testbed's quick ones
@@ -161,7 +161,7 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 	}
 	settings.Listen = r.Workers[0].listen
 	if o.Pages != "" {
-		settings.Public, settings.UI = "full", r.UI
+		settings.Public, settings.UI, settings.URL = "full", r.UI, "http://"+o.Pages
 	}
 	r.Web = "http://" + settings.Listen
 	var key []byte

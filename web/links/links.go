@@ -145,7 +145,7 @@ func (p *pages) act(w http.ResponseWriter, r *http.Request) {
 		}
 	case what == "reboot" && v.CanReboot:
 		given, err = p.Reboot(r.Context(), o, i.Node)
-		v.Said = "The reboot of " + i.Node + " is ordered. Monitor does it as soon as nothing forbids it."
+		v.Said = "The reboot of " + i.Node + " is ordered. Monitor cuts its power once, and watches whether it comes back."
 	default:
 		err = errors.New("press one of the buttons")
 	}

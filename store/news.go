@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Line is a line of the ledger with its number, which grows from line to line.
@@ -20,19 +23,45 @@ const lineSQL = `select id, ` + actionColumns + ` from action `
 // mostUnread is how many lines a subscriber may be behind before he is dropped: he then asks for what he missed.
 const mostUnread = 1000
 
-// News tells subscribers at once of every line of the ledger that is written, goes on or ends. There is one connection
-// that listens, however many subscribe. A line is told at least once; one that goes on is told again.
+// Happening says what changed in the store: the topic, and the names where they are few.
+type Happening struct {
+	Topic string   `json:"topic"`           // ledger, issue, status, sweep or control; "all": anything may have changed
+	Names []string `json:"names,omitempty"` // ids of issues, or targets; none: many, or the topic has none
+}
+
+// Topics beside those that the triggers name.
+const (
+	Everything = "all"  // notices may have been lost, and anything may have changed
+	Deaf       = "deaf" // nobody listens now, and nothing is told until Everything is
+)
+
+// News tells at once what changes: to subscribers every line of the ledger that is written, goes on or ends, and to
+// watchers what of the fleet is otherwise than before. There is one connection that listens, however many there are of
+// either. A line is told at least once; one that goes on is told again.
 type News struct {
 	store *Store
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	subs map[chan Line]bool
+	mu       sync.Mutex
+	subs     map[chan Line]bool
+	watchers []func(Happening)
+	hears    bool
 }
 
 // NewsOf makes the news of a store, which tell nothing before Run runs.
 func NewsOf(s *Store, log *slog.Logger) *News {
 	return &News{store: s, log: log, subs: map[chan Line]bool{}}
+}
+
+// Watch has whatever changes told from now on. What is told must not wait. When the connection is lost, Deaf is told, and
+// Everything when it is there again.
+func (n *News) Watch(tell func(Happening)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.watchers = append(n.watchers, tell)
+	if n.hears {
+		tell(Happening{Topic: Everything})
+	}
 }
 
 // Subscribe hands over the lines that come from now on, until cancel is called. The channel is closed then, and also
@@ -57,28 +86,45 @@ func (n *News) drop(c chan Line) {
 	}
 }
 
-func (n *News) dropAll() {
+// turn says whether it hears from now on. Either way lines may have been missed, and so all subscribers are dropped, who
+// would not know which.
+func (n *News) turn(hears bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.subs {
 		n.drop(c)
 	}
+	n.hears = hears
+	topic := Deaf
+	if hears {
+		topic = Everything
+	}
+	for _, tell := range n.watchers {
+		tell(Happening{Topic: topic})
+	}
 }
 
-// Run listens until the context ends. While the database is away it tries again, and drops all subscribers, who would
-// not know what they missed.
+// Run listens until the context ends. While the database is away it tries again.
 func (n *News) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := n.listen(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("no news of the ledger; trying again", "error", err)
+			n.log.Warn("no news of what changes; trying again", "error", err)
 		}
-		n.dropAll()
+		n.turn(false)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}
 }
+
+// The channels of the triggers: a notice for each line of the ledger, with its number, and one for each statement that
+// changed something, with the topic and the names.
+const (
+	linesChannel   = "ledger"
+	changesChannel = "monitor_pages"
+	listenSQL      = "listen " + linesChannel + "; listen " + changesChannel
+)
 
 func (n *News) listen(ctx context.Context) error {
 	pooled, err := n.store.pool.Acquire(ctx)
@@ -87,17 +133,17 @@ func (n *News) listen(ctx context.Context) error {
 	}
 	conn := pooled.Hijack() // it is ours alone until it breaks
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, `listen ledger`); err != nil {
+	if _, err := conn.Exec(ctx, listenSQL); err != nil {
 		return err
 	}
-	n.dropAll() // what they missed before
+	n.turn(true)
 	for {
 		told, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		ids := []int64{number(told.Payload)}
-		for len(ids) < mostUnread { // those that came together are read together
+		ids := n.hear(told, nil)
+		for len(ids) > 0 && len(ids) < mostUnread { // lines that come together are read together
 			soon, cancel := context.WithTimeout(ctx, gatherFor)
 			told, err := conn.WaitForNotification(soon)
 			cancel()
@@ -107,12 +153,26 @@ func (n *News) listen(ctx context.Context) error {
 				}
 				return err
 			}
-			ids = append(ids, number(told.Payload))
+			ids = n.hear(told, ids)
 		}
 		if err := n.tell(ctx, ids); err != nil {
 			return err
 		}
 	}
+}
+
+// hear passes a change on to watchers; the number of a line it adds to those to be read.
+func (n *News) hear(told *pgconn.Notification, ids []int64) []int64 {
+	if told.Channel == linesChannel {
+		return append(ids, number(told.Payload))
+	}
+	topic, names, _ := strings.Cut(told.Payload, "\n")
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, tell := range n.watchers {
+		tell(Happening{Topic: topic, Names: strings.FieldsFunc(names, func(r rune) bool { return r == '\n' })})
+	}
+	return ids
 }
 
 // gatherFor is how long it waits for more lines before it reads them.
@@ -125,7 +185,7 @@ func number(s string) int64 {
 
 func (n *News) tell(ctx context.Context, ids []int64) error {
 	n.mu.Lock()
-	idle := len(n.subs) == 0
+	idle := len(n.subs) == 0 || len(ids) == 0
 	n.mu.Unlock()
 	if idle {
 		return nil

@@ -135,8 +135,8 @@ func TestALostConnectionDropsSubscribersAndIsMadeAgain(t *testing.T) {
 	awaitListener(t, s, n)
 	lines, cancel := n.Subscribe()
 	defer cancel()
-	if _, err := s.pool.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen ledger'
-		and datname = current_database()`); err != nil {
+	if _, err := s.pool.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where query = $1
+		and datname = current_database()`, listenSQL); err != nil {
 		t.Fatal(err)
 	}
 	late := time.After(30 * time.Second)
