@@ -219,12 +219,13 @@ func TestReconcile_PCUsThatHangHoldNobodyUp(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
 	b.must(err)
 	defer l.Close()
-	b.sql("update pcu set ip = '" + l.Addr().String() + "' where site <> 'huji'")
 	for _, s := range world[1:] {
 		p, err := b.Store.PCUByName(b.Context(), "pcu."+s.Login+".example")
 		b.must(err)
+		b.w.DB.Set("PCUs", p.PCUID, "ip", l.Addr().String())
 		b.owe(s.Login, p.PCUID)
 	}
+	b.sync()
 	b.owe(site, b.pcuID())
 	ctx, cancel := context.WithTimeout(b.Context(), 12*time.Second)
 	defer cancel()
