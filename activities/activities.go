@@ -25,7 +25,7 @@
 //	observer    observe.go    a fresh look at a node, a PCU or a site
 //	outlets     outlets.go    locks, tests, cycles and reads the outlets of PCUs
 //	bootStates  bootstate.go  boot states in PLC that are ours to give back
-//	claims      claims.go     lets go of what an issue changed
+//	claims      claims.go     lets go of what an issue changed; forgotten.go claims again what a restored store forgot
 //	workflows   temporal.go   starts, asks and signals the workflows of issues and sites
 //	post        post.go       mail to the admins, in digests (digest.go), and events for the webhook
 //
@@ -121,8 +121,8 @@ func New(o Options) *Groups {
 	observer := &observer{ledger: l, outlets: outlets, Prober: o.Prober, Open: o.OpenPorts}
 	underLock := *bootStates
 	underLock.underLock = true
-	claims := &claims{ledger: l, bootStates: bootStates, outlets: outlets}
-	rungs := &rungs{ledger: l, observer: observer, workflows: workflows}
+	claims := &claims{ledger: l, bootStates: bootStates, outlets: outlets, within: releaseWithin}
+	rungs := &rungs{ledger: l, observer: observer, workflows: workflows, claims: claims}
 	post := &post{ledger: l, Mail: o.Mail, Hook: o.Hook, Admins: o.Admins, Domain: o.Domain}
 
 	power := &Power{ledger: l, rungs: rungs, gate: gate, observer: observer, outlets: outlets, bootStates: &underLock,

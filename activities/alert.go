@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
@@ -12,7 +11,6 @@ import (
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
-	"github.com/planetlab/monitor/store"
 )
 
 // Alerts takes what somebody else's watch says. It runs outside of workflows.
@@ -86,10 +84,8 @@ func (a *Alerts) againstAlert(ctx context.Context, ref Ref, record policy.Record
 	if err != nil || !answer.Do {
 		return answer.Reason, err
 	}
-	for _, ask := range []func(context.Context, Ref) (string, error){a.doubtsAlert, a.closedByOperator} {
-		if why, err := ask(ctx, ref); err != nil || why != "" {
-			return why, err
-		}
+	if why, _, err := a.gate.againstOpening(ctx, ref); err != nil || why != "" {
+		return why, err
 	}
 	seen, err := a.observer.observe(ctx, ref)
 	if err != nil {
@@ -99,62 +95,4 @@ func (a *Alerts) againstAlert(ctx context.Context, ref Ref, record policy.Record
 		return "our own look finds it good: " + cmp.Or(seen.reason, string(record.Status)), nil
 	}
 	return "", nil
-}
-
-// doubtsAlert says whether the type of an issue is doubted, by the last sweep or because too many of it would open.
-func (a *Alerts) doubtsAlert(ctx context.Context, ref Ref) (string, error) {
-	last, err := a.Store.LastSweep(ctx)
-	if err != nil {
-		return "", err
-	}
-	if why := last.Doubts[ref.Type]; why != "" {
-		return "the last sweep believes nothing of " + ref.Type + ": " + why, nil
-	}
-	if open, err := a.isOpen(ctx, ref.ID); err != nil || open {
-		return "", err
-	}
-	since := a.now().Add(-a.Policy.Guard.Window)
-	vouched, err := a.Store.LastVouched(ctx)
-	if err != nil {
-		return "", err
-	}
-	if vouched.After(since) {
-		since = vouched
-	}
-	opened, err := a.Store.OpenedSince(ctx, since)
-	if err != nil {
-		return "", err
-	}
-	of, err := a.fleetOf(ctx, ref.Type, last)
-	if err != nil {
-		return "", err
-	}
-	d := policy.BelieveMany(a.Policy, ref.Type, opened[ref.Type]+1, of)
-	if d.Do {
-		return "", nil
-	}
-	return d.Reason, nil
-}
-
-// fleetOf is how many targets a type of issue has.
-func (a *Alerts) fleetOf(ctx context.Context, typ string, last store.Sweep) (int, error) {
-	t, _ := issue.Lookup(typ)
-	switch t.Target {
-	case issue.OfPCU:
-		return last.Counts["pcus"], nil
-	case issue.OfSite:
-		sites, err := a.Store.Sites(ctx)
-		return len(sites), err
-	}
-	return last.Counts["nodes"], nil
-}
-
-// closedByOperator says whether an operator has closed the issue, which holds until its target was good once.
-func (a *Alerts) closedByOperator(ctx context.Context, ref Ref) (string, error) {
-	closed, err := a.Store.LeftClosed(ctx)
-	if c, left := closed[ref.ID]; err == nil && left {
-		return fmt.Sprintf("%s closed it, and its target was not good since: %s", cmp.Or(c.By, "an operator"),
-			c.Reason), nil
-	}
-	return "", err
 }

@@ -56,6 +56,7 @@ type fakeTemporal struct {
 	signals []string // "<id> <name>"
 	updates []any
 	gone    []string     // workflows that were terminated
+	away    error        // what a signal is answered; nil: it is taken
 	beat    func() error // what a heartbeat is answered; nil: go on
 	asked   func()       // what happens while somebody asks whether a workflow runs
 }
@@ -77,6 +78,9 @@ func (f *fakeTemporal) ExecuteWorkflow(_ context.Context, o client.StartWorkflow
 func (f *fakeTemporal) SignalWorkflow(_ context.Context, id, _, name string, _ any) error {
 	if slices.Contains(f.gone, id) {
 		return serviceerror.NewNotFound("workflow execution already completed")
+	}
+	if f.away != nil {
+		return f.away
 	}
 	f.signals = append(f.signals, id+" "+name)
 	return nil

@@ -157,17 +157,26 @@ func (a *Boot) unknown(ctx context.Context, v visit) (issue.Result, error) {
 	if !tried.IsZero() {
 		return a.openFollowUp(ctx, v, issue.UnknownSequence, cause, evidence)
 	}
-	if err := a.workflows.openIssue(ctx, issue.UnknownSequence, v.ref(), cause, evidence); err != nil {
+	why, _, err := a.gate.againstOpening(ctx, v.about(issue.UnknownSequence))
+	if err == nil && why == "" { // the admins have nothing to learn from one that they closed
+		err = a.workflows.openIssue(ctx, issue.UnknownSequence, v.ref(), cause, evidence)
+	}
+	if err != nil {
 		return issue.Result{}, err
 	}
 	return a.repair(ctx, v, bootman.UnknownSequenceNotice, remedy{policy.ActRepair, a.tryOnceMore})
 }
 
+// about is the issue of a type about the node of a visit.
+func (v visit) about(typ string) Ref {
+	return Ref{ID: typ + "/" + v.node.Hostname, Type: typ, Node: v.node.Hostname, Site: v.node.Site}
+}
+
 // openFollowUp opens the issue that tells people what is wrong. This ladder then waits for theirs, and looks again
-// meanwhile. An issue that was opened so and has ended, with nothing better, is not opened over and over: this ladder
-// climbs itself.
+// meanwhile. An issue that was opened so and has ended, with nothing better, is not opened over and over, and neither is
+// one that an operator has closed: this ladder climbs itself. One of a type that is doubted is waited with.
 func (a *Boot) openFollowUp(ctx context.Context, v visit, typ, cause string, evidence []string) (issue.Result, error) {
-	id := typ + "/" + v.node.Hostname
+	id := v.about(typ).ID
 	earlier, err := a.Store.Issue(ctx, id)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return issue.Result{}, err
@@ -175,6 +184,14 @@ func (a *Boot) openFollowUp(ctx context.Context, v visit, typ, cause string, evi
 	if !earlier.Closed.IsZero() && earlier.Opened.After(v.State.Opened) {
 		return issue.Result{Outcome: issue.Passed,
 			Reason: fmt.Sprintf("%s has ended (%s), and still %s", id, earlier.Outcome, cause)}, nil
+	}
+	switch why, closed, err := a.gate.againstOpening(ctx, v.about(typ)); {
+	case err != nil:
+		return issue.Result{}, err
+	case closed:
+		return issue.Result{Outcome: issue.Passed, Reason: fmt.Sprintf("%s; %s is not opened: %s", cause, id, why)}, nil
+	case why != "":
+		return a.visitLater(ctx, v.task, a.Policy.Day/4, fmt.Sprintf("%s; %s is not opened: %s", cause, id, why))
 	}
 	if err := a.workflows.openIssue(ctx, typ, v.ref(), cause, evidence); err != nil {
 		return issue.Result{}, err

@@ -132,8 +132,10 @@ func (a *Boot) finishRepair(ctx context.Context, t task, intent store.Action) (i
 		return issue.Result{Outcome: issue.Acted, Reason: intent.Detail}, nil
 	case !intent.Begun():
 		const detail = "its worker ended before it began"
-		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)},
-			a.Store.Outcome(ctx, t.Key, store.Failed, detail)
+		if begun, err := a.Store.GiveUp(ctx, t.Key, detail); err != nil || begun {
+			return issue.Result{Outcome: issue.Unknown, Reason: "another try repairs it just now"}, err
+		}
+		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
 	const detail = "the worker ended before it knew whether this was done; it is not repeated"
 	return issue.Result{Outcome: issue.Acted, Reason: detail}, a.Store.Outcome(ctx, t.Key, store.Ambiguous, detail)

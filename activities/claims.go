@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/store"
 )
@@ -13,7 +14,12 @@ type claims struct {
 	*ledger
 	bootStates *bootStates
 	outlets    *outlets
+	within     time.Duration // how long an issue that ends waits for what it changed to be undone
 }
+
+// releaseWithin leaves whoever lets go half of the time that it has: a PCU that hangs may take longer than an issue has
+// to close.
+const releaseWithin = time.Minute
 
 // releaseAll lets go of what an issue changed at nodes and in PLC. What cannot be undone now stays a claim: every sweep
 // tries again. Its hold on the site is let go by releaseHold.
@@ -22,10 +28,12 @@ func (a *claims) releaseAll(ctx context.Context, ref Ref, why string) (said stri
 	if err != nil {
 		return "", err
 	}
+	within, cancel := context.WithTimeout(ctx, a.within)
+	defer cancel()
 	var lines []string
 	var failed []error
 	for _, c := range claims {
-		line, err := a.release(ctx, c, why)
+		line, err := a.release(within, c, why)
 		if err != nil {
 			a.Log.Warn("a claim is not undone yet", "issue", ref.ID, "claim", string(c.Kind), "target",
 				c.Target, "error", err)

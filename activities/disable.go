@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,18 +54,31 @@ func (a *Boot) disable(ctx context.Context, t task) (issue.Result, error) {
 		return issue.Result{Outcome: issue.Wait, Reason: action.Detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
 	if order := a.workflows.ordered(ctx); order != "" && !action.Begun() {
-		return issue.Result{Outcome: issue.Stopped, Reason: order},
-			a.Store.Settle(context.WithoutCancel(ctx), t.Key, store.Failed, order,
-				[]store.ClaimKind{store.ClaimNodeDisabled})
+		_, err := a.Store.GiveUp(context.WithoutCancel(ctx), t.Key, order, store.ClaimNodeDisabled)
+		return issue.Result{Outcome: issue.Stopped, Reason: order}, err
 	}
-	if _, err := a.Store.Commit(ctx, t.Key); err != nil {
-		return issue.Result{}, err
+	return a.commandDisable(ctx, t, action, was)
+}
+
+// commandDisable writes to PLC. A try that was held up finds here at the latest that another has given its intent up:
+// then nothing is written, or what it has written by then is given back, since no claim speaks of it any more.
+func (a *Boot) commandDisable(ctx context.Context, t task, action store.Action, was string) (issue.Result, error) {
+	const givenUp = "another try has given it up meanwhile"
+	mine, err := a.Store.Commit(ctx, t.Key)
+	if err != nil || !mine && !action.Begun() {
+		return issue.Result{Outcome: issue.Unknown, Reason: givenUp}, err
 	}
-	if err := a.Inventory.SetBootState(ctx, ref.Node, "disabled"); err != nil { // it may have been done: the claim stays
+	if err := a.Inventory.SetBootState(ctx, t.ref().Node, "disabled"); err != nil { // it may have been done: the claim stays
 		return issue.Result{Outcome: issue.Unknown, Reason: err.Error()}, nil
 	}
-	return a.disabled(a.now(), was), a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Done,
-		"it was "+was+" in "+a.from()+" before")
+	ctx = context.WithoutCancel(ctx)
+	err = a.Store.Outcome(ctx, t.Key, store.Done, "it was "+was+" in "+a.from()+" before")
+	if errors.Is(err, store.ErrEnded) {
+		_, err = a.bootStates.release(ctx,
+			store.ClaimFilter{Kind: store.ClaimNodeDisabled, Key: t.Key, Released: true}, givenUp)
+		return issue.Result{Outcome: issue.Unknown, Reason: givenUp}, err
+	}
+	return a.disabled(a.now(), was), err
 }
 
 // alreadyDisabled is for a node that PLC has disabled: by an earlier try whose answer was lost, or by somebody else,
@@ -113,8 +127,15 @@ func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (
 		}
 	}
 	detail := a.from() + " did not take it"
-	if action.Outcome == "" {
+	switch {
+	case action.Outcome != "":
+	case action.Begun():
 		err = a.Store.Settle(ctx, action.Key, store.Failed, detail, []store.ClaimKind{store.ClaimNodeDisabled})
+	default:
+		begun, err := a.Store.GiveUp(ctx, action.Key, detail, store.ClaimNodeDisabled)
+		if err != nil || begun {
+			return issue.Result{Outcome: issue.Unknown, Reason: "another try writes to " + a.from() + " just now"}, err
+		}
 	}
 	return issue.Result{Outcome: issue.Wait, Reason: detail}, err
 }

@@ -164,11 +164,10 @@ func (a *gate) addInventory(ctx context.Context, ref Ref, _ observation, f *poli
 	default:
 		f.Node.AskedPLC, f.Node.BootState, f.Node.LastContact = true, fresh.BootState, fresh.LastContact
 		f.Node.LastBoot, f.Node.Pressed = later(fresh.LastBoot, fresh.LastDownload), fresh.LastPCUReboot
-		for _, feed := range feedsOf(n) {
-			if !slices.Contains(feedsIn(fresh), feed) { // somebody else's node may be on that outlet by now
-				f.PCU.Shaky, f.PCU.Again = a.from()+" has it on other outlets than the last sweep saw",
-					a.now().Add(a.SweepEvery)
-			}
+		// somebody else's node may be on its outlet by now, or a second one feed it, so that a cycle of the first is none
+		if feeds, _ := store.FeedsOf(fresh); !sameFeeds(feeds, feedsOf(n)) {
+			f.PCU.Shaky, f.PCU.Again = a.from()+" has it on other outlets than the last sweep saw",
+				a.now().Add(a.SweepEvery)
 		}
 	}
 	return nil
@@ -264,13 +263,9 @@ func (a *gate) addBudget(ctx context.Context, ref Ref, _ observation, f *policy.
 	return err
 }
 
-// feedsIn are the outlets that PLC has for a node.
-func feedsIn(n plc.Node) []store.Feed {
-	var feeds []store.Feed
-	for i := range min(len(n.PCUIDs), len(n.Ports)) {
-		feeds = append(feeds, store.Feed{PCUID: n.PCUIDs[i], Outlet: n.Ports[i]})
-	}
-	return feeds
+// sameFeeds reports whether two lists have the same outlets, each of them once.
+func sameFeeds(a, b []store.Feed) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(f store.Feed) bool { return !slices.Contains(b, f) })
 }
 
 func later(a, b time.Time) time.Time {

@@ -86,7 +86,7 @@ func (a *Issues) SaveIssue(ctx context.Context, s issue.State) error {
 	case issue.Closed:
 		a.post.event(notify.EventClosed, s.Ref.Episode()+"/closed", s.Ref, 0, s.End.String())
 		if s.Ref.Type == issue.PCUDown {
-			return a.notifyPCURecovered(ctx, s.Ref)
+			return a.workflows.notifyPCURecovered(ctx, s.Ref, "is closed")
 		}
 	case issue.Paused:
 		next, at := s.NextAt()
@@ -118,6 +118,9 @@ func (a *Issues) CloseIssue(ctx context.Context, in CloseRequest) (issue.Result,
 			store.OperatorClosed{Issue: s.Ref.ID, By: s.End.By, Reason: s.End.Reason}); err != nil {
 			return res, err
 		}
+	}
+	if err := a.claims.relearn(ctx, s); err != nil {
+		return res, err
 	}
 	said, err := a.claims.releaseAll(ctx, s.Ref, "the issue is closed")
 	if err != nil {

@@ -61,6 +61,11 @@ func (a *Sweep) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
 	if err := a.workflows.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
 		return false, err
 	}
+	if i.Type == issue.PCUDown {
+		if err := a.workflows.notifyPCURecovered(ctx, ref, "has lost its workflow"); err != nil {
+			return false, err
+		}
+	}
 	a.Log.Warn("the workflow of an open issue is gone: the issue is closed, and opened again if there is reason",
 		"issue", i.ID, "run", i.RunID)
 	key := "reconcile/" + ref.Episode()

@@ -58,6 +58,11 @@ func (a *Penalties) undoAbove(ctx context.Context, login string, level int) (kep
 	if err != nil {
 		return nil, err
 	}
+	return a.undo(ctx, login, level, claims)
+}
+
+// undo is undoAbove for some claims.
+func (a *Penalties) undo(ctx context.Context, login string, level int, claims []store.Claim) (kept []string, err error) {
 	if level < 2 {
 		for id, list := range bySite(claims, store.ClaimSliceSuspended) {
 			left, err := a.restore(ctx, plc.SiteRef{SiteID: id, LoginBase: loginIf(id, login)}, list, "they run again")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"go.temporal.io/sdk/activity"
 
@@ -37,7 +36,7 @@ func (a *Requests) OperateOutlet(ctx context.Context, in request.Outlet) (reques
 	}
 	defer release()
 	pcu := feeds[0].pcu
-	nodes, err := a.fedBy(ctx, pcu, in.Outlet)
+	nodes, err := a.Store.NodesFedBy(ctx, store.Feed{PCUID: in.PCUID, Outlet: in.Outlet})
 	if err != nil {
 		return answer, err
 	}
@@ -58,14 +57,6 @@ func (a *Requests) OperateOutlet(ctx context.Context, in request.Outlet) (reques
 		return outletTold(answer, result, err), nil
 	}
 	return a.switchOutlet(ctx, in, answer, o, nodes)
-}
-
-// fedBy are the nodes that an outlet feeds.
-func (a *Requests) fedBy(ctx context.Context, p store.PCU, outlet int) ([]store.Node, error) {
-	nodes, err := a.Store.NodesOfSite(ctx, p.Site)
-	return slices.DeleteFunc(nodes, func(n store.Node) bool {
-		return n.Gone || !slices.Contains(feedsOf(n), store.Feed{PCUID: p.PCUID, Outlet: outlet})
-	}), err
 }
 
 func outletTold(answer request.OutletAnswer, r pcucontrol.Result, err error) request.OutletAnswer {
@@ -93,7 +84,7 @@ func (a *Requests) switchOutlet(ctx context.Context, in request.Outlet, answer r
 	before, err := a.Store.Action(ctx, key)
 	switch {
 	case err == nil:
-		return a.settleOutlet(ctx, answer, o, before)
+		return a.settleOutlet(ctx, in, answer, o, before)
 	case !errors.Is(err, store.ErrNotFound):
 		return answer, err
 	}
@@ -102,15 +93,10 @@ func (a *Requests) switchOutlet(ctx context.Context, in request.Outlet, answer r
 		answer.Check, answer.Refused = no.Check, no.Reason
 		return answer, err
 	}
-	data, err := json.Marshal(outletData{[]store.Feed{{PCUID: in.PCUID, Outlet: in.Outlet}}, in.Operation})
+	plan, err := a.outletPlan(store.Action{Key: key, Kind: store.KindOutlet, Issue: id, RunID: run, Site: o.pcu.Site,
+		PCUID: in.PCUID}, in, nodes)
 	if err != nil {
 		return answer, err
-	}
-	plan := store.Plan{Action: store.Action{Key: key, Kind: store.KindOutlet, Issue: id, RunID: run, Site: o.pcu.Site,
-		PCUID: in.PCUID, Data: data, Reason: clean.Line(fmt.Sprintf("%s turns outlet %d of %s: %s: %s", in.Order.By, in.Outlet, in.PCU,
-			in.Operation, in.Order.Reason))}}
-	if in.Operation != request.On && len(nodes) > 0 { // it is a power cut of the node, and counts as one
-		plan.Kind, plan.Node, plan.Budget = store.KindReboot, nodes[0].Hostname, a.gate.budget(policy.ActReboot)
 	}
 	_, _, over, err := a.Store.Begin(ctx, plan)
 	if err != nil {
@@ -127,17 +113,71 @@ func (a *Requests) switchOutlet(ctx context.Context, in request.Outlet, answer r
 	ctx = context.WithoutCancel(ctx)
 	result, err := o.run(ctx, a.operation(in.Operation))
 	answer = outletTold(answer, result, err)
+	return a.endOutlet(ctx, key, in, answer, o, err)
+}
+
+// outletPlan is what is written down before an outlet is switched.
+func (a *Requests) outletPlan(action store.Action, in request.Outlet, nodes []store.Node) (p store.Plan, err error) {
+	fed := store.Feed{PCUID: in.PCUID, Outlet: in.Outlet}
+	p.Action = action
+	p.Reason = clean.Line(fmt.Sprintf("%s turns outlet %d of %s: %s: %s", in.Order.By, in.Outlet, in.PCU, in.Operation,
+		in.Order.Reason))
+	if p.Data, err = json.Marshal(outletData{[]store.Feed{fed}, in.Operation}); err != nil {
+		return p, err
+	}
+	if in.Operation != request.On && len(nodes) > 0 { // it is a power cut of the node, and counts as one
+		p.Kind, p.Node, p.Budget = store.KindReboot, nodes[0].Hostname, a.gate.budget(policy.ActReboot)
+	}
+	if in.Operation != request.Cycle {
+		return p, nil
+	}
+	owed, err := json.Marshal(fed) // who wants it cycled wants it on in the end
+	p.Claims = []store.Claim{{Kind: store.ClaimOutlet, Target: outletName(fed.PCUID, fed.Outlet), Was: "on", SetTo: "on",
+		Data: owed}}
+	return p, err
+}
+
+// endOutlet writes down what became of an operation.
+func (a *Requests) endOutlet(ctx context.Context, key string, in request.Outlet, answer request.OutletAnswer, o *outlet,
+	err error) (request.OutletAnswer, error) {
 	outcome := store.Sent
-	switch {
-	case err == nil && result.Verified:
+	switch kind := pcucontrol.KindOf(err); {
+	case err == nil && answer.Verified:
 		outcome = store.Done
-	case err != nil && pcucontrol.KindOf(err) == pcucontrol.Ambiguous || err != nil && pcucontrol.KindOf(err) == "":
-		outcome = store.Ambiguous
+	case err != nil && (kind == pcucontrol.Ambiguous || kind == ""):
+		return a.outletLost(ctx, key, answer, o, in.Operation, answer.Error)
 	case err != nil:
 		outcome = store.Failed
 	}
-	detail := fmt.Sprintf("%s, was %s; %s%s", answer.After, answer.Before, answer.Note, answer.Error)
-	return answer, a.Store.Outcome(ctx, key, outcome, clean.Line(detail))
+	if outcome != store.Failed { // a person's word is newer than what a command before it left
+		if err := a.Store.ReleaseOutlet(ctx, "", outletName(in.PCUID, in.Outlet),
+			clean.Line(fmt.Sprintf("%s ordered: %s", in.Order.By, in.Operation))); err != nil {
+			return answer, err
+		}
+	}
+	detail := clean.Line(fmt.Sprintf("%s, was %s; %s%s", answer.After, answer.Before, answer.Note, answer.Error))
+	return answer, a.Store.Settle(ctx, key, outcome, detail, []store.ClaimKind{store.ClaimOutlet})
+}
+
+// outletLost writes down an operation of which nobody knows whether it was done. One that was to leave the outlet on
+// turns it on now; where that cannot be said it stays owed, and every sweep tries again.
+func (a *Requests) outletLost(ctx context.Context, key string, answer request.OutletAnswer, o *outlet,
+	operation request.Operation, why string) (request.OutletAnswer, error) {
+	answer.Kind, answer.Error = string(pcucontrol.Ambiguous), why
+	if operation != request.Cycle {
+		return answer, a.Store.Outcome(ctx, key, store.Ambiguous, clean.Line(why))
+	}
+	state := outletSet{o}.turnOn(ctx)
+	switch {
+	case state.on:
+		answer.After, answer.Error = string(pcucontrol.On), why+"; the outlet is on now"
+	case !state.untold:
+		answer.After, answer.Error = string(pcucontrol.Unknown),
+			why+"; the outlet may be off, and every sweep tries to turn it on: "+state.why
+		return answer, a.Store.Outcome(ctx, key, store.Ambiguous, clean.Line(answer.Error))
+	}
+	return answer, a.Store.Settle(ctx, key, store.Ambiguous, clean.Line(answer.Error),
+		[]store.ClaimKind{store.ClaimOutlet})
 }
 
 func (a *Requests) operation(o request.Operation) func(context.Context, pcucontrol.Target) (pcucontrol.Result, error) {
@@ -150,22 +190,27 @@ func (a *Requests) operation(o request.Operation) func(context.Context, pcucontr
 	return a.power.outlets.PCUs.Cycle
 }
 
-// settleOutlet is what a try does that finds its own intent: it reads, and switches nothing.
-func (a *Requests) settleOutlet(ctx context.Context, answer request.OutletAnswer, o *outlet,
+// settleOutlet is what a try does that finds its own intent: it gives the command to nobody a second time, and only turns
+// on what was to be on in the end.
+func (a *Requests) settleOutlet(ctx context.Context, in request.Outlet, answer request.OutletAnswer, o *outlet,
 	before store.Action) (request.OutletAnswer, error) {
+	if before.Outcome == "" && !before.Begun() {
+		const never = "its worker ended before it began"
+		begun, err := a.Store.GiveUp(ctx, before.Key, never, store.ClaimOutlet)
+		if answer.Error = never; begun {
+			answer.Kind, answer.Error = string(pcucontrol.Ambiguous), "another try gives the same command just now"
+		}
+		return answer, err
+	}
 	result, err := o.run(ctx, a.power.outlets.PCUs.Status)
 	answer = outletTold(answer, result, err)
 	answer.Before, answer.Verified = "", before.Outcome == store.Done
 	answer.Note = "an earlier try has been here, and it is not repeated: " + before.Detail
-	switch {
-	case before.Outcome != "":
+	if before.Outcome != "" {
 		return answer, nil
-	case !before.Begun():
-		answer.Error = "its worker ended before it began"
-		return answer, a.Store.Outcome(ctx, before.Key, store.Failed, answer.Error)
 	}
-	answer.Kind, answer.Error = string(pcucontrol.Ambiguous), "the worker ended before it knew whether this was done"
-	return answer, a.Store.Outcome(ctx, before.Key, store.Ambiguous, answer.Error)
+	return a.outletLost(context.WithoutCancel(ctx), before.Key, answer, o, in.Operation,
+		"the worker ended before it knew whether this was done")
 }
 
 // forbidsOutlet asks the gate for the outlet, and for each node that would lose its power. To turn one on cuts nobody's.

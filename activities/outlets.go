@@ -46,8 +46,9 @@ func outletName(pcu, outlet int) string { return fmt.Sprintf("%d/%d", pcu, outle
 // feedsOf are the outlets that feed a node; none when PLC knows of no PCU.
 func feedsOf(n store.Node) []store.Feed { return n.Feeds }
 
-// lock reads the PCUs of outlets and keeps everybody else from operating them until they are released. It takes them in
-// the order of their ids, so that two nodes that share PCUs never wait for each other.
+// lock keeps everybody else from operating the PCUs of outlets until they are released, and reads them then: their
+// addresses may have changed while it waited. It takes them in the order of their ids, so that two nodes that share
+// PCUs never wait for each other.
 func (a *outlets) lock(ctx context.Context, list []store.Feed) (feeds []feed, release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
@@ -59,11 +60,7 @@ func (a *outlets) lock(ctx context.Context, list []store.Feed) (feeds []feed, re
 	})
 	var ids []int
 	for _, f := range list {
-		p, err := a.Store.PCU(ctx, f.PCUID)
-		if err != nil {
-			return nil, nil, err
-		}
-		feeds, ids = append(feeds, feed{p, f.Outlet}), append(ids, f.PCUID)
+		ids = append(ids, f.PCUID)
 	}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
@@ -73,6 +70,14 @@ func (a *outlets) lock(ctx context.Context, list []store.Feed) (feeds []feed, re
 			return nil, nil, err
 		}
 		held = append(held, unlock)
+	}
+	for _, f := range list {
+		p, err := a.Store.PCU(ctx, f.PCUID)
+		if err != nil {
+			release()
+			return nil, nil, err
+		}
+		feeds = append(feeds, feed{p, f.Outlet})
 	}
 	return feeds, release, nil
 }
@@ -230,35 +235,38 @@ type outletState struct {
 	on     bool // all of them, read
 	wasOff bool // one of them was found off
 	allOff bool // all of them were
-	untold bool // the device cannot say
+	untold bool // the devices of those that are not read on can say nothing of them, now or later
 	why    string
 }
 
-// turnOn reads each outlet and turns on what is off.
+// turnOn reads each outlet and turns on what is off. One of which its device can say nothing is turned on unread, if
+// the device has a word for that: to turn on what is on does no harm.
 func (s outletSet) turnOn(ctx context.Context) outletState {
-	state := outletState{on: true, allOff: true}
+	state, away := outletState{on: true, allOff: true}, false
 	for _, o := range s {
 		read, err := o.run(ctx, o.by.PCUs.Status)
-		state.allOff = state.allOff && err == nil && read.After == pcucontrol.Off
-		if err == nil && read.After == pcucontrol.Off {
-			state.wasOff = true
-			if read, err = o.run(ctx, o.by.PCUs.TurnOn); err == nil && read.After != pcucontrol.On {
+		wasOff, untold := err == nil && read.After == pcucontrol.Off, pcucontrol.KindOf(err) == pcucontrol.Unsupported
+		state.allOff, state.wasOff = state.allOff && wasOff, state.wasOff || wasOff
+		if wasOff || untold {
+			if read, err = o.run(ctx, o.by.PCUs.TurnOn); err == nil && read.After != pcucontrol.On && !untold {
 				read, err = o.run(ctx, o.by.PCUs.Status)
 			}
 		}
-		if err == nil && read.After == pcucontrol.On {
+		if err == nil && read.After == pcucontrol.On && !untold {
 			continue
 		}
 		state.on = false
-		var known *pcucontrol.Error
-		if errors.As(err, &known) && known.Kind == pcucontrol.Unsupported {
+		if untold && (err == nil || pcucontrol.KindOf(err) == pcucontrol.Unsupported) {
 			state.untold = true
+			continue
 		}
+		away = true
 		state.why = fmt.Sprintf("outlet %d of %s is %s", o.target.Outlet, o.pcu.Name, read.After)
 		if err != nil {
 			state.why = fmt.Sprintf("outlet %d of %s: %s", o.target.Outlet, o.pcu.Name, clean.Line(err.Error()))
 		}
 	}
+	state.untold = state.untold && !away
 	return state
 }
 
@@ -389,7 +397,11 @@ func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 			return paid{said: never}, a.Store.Release(ctx, c.ID, never)
 		}
 		// a try that has lost its lock must not give the command now, when nobody would turn the outlet on again
-		return paid{said: never}, a.Store.Settle(ctx, c.Key, store.Failed, never, []store.ClaimKind{store.ClaimOutlet})
+		begun, err := a.Store.GiveUp(ctx, c.Key, never, store.ClaimOutlet)
+		if err != nil || begun { // it gives the command in this moment
+			return paid{}, err
+		}
+		return paid{said: never}, nil
 	}
 	set, err := a.set(ctx, feeds)
 	if err != nil {

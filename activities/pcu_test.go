@@ -2,13 +2,16 @@ package activities
 
 import (
 	"bytes"
+	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/pcudev"
@@ -332,6 +335,66 @@ func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
 	if on, _ := r.State(1); !on || res.Power != issue.PowerLost {
 		t.Errorf("outlet 1 is on: %v, and it is said to be %q", on, res.Power)
 	}
+}
+
+// scripted is a device that answers as a test has it.
+type scripted struct {
+	status, on error
+	said       *[]pcucontrol.Operation
+}
+
+func (d scripted) Test(context.Context, pcucontrol.Target) (pcucontrol.Result, error) {
+	return pcucontrol.Result{}, nil
+}
+
+func (d scripted) Status(context.Context, pcucontrol.Target) (pcucontrol.Result, error) {
+	return pcucontrol.Result{After: pcucontrol.Unknown}, d.status
+}
+
+func (d scripted) Switch(_ context.Context, _ pcucontrol.Target, op pcucontrol.Operation) (pcucontrol.Result, error) {
+	*d.said = append(*d.said, op)
+	return pcucontrol.Result{After: pcucontrol.Unknown}, d.on
+}
+
+// Of two feeds one may be of a device that can say nothing: that settles nothing about the other one, which may be off.
+func TestPCU_AFeedThatCannotBeReadHidesNoOther(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	mute := &pcucontrol.Error{Kind: pcucontrol.Unsupported, Doing: "status"}
+	away := &pcucontrol.Error{Kind: pcucontrol.Unreachable, Doing: "connect"}
+	var said []pcucontrol.Operation
+	model := func(name string, d scripted) pcucontrol.Model {
+		d.said = &said
+		return pcucontrol.NewModel(name, "of a test", true, pcucontrol.Route{Driver: d,
+			Transport: pcucontrol.Transport{Name: "udp", Port: 9, Can: []string{"test", "status", "on", "off", "cycle"}}})
+	}
+	b.Power.outlets.PCUs = b.Power.outlets.PCUs.With(model("Mute", scripted{status: mute, on: mute}),
+		model("Away", scripted{status: away, on: away}), model("Deaf", scripted{status: mute}))
+	feed := func(model string) *outlet {
+		return &outlet{by: b.Power.outlets, pcu: store.PCU{Name: model}, shown: map[string]string{},
+			target: pcucontrol.Target{Model: model, Host: "127.0.0.1", Outlet: 1}}
+	}
+	if s := (outletSet{feed("Mute")}).turnOn(ctx); !s.untold || s.on {
+		t.Errorf("of one that can say nothing is said %+v", s)
+	}
+	said = nil
+	if s := (outletSet{feed("Deaf")}).turnOn(ctx); !s.untold || s.on || !slices.Equal(said, []pcucontrol.Operation{pcucontrol.OpOn}) {
+		t.Errorf("one that cannot be read is told %q, and of it is said %+v", said, s)
+	}
+	for _, set := range []outletSet{{feed("Mute"), feed("Away")}, {feed("Away"), feed("Mute")}} {
+		if s := set.turnOn(ctx); s.untold || s.on || !strings.Contains(s.why, "Away") {
+			t.Errorf("of two is said %+v", s)
+		}
+	}
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	b.intend(req)
+	b.commit(req)
+	res, err := b.Power.resolveAmbiguous(ctx, task{Request: req}, policy.ActReboot,
+		outletSet{feed("Mute"), feed("Away")})
+	if b.want(res, err, issue.Acted, "may be off"); res.Power != issue.LeftOff {
+		t.Errorf("it is said to be %q", res.Power)
+	}
+	b.wantClaims("outlet")
 }
 
 func TestPCU_LegacyIsForThoseThatAreNamed(t *testing.T) {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"go.temporal.io/api/serviceerror"
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
@@ -58,6 +61,12 @@ func (a *Issues) openPCUDown(ctx context.Context, t task) (issue.Result, error) 
 		case !answer.Do:
 			return a.rungs.refuse(ctx, t, answer)
 		}
+		if why, _, err := a.gate.againstOpening(ctx, ref); err != nil {
+			return issue.Result{}, err
+		} else if why != "" {
+			res.Reason = fmt.Sprintf("its PCU %s fails, and %s is not opened: %s", p.Name, ref.ID, why)
+			continue
+		}
 		if err := a.workflows.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {
 			return issue.Result{}, err
 		}
@@ -67,13 +76,14 @@ func (a *Issues) openPCUDown(ctx context.Context, t task) (issue.Result, error) 
 	return res, nil
 }
 
-// notifyPCURecovered tells the nodedown issues of a PCU's nodes that it works again, for those that had to do without
-// it.
-func (a *Issues) notifyPCURecovered(ctx context.Context, pcu Ref) error {
+// notifyPCURecovered tells the nodedown issues of a PCU's nodes that it may work again, for those that had to do without
+// it. An error is worth another try: nobody else would tell them, and to be told twice does no harm.
+func (a *workflows) notifyPCURecovered(ctx context.Context, pcu Ref, why string) error {
 	open, err := a.Store.Issues(ctx, store.IssueFilter{Type: issue.NodeDown, Open: true, Limit: 1 << 30})
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, i := range open {
 		node, err := a.Store.Node(ctx, i.Node)
 		if errors.Is(err, store.ErrNotFound) { // its own issue finds that out
@@ -82,16 +92,18 @@ func (a *Issues) notifyPCURecovered(ctx context.Context, pcu Ref) error {
 		if err != nil {
 			return err
 		}
-		for _, f := range feedsOf(node) {
-			if f.PCUID != pcu.PCUID {
-				continue
-			}
-			reason := fmt.Sprintf("%s/%s is closed", issue.PCUDown, pcu.Target())
-			if err := a.workflows.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack,
-				issue.Command{Reason: reason}); err != nil {
-				a.Log.Warn("an issue could not be told that its PCU works again", "issue", i.ID, "error", err)
-			}
+		if slices.ContainsFunc(feedsOf(node), func(f store.Feed) bool { return f.PCUID == pcu.PCUID }) {
+			failed = append(failed, a.tellPCUBack(ctx, i, fmt.Sprintf("%s/%s %s", issue.PCUDown, pcu.Target(), why)))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+func (a *workflows) tellPCUBack(ctx context.Context, i store.Issue, why string) error {
+	err := a.Temporal.SignalWorkflow(ctx, i.ID, "", SignalPCUBack, issue.Command{Reason: why})
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) { // one that is gone is found by the next sweep
+		return nil
+	}
+	return err
 }

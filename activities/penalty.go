@@ -76,7 +76,7 @@ func (a *Penalties) MoveSite(ctx context.Context, in sites.StepRequest) (sites.S
 		return a.lowerSite(ctx, in)
 	}
 	if before.Begun() {
-		return a.carryOut(ctx, in.Site, before)
+		return a.resume(ctx, in.Site, before)
 	}
 	return a.raiseSite(ctx, in)
 }
@@ -292,6 +292,10 @@ func (a *Penalties) carryOut(ctx context.Context, login string, action store.Act
 	if err != nil {
 		return sites.StepResult{}, err
 	}
+	if undone, err := a.undoneMeanwhile(ctx, login, action.Key); err != nil || undone {
+		return sites.StepResult{Outcome: sites.StepRefused, Level: plan.From,
+			Reason: "it was undone meanwhile by whoever came after it"}, err
+	}
 	if plan.To == 1 && plan.Disable && len(refused) > 0 { // it was all that there was to do
 		res = sites.StepResult{Outcome: sites.StepRefused, Level: plan.From, Reason: strings.Join(refused, "; "),
 			Until: a.now().Add(a.Policy.Day)}
@@ -317,7 +321,7 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 	ref := plc.SiteRef{SiteID: plan.SiteID, LoginBase: login}
 	no := func(kind store.ClaimKind, target string, why error) error {
 		refused = append(refused, fmt.Sprintf("%s %s: %v", kind, target, why))
-		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, a.from()+" refused it")
+		return a.releaseClaims(ctx, store.ClaimFilter{Kind: kind, Target: target, Site: login}, a.refusal())
 	}
 	if plan.Disable {
 		err := a.Inventory.SetSiteEnabled(ctx, ref, false)
@@ -348,6 +352,9 @@ func (a *Penalties) inflict(ctx context.Context, login, key string, plan move) (
 	}
 	return refused, nil
 }
+
+// refusal is how the claim of what PLC refuses ends.
+func (a *Penalties) refusal() string { return a.from() + " refused it" }
 
 // neverDone says that PLC refuses this target, and will if asked again. That it is away, or takes nothing from us, is
 // another story.

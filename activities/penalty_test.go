@@ -189,6 +189,61 @@ func TestWhatIsAppliedIsClaimedAndUndone(t *testing.T) {
 			t.Error("the site is not enabled again")
 		}
 	})
+	begun := func(login, key string, from, to int) store.Action {
+		t.Helper()
+		plan, err := b.Penalties.missingPenalty(b.Context(), login, from, to)
+		b.must(err)
+		data, err := json.Marshal(plan)
+		b.must(err)
+		key = "site/" + login + "/run/" + key
+		_, _, _, err = b.Store.Begin(b.Context(),
+			store.Plan{Action: store.Action{Key: key, Kind: store.KindPenalty, Site: login, Issue: "site/" + login,
+				Data: data}, Claims: plan.claims()})
+		b.must(err)
+		_, err = b.Store.Commit(b.Context(), key)
+		b.must(err)
+		action, err := b.Store.Action(b.Context(), key)
+		b.must(err)
+		return action
+	}
+	t.Run("a step that was begun is undone where nobody means to deny it any more", func(t *testing.T) {
+		ctx := b.Context()
+		for _, read := range []bool{true, false} {
+			key := fmt.Sprint("resumed ", read)
+			begun("turin", key, 0, 1)
+			b.must(b.Penalties.Inventory.SetSiteEnabled(ctx, plc.SiteRef{LoginBase: "turin"}, false)) // and then its worker died
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop, Value: "stopped", Reason: "a fire"}))
+			if read {
+				if st := b.read("turin", key+"/read", 0); st.Level != 0 {
+					t.Errorf("it stands at %+v", st)
+				}
+			} else if res := b.step("turin", key, 0, 1); res.Outcome != sites.StepRefused || res.Level != 0 ||
+				!strings.Contains(res.Reason, "stopped: a fire") {
+				t.Errorf("the retry answers %+v", res)
+			}
+			if !b.enabled("turin") || len(b.applied("turin")) > 0 {
+				t.Errorf("the site is enabled %v, claimed %q", b.enabled("turin"), b.applied("turin"))
+			}
+			b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
+		}
+	})
+	t.Run("a try that was held up until its step was undone leaves nothing behind", func(t *testing.T) {
+		action := begun("turin", "held up", 0, 1)
+		if res := b.step("turin", "held up", 0, 1); res.Level != 1 { // another try brings it to its end
+			t.Errorf("the retry answers %+v", res)
+		}
+		if res := b.step("turin", "down", 1, 0); res.Level != 0 || !b.enabled("turin") {
+			t.Errorf("level 0 is %+v", res)
+		}
+		res, err := b.Penalties.carryOut(b.Context(), "turin", action)
+		if err != nil || res.Outcome != sites.StepRefused || !b.enabled("turin") {
+			t.Errorf("the late one answers %+v, %v, and the site is enabled %v", res, err, b.enabled("turin"))
+		}
+		s, err := b.Store.Site(b.Context(), "turin")
+		if err != nil || s.PenaltyLevel != 0 {
+			t.Errorf("the store says level %d, %v", s.PenaltyLevel, err)
+		}
+	})
 	t.Run("a step that was never begun leaves nothing claimed", func(t *testing.T) {
 		ctx := b.Context()
 		plan, err := b.Penalties.missingPenalty(ctx, "kyoto", 0, 1)

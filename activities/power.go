@@ -259,13 +259,19 @@ func (a *Power) overtaken(ctx context.Context, t task) (issue.Result, error) {
 	return issue.Result{Outcome: issue.Unknown, Reason: why}, err
 }
 
-// abandonPower ends an intent that surely was not carried out: what was set for it is given back.
+// abandonPower ends an intent whose command was not given: what was set for it is given back. A try that was held up,
+// and without its locks, may give the command in the very moment in which another gives it up: then it is begun.
 func (a *Power) abandonPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
-	res := issue.Result{Outcome: outcome, Reason: why, Until: a.now().Add(a.Policy.Hour())}
-	if err := a.Store.Settle(ctx, t.Key, store.Failed, why, []store.ClaimKind{store.ClaimOutlet}); err != nil {
-		return res, err
+	if begun, err := a.Store.GiveUp(ctx, t.Key, why, store.ClaimOutlet); err != nil || begun {
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try gives the same command just now"}, err
 	}
+	return a.undoPower(ctx, t, why, outcome)
+}
+
+// undoPower gives back what was set for a command that surely did nothing.
+func (a *Power) undoPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
+	res := issue.Result{Outcome: outcome, Reason: why, Until: a.now().Add(a.Policy.Hour())}
 	if undone, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Key: t.Key},
 		why); err != nil {
 		// the claim stays, and every sweep tries again
@@ -299,8 +305,10 @@ func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets
 		if c.retry && a.triedPower(ctx, t)+1 < powerTries {
 			outcome = issue.Wait
 		}
-		res, err := a.abandonPower(ctx, t, c.detail, outcome)
-		res.Until = a.now().Add(a.Policy.Hour())
+		if err := a.Store.Settle(ctx, t.Key, store.Failed, c.detail, free); err != nil {
+			return res, err
+		}
+		res, err := a.undoPower(ctx, t, c.detail, outcome)
 		if outcome == issue.Passed {
 			res.Deeds = []issue.Deed{{At: a.now(), What: issue.DeedUnreachable, How: c.detail}}
 		}

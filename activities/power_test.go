@@ -385,6 +385,13 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 		{"it gets another outlet", func() {
 			b.inPLC("ports", []any{2})
 		}, func() { b.inPLC("ports", []any{1}) }, issue.Wait, "on other outlets"},
+		{"it gets a second outlet", func() {
+			b.inPLC("pcu_ids", []any{b.pcuID(), b.pcuID()})
+			b.inPLC("ports", []any{1, 2})
+		}, func() {
+			b.inPLC("pcu_ids", []any{b.pcuID()})
+			b.inPLC("ports", []any{1})
+		}, issue.Wait, "on other outlets"},
 		{"a sweep is not believed", func() {
 			b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"})
 		}, func() {
@@ -818,6 +825,24 @@ func TestPower_APCUWhoseRecordIsUnusableEndsTheRung(t *testing.T) {
 	res, err := b.Power.Reboot(ctx, gone)
 	b.want(res, err, issue.Acted, "its PCU cannot be asked: PLC has its PCU no more")
 	b.wantLedger(issue.NodeDown+"/"+sick, "reboot ambiguous", "reboot ambiguous", "reboot ambiguous")
+}
+
+// A try that has lost its locks may mark the point of no return in the very moment in which another gives its intent up:
+// then nothing is given up, and the outlet stays owed.
+func TestPower_WhatIsBegunIsNotGivenUp(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	b.intend(req)
+	b.commit(req)
+	res, err := b.Power.abandonPower(ctx, task{Request: req}, "its worker ended before the command was given", issue.Wait)
+	b.want(res, err, issue.Unknown, "another try gives the same command just now")
+	b.wantClaims("outlet")
+	b.wantLedger(req.State.Ref.ID, "reboot")
+	cycles, err := b.Store.PowerCycles(ctx, sick, time.Now().Add(-time.Hour))
+	if err != nil || len(cycles) != 1 {
+		t.Errorf("it counts as %d power cycles, %v", len(cycles), err)
+	}
 }
 
 func TestPower_BudgetsAreNotOverspentByRungsAtOnce(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/planetlab/monitor/clean"
@@ -48,25 +50,12 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	if err != nil {
 		return res, err
 	}
+	a.reconcileClaims(ctx, claims, &res)
+	if ctx.Err() != nil {
+		return res, ctx.Err()
+	}
 	held := map[string]bool{}
 	for _, c := range claims {
-		if ctx.Err() != nil {
-			return res, ctx.Err()
-		}
-		said, err := a.reconcileClaim(ctx, c)
-		switch {
-		case err != nil:
-			a.Log.Warn("a claim could not be put right", "claim", string(c.Kind), "target", c.Target, "issue",
-				c.Issue, "error", err)
-			res.Left = append(res.Left, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, clean.Line(err.Error())))
-		case said != "":
-			res.Repaired = append(res.Repaired, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, said))
-			if err := a.noteRepair(ctx, c, said); err != nil {
-				return res, err
-			}
-		default:
-			res.Held++
-		}
 		if c.Kind == store.ClaimHold || c.Kind == store.ClaimSiteDisabled || c.Kind == store.ClaimSliceSuspended {
 			held[c.Site] = true
 		}
@@ -90,6 +79,68 @@ func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	return res.bounded(), nil
 }
 
+// How the reconciler turns outlets on: so many at once, and all of them within a time, since a PCU that hangs takes
+// minutes, and no sweep begins before the last one has ended.
+const (
+	outletsAtOnce = 16
+	outletsTime   = 4 * time.Minute
+)
+
+// reconcileClaims puts claims right: outlets beside one another, in another order each time so that none is always the
+// one for which no time is left, and all others one after the other.
+func (a *Reconciler) reconcileClaims(ctx context.Context, claims []store.Claim, res *Reconciled) {
+	var owed, others []store.Claim
+	for _, c := range claims {
+		if c.Kind == store.ClaimOutlet {
+			owed = append(owed, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	rand.Shuffle(len(owed), func(i, j int) { owed[i], owed[j] = owed[j], owed[i] })
+	within, cancel := context.WithTimeout(ctx, outletsTime)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, outletsAtOnce)
+	wg.Go(func() {
+		for _, c := range owed {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				a.reconcileOne(within, c, &mu, res)
+			})
+		}
+	})
+	for _, c := range others {
+		if ctx.Err() != nil {
+			break
+		}
+		a.reconcileOne(ctx, c, &mu, res)
+	}
+	wg.Wait()
+}
+
+// reconcileOne puts one claim right, and writes down what became of it. The lock is that of what is written down.
+func (a *Reconciler) reconcileOne(ctx context.Context, c store.Claim, mu *sync.Mutex, res *Reconciled) {
+	said, err := a.reconcileClaim(ctx, c)
+	if err == nil && said != "" {
+		err = a.noteRepair(context.WithoutCancel(ctx), c, said)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	switch {
+	case err != nil:
+		a.Log.Warn("a claim could not be put right", "claim", string(c.Kind), "target", c.Target, "issue",
+			c.Issue, "error", err)
+		res.Left = append(res.Left, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, clean.Line(err.Error())))
+	case said != "":
+		res.Repaired = append(res.Repaired, fmt.Sprintf("%s %s: %s", c.Kind, c.Target, said))
+	default:
+		res.Held++
+	}
+}
+
 // endLostActions ends in the ledger what workers had begun that died, where nobody asks any more what became of it.
 func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error {
 	unfinished, err := a.Store.Actions(ctx, store.ActionFilter{Unfinished: true, Limit: 1000})
@@ -106,25 +157,35 @@ func (a *Reconciler) endLostActions(ctx context.Context, res *Reconciled) error 
 		if a.now().Sub(act.At) < a.Policy.OwedAfter {
 			continue
 		}
-		asked, err := a.isAsked(ctx, act)
-		if err != nil {
-			return err
-		}
-		if asked {
-			continue
-		}
-		outcome, detail := store.Failed, "its worker ended before it began"
-		if act.Begun() {
-			outcome, detail = store.Ambiguous,
-				"its worker ended before it knew whether this was done; it is not repeated"
-		}
-		if err := a.Store.Outcome(ctx, act.Key, outcome, detail); err != nil { // it may have ended just now
+		detail, err := a.endLost(ctx, act)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil: // it may have ended just now
 			res.Left = append(res.Left, clean.Line(err.Error()))
+			continue
+		case detail == "":
 			continue
 		}
 		res.Repaired = append(res.Repaired, fmt.Sprintf("%s of %s: %s", act.Kind, cmp.Or(act.Node, act.Site), detail))
 	}
 	return nil
+}
+
+// endLost ends one action if nobody asks what became of it, and says how; nothing: it is left as it is.
+func (a *Reconciler) endLost(ctx context.Context, act store.Action) (string, error) {
+	if asked, err := a.isAsked(ctx, act); err != nil || asked {
+		return "", err
+	}
+	if act.Begun() {
+		const detail = "its worker ended before it knew whether this was done; it is not repeated"
+		return detail, a.Store.Outcome(ctx, act.Key, store.Ambiguous, detail)
+	}
+	const detail = "its worker ended before it began"
+	if begun, err := a.Store.GiveUp(ctx, act.Key, detail); err != nil || begun { // the next sweep sees what became of it
+		return "", err
+	}
+	return detail, nil
 }
 
 // aWatch is how long a worker takes at most to tell the admins what the guard holds.

@@ -2,6 +2,9 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
 )
 
 func (b *bench) reconcile() Reconciled {
@@ -196,13 +200,54 @@ func TestReconcile_ALineThatEndsMeanwhileStopsNothing(t *testing.T) {
 		b.tc.asked = nil
 		b.must(b.Store.Outcome(ctx, "late", store.Done, "just now"))
 	}
-	res := b.reconcile()
-	if len(res.Left) != 1 || !strings.Contains(res.Left[0], "late") {
-		t.Errorf("left %q", res.Left)
+	if res := b.reconcile(); len(res.Left) > 0 || len(res.Repaired) != 1 {
+		t.Errorf("left %q, repaired %q", res.Left, res.Repaired)
 	}
 	if a, err := b.Store.Action(ctx, "lost"); err != nil || a.Outcome != store.Failed {
 		t.Errorf("the other is %q, %v", a.Outcome, err)
 	}
+}
+
+// PCUs that hang cost minutes each: they are asked beside one another, and hold up no other claim and no next sweep.
+func TestReconcile_PCUsThatHangHoldNobodyUp(t *testing.T) {
+	world := []testbed.Site{{Login: site, Nodes: 1}}
+	for n := range 8 {
+		world = append(world, testbed.Site{Login: fmt.Sprint("hung", n), Nodes: 1})
+	}
+	b := newBench(t, world...)
+	b.Policy.OwedAfter, b.Power.outlets.PCUTimeout = 0, 2*time.Second
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	b.must(err)
+	defer l.Close()
+	for _, s := range world[1:] {
+		p, err := b.Store.PCUByName(b.Context(), "pcu."+s.Login+".example")
+		b.must(err)
+		b.w.DB.Set("PCUs", p.PCUID, "ip", l.Addr().String())
+		b.owe(s.Login, p.PCUID)
+	}
+	b.sync()
+	b.owe(site, b.pcuID())
+	ctx, cancel := context.WithTimeout(b.Context(), 12*time.Second)
+	defer cancel()
+	res, err := b.Reconciler.Reconcile(ctx)
+	if b.must(err); len(res.Left) != 8 || len(res.Repaired) != 1 {
+		t.Errorf("left %q, repaired %q", res.Left, res.Repaired)
+	}
+}
+
+// owe has a command to outlet 1 of a PCU be lost, for an issue that is not open any more.
+func (b *bench) owe(login string, pcuID int) {
+	b.Helper()
+	feed, err := json.Marshal(store.Feed{PCUID: pcuID, Outlet: 1})
+	b.must(err)
+	_, _, _, err = b.Store.Begin(b.Context(), store.Plan{
+		Action: store.Action{Key: login + "/lost", Kind: store.KindReboot, Issue: "nodedown/" + login, Site: login},
+		Claims: []store.Claim{{Kind: store.ClaimOutlet, Target: outletName(pcuID, 1), Was: "on", SetTo: "on",
+			Data: feed}}})
+	b.must(err)
+	_, err = b.Store.Commit(b.Context(), login+"/lost")
+	b.must(err)
+	b.must(b.Store.Outcome(b.Context(), login+"/lost", store.Ambiguous, "the answer was lost"))
 }
 
 func TestReconcile_WhatItAnswersIsBounded(t *testing.T) {

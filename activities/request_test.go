@@ -391,3 +391,46 @@ func TestOutlet_ByNameUnderGateLockAndLedger(t *testing.T) {
 	}
 	b.wantOutlet(pcucontrol.Off)
 }
+
+// An outlet that a person had cycled and whose device left it off is owed on, as one that Monitor itself cycles, until
+// somebody orders otherwise. Every node on it is asked for, at whatever site it is.
+func TestOutlet_OneThatACycleLeavesOffIsOwed(t *testing.T) {
+	b := newBench(t, testbed.Site{Login: site, Nodes: 1}, testbed.Site{Login: "oslo", Nodes: 1})
+	ctx := b.Context()
+	b.Policy.OwedAfter = 0
+	b.hung()
+	operate := func(op request.Operation) request.OutletAnswer {
+		t.Helper()
+		answer, err := b.Requests.OperateOutlet(ctx, request.Outlet{PCU: pcu, PCUID: b.pcuID(), Outlet: 1, Operation: op,
+			Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "works"}})
+		b.must(err)
+		return answer
+	}
+	b.sql(fmt.Sprintf(`update node set feeds = '[{"pcu_id":%d,"outlet":1}]' where site = 'oslo'`, b.pcuID()))
+	if a := operate(request.Cycle); a.Check != "answers" || !strings.Contains(a.Refused, "planetlab1.oslo.example") {
+		t.Errorf("a node of another site is on the same outlet, and runs: %+v", a)
+	}
+	b.sql(`update node set feeds = '[]' where site = 'oslo'`)
+	b.w.BreakPCU(site, "stays off")
+	for range 2 { // the second finds what the first has left
+		if a := operate(request.Cycle); !strings.Contains(a.Error+a.Note, "every sweep tries to turn it on") {
+			t.Errorf("the device leaves it off, and the answer is %+v", a)
+		}
+	}
+	b.wantClaims("outlet")
+	b.w.BreakPCU(site, "")
+	b.reconcile()
+	b.wantClaims()
+	b.wantOutlet(pcucontrol.On)
+	b.wantCuts(1)
+
+	b.sql("delete from action where kind = 'reboot'") // so that the next order has a key of its own
+	b.owe(site, b.pcuID())
+	b.Policy.PCUOfflineToDown = 0 // for so long nobody could turn it on
+	if a := operate(request.Off); a.After != "off" {
+		t.Errorf("off: %+v", a)
+	}
+	b.wantClaims()
+	b.reconcile()
+	b.wantOutlet(pcucontrol.Off)
+}

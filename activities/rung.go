@@ -25,6 +25,7 @@ type rungs struct {
 	*ledger
 	observer  *observer
 	workflows *workflows
+	claims    *claims
 }
 
 // run does one rung: it looks, lets the rung decide and act, and writes down where the issue stands then. Rungs ask the
@@ -34,6 +35,9 @@ func (a *rungs) run(ctx context.Context, req issue.Request,
 	defer heartbeat(ctx)()
 	moved, err := a.siteNow(ctx, &req)
 	if err != nil {
+		return issue.Result{}, err
+	}
+	if err := a.claims.relearn(ctx, req.State); err != nil {
 		return issue.Result{}, err
 	}
 	t := task{Request: req}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -258,10 +259,29 @@ func TestIssue_TheyKnowEachOther(t *testing.T) {
 		}
 		s.Cancel()
 		s.Ended(time.Now(), issue.Result{Outcome: issue.Acted})
+		b.tc.away = errors.New("Temporal is away")
+		if err := b.Issues.SaveIssue(ctx, s); err == nil {
+			t.Error("an issue could not be told, and nobody tries again")
+		}
+		b.tc.away = nil
 		b.must(b.Issues.SaveIssue(ctx, s))
 		if want := []string{"nodedown/" + sick + " pcuback"}; !slices.Equal(b.tc.signals, want) {
 			t.Errorf("told %q, want %q", b.tc.signals, want)
 		}
+	})
+	t.Run("and so it is when the workflow of its issue is lost", func(t *testing.T) {
+		id := "pcudown/" + pcu
+		b.open(id, issue.PCUDown, "")
+		b.tc.gone, b.tc.signals = []string{id}, nil
+		i, err := b.Store.Issue(ctx, id)
+		b.must(err)
+		if lost, err := b.Sweep.closeOrphan(ctx, i); err != nil || !lost {
+			t.Errorf("it is lost: %v, %v", lost, err)
+		}
+		if want := []string{"nodedown/" + sick + " pcuback"}; !slices.Equal(b.tc.signals, want) {
+			t.Errorf("told %q, want %q", b.tc.signals, want)
+		}
+		b.tc.gone = nil
 	})
 	t.Run("a new issue knows how the last one ended, and that reboots are used up", func(t *testing.T) {
 		putIssue(b.T, b.url, store.Issue{ID: "nodedown/" + sick, RunID: "last", Type: issue.NodeDown,
@@ -327,6 +347,33 @@ func TestDisable_AWriteThatPLCMayStillDoIsNotGivenUp(t *testing.T) {
 	b.wantClaims()
 }
 
+// A try that was held up finds that another has given its intent up: it writes nothing, or gives back what it has
+// written by then, since no claim speaks of it any more.
+func TestDisable_ATryThatWasHeldUpLeavesNothingBehind(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	for key, begun := range map[string]bool{"before the point of no return": false, "after it": true} {
+		req := b.task(issue.OldBootCD, key, issue.Rung{Do: issue.Disable})
+		ref := req.State.Ref
+		_, _, _, err := b.Store.Begin(ctx, store.Plan{
+			Action: store.Action{Key: req.Key, Kind: store.KindDisable, Issue: ref.ID, RunID: ref.Run, Node: sick, Site: site},
+			Claims: []store.Claim{{Kind: store.ClaimNodeDisabled, Target: sick, Was: "boot", SetTo: "disabled"}}})
+		b.must(err)
+		if begun {
+			b.commit(req)
+		}
+		action, err := b.Store.Action(ctx, req.Key)
+		b.must(err)
+		b.sql("update action set at = at - interval '1 hour'")
+		res, err := b.Issues.SettleRung(ctx, req)
+		b.want(res, err, map[bool]issue.Outcome{false: issue.Stopped, true: issue.Wait}[begun], "PLC did not take it")
+		res, err = b.Boot.commandDisable(ctx, task{Request: req}, action, "boot") // and only now the first one goes on
+		b.want(res, err, issue.Unknown, "given it up")
+		b.wantState("boot")
+		b.wantClaims()
+	}
+}
+
 // A PCU that is to be left alone gets no issue, and its node's issue goes on without it.
 func TestIssue_APCUThatIsLeftAloneGetsNoIssue(t *testing.T) {
 	b := newBench(t)
@@ -343,4 +390,129 @@ func TestIssue_APCUThatIsLeftAloneGetsNoIssue(t *testing.T) {
 	b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
 	res, err = b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, "1", rung))
 	b.want(res, err, issue.Acted, "opened pcudown/"+pcu)
+}
+
+// What an operator has closed stays closed whoever would open it, and a type that a sweep doubts is opened by nobody.
+func TestIssue_NobodyOpensWhatIsClosedOrDoubted(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.sql("update pcu set hostname = '', ip = ''") // it cannot be tried
+	found := func(key string) (issue.Result, error) {
+		n, err := b.Store.Node(ctx, sick)
+		b.must(err)
+		v := visit{task: task{Request: b.task(issue.Failboot, key, issue.Rung{Do: issue.Bootman})}, node: n}
+		return b.Boot.openFollowUp(ctx, v, issue.BadHardware, "its kernel reports failing media", nil)
+	}
+	pcuFails := func(key string) (issue.Result, error) {
+		return b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, key, issue.Rung{Do: issue.OpenPCUDown}))
+	}
+	for _, id := range []string{"pcudown/" + pcu, "badhardware/" + sick} {
+		b.must(b.Store.LeaveClosed(ctx, store.OperatorClosed{Issue: id, By: "ann", Reason: "a new one is on its way"}))
+	}
+	res, err := pcuFails("0")
+	b.want(res, err, issue.Passed, "ann closed it, and its target was not good since: a new one is on its way")
+	res, err = found("0")
+	b.want(res, err, issue.Passed, "ann closed it")
+	for _, id := range []string{"pcudown/" + pcu, "badhardware/" + sick} {
+		b.must(b.Store.MayReopen(ctx, id))
+	}
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100},
+		Doubts: map[string]string{issue.PCUDown: "50 of 100 PCUs became bad", issue.BadHardware: "too many"}})
+	res, err = pcuFails("1")
+	b.want(res, err, issue.Passed, "the last sweep believes nothing of pcudown: 50 of 100 PCUs became bad")
+	res, err = found("1")
+	b.want(res, err, issue.Wait, "the last sweep believes nothing of badhardware")
+	if len(b.tc.started) > 0 {
+		t.Errorf("opened %q", b.tc.started)
+	}
+	b.sweepEnds(store.Sweep{Believed: true, Counts: map[string]int{"nodes": 100, "pcus": 100}})
+	res, err = pcuFails("2")
+	b.want(res, err, issue.Acted, "opened pcudown/"+pcu)
+	res, err = found("2")
+	b.want(res, err, issue.Wait, "badhardware/"+sick+" is open")
+}
+
+// An issue does not wait with its end for a PCU that hangs, or that somebody else holds: its site is let go, and what is
+// owed is left to the sweeps.
+func TestIssue_ItsEndWaitsForNoPCU(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+	defer cancel()
+	b.Issues.claims.within = 300 * time.Millisecond
+	req := b.task(issue.NodeDown, "0", rebootRung)
+	b.intend(req)
+	b.commit(req)
+	b.holds(site, 1)
+	release, err := b.Store.LockPCU(ctx, b.pcuID())
+	b.must(err)
+	res, err := b.Issues.CloseIssue(ctx, CloseRequest{State: req.State, Force: true})
+	b.want(res, err, issue.Acted, "not undone yet")
+	b.wantClaims("outlet")
+	release()
+	b.Policy.OwedAfter = 0
+	b.reconcile()
+	b.wantClaims()
+}
+
+// A store that was restored from a backup older than what an issue has set learns of it again from the issue, and gives it
+// back in the end; what is not so any more is left alone.
+func TestIssue_WhatARestoredStoreForgotIsClaimedAgain(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	for _, c := range []struct {
+		name, typ, inPLC string
+		deed             issue.Deed
+		knows            bool // the store knows of it, and gave it back before
+		ago              time.Duration
+		want             string
+		claimed          string
+	}{
+		{"a reinstallation that was not taken up", issue.NodeDown, "reinstall",
+			issue.Deed{What: issue.DeedReinstall, How: string(issue.Cycled)}, false, time.Hour, "boot", "boot state"},
+		{"one that was", issue.NodeDown, "boot", issue.Deed{What: issue.DeedReinstall, How: string(issue.Cycled)}, false,
+			time.Hour, "boot", ""},
+		{"a node that was disabled", issue.OldBootCD, "disabled", issue.Deed{What: issue.DeedDisabled, How: "failboot"},
+			false, time.Hour, "failboot", "node disabled"},
+		{"one that was given back, and that somebody has disabled since", issue.OldBootCD, "disabled",
+			issue.Deed{What: issue.DeedDisabled, How: "boot"}, true, time.Hour, "disabled", ""},
+		{"one of long ago", issue.OldBootCD, "disabled", issue.Deed{What: issue.DeedDisabled, How: "boot"}, false,
+			60 * 24 * time.Hour, "disabled", ""},
+		{"an outlet that was left off", issue.NodeDown, "boot",
+			issue.Deed{What: issue.DeedRebooted, How: string(issue.LeftOff)}, false, time.Hour, "boot", "outlet"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b.inPLC("boot_state", c.inPLC)
+			req := b.task(c.typ, "0", issue.Rung{Do: issue.Email})
+			req.State.Ref.Run = c.name
+			c.deed.At = time.Now().Add(-c.ago)
+			req.State.Deeds = []issue.Deed{c.deed}
+			if c.knows {
+				kind, was, set := lasting(c.deed)
+				b.must(b.Store.Take(ctx, store.Claim{Kind: kind, Target: sick, Was: was, SetTo: set,
+					Issue: req.State.Ref.ID, RunID: c.name, Key: "k"}))
+				b.sql("update claim set released = now()")
+			}
+			for range 2 {
+				b.must(b.Issues.claims.relearn(ctx, req.State))
+			}
+			list, err := b.Store.Claims(ctx, store.ClaimFilter{})
+			b.must(err)
+			if (len(list) == 1) != (c.claimed != "") || len(list) > 1 || len(list) == 1 && string(list[0].Kind) != c.claimed {
+				t.Errorf("claimed are %+v, want %q", list, c.claimed)
+			}
+			res, err := b.Issues.CloseIssue(ctx, CloseRequest{State: req.State, Force: true})
+			b.want(res, err, issue.Acted, "")
+			if state := b.w.DB.Get("Nodes", "hostname", sick)["boot_state"]; state != c.want {
+				t.Errorf("PLC has it at %v, want %s", state, c.want)
+			}
+			left, err := b.Store.Claims(ctx, store.ClaimFilter{})
+			b.must(err)
+			if len(left) > 0 {
+				t.Errorf("held are %+v", left)
+			}
+			b.sql("delete from claim")
+		})
+	}
 }

@@ -99,11 +99,14 @@ func (a *Penalties) finishMoves(ctx context.Context, login string) error {
 		var m move
 		switch {
 		case !action.Begun():
-			err = a.Store.Settle(ctx, action.Key, store.Failed, "it was never begun", penaltyClaims())
+			var begun bool
+			if begun, err = a.Store.GiveUp(ctx, action.Key, "it was never begun", penaltyClaims()...); begun {
+				err = errors.New("another try takes this step just now")
+			}
 		case json.Unmarshal(action.Data, &m) != nil || m.To < m.From:
 			err = a.Store.Outcome(ctx, action.Key, store.Failed, "it did not come to its end, and is decided anew")
 		default:
-			_, err = a.carryOut(ctx, login, action)
+			_, err = a.resume(ctx, login, action)
 		}
 		if err != nil {
 			return fmt.Errorf("finish %s: %w", action.Key, err)

@@ -107,10 +107,10 @@ func (s *Store) Release(ctx context.Context, id int64, how string) error {
 	return nil
 }
 
-// ReleaseOutlet ends what an issue's commands owe an outlet, which was read on.
+// ReleaseOutlet ends what the commands of an issue, or of anybody where that is empty, owe an outlet.
 func (s *Store) ReleaseOutlet(ctx context.Context, issue, outlet, how string) error {
 	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $4
-		where kind = $1 and issue = $2 and target = $3 and released is null`, ClaimOutlet, issue, outlet,
+		where kind = $1 and ($2 = '' or issue = $2) and target = $3 and released is null`, ClaimOutlet, issue, outlet,
 		how); err != nil {
 		return fmt.Errorf("outlet %s of %s: %w", outlet, issue, err)
 	}

@@ -167,6 +167,12 @@ func (s *Store) NodesOfSite(ctx context.Context, site string) ([]Node, error) {
 	return nodesOf(many[Node](ctx, s, "nodes of "+site, nodeSQL+`where not gone and site = $1 order by hostname`, site))
 }
 
+// NodesFedBy reads the nodes that an outlet feeds, at whatever site.
+func (s *Store) NodesFedBy(ctx context.Context, f Feed) ([]Node, error) {
+	return nodesOf(many[Node](ctx, s, fmt.Sprintf("nodes of outlet %d of PCU %d", f.Outlet, f.PCUID),
+		nodeSQL+`where not gone and feeds @> $1::jsonb order by hostname`, feedsText([]Feed{f})))
+}
+
 // PCU reads one PCU by PLC's id.
 func (s *Store) PCU(ctx context.Context, id int) (PCU, error) {
 	what := fmt.Sprintf("pcu %d", id)

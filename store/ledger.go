@@ -273,18 +273,44 @@ func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release
 		if err := settle(ctx, tx, key, outcome, detail); err != nil {
 			return err
 		}
-		for _, kind := range release {
-			if _, err := tx.Exec(ctx, `update claim set released = now(), how = $3
-				where key = $1 and kind = $2 and released is null`, key, kind, detail); err != nil {
-				return err
-			}
-		}
-		return nil
+		return releaseOf(ctx, tx, key, detail, release)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger %s: %w", key, err)
 	}
 	return nil
+}
+
+// GiveUp ends an action that was never begun as failed, and releases its claims of the kinds given. It changes nothing,
+// and answers that it was begun, where another try has marked the point of no return meanwhile: who gives up what he
+// has read as not begun may have read it a moment too early.
+func (s *Store) GiveUp(ctx context.Context, key, why string, release ...ClaimKind) (begun bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update action set outcome = 'failed', finished = now(), detail = $2
+			where key = $1 and outcome = '' and committed is null`, key, why)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = tx.QueryRow(ctx, `select committed is not null from action where key = $1`, key).Scan(&begun)
+			if errors.Is(err, pgx.ErrNoRows) {
+				err = ErrNotFound
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		return releaseOf(ctx, tx, key, why, release)
+	})
+	if err != nil {
+		return false, fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return begun, nil
+}
+
+// releaseOf ends the claims of some kinds that an action has taken.
+func releaseOf(ctx context.Context, tx pgx.Tx, key, how string, kinds []ClaimKind) error {
+	_, err := tx.Exec(ctx, `update claim set released = now(), how = $3
+		where key = $1 and kind = any($2) and released is null`, key, kinds, how)
+	return err
 }
 
 // Delivered is Outcome of a message that went out. In the same transaction it keeps what is known of the message, and
@@ -310,6 +336,9 @@ func (s *Store) Delivered(ctx context.Context, key, detail string, data json.Raw
 	return nil
 }
 
+// ErrEnded says that an action ended otherwise before.
+var ErrEnded = errors.New("it already ended")
+
 func settle(ctx context.Context, tx pgx.Tx, key, outcome, detail string) error {
 	tag, err := tx.Exec(ctx, `update action set outcome = $2, finished = now(),
 		committed = case when $2 in ('done', 'sent', 'asked', 'ambiguous') then coalesce(committed,
@@ -325,7 +354,7 @@ func settle(ctx context.Context, tx pgx.Tx, key, outcome, detail string) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
 	case err == nil && stored != outcome:
-		return fmt.Errorf("it already ended as %s, it cannot become %s", stored, outcome)
+		return fmt.Errorf("%w as %s, it cannot become %s", ErrEnded, stored, outcome)
 	}
 	return err
 }

@@ -224,25 +224,25 @@ func (in *intake) node(x plc.Node, exempt time.Time) nodeRow {
 		pcuConfirmation: when("last_pcu_confirmation", x.LastPCUConfirmation),
 		exempt:          when("exempt_node_until", exempt),
 	}
-	feeds := in.feeds(x)
+	feeds, odd := FeedsOf(x)
+	in.odd = append(in.odd, odd...)
 	if r.feeds = feedsText(feeds); len(feeds) > 0 {
 		r.first = feeds[0]
 	}
 	return r
 }
 
-// feeds pairs a node's PCUs with the ports at the same place.
-func (in *intake) feeds(x plc.Node) []Feed {
-	var feeds []Feed
+// FeedsOf pairs a node's PCUs with the ports at the same place. What cannot be an outlet is left out, and named.
+func FeedsOf(x plc.Node) (feeds []Feed, odd []string) {
 	for i := range min(len(x.PCUIDs), len(x.Ports)) {
 		f := Feed{x.PCUIDs[i], x.Ports[i]}
 		if !fitsInt(f.PCUID) || f.Outlet < 0 || f.Outlet > math.MaxInt32 {
-			in.odd = append(in.odd, fmt.Sprintf("nodes %d: outlet %d of PCU %d is none", x.NodeID, f.Outlet, f.PCUID))
+			odd = append(odd, fmt.Sprintf("nodes %d: outlet %d of PCU %d is none", x.NodeID, f.Outlet, f.PCUID))
 		} else if !slices.Contains(feeds, f) {
 			feeds = append(feeds, f)
 		}
 	}
-	return feeds
+	return feeds, odd
 }
 
 func (in *intake) takePCUs(snap plc.Snapshot, stood *standing) {

@@ -141,7 +141,25 @@ func (r *siteRun) sleep(ctx workflow.Context, until time.Time) {
 
 // describe shows where the site stands in the Web UI.
 func (r *siteRun) describe(ctx workflow.Context) error {
-	text := fmt.Sprintf("**%s**: penalty level %d, %s", r.Site, r.Level, r.Why())
+	workflow.SetCurrentDetails(ctx, r.details())
+	if r.shown == r.Level {
+		return nil
+	}
+	r.shown = r.Level
+	return workflow.UpsertTypedSearchAttributes(ctx, AttrPenalty.ValueSet(int64(r.Level)))
+}
+
+// mostNamed is how many issues the Web UI names of a site.
+const mostNamed = 5
+
+// details are where the site stands, for people.
+func (r *siteRun) details() string {
+	why := r.Why()
+	if open := r.Holders(0); r.Wanted() == 0 && r.Spared == nil && !r.Ending && len(open) > 0 {
+		why = fmt.Sprintf("and none is asked for; %d open here: %s", len(open),
+			clean.Line(strings.Join(open[:min(len(open), mostNamed)], ", ")))
+	}
+	text := fmt.Sprintf("**%s**: penalty level %d, %s", r.Site, r.Level, why)
 	if want := r.Wanted(); want != r.Level {
 		text += fmt.Sprintf("\n\nLevel %d is asked for", want)
 	}
@@ -163,10 +181,5 @@ func (r *siteRun) describe(ctx workflow.Context) error {
 	if r.Ticket.ID != 0 {
 		text += fmt.Sprintf("\n\nTicket %d", r.Ticket.ID)
 	}
-	workflow.SetCurrentDetails(ctx, text)
-	if r.shown == r.Level {
-		return nil
-	}
-	r.shown = r.Level
-	return workflow.UpsertTypedSearchAttributes(ctx, AttrPenalty.ValueSet(int64(r.Level)))
+	return text
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/mock"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
@@ -384,5 +385,34 @@ func TestACancelledSiteIsDeniedNothing(t *testing.T) {
 	p.ExecuteWorkflow(site.Type, site.Input{Site: "huji"})
 	if want := []string{"7.00 0->1", "8.00 1->0"}; !slices.Equal(p.levels, want) || !p.IsWorkflowCompleted() {
 		t.Errorf("levels %q, want %q", p.levels, want)
+	}
+}
+
+// What the Web UI shows of a site names what is open there, also while nobody asks for a penalty.
+func TestTheWebUIShowsWhatIsOpenAtASite(t *testing.T) {
+	p := newSite(t)
+	shown := map[float64]string{}
+	for _, days := range []float64{1, 8} {
+		p.at(days, func() {
+			value, err := p.QueryWorkflow("__temporal_workflow_metadata")
+			var m sdkpb.WorkflowMetadata
+			if err == nil {
+				err = value.Get(&m)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			shown[days] = m.GetCurrentDetails()
+		})
+	}
+	p.hold(0, 1, 0)
+	p.hold(0.1, 2, 0)
+	p.release(7, 1)
+	p.release(9, 2)
+	p.run()
+	for days, want := range map[float64]string{1: "2 open here: " + node(1).ID + ", " + node(2).ID, 8: "1 open here: " + node(2).ID} {
+		if !strings.Contains(shown[days], want) || strings.Contains(shown[days], "no open issue") {
+			t.Errorf("on day %.0f it shows %q, want %q", days, shown[days], want)
+		}
 	}
 }

@@ -11,10 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
 const (
@@ -29,28 +27,16 @@ const (
 
 // benchJudge measures what the store and the judgement do for a fleet in which next to nothing happens. The looks themselves are left out.
 func benchJudge(ctx context.Context, out io.Writer) error {
-	pg, err := pglocal.Start(ctx, out)
+	db, url, drop, err := benchStore(ctx, out, judgedNodes, "")
 	if err != nil {
 		return err
 	}
-	defer pg.Stop() //nolint:errcheck // nothing is kept
-	db, err := store.Open(ctx, store.Options{URL: pg.URL, Key: make([]byte, 32)})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	conn, err := pgx.Connect(ctx, pg.URL)
+	defer drop()
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	fmt.Fprintf(out, "\nfilling a store with %d nodes ...\n", judgedNodes)
-	if _, err := db.SaveSnapshot(ctx, fleetOf(judgedNodes), true); err != nil {
-		return err
-	}
 	sweep := activities.New(activities.Options{Store: db, Policy: policy.Defaults(24 * time.Hour), Log: slog.New(slog.DiscardHandler), SweepEvery: 30 * time.Minute}).Sweep
 	if _, err := judgeQuietly(ctx, db, sweep, conn, 0); err != nil { // the first writes everything
 		return err
@@ -69,19 +55,6 @@ func benchJudge(ctx context.Context, out io.Writer) error {
 		errs = append(errs, fmt.Errorf("%d rows were written for %d changes", rows, judgedNews))
 	}
 	return errors.Join(errs...)
-}
-
-func fleetOf(nodes int) plc.Snapshot {
-	snap := plc.Snapshot{Taken: time.Now()}
-	for i := range nodes {
-		site := 1 + i/nodesOfASite
-		if i%nodesOfASite == 0 {
-			snap.Sites = append(snap.Sites, plc.Site{SiteID: site, LoginBase: fmt.Sprintf("s%d", site), Name: "a site", Enabled: true})
-		}
-		snap.Nodes = append(snap.Nodes, plc.Node{NodeID: i + 1, Hostname: fmt.Sprintf("n%d.example", i+1), SiteID: site, BootState: "boot", LastContact: snap.Taken})
-		snap.Interfaces = append(snap.Interfaces, plc.Interface{NodeID: i + 1, IP: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Primary: true})
-	}
-	return snap
 }
 
 // judging is what a judgement took, and the versions of rows that were written.

@@ -17,8 +17,6 @@ import (
 
 	"github.com/planetlab/monitor/metrics"
 	"github.com/planetlab/monitor/policy"
-	"github.com/planetlab/monitor/store"
-	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
 const (
@@ -32,24 +30,13 @@ const (
 
 // benchMetrics measures a scrape of a large fleet in trouble. The median of its scrapes counts: the first one reads what is not in memory.
 func benchMetrics(ctx context.Context, out io.Writer) error {
-	pg, err := pglocal.Start(ctx, out)
+	db, url, drop, err := benchStore(ctx, out, scrapedNodes,
+		fmt.Sprintf(", %d open issues and %d lines of the ledger", scrapedIssues, scrapedLedger))
 	if err != nil {
 		return err
 	}
-	defer pg.Stop() //nolint:errcheck // nothing is kept
-	db, err := store.Open(ctx, store.Options{URL: pg.URL, Key: make([]byte, 32)})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\nfilling a store with %d nodes, %d open issues and %d lines of the ledger ...\n", scrapedNodes, scrapedIssues, scrapedLedger)
-	if _, err := db.SaveSnapshot(ctx, fleetOf(scrapedNodes), true); err != nil {
-		return err
-	}
-	if err := fillPast(ctx, pg.URL); err != nil {
+	defer drop()
+	if err := fillPast(ctx, url); err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
