@@ -1,6 +1,7 @@
 package pcucontrol_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -22,25 +23,36 @@ func TestIPMICipherSuites(t *testing.T) {
 	t.Parallel()
 	for _, suites := range [][]int{{3}, {17}, {3, 17}} {
 		t.Run(fmt.Sprint(suites), func(t *testing.T) {
-			r := &rack{}
-			d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: r}, Suites: suites}
-			c, err := net.ListenPacket("udp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			go func() { _ = d.ServePacket(c) }()
-			target := pcucontrol.Target{
-				Model:    "OpenIPMI",
-				Host:     "127.0.0.1",
-				Port:     c.LocalAddr().(*net.UDPAddr).Port,
-				User:     "admin",
-				Password: password,
-			}
+			target := bmc(t, &pcudev.BMC{Suites: suites}, asItIs)
 			if res, err := models.Builtin().Status(enough(t), target); err != nil || res.After != pcucontrol.On {
 				t.Errorf("%+v, %v", res, err)
 			}
 		})
+	}
+}
+
+// asItIs is a connection without a test's hand in it.
+func asItIs(c net.PacketConn) net.PacketConn { return c }
+
+func TestAnIPMIDryRunNeedsTheRightToCycleAndNoMore(t *testing.T) {
+	t.Parallel()
+	c := models.Builtin()
+	operator := bmc(t, &pcudev.BMC{Privilege: pcudev.Operator}, asItIs)
+	for name, call := range map[string]func(context.Context, pcucontrol.Target) (pcucontrol.Result, error){
+		"a dry run": c.Test, "a cycle": c.Cycle} {
+		if res, err := call(enough(t), operator); err != nil || !res.Verified {
+			t.Errorf("%s of an operator gives %+v, %v", name, res, err)
+		}
+	}
+	user := bmc(t, &pcudev.BMC{Privilege: pcudev.User}, asItIs)
+	if res, err := c.Status(enough(t), user); err != nil || res.After != pcucontrol.On {
+		t.Errorf("the status for a user is %+v, %v", res, err)
+	}
+	for name, call := range map[string]func(context.Context, pcucontrol.Target) (pcucontrol.Result, error){
+		"a dry run": c.Test, "a cycle": c.Cycle} {
+		if res, err := call(enough(t), user); pcucontrol.KindOf(err) != pcucontrol.Refused {
+			t.Errorf("%s of a user gives %+v, %v", name, res, err)
+		}
 	}
 }
 
@@ -62,12 +74,18 @@ func (d deafTo) ReadFrom(b []byte) (int, net.Addr, error) {
 // behind is a BMC that hears through a connection of a test's own.
 func behind(t *testing.T, wrap func(net.PacketConn) net.PacketConn) pcucontrol.Target {
 	t.Helper()
+	return bmc(t, &pcudev.BMC{}, wrap)
+}
+
+// bmc serves one on loopback.
+func bmc(t *testing.T, d *pcudev.BMC, wrap func(net.PacketConn) net.PacketConn) pcucontrol.Target {
+	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	d := &pcudev.BMC{Options: pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}}
+	d.Options = pcudev.Options{User: "admin", Password: password, Outlets: &rack{}}
 	go func() { _ = d.ServePacket(wrap(c)) }()
 	return pcucontrol.Target{
 		Model:    "OpenIPMI",
@@ -183,7 +201,8 @@ set_working_mc 0x20
   chassis_control "%s"
   user 1 true "" "test" user 10 none md2 md5 straight
   user 2 true "admin" "%s" admin 10 none md2 md5 straight
-`, theirAddress, port, power, password), 0o644)
+  user 3 true "switcher" "%s" operator 10 none md2 md5 straight
+`, theirAddress, port, power, password, password), 0o644)
 	emu := write("sim.emu",
 		"mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nmc_enable 0x20\n", 0o644)
 	cmd := exec.Command(sim, "-n", "-c", conf, "-f", emu, "-s", dir)
@@ -205,8 +224,14 @@ set_working_mc 0x20
 		Port:     port,
 		User:     "admin",
 		Password: password,
-		Trace:    func(s string) { t.Log(s) },
 	}
+	var trace strings.Builder
+	target.Trace = func(s string) { fmt.Fprintln(&trace, s) }
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(trace.String())
+		}
+	})
 	var res pcucontrol.Result
 	var err error
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -220,10 +245,20 @@ set_working_mc 0x20
 	if res, err = models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified {
 		t.Fatalf("a cycle gives %+v, %v", res, err)
 	}
-	if switched, _ := os.ReadFile(filepath.Join(dir, "log")); string(switched) != "0\n1\n" {
+	if !strings.Contains(trace.String(), "> power cycle") || strings.Contains(trace.String(), "> power off") {
+		t.Errorf("the BMC's own cycle was not given, or another command: %s", trace.String())
+	}
+	target.User = "switcher"
+	if res, err := models.Builtin().Test(enough(t), target); err != nil || !res.Verified {
+		t.Errorf("a dry run of an operator gives %+v, %v", res, err)
+	}
+	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || !res.Verified {
+		t.Errorf("a cycle of an operator gives %+v, %v", res, err)
+	}
+	if switched, _ := os.ReadFile(filepath.Join(dir, "log")); string(switched) != "0\n1\n0\n1\n" {
 		t.Errorf("the machine was switched %q", switched)
 	}
-	target.Password = "wrong"
+	target.User, target.Password = "admin", "wrong"
 	if _, err := models.Builtin().Status(enough(t), target); pcucontrol.KindOf(err) != pcucontrol.Auth {
 		t.Errorf("a wrong password gives %v", err)
 	}

@@ -85,24 +85,30 @@ func upsd(t *testing.T, driver, pkg, unit string, files map[string]string) pcuco
 	}
 }
 
+// TestNUTSwitchesARackByItsDriverForSNMP also holds our devices against what NUT knows of these makers' tables.
 func TestNUTSwitchesARackByItsDriverForSNMP(t *testing.T) {
 	t.Parallel()
-	_, r, rack := raise(t, "EatonSNMP", "udp")
-	target := upsd(t, "/lib/nut/snmp-ups", "nut-snmp", fmt.Sprintf(
-		"\tdriver = snmp-ups\n\tport = 127.0.0.1:%d\n\tcommunity = %s\n\tsnmp_version = v1\n\tpollfreq = 2\n",
-		rack.Port, password), map[string]string{})
-	if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
-		r.events() != "off" {
-		t.Errorf("off gives %+v, %v and switched %q", res, err, r.events())
-	}
-	if res, err := models.Builtin().TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On ||
-		r.events() != "off on" {
-		t.Errorf("on gives %+v, %v and switched %q", res, err, r.events())
-	}
-	// Its own cycle is over before the server looks again.
-	if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
-		r.events() != "off on off on" {
-		t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
+	for _, model := range []string{"EatonSNMP", "RaritanSNMP"} {
+		t.Run(model, func(t *testing.T) {
+			t.Parallel()
+			_, r, rack := raise(t, model, "udp")
+			target := upsd(t, "/lib/nut/snmp-ups", "nut-snmp", fmt.Sprintf(
+				"\tdriver = snmp-ups\n\tport = 127.0.0.1:%d\n\tcommunity = %s\n\tsnmp_version = v1\n\tpollfreq = 2\n",
+				rack.Port, password), map[string]string{})
+			if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
+				r.events() != "off" {
+				t.Errorf("off gives %+v, %v and switched %q", res, err, r.events())
+			}
+			if res, err := models.Builtin().TurnOn(enough(t), target); err != nil || res.After != pcucontrol.On ||
+				r.events() != "off on" {
+				t.Errorf("on gives %+v, %v and switched %q", res, err, r.events())
+			}
+			// Its own cycle is over before the server looks again.
+			if res, err := models.Builtin().Cycle(enough(t), target); err != nil || res.After != pcucontrol.On ||
+				r.events() != "off on off on" {
+				t.Errorf("a cycle gives %+v, %v and switched %q", res, err, r.events())
+			}
+		})
 	}
 }
 

@@ -27,6 +27,12 @@ type (
 	SNMPRack = agent.Rack
 )
 
+// The privileges of a BMC's account that tell reading from switching.
+const (
+	User     = bmc.User
+	Operator = bmc.Operator
+)
+
 // NewRack makes a rack of outlets that are on, but for those named.
 func NewRack(outlets int, off ...int) (*Rack, error) { return device.NewRack(outlets, off...) }
 

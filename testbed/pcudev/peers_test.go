@@ -298,13 +298,18 @@ func peers() []peer {
 // gives it orders. It listens at another address of loopback, by the device's port.
 // The kind is the device file and, after a colon, the specification in it where that has another name.
 func powerman(kind, password, orders string) []string {
+	return powermanBy("{host}:{port}", `"t[1-8]" "d" "[1-8]"`, kind, password, orders)
+}
+
+// powermanBy is the same by another line to the device, and with other nodes, of which t3 is one.
+func powermanBy(line, nodes, kind, password, orders string) []string {
 	file, kind, named := strings.Cut(kind, ":")
 	if !named {
 		kind = file
 	}
 	return []string{"bash", "-c", `set -e; cd "$HOME"; me=127.0.0.93:{port}
 		sed 's/"` + password + `\\r/"{password}\\r/' /etc/powerman/` + file + `.dev > conf
-		printf '%s\n' "listen \"$me\"" 'device "d" "` + kind + `" "{host}:{port}"' 'node "t[1-8]" "d" "[1-8]"' >> conf
+		printf '%s\n' "listen \"$me\"" 'device "d" "` + kind + `" "` + line + `"' 'node ` + nodes + `' >> conf
 		powermand -c conf -f & trap "kill $!" EXIT
 		for i in $(seq 300); do powerman -h $me -q 2>/dev/null | grep -q "on: *t" && break; sleep 0.1; done
 		for order in ` + orders + `; do powerman -h $me $order t3; done; sleep 1; powerman -h $me -q`}
@@ -342,9 +347,23 @@ func powermanPeers() []peer {
 			command: powerman("apc7900v3", "none", "--off --on"), events: cycled},
 		{name: "powerman drives an AlterPath PM8", model: "CycladesPM", user: "admin", password: "pm8",
 			command: powerman("cyclades-pm8:pm8", "none", "--off --on"), events: cycled},
+		{
+			name:      "powerman drives a Sun ILOM by ssh",
+			model:     "SunILOM",
+			transport: "ssh",
+			user:      "root",
+			password:  "changeme",
+			command: powermanBy("/usr/bin/ssh {options} -p {port} -l {user} {host} |&", `"t3" "d" "1"`, "ilom", "none",
+				"--off --on"),
+			also:   "powermand powerman, ssh openssh-client",
+			says:   "on:      t3",
+			events: "1 off, 1 on",
+		},
 	}
 	for i := range list {
-		list[i].transport, list[i].also, list[i].pkg, list[i].says = "telnet", "powermand powerman", "bash", "on:      t[1-8]"
+		list[i].pkg, list[i].transport = "bash", cmp.Or(list[i].transport, "telnet")
+		list[i].also = cmp.Or(list[i].also, "powermand powerman")
+		list[i].says = cmp.Or(list[i].says, "on:      t[1-8]")
 	}
 	return list
 }
@@ -610,6 +629,8 @@ func TestRealClientsDriveOurDevices(t *testing.T) {
 			}
 			cmd := exec.CommandContext(ctx, path, words...)
 			cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TERM=vt100")
+			// a shell then ends what it has begun
+			cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 10*time.Second
 			out, err := cmd.CombinedOutput()
 			if !strings.Contains(string(out), p.says) {
 				t.Fatalf("%s does not say %q (%v): %s", filepath.Base(path), p.says, err, out)

@@ -366,9 +366,13 @@ func (d *Rack) mib() []mibObject {
 		all[1].value = func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(append(encoding.ObjectIdentifier{1, 3, 6, 1, 4, 1}, columns.product...))
 		}
-		if d.Model == "EatonSNMP" { // productName and outletCount, by which NUT's snmp-ups knows an ePDU
+		switch d.Model { // the name of the product and the number of outlets, by which NUT's snmp-ups knows them
+		case "EatonSNMP":
 			add(text("EPDU MA 0U"), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 2, 0)
 			add(number(d.Outlets.Count()), nil, 4, 1, 534, 6, 6, 7, 1, 2, 1, 22, 0)
+		case "RaritanSNMP":
+			add(text("PX2-5000"), nil, 4, 1, 13742, 6, 3, 2, 1, 1, 3, 1)
+			add(number(d.Outlets.Count()), nil, 4, 1, 13742, 6, 3, 2, 2, 1, 4, 1)
 		}
 		return d.otherMIB(all, columns)
 	}

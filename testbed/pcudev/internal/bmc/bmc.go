@@ -2,6 +2,7 @@
 package bmc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,9 +21,19 @@ import (
 // our driver does not use: so neither can hide the other's mistakes.
 type BMC struct {
 	device.Options
-	Suites []int // cipher suites; none: 3 and 17
+	Suites    []int     // cipher suites; none: 3 and 17
+	Privilege Privilege // of its account; 0: Administrator
 	device.Condition
 }
+
+// Privilege is what an account may do, as IPMI numbers it.
+type Privilege = bmc.PrivilegeLevel
+
+// The privileges that tell reading from switching.
+const (
+	User     = bmc.PrivilegeLevelUser
+	Operator = bmc.PrivilegeLevelOperator
+)
 
 // New makes a BMC.
 func New(o device.Options) (device.Device, error) { return &BMC{Options: o}, nil }
@@ -57,7 +68,9 @@ func (b *BMC) ServePacket(c net.PacketConn) error {
 	}
 	user.SetPassword([]byte(b.Password))
 	user.Enabled = true
-	user.ChannelAccess[1] = bmc.UserChannelAccess{MaxPrivilege: bmc.PrivilegeLevelAdministrator, Enabled: true}
+	user.ChannelAccess[1] = bmc.UserChannelAccess{
+		MaxPrivilege: cmp.Or(b.Privilege, bmc.PrivilegeLevelAdministrator), Enabled: true,
+	}
 	suites := []types.CipherSuiteID{3, 17}
 	if len(b.Suites) > 0 {
 		suites = nil

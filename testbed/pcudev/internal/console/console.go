@@ -47,10 +47,19 @@ func NewTelnet(rw io.ReadWriter) *Console {
 // Say writes to the client.
 func (c *Console) Say(format string, args ...any) { _, _ = fmt.Fprintf(c, format, args...) }
 
-// Line reads a line, with an echo of it or of stars.
+// Line reads a line, with an echo of it or of stars. What came together is echoed together.
 func (c *Console) Line(echo bool) (string, error) {
-	var b []byte
+	var b, shown []byte
+	show := func(more string) {
+		if shown = append(shown, more...); len(shown) > 0 {
+			_, _ = c.Write(shown)
+		}
+		shown = nil
+	}
 	for {
+		if c.r.Buffered() == 0 {
+			show("")
+		}
 		ch, err := c.r.ReadByte()
 		if err != nil {
 			return "", err
@@ -59,22 +68,24 @@ func (c *Console) Line(echo bool) (string, error) {
 		c.AfterCR = false
 		switch {
 		case ch == 255 && c.telnet:
+			show("")
 			if err := c.option(); err != nil {
 				return "", err
 			}
 		case strings.IndexByte(c.Keys, ch) >= 0:
+			show("")
 			return string(ch), nil
 		case ch == '\n' && after:
 		case ch == 0:
 			c.AfterCR = after // telnet clients send CR LF as CR NUL LF
 		case ch == '\r' || ch == '\n':
 			c.AfterCR = ch == '\r'
-			c.Say("\r\n")
+			show("\r\n")
 			return string(b), nil
 		case ch == 0x7f || ch == 0x08:
 			if len(b) > 0 {
 				b = b[:len(b)-1]
-				c.Say("\b \b")
+				shown = append(shown, "\b \b"...)
 			}
 		case len(b) > 256:
 			return "", errors.New("line too long")
@@ -83,7 +94,7 @@ func (c *Console) Line(echo bool) (string, error) {
 			if !echo {
 				ch = '*'
 			}
-			_, _ = c.Write([]byte{ch})
+			shown = append(shown, ch)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package machines
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/planetlab/monitor/testbed/pcudev/internal/console"
@@ -30,18 +31,22 @@ func NewILOM(o device.Options) *console.Unit {
 
 func ilom(u *console.Unit, c *console.Console, words []string) {
 	on := console.OnOff(u.Outlets, 1) == "On"
+	said := func(word string) bool { return slices.Contains(words, word) }
 	verb, target := words[0], words[len(words)-1]
 	switch {
-	case verb == "show" && len(words) == 3 && words[1] == "/SYS" && target == "power_state":
+	case verb == "show" && said("/SYS") && (target == "power_state" || said("-d") && said("properties")):
 		c.Say("\r\n  /SYS\r\n    Properties:\r\n        power_state = %s\r\n\r\n", console.OnOff(u.Outlets, 1))
 		return
 	case target != "/SYS" || verb != "start" && verb != "stop" && verb != "reset":
 		c.Say("%s: Invalid command syntax\r\n", verb)
 		return
 	}
-	if yes, ok := c.Ask("Are you sure you want to "+verb+" /SYS (y/n)? ", true); !ok || !strings.EqualFold(yes, "y") {
-		c.Say("Command aborted.\r\n")
-		return
+	if !said("-script") { // that asks nothing
+		yes, ok := c.Ask("Are you sure you want to "+verb+" /SYS (y/n)? ", true)
+		if !ok || !strings.EqualFold(yes, "y") {
+			c.Say("Command aborted.\r\n")
+			return
+		}
 	}
 	switch {
 	case verb == "start" && on:
