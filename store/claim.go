@@ -25,7 +25,8 @@ const (
 
 // ClaimKinds are all of them.
 func ClaimKinds() []ClaimKind {
-	return []ClaimKind{ClaimHold, ClaimSiteDisabled, ClaimSliceSuspended, ClaimNodeDisabled, ClaimBootState, ClaimOutlet}
+	return []ClaimKind{ClaimHold, ClaimSiteDisabled, ClaimSliceSuspended, ClaimNodeDisabled, ClaimBootState, ClaimOutlet,
+		ClaimRequest}
 }
 
 // Claim is one thing that Monitor changed outside and that is to be undone one day. It outlives the workflow that took

@@ -37,8 +37,9 @@ const (
 
 // ActionKinds are all of them.
 func ActionKinds() []ActionKind {
-	return []ActionKind{KindReboot, KindReinstall, KindRepair, KindDisable, KindEnable, KindPenalty, KindNotice, KindTicket,
-		KindFlag, KindDigest, KindContact, KindGuard, KindBelieve, KindOrder, KindReconcile, KindSkip}
+	return []ActionKind{KindReboot, KindReinstall, KindRepair, KindDisable, KindEnable, KindBootState, KindOutlet,
+		KindPenalty, KindNotice, KindTicket, KindFlag, KindDigest, KindContact, KindGuard, KindBelieve, KindOrder,
+		KindReconcile, KindSkip}
 }
 
 // Outcomes are all of them, but the empty one of an action that has not ended.
