@@ -269,6 +269,15 @@ func (a *Power) abandonPower(ctx context.Context, t task, why string, outcome is
 	return a.undoPower(ctx, t, why, outcome)
 }
 
+// failedPower ends a command that was begun and surely did nothing: what was set for it is given back.
+func (a *Power) failedPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	if err := a.Store.Settle(ctx, t.Key, store.Failed, why, []store.ClaimKind{store.ClaimOutlet}); err != nil {
+		return issue.Result{}, err
+	}
+	return a.undoPower(ctx, t, why, outcome)
+}
+
 // undoPower gives back what was set for a command that surely did nothing.
 func (a *Power) undoPower(ctx context.Context, t task, why string, outcome issue.Outcome) (issue.Result, error) {
 	res := issue.Result{Outcome: outcome, Reason: why, Until: a.now().Add(a.Policy.Hour())}
@@ -305,10 +314,7 @@ func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets
 		if c.retry && a.triedPower(ctx, t)+1 < powerTries {
 			outcome = issue.Wait
 		}
-		if err := a.Store.Settle(ctx, t.Key, store.Failed, c.detail, free); err != nil {
-			return res, err
-		}
-		res, err := a.undoPower(ctx, t, c.detail, outcome)
+		res, err := a.failedPower(ctx, t, c.detail, outcome)
 		if outcome == issue.Passed {
 			res.Deeds = []issue.Deed{{At: a.now(), What: issue.DeedUnreachable, How: c.detail}}
 		}

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
+	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
@@ -257,6 +260,26 @@ func TestRequest_ANodeThatAnswersIsRestartedOverSSH(t *testing.T) {
 	}
 	b.wantCuts(0)
 	b.wantLedger(request.ID(sick), "order", "skip skipped", "order", "skip skipped", "reboot sent")
+}
+
+// A restart that a node surely did not take is none: what was set for it is given back, and the next way is tried.
+func TestRequest_ARestartThatSurelyDidNotHappenIsNone(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.noPCU()
+	s := b.ordered("run", request.Reinstall, policy.EvenIfUp)
+	n, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	target := b.Boot.Enter(n.Hostname, n.IP)
+	target.HostKey = func(ssh.PublicKey) error { return nil }
+	conn, err := bootman.Dial(ctx, target)
+	b.must(err)
+	defer conn.Close()
+	res, err := b.Requests.commandSSH(ctx, taskOf(s), policy.ActReinstallSSH, n, conn)
+	b.want(res, err, issue.Passed, "restart the node") // a node of the testbed that runs knows no such command
+	b.wantState("boot")
+	b.wantClaims("request")
+	b.wantLedger(request.ID(sick), "order", "reinstall failed")
 }
 
 func TestRequest_ABootStateIsSetAndMonitorGivesNothingBack(t *testing.T) {

@@ -179,7 +179,7 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 		return issue.Result{Outcome: issue.Acted, Power: issue.PowerLost, Reason: why},
 			a.Store.Outcome(ctx, t.Key, store.Ambiguous, why)
 	}
-	return a.power.abandonPower(ctx, t, clean.Line(err.Error()), issue.Passed)
+	return a.power.failedPower(ctx, t, clean.Line(err.Error()), issue.Passed)
 }
 
 // finishSSH is what a try does that finds its own intent: it restarts nothing again.
