@@ -38,8 +38,11 @@ func (c *Catalog) run(ctx context.Context, t Target, outlet bool, ask work) (Res
 		return Result{}, &Error{Unsupported, t.Host, "find a driver", "a manual PCU is switched by people"}
 	}
 	if t.Outlet < 0 || outlet && m.Outlets && t.Outlet == 0 && t.OutletName == "" {
-		return Result{}, &Error{NoOutlet, t.Host, "find the outlet",
-			fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)}
+		why := "none is named, and it has several: say which, by its number or its name"
+		if t.Outlet < 0 {
+			why = fmt.Sprintf("outlets are numbered from 1, not %d", t.Outlet)
+		}
+		return Result{}, &Error{NoOutlet, t.Host, "find the outlet", why}
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()

@@ -297,6 +297,8 @@ func (a *app) fenced(action string, o map[string]string) ([]fed, *pcucontrol.Cat
 	}
 	var plugs []string
 	switch n, err := strconv.Atoi(o["plug"]); {
+	case p.pcus == "" && (o["model"] == "" || o["ip"] == ""):
+		return nil, nil, errors.New("nothing is named: give pcus and plug, or model and ip")
 	case p.pcus == "" && err == nil:
 		p.target.Outlet = n
 	case p.pcus == "":

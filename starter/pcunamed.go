@@ -48,14 +48,20 @@ func (o *namedOrder) waives() (list []policy.Waiver) {
 	return list
 }
 
+// otherNames is said where a name was taken for one of Monitor's own records, and that may be the mistake.
+const otherNames = "a name of a file of PCUs needs --pcus or " + pcusVariable
+
 // operateNamed does one operation to outlets that Monitor's own records name.
 func (a *app) operateNamed(ctx context.Context, o *namedOrder, operation request.Operation, args []string, outlet int) error {
 	if operation.Switches() && strings.TrimSpace(o.reason) == "" {
-		return badInput("--reason is missing: the ledger keeps it")
+		return badInput("--reason is missing: the ledger keeps it; %s", otherNames)
 	}
 	var targets []request.Outlet
 	for _, name := range args {
 		found, err := a.outletsNamed(ctx, name, operation, outlet)
+		if err != nil && a.code(err) == exitUsage {
+			return badInput("%w; %s", err, otherNames)
+		}
 		if err != nil {
 			return err
 		}

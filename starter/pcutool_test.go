@@ -197,7 +197,9 @@ func TestAMistakeInAFileOfPCUsIsTold(t *testing.T) {
 		wantCode(t, got, exitUsage)
 		wantIn(t, got.err, says)
 	}
-	wantIn(t, call(t.Context(), "pcu", "status", "a:1").err, "database.url: must be set") // a name of Monitor's own
+	wantIn(t, call(t.Context(), "pcu", "status", "a:1").err, // a name of Monitor's own
+		"database.url: must be set", "a name of a file of PCUs needs --pcus")
+	wantIn(t, call(t.Context(), "pcu", "off", "a:1").err, "--reason is missing", "a name of a file of PCUs needs --pcus")
 	wantIn(t, call(t.Context(), "pcu", "status").err,
 		"name targets of a file of PCUs (--pcus), or give --model and --host")
 }
@@ -280,12 +282,13 @@ func TestAFenceAgentWithoutAPlugSpeaksForItsWholeFile(t *testing.T) {
 func TestAFenceAgentTakesNoMistakeForAReboot(t *testing.T) {
 	l := build(t)
 	for says, words := range map[string][]string{
-		"shown to everybody":               {"--action=off", "--password", password},
-		"there is no option \"--acton\"":   {"--acton=status", "--pcus", l.file, "--plug=node1"},
-		"there is no option \"status\"":    {"status", "--pcus", l.file, "--plug=node1"},
-		"there is no option \"node1\"":     {"-o", "status", "--pcus", l.file, "node1"},
-		"no action is \"dance\"":           {"-o", "dance", "--pcus", l.file, "-n", "node1"},
-		"\"soon\" is no number of seconds": {"--delay=soon", "--pcus", l.file, "-n", "node1"},
+		"shown to everybody":                  {"--action=off", "--password", password},
+		"there is no option \"--acton\"":      {"--acton=status", "--pcus", l.file, "--plug=node1"},
+		"there is no option \"status\"":       {"status", "--pcus", l.file, "--plug=node1"},
+		"there is no option \"node1\"":        {"-o", "status", "--pcus", l.file, "node1"},
+		"no action is \"dance\"":              {"-o", "dance", "--pcus", l.file, "-n", "node1"},
+		"give pcus and plug, or model and ip": {"--action=status", "--plug=node1"},
+		"\"soon\" is no number of seconds":    {"--delay=soon", "--pcus", l.file, "-n", "node1"},
 	} {
 		got := call(t.Context(), append([]string{"pcu", "fence"}, words...)...)
 		if got.code != fenceFailed || !strings.Contains(got.err, says) {
