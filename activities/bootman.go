@@ -74,7 +74,7 @@ func (a *Boot) enter(ctx context.Context, t task) (issue.Result, error) {
 	target := a.Enter(node.Hostname, node.IP)
 	target.HostKey = func(key ssh.PublicKey) error { return a.HostKeys.Check(ctx, node.Hostname, key) }
 	conn, err := bootman.Dial(ctx, target)
-	if err != nil && !bootman.Denied(err) {
+	if err != nil && (!bootman.Denied(err) || errors.Is(err, ErrNotCompared)) { // nothing is known of it
 		return a.visitLater(ctx, t, a.Policy.Day/4, "it lets nobody in: "+err.Error())
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/inventory"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -44,6 +46,13 @@ func (d *desk) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions,
 	defer d.mu.Unlock()
 	d.opened[o.ID] = args[0].(issue.Input)
 	return nil, nil
+}
+
+// silentInventory is one that does not answer.
+type silentInventory struct{ inventory.Keeper }
+
+func (silentInventory) Node(context.Context, string) (plc.Node, error) {
+	return plc.Node{}, errors.New("it is away")
 }
 
 // fleet is a testbed of one site with real nodes, a real PLCAPI and a real Postgres.
@@ -714,6 +723,12 @@ func testANewHostKeyNeedsAReasonInPLC(t *testing.T, f *fleet) {
 	if why, err := f.Boot.HostKeys.MayChange(t.Context(), host, installed); err != nil ||
 		!strings.Contains(why, "told PLC") {
 		t.Errorf("the key that PLC was told gives %q, %v", why, err)
+	}
+	// nobody is told that PLC knows of no reason, while PLC cannot be asked
+	away := f.Boot.HostKeys
+	away.Inventory = silentInventory{}
+	if err := away.Check(t.Context(), host, installed); !errors.Is(err, ErrNotCompared) || errors.Is(err, ErrHostKey) {
+		t.Errorf("while PLC is away it gives %v", err)
 	}
 	f.debug(t, host, fakenode.DebugMode{Log: logOf(fsckSequence)})
 	f.visit(t, host, 2)

@@ -107,6 +107,7 @@ func (a *Boot) afterRepair(ctx context.Context, v visit, action bootman.Action, 
 		res.Reason = fmt.Sprintf("%s: %s", action, detail)
 		return res, a.Store.Outcome(ctx, v.Key, store.Sent, detail)
 	case bootman.Uncertain(err):
+		res.Deeds[0].What = issue.DeedTriedRepair
 		res.Reason = clean.Line(err.Error()) + ": it may have been done, and is not repeated"
 		return res, a.Store.Outcome(ctx, v.Key, store.Ambiguous, res.Reason)
 	}

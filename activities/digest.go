@@ -70,6 +70,9 @@ func (a *post) digest(ctx context.Context) error {
 		if err := json.Unmarshal(action.Data, &f); err != nil {
 			return fmt.Errorf("ledger %s: %w", action.Key, err)
 		}
+		if f.Cause == "" { // a message of its own
+			continue
+		}
 		byCause[f.Cause] = append(byCause[f.Cause], action)
 	}
 	waiting, err := a.Store.Actions(

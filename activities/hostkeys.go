@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,10 @@ import (
 
 // ErrHostKey says that a node shows another ssh host key than it should.
 var ErrHostKey = probe.ErrHostKey
+
+// ErrNotCompared says that a node shows another ssh host key than before, and that nobody could be asked whether it may.
+// That is no finding about the node.
+var ErrNotCompared = errors.New("the host key has changed")
 
 // HostKeys says which ssh host keys are believed, by the probe and by bootman alike. The first key that a node shows
 // is; a later one only when PLC has a reason for it, since a boot from the CD makes a new key and so does an
@@ -80,14 +85,14 @@ func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why str
 // newSystem are the boot states and run levels of a node that runs from its CD or was just installed from it.
 var newSystem = []string{"failboot", "safeboot", "install", "reinstall", "disabled"}
 
-// MayChange says why a node may show a new key; ErrHostKey: nothing in PLC explains it.
+// MayChange says why a node may show a new key; ErrHostKey: nothing in PLC explains it; ErrNotCompared: PLC did not answer.
 func (h HostKeys) MayChange(ctx context.Context, host string, key ssh.PublicKey) (string, error) {
 	if known, err := h.Store.HostKey(ctx, host); err == nil && known == textOf(key) {
 		return "it is believed already", nil
 	}
 	n, err := h.Inventory.Node(ctx, host)
 	if err != nil {
-		return "", fmt.Errorf("%w, and %s cannot be asked why: %w", ErrHostKey, h.From, err)
+		return "", fmt.Errorf("%w, and %s cannot be asked why: %w", ErrNotCompared, h.From, err)
 	}
 	told, _, _, _, err := ssh.ParseAuthorizedKey([]byte(n.SSHKey))
 	switch {

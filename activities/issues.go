@@ -129,7 +129,21 @@ func (a *Issues) CloseIssue(ctx context.Context, in CloseRequest) (issue.Result,
 	if said != "" {
 		res.Reason = said
 	}
-	return res, a.workflows.releaseHold(ctx, s.Ref, s.Told && !in.Force, s.Opened, "the issue is closed")
+	return res, a.workflows.releaseHold(ctx, s.Ref, toldEnd(s, in.Force), s.Opened, "the issue is closed")
+}
+
+// toldEnd is how an issue ends as its people hear of it; nothing: they were not told of it, or it ends for no reason of
+// theirs.
+func toldEnd(s issue.State, forced bool) issue.EndKind {
+	switch {
+	case !s.Told:
+		return ""
+	case !forced:
+		return issue.EndRecovered
+	case s.End == nil:
+		return ""
+	}
+	return s.End.Why
 }
 
 // priorIssue says what the last issue of the same kind leaves for a new one: how it ended, when that was lately, and

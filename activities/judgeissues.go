@@ -58,7 +58,7 @@ func (a *Sweep) closeOrphan(ctx context.Context, i store.Issue) (bool, error) {
 	if _, err := a.claims.releaseAll(ctx, ref, why); err != nil {
 		return false, err
 	}
-	if err := a.workflows.releaseHold(ctx, ref, false, i.Opened, why); err != nil {
+	if err := a.workflows.releaseHold(ctx, ref, "", i.Opened, why); err != nil {
 		return false, err
 	}
 	if i.Type == issue.PCUDown {

@@ -82,7 +82,7 @@ func (a *People) mayNotRepeat(ctx context.Context, login string, l letter) (poli
 
 // bad says that a notice is no good news.
 func (s said) bad() bool {
-	return s.Kind != sites.Online && s.Kind != sites.Cleared && s.Kind != sites.Eased
+	return !sites.Ends(s.Kind) && s.Kind != sites.Cleared && s.Kind != sites.Eased
 }
 
 // silenced is why nothing bad is said of a machine for now; no reason: it may be.

@@ -228,7 +228,12 @@ func (a *People) notice(ctx context.Context, in sites.MailRequest, kept []sites.
 	if a.RT != nil {
 		n.ReplyHolds = in.ReplyPause
 	}
-	good := func(k sites.Notice) bool { return k.Kind == sites.Online || k.Kind == sites.Cleared }
+	for _, h := range in.Holds {
+		if target := h.Ref.Target(); h.Ref.Type != sites.OrderType && !slices.Contains(n.Still, target) {
+			n.Still = append(n.Still, target)
+		}
+	}
+	good := func(k sites.Notice) bool { return sites.Ends(k.Kind) || k.Kind == sites.Cleared }
 	if slices.ContainsFunc(kept, func(k sites.Notice) bool { return !good(k) }) { // good news carries no threats
 		if err := a.foretell(ctx, in, row, &n, l); err != nil {
 			return n, err
@@ -260,7 +265,7 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 	var err error
 	switch k.Kind {
 	case sites.Penalty, sites.Warn, sites.Resumed, sites.Continued, sites.Eased:
-		if item.Evidence, err = a.holdersNow(ctx, in.Holds); err != nil {
+		if item.Evidence, err = a.holdersNow(ctx, meant(in, k.Kind)); err != nil {
 			return item, err
 		}
 		var order policy.Order
@@ -268,7 +273,7 @@ func (a *People) item(ctx context.Context, in sites.MailRequest, k sites.Notice)
 		item.Ordered = order.Reason
 	case sites.Cleared:
 		item.Level = k.Level
-	case sites.Online:
+	case sites.Online, sites.Gone, sites.Closed:
 	default:
 		item.From = a.Probes
 		if item.Page, err = a.page(ctx, k.Ref); err != nil {
@@ -393,6 +398,20 @@ func (a *People) left(ctx context.Context, login string) ([]string, error) {
 	}), nil
 }
 
+// meant are the holds that a word about a site's level is about: those that would be the reason of the next step, those
+// that people know of, or those of the level that is in force.
+func meant(in sites.MailRequest, kind string) []sites.Hold {
+	return slices.DeleteFunc(slices.Clone(in.Holds), func(h sites.Hold) bool {
+		switch {
+		case kind == sites.Warn && in.Threat != nil:
+			return !slices.Contains(in.Threat.Issues, h.Ref.ID)
+		case kind == sites.Resumed, kind == sites.Continued:
+			return !h.Told && h.Level == 0
+		}
+		return h.Level == 0
+	})
+}
+
 // holdersNow says of each machine that holds a level what is known of it now.
 func (a *People) holdersNow(ctx context.Context, holds []sites.Hold) ([]string, error) {
 	var lines []string
@@ -458,11 +477,15 @@ func (a *People) foretell(ctx context.Context, in sites.MailRequest, row store.S
 // threatens reports whether a site may be denied anything: one that has enough nodes, or is spared, is not, and nothing
 // is for issues that Monitor only looks at.
 func (a *People) threatens(ctx context.Context, in sites.MailRequest, row store.Site) (bool, error) {
+	var reasons []string // in a pause, what might be those of the step after it
+	for _, h := range in.Holds {
+		reasons = append(reasons, h.Ref.ID)
+	}
 	if in.Threat != nil {
-		if list, looked, err := a.gate.acting(ctx, in.Site, in.Threat.Issues); err != nil ||
-			len(list) == 0 && looked != "" {
-			return false, err
-		}
+		reasons = in.Threat.Issues
+	}
+	if list, looked, err := a.gate.acting(ctx, in.Site, reasons); err != nil || len(list) == 0 && looked != "" {
+		return false, err
 	}
 	up, _, err := a.gate.nodesUp(ctx, row.LoginBase)
 	if err != nil {

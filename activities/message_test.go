@@ -129,26 +129,33 @@ func (p *people) withTracker() *people {
 // prove holds every message in the ledger against its facts.
 func (p *people) prove() {
 	p.t.Helper()
-	list, err := p.Store.Actions(context.Background(), store.ActionFilter{Kind: store.KindNotice, Limit: 1000})
+	proveAll(p.t, p.Store)
+}
+
+// proveAll holds every message in a ledger against its facts, and answers how many there are.
+func proveAll(t *testing.T, db *store.Store) (proven int) {
+	t.Helper()
+	list, err := db.Actions(context.Background(), store.ActionFilter{Limit: 10_000})
 	if err != nil {
-		p.t.Error(err)
+		t.Error(err)
 	}
-	digests, err := p.Store.Actions(context.Background(), store.ActionFilter{Kind: store.KindDigest, Limit: 1000})
-	if err != nil {
-		p.t.Error(err)
-	}
-	for _, action := range append(list, digests...) {
-		var l letter
+	for _, action := range list {
+		var l wording
 		if len(action.Data) == 0 {
 			continue
 		}
 		if err := json.Unmarshal(action.Data, &l); err != nil {
-			p.t.Error(err)
+			t.Error(err)
 		}
+		if l.Message.MessageID == "" { // its data are of another kind
+			continue
+		}
+		proven++
 		for _, wrong := range proof.Check(l.Facts, l.Message) {
-			p.t.Errorf("%s: %s\n%s\n\n%s", action.Key, wrong, l.Message.Subject, l.Message.Text)
+			t.Errorf("%s: %s\n%s\n\n%s", action.Key, wrong, l.Message.Subject, l.Message.Text)
 		}
 	}
+	return proven
 }
 
 // digested has the admins told of all that was flagged, without the wait for more.
@@ -282,6 +289,80 @@ func TestAStepIsAnnouncedOnlyIfItCanCome(t *testing.T) {
 	if !res.Threatened || res.NotBefore.Before(since.Add(p.Policy.SiteDownBeforePenalty).Add(-time.Second)) ||
 		!strings.Contains(p.box.Messages()[1].Body, "Not before") {
 		t.Errorf("a site that is short of nodes is not told: %+v\n%s", res, p.box.Messages()[1].Body)
+	}
+}
+
+// What is said of the next step, or after a pause, names the machines, also where nothing is denied yet.
+func TestAWordOfTheSiteNamesItsMachines(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.short()
+	at := time.Now().Add(7 * 24 * time.Hour)
+	var holds []sites.Hold
+	for n, told := range []bool{true, false} {
+		h := sites.Hold{Ref: down(n + 1).Ref, Told: told}
+		holds = append(holds, h)
+	}
+	threat := &sites.Threat{Level: 1, NotBefore: at, Issues: []string{holds[1].Ref.ID},
+		Targets: []string{holds[1].Ref.Target()}}
+	coming := []sites.Coming{{At: at, What: sites.ComesStep, Level: 1, Targets: threat.Targets}}
+	for kind, want := range map[string]string{sites.Warn: "planetlab2", sites.Resumed: "planetlab1"} {
+		res := p.write(sites.MailRequest{Key: kind, Notices: []sites.Notice{{Kind: kind, Since: time.Now()}}, Holds: holds,
+			Open: 2, Threat: threat, Coming: coming})
+		box := p.box.Messages()
+		body, _, _ := strings.Cut(box[len(box)-1].Body, "What happens next")
+		for _, name := range []string{"planetlab1", "planetlab2"} {
+			if res.Outcome != sites.MailSent || strings.Contains(body, "- "+name) != (name == want) {
+				t.Errorf("%s is to name %s: %+v\n%s", kind, want, res, body)
+			}
+		}
+	}
+}
+
+// In a pause it is said what comes after it, and nobody counts as threatened with it.
+func TestDuringAPauseItIsSaidWhatComesAfterIt(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.short()
+	until := time.Now().Add(20 * 24 * time.Hour)
+	res := p.write(sites.MailRequest{Key: "k", Holds: []sites.Hold{{Ref: down(1).Ref}}, Open: 1,
+		Coming: []sites.Coming{{At: until, What: sites.ComesResume},
+			{At: until.Add(p.Policy.PeopleStep), What: sites.ComesStep, Level: 1}}})
+	body := p.newest()
+	if res.Threatened || !strings.Contains(body, "which is stopped, goes on") || !strings.Contains(body, "(in 27 days)") {
+		t.Errorf("%+v\n%s", res, body)
+	}
+}
+
+// Whoever was told of trouble hears how it ended where nobody mended it, and nothing that is not so by then.
+func TestWhatPLCOrTheOperatorsEndedIsToldAsThat(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	ended := func(n int, kind string) sites.Notice {
+		notice := down(n)
+		notice.Kind, notice.Evidence = kind, nil
+		return notice
+	}
+	if res := p.write(sites.MailRequest{Key: "there", Notices: []sites.Notice{ended(1, sites.Gone)}}); res.Outcome !=
+		sites.MailNothing {
+		t.Errorf("a node that PLC has is told as gone: %+v", res)
+	}
+	res := p.write(sites.MailRequest{Key: "gone", Notices: []sites.Notice{ended(9, sites.Gone)}, Open: 1,
+		Holds: []sites.Hold{{Ref: down(2).Ref}}})
+	m := p.box.Messages()
+	if res.Outcome != sites.MailSent || !strings.Contains(m[0].Subject, "planetlab9.huji.example is no longer registered") ||
+		!strings.Contains(strings.Join(strings.Fields(m[0].Body), " "), "goes on (planetlab2.huji.example).") {
+		t.Errorf("%+v, %+v", res, m)
+	}
+	if res := p.write(sites.MailRequest{Key: "closed", Notices: []sites.Notice{ended(1, sites.Closed)}}); res.Outcome !=
+		sites.MailSent || !strings.Contains(p.box.Messages()[1].Body, "The operators have closed") {
+		t.Errorf("%+v, %+v", res, p.box.Messages())
+	}
+	typ, _ := issue.Lookup(issue.NodeDown)
+	open := issue.Start(issue.Opening{Ref: down(1).Ref, Times: issue.TimesOf(p.Policy), Ladder: typ.Ladder}, time.Now())
+	if err := p.Store.SaveIssue(t.Context(), open, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if res := p.write(sites.MailRequest{Key: "again", Notices: []sites.Notice{ended(1, sites.Closed)}}); res.Outcome !=
+		sites.MailNothing {
+		t.Errorf("a node with an open issue is told as closed: %+v", res)
 	}
 }
 

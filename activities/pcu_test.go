@@ -152,6 +152,9 @@ func TestPCU_AManualOneIsAskedForOnce(t *testing.T) {
 		strings.Contains(string(mail[0].Raw), pcuSecret) {
 		t.Errorf("%d mails: %+v", len(mail), mail)
 	}
+	if n := proveAll(t, b.Store); n != 1 {
+		t.Errorf("the ledger has %d messages with their facts", n)
+	}
 	res, err := b.Power.Reinstall(ctx, b.rebooted("1"))
 	b.want(res, err, issue.Passed, "only Monitor itself reboots into a reinstall")
 	b.wantState("boot")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/store"
@@ -28,6 +30,13 @@ func (a *post) event(event, key string, ref Ref, level int, text string) {
 	})
 }
 
+// wording is what the ledger keeps of a message beside whatever else it keeps of an act: the words, and the facts from
+// which they were made.
+type wording struct {
+	Facts   notify.Notice  `json:"facts"`
+	Message notify.Message `json:"message"`
+}
+
 // tellAdmins writes to the admins what stands in the ledger as intended, and then that they know. A server that took
 // the message and hung up may have delivered it: nobody gets it again every hour for that.
 func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, said string,
@@ -37,7 +46,11 @@ func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, s
 	}
 	n.At, n.To, n.MessageID = a.now().UTC(), a.Admins, notify.MessageID(intended.Key, a.Domain)
 	n.NoPLC = a.NoPLC != nil
-	_, err := a.send(ctx, n)
+	message, err := a.worded(ctx, intended, n)
+	if err != nil {
+		return "", err
+	}
+	_, err = a.mail(ctx, message)
 	ctx = context.WithoutCancel(ctx)
 	if notify.FailureOf(err) == notify.Ambiguous {
 		said, err = said+"; the mail server hung up before it said whether it took the message", nil
@@ -46,6 +59,25 @@ func (a *post) tellAdmins(ctx context.Context, intended store.Action, outcome, s
 		return "", errors.Join(err, a.Store.Withdraw(ctx, intended.Key))
 	}
 	return said, a.Store.Outcome(ctx, intended.Key, outcome, said)
+}
+
+// worded puts a message to the admins into words, and keeps them in the ledger with their facts. One that may have left
+// already is the same again.
+func (a *post) worded(ctx context.Context, intended store.Action, n notify.Notice) (notify.Message, error) {
+	if intended.Begun() && len(intended.Data) > 0 {
+		var before wording
+		if err := json.Unmarshal(intended.Data, &before); err != nil {
+			return notify.Message{}, fmt.Errorf("ledger %s: %w", intended.Key, err)
+		}
+		if before.Message.MessageID != "" {
+			return before.Message, nil
+		}
+	}
+	message, err := notify.Render(n)
+	if err != nil {
+		return message, err
+	}
+	return message, a.Store.Attach(ctx, intended.Key, wording{n, message})
 }
 
 // told reports whether a message to the admins has ended. One that a worker left behind unsure is sent again.
@@ -94,15 +126,6 @@ func (a *post) tellDoubted(ctx context.Context, key, typ, why string) error {
 // tellRepaired has the admins told that a penalty was lifted by hand and is in force again, and how it ends for good.
 func (a *post) tellRepaired(ctx context.Context, login, key, reason string) error {
 	return a.flagSiteAs(ctx, notify.Repaired, login, causeLifted, key+"/repaired", []string{reason})
-}
-
-// send puts a notice into words, and mails it.
-func (a *post) send(ctx context.Context, n notify.Notice) (string, error) {
-	message, err := notify.Render(n)
-	if err != nil {
-		return "", err
-	}
-	return a.mail(ctx, message)
 }
 
 // mail is for those who have no other way to be told: that everybody is refused is part of its receipt.

@@ -253,7 +253,7 @@ func (a *Reconciler) reconcileClaim(ctx context.Context, c store.Claim) (string,
 	}
 	if c.Kind == store.ClaimHold {
 		ref := Ref{ID: c.Issue, Run: c.RunID, Site: c.Site}
-		return "let go: " + why, a.workflows.releaseHold(ctx, ref, false, c.Taken, why)
+		return "let go: " + why, a.workflows.releaseHold(ctx, ref, "", c.Taken, why)
 	}
 	said, err := a.claims.release(ctx, c, why)
 	return said, err

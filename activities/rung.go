@@ -126,7 +126,7 @@ func (a *rungs) siteNow(ctx context.Context, req *issue.Request) (string, error)
 	if site == "" || site == ref.Site {
 		return "", nil
 	}
-	if err := a.workflows.releaseHold(ctx, *ref, false, req.State.Opened,
+	if err := a.workflows.releaseHold(ctx, *ref, "", req.State.Opened,
 		fmt.Sprintf("it belongs to %s now", site)); err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,45 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 		res, err = b.Issues.SettleRung(ctx, req)
 		b.want(res, err, issue.Unknown, "may have been handed to its site")
 	})
+	t.Run("what its boot fails at is told as that, and nothing is denied for an error of PLC", func(t *testing.T) {
+		b.was("node", sick, policy.StatusDown, 3)
+		for n, c := range []struct {
+			sequence, advice string
+			level            int
+			pushed           bool
+		}{
+			{"bminit-cfg-auth-authfail2-nonode-debug-done", notify.AdviceNotKnown, 1, false},
+			{"bminit-cfg-auth-authfail-debug-done", notify.AdviceNotKnown, 1, true}, // anybody may have pushed it
+			{"bminit-cfg-auth-getplc-exception-protoerror-update-debug-done", notify.AdvicePLCFails, 0, false},
+			{"bminit-cfg-auth-authfail-debug-done", notify.AdviceNodeKey, 1, false},
+			{"bminit-cfg-auth-getplc-update-debug-done", "", 1, false},
+		} {
+			b.must(b.Store.SaveBootLog(ctx, store.BootLog{Node: sick, At: time.Now(), Sequence: c.sequence, Pushed: c.pushed,
+				Log: []byte("log")}))
+			b.tc.updates = nil
+			req := b.task(issue.Failboot, fmt.Sprint("boot", n), issue.Rung{Do: issue.Email, Level: 1})
+			res, err := b.People.Email(ctx, req)
+			b.want(res, err, issue.Acted, "handed to site huji")
+			l := b.tc.updates[0].(sites.HoldRequest)
+			ahead := slices.ContainsFunc(l.Coming, func(c issue.Coming) bool { return c.Level > 0 })
+			if l.Advice != c.advice || l.Level != c.level || res.Level != c.level || ahead != (c.level > 0) {
+				t.Errorf("%s: asked %+v, answered %+v", c.sequence, l, res)
+			}
+		}
+		b.must(b.Store.SaveBootLog(ctx, store.BootLog{Node: sick, At: time.Now().Add(-5 * 24 * time.Hour),
+			Sequence: "bminit-cfg-auth-authfail-debug-done", Log: []byte("log")}))
+		b.tc.updates = nil
+		res, err := b.People.Email(ctx, b.task(issue.Failboot, "boot old", emailRung))
+		b.want(res, err, issue.Acted, "handed to site huji")
+		if l := b.tc.updates[0].(sites.HoldRequest); l.Advice != "" {
+			t.Errorf("a log from before it went down counts: %+v", l)
+		}
+		s := b.task(issue.Failboot, "", emailRung).State
+		s.End = &issue.End{Why: issue.EndLost}
+		res, err = b.Issues.CloseIssue(ctx, CloseRequest{State: s, Force: true})
+		b.want(res, err, issue.Acted, "")
+		b.closed(s.Ref.ID)
+	})
 	t.Run("a forced end lets the hold go, without thanks", func(t *testing.T) {
 		b.tc.updates = nil
 		s := b.task(issue.NodeDown, "1", emailRung).State
@@ -109,7 +149,8 @@ func TestRung_WhatWritesToPeople(t *testing.T) {
 			res, err := b.Issues.CloseIssue(ctx, CloseRequest{State: s, Force: true})
 			b.want(res, err, issue.Acted, "")
 		}
-		if len(b.tc.updates) != 1 || b.tc.updates[0].(sites.Release).Thanks {
+		if len(b.tc.updates) != 1 || b.tc.updates[0].(sites.Release).Thanks ||
+			b.tc.updates[0].(sites.Release).Ended != issue.EndOperator {
 			t.Errorf("asked of the site: %+v", b.tc.updates)
 		}
 		b.wantClaims()

@@ -45,6 +45,8 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	switch n.Kind {
 	case sites.Online:
 		return a.notGood(ctx, n.Ref)
+	case sites.Gone, sites.Closed:
+		return a.notEnded(ctx, n)
 	case sites.Cleared, sites.Eased:
 		return "", nil
 	}
@@ -153,11 +155,7 @@ func (a *People) notGood(ctx context.Context, ref issue.Ref) (string, error) {
 		if n.Gone || n.Record.Status.Unhealthy() {
 			return "it is not good again: " + n.Reason, nil
 		}
-		open, err := a.Store.Issues(ctx, store.IssueFilter{Node: ref.Node, Open: true, Limit: 1})
-		if err != nil || len(open) == 0 {
-			return "", err
-		}
-		return open[0].ID + " is open", nil
+		return a.openTrouble(ctx, ref)
 	case ref.PCUID != 0:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
 		if errors.Is(err, store.ErrNotFound) {
@@ -169,6 +167,28 @@ func (a *People) notGood(ctx context.Context, ref issue.Ref) (string, error) {
 		return "", err
 	}
 	return "", nil
+}
+
+// notEnded is why nobody is told that a target is let be: PLC has it again, or other trouble with it is open.
+func (a *People) notEnded(ctx context.Context, n sites.Notice) (string, error) {
+	if n.Kind == sites.Gone {
+		if gone, err := a.rungs.gone(ctx, n.Ref); err != nil || !gone {
+			return a.from() + " has it", err
+		}
+	}
+	return a.openTrouble(ctx, n.Ref)
+}
+
+// openTrouble names an open issue of a node; empty: there is none.
+func (a *People) openTrouble(ctx context.Context, ref issue.Ref) (string, error) {
+	if ref.Node == "" {
+		return "", nil
+	}
+	open, err := a.Store.Issues(ctx, store.IssueFilter{Node: ref.Node, Open: true, Limit: 1})
+	if err != nil || len(open) == 0 {
+		return "", err
+	}
+	return open[0].ID + " is open", nil
 }
 
 func targetOf(n sites.Notice, login string) string {

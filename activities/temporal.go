@@ -157,9 +157,11 @@ func (a *workflows) holdSite(ctx context.Context, r sites.HoldRequest) (sites.An
 	return a.askSite(ctx, r.Ref.Site, sites.UpdateHold, r.Key, r)
 }
 
-// releaseHold lets an issue's hold on its site go; the site thanks those who were told, if that is asked for.
-func (a *workflows) releaseHold(ctx context.Context, ref Ref, thanks bool, since time.Time, why string) error {
+// releaseHold lets an issue's hold on its site go. Those who were told of it are thanked, or told how it ended, as far as
+// end says: they hear nothing of one that is lost, cancelled or elsewhere.
+func (a *workflows) releaseHold(ctx context.Context, ref Ref, end issue.EndKind, since time.Time, why string) error {
 	holds, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimHold, Issue: ref.ID})
+	thanks := end == issue.EndRecovered
 	if err != nil || len(holds) == 0 && !thanks {
 		return err
 	}
@@ -173,6 +175,9 @@ func (a *workflows) releaseHold(ctx context.Context, ref Ref, thanks bool, since
 	for _, login := range logins {
 		ref.Site = login
 		r := sites.Release{Key: ref.Episode() + "/release/" + login, Ref: ref, Thanks: thanks, Since: since}
+		if !thanks {
+			r.Ended = end
+		}
 		if _, err := a.askSite(ctx, login, sites.UpdateRelease, r.Key, r); err != nil {
 			return err
 		}

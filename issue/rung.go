@@ -66,6 +66,7 @@ const (
 	DeedDisabled      DeedKind = "disabled"        // in PLC; How: the boot state before
 	DeedPCUDownOpened DeedKind = "pcu issue"       // How: the PCU's name
 	DeedRepaired      DeedKind = "boot repair"     // How: the action of bootman
+	DeedTriedRepair   DeedKind = "tried repair"    // as above, and its answer was lost
 	DeedBootFound     DeedKind = "boot finding"    // How: the issue that tells people of it
 	DeedWaited        DeedKind = "waited"          // a pause until Until, which By asked for; How: its reason
 	DeedAskedAdmins   DeedKind = "asked admins"    // to switch the power by hand; How: the PCU's name

@@ -50,7 +50,7 @@ var seen = map[string][]string{
 		"ata1.00: failed command: READ DMA",
 		"end_request: I/O error, dev sda, sector 10880",
 	},
-	"dnserror": {"its name does not resolve to the address that PLC holds"},
+	"dnserror": {"its name does not resolve to the address that it is registered with"},
 	"nodeconfig": {
 		"method static, ip 10.1.2.3, gateway 10.1.3.1, netmask 255.255.255.0",
 		"the gateway does not lie in the network of the address",
@@ -58,14 +58,14 @@ var seen = map[string][]string{
 	"oldbootcd": {"debug, kernel \"2.4.29\""},
 	"failboot": {
 		"debug, kernel \"4.19.110\"",
-		"its BootManager came as far as bminit-cfg-auth-getplc-debug-done",
+		"it was here before: the last issue was open for 3 d and closed 20 d ago (good again)",
 	},
 	"firewall":        {"runs, but port 80 is filtered"},
 	"minimalhardware": {"InitializeBootManager: 256 MB of memory, 511 are needed"},
 	"noblockdevice":   {"no block devices found"},
 	"pcumissing":      {"no ssh: timeout"},
 	"filesystem":      {"mounted read-only: /"},
-	"unknownsequence": {"its BootManager came as far as bminit-cfg-strange-debug-done"},
+	"unknownsequence": {"sequence: bminit-cfg-strange-debug-done"},
 }
 
 func deeds() []issue.Deed {
@@ -131,8 +131,15 @@ type corpus map[string]Notice
 
 func comes(list ...site.Coming) func(*Notice) { return func(n *Notice) { n.Coming = list } }
 func level(l int) func(*Notice)               { return func(n *Notice) { n.Level = l } }
-func open(o int) func(*Notice)                { return func(n *Notice) { n.Open = o } }
-func mailOnly(n *Notice)                      { n.ReplyHolds = 0 }
+func open(o int) func(*Notice) { // other machines are still in trouble
+	return func(n *Notice) {
+		n.Open = o
+		for i := range o {
+			n.Still = append(n.Still, host(6+i))
+		}
+	}
+}
+func mailOnly(n *Notice) { n.ReplyHolds = 0 }
 func told(at time.Time) func(*Notice) {
 	return func(n *Notice) {
 		for i := range n.Items {
@@ -179,6 +186,19 @@ func (c corpus) ofEachType() {
 				AdviceHostKey: "no ssh: host key changed"}[advice],
 		}
 		c.add("nodeconfig-"+advice, notice(item), comes(word(days(7))))
+	}
+	for _, advice := range []string{AdviceNoConfig, AdviceNotKnown, AdviceNodeKey, AdvicePLCFails} {
+		item := about("nodeconfig", host(1))
+		item.Advice = advice
+		item.Evidence = []string{"debug, kernel \"4.19.110\"", map[string]string{
+			AdviceNoConfig: "Unable to find and read a node configuration file",
+			AdviceNotKnown: "Failed to authenticate call: No such node",
+			AdviceNodeKey:  "Failed to authenticate call: Call could not be authenticated",
+			AdvicePLCFails: "XML RPC protocol error",
+		}[advice]}
+		c.add("nodeconfig-"+advice, notice(item), comes(word(days(7))))
+		item.Type, item.Kind, item.Issue = "failboot", "failboot", "failboot/"+host(1)
+		c.add("failboot-"+advice, notice(item), comes(word(days(7))), told(days(-7)))
 	}
 }
 
@@ -227,7 +247,7 @@ func (c corpus) ofPauses() {
 	c.add(
 		"during-an-answer-something-new",
 		notice(about("filesystem", host(2))),
-		comes(resumes(days(23)), word(days(30))),
+		comes(resumes(days(23)), word(days(30)), step(1, days(30))),
 	)
 	c.add(
 		"during-a-pause-without-end",
@@ -260,6 +280,15 @@ func (c corpus) ofGoodNews() {
 	c.add("back-drops-what-comes", notice(back(down(1))), open(1), comes(step(1, days(7))))
 	again := back(about("failboot", host(1)))
 	c.add("back-after-two-issues", notice(back(down(1)), again))
+	c.add("back-while-other-thanks-wait", notice(back(down(1))), func(n *Notice) { n.Open = 1 })
+	c.add("back-while-the-operators-limit", notice(back(down(1))), level(1), func(n *Notice) { n.Open = 1 })
+	ended := func(kind Kind, item Item) Item { item = back(item); item.Kind = kind; return item }
+	c.add("gone", notice(ended(Gone, down(1))))
+	c.add("gone-pcu-and-more-to-do", notice(ended(Gone, pcu())), open(5))
+	c.add("gone-and-one-is-back", notice(ended(Gone, down(1)), back(down(2))))
+	c.add("closed-by-the-operators", notice(ended(Closed, down(1))), open(1), level(1))
+	c.add("closed-by-the-operators-several", notice(ended(Closed, down(1)), ended(Closed, down(2))))
+	c.add("cleared-and-gone", notice(lifted(1, ""), ended(Gone, down(1))))
 }
 
 func (c corpus) ofSeveral() {
@@ -300,7 +329,9 @@ func (c corpus) ofSeveral() {
 	c.add("firewall-with-our-addresses", notice(wall))
 	boot := about("failboot", host(1))
 	boot.Deeds = []issue.Deed{
-		{At: days(-3), What: issue.DeedRepaired, How: "fsck_repair"},
+		{At: days(-3.5), What: issue.DeedRepaired, How: "fsck_repair"},
+		{At: days(-3), What: issue.DeedRepaired, How: "restart_node_rins"},
+		{At: days(-2.5), What: issue.DeedTriedRepair, How: "restart_bootmanager_boot"},
 		{At: days(-2), What: issue.DeedBootFound, How: "noblockdevice/" + host(1)},
 	}
 	c.add("failboot-with-deeds", notice(boot), comes(word(days(7))))
@@ -515,12 +546,25 @@ func TestWhatAMessageClaimsTooMuchIsFound(t *testing.T) {
 		"no level 1 was reached":              {"penalty-1", func(n *Notice) { n.Level = 2 }},
 		"that slices are suspended":           {"penalty-2", func(n *Notice) { n.Level = 1 }},
 		"closes the matter":                   {"nodedown-back", func(n *Notice) { n.Open = 1 }},
+		"but there is none":                   {"back-partly", func(n *Notice) { n.Still = nil }},
+		"it does not name planetlab9":         {"back-partly", func(n *Notice) { n.Still[0] = host(9) }},
+		"though there is some":                {"nodedown-back", func(n *Notice) { n.Still = []string{host(2)} }},
+		"PLC has all of it":                   {"gone", func(n *Notice) { n.Items[0].Kind = Closed }},
+		"they have not":                       {"closed-by-the-operators-several", func(n *Notice) { n.Items[0].Kind, n.Items[1].Kind = Gone, Gone }},
+		"PLC knows them all":                  {"nodeconfig-notknown", func(n *Notice) { n.Items[0].Advice = AdviceNodeKey }},
+		"PLC refuses no key":                  {"nodeconfig-nodekey", func(n *Notice) { n.Items[0].Advice = AdviceNotKnown }},
+		"each has one":                        {"failboot-noconfig", func(n *Notice) { n.Items[0].Advice = "" }},
+		"PLC answers as it should":            {"failboot-plcfails", func(n *Notice) { n.Items[0].Advice = "" }},
+		"that is what its boot fails at":      {"failboot-first", func(n *Notice) { n.Items[0].Advice = AdviceNotKnown }},
+		"each repair is known":                {"failboot-with-deeds", func(n *Notice) { n.Items[0].Deeds = n.Items[0].Deeds[:1] }},
 		"so does the limit":                   {"back-and-limited", func(n *Notice) { n.Level = 0 }},
 		"All limits on":                       {"cleared-2", func(n *Notice) { n.Items[0].Level = 1 }},
 		"that were suspended":                 {"eased", func(n *Notice) { n.Items[0].Kind = Warn }},
 		"nobody has mended":                   {"cleared-1", func(n *Notice) { n.Items[0].Why = string(site.SparedExempt) }},
 		"threatens with level 1":              {"nodedown-first", func(n *Notice) { n.Coming = nil }},
 		"is not announced":                    {"down-not-threatened", func(n *Notice) { n.Coming = append(n.Coming, step(1, days(7))) }},
+		"there is no further limit":           {"nodedown-first", func(n *Notice) { n.Coming = n.Coming[1:] }},
+		"not all of them are":                 {"oldbootcd-with-deeds", func(n *Notice) { n.Items[0].Deeds = nil }},
 		"nobody reads the answers":            {"nodedown-first", mailOnly},
 		"nobody has answered":                 {"resumed", func(n *Notice) { n.Items[0].Kind = Continued }},
 		"they had not":                        {"continued", func(n *Notice) { n.Items[0].Kind = Resumed }},
@@ -534,7 +578,7 @@ func TestWhatAMessageClaimsTooMuchIsFound(t *testing.T) {
 		"it goes to":                          {"nodedown-first", func(n *Notice) { n.To = []string{"pi@princeton.test"} }},
 		"the level is 1":                      {"flagged", func(n *Notice) { n.Level = 1 }},
 		"good news asks nothing":              {"nodedown-first", func(n *Notice) { n.Items[0].Kind = Online }},
-		"nothing says that it is":             {"penalty-2", func(n *Notice) { n.Items[0].Kind = Resumed }},
+		"nothing says that it is":             {"warning", func(n *Notice) { n.Items[0].Kind, n.Coming = Resumed, nil }},
 		"good news carries what comes next":   {"nodedown-first", func(n *Notice) { n.Items[0].Kind = Online }},
 		"which people at a site do not know":  {"flagged", func(n *Notice) { n.Items[0].Kind = Down }},
 		"\"another message\" is said to come": {"nodedown-first", func(n *Notice) { n.Coming = n.Coming[:1] }},
@@ -567,7 +611,7 @@ func allKnown(n *Notice) {
 func TestEveryTypeSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
 	said := map[string]string{}
 	for name, n := range messages() {
-		if !strings.HasSuffix(name, "-first") {
+		if !strings.HasSuffix(name, "-first") && (n.Items[0].Advice == "" || !strings.HasPrefix(name, "nodeconfig-")) {
 			continue
 		}
 		m, err := Render(n)

@@ -39,7 +39,9 @@ func (n Notice) deed(d issue.Deed) string {
 	case issue.DeedPCUDownOpened:
 		return "found that its power control unit " + d.How + " does not work, about which we write as well"
 	case issue.DeedRepaired:
-		return "repaired its boot: " + strings.ReplaceAll(d.How, "_", " ")
+		return repaired(d.How)
+	case issue.DeedTriedRepair:
+		return "entered it to mend its boot, and did not hear whether that worked"
 	case issue.DeedBootFound:
 		typ, _, _ := strings.Cut(d.How, "/")
 		return "found while it boots that it is " + stateOf(typ)
@@ -58,6 +60,21 @@ func (n Notice) deed(d issue.Deed) string {
 		return "could not restart it through its power control unit: " + d.How
 	}
 	return ""
+}
+
+// repaired is what bootman did by one of its actions.
+func repaired(action string) string {
+	switch action {
+	case "fsck_repair":
+		return "checked its file systems, and started its boot once more"
+	case "repair_node_keys":
+		return "made its key known to PlanetLab Central, and started its boot once more"
+	case "restart_bootmanager_rins", "restart_node_rins":
+		return "had it install itself anew"
+	case "restart_node_boot":
+		return "restarted it"
+	}
+	return "started its boot once more"
 }
 
 // byPower says what is known of a power cycle, and no more.
@@ -138,9 +155,9 @@ func (n Notice) will(c site.Coming, both bool) string {
 		}
 		return when + ": the clock, which is stopped, goes on. If the trouble is still there then, you hear from us before any limit comes."
 	case site.ComesAdmins:
-		return begin(when, "the operators are asked to look at it, if it is still there.")
+		return begin(when, "the operators are asked to look into it, if the trouble is still there.")
 	}
-	return begin(when, "another message, if it is still there.")
+	return begin(when, "another message, if the trouble is still there.")
 }
 
 // begin puts a time before a sentence.
@@ -155,13 +172,18 @@ func begin(when, text string) string {
 const mostNamed = 3
 
 func because(targets []string) string {
-	switch n := len(targets); {
-	case n == 0:
+	if len(targets) == 0 {
 		return ""
-	case n > mostNamed:
-		return fmt.Sprintf(" because of %s and %d more", targets[0], n-1)
 	}
-	return " because of " + strings.Join(targets, ", ")
+	return " because of " + named(targets)
+}
+
+// named lists some machines by name.
+func named(targets []string) string {
+	if n := len(targets); n > mostNamed {
+		return fmt.Sprintf("%s and %d more", targets[0], n-1)
+	}
+	return strings.Join(targets, ", ")
 }
 
 // AnswerHeard is the note that a ticket gets when somebody at the site has answered, for the operators.

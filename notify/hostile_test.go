@@ -87,7 +87,7 @@ func FuzzMail(f *testing.F) {
 					Target:   target,
 					Since:    days(-4),
 					Evidence: []string{evidence},
-					Deeds:    []issue.Deed{{At: days(-1), What: issue.DeedRepaired, How: evidence}},
+					Deeds:    []issue.Deed{{At: days(-1), What: issue.DeedUnreachable, How: evidence}},
 				},
 			)
 			n.Site, n.SiteName, n.To, n.Level = site, evidence, []string{address, "admin@monitor.test"}, 1

@@ -6,8 +6,10 @@ import "strings"
 // their hook does, so that limits are told by their number. Longer phrases come before those that they hold.
 var ownWords = strings.NewReplacer(
 	" on behalf of PlanetLab operations", " on behalf of the operators",
+	"PlanetLab Central does not have the following of", "The inventory of the operators does not have the following of",
 	"PlanetLab Central exempts the site from limits", "The operators exempt the site from limits",
 	"set it disabled at PlanetLab Central", "set it disabled",
+	"They are set disabled at PlanetLab Central", "They are set disabled",
 	"at PlanetLab Central", "in the inventory of the operators",
 	"from PlanetLab Central", "from the operators",
 	"PlanetLab Central", "the inventory of the operators",

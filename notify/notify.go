@@ -31,6 +31,8 @@ const (
 	Resumed Kind = "resumed" // the time that an answer of the site had gained is over
 	Warn    Kind = "warning" // the level would be raised, and nobody was told yet
 	Eased   Kind = "eased"   // the level was lowered, and not to 0
+	Gone    Kind = "gone"    // PLC does not have it any more, so that nothing more comes of it
+	Closed  Kind = "closed"  // the operators have ended an issue by hand
 	ByHand  Kind = "byhand"  // the power is to be switched by people: to the admins
 
 	// Continued is the end of a pause that the operators had ordered; nobody at the site had asked for it.
@@ -57,6 +59,7 @@ type Notice struct {
 	Items     []Item        `json:"items"`
 	Coming    []site.Coming `json:"coming,omitempty"`      // what happens next, unless something changes
 	Open      int           `json:"open"`                  // what else stays open at the site, or is still to be said to it
+	Still     []string      `json:"still,omitempty"`       // the machines of it that are still in trouble
 	HowToStop string        `json:"how_to_stop,omitempty"` // how the reader may stop the clock; a general answer stands in for an empty one
 	// ReplyHolds is how long an answer to this message holds further limits back by itself; 0 when nobody reads it for
 	// us.
@@ -65,6 +68,8 @@ type Notice struct {
 	// that word.
 	Announced time.Time `json:"announced,omitzero"`
 	Unreached []string  `json:"unreached,omitempty"` // people of the site whom mail does not reach, each with the reason
+
+	more bool // of a part of a notice: a later one says what is left of the matter
 
 	To         []string `json:"to"`
 	MessageID  string   `json:"message_id"` // from [MessageID], the same on every try

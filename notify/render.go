@@ -89,12 +89,15 @@ func parse(kind Kind, n Notice) (*template.Template, error) {
 		"points":     func(list []string) string { return points(n.ownPoints(list)) },
 		"fix":        fix,
 		"fixes":      fixes,
+		"adminFix":   adminFix,
 		"coming":     n.coming,
 		"also":       also,
 		"site":       n.site,
 		"groups":     n.groups,
 		"reply":      reply,
+		"tillNewCD":  tillNewCD,
 		"toAdmins":   toAdmins,
+		"whole":      whole,
 		"paste":      paste,
 		"isSince":    n.isSince,
 		"told":       n.told,
@@ -102,7 +105,8 @@ func parse(kind Kind, n Notice) (*template.Template, error) {
 		"rest":       rest,
 		"lifted":     n.lifted,
 		"limited":    n.limited,
-		"by":         by,
+		"by":         n.by,
+		"on":         n.on,
 		"whatNeeds":  whatNeeds,
 	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(kind)+".txt")
 }
@@ -117,6 +121,8 @@ func (n Notice) parts() []Notice {
 		Resumed:   -2,
 		Continued: -1,
 		Online:    1,
+		Gone:      2,
+		Closed:    3,
 	}
 	byKind := map[Kind]*Notice{}
 	var kinds []Kind
@@ -131,7 +137,8 @@ func (n Notice) parts() []Notice {
 	}
 	slices.SortStableFunc(kinds, func(a, b Kind) int { return weight[a] - weight[b] })
 	var parts []Notice
-	for _, k := range kinds {
+	for i, k := range kinds {
+		byKind[k].more = slices.ContainsFunc(kinds[i+1:], endsIssue)
 		parts = append(parts, *byKind[k])
 	}
 	return parts
@@ -167,9 +174,20 @@ func (n Notice) check() error {
 	return nil
 }
 
-// reply says what an answer does by itself.
+// tillNewCD says what PLC has nodes at until they boot from a new CD, if Monitor has seen to that for each of them.
+func tillNewCD(n Notice) string {
+	for _, item := range n.Items {
+		if !slices.ContainsFunc(item.Deeds, func(d issue.Deed) bool { return d.What == issue.DeedDisabled }) {
+			return ""
+		}
+	}
+	return ". They are set disabled at PlanetLab Central until they run from one, and then get back the state that they had"
+}
+
+// reply says what an answer does by itself, where there is something for it to do.
 func reply(n Notice) string {
-	if n.ReplyHolds <= 0 {
+	further := func(c site.Coming) bool { return c.What == site.ComesStep && c.Level > n.Level }
+	if n.ReplyHolds <= 0 || !slices.ContainsFunc(n.Coming, further) {
 		return ""
 	}
 	return " Your answer by itself holds further limits back, for at most " + strings.TrimPrefix(
@@ -184,7 +202,10 @@ func toAdmins(k Kind) bool {
 }
 
 // goodNews says that a kind of notice carries no threats.
-func goodNews(k Kind) bool { return k == Online || k == Cleared }
+func goodNews(k Kind) bool { return k == Cleared || endsIssue(k) }
+
+// endsIssue says that a kind of notice is the last word about a machine.
+func endsIssue(k Kind) bool { return k == Online || k == Gone || k == Closed }
 
 // subject joins what the parts have to say, as far as there is room.
 func subject(parts []Notice) string {
@@ -215,6 +236,10 @@ func (n Notice) subject() string {
 	switch n.Kind {
 	case Online:
 		return what + " " + verb + " back, thank you"
+	case Gone:
+		return what + " " + verb + " no longer registered"
+	case Closed:
+		return "the operators have closed " + what
 	case Cleared:
 		return lifted(n.Items[0])
 	case Eased:
@@ -225,7 +250,7 @@ func (n Notice) subject() string {
 		}
 		return "the site is short of working nodes"
 	case Resumed, Continued:
-		return "still not working, and the time is over"
+		return "we have waited, and it still does not work"
 	case Digest:
 		return whatNeeds(n)
 	case Flagged:
@@ -383,23 +408,42 @@ func (n Notice) worksSince(g group) string {
 	return "Monitor had looked after this since " + n.when(g.Since)
 }
 
-// rest says whether thanks close the matter.
+// whole says that a group is the site itself, as its people are told of it: what was seen are its machines.
+func whole(g group) bool { return g.Type == "site" && !toAdmins(g.Kind) }
+
+// rest says whether good news closes the matter, and else what is left of it.
 func rest(n Notice) string {
+	limited := ""
 	switch {
+	case n.more: // it is said once, at the end
+		return ""
 	case n.Open == 0 && n.Level == 0:
 		return " This closes the matter; there is nothing left to do."
+	case len(n.Still) == 0 && n.Level > 0:
+		return " The limit on the site goes on."
+	case len(n.Still) == 0: // there is only more good news to come
+		return ""
 	case n.Level > 0:
-		return " Other trouble at the site goes on, and so does the limit on it."
+		limited = ", and so does the limit on it"
 	}
-	return " Other trouble at the site goes on."
+	return " Other trouble at the site goes on (" + named(n.Still) + ")" + limited + "."
 }
 
-// by names who answered.
-func by(item Item) string {
-	if item.By == "" {
+// by names who answered, and when.
+func (n Notice) by(item Item) string {
+	text := ""
+	if item.By != "" {
+		text = " from " + item.By
+	}
+	return text + n.on(item)
+}
+
+// on is the day since when a site was let be.
+func (n Notice) on(item Item) string {
+	if item.Since.IsZero() {
 		return ""
 	}
-	return " from " + item.By
+	return " on " + n.when(item.Since)
 }
 
 // distance writes how far away d is: "in 3 days", "2 hours ago", "now".
@@ -444,7 +488,7 @@ func (n Notice) cleaned() Notice {
 				item.Evidence,
 			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), Act: line(item.Act), From: lines(item.From),
 		}
-		if k := wordsFor(item); slices.Contains(advices(), string(k)) && n.Items[i].Kind == issue.NodeConfig {
+		if k := wordsFor(item); slices.Contains(Advices(), string(k)) && slices.Contains(advised, string(n.Items[i].Kind)) {
 			n.Items[i].Kind = k
 		}
 	}
@@ -452,7 +496,7 @@ func (n Notice) cleaned() Notice {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Target, b.Target))
 	})
 	n.Items = onePerTarget(n.Items)
-	n.Unreached = lines(n.Unreached)
+	n.Unreached, n.Still = lines(n.Unreached), lines(n.Still)
 	if !slices.ContainsFunc(
 		n.Items,
 		func(i Item) bool { return !goodNews(i.Kind) },
@@ -465,26 +509,26 @@ func (n Notice) cleaned() Notice {
 // onePerTarget makes one entry of several issues of one machine. Who has other trouble is not thanked for.
 func onePerTarget(items []Item) []Item {
 	var out []Item
-	whole := func(k Kind) bool {
+	ofSite := func(k Kind) bool {
 		return slices.Contains([]Kind{Penalty, Eased, Cleared, Warn, Resumed, Continued}, k) || toAdmins(k)
 	}
 	for _, item := range items {
-		if item.Kind == Online &&
+		if endsIssue(item.Kind) &&
 			slices.ContainsFunc(
 				items,
-				func(o Item) bool { return o.Target == item.Target && o.Kind != Online && !whole(o.Kind) },
+				func(o Item) bool { return o.Target == item.Target && !endsIssue(o.Kind) && !ofSite(o.Kind) },
 			) {
 			continue
 		}
 		i := slices.IndexFunc(out, func(o Item) bool {
-			return o.Target == item.Target && (o.Kind == item.Kind || !whole(o.Kind) && !whole(item.Kind))
+			return o.Target == item.Target && (o.Kind == item.Kind || !ofSite(o.Kind) && !ofSite(item.Kind))
 		})
 		if i < 0 {
 			out = append(out, item)
 			continue
 		}
 		o := &out[i]
-		if item.Type != o.Type && !slices.Contains(o.Also, item.Type) && item.Kind != Online {
+		if item.Type != o.Type && !slices.Contains(o.Also, item.Type) && !endsIssue(item.Kind) {
 			o.Also = append(o.Also, item.Type)
 		}
 		if item.Told.After(o.Told) {

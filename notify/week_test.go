@@ -35,12 +35,14 @@ type weeks struct {
 	answer bool                // the technician has answered, and nobody has looked yet
 	out    []Message
 	facts  []Notice
+	page   strings.Builder
 }
 
-// at is when something of the story happens.
+// at is when something of the story happens, and how the page tells it; empty: the message after it does.
 type at struct {
 	time time.Time
 	do   func(*weeks)
+	says string
 }
 
 const (
@@ -93,15 +95,18 @@ func story() []at {
 		{At: after(23), Do: issue.Flag},
 	}
 	return []at{
-		{after(2), email(issue.NodeDown, node1, "no ssh: timeout", 0, rungs...)},
-		{after(2.001), email(issue.PCUDown, pcu1, "login as root: wrong password", 0)},
-		{after(2.002), email(issue.Filesystem, node2, "mounted read-only: /", 0)},
-		{after(9), email(issue.NodeDown, node1, "no ssh: timeout", 1, rungs[1:]...)},
-		{after(10), func(w *weeks) { w.answer = true }},
-		{after(11), recovers(issue.PCUDown, pcu1)},
-		{after(13), func(w *weeks) { w.good = true; w.s.Look(w.now) }},
-		{after(13.1), recovers(issue.NodeDown, node1)},
-		{after(14), recovers(issue.Filesystem, node2)},
+		{after(2), email(issue.NodeDown, node1, "no ssh: timeout", 0, rungs...),
+			"On Monday planetlab1 stopped answering, and Monitor could not restart it, since the power control unit no longer took " +
+				"its password. The disk of planetlab2 failed the same day. Two days later all three are still so."},
+		{after(2.001), email(issue.PCUDown, pcu1, "login as root: wrong password", 0), ""},
+		{after(2.002), email(issue.Filesystem, node2, "mounted read-only: /", 0), ""},
+		{after(9), email(issue.NodeDown, node1, "no ssh: timeout", 1, rungs[1:]...), "Nobody has answered."},
+		{after(10), func(w *weeks) { w.answer = true },
+			"The technician answers: \"We have ordered a power supply, and look into the rest.\" From now on no further limit comes for 30 days."},
+		{after(11), recovers(issue.PCUDown, pcu1), "The power control unit takes its password again."},
+		{after(13), func(w *weeks) { w.good = true; w.s.Look(w.now) }, "The power supply is in: planetlab1 works."},
+		{after(13.1), recovers(issue.NodeDown, node1), ""},
+		{after(14), recovers(issue.Filesystem, node2), "The disk of planetlab2 is replaced."},
 	}
 }
 
@@ -121,6 +126,9 @@ func play(t *testing.T, story []at) *weeks {
 			w.perform(step)
 		case len(story) > 0 && (step.Do == site.Finish || step.Until.IsZero() || !story[0].time.After(step.Until)):
 			w.now = later(w.now, story[0].time)
+			if says := story[0].says; says != "" {
+				fmt.Fprintf(&w.page, "\n*%s: %s*\n", w.now.Format("Mon 2 Jan 15:04"), says)
+			}
 			story[0].do(w)
 			story = story[1:]
 		case step.Do == site.Finish:
@@ -180,6 +188,9 @@ func (w *weeks) mail(in site.MailRequest) {
 		MessageID: n.MessageID,
 		Ticket:    site.Ticket{ID: 7, Robot: "monitor"},
 	}
+	for _, h := range in.Holds {
+		n.Still = append(n.Still, h.Ref.Target())
+	}
 	if !w.good {
 		n.Coming = in.Coming
 		res.Threatened = in.Threat != nil
@@ -198,6 +209,9 @@ func (w *weeks) mail(in site.MailRequest) {
 	if err != nil {
 		w.t.Fatalf("%v: %+v", err, n)
 	}
+	day := int(m.At.Sub(monday).Hours()/24) + 1
+	fmt.Fprintf(&w.page, "\n## Day %d, %s\n\nTo: %s\n\n```\n%s```\n", day, m.At.Format("Mon 15:04"), strings.Join(m.To, ", "),
+		written(m))
 	w.had[in.Key] = n.To
 	w.out, w.facts = append(w.out, m), append(w.facts, n)
 	w.s.Mailed(w.now, res)
@@ -246,29 +260,20 @@ const page = "../docs/a-site-week.md"
 
 const head = "# What a site hears\n\n" +
 	"What the people of one site get, in order, when a node, its power control unit and the disk of the other node fail on a Monday: the machine of\n" +
-	"package `site` and the words of package `notify`, played through by `go test ./notify -run Week -update`. Each message is proven against its facts.\n"
+	"package `site` and the words of package `notify`, played through by `go test ./notify -run Week -update`. Each message is proven against its facts.\n" +
+	"What happens meanwhile stands between them.\n"
 
 // TestAWeekOfASitesMailReadsAsItsPage writes docs/a-site-week.md and holds each of its messages against the facts.
 func TestAWeekOfASitesMailReadsAsItsPage(t *testing.T) {
 	w := play(t, story())
-	var text strings.Builder
-	text.WriteString(head)
+	text := head + w.page.String()
 	for i, m := range w.out {
 		for _, wrong := range proof.Check(w.facts[i], m) {
 			t.Errorf("message %d: %s\n%s", i+1, wrong, written(m))
 		}
-		day := int(m.At.Sub(monday).Hours()/24) + 1
-		fmt.Fprintf(
-			&text,
-			"\n## Day %d, %s\n\nTo: %s\n\n```\n%s```\n",
-			day,
-			m.At.Format("Mon 15:04"),
-			strings.Join(m.To, ", "),
-			written(m),
-		)
 	}
 	if *update {
-		if err := os.WriteFile(page, []byte(text.String()), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -276,7 +281,7 @@ func TestAWeekOfASitesMailReadsAsItsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text.String() != string(want) {
+	if text != string(want) {
 		t.Errorf("%s is not what is said today: run go test ./notify -run Week -update", page)
 	}
 	last := w.facts[len(w.facts)-1]

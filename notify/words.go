@@ -9,21 +9,35 @@ import (
 	"github.com/planetlab/monitor/site"
 )
 
-// The advices: what was found of a node that is alive and lets nobody in. Each has its words in the template that is
+// The advices: what was found of a node, where its type does not say it. Each has its words in the template that is
 // named like it.
 const (
+	// of one that is alive and lets nobody in
 	AdviceLocked  = "locked"  // it refuses our key
 	AdviceHangs   = "hangs"   // it takes the login, and then hangs
 	AdviceStrange = "strange" // it takes the login, and then something else than a shell answers
 	AdviceHostKey = "hostkey" // its host key is another one than before
+
+	// of one whose boot fails for its medium, or for what PLC answers it
+	AdviceNoConfig = "noconfig" // its boot medium has no configuration file that can be read
+	AdviceNotKnown = "notknown" // PLC says that it has no such node
+	AdviceNodeKey  = "nodekey"  // PLC refuses its key
+	AdvicePLCFails = "plcfails" // PLC answers with an error of its own
 )
 
-func advices() []string { return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey} }
+// Advices are all of them.
+func Advices() []string {
+	return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey, AdviceNoConfig, AdviceNotKnown, AdviceNodeKey,
+		AdvicePLCFails}
+}
+
+// advised are the types of issues whose words an advice may stand in for.
+var advised = []string{issue.NodeConfig, issue.Failboot}
 
 // wordsFor is the kind whose template has the words for an item: what was found of it, where that says more than its
 // type does.
 func wordsFor(item Item) Kind {
-	if item.Type == issue.NodeConfig && slices.Contains(advices(), item.Advice) {
+	if slices.Contains(advised, item.Type) && slices.Contains(Advices(), item.Advice) {
 		return Kind(item.Advice)
 	}
 	if t, known := issue.Lookup(item.Type); known {
@@ -96,12 +110,26 @@ func fix(item Item) string {
 	case item.Ordered != "":
 		return "Please answer this message. The operators read it, and decide."
 	case item.Type == "site":
-		return "Please bring the machines that are named above back to work."
+		return "Please bring these machines back to work."
 	}
 	return cmp.Or(
 		ofKind("fix", wordsFor(item)),
 		"Please look at the machine itself, and tell us what you find by answering this message.",
 	)
+}
+
+// adminFix is what an admin can do about what Monitor has come to the end with; empty: what was seen says it.
+func adminFix(item Item) string {
+	switch {
+	case item.Fix != "":
+		return item.Fix
+	case item.Type == "site":
+		return ""
+	case item.Type == issue.UnknownSequence:
+		return ofKind("fix", wordsFor(item))
+	}
+	return "It is still so after all that Monitor had to say to the site. Reach its people by another way, see to it yourself, " +
+		"or close it."
 }
 
 // lifted says that a limit is over, and why. Whom Monitor lets off for another reason is not thanked for work.

@@ -59,7 +59,7 @@ func Symptoms(l NodeLook, f Finding, before map[string]Symptom, at time.Time) ma
 	case l.Name == NameMissing:
 		see(SymptomDNSError, "its name does not resolve")
 	case l.Name == NameMismatch:
-		see(SymptomDNSError, "its name does not resolve to the address that the inventory holds")
+		see(SymptomDNSError, "its name does not resolve to the address that it is registered with")
 	case l.SSH && l.Resolves == ResolvesNot:
 		see(SymptomDNSError, "it cannot resolve its boot server %s", l.BootServer)
 	}

@@ -29,7 +29,8 @@ func (r HoldRequest) Check() error {
 
 // Check reports why a request cannot be taken, or nil.
 func (r Release) Check() error {
-	if err := checkNames(r.Key, r.Ref.ID, r.Ref.Run, r.Ref.Type, r.Ref.Node, r.Ref.PCU, r.Ref.Site); err != nil {
+	if err := checkNames(r.Key, r.Ref.ID, r.Ref.Run, r.Ref.Type, r.Ref.Node, r.Ref.PCU, r.Ref.Site,
+		string(r.Ended)); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
 	return checkSize("release", r)

@@ -71,13 +71,27 @@ func (s State) threat(now time.Time) *Threat {
 	return &t
 }
 
+// foreseen is the next step up, as far as it can be seen: in a pause it is what comes after it, at the earliest. Nobody is
+// threatened with that: another word comes before it. After a pause without an end nothing can be foreseen.
+func (s State) foreseen(now time.Time) *Threat {
+	if s.Pause == nil {
+		return s.threat(now)
+	}
+	until := s.Pause.Until
+	if until.IsZero() {
+		return nil
+	}
+	s.Pause = nil
+	return s.threat(latest(now, until))
+}
+
 // Coming is what comes for the site if nothing changes, by time.
 func (s State) Coming(now time.Time) []Coming {
 	var list []Coming
 	if s.Pause != nil {
 		list = append(list, Coming{At: s.Pause.Until, What: ComesResume})
 	}
-	if t := s.threat(now); t != nil {
+	if t := s.foreseen(now); t != nil {
 		list = append(list, Coming{At: t.NotBefore, What: ComesStep, Level: t.Level, Targets: t.Targets})
 		if next, ok := s.after(*t); ok {
 			list = append(list, next)
@@ -124,15 +138,25 @@ func (s State) after(t Threat) (Coming, bool) {
 	return next, len(next.Targets) > 0
 }
 
-// first is when an issue next does something, by what it said.
+// first is when an issue next does something, by what it said. Another word about what somebody has answered is none while
+// the answer holds.
 func (s State) first(now time.Time, do issue.Action) time.Time {
 	var at time.Time
 	for _, h := range s.holds() {
 		for _, c := range h.Coming {
-			if c.Do == do && c.At.After(now) {
+			if c.Do == do && c.At.After(now) && (do != issue.Email || !s.silent(h, c.At)) {
 				at = sooner(at, c.At)
 			}
 		}
 	}
 	return at
+}
+
+// silent says that nothing is said of a hold at a time, since somebody has answered who knows of it by then.
+func (s State) silent(h Hold, at time.Time) bool {
+	if s.Pause == nil || !s.Pause.Answer || !at.Before(s.Pause.Until) {
+		return false
+	}
+	return h.Told || s.Letter != nil &&
+		slices.ContainsFunc(s.Letter.Notices, func(n Notice) bool { return n.Ref.ID == h.Ref.ID })
 }

@@ -17,13 +17,18 @@ const (
 	// Continued is the end of a pause that the operators had ordered.
 	Continued = "continued"
 	Online    = "online" // what people were told of is good again: thanks
+	Gone      = "gone"   // what they were told of is no longer in PLC
+	Closed    = "closed" // the operators have ended what they were told of
 )
 
 // ahead says that a kind of notice speaks of the next step alone.
 func ahead(kind string) bool { return kind == Warn || kind == Resumed || kind == Continued }
 
 // good says that a kind of notice is good news.
-func good(kind string) bool { return kind == Online || kind == Cleared || kind == Eased }
+func good(kind string) bool { return kind == Cleared || kind == Eased || Ends(kind) }
+
+// Ends says that a kind of notice is the last word about a machine.
+func Ends(kind string) bool { return kind == Online || kind == Gone || kind == Closed }
 
 // Notice is one thing to say, as data. What is said of it, and whether it still holds, is decided when the message goes
 // out.

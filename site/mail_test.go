@@ -87,3 +87,12 @@ func TestHold_WhoIsBadAgainIsNotThanked(t *testing.T) {
 		}
 	}
 }
+
+// What asks for no level yet is told by name, too: in a warning, after a pause, and as what is left of the trouble.
+func TestWrite_HandsOverWhatDeniesNothingYet(t *testing.T) {
+	s := told(0)
+	s.seal(begin, "k")
+	if r := s.Write(begin); len(r.Holds) != 1 || r.Holds[0].Ref.ID != ref(1).ID || r.Open != 1 {
+		t.Errorf("it hands over %+v", r)
+	}
+}

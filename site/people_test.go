@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/policy"
 )
 
 // knows is a site whose people were told of an issue, in ticket 7.
@@ -244,4 +245,84 @@ func TestReadBack_AHoldThatNobodyAsksForAnyMoreIsLetGo(t *testing.T) {
 		}
 	}
 	t.Errorf("it does not come to its end by %s: %+v", now, s)
+}
+
+func TestRelease_WhoWasToldHearsHowItEnded(t *testing.T) {
+	for _, c := range []struct {
+		ended issue.EndKind
+		told  bool
+		want  []string
+	}{
+		{issue.EndGone, true, []string{Gone}}, {issue.EndOperator, true, []string{Closed}},
+		{issue.EndLost, true, nil}, {issue.EndCancelled, true, nil}, {"", true, nil}, {issue.EndGone, false, nil},
+	} {
+		s, now := knows(0), begin.Add(24*time.Hour)
+		s.Pending = nil
+		id := ref(1)
+		if !c.told {
+			id = ref(2)
+			s.Hold(now, HoldRequest{Key: "new", Ref: id, Kind: "down"})
+		}
+		s.Release(now, Release{Key: "r", Ref: id, Ended: c.ended})
+		if got := kinds(s.Pending); !slices.Equal(got, c.want) {
+			t.Errorf("%q, told %v: there is to be said %q, want %q", c.ended, c.told, got, c.want)
+		}
+	}
+	s := knows(0)
+	s.Pending = nil
+	s.Release(begin, Release{Key: "r", Ref: ref(1), Ended: issue.EndGone})
+	if s.idle() {
+		t.Error("it ends before it is said")
+	}
+	s.Hold(begin, HoldRequest{Key: "again", Ref: ref(1), Kind: "down"})
+	if got := kinds(s.Pending); !slices.Equal(got, []string{"down"}) {
+		t.Errorf("when it is back and bad, there is to be said %q", got)
+	}
+}
+
+// During a pause the forecast says what comes after it, and it comes no sooner.
+func TestComing_DuringAPauseSaysWhatComesAfterIt(t *testing.T) {
+	s, now := knows(1), begin.Add(time.Hour)
+	s.Heard(now, TicketResult{Ticket: s.Ticket, By: "tech@huji.example"})
+	until := s.Pause.Until
+	var step Coming
+	for _, c := range s.Coming(now) {
+		if c.What == ComesStep && step.Level == 0 {
+			step = c
+		}
+	}
+	if step.Level != 1 || step.At.Before(until.Add(s.Times.PeopleStep)) || s.threat(now) != nil {
+		t.Fatalf("a pause until %s, and %+v comes; people are threatened with %+v", until, step, s.threat(now))
+	}
+	s.Obey(issue.OrderPause, issue.Command{By: "noc", Reason: "for ever"}, now)
+	if c := s.Coming(now); slices.ContainsFunc(c, func(c Coming) bool { return c.What == ComesStep }) {
+		t.Errorf("after a pause without an end %+v comes", c)
+	}
+	s.Heard(now, TicketResult{Ticket: s.Ticket})
+	s.Pause.Until, s.Pause.Answer = until, true
+	for now = until; ; {
+		switch next := s.Next(now, false); next.Do {
+		case Sleep:
+			now = latest(now, next.Until)
+		case ReadBack:
+			s.Stands(now, now, Standing{Times: s.Times, Holds: s.Holds})
+		case LookAtTicket:
+			s.Heard(now, TicketResult{Ticket: s.Ticket})
+		case Note:
+			s.Noted()
+		case Mail:
+			r := MailResult{Outcome: MailSent, Reached: true, Covers: policy.Top}
+			if s.Letter.Threat != nil {
+				r.Threatened, r.NotBefore = true, s.Letter.Threat.NotBefore
+			}
+			s.Mailed(now, r)
+		case Raise:
+			if late := now.Sub(step.At); late < 0 || late > time.Hour {
+				t.Errorf("it rises at %s, and %s was said", now, step.At)
+			}
+			return
+		default:
+			t.Fatalf("it does %+v", next)
+		}
+	}
 }

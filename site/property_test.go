@@ -355,7 +355,8 @@ func (l *life) disturb() {
 		}
 		delete(l.stored, ref(n).ID)
 		l.say("  release %s", ref(n).ID)
-		l.s.Release(l.now, Release{Key: "r", Ref: ref(n), Thanks: l.r.IntN(2) == 0, Since: l.now})
+		l.s.Release(l.now, Release{Key: "r", Ref: ref(n), Thanks: l.r.IntN(2) == 0, Since: l.now,
+			Ended: []issue.EndKind{"", issue.EndGone, issue.EndOperator}[l.r.IntN(3)]})
 	case 5, 6, 7:
 		o := Orders()[l.r.IntN(2)]
 		c := issue.Command{By: "ann", Reason: "why\x00\u202e"}

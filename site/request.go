@@ -34,7 +34,7 @@ type MailRequest struct {
 	Threat  *Threat  `json:"threat,omitempty"` // the next step, if one may come
 	Coming  []Coming `json:"coming,omitempty"`
 	Pause   *Pause   `json:"pause,omitempty"`
-	Holds   []Hold   `json:"holds,omitempty"` // that ask for a level
+	Holds   []Hold   `json:"holds,omitempty"` // all of them
 	Ticket  Ticket   `json:"ticket,omitzero"`
 	Thread  []string `json:"thread,omitempty"` // Message-IDs of earlier mail
 	// ReplyPause is how long an answer holds the level.
@@ -78,15 +78,13 @@ func (s State) Write(now time.Time) MailRequest {
 		Ticket: s.Ticket, Thread: s.Thread, ReplyPause: s.Times.ReplyPause}
 	r.Open, r.Reaches = len(s.Holds), s.Letter.Reaches
 	for _, n := range s.Pending { // what is still to be said is still open
-		if n.Kind == Online {
+		if Ends(n.Kind) {
 			r.Open++
 		}
 	}
 	for _, h := range s.holds() {
-		if h.Level > 0 {
-			h.Coming = nil
-			r.Holds = append(r.Holds, h)
-		}
+		h.Coming = nil
+		r.Holds = append(r.Holds, h)
 	}
 	return r
 }

@@ -80,12 +80,27 @@ type HoldRequest struct {
 	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
-// Release lets an issue's hold go. Thanks asks for a thank-you to the people who were told.
+// Release lets an issue's hold go. Thanks asks for a thank-you to the people who were told; else Ended says how the issue
+// ended, if that is to be told them.
 type Release struct {
-	Key    string    `json:"key"`
-	Ref    issue.Ref `json:"ref"`
-	Thanks bool      `json:"thanks"`
-	Since  time.Time `json:"since"`
+	Key    string        `json:"key"`
+	Ref    issue.Ref     `json:"ref"`
+	Thanks bool          `json:"thanks"`
+	Ended  issue.EndKind `json:"ended,omitempty"`
+	Since  time.Time     `json:"since"`
+}
+
+// word is what people are told of a release; empty: nothing.
+func (r Release) word() string {
+	switch {
+	case r.Thanks:
+		return Online
+	case r.Ended == issue.EndGone:
+		return Gone
+	case r.Ended == issue.EndOperator:
+		return Closed
+	}
+	return ""
 }
 
 // Answer says what the site is denied after a request.
@@ -328,11 +343,12 @@ func (s *State) Hold(now time.Time, r HoldRequest) Answer {
 func (s *State) Release(now time.Time, r Release) Answer {
 	was, held := s.Holds[r.Ref.ID]
 	delete(s.Holds, r.Ref.ID)
-	s.dropNotices(func(n Notice) bool { return n.Ref.ID == r.Ref.ID && n.Kind != Online })
+	s.dropNotices(func(n Notice) bool { return n.Ref.ID == r.Ref.ID && !Ends(n.Kind) })
 	s.forgetWarning()
 	s.change()
-	if r.Thanks && (!held || was.Told) && !s.knownBad(r.Ref) {
-		s.setNotice(Notice{Kind: Online, Ref: r.Ref, Level: s.Announced, Since: r.Since,
+	told := was.Told || r.Thanks && !held
+	if word := r.word(); word != "" && told && !s.knownBad(r.Ref) {
+		s.setNotice(Notice{Kind: word, Ref: r.Ref, Level: s.Announced, Since: r.Since,
 			NotBefore: now.Add(s.Times.ThanksGrace)})
 	}
 	return s.answer()

@@ -150,7 +150,7 @@ func (a *app) readNode(ctx context.Context, db *store.Store, host string, accept
 		return activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}.Check(ctx, node.Hostname, k)
 	}
 	conn, err := bootman.Dial(ctx, target)
-	if errors.Is(err, activities.ErrHostKey) {
+	if errors.Is(err, activities.ErrHostKey) || errors.Is(err, activities.ErrNotCompared) {
 		return fmt.Errorf("%w; if you know why, read it once with --accept-host-key", err)
 	}
 	if err != nil {

@@ -70,18 +70,23 @@ func TestTheLastLogOfANodeIsPrinted(t *testing.T) {
 	got := call(t.Context(), "bootman", "log", host)
 	wantCode(t, got, exitNotFound)
 	wantIn(t, got.err, "there is no log of "+host)
-	if err := db.SaveBootLog(t.Context(), store.BootLog{Node: host, At: noon(), Sequence: keySequence, Log: []byte(keyLog + "\x1b[2J\xff")}); err != nil {
+	const evil = "\x1b[2J\u009b31m\u202e\xff" // an escape, a C1 control, a bidirectional one, and what is no UTF-8
+	if err := db.SaveBootLog(t.Context(), store.BootLog{Node: host, At: noon(), Sequence: keySequence, Log: []byte(keyLog + evil)}); err != nil {
 		t.Fatal(err)
 	}
 	got = call(t.Context(), "bootman", "log", host)
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, keySequence, "Call could not be authenticated\nStarting debug mode")
-	if strings.Contains(got.out, "\x1b") {
-		t.Error("the log of a far machine drives the terminal")
+	controls := func(text string) bool { return strings.ContainsAny(text, "\x1b\u009b\u202e") }
+	if controls(got.out) {
+		t.Errorf("the log of a far machine drives the terminal: %q", got.out)
 	}
 	got = call(t.Context(), "bootman", "log", host, "-o", "json")
 	wantCode(t, got, exitOK)
-	if v := wantStable(t, got.out).(map[string]any); v["size"] != float64(len(keyLog)+5) || !strings.HasPrefix(v["log"].(string), keyLog) {
+	if controls(got.out) {
+		t.Errorf("as JSON the log of a far machine drives the terminal: %q", got.out)
+	}
+	if v := wantStable(t, got.out).(map[string]any); v["size"] != float64(len(keyLog)+len(evil)) || !strings.HasPrefix(v["log"].(string), keyLog) {
 		t.Errorf("it is %v", v)
 	}
 }

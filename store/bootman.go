@@ -99,6 +99,20 @@ func (s *Store) SaveBootLog(ctx context.Context, l BootLog) error {
 	return s.send(ctx, "save the boot log of "+l.Node, b)
 }
 
+// BootEnd reads how the boot of a node has last ended: the sequence of the newest log that was fetched from it since a
+// time, or nothing. What is pushed does not count: anybody at the node's address may have made it up.
+func (s *Store) BootEnd(ctx context.Context, node string, since time.Time) (sequence string, err error) {
+	err = s.pool.QueryRow(ctx, `select sequence from bootman_logs where node = $1 and not pushed and at >= $2
+		order by id desc limit 1`, node, since).Scan(&sequence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("the end of the boot of %s: %w", node, err)
+	}
+	return sequence, nil
+}
+
 // LastBootLog reads the log of a node that is the last one, fetched or pushed.
 func (s *Store) LastBootLog(ctx context.Context, node string) (BootLog, error) {
 	what := "boot log of " + node

@@ -314,6 +314,18 @@ func releaseOf(ctx context.Context, tx pgx.Tx, key, how string, kinds []ClaimKin
 	return err
 }
 
+// Attach adds what v has, as JSON, to the data of a line: a message that is about to go out, with its facts.
+func (s *Store) Attach(ctx context.Context, key string, v any) error {
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, err = s.pool.Exec(ctx, `update action set data = coalesce(data, '{}') || $2::jsonb where key = $1`, key, data)
+	}
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return nil
+}
+
 // Delivered is Outcome of a message that went out. In the same transaction it keeps what is known of the message, and
 // its notices, so that a try whose answer was lost finds all of it.
 func (s *Store) Delivered(ctx context.Context, key, detail string, data json.RawMessage, notices []Notice) error {

@@ -165,7 +165,7 @@ func TestEveryMessageSaysWhatComesNext(t *testing.T) {
 			said = append(said, fmt.Sprintf("%.0f %s %d", c.At.Sub(p.start).Hours()/24, c.What, c.Level))
 		}
 	}
-	want := []string{"9 step 1", "9 word 0", "14 admins 0", "9 word 0", "14 admins 0", "33 resume 0"}
+	want := []string{"9 step 1", "9 word 0", "14 admins 0", "14 admins 0", "33 resume 0", "40 step 1"}
 	if !slices.Equal(said, want) {
 		t.Errorf("forecasts\n  %s\nwant\n  %s", strings.Join(said, "\n  "), strings.Join(want, "\n  "))
 	}

@@ -114,10 +114,16 @@ func (c *check) ofAdmins() bool {
 	return len(c.of(notify.Flagged, notify.ByHand, notify.Held, notify.Doubted, notify.Repaired, notify.Digest)) > 0
 }
 
+// last are the items of which nothing more comes.
+func (c *check) last() []notify.Item { return c.of(notify.Online, notify.Gone, notify.Closed) }
+
 // good says that the message has good news alone, and what it asks of nobody.
 func (c *check) good() bool {
-	return len(c.of(notify.Online, notify.Cleared)) == len(c.n.Items)
+	return len(c.last())+len(c.of(notify.Cleared)) == len(c.n.Items)
 }
+
+// mostNamed is how many machines that are still in trouble are named; of more it is the first one.
+const mostNamed = 3
 
 // columns is how wide a line of mail may be; a word that is longer stands alone.
 const columns = 76
@@ -195,7 +201,7 @@ func (c *check) limits() {
 }
 
 func (c *check) endings() {
-	cleared, eased, online := c.of(notify.Cleared), c.of(notify.Eased), c.of(notify.Online)
+	cleared, eased, online, last := c.of(notify.Cleared), c.of(notify.Eased), c.of(notify.Online), c.last()
 	was := 0
 	for _, item := range cleared {
 		was = max(was, item.Level)
@@ -211,16 +217,34 @@ func (c *check) endings() {
 	c.must(len(eased) > 0, "that were suspended run again", "the level fell to 1")
 	c.needs(
 		"closes the matter; there is nothing left to do",
-		len(online) > 0 && c.good() && c.n.Open == 0 && c.n.Level == 0,
+		len(last) > 0 && c.good() && c.n.Open == 0 && c.n.Level == 0,
 		"something stays open or limited",
 	)
 	c.must(
-		len(online) > 0 && len(online) == len(c.n.Items) && c.n.Open == 0 && c.n.Level == 0,
+		len(last) > 0 && len(last) == len(c.n.Items) && c.n.Open == 0 && c.n.Level == 0,
 		"This closes the matter",
 		"nothing is left",
 	)
-	c.needs("Other trouble at the site goes on", c.n.Open > 0 || c.n.Level > 0, "there is none")
+	c.needs("Other trouble at the site goes on", len(c.n.Still) > 0, "there is none")
+	if _, still, found := strings.Cut(c.text, "Other trouble at the site goes on"); found && len(c.n.Still) > 0 {
+		list := c.n.Still
+		if len(list) > mostNamed {
+			list = list[:1]
+		}
+		for _, target := range list {
+			if !strings.Contains(still, target) {
+				c.wrong("other trouble goes on, and it does not name %s", target)
+			}
+		}
+	}
+	c.must(len(last) > 0 && len(c.n.Still) > 0, "Other trouble at the site goes on", "there is some")
 	c.needs("so does the limit on it", c.n.Level > 0, "there is no limit")
+	c.needs("The limit on the site goes on", c.n.Level > 0, "there is no limit")
+	gone, closed := c.of(notify.Gone), c.of(notify.Closed)
+	c.needs("does not have the following of", len(gone) > 0, "PLC has all of it")
+	c.must(len(gone) > 0, "does not have the following of", "PLC does not have it any more")
+	c.needs("The operators have closed", len(closed) > 0, "they have not")
+	c.must(len(closed) > 0, "The operators have closed", "they have")
 	deserved := len(online) > 0 ||
 		slices.ContainsFunc(
 			cleared,

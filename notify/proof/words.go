@@ -115,7 +115,7 @@ func (c *check) counts() {
 // machine says whether an item is about a node in trouble, and not thanked for.
 func (c *check) machine(pcu bool) func(notify.Item) bool {
 	return func(i notify.Item) bool {
-		return c.kind(i) != notify.Online && !wholeSite(c.kind(i)) && (i.Type == issue.PCUDown) == pcu &&
+		return !slices.Contains(quiet, c.kind(i)) && !wholeSite(c.kind(i)) && (i.Type == issue.PCUDown) == pcu &&
 			i.Type != "site" &&
 			i.Type != issue.SiteDown
 	}
@@ -235,8 +235,14 @@ func promises(next, when, limit string) bool {
 // sayings: phrases that say what was done, who answered, and what a machine has.
 func (c *check) sayings() {
 	n := c.n
+	further := slices.ContainsFunc(n.Coming, func(s site.Coming) bool { return isStep(s) && s.Level > n.Level })
 	c.needs("Your answer by itself holds", n.ReplyHolds > 0, "nobody reads the answers")
-	c.must(n.ReplyHolds > 0 && c.says("If you need more time"), "Your answer by itself holds", "an answer does that")
+	c.needs("Your answer by itself holds", further, "there is no further limit")
+	c.must(n.ReplyHolds > 0 && further && c.says("If you need more time"), "Your answer by itself holds",
+		"an answer does that")
+	c.needs("They are set disabled", !slices.ContainsFunc(c.of(issue.OldBootCD), func(i notify.Item) bool {
+		return !slices.ContainsFunc(i.Deeds, func(d issue.Deed) bool { return d.What == issue.DeedDisabled })
+	}), "not all of them are")
 	c.needs(
 		"short of working nodes",
 		!c.ofAdmins() &&
@@ -251,7 +257,14 @@ func (c *check) sayings() {
 		"this is the first word",
 	)
 	c.needs(": power-cycled it", c.deed(issue.DeedRebooted), "nobody did")
-	c.needs("had it install itself anew", c.deed(issue.DeedReinstall), "nobody did")
+	wiped := func(i notify.Item) bool {
+		return slices.ContainsFunc(i.Deeds, func(d issue.Deed) bool {
+			return d.What == issue.DeedReinstall || d.What == issue.DeedRepaired && strings.HasSuffix(d.How, "_rins")
+		})
+	}
+	c.needs("had it install itself anew", c.any(wiped), "nobody did")
+	c.needs("started its boot once more", c.deed(issue.DeedRepaired), "nobody did")
+	c.needs("did not hear whether that worked", c.deed(issue.DeedTriedRepair), "each repair is known")
 	c.needs(
 		"did not say whether it has",
 		c.deed(issue.DeedRebooted, issue.PowerLost) || c.deed(issue.DeedReinstall, issue.PowerLost),
@@ -259,12 +272,35 @@ func (c *check) sayings() {
 	)
 	c.needs("set it disabled", c.deed(issue.DeedDisabled), "nobody did")
 	c.needs("as was asked", c.deed(issue.DeedWaited), "nobody did")
+	c.must(slices.ContainsFunc(c.of(notify.Flagged, notify.Digest, notify.ByHand), func(i notify.Item) bool {
+		return i.Type != "" && i.Type != "site"
+	}), "What to do:", "an admin is to do something")
 	c.needs("Whom this does not reach", len(n.Unreached) > 0, "it reaches everybody")
 	for _, who := range n.Unreached {
 		c.must(true, strings.Join(strings.Fields(who), " "), "it does not reach them")
 	}
 	enters := func(advice ...string) func(notify.Item) bool {
 		return func(i notify.Item) bool { return i.Type == issue.NodeConfig && slices.Contains(advice, i.Advice) }
+	}
+	boots := func(advice string) bool {
+		return c.any(func(i notify.Item) bool {
+			return (i.Type == issue.NodeConfig || i.Type == issue.Failboot) && i.Advice == advice
+		})
+	}
+	c.needs("find no configuration file", boots(notify.AdviceNoConfig), "each has one")
+	c.needs("has no such node", boots(notify.AdviceNotKnown), "PLC knows them all")
+	c.needs("refuses the key in the configuration file", boots(notify.AdviceNodeKey), "PLC refuses no key")
+	c.needs("turned away by PlanetLab Central", boots(notify.AdviceNodeKey) || boots(notify.AdviceNotKnown), "PLC takes it")
+	c.needs("an error of its own", boots(notify.AdvicePLCFails), "PLC answers as it should")
+	c.needs("an error of PlanetLab Central", boots(notify.AdvicePLCFails), "PLC answers as it should")
+	for advice, phrase := range map[string]string{
+		notify.AdviceNoConfig: "find no configuration file", notify.AdviceNotKnown: "has no such node",
+		notify.AdviceNodeKey: "refuses the key in the configuration file", notify.AdvicePLCFails: "an error of its own",
+	} {
+		there := slices.ContainsFunc(c.of(issue.NodeConfig, issue.Failboot), func(i notify.Item) bool {
+			return i.Advice == advice
+		})
+		c.must(there, phrase, "that is what its boot fails at")
 	}
 	c.needs(
 		"does not fit their network",
@@ -291,14 +327,16 @@ func (c *check) sayings() {
 // mostLines is how many facts a heading may have; the rest is counted.
 const mostLines = 20
 
+// quiet are the kinds that ask for nothing, and so show nothing.
+var quiet = []notify.Kind{notify.Online, notify.Cleared, notify.Gone, notify.Closed}
+
 // evidence: what was seen is told, to those who are asked to mend it.
 func (c *check) evidence() {
 	for _, item := range c.n.Items {
-		if len(item.Evidence) >= mostLines || c.kind(item) == notify.Online || c.kind(item) == notify.Cleared {
+		if len(item.Evidence) >= mostLines || slices.Contains(quiet, c.kind(item)) {
 			continue
 		}
-		if c.kind(item) != notify.Online &&
-			c.any(func(o notify.Item) bool { return c.kind(o) == c.kind(item) && o.Target != item.Target }) &&
+		if c.any(func(o notify.Item) bool { return c.kind(o) == c.kind(item) && o.Target != item.Target }) &&
 			len(c.n.Items) > mostLines/2 {
 			continue // many together are bounded
 		}

@@ -100,7 +100,7 @@ func answersAndGoesSilent(ctx context.Context, s *stage) error {
 	}
 	err = s.until(ctx, "the site is told that Monitor goes on, and to level 2", 3, func() (bool, error) {
 		all := strings.Join(s.mailTo(site), "\n")
-		return strings.Contains(all, "the time is over") && strings.Contains(all, "slices are suspended"), nil
+		return strings.Contains(all, "we have waited") && strings.Contains(all, "slices are suspended"), nil
 	})
 	if err != nil {
 		return err
