@@ -9,7 +9,7 @@
 //	Boot        the rungs that enter a node and repair its boot, or disable it: bootman.go, bootrepair.go, disable.go
 //	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
-//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, told.go, judge.go, judgeissues.go, watch.go
+//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, told.go, rules.go, judge.go, judgeissues.go, watch.go
 //	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
 //	Requests    what persons order of one node: request.go, requestways.go
 //	Rollouts    keeps the plans of roll-outs: rollout.go
@@ -65,6 +65,7 @@ type Options struct {
 	BatchSize  int   // targets a probe activity
 	SweepEvery time.Duration
 	Sources    Sources
+	Rules      Rules
 
 	PCUs       *pcucontrol.Catalog
 	PCUTimeout time.Duration                       // for one conversation with a PCU
@@ -145,7 +146,7 @@ func New(o Options) *Groups {
 		Sweep: &Sweep{ledger: l, gate: gate, observer: observer, outlets: outlets, claims: claims,
 			workflows: workflows, post: post,
 			Inventory: o.Inventory, Cache: o.Cache, BatchSize: o.BatchSize, SweepEvery: o.SweepEvery,
-			Sources: o.Sources},
+			Sources: o.Sources, Rules: o.Rules},
 		Reconciler: &Reconciler{ledger: l, claims: claims, outlets: outlets, workflows: workflows,
 			Inventory: o.Inventory, post: post},
 		Requests: &Requests{ledger: l, power: power, boot: boot, gate: gate, observer: observer, bootStates: bootStates,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/planetlab/monitor/inventory"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -106,4 +107,43 @@ func (a *bootStates) wasAnswered(ctx context.Context, c store.Claim) (bool, erro
 	}
 	ended := action.Outcome != "" && action.Outcome != store.Failed
 	return ended || a.now().Sub(action.At) > lostWrite*a.Inventory.Timeout(), nil
+}
+
+// noInstaller is why a node cannot be reinstalled.
+const noInstaller = "nothing can have it installed anew"
+
+// begin writes an intent down with all that it takes, in one transaction. A reinstallation takes the boot state, too: its
+// claim is answered, and yet to be prepared. A plain reboot first gives back what would wipe the node. A result with an
+// outcome ends the try; without is that for a node that nothing can have installed anew.
+func (a *bootStates) begin(ctx context.Context, act policy.Act, node store.Node, plan store.Plan,
+	without issue.Result) (reinstall *store.Claim, _ issue.Result, _ error) {
+	if act == policy.ActReinstall || act == policy.ActReinstallSSH {
+		was, err := a.own(ctx, node.Hostname)
+		if err != nil {
+			return nil, issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
+		}
+		by, name, err := a.installer(ctx, node)
+		if err != nil || name == "" {
+			return nil, without, err
+		}
+		reinstall = &store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
+			SetTo: "reinstall", Data: by.data()}
+		plan.Claims = append(plan.Claims, *reinstall)
+	} else if _, err := a.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
+		"a plain reboot must not wipe it"); err != nil {
+		return nil, issue.Result{Outcome: issue.Wait,
+			Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
+	}
+	action, existed, over, err := a.Store.Begin(ctx, plan)
+	switch {
+	case err != nil:
+		return nil, issue.Result{}, err
+	case over != nil:
+		return nil, issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
+			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
+	case existed: // under the locks that this try holds, only one that lost them can have written it
+		return nil, issue.Result{Outcome: issue.Unknown,
+			Reason: "another try of the same command is under way: " + action.Reason}, nil
+	}
+	return reinstall, issue.Result{}, nil
 }

@@ -82,6 +82,9 @@ func (a *Sweep) Judge(ctx context.Context, plan Plan) (SweepResult, error) {
 		return SweepResult{}, err
 	}
 	defer release()
+	if err := a.askRules(ctx, plan); err != nil {
+		return SweepResult{}, err
+	}
 	j, err := a.judgeFleet(ctx, plan)
 	if err != nil {
 		return SweepResult{}, err

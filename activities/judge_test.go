@@ -119,6 +119,7 @@ func TestASweepJudgesTheFleet(t *testing.T) {
 		b.judge(func(host string) bool {
 			return host == "planetlab1.chennai.example" || host == "planetlab2.chennai.example"
 		})
+		slices.Sort(b.tc.started)
 		if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodedown/planetlab1.chennai.example") {
 			t.Errorf("started %q", b.tc.started)
 		}

@@ -64,6 +64,7 @@ func (a *observer) look(ctx context.Context, ref Ref) (observation, error) {
 		return observation{}, fmt.Errorf("look at %s: %s", n.Hostname, r.Fault)
 	}
 	s := observation{looked: true, record: n.Record, facts: a.factsOf(n, r)}
+	s.facts.Symptoms = withRule(n, s.facts.Symptoms)
 	if ref.Type == request.Type { // no look makes good what a person wants
 		s.reason = s.facts.Finding.Reason
 		return s, nil
@@ -133,7 +134,7 @@ func (a *observer) factsOf(n store.Node, r probe.NodeResult) policy.NodeFacts {
 func storedFacts(n store.Node) policy.NodeFacts {
 	f := policy.NodeFacts{
 		Host: n.Hostname, Site: n.Site, BootState: n.BootState, Record: n.Record, HasPCU: n.PCUID != 0,
-		Symptoms: symptomsOf(n),
+		Symptoms: withRule(n, symptomsOf(n)),
 		Finding: policy.Finding{State: n.State, Category: n.Category, Firewall: n.Firewall, Uptime: n.Uptime,
 			Reason: n.Reason},
 	}
@@ -167,6 +168,19 @@ func symptomsOf(n store.Node) map[string]policy.Symptom {
 		return nil
 	}
 	return out
+}
+
+// withRule are symptoms, with what the rules of the configuration made of the node at the last sweep.
+func withRule(n store.Node, symptoms map[string]policy.Symptom) map[string]policy.Symptom {
+	s, holds := n.Rule()
+	if !holds {
+		return symptoms
+	}
+	if symptoms == nil {
+		symptoms = map[string]policy.Symptom{}
+	}
+	symptoms[policy.SymptomNodeFact] = s
+	return symptoms
 }
 
 // storedLook is what the store keeps of a look. What differs from look to look though nothing has changed, as the time

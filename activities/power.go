@@ -172,41 +172,14 @@ func (a *Power) beginPower(ctx context.Context, t task, facts policy.GateFacts, 
 	if plan.Data, err = json.Marshal(data); err != nil {
 		return issue.Result{}, err
 	}
-	var reinstall store.Claim
-	if act == policy.ActReinstall {
-		was, err := a.bootStates.own(ctx, node.Hostname)
-		if err != nil {
-			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
-		}
-		by, name, err := a.bootStates.installer(ctx, node)
-		if err != nil {
-			return issue.Result{}, err
-		}
-		if name == "" { // the gate says so, unless its outlets have changed since
-			return issue.Result{Outcome: issue.Wait, Reason: "nothing can have it installed anew",
-				Until: a.now().Add(a.Policy.Hour() / 4)}, nil
-		}
-		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
-			SetTo: "reinstall", Data: by.data()}
-		plan.Claims = append(plan.Claims, reinstall)
-	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
-		"a plain reboot must not wipe it"); err != nil {
-		return issue.Result{Outcome: issue.Wait,
-			Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
+	// the gate says so, unless its outlets have changed since
+	without := issue.Result{Outcome: issue.Wait, Reason: noInstaller, Until: a.now().Add(a.Policy.Hour() / 4)}
+	reinstall, res, err := a.bootStates.begin(ctx, act, node, plan, without)
+	if err != nil || res.Outcome != "" {
+		return res, err
 	}
-	action, existed, over, err := a.Store.Begin(ctx, plan)
-	switch {
-	case err != nil:
-		return issue.Result{}, err
-	case over != nil:
-		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
-			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
-	case existed: // under the locks that this try holds, only one that lost them can have written it
-		return issue.Result{Outcome: issue.Unknown,
-			Reason: "another try of the same command is under way: " + action.Reason}, nil
-	}
-	if act == policy.ActReinstall {
-		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
+	if reinstall != nil {
+		if err := a.bootStates.prepare(ctx, *reinstall); err != nil {
 			return a.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}

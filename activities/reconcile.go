@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,13 @@ type Reconciled struct {
 func (a *Reconciler) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer heartbeat(ctx)()
 	var res Reconciled
+	cut, err := a.Store.SettleRuns(ctx)
+	if err != nil {
+		return res, err
+	}
+	for _, id := range cut {
+		res.Repaired = append(res.Repaired, "run "+id+": it was cut off, and is ended in the ledger")
+	}
 	if err := a.endLostActions(ctx, &res); err != nil {
 		return res, err
 	}
@@ -201,6 +209,12 @@ func (a *Reconciler) isAsked(ctx context.Context, act store.Action) (bool, error
 		return a.episodeOpen(ctx, act.Issue, act.RunID)
 	case !act.Begun() && (act.Kind == store.KindGuard || act.Kind == store.KindFlag): // whoever comes next tells it
 		return true, nil
+	case strings.HasPrefix(act.Issue, store.RunIssue):
+		run, err := a.Store.Run(ctx, strings.TrimPrefix(act.Issue, store.RunIssue))
+		if errors.Is(err, store.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil && run.Ended.IsZero(), err
 	case act.Site == "":
 		return a.now().Sub(act.At) < aWatch, nil
 	}

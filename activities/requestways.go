@@ -129,36 +129,13 @@ func (a *Requests) commandSSH(ctx context.Context, t task, act policy.Act, node 
 	plan := store.Plan{Budget: a.gate.budget(act), Action: store.Action{Key: t.Key, Kind: kind, Issue: t.ref().ID,
 		RunID: t.ref().Run, Node: node.Hostname, Site: node.Site, Data: data,
 		Reason: clean.Line(t.order.By + " orders it: " + t.order.Reason)}}
-	var reinstall store.Claim
-	if act == policy.ActReinstallSSH {
-		was, err := a.bootStates.own(ctx, node.Hostname)
-		if err != nil {
-			return issue.Result{Outcome: issue.Wait, Reason: "its boot state could not be read: " + err.Error()}, nil
-		}
-		by, name, err := a.bootStates.installer(ctx, node)
-		if err != nil || name == "" {
-			return issue.Result{Outcome: issue.Passed, Reason: "nothing can have it installed anew"}, err
-		}
-		reinstall = store.Claim{Kind: store.ClaimBootState, Target: node.Hostname, Site: node.Site, Was: was,
-			SetTo: "reinstall", Data: by.data()}
-		plan.Claims = []store.Claim{reinstall}
-	} else if _, err := a.bootStates.release(ctx, store.ClaimFilter{Kind: store.ClaimBootState, Target: node.Hostname},
-		"a plain reboot must not wipe it"); err != nil {
-		return issue.Result{Outcome: issue.Wait,
-			Reason: "its boot state could not be set back before a plain reboot: " + err.Error()}, nil
+	without := issue.Result{Outcome: issue.Passed, Reason: noInstaller}
+	reinstall, res, err := a.bootStates.begin(ctx, act, node, plan, without)
+	if err != nil || res.Outcome != "" {
+		return res, err
 	}
-	_, existed, over, err := a.Store.Begin(ctx, plan)
-	switch {
-	case err != nil:
-		return issue.Result{}, err
-	case over != nil:
-		return issue.Result{Outcome: issue.Wait, Check: "budget", Until: over.Free.Add(a.Policy.Hour()),
-			Reason: fmt.Sprintf("the %s's budget of %d an hour to %s is spent", over.Where, over.Limit, act)}, nil
-	case existed:
-		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same order is under way"}, nil
-	}
-	if act == policy.ActReinstallSSH {
-		if err := a.bootStates.prepare(ctx, reinstall); err != nil {
+	if reinstall != nil {
+		if err := a.bootStates.prepare(ctx, *reinstall); err != nil {
 			return a.power.abandonPower(ctx, t, "the boot state could not be set: "+err.Error(), issue.Wait)
 		}
 	}

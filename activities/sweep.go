@@ -32,6 +32,7 @@ type Sweep struct {
 	BatchSize  int           // targets a probe activity
 	SweepEvery time.Duration
 	Sources    Sources
+	Rules      Rules
 }
 
 // SweepInput starts a sweep; the schedule gives none.

@@ -12,7 +12,7 @@ type Exemption struct {
 	Kind   string    `json:"kind"`
 	Target string    `json:"target"`
 	What   string    `json:"what"`  // exempt, or downtime
-	Where  string    `json:"where"` // monitor, or plc
+	Where  string    `json:"where"` // monitor, or inventory
 	Now    string    `json:"now"`   // in force, to come, over
 	Starts time.Time `json:"starts,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // zero: for ever
@@ -20,7 +20,7 @@ type Exemption struct {
 	Reason string    `json:"reason"`
 }
 
-// Exemptions are all of them, in one place: Monitor's own, whatever command made them, and those of PLC.
+// Exemptions are all of them, in one place: Monitor's own, whatever command made them, and those of the inventory.
 func Exemptions(ctx context.Context, db *store.Store, now time.Time) ([]Exemption, error) {
 	entries, err := db.Blacklist(ctx)
 	if err != nil {
@@ -43,8 +43,8 @@ func Exemptions(ctx context.Context, db *store.Store, now time.Time) ([]Exemptio
 	}
 	fromPLC, err := db.ExemptInPLC(ctx, now)
 	for _, e := range fromPLC {
-		list = append(list, Exemption{Kind: e.Kind, Target: e.Target, What: "exempt", Where: "plc", Now: "in force",
-			Until: e.Until.UTC(), By: "PLC", Reason: "its tag there"})
+		list = append(list, Exemption{Kind: e.Kind, Target: e.Target, What: "exempt", Where: "inventory", Now: "in force",
+			Until: e.Until.UTC(), By: "the inventory", Reason: "it stands there so"})
 	}
 	return list, err
 }

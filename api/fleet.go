@@ -30,7 +30,7 @@ func (s *server) fleet(api huma.API) {
 	op(s, api, get("/controls", "getControls", "fleet", "Read what Monitor may do now", access.SeeStatus), s.controls)
 	op(s, api, get("/agenda", "getAgenda", "fleet", "List every coming act, in order of time", access.SeeAgenda), s.agenda)
 	op(s, api, get("/silences", "listSilences", "targets", "List what is left alone, and downtimes", access.SeeNodes), s.silences)
-	op(s, api, get("/exemptions", "listExemptions", "targets", "List what is exempt, by Monitor's own list and by PLC's",
+	op(s, api, get("/exemptions", "listExemptions", "targets", "List what is exempt, by Monitor's own list and by the inventory's",
 		access.SeeNodes), s.exemptions)
 	op(s, api, get("/disabled", "listDisabled", "targets", "List what is out of service, and by whose hand", access.SeeNodes),
 		s.disabled)
@@ -40,6 +40,8 @@ func (s *server) fleet(api huma.API) {
 	op(s, api, post("/mode", "setFleetMode", "fleet", "Order what Monitor may do in the fleet, or for a type of issue",
 		access.FleetMode), s.fleetMode)
 	op(s, api, post("/sweeps", "sweep", "fleet", "Look at the whole fleet now", access.FleetSweep), s.sweep)
+	op(s, api, get("/sweeps/{name}/{run}", "getSweep", "fleet", "Read how a look at the fleet goes that was asked for",
+		access.SeeStatus), s.readSweep)
 	op(s, api, post("/sweeps/believed", "believe", "fleet", "Look at the whole fleet now, and believe what is seen",
 		access.FleetBelieve), s.believe)
 	op(s, api, post("/sequences/{name}", "teach", "fleet", "Say what a boot sequence calls for", access.SequenceTeach), s.teach)
@@ -217,6 +219,14 @@ func (s *server) sweep(ctx context.Context, who access.Who, in *plainOrder) (*sw
 func (s *server) believe(ctx context.Context, who access.Who, in *plainOrder) (*sweepAnswer, error) {
 	r, run, err := s.desk.Believe(ctx, in.of(who, in.Body.Reason))
 	return begun(r, run), err
+}
+
+func (s *server) readSweep(ctx context.Context, _ access.Who, in *struct {
+	Named
+	Run string `path:"run" maxLength:"100" doc:"Its run, as the order to look answered it."`
+}) (*struct{ Body answers.Sweep }, error) {
+	v, err := answers.ReadSweep(ctx, s.Temporal, in.Name, in.Run)
+	return &struct{ Body answers.Sweep }{v}, err
 }
 
 func begun(r orders.Receipt, run orders.Run) *sweepAnswer {

@@ -55,13 +55,19 @@ func (s *server) issues(api huma.API) {
 
 func (s *server) listIssues(ctx context.Context, who access.Who, in *struct {
 	Listing
-	Closed bool `query:"closed" doc:"The closed ones, too."`
+	Closed bool      `query:"closed" doc:"The closed ones, too."`
+	At     time.Time `query:"at" doc:"Those that were open then; now where it is missing."`
 }) (*page[selection.Issue], error) {
+	fields := selection.Issues(issueTypes())
 	rows, _, err := s.Store.IssueRows(ctx, in.Closed, mostRead)
+	if !in.At.IsZero() {
+		fields = selection.IssuesAt(issueTypes())
+		rows, _, err = s.Store.IssueRowsAt(ctx, in.At, mostRead)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(s, who, table[selection.Issue]{access.SeeIssues, selection.Issues(issueTypes()),
+	return pageOf(s, who, table[selection.Issue]{access.SeeIssues, fields,
 		func(i *selection.Issue) string { return i.Site },
 		func(i *selection.Issue) string {
 			over := 0

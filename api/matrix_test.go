@@ -50,6 +50,7 @@ func requests() map[string]func(site string) asked {
 		"cancelRollout": fixed("/rollouts/new-image/cancel", why),
 		"retryRollout":  fixed("/rollouts/new-image/retry", why),
 
+		"getSweep":     fixed("/sweeps/sweep/run", nil),
 		"getSelf":      fixed("/self", nil),
 		"getStatus":    fixed("/status", nil),
 		"getControls":  fixed("/controls", nil),
@@ -60,6 +61,7 @@ func requests() map[string]func(site string) asked {
 		"listPCUs":     fixed("/pcus", nil),
 		"listIssues":   fixed("/issues", nil),
 		"listLedger":   fixed("/ledger", nil),
+		"listHistory":  fixed("/history", nil),
 		"streamEvents": fixed("/events", nil),
 		"listTokens":   fixed("/tokens", nil),
 		"getNode":      func(site string) asked { return asked{"/nodes/" + nodeOf(site), nil} },
@@ -252,8 +254,9 @@ func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
 		s.must(s.db.AddBlacklist(t.Context(), e))
 	}
 	s.sql(`update node set boot_state = 'disabled'`)
+	s.sql(`insert into history (at, kind, target, was, became, reason) select now(), 'node', hostname, '', 'good', '' from node`)
 	tech, all := s.token("tech", access.Site, mine), s.token("ops", access.Operator, access.AllSites)
-	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/silences", "/agenda", "/exemptions", "/disabled"} {
+	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/history", "/silences", "/agenda", "/exemptions", "/disabled"} {
 		whole := s.ask(all, "GET", path, nil).body
 		if !strings.Contains(whole, foreign) || !strings.Contains(whole, mine) {
 			t.Errorf("%s does not show all to an operator: %s", path, whole)

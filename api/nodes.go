@@ -27,7 +27,7 @@ func (s *server) nodes(api huma.API) {
 	}{
 		{request.Reboot, "reboot", "Reboot a node through its PCU, else over ssh, under the gate", access.NodeReboot},
 		{request.Reinstall, "reinstall", "Reinstall a node, under the gate: what is on its disks is lost", access.NodeReinstall},
-		{request.BootState, "bootstate", "Set what PLC lets a node boot into", access.NodeBootState},
+		{request.BootState, "bootstate", "Set what a node boots into", access.NodeBootState},
 	} {
 		op(s, api, route{method: http.MethodPost, path: "/nodes/{name}/" + o.path, id: o.path + "Node", tag: "targets", order: true,
 			about: o.about, verb: o.verb},
@@ -58,7 +58,7 @@ type nodeOrder struct {
 		Reason
 		State   string        `json:"state,omitempty" maxLength:"40" doc:"Of a boot state: which."`
 		Ways    []request.Way `json:"ways,omitempty" maxItems:"5" doc:"The only ways to try, in this order: pcu, ssh, plc."`
-		EvenUp  bool          `json:"even_if_up,omitempty" doc:"Also a node that answers, or that PLC hears; for operators."`
+		EvenUp  bool          `json:"even_if_up,omitempty" doc:"Also a node that answers, or whose heartbeat is fresh; for operators."`
 		EvenTry bool          `json:"even_if_tried,omitempty" doc:"Also one that was power-cycled too often; for operators."`
 		NodeID  int           `json:"node_id,omitempty" minimum:"0" doc:"The node that is meant, should its name go to another."`
 		Wait    int           `json:"patience_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long it may wait its turn."`
@@ -206,6 +206,7 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 		Target string    `json:"target" minLength:"1" maxLength:"255" doc:"Its name; of a person, the address."`
 		From   time.Time `json:"from,omitempty" doc:"When it begins; now where it is missing."`
 		Until  time.Time `json:"until,omitempty" doc:"When it ends by itself; never where it is missing."`
+		Down   bool      `json:"downtime,omitempty" doc:"It is a planned downtime, which has an end."`
 	}
 }) (*silenceAnswer, error) {
 	b := in.Body
@@ -215,7 +216,7 @@ func (s *server) exempt(ctx context.Context, who access.Who, in *struct {
 	out := &silenceAnswer{}
 	var err error
 	out.Body.Receipt, out.Body.Silence, err = s.desk.Exempt(ctx, in.of(who, b.Reason), store.BlacklistEntry{
-		Kind: b.Kind, Target: b.Target, Starts: b.From.UTC(), Until: b.Until,
+		Kind: b.Kind, Target: b.Target, Starts: b.From.UTC(), Until: b.Until, Downtime: b.Down,
 	})
 	return out, hidden(who, err)
 }

@@ -31,6 +31,8 @@ func (s *server) readers(api huma.API) {
 	op(s, api, get("/pcus", "listPCUs", "targets", "List PCUs", access.SeePCUs), s.listPCUs)
 	op(s, api, get("/ledger", "listLedger", "ledger", "List what was done and ordered, the latest first", access.SeeLedger),
 		s.listLedger)
+	op(s, api, get("/history", "listHistory", "targets", "List what became other than it was, the latest first", access.SeeNodes),
+		s.listHistory)
 	op(s, api, get("/explain", "explain", "targets", "Explain a node, a PCU, a site or an issue", access.SeeReasons), s.explain)
 	op(s, api, get("/why-not", "whyNot", "targets", "Ask the gate, check by check, why something is not done",
 		access.SeeReasons), s.whyNot)
@@ -43,16 +45,18 @@ func (s *server) listNodes(ctx context.Context, who access.Who, in *struct {
 }) (*page[selection.Node], error) {
 	t := table[selection.Node]{access.SeeNodes, selection.Nodes(issueTypes()), func(n *selection.Node) string { return n.Site },
 		func(n *selection.Node) string { return n.Site + "\x01" + n.Name }}
+	if !in.At.IsZero() {
+		t.rows = selection.NodesAt(issueTypes())
+	}
 	set, err := compile(s, t.rows, in.Filter)
 	if err != nil {
 		return nil, err
 	}
 	if !in.At.IsZero() {
-		rows, _, err := s.Store.NodeRowsAt(ctx, in.At)
+		rows, _, err := s.Store.NodeRowsAt(ctx, in.At, in.Details || set.Uses("facts"))
 		if err != nil {
 			return nil, err
 		}
-		t.rows = selection.NodesAt(issueTypes())
 		return pageOf(s, who, t, in.Listing, rows)
 	}
 	rows, _, err := s.Store.NodeRows(ctx, s.Now(), in.Details || slices.ContainsFunc(selection.DetailFields(), set.Uses))
@@ -134,6 +138,26 @@ func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Lis
 		}
 	}
 	return cut(t, in.Listing, found, "")
+}
+
+func (s *server) listHistory(ctx context.Context, who access.Who, in *struct {
+	Listing
+	Target string `query:"target" maxLength:"255" doc:"Only of this node, PCU or site."`
+}) (*page[selection.Passage], error) {
+	if in.Target != "" {
+		t, err := answers.Find(ctx, s.Store, in.Target)
+		if err := seen(who, access.SeeNodes, t.Site, err); err != nil {
+			return nil, err
+		}
+		in.Target = t.Name
+	}
+	rows, _, err := s.Store.HistoryRows(ctx, in.Target, mostRead)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(s, who, table[selection.Passage]{access.SeeNodes, selection.History(),
+		func(p *selection.Passage) string { return p.Site },
+		func(p *selection.Passage) string { return descending(p.Seq) }}, in.Listing, rows)
 }
 
 // descending is a key under which the greater number comes first.

@@ -72,7 +72,7 @@ type rolloutStart struct {
 		State   string        `json:"state,omitempty" maxLength:"40" doc:"Of a boot state: which."`
 		NodeIDs []int         `json:"node_ids" minItems:"1" maxItems:"10000" doc:"The nodes by their numbers, in the order of the plan."`
 		Ways    []request.Way `json:"ways,omitempty" maxItems:"5" doc:"The only ways to try, in this order: pcu, ssh, plc."`
-		EvenUp  bool          `json:"even_if_up,omitempty" doc:"Also nodes that answer, or that PLC hears."`
+		EvenUp  bool          `json:"even_if_up,omitempty" doc:"Also nodes that answer, or whose heartbeats are fresh."`
 		EvenTry bool          `json:"even_if_tried,omitempty" doc:"Also nodes that were power-cycled too often."`
 		Group   int           `json:"group" minimum:"1" maximum:"200" doc:"So many at a time."`
 		Wait    string        `json:"wait,omitempty" maxLength:"10000" doc:"What a node must be before its group is done, as a selection; that it is back otherwise."`

@@ -33,7 +33,9 @@ type Config struct {
 	Web       Web           `yaml:"web"`
 	// Groups are expressions of --select by name: @name stands for them wherever nodes are selected.
 	Groups map[string]string `yaml:"groups"`
-	Log    Log               `yaml:"log"`
+	// Rules are expressions by name: a node of which one holds has an issue of type nodefact.
+	Rules map[string]string `yaml:"rules"`
+	Log   Log               `yaml:"log"`
 
 	// Warnings are what [Load] accepted, though it should be written otherwise; each names its place.
 	Warnings []string `yaml:"-"`

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,6 +154,14 @@ func (c *Config) problems() []problem {
 		check(err == nil, "groups", "%s: %v", name, err)
 	}
 
+	for name, text := range c.Rules {
+		check(ruleName.MatchString(name), "rules", "%q: a name has small letters, digits and underscores, at most 40", name)
+		s, err := selection.Compile(selection.Nodes(nil), text, selection.Options{Groups: c.Groups})
+		check(err == nil, "rules", "%s: %v", name, err)
+		check(err != nil || !s.AsksWhatIsKnown(), "rules", "%s: a rule must not ask whether something is known, or it would "+
+			"hold for all nodes where a source is away", name)
+	}
+
 	check(c.RT.URL == "" || isHTTP(c.RT.URL), "rt.url", "must be an http or https URL without user and password")
 	check(c.RT.URL == "" || c.RT.Token != "", "rt.token", "must be set when rt.url is")
 	check(c.RT.URL == "" || c.RT.Queue != "", "rt.queue", "must be set when rt.url is")
@@ -229,6 +238,8 @@ func (c *Config) Require(sections ...string) error {
 	}
 	return errors.Join(errs...)
 }
+
+var ruleName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 
 // Key reads the 32-byte key for secrets at rest: 64 hexadecimal digits in a file. It is nil when no file is named.
 func (s Secrets) Key() ([]byte, error) { return readKey("secrets.key_file", s.KeyFile) }

@@ -13,7 +13,7 @@ func symptom(name string) func(policy.Policy, Facts, time.Time) (string, bool) {
 	return func(p policy.Policy, f Facts, now time.Time) (string, bool) {
 		n := f.Node
 		s, seen := n.Symptoms[name]
-		if !seen || n.Record.Status == policy.StatusDisabled || n.Record.Status == policy.StatusSafeboot ||
+		if !seen || s.Stale || n.Record.Status == policy.StatusDisabled || n.Record.Status == policy.StatusSafeboot ||
 			now.Sub(s.Since) < p.TroubleAfter {
 			return "", false
 		}

@@ -14,6 +14,7 @@ func Types() []Type {
 		noBlockDevice(),
 		nodeConfig(),
 		nodeDown(),
+		nodeFact(),
 		oldBootCD(),
 		pcuDown(),
 		pcuMissing(),

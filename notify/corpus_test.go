@@ -65,6 +65,7 @@ var seen = map[string][]string{
 	"noblockdevice":   {"no block devices found"},
 	"pcumissing":      {"no ssh: timeout"},
 	"filesystem":      {"mounted read-only: /"},
+	"nodefact":        {"disk_full: facts.disk_used is 97 (by prometheus at 2026-11-24 12:04 UTC)"},
 	"unknownsequence": {"sequence: bminit-cfg-strange-debug-done"},
 }
 
@@ -163,8 +164,8 @@ func messages() corpus {
 
 func (c corpus) ofEachType() {
 	for _, t := range issue.Types() {
-		if t.Name == issue.UnknownSequence {
-			continue // it goes to the admins alone
+		if t.Name == issue.UnknownSequence || t.Name == issue.NodeFact {
+			continue // they go to the admins alone
 		}
 		target := host(1)
 		switch t.Target {
@@ -351,6 +352,7 @@ func (c corpus) toTheAdmins() {
 	flag := func(item Item) Item { item.Kind = Flagged; return item }
 	c.add("flagged", notice(flag(down(1))), level(2), admins)
 	c.add("flagged-unknownsequence", notice(flag(about("unknownsequence", host(1)))), admins)
+	c.add("flagged-nodefact", notice(flag(about("nodefact", host(1)))), admins)
 	c.add(
 		"flagged-site",
 		notice(Item{Kind: Flagged, Evidence: []string{"nobody at the site can be written to"}}),

@@ -54,7 +54,16 @@ func notFound(format string, args ...any) error { return &Error{NotFound, fmt.Er
 
 func refused(format string, args ...any) error { return &Error{Refused, fmt.Errorf(format, args...)} }
 
-func errNoTemporal() error { return &Error{Silent, errors.New("temporal is not connected")} }
+// errNoTemporal says that a workflow would have to be asked, and that none was.
+var errNoTemporal = errors.New("temporal is not connected, so nothing was asked and nothing is done: give the order again when it is")
+
+// connected refuses, before anything is done, an order that a workflow has to carry out where none can be asked.
+func (d Desk) connected() error {
+	if d.Temporal == nil {
+		return &Error{Silent, errNoTemporal}
+	}
+	return nil
+}
 
 // answered is what a workflow's answer to an order means; absent is what to say where there is no such workflow.
 func answered(id string, err, absent error) error {

@@ -99,8 +99,8 @@ func (d Desk) tellIssue(ctx context.Context, o Order, a act, name issue.Order, i
 // update sends an Update to a workflow, which takes one with the same key only once, and waits for its answer. It says
 // which run took it.
 func (d Desk) update(ctx context.Context, id, name, key string, c issue.Command, answer any) (run string, err error) {
-	if d.Temporal == nil {
-		return "", errNoTemporal()
+	if err := d.connected(); err != nil {
+		return "", err
 	}
 	handle, err := d.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		UpdateID: key, WorkflowID: id, UpdateName: name, Args: []any{c}, WaitForStage: client.WorkflowUpdateStageCompleted,
@@ -179,8 +179,8 @@ func (d Desk) Open(ctx context.Context, o Order, typ, target, cause string,
 	in := t.Input(target)
 	in.Cause, in.Evidence = cause, evidence
 	a.do = func(ctx context.Context, _ string) (string, error) {
-		if d.Temporal == nil {
-			return "", errNoTemporal()
+		if err := d.connected(); err != nil {
+			return "", err
 		}
 		run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: opened.ID, TaskQueue: activities.TaskQueue,

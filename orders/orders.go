@@ -143,6 +143,11 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 	case "":
 	case Refused, NotFound, Invalid:
 		outcome, detail = store.Refused, err.Error()
+	case Silent:
+		outcome, detail = store.Ambiguous, err.Error()
+		if errors.Is(err, errNoTemporal) {
+			outcome = store.Failed
+		}
 	default: // it may yet be carried out, and the same key asks again
 		outcome, detail = store.Ambiguous, err.Error()
 	}

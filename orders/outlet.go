@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -76,8 +75,8 @@ func (d Desk) Outlet(ctx context.Context, o Order, in request.Outlet, waives []p
 // operate has a worker do it, and waits.
 func (d Desk) operate(ctx context.Context, in request.Outlet, key string) (answer request.OutletAnswer, err error) {
 	answer.Outlet = in
-	if d.Temporal == nil {
-		return answer, errors.New("temporal is not connected")
+	if err := d.connected(); err != nil {
+		return answer, err
 	}
 	run, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: request.OutletType + "/" + key, TaskQueue: activities.TaskQueue,

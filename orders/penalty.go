@@ -75,7 +75,7 @@ func (d Desk) WouldPenalize(ctx context.Context, o Order, login string, level in
 // lookAtSite starts the workflow of a site if need be, and lets it look at what it is denied.
 func (d Desk) lookAtSite(ctx context.Context, login string) error {
 	if d.Temporal == nil {
-		return errors.New("temporal is not connected")
+		return errors.New("the level is ordered, but Temporal is not connected, so the site is not asked to look at it now")
 	}
 	_, err := d.Temporal.SignalWithStartWorkflow(ctx, site.ID(login), site.SignalLook, nil,
 		client.StartWorkflowOptions{ID: site.ID(login), TaskQueue: activities.TaskQueue,

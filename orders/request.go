@@ -101,8 +101,8 @@ func (d Desk) aboutNodeOrder(ctx context.Context, o Order, n Node, host string) 
 var ErrUnderWay = errors.New("another order to this node is under way")
 
 func (d Desk) startRequest(ctx context.Context, in request.Input) (client.WorkflowRun, error) {
-	if d.Temporal == nil {
-		return nil, errors.New("temporal is not connected")
+	if err := d.connected(); err != nil {
+		return nil, err
 	}
 	o := client.StartWorkflowOptions{
 		ID: request.ID(in.Node), TaskQueue: activities.TaskQueue,
@@ -219,8 +219,8 @@ func (d Desk) CancelNode(ctx context.Context, o Order, host string) (Receipt, re
 
 // tell sends an Update to a workflow, which takes one with the same key only once, and waits for its answer.
 func (d Desk) tell(ctx context.Context, id, name, key string, arg, answer any) error {
-	if d.Temporal == nil {
-		return errors.New("temporal is not connected")
+	if err := d.connected(); err != nil {
+		return err
 	}
 	h, err := d.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{UpdateID: key, WorkflowID: id, UpdateName: name,
 		Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted})

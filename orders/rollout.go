@@ -35,6 +35,9 @@ func (d Desk) Rollout(ctx context.Context, o Order, p rollout.Plan, nodes []roll
 	a := aboutRollout(p.Name, fmt.Sprintf("%s %d nodes, %d at a time", p.Act, p.Count, p.Group))
 	a.words = map[string]any{"act": p.Act, "nodes": p.Count, "group": p.Group}
 	a.do = func(ctx context.Context, _ string) (string, error) {
+		if err := d.connected(); err != nil { // a plan that nobody carries out is not kept
+			return "", err
+		}
 		err := d.Store.SaveRollout(ctx, p, nodes)
 		if errors.Is(err, store.ErrRolloutTwice) {
 			return "", refused("%w", err)
@@ -74,6 +77,9 @@ func (d Desk) RetryRollout(ctx context.Context, o Order, name string) (Receipt, 
 	count := 0
 	a := aboutRollout(name, "begin again with what has failed in roll-out "+name)
 	a.do = func(ctx context.Context, _ string) (string, error) {
+		if err := d.connected(); err != nil {
+			return "", err
+		}
 		_, running, err := answers.Rollout(ctx, d.Temporal, name)
 		if err != nil {
 			return "", err
@@ -96,9 +102,6 @@ func (d Desk) RetryRollout(ctx context.Context, o Order, name string) (Receipt, 
 }
 
 func (d Desk) runRollout(ctx context.Context, p rollout.Plan, in rollout.Input) error {
-	if d.Temporal == nil {
-		return errors.New("temporal is not connected")
-	}
 	_, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: rollout.ID(p.Name), TaskQueue: activities.TaskQueue,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 func (d Desk) Run(ctx context.Context, o Order, opts remote.Options, nodes []remote.Node, script string,
 	each func(store.RunNode)) (Receipt, string, error) {
 	id := d.now().UTC().Format("20060102-150405.000")
-	a := act{verb: access.FleetRun, target: id, issue: "run/" + id, why: "the ledger keeps it",
+	a := act{verb: access.FleetRun, target: id, issue: store.RunIssue + id, why: "the ledger keeps it",
 		does: clean.Line(fmt.Sprintf("run on %d nodes: %s", len(nodes), script))}
 	a.words = map[string]any{"nodes": len(nodes), "command": clean.Bounded(script, clean.MaxText)}
 	a.check = func(ctx context.Context) error { return d.mayRun(ctx, nodes, script) }
@@ -39,8 +40,11 @@ func (d Desk) Run(ctx context.Context, o Order, opts remote.Options, nodes []rem
 			each(n)
 		}
 		keep := context.WithoutCancel(ctx) // also what was called off is written down
+		ctx, stop := d.runBeats(ctx, id)
+		defer stop()
 		done := 0
 		var lost error
+		opts.Begins = func(n remote.Node) { _ = d.Store.BeginRunNode(keep, id, n.Host) }
 		remote.Run(ctx, opts, planned, script, func(r remote.Result) {
 			n := rowOf(r)
 			if r.State == remote.Done {
@@ -58,6 +62,27 @@ func (d Desk) Run(ctx context.Context, o Order, opts remote.Options, nodes []rem
 	}
 	r, err := d.give(ctx, o, a)
 	return r, id, err
+}
+
+// runBeats gives signs of life of a run, so that one that is cut off is told from one that goes on. The context ends when
+// the run was ended by others, who took it for dead.
+func (d Desk) runBeats(ctx context.Context, id string) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		tick := time.NewTicker(store.RunSilence / 6)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if errors.Is(d.Store.BeatRun(ctx, id), store.ErrRunOver) {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // mayRun says whether anything may run now.

@@ -62,7 +62,7 @@ func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry, ve
 	const unique = "23505" // Postgres: unique_violation
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == unique {
-		err = refused("%s %s has an entry from that moment on already: see `monitor blacklist list`", e.Kind, e.Target)
+		err = refused("%s %s has an entry from that moment on already: see `monitor exempt list`", e.Kind, e.Target)
 	}
 	return r, e, err
 }
@@ -102,7 +102,7 @@ func (d Desk) unsilence(ctx context.Context, o Order, kind, target string, verb 
 }
 
 func notBlacklisted(kind, target string) error {
-	return notFound("%s %s is not on the blacklist: see `monitor blacklist list`", kind, target)
+	return notFound("%s %s is not exempt: see `monitor exempt list`", kind, target)
 }
 
 // aboutTarget says what a node, a site or a PCU is. A name that nobody knows would protect nothing.

@@ -23,7 +23,7 @@ func (d Desk) Site(ctx context.Context, o Order, name issue.Order, login string,
 	id, c := site.ID(login), issue.Command{By: o.by(), Reason: o.reason(), Until: w.Until}
 	a.do = func(ctx context.Context, key string) (string, error) {
 		absent := notFound("no issue asks anything of site %s, so there is nothing to %s: see `monitor site show %s`, and "+
-			"`monitor blacklist add site` to keep Monitor away", login, name, login)
+			"`monitor exempt set site` to keep Monitor away", login, name, login)
 		_, err := d.update(ctx, id, string(name), key, c, &s)
 		if err := answered(id, err, absent); err != nil {
 			return "", err

@@ -25,8 +25,8 @@ func (d Desk) Sweep(ctx context.Context, o Order, under func()) (Receipt, Run, e
 	r, err := d.give(ctx, o, act{
 		verb: access.FleetSweep, does: "look at the whole fleet now",
 		do: func(ctx context.Context, _ string) (note string, err error) {
-			if d.Temporal == nil {
-				return "", errNoTemporal()
+			if err := d.connected(); err != nil {
+				return "", err
 			}
 			run, err = d.trigger(ctx, under)
 			return "", err
@@ -42,8 +42,8 @@ func (d Desk) Believe(ctx context.Context, o Order) (Receipt, Run, error) {
 		verb: access.FleetBelieve, does: "look at the whole fleet now, and believe what is seen",
 		why: "the ledger keeps why what the guard doubts is true",
 		do: func(ctx context.Context, _ string) (string, error) {
-			if d.Temporal == nil {
-				return "", errNoTemporal()
+			if err := d.connected(); err != nil {
+				return "", err
 			}
 			w, err := d.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 				ID: activities.SweepType + "-believed", TaskQueue: activities.TaskQueue,

@@ -72,6 +72,17 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+func TestGroupsOfNodesAreRead(t *testing.T) {
+	db, c := fleet(t)
+	db.Add("NodeGroups", fakeplc.Row{"nodegroup_id": 1, "groupname": "Alpha", "node_ids": []any{1, 3}})
+	db.Add("NodeGroups", fakeplc.Row{"nodegroup_id": 2, "groupname": "Rollout", "node_ids": []any{3}})
+	s, err := c.Snapshot(t.Context())
+	if err != nil || len(s.NodeGroups) != 2 || !slices.Equal(s.NodeGroups[1], []string{"Alpha"}) ||
+		!slices.Equal(s.NodeGroups[3], []string{"Alpha", "Rollout"}) {
+		t.Errorf("%v, %v", s.NodeGroups, err)
+	}
+}
+
 func TestWrites(t *testing.T) {
 	db, c := fleet(t)
 	ctx := t.Context()

@@ -31,7 +31,7 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	}
 	r := reader{Client: c, ctx: ctx, Snapshot: Snapshot{Taken: time.Now(), Unsent: map[string][]int{}}}
 	steps := []func() error{
-		r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.exemptions, r.mayRead,
+		r.mayRead, r.sites, r.nodes, r.pcus, r.persons, r.slices, r.interfaces, r.groups, r.exemptions, r.mayRead,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -139,6 +139,30 @@ func (s *reader) interfaces() error {
 	return s.all("interfaces", "GetInterfaces", "interface_id", map[string]any{}, fields, func(r row) {
 		s.Interfaces = append(s.Interfaces, Interface{r.int("node_id"), r.str("ip"), r.bool("is_primary")})
 	})
+}
+
+// groups reads which groups of nodes there are. Nothing that Monitor does hangs on them, so one that PLC keeps from us, or
+// does not know, costs only itself.
+func (s *reader) groups() error {
+	fields := []string{"nodegroup_id", "groupname", "node_ids"}
+	rows, bad, err := s.bulk(s.ctx, "GetNodeGroups", "nodegroup_id", map[string]any{}, fields)
+	if s.ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		s.Unreadable = append(s.Unreadable, "groups of nodes: "+err.Error())
+		return nil
+	}
+	for _, n := range bad {
+		s.Unreadable = append(s.Unreadable, fmt.Sprintf("groups of nodes: group %d", n))
+	}
+	s.NodeGroups = map[int][]string{}
+	for _, r := range rows {
+		for _, id := range r.ints("node_ids") {
+			s.NodeGroups[id] = append(s.NodeGroups[id], r.str("groupname"))
+		}
+	}
+	return nil
 }
 
 func (s *reader) exemptions() error {

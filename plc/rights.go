@@ -30,6 +30,7 @@ func (c *Client) Rights(ctx context.Context) []Right {
 		{"GetPCUs", "pcu_id", "to know what switches their power", false},
 		{"GetPersons", "person_id", "to know whom to write to", true},
 		{"GetSlices", "slice_id", "to know what a penalty suspends", true},
+		{"GetNodeGroups", "nodegroup_id", "to know the groups of nodes", false},
 		{"GetNodeTags", "node_tag_id", "to know what is exempt", false},
 		{"GetSiteTags", "site_tag_id", "to know what is exempt", false},
 		{"GetPersonTags", "person_tag_id", "to know who is exempt", false},

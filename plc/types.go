@@ -103,6 +103,10 @@ type Snapshot struct {
 	Slices     []Slice
 	Interfaces []Interface
 
+	// NodeGroups are the names of the groups that nodes are in, by node; nil: they could not be read, and what is known of
+	// them stays.
+	NodeGroups map[int][]string
+
 	NodeExempt, SiteExempt, PersonExempt, SliceExempt map[int]time.Time
 
 	// Unsent are the ids of rows that PLC could not send, by kind ("sites", "nodes", "pcus", "persons", "slices",

@@ -13,12 +13,15 @@ const (
 	SymptomNodeConfig = "nodeconfig"
 	SymptomFilesystem = "filesystem"
 	SymptomDNSError   = "dnserror"
+	SymptomNodeFact   = "nodefact" // which no look shows: it comes of the rules of the configuration
 )
 
 // Symptom is something wrong with a node that a look shows and that no status tells of.
 type Symptom struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
+	// Stale says that what showed it is not known any more: it opens nothing, and it ends nothing.
+	Stale bool `json:"stale,omitempty"`
 }
 
 // NodeFacts are what is known of a node after a look.
@@ -39,7 +42,7 @@ var writable = []string{"/", "/var/log", "/vservers"}
 func Symptoms(l NodeLook, f Finding, before map[string]Symptom, at time.Time) map[string]Symptom {
 	now := map[string]Symptom{}
 	see := func(typ, format string, a ...any) {
-		t := Symptom{at, fmt.Sprintf(format, a...)}
+		t := Symptom{Since: at, Reason: fmt.Sprintf(format, a...)}
 		if was, seen := before[typ]; seen {
 			t.Since = was.Since
 		}

@@ -25,6 +25,8 @@ type Options struct {
 	Pace     time.Duration // between two that begin at one site
 	Limit    time.Duration // for one node: to enter it, and again to run
 	Keep     int           // bytes of each output that are kept
+	// Begins is told of each node directly before it is entered, by many at once; nil: nobody is.
+	Begins func(Node)
 	// Enter says how a node is entered, and which host key of it is believed.
 	Enter func(ctx context.Context, host, ip string) bootman.Target
 }
@@ -152,6 +154,9 @@ func skipped(n Node) Result {
 // one runs the script on one node.
 func (o Options) one(ctx context.Context, n Node, script string) Result {
 	r := Result{Node: n, Began: time.Now()}
+	if o.Begins != nil {
+		o.Begins(n)
+	}
 	target := o.Enter(ctx, n.Host, n.IP)
 	target.Timeout = o.Limit
 	conn, err := bootman.Dial(ctx, target)

@@ -15,18 +15,26 @@ type findings struct {
 	fields map[string]bool
 	names  []string // of rows
 	lists  map[string]bool
-	err    error // the first thing that no row has
+	// entries are those of maps that it looks at, as facts.rack.
+	entries map[string]bool
+	// asksKnown: it asks whether something is known, or of a map as a whole.
+	asksKnown bool
+	err       error // the first thing that no row has
+}
+
+func newExaminer(s *shape) *examiner {
+	return &examiner{
+		findings: findings{fields: map[string]bool{}, lists: map[string]bool{}, entries: map[string]bool{}},
+		shape:    s,
+		local:    map[string]bool{},
+		done:     map[int64]bool{},
+	}
 }
 
 // examine goes through an expression before CEL checks it, since CEL knows neither what is near a misspelt word nor
 // which values a field may have.
 func examine(parsed *cel.Ast, s *shape) *findings {
-	e := &examiner{
-		findings: findings{fields: map[string]bool{}, lists: map[string]bool{}},
-		shape:    s,
-		local:    map[string]bool{},
-		done:     map[int64]bool{},
-	}
+	e := newExaminer(s)
 	root := parsed.NativeRep().Expr()
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(x ast.Expr) {
 		if x.Kind() == ast.ComprehensionKind {
@@ -48,6 +56,7 @@ type examiner struct {
 func (e *examiner) visit(x ast.Expr) {
 	switch x.Kind() {
 	case ast.SelectKind, ast.IdentKind:
+		e.asksKnown = e.asksKnown || x.Kind() == ast.SelectKind && x.AsSelect().IsTestOnly()
 		if !e.done[x.ID()] {
 			e.name(x)
 		}
@@ -82,6 +91,11 @@ func (e *examiner) name(x ast.Expr) {
 		name := strings.Join(words[:n], ".")
 		if f := e.shape.fields[name]; f != nil && (n == len(words) || f.Type == Map) {
 			e.fields[name] = true
+			if f.Type == Map && n == len(words) {
+				e.asksKnown = true
+			} else if f.Type == Map {
+				e.entries[strings.Join(words[:n+1], ".")] = true
+			}
 			return
 		}
 	}
@@ -105,10 +119,13 @@ func (e *examiner) wrong(err error) {
 // call checks what is compared with fields of few values, and gathers the names that are asked for.
 func (e *examiner) call(c ast.CallExpr) {
 	args := c.Args()
+	e.asksKnown = e.asksKnown || c.FunctionName() == fnKnown
 	if len(args) != 2 {
 		return
 	}
 	switch c.FunctionName() {
+	case operators.Index:
+		e.entry(args[0], args[1])
 	case operators.Equals, operators.NotEquals:
 		e.values(args[0], args[1])
 		e.values(args[1], args[0])
@@ -123,6 +140,17 @@ func (e *examiner) call(c ast.CallExpr) {
 		if text, is := literalText(args[1]); is {
 			e.lists[text] = true
 		}
+	}
+}
+
+// entry notes facts["rack"], which is facts.rack.
+func (e *examiner) entry(of, key ast.Expr) {
+	name := dotted(of)
+	if f, text := e.shape.fields[name], ""; f != nil && f.Type == Map {
+		if text, _ = literalText(key); text == "" {
+			return
+		}
+		e.done[of.ID()], e.fields[name], e.entries[name+"."+text] = true, true, true
 	}
 }
 

@@ -134,12 +134,7 @@ func (x *explainer[T]) flatten(operator string, e ast.Expr, parts *[]Reason) {
 
 // values are those of the fields that a part looks at, in words.
 func (x *explainer[T]) values(e ast.Expr) []string {
-	found := &examiner{
-		findings: findings{fields: map[string]bool{}, lists: map[string]bool{}},
-		shape:    x.table.shape(),
-		local:    map[string]bool{},
-		done:     map[int64]bool{},
-	}
+	found := newExaminer(x.table.shape())
 	ast.PreOrderVisit(e, ast.NewExprVisitor(found.visit))
 	var words []string
 	for _, name := range keysOf(found.fields) {

@@ -15,6 +15,8 @@ type Node struct {
 	BootState string `json:"boot_state"`
 	RunLevel  string `json:"run_level"`
 
+	Groups []string `json:"groups"` // of the inventory
+
 	Site            string    `json:"site"`
 	SiteName        string    `json:"site_name"`
 	SiteStatus      string    `json:"site_status"`
@@ -116,6 +118,7 @@ func recordFields() []Column[Node] {
 			func(n *Node) string { return n.BootState },
 			"plcnode.status",
 		),
+		words("group", "the groups of nodes that PLC has it in", nil, func(n *Node) []string { return n.Groups }),
 		text("run_level", "what PLC last saw it in; unknown without PLC", func(n *Node) string { return n.RunLevel }),
 	}
 }

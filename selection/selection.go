@@ -20,11 +20,11 @@ package selection
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/interpreter"
 )
 
@@ -65,7 +65,9 @@ type Selection[T any] struct {
 	ast     *cel.Ast
 	program cel.Program
 	uses    map[string]bool
-	names   []string // names of rows that it asks for: each must be one row's
+	entries map[string]bool // of maps
+	known   bool            // it asks what is known
+	names   []string        // names of rows that it asks for: each must be one row's
 }
 
 // Compile reads an expression in any of the forms.
@@ -102,6 +104,7 @@ func (s *Selection[T]) compile(lists map[string]nameList) (err error) {
 		return fmt.Errorf("it is a %s, and must be true or false for each row", checked.OutputType())
 	}
 	s.ast, s.uses, s.names = checked, found.fields, found.names
+	s.entries, s.known = found.entries, found.asksKnown
 	for path := range found.lists {
 		s.names = append(s.names, lists[path].names...)
 	}
@@ -118,16 +121,38 @@ func (s *Selection[T]) CEL() string { return s.text }
 // Uses reports whether the expression looks at a field, so that a reader of rows may leave others out.
 func (s *Selection[T]) Uses(field string) bool { return s.uses[field] }
 
-// Match reports whether a row is selected. An error is one of the expression, not of the row.
-func (s *Selection[T]) Match(row *T) (bool, error) {
+// AsksWhatIsKnown reports whether the expression asks if something is known, so that it may hold because nothing is.
+func (s *Selection[T]) AsksWhatIsKnown() bool { return s.known }
+
+// Says are the fields and the entries of maps that the expression looks at, as far as they are known of a row, in words:
+// facts.fans is 2.
+func (s *Selection[T]) Says(row *T) (list []string) {
+	for _, name := range slices.Concat(keysOf(s.uses), keysOf(s.entries)) {
+		f, v := s.table.known.fields[name], s.table.Cell(row, name, s.now)
+		if v != nil && (f == nil || f.Type != Map) {
+			list = append(list, name+" is "+Show(v))
+		}
+	}
+	return list
+}
+
+// Ask says whether an expression holds for a row, and Unknown where that hangs on what is not known of the row. An error
+// is one of the expression, not of the row.
+func (s *Selection[T]) Ask(row *T) (Answer, error) {
 	out, _, err := s.program.Eval(activation[T]{s.table, row, s.now})
 	if unknown(err) {
-		return false, nil
+		return Unknown, nil
 	}
 	if err != nil {
-		return false, s.wrong(row, err)
+		return Unknown, s.wrong(row, err)
 	}
-	return out == types.True, nil
+	return answerOf(out), nil
+}
+
+// Match reports whether a row is selected. An error is one of the expression, not of the row.
+func (s *Selection[T]) Match(row *T) (bool, error) {
+	answer, err := s.Ask(row)
+	return answer == Yes && err == nil, err
 }
 
 func (s *Selection[T]) wrong(row *T, err error) error {

@@ -63,6 +63,7 @@ func fleet() []selection.Node {
 				"dnserror",
 			},
 			IssueSince:  noon().AddDate(0, 0, -2),
+			Groups:      []string{"Alpha", "Rollout"},
 			PowerCycles: 2,
 			SSH:         "timeout",
 		},
@@ -158,6 +159,9 @@ func TestExpressionsSelect(t *testing.T) {
 		{"issues=nodedown", "1"},
 		{"issues!=nodedown", "2 3 4"},
 		{"issues=*error", "1"},
+		{"group=Alpha", "1"},
+		{"group=alph*,site=princeton", "1"},
+		{`"Rollout" in group`, "1"},
 		{"issues~^dns", "1"},
 		{"firewall", "4"},
 		{"!firewall", "1 2 3"},
@@ -399,6 +403,9 @@ func TestEveryFieldOfEveryTableCanBeAsked(t *testing.T) {
 	check(t, selection.PCUs(types()))
 	check(t, selection.Issues(types()))
 	check(t, selection.Ledger())
+	check(t, selection.History())
+	check(t, selection.NodesAt(types()))
+	check(t, selection.IssuesAt(types()))
 }
 
 func check[T any](t *testing.T, table *selection.Table[T]) {

@@ -114,14 +114,8 @@ func (s *Set[T]) Match(row *T) (bool, error) {
 // Excludes reports whether a row is to be left out: also one of which that is not known, since to leave one out is the
 // side on which to err.
 func (s *Selection[T]) Excludes(row *T) (bool, error) {
-	out, _, err := s.program.Eval(activation[T]{s.table, row, s.now})
-	if unknown(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, s.wrong(row, err)
-	}
-	return out.Value() == true, nil
+	answer, err := s.Ask(row)
+	return answer != No && err == nil, err
 }
 
 // checkNames refuses names that are nobody's or several's.

@@ -199,6 +199,7 @@ func (a *app) bootSequences() *cobra.Command {
 
 func (a *app) bootSequencesList() *cobra.Command {
 	var action string
+	var l repeated
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the boot sequences that are known", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor bootman sequences list\n  monitor bootman sequences list --action fsck_repair -o json",
@@ -206,24 +207,33 @@ func (a *app) bootSequencesList() *cobra.Command {
 			if action != "" && !slices.Contains(bootman.Actions(), bootman.Action(action)) {
 				return badInput("no action is called %q: use one of %s", action, strings.Join(actionNames(), ", "))
 			}
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				list, err := db.BootSequences(ctx)
-				if err != nil {
-					return err
-				}
-				list = slices.DeleteFunc(list, func(s store.BootSequence) bool { return action != "" && s.Action != action })
-				rows := make([]row, len(list))
-				for i := range list {
-					list[i].Changed = list[i].Changed.UTC()
-					rows[i] = row{list[i].Action, list[i].Owner, list[i].Sequence}
-				}
-				return a.show(list, func() { a.table("no sequence calls for it", row{"ACTION", "BY", "SEQUENCE"}, rows) })
+			return l.repeat(cmd.Context(), a, func() error {
+				return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+					list, err := db.BootSequences(ctx)
+					if err != nil {
+						return err
+					}
+					list = slices.DeleteFunc(list, func(s store.BootSequence) bool { return action != "" && s.Action != action })
+					for i := range list {
+						list[i].Changed = list[i].Changed.UTC()
+					}
+					return few(a, &l, list, a.drawSequences)
+				})
 			})
 		},
 	}
+	l.addFlags(cmd)
 	cmd.Flags().StringVar(&action, "action", "", "only those that call for this `action`")
 	_ = cmd.RegisterFlagCompletionFunc("action", a.fixed(actionNames()...))
 	return cmd
+}
+
+func (a *app) drawSequences(list []store.BootSequence) {
+	var rows []row
+	for _, s := range list {
+		rows = append(rows, row{s.Action, s.Owner, s.Sequence})
+	}
+	a.table("no sequence calls for it", row{"ACTION", "BY", "SEQUENCE"}, rows)
 }
 
 func actionNames() []string {

@@ -96,7 +96,7 @@ func (a *app) findChanges(ctx context.Context, r selection.Request) (v findbadVi
 	if err != nil {
 		return v, err
 	}
-	if v.Sweep, err = a.follow(ctx, a.sweepNow); err != nil {
+	if v.Sweep, err = a.look(ctx, false, ""); err != nil {
 		return v, err
 	}
 	after, err := a.sight(ctx, nil)
@@ -130,32 +130,54 @@ func (a *app) findChanges(ctx context.Context, r selection.Request) (v findbadVi
 }
 
 // sight reads nodes and PCUs: those that a set picks and the PCUs that feed them, or all.
-func (a *app) sight(ctx context.Context, set *selection.Set[selection.Node]) (fleetSight, error) {
-	s := fleetSight{map[string]selection.Node{}, map[string]selection.PCU{}}
-	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		rows, _, err := db.NodeRows(ctx, a.now(), set != nil && slices.ContainsFunc(selection.DetailFields(), set.Uses))
+func (a *app) sight(ctx context.Context, set *selection.Set[selection.Node]) (s fleetSight, err error) {
+	details := set != nil && slices.ContainsFunc(selection.DetailFields(), set.Uses)
+	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
+		rows, err := r.remoteNodes(ctx, details, time.Time{})
 		if err != nil {
 			return err
 		}
-		all := len(rows)
-		if set != nil {
-			if rows, err = pick(set, rows); err != nil {
-				return err
-			}
+		pcus, err := rowsOf[selection.PCU](ctx, r, "/pcus", nil, 0)
+		if err == nil {
+			s, err = sightIn(set, rows, pcus)
 		}
-		for _, n := range rows {
-			s.nodes[n.Name] = n
+		return err
+	}); done {
+		return s, err
+	}
+	err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
+		rows, _, err := db.NodeRows(ctx, a.now(), details)
+		if err != nil {
+			return err
 		}
 		pcus, _, err := db.PCURows(ctx)
-		for _, p := range pcus {
-			feeds := slices.ContainsFunc(p.Nodes, func(host string) bool { _, is := s.nodes[host]; return is })
-			if feeds || len(rows) == all {
-				s.pcus[fmt.Sprint(p.PCUID)] = p
-			}
+		if err == nil {
+			s, err = sightIn(set, rows, pcus)
 		}
 		return err
 	})
 	return s, err
+}
+
+func sightIn(set *selection.Set[selection.Node], rows []selection.Node, pcus []selection.PCU) (fleetSight, error) {
+	s := fleetSight{map[string]selection.Node{}, map[string]selection.PCU{}}
+	all := len(rows)
+	if set != nil {
+		var err error
+		if rows, err = pick(set, rows); err != nil {
+			return s, err
+		}
+	}
+	for _, n := range rows {
+		s.nodes[n.Name] = n
+	}
+	for _, p := range pcus {
+		feeds := slices.ContainsFunc(p.Nodes, func(host string) bool { _, is := s.nodes[host]; return is })
+		if feeds || len(rows) == all {
+			s.pcus[fmt.Sprint(p.PCUID)] = p
+		}
+	}
+	return s, nil
 }
 
 func changeOfNode(was, n selection.Node) (changeView, bool) {

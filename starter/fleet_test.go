@@ -110,7 +110,7 @@ func TestWhatTheStoreKnowsReadsAsItsGoldenFiles(t *testing.T) {
 		"node-show":      "node show " + host,
 		"site-list":      "site list",
 		"site-show":      "site show princeton",
-		"blacklist":      "blacklist list",
+		"exempt":         "exempt list",
 		"issue-show":     "issue show nodedown/" + host + " --timeout 2s --set temporal.address=127.0.0.1:1",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,13 +181,13 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 	wantIn(t, got.err, "this database has no tables of Monitor", "start monitor-worker once")
 	fill(t, db, url)
 	for args, says := range map[string]string{
-		"node show nobody.example":                 "no node nobody.example is known: see `monitor node list`",
-		"site show nowhere":                        "no site nowhere is known: see `monitor site list`",
-		"blacklist add node nobody.example":        "no node nobody.example is known: see `monitor node list`",
-		"blacklist add site nowhere --until 3d":    "no site nowhere is known: see `monitor site list`",
-		"issue list --site nowhere":                "no site nowhere is known: see `monitor site list`",
-		"node list --site nowhere":                 "no site nowhere is known: see `monitor site list`",
-		"blacklist remove node planetlab9.example": "node planetlab9.example is not on the blacklist: see `monitor blacklist list`",
+		"node show nobody.example":                      "no node nobody.example is known: see `monitor node list`",
+		"site show nowhere":                             "no site nowhere is known: see `monitor site list`",
+		"exempt set node nobody.example --reason x":     "no node nobody.example is known: see `monitor node list`",
+		"exempt set site nowhere --until 3d --reason x": "no site nowhere is known: see `monitor site list`",
+		"issue list --site nowhere":                     "no site nowhere is known: see `monitor site list`",
+		"node list --site nowhere":                      "no site nowhere is known: see `monitor site list`",
+		"exempt remove node planetlab9.example":         "node planetlab9.example is not exempt: see `monitor exempt list`",
 	} {
 		got := call(t.Context(), strings.Fields(args)...)
 		wantCode(t, got, exitNotFound)
@@ -195,34 +195,34 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 	}
 }
 
-func TestTheBlacklistIsKept(t *testing.T) {
+func TestExemptionsAreKept(t *testing.T) {
 	db, url := fleet(t)
 	fill(t, db, url)
 	ctx := t.Context()
-	got := call(ctx, "blacklist", "add", "node", host, "--until", "3d", "--reason", "being moved")
+	got := call(ctx, "exempt", "set", "node", host, "--until", "3d", "--reason", "being moved")
 	wantCode(t, got, exitOK)
-	wantIn(t, got.out, "blacklisted: node "+host+", until 2026-11-27 14:03 UTC (3 days from now): being moved (alice)")
+	wantIn(t, got.out, "exempt: node "+host+", until 2026-11-27 14:03 UTC (3 days from now): being moved (alice)")
 	e, yes, err := db.Blacklisted(ctx, host, "princeton", "", noon().AddDate(0, 0, 2))
 	if err != nil || !yes || e.Owner != "alice" || e.Reason != "being moved" || e.Downtime || !e.Until.Equal(noon().AddDate(0, 0, 3)) {
 		t.Errorf("the store has %+v, %v, %v", e, yes, err)
 	}
 
-	downtime := []string{"blacklist", "add", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--by", "bob"}
+	downtime := []string{"exempt", "set", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--by", "bob", "--reason", "power works"}
 	got = call(ctx, downtime...)
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "site epfl, from 2026-12-24 00:00 UTC (4 weeks from now), until 2026-12-27 00:00 UTC")
 	got = call(ctx, downtime...)
 	wantCode(t, got, exitRefused)
 	wantIn(t, got.err, "site epfl has an entry from that moment on already")
-	got = call(ctx, "blacklist", "list")
+	got = call(ctx, "exempt", "list")
 	wantCode(t, got, exitOK)
-	wantIn(t, got.out, "downtime", "to come", "2026-12-24 00:00 UTC", "bob")
+	wantIn(t, got.out, "downtime", "to come", "2026-12-27 00:00 UTC", "bob")
 	if _, yes, _ := db.Blacklisted(ctx, "", "epfl", "", noon()); yes {
 		t.Error("a downtime of next month holds today")
 	}
 
-	wantCode(t, call(ctx, "blacklist", "remove", "node", host), exitOK)
-	got = call(ctx, "blacklist", "remove", "site", "epfl", "-o", "json")
+	wantCode(t, call(ctx, "exempt", "remove", "node", host), exitOK)
+	got = call(ctx, "exempt", "remove", "site", "epfl", "-o", "json")
 	wantCode(t, got, exitOK)
 	if v := wantStable(t, got.out).(map[string]any); v["kind"] != "site" || v["target"] != "epfl" {
 		t.Errorf("remove answers %v", v)
@@ -236,22 +236,22 @@ func TestTabCompletes(t *testing.T) {
 	db, url := fleet(t)
 	fill(t, db, url)
 	for args, want := range map[string]string{
-		"issue close |":                     "nodedown/" + host,
-		"issue close pcu|":                  "",
-		"issue show pcu|":                   "pcudown/pcu1.princeton.example",
-		"issue show a |":                    "",
-		"issue open |":                      strings.Join(issueTypes(), " "),
-		"issue open sitedown |":             "epfl princeton",
-		"issue open nodedown planet|":       host + " planetlab2.princeton.example planetlab1.epfl.example",
-		"issue open pcudown |":              "pcu1.princeton.example",
-		"issue list --site |":               "epfl princeton",
-		"issue list --status |":             "open paused closed",
-		"node show planetlab1.p|":           host,
-		"site show pr|":                     "princeton",
-		"blacklist add site |":              "epfl princeton",
-		"blacklist remove node planetlab2|": "planetlab2.princeton.example",
-		"ladders |":                         strings.Join(issueTypes(), " "),
-		"issue list -o |":                   "table wide json yaml csv name",
+		"issue close |":                  "nodedown/" + host,
+		"issue close pcu|":               "",
+		"issue show pcu|":                "pcudown/pcu1.princeton.example",
+		"issue show a |":                 "",
+		"issue open |":                   strings.Join(issueTypes(), " "),
+		"issue open sitedown |":          "epfl princeton",
+		"issue open nodedown planet|":    host + " planetlab2.princeton.example planetlab1.epfl.example",
+		"issue open pcudown |":           "pcu1.princeton.example",
+		"issue list --site |":            "epfl princeton",
+		"issue list --status |":          "open paused closed",
+		"node show planetlab1.p|":        host,
+		"site show pr|":                  "princeton",
+		"exempt set site |":              "epfl princeton",
+		"exempt remove node planetlab2|": "planetlab2.princeton.example",
+		"ladders |":                      strings.Join(issueTypes(), " "),
+		"issue list -o |":                "table wide json yaml csv name",
 	} {
 		line := strings.TrimSuffix(args, "|")
 		words := strings.Fields(line)

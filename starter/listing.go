@@ -23,8 +23,7 @@ type listing struct {
 	explain    string
 	listFields bool
 	fields     []string
-	sort       []string
-	watch      time.Duration
+	repeated
 }
 
 const selectHelp = `--select takes site=princeton,state!=boot, names and globs (planetlab1,*.mit.edu), groups of the configuration (@east),
@@ -39,14 +38,7 @@ func (l *listing) addFlags(cmd *cobra.Command) {
 	f.StringVar(&l.explain, "explain-select", "", "say why the row of this `name` is selected or not")
 	f.BoolVar(&l.listFields, "list-fields", false, "list the fields that --select, --fields and --sort know")
 	f.StringSliceVar(&l.fields, "fields", nil, "print these `fields`, separated by commas")
-	f.StringSliceVar(&l.sort, "sort", nil, "sort by these `fields`; -FIELD is the other way round")
-	f.DurationVar(
-		&l.watch,
-		"watch",
-		0,
-		"print it again every `interval`, 10s where none is given (--watch=1m), until Ctrl-C",
-	)
-	f.Lookup("watch").NoOptDefVal = "10s"
+	l.repeated.addFlags(cmd)
 }
 
 // source is a kind of rows: its fields, those that are printed where nobody asks for others, and how they are read.
@@ -76,9 +68,14 @@ func list[T any](ctx context.Context, a *app, l *listing, s source[T]) error {
 	if l.listFields {
 		return a.printFields(s.table.Fields())
 	}
-	fields, err := l.columns(a, s.table.Lookup, s.brief, s.wide)
+	fields, err := s.table.Named(l.fields)
 	if err != nil {
-		return err
+		return badInput("--fields: %w", err)
+	}
+	if len(fields) == 0 {
+		if fields = s.brief; a.format != formatTable {
+			fields = slices.Concat(s.brief, s.wide)
+		}
 	}
 	order, err := s.table.Order(l.sort)
 	if err != nil {
@@ -277,66 +274,6 @@ func (a *app) printFields(fields []selection.Field) error {
 		}
 		a.table("", row{"FIELD", "TYPE", "WHAT IT IS", "ITS VALUES"}, rows)
 	})
-}
-
-// columns are the fields to print.
-func (l *listing) columns(
-	a *app,
-	lookup func(string) (selection.Field, error),
-	brief, wide []string,
-) ([]string, error) {
-	if len(l.fields) == 0 {
-		if a.format == formatTable {
-			return brief, nil
-		}
-		return slices.Concat(brief, wide), nil
-	}
-	var fields []string
-	for _, name := range l.fields {
-		field, err := l.known(lookup, name)
-		if err != nil {
-			return nil, badInput("--fields: %w", err)
-		}
-		fields = append(fields, field)
-	}
-	return fields, nil
-}
-
-// known is a field's name today; one entry of a map is named with a dot.
-func (l *listing) known(lookup func(string) (selection.Field, error), name string) (string, error) {
-	name = strings.TrimSpace(name)
-	if of, _, dotted := strings.Cut(name, "."); dotted {
-		if f, err := lookup(of); err == nil && f.Type == selection.Map {
-			return name, nil
-		}
-	}
-	f, err := lookup(name)
-	return f.Name, err
-}
-
-// repeat does something once, or every interval until Ctrl-C.
-func (l *listing) repeat(ctx context.Context, a *app, once func() error) error {
-	if l.watch == 0 {
-		return once()
-	}
-	if l.watch < time.Second {
-		return badInput("--watch must be a second or more")
-	}
-	tick := time.NewTicker(l.watch)
-	defer tick.Stop()
-	for {
-		if isTerminal(a.out) {
-			a.say("\x1b[H\x1b[2J%s", a.stamp(a.now()))
-		}
-		if err := once(); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // selectOptions are what expressions of this command line may refer to: groups of the configuration, and the caller's

@@ -93,8 +93,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "tell times in UTC instead of the local zone; json, yaml and csv always do")
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
 	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
-	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
-		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.blacklist(), a.ladders(), a.pcu(), a.bootman(),
+	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.history(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
+		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
 		a.doctor(), a.setup(), a.man(),
 		a.token(), a.login(), a.pledge(),
 		a.mail(), a.inventory(),

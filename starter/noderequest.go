@@ -43,7 +43,7 @@ func (o *nodeOrder) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.wait, "wait", false, "wait until each node is seen to return, or for the reason why not")
 	f.DurationVar(&o.Patience, "patience", 0, "how `long` an order may wait for its turn, as for a budget or a busy PCU")
 	if o.Act != request.BootState {
-		f.BoolVar(&o.evenUp, "even-if-up", false, "also a node that answers, or that PLC hears")
+		f.BoolVar(&o.evenUp, "even-if-up", false, "also a node that answers, or whose heartbeat is fresh")
 		f.BoolVar(&o.evenTry, "even-if-tried", false, "also a node that was power-cycled too often lately")
 		f.StringSliceVar(&o.ways, "way", nil, "the only `ways` to try, in this order: pcu, ssh, plc (default all there are)")
 		f.DurationVar(&o.Return, "return", 0, "how `long` the node may take to come back (default as policy.boot_grace says)")
@@ -87,7 +87,7 @@ func (a *app) nodeReinstall() *cobra.Command {
 	o := nodeOrder{Node: orders.Node{Act: request.Reinstall}}
 	return a.nodeOrder(&o, &cobra.Command{
 		Use: "reinstall HOST...", Short: "Reinstall nodes: what is on their disks is lost",
-		Long: "Reinstall nodes: set them to reinstall in PLC, and power-cycle them. Where no way leads to that, the boot state stays set,\n" +
+		Long: "Reinstall nodes: have them boot to be installed anew, and power-cycle them. Where no way leads to that, the boot state stays set,\n" +
 			"and counts when the node next boots. What is on their disks is lost.\n\n" + orderAbout,
 		Example: `  monitor node reinstall planetlab1.example.edu --reason "its disk was replaced" --wait
   monitor node reinstall planetlab1.example.edu --reason "its disk was replaced" --dry-run`,
@@ -97,8 +97,8 @@ func (a *app) nodeReinstall() *cobra.Command {
 func (a *app) nodeBootState() *cobra.Command {
 	o := nodeOrder{Node: orders.Node{Act: request.BootState}}
 	cmd := a.nodeOrder(&o, &cobra.Command{
-		Use: "bootstate HOST...", Short: "Set what PLC lets nodes boot into",
-		Long: "Set what PLC lets nodes boot into: " + strings.Join(request.BootStates(policy.RoleOperator), ", ") + ". Nothing is restarted.\n\n" + orderAbout,
+		Use: "bootstate HOST...", Short: "Set what nodes boot into",
+		Long: "Set what nodes boot into: " + strings.Join(request.BootStates(policy.RoleOperator), ", ") + ". Nothing is restarted.\n\n" + orderAbout,
 		Example: `  monitor node bootstate planetlab1.example.edu --to boot --reason "out of safeboot again"
   monitor node bootstate planetlab1.example.edu --to disabled --reason "it goes to the workshop" --wait`,
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -40,15 +41,77 @@ func (a *app) pastNodes(at time.Time) source[selection.Node] {
 		brief: []string{"name", "site", "status", "since", "state", "why", "issues"},
 		wide:  []string{"category", "ip", "model"},
 		now:   at,
-		read: func(ctx context.Context, db *store.Store, _ func(string) bool) (
+		read: func(ctx context.Context, db *store.Store, uses func(string) bool) (
 			[]selection.Node, store.Unreadable, error,
 		) {
-			return db.NodeRowsAt(ctx, at)
+			return db.NodeRowsAt(ctx, at, uses("facts"))
 		},
-		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Node, error) {
-			return r.remoteNodes(ctx, false, at)
+		over: func(ctx context.Context, r *apiServer, uses func(string) bool) ([]selection.Node, error) {
+			return r.remoteNodes(ctx, uses("facts"), at)
 		},
 	}
+}
+
+// pastIssues are the issues that were open at a time.
+func (a *app) pastIssues(at time.Time, limit int) source[selection.Issue] {
+	return source[selection.Issue]{
+		table: selection.IssuesAt(issueTypes()),
+		brief: []string{"id", "site", "opened", "closed", "outcome", "cause"},
+		now:   at,
+		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.Issue, store.Unreadable, error) {
+			return db.IssueRowsAt(ctx, at, limit)
+		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Issue, error) {
+			return rowsOf[selection.Issue](ctx, r, "/issues", url.Values{"at": {at.UTC().Format(time.RFC3339Nano)}}, limit)
+		},
+	}
+}
+
+// historySource is what became other than it was, of one target or of all.
+func (a *app) historySource(target string, limit int) source[selection.Passage] {
+	return source[selection.Passage]{
+		table: selection.History(),
+		brief: []string{"target", "at", "kind", "was", "became", "reason"},
+		wide:  []string{"site", "age"},
+		read: func(ctx context.Context, db *store.Store, _ func(string) bool) ([]selection.Passage, store.Unreadable, error) {
+			name := target
+			if target != "" { // the history of a name that nobody knows would be empty
+				var err error
+				if _, name, err = findTarget(ctx, db, target); err != nil {
+					return nil, nil, err
+				}
+			}
+			rows, bad, err := db.HistoryRows(ctx, name, limit)
+			a.warnAtLimit(len(rows), limit)
+			return rows, bad, err
+		},
+		over: func(ctx context.Context, r *apiServer, _ func(string) bool) ([]selection.Passage, error) {
+			rows, err := rowsOf[selection.Passage](ctx, r, "/history", url.Values{"target": {target}}, limit)
+			a.warnAtLimit(len(rows), limit)
+			return rows, err
+		},
+	}
+}
+
+func (a *app) history() *cobra.Command {
+	var l listing
+	var limit int
+	cmd := &cobra.Command{
+		Use: "history TARGET", Short: "List what became other than it was of a node, a PCU or a site, the latest first",
+		Args: takes("TARGET"), ValidArgsFunction: a.complete(targetNames),
+		Long: "List what became other than it was of a node, a PCU or a site, the latest first: its status, what looks saw, its facts, and what\n" +
+			"the inventory says. It is short for `monitor query history`, which lists that of many.\n\n" + selectHelp,
+		Example: "  monitor history planetlab1.example.edu\n  monitor history planetlab1.example.edu --select 'kind=fact,age<7d' -o csv",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 {
+				return badInput("--limit must be above zero")
+			}
+			return list(cmd.Context(), a, &l, a.historySource(args[0], limit))
+		},
+	}
+	l.addFlags(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 1000, "list at most this `number`")
+	return cmd
 }
 
 func (a *app) diff() *cobra.Command {
@@ -120,12 +183,12 @@ func (a *app) changesBetween(ctx context.Context, then, later time.Time, r selec
 		return nil
 	}
 	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
-		return compare(func(at time.Time) ([]selection.Node, error) { return r.remoteNodes(ctx, false, at) })
+		return compare(func(at time.Time) ([]selection.Node, error) { return r.remoteNodes(ctx, set.Uses("facts"), at) })
 	})
 	if !done {
 		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
 			return compare(func(at time.Time) ([]selection.Node, error) {
-				rows, _, err := db.NodeRowsAt(ctx, at)
+				rows, _, err := db.NodeRowsAt(ctx, at, set.Uses("facts"))
 				return rows, err
 			})
 		})

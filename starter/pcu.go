@@ -196,7 +196,7 @@ func (a *app) power(name, short string, do operation, switches bool) *cobra.Comm
 
 func targetFlags(f *pflag.FlagSet, p *pcuChoice) {
 	t := &p.target
-	f.StringVar(&t.Model, "model", "", "`model` as PLC names it, such as APCControl12p3 or OpenIPMI")
+	f.StringVar(&t.Model, "model", "", "`model` as the inventory names it, such as APCControl12p3 or OpenIPMI")
 	f.StringVar(&t.Host, "host", "", "`name` or address of the PCU, or a range of them as in 10.0.0.[5-8]")
 	f.IntVar(&t.Port, "port", 0, "`port`, if not the usual one")
 	f.StringVar(&t.Transport, "transport", "",

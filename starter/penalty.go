@@ -169,7 +169,7 @@ func (a *app) drawPenalty(v penaltyView) {
 		a.say("  %s", line)
 	}
 	if len(v.Would) == 0 {
-		a.say("  nothing changes in PLC")
+		a.say("  nothing changes for its slices")
 	}
 	if *v.Level > v.Was {
 		a.facts(row{"next step", a.verdict(v.Gate)}, row{"until", a.when(v.Until)})

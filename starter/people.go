@@ -65,7 +65,7 @@ func (a *app) siteOrder(name string) *cobra.Command {
 	}
 	if name == string(issue.OrderPause) {
 		cmd.Short = "Hold a site's penalty where it is: it may fall and does not rise"
-		cmd.Long = cmd.Short + ".\n\nIts issues go on looking, and writing. To keep Monitor away from a site altogether, use `monitor blacklist add site`."
+		cmd.Long = cmd.Short + ".\n\nIts issues go on looking, and writing. To keep Monitor away from a site altogether, use `monitor exempt set site`."
 		cmd.Example = "  monitor site pause princeton --until 14d --reason \"they move to a new machine room\""
 		cmd.Flags().StringVar(&until, "until", "", "`when` the pause ends by itself: "+momentHelp)
 	}

@@ -200,7 +200,7 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 		wantIn(t, text, says...)
 		return got
 	}
-	step("site|pause|princeton", exitNotFound, "no issue asks anything of site princeton, so there is nothing to pause", "`monitor blacklist add site`")
+	step("site|pause|princeton", exitNotFound, "no issue asks anything of site princeton, so there is nothing to pause", "`monitor exempt set site`")
 	if got := step("site|show|princeton", exitOK, "princeton"); strings.Contains(got.out, "told and denied") || got.err != "" {
 		t.Errorf("a site that nobody asks anything of shows %s%s", got.out, got.err)
 	}

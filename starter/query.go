@@ -20,10 +20,11 @@ func (a *app) query() *cobra.Command {
 	var closed, page bool
 	var limit int
 	var past string
-	kinds := []string{"nodes", "sites", "pcus", "issues", "ledger"}
+	kinds := []string{"nodes", "sites", "pcus", "issues", "ledger", "history"}
 	cmd := &cobra.Command{
-		Use: "query [nodes|sites|pcus|issues|ledger]", Short: "List nodes, sites, PCUs, issues or acts by an expression",
-		Long: "List nodes (where nothing else is asked for), sites, PCUs, issues or lines of the ledger by an expression over their fields.\n\n" + selectHelp,
+		Use: "query [nodes|sites|pcus|issues|ledger|history]", Short: "List nodes, sites, PCUs, issues, acts or changes by an expression",
+		Long: "List nodes (where nothing else is asked for), sites, PCUs, issues, lines of the ledger or of the history by an expression over\n" +
+			"their fields.\n\n" + selectHelp,
 		Example: `  monitor query --select site=princeton,state!=boot
   monitor query --select 'status in ["down", "failboot"] && last_contact_age > duration("48h")' --sort -status_age
   monitor query --select planetlab1.example.edu --explain-select planetlab1.example.edu
@@ -35,7 +36,9 @@ func (a *app) query() *cobra.Command {
   monitor query ledger --select 'kind=reboot,age<7d' --sort -at
   monitor query --select 'state=DOWN&&loginbase=princ' -o wide
   monitor query --at 2026-11-23 --select state=down
-  monitor query --at 12h --sort since`,
+  monitor query --at 12h --sort since
+  monitor query issues --at 3d --select type=nodedown
+  monitor query history --select 'kind=fact,age<7d' --sort target,at`,
 		ValidArgsFunction: a.completeKind(kinds, func(string) lister { return nothing }),
 		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,18 +54,20 @@ func (a *app) query() *cobra.Command {
 				kind = args[0]
 			}
 			ctx := cmd.Context()
-			if past != "" && kind != "nodes" {
-				return badInput("--at is for nodes: of %s only what is now is kept", kind)
+			if past != "" {
+				then, err := a.pastMoment("--at", past)
+				switch {
+				case kind != "nodes" && kind != "issues":
+					return badInput("--at is for nodes and issues: of %s only what is now is kept", kind)
+				case err != nil:
+					return err
+				case kind == "issues":
+					return list(ctx, a, &l, a.pastIssues(then, limit))
+				}
+				return list(ctx, a, &l, a.pastNodes(then))
 			}
 			switch kind {
 			case "nodes":
-				if past != "" {
-					then, err := a.pastMoment("--at", past)
-					if err != nil {
-						return err
-					}
-					return list(ctx, a, &l, a.pastNodes(then))
-				}
 				return list(ctx, a, &l, a.nodeSource())
 			case "sites":
 				return list(ctx, a, &l, a.siteSource())
@@ -72,6 +77,8 @@ func (a *app) query() *cobra.Command {
 				return list(ctx, a, &l, a.issueSource(closed, limit))
 			case "ledger":
 				return list(ctx, a, &l, a.ledgerSource(limit))
+			case "history":
+				return list(ctx, a, &l, a.historySource("", limit))
 			}
 			return oneOf("the kind", kind, kinds)
 		},
@@ -79,8 +86,8 @@ func (a *app) query() *cobra.Command {
 	l.addFlags(cmd)
 	cmd.Flags().BoolVar(&closed, "closed", false, "of issues: the closed ones, too")
 	cmd.Flags().
-		IntVar(&limit, "limit", 100_000, "of issues and the ledger: look at most at this `number`, the latest first")
-	cmd.Flags().StringVar(&past, "at", "", "nodes as they were at this `time`: "+pastHelp)
+		IntVar(&limit, "limit", 100_000, "of issues, the ledger and the history: look at most at this `number`, the latest first")
+	cmd.Flags().StringVar(&past, "at", "", "nodes as they were, or issues that were open, at this `time`: "+pastHelp)
 	cmd.Flags().BoolVar(&page, "markdown", false, "print docs/select.md")
 	_ = cmd.Flags().MarkHidden("markdown") // it is for `make docs`
 	_ = cmd.RegisterFlagCompletionFunc("fields", a.completeFields)
@@ -103,6 +110,8 @@ func (a *app) completeFields(_ *cobra.Command, args []string, _ string) ([]cobra
 			fields = selection.Issues(nil).Fields()
 		case "ledger":
 			fields = selection.Ledger().Fields()
+		case "history":
+			fields = selection.History().Fields()
 		}
 	}
 	var names []cobra.Completion

@@ -114,7 +114,7 @@ func TestAnEmptySelectionIsAnErrorInEveryList(t *testing.T) {
 		"query --select file:/nowhere/hosts":                  {exitUsage, "open /nowhere/hosts: no such file"},
 		"query --fields nmae":                                 {exitUsage, `--fields: nodes have no field "nmae": did you mean name?`},
 		"query --sort -stauts":                                {exitUsage, `--sort: nodes have no field "stauts": did you mean status?`},
-		"query hosts":                                         {exitUsage, `the kind must be one of nodes, sites, pcus, issues, ledger, not "hosts"`},
+		"query hosts":                                         {exitUsage, `the kind must be one of nodes, sites, pcus, issues, ledger, history, not "hosts"`},
 		"query nodes sites":                                   {exitUsage, "accepts at most 1 arg(s)"},
 		"query --watch=1ms":                                   {exitUsage, "--watch must be a second or more"},
 		"query --select site=epfl -o xml":                     {exitUsage, `--output must be one of table, wide, json, yaml, csv, name, not "xml"`},

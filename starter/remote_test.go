@@ -64,9 +64,9 @@ func TestOverTheAPICommandsSayWhatTheySayWithTheDatabase(t *testing.T) {
 	commands := []string{
 		"status", "status -o json", "mode", "mode -o json", "node list", "node list -o json", "node list --status down -o csv",
 		"node show " + host, "node show " + host + " -o json", "site list", "site list -o json", "site show epfl",
-		"issue list --all", "issue list --all -o json", "blacklist list -o json", "query nodes --select site=princeton -o wide",
+		"issue list --all", "issue list --all -o json", "query nodes --select site=princeton -o wide",
 		"query pcus -o json", "query sites --select penalty=1", "query issues --closed -o yaml", "query ledger --sort -at",
-		"query --select planetlab1.princeton.example --explain-select planetlab1.princeton.example", "query --at 12h",
+		"query --select planetlab1.princeton.example --explain-select planetlab1.princeton.example", "query --at 12h", "query --at 12h --fields name,facts", "query issues --at 2d", "query history -o json", "history " + host,
 		"diff 2d", "token list", "exempt list", "exempt list --kind node -o json", "disabled", "disabled -o json", "issue list --site nowhere", "query --select nosuch=1", "node show nobody.example",
 		"query --fields name,kernel,uptime -o csv", "query -o name",
 	}
@@ -120,8 +120,8 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	wantCode(t, do("mode", "observe", "--site", "nowhere"), exitNotFound)
 	wantIn(t, do("silence", host, "--for", "3d", "--reason", "being moved").out, "left alone: node "+host+", until 2026-11-27 14:03 UTC")
 	wantIn(t, do("silence", host, "--end").out, "no longer left alone: node "+host)
-	wantIn(t, do("blacklist", "add", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--reason", "power works").out, "blacklisted: site epfl, from 2026-12-24")
-	wantCode(t, do("blacklist", "remove", "site", "epfl"), exitOK)
+	wantIn(t, do("exempt", "set", "site", "epfl", "--downtime", "--from", "2026-12-24", "--until", "2026-12-27", "--reason", "power works").out, "exempt: site epfl, from 2026-12-24")
+	wantCode(t, do("exempt", "remove", "site", "epfl"), exitOK)
 	wantIn(t, do("exempt", "set", "slice", "princeton_codeen", "--until", "3d", "--reason", "a demo").out,
 		"exempt: slice princeton_codeen, until 2026-11-27 14:03 UTC (3 days from now): a demo")
 	wantCode(t, do("exempt", "set", "slice", "princeton_codeen"), exitUsage)
@@ -135,7 +135,7 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	got = do("issue", "pause", "nodedown/"+host, "--until", "3d")
 	wantCode(t, got, exitFailure) // this server has no Temporal
 	wantIn(t, got.err, "temporal is not connected", "look with `monitor issue show")
-	wantIn(t, do("findbad").err, "needs Monitor's own configuration")
+	wantIn(t, do("findbad").err, "temporal is not connected")
 	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "needs Monitor's own configuration")
 	got = do("rollout", "start", "reboot", host, "--group", "1", "--name", "small", "--reason", "new kernel", "--dry-run")
 	wantCode(t, got, exitOK)

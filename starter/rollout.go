@@ -59,7 +59,7 @@ func (o *rolloutFlags) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.plan.Rest, "rest", 0, "how `long` to wait between two groups")
 	f.IntVar(&o.plan.Most, "max-failed", -1, "stop when more than so `many` nodes have failed (default a tenth of the plan)")
 	f.DurationVar(&o.plan.Limit, "limit", 0, "begin no group after this `time`")
-	f.BoolVar(&o.evenUp, "even-if-up", false, "also nodes that answer, or that PLC hears")
+	f.BoolVar(&o.evenUp, "even-if-up", false, "also nodes that answer, or whose heartbeats are fresh")
 	f.BoolVar(&o.evenTry, "even-if-tried", false, "also nodes that were power-cycled too often lately")
 	f.StringSliceVar(&o.ways, "way", nil, "the only `ways` to try, in this order: pcu, ssh, plc (default all there are)")
 	f.BoolVar(&o.dry, "dry-run", false, "show the plan, and start nothing")
@@ -263,16 +263,19 @@ func waivers(list []policy.Waiver) string {
 }
 
 func (a *app) rolloutList() *cobra.Command {
-	return &cobra.Command{
+	var l repeated
+	cmd := &cobra.Command{
 		Use: "list", Short: "List roll-outs, the latest first", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor rollout list\n  monitor rollout list -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return l.repeat(cmd.Context(), a, func() error {
 			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var list []store.Rollout
 				if err := r.get(ctx, "/rollouts", nil, &list); err != nil {
 					return err
 				}
-				return a.showRollouts(list)
+				return few(a, &l, list, a.drawRollouts)
 			}); done {
 				return err
 			}
@@ -282,22 +285,23 @@ func (a *app) rolloutList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.showRollouts(list)
+				for i := range list {
+					list[i].Made, list[i].Ended = list[i].Made.UTC(), list[i].Ended.UTC()
+				}
+				return few(a, &l, list, a.drawRollouts)
 			})
-		},
+		})
 	}
+	l.addFlags(cmd)
+	return cmd
 }
 
-func (a *app) showRollouts(list []store.Rollout) error {
+func (a *app) drawRollouts(list []store.Rollout) {
 	var rows []row
-	for i := range list {
-		r := &list[i]
-		r.Made, r.Ended = r.Made.UTC(), r.Ended.UTC()
-		rows = append(rows, row{r.Name, string(r.Plan.Act), a.state(r.Status), progressOf(*r), r.Made, r.Plan.Order.By, r.Plan.Order.Reason})
+	for _, r := range list {
+		rows = append(rows, row{r.Name, string(r.Plan.Act), a.state(r.Status), progressOf(r), r.Made, r.Plan.Order.By, r.Plan.Order.Reason})
 	}
-	return a.show(list, func() {
-		a.table("no roll-outs", row{"NAME", "ACT", "STATUS", "NODES", "MADE", "BY", "REASON"}, rows)
-	})
+	a.table("no roll-outs", row{"NAME", "ACT", "STATUS", "NODES", "MADE", "BY", "REASON"}, rows)
 }
 
 // progressOf is how many nodes of a roll-out are in which state, in a few words.

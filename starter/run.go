@@ -201,33 +201,41 @@ func readRun(ctx context.Context, db *store.Store, id string) (v runView, err er
 }
 
 func (a *app) runList() *cobra.Command {
-	return &cobra.Command{
+	var l repeated
+	cmd := &cobra.Command{
 		Use: "list", Short: "List what was run on nodes, the latest first", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor run list\n  monitor run list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
-				const latest = 100
-				list, err := db.Runs(ctx, latest)
-				if err != nil {
-					return err
-				}
-				var rows []row
-				for i := range list {
-					r := &list[i]
-					r.Began, r.Ended = r.Began.UTC(), r.Ended.UTC()
-					rows = append(rows, row{r.ID, r.Began, runCounts(r.Nodes), r.Ordered.By, r.Ordered.Reason, firstLine(r.Command)})
-				}
-				return a.show(list, func() {
-					a.table("nothing was run", row{"ID", "BEGAN", "NODES", "BY", "REASON", "COMMAND"}, rows)
+			return l.repeat(cmd.Context(), a, func() error {
+				return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
+					const latest = 100
+					list, err := db.Runs(ctx, latest)
+					if err != nil {
+						return err
+					}
+					for i := range list {
+						list[i].Began, list[i].Ended = list[i].Began.UTC(), list[i].Ended.UTC()
+					}
+					return few(a, &l, list, a.drawRuns)
 				})
 			})
 		},
 	}
+	l.addFlags(cmd)
+	return cmd
+}
+
+func (a *app) drawRuns(list []store.Run) {
+	var rows []row
+	for _, r := range list {
+		rows = append(rows, row{r.ID, r.Began, runCounts(r.Nodes), r.Ordered.By, r.Ordered.Reason, firstLine(r.Command)})
+	}
+	a.table("nothing was run", row{"ID", "BEGAN", "NODES", "BY", "REASON", "COMMAND"}, rows)
 }
 
 func runCounts(nodes map[string]int) string {
 	var parts []string
-	for _, s := range []remote.State{remote.Done, remote.Failed, remote.Away, remote.Late, remote.Lost, remote.Skipped, "planned"} {
+	for _, s := range []remote.State{remote.Done, remote.Failed, remote.Away, remote.Late, remote.Lost, remote.Skipped, "running", "planned"} {
 		if n := nodes[string(s)]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}

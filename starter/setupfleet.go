@@ -187,7 +187,7 @@ func (s *setup) firstSweep(ctx context.Context) error {
 	if err := s.awaitReady(ctx); err != nil {
 		return s.fail(name, about, "the worker's log says why", err)
 	}
-	v, err := s.follow(ctx, s.sweepNow)
+	v, err := s.follow(ctx, ctx, s.sweepNow)
 	if err != nil {
 		return s.fail(name, about, "`monitor doctor` says what is missing; the worker's log says why", err)
 	}

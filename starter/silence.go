@@ -23,7 +23,7 @@ func (a *app) silence() *cobra.Command {
 		Use: "silence TARGET --for TIME | TARGET --end", Short: "Leave a node, a PCU or a site alone for a time", Args: takes("TARGET"),
 		Long: `Leave a node, a PCU or a site alone for a time: it is looked at, no issue is opened about it, and nothing is done to it.
 Nobody is written to about it, and a PCU is not used. What is good again is still closed, and limits are still lifted.
-It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`,
+It is an exemption with an end: "monitor exempt list" shows it.`,
 		Example: `  monitor silence planetlab1.example.edu --for 3d --reason "its rack is being moved"
   monitor silence pcu1.example.edu --for 12h --reason "new firmware"
   monitor silence princeton --for 14d --reason "their building is closed"
@@ -65,7 +65,7 @@ It is an entry of the blacklist with an end: "monitor blacklist list" shows it.`
 		},
 	}
 	cmd.Flags().StringVar(&last, "for", "", "`how long` it lasts, or until when: "+momentHelp)
-	cmd.Flags().BoolVar(&end, "end", false, "end it now, with every other entry of the blacklist about this target")
+	cmd.Flags().BoolVar(&end, "end", false, "end it now, with every other exemption of this target")
 	f.add(cmd)
 	return cmd
 }
@@ -89,7 +89,7 @@ func (a *app) endSilenceRemotely(ctx context.Context, r *apiServer, o orders.Ord
 	}
 	i := slices.IndexFunc(list, func(e store.BlacklistEntry) bool { return e.Target == name })
 	if i < 0 {
-		return notFound("%s is not left alone: see `monitor blacklist list`", name)
+		return notFound("%s is not left alone: see `monitor exempt list`", name)
 	}
 	return a.takeBack(ctx, r, o, "silences", list[i].Kind, name, "no longer left alone")
 }

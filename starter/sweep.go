@@ -1,17 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/answers"
@@ -34,30 +29,11 @@ func (a *app) sweep() *cobra.Command {
 			"A sweep under way is not disturbed: the new one follows it. Ctrl-C stops the watching, not the sweep.",
 		Example: "  monitor sweep\n  monitor sweep -o json\n  monitor sweep --believe \"the fibre to the east is cut\"",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
-				path, o := "/sweeps", orders.Order{}
-				if cmd.Flags().Changed("believe") {
-					path, o.Reason = "/sweeps/believed", believe
-				}
-				var given struct {
-					ID  string `json:"id"`
-					Run string `json:"run_id"`
-				}
-				if err := r.post(ctx, path, o, nil, &given); err != nil {
-					return err
-				}
-				return a.show(given, func() { a.say("%s has begun: `monitor status` tells when it has ended", clean(given.ID)) })
-			}); done {
-				return err
+			doubted := cmd.Flags().Changed("believe")
+			if doubted && strings.TrimSpace(believe) == "" {
+				return badInput("--believe needs a reason: the ledger keeps it")
 			}
-			start := a.sweepNow
-			if cmd.Flags().Changed("believe") {
-				if strings.TrimSpace(believe) == "" {
-					return badInput("--believe needs a reason: the ledger keeps it")
-				}
-				start = a.believed(believe)
-			}
-			v, err := a.follow(cmd.Context(), start)
+			v, err := a.look(cmd.Context(), doubted, believe)
 			if err != nil {
 				return err
 			}
@@ -84,33 +60,73 @@ func (a *app) believed(reason string) func(context.Context, orders.Desk) (orders
 	}
 }
 
-// follow starts a sweep and sees it to its end, which may be long in coming: only --timeout bounds it.
-func (a *app) follow(ctx context.Context, start func(context.Context, orders.Desk) (orders.Run, error)) (sweepView, error) {
-	tc, err := a.openTemporal(ctx)
+// look has the fleet looked at, on somebody's word or not, and sees that to its end, which may be long in coming: only
+// --timeout bounds it.
+func (a *app) look(ctx context.Context, believe bool, reason string) (v sweepView, err error) {
+	r, err := a.remote()
 	if err != nil {
-		return sweepView{}, err
+		return v, err
 	}
-	defer tc.Close()
-	db, err := a.openStore(ctx)
-	if err != nil {
-		return sweepView{}, err
-	}
-	defer db.Close()
 	bounded := ctx
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
 		bounded, cancel = context.WithTimeout(ctx, a.timeout)
 		defer cancel()
 	}
-	var v sweepView
-	w, err := start(bounded, orders.Desk{Store: db, Temporal: tc, Now: a.now})
-	if err == nil {
-		v, err = a.watch(bounded, tc, w)
+	if r != nil {
+		v, err = a.followOver(bounded, r, believe, reason)
+		err = flagged(err)
+	} else {
+		start := a.sweepNow
+		if believe {
+			start = a.believed(reason)
+		}
+		v, err = a.follow(ctx, bounded, start)
 	}
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		return v, fmt.Errorf("no sweep has ended within %s: is monitor-worker running? The one that was asked for is not called off", a.timeout)
 	}
 	return v, err
+}
+
+// follow starts a sweep and watches it.
+func (a *app) follow(ctx, bounded context.Context, start func(context.Context, orders.Desk) (orders.Run, error)) (v sweepView, err error) {
+	tc, err := a.openTemporal(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer tc.Close()
+	db, err := a.openStore(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer db.Close()
+	w, err := start(bounded, orders.Desk{Store: db, Temporal: tc, Now: a.now})
+	if err != nil {
+		return v, err
+	}
+	return a.watch(bounded, func(ctx context.Context) (answers.Sweep, error) {
+		return answers.ReadSweep(ctx, tc, w.WorkflowID, w.FirstExecutionRunID)
+	})
+}
+
+// followOver starts a sweep over the API and watches it.
+func (a *app) followOver(ctx context.Context, r *apiServer, believe bool, reason string) (v sweepView, err error) {
+	path, o := "/sweeps", orders.Order{}
+	if believe {
+		path, o.Reason = "/sweeps/believed", reason
+	}
+	var given struct {
+		ID  string `json:"id"`
+		Run string `json:"run_id"`
+	}
+	if err := r.post(ctx, path, o, nil, &given); err != nil {
+		return v, err
+	}
+	return a.watch(ctx, func(ctx context.Context) (s answers.Sweep, err error) {
+		err = r.get(ctx, pathOf("sweeps", given.ID, given.Run), nil, &s)
+		return s, err
+	})
 }
 
 func (a *app) progress(format string, args ...any) {
@@ -133,54 +149,30 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 }
 
 // watch tells what a sweep is doing until it has ended.
-func (a *app) watch(ctx context.Context, tc client.Client, w orders.Run) (sweepView, error) {
-	v := sweepView{ID: w.WorkflowID, RunID: w.FirstExecutionRunID}
-	a.progress("%s has begun", v.ID)
+func (a *app) watch(ctx context.Context, read func(context.Context) (answers.Sweep, error)) (v sweepView, err error) {
 	last := ""
-	err := poll(ctx, func() (bool, error) {
-		d, err := tc.DescribeWorkflowExecution(ctx, v.ID, v.RunID)
+	err = poll(ctx, func() (bool, error) {
+		s, err := read(ctx)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", v.ID, err)
+			return false, err
 		}
-		if info := d.WorkflowExecutionInfo; info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			v.Seconds = info.CloseTime.AsTime().Sub(info.StartTime.AsTime()).Round(time.Millisecond).Seconds()
-			return true, nil
+		if v.ID == "" {
+			a.progress("%s has begun", s.ID)
 		}
-		if t := d.PendingWorkflowTask; unattended(t.GetState(), time.Since(t.GetScheduledTime().AsTime())) {
-			return false, fmt.Errorf("nobody has taken up %s for %s: is monitor-worker running? One that starts goes on with it", v.ID, patience)
+		v = sweepView{ID: s.ID, RunID: s.RunID, Seconds: s.Seconds, SweepResult: s.SweepResult}
+		switch {
+		case s.Failed != "":
+			return false, fmt.Errorf("%s failed: %s", s.ID, s.Failed)
+		case s.Untaken > patience.Seconds():
+			return false, fmt.Errorf("nobody has taken up %s for %s: is monitor-worker running? One that starts goes on with it", s.ID, patience)
 		}
-		under := map[string]bool{}
-		for _, p := range d.PendingActivities {
-			under[step(p.ActivityType.Name, p.Attempt, p.LastFailure.GetMessage())] = true
-		}
-		if now := strings.Join(slices.Sorted(maps.Keys(under)), ", "); now != last && now != "" {
+		if now := strings.Join(s.Doing, ", "); now != last && now != "" {
 			last = now
 			a.progress("%s", now)
 		}
-		return false, nil
+		return !s.Running, nil
 	})
-	if err != nil {
-		return v, err
-	}
-	if err := tc.GetWorkflow(ctx, v.ID, v.RunID).Get(ctx, &v.SweepResult); err != nil {
-		return v, fmt.Errorf("%s failed: %s", v.ID, answers.ReasonOf(err))
-	}
-	return v, nil
-}
-
-// unattended says whether no worker has taken a task for longer than one that runs would let it wait.
-func unattended(state enums.PendingWorkflowTaskState, waits time.Duration) bool {
-	return state == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED && waits > patience
-}
-
-// step is an activity of a sweep in an operator's words.
-func step(activity string, attempt int32, failure string) string {
-	words := map[string]string{"SyncPLC": "reading the inventory", "ProbeNodes": "looking at nodes", "ProbePCUs": "looking at PCUs", "Judge": "judging what was seen"}
-	s := cmp.Or(words[activity], activity)
-	if attempt > 1 {
-		s += fmt.Sprintf(" (attempt %d: %s)", attempt, failure)
-	}
-	return s
+	return v, err
 }
 
 func (a *app) drawSweep(v sweepView) {

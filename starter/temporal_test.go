@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
@@ -342,12 +344,23 @@ func TestASweepIsFollowedToItsEnd(t *testing.T) {
 }
 
 func TestATaskThatNobodyTakesTellsThatNoWorkerRuns(t *testing.T) {
-	const waiting, taken, none = enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED, enums.PENDING_WORKFLOW_TASK_STATE_STARTED, enums.PENDING_WORKFLOW_TASK_STATE_UNSPECIFIED
-	if unattended(waiting, time.Second) || unattended(taken, time.Hour) || unattended(none, time.Hour) {
-		t.Error("a worker is missed that is there")
+	seen := func(list ...answers.Sweep) error {
+		a := &app{now: noon, out: io.Discard, err: io.Discard}
+		_, err := a.watch(t.Context(), func(context.Context) (answers.Sweep, error) {
+			s := list[0]
+			if len(list) > 1 {
+				list = list[1:]
+			}
+			return s, nil
+		})
+		return err
 	}
-	if !unattended(waiting, patience+time.Second) {
-		t.Error("nobody misses the worker")
+	if err := seen(answers.Sweep{Running: true, Untaken: 1}, answers.Sweep{Running: true}, answers.Sweep{}); err != nil {
+		t.Errorf("a worker is missed that is there: %v", err)
+	}
+	if err := seen(answers.Sweep{ID: "sweep", Running: true, Untaken: patience.Seconds() + 1}); err == nil ||
+		!strings.Contains(err.Error(), "nobody has taken up sweep") {
+		t.Errorf("nobody misses the worker: %v", err)
 	}
 }
 

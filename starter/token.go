@@ -96,16 +96,19 @@ func (a *app) showToken(t tokenView) error {
 }
 
 func (a *app) tokenList() *cobra.Command {
-	return &cobra.Command{
+	var l repeated
+	cmd := &cobra.Command{
 		Use: "list", Short: "List tokens, also those that are over", Args: takes(), Aliases: []string{"ls"},
 		Example: "  monitor token list\n  monitor token list -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return l.repeat(cmd.Context(), a, func() error {
 			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
 				var list []store.Token
 				if err := r.get(ctx, "/tokens", nil, &list); err != nil {
 					return err
 				}
-				return a.show(list, func() { a.tokenTable(list) })
+				return few(a, &l, list, a.tokenTable)
 			}); done {
 				return err
 			}
@@ -118,10 +121,12 @@ func (a *app) tokenList() *cobra.Command {
 					t := &list[i]
 					t.Created, t.Expires, t.Used, t.Revoked = t.Created.UTC(), t.Expires.UTC(), t.Used.UTC(), t.Revoked.UTC()
 				}
-				return a.show(list, func() { a.tokenTable(list) })
+				return few(a, &l, list, a.tokenTable)
 			})
-		},
+		})
 	}
+	l.addFlags(cmd)
+	return cmd
 }
 
 func (a *app) tokenTable(list []store.Token) {

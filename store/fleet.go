@@ -64,8 +64,12 @@ type Node struct {
 	BadSince    time.Time         `json:"bad_since,omitzero"`    // since when it is offline, down or failboot
 	Judged      string            `json:"-"`                     // what was seen of it when its status was last judged
 	Symptoms    json.RawMessage   `json:"symptoms,omitempty"`
+	Ruled       json.RawMessage   `json:"-"` // see Rule
 	Detail      json.RawMessage   `json:"detail,omitempty"`
 }
+
+// Rule is what the rules of the configuration make of the node; false: none holds, nor held when that was last known.
+func (n Node) Rule() (policy.Symptom, bool) { return symptom(n.Ruled) }
 
 // Feed is an outlet that gives a node power.
 type Feed struct {
@@ -105,7 +109,7 @@ const (
 		coalesce(exempt_until,` + epoch + `) exempt_until, gone, status, coalesce(changed,` + epoch + `) changed,
 		state, category, firewall, reason,
 		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since,
-		judged, symptoms`
+		judged, symptoms, ` + ruledSQL
 	pcuColumnsSQL = `pcu_id as pcuid, name, site, hostname, ip, username, model, gone, status,
 		coalesce(changed,` + epoch + `) changed, ok, reason,
 		coalesce(bad_since,` + epoch + `) bad_since`

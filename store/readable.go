@@ -110,7 +110,7 @@ const (
 		coalesce(exempt_until,` + epoch + `) exempt_until, status, coalesce(changed,` + epoch + `) changed,
 		state, category, firewall, reason,
 		coalesce(first_silent,` + epoch + `) first_silent, coalesce(bad_since,` + epoch + `) bad_since,
-		judged, symptoms,
+		judged, symptoms, ` + ruledSQL + `,
 		coalesce(date_part('epoch', now() - booted) * 1e9, 0)::bigint uptime,
 		coalesce(seen_at,` + epoch + `) seen_at from node where not gone`
 	fleetPCUsSQL = `select ` + pcuColumnsSQL + `, coalesce(seen_at,` + epoch +

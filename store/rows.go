@@ -46,7 +46,7 @@ func nodeRowsSQL(details bool) string {
 			where kind in ('reboot', 'reinstall') and committed is not null and outcome not in ('failed', 'refused',
 				'skipped') group by node
 		), fed as (select pcu_id, name, model, ip, status, ok, reason, ` + seenAt("pcu", "pcu_id") + ` seen from pcu)
-		select node.hostname as name, node.node_id, node.ip, node.model, boot_state, run_level,
+		select node.hostname as name, node.node_id, node.ip, node.model, boot_state, run_level, node.groups,
 			node.site, coalesce(site.name, '') site_name, coalesce(site.status, '') site_status,
 				` + zeroed("site.changed", "site_since") + `,
 			coalesce(site.penalty_level, 0) site_penalty, coalesce(site.enabled, false) site_enabled,
@@ -64,7 +64,8 @@ func nodeRowsSQL(details bool) string {
 				` + zeroed("last_boot", "last_boot") + `,
 			` + zeroed("node.exempt_until", "exempt_until") + `, (onnode.target is not null
 				or onsite.target is not null) blacklisted,
-			case when jsonb_typeof(symptoms) = 'object' then array(select jsonb_object_keys(symptoms)) else '{}' end symptoms, ` + detail + `,
+			case when jsonb_typeof(symptoms) = 'object' then array(select jsonb_object_keys(symptoms)) else '{}' end
+				|| case when ruled.node is null then '{}' else '{` + policy.SymptomNodeFact + `}'::text[] end symptoms, ` + detail + `,
 			coalesce(opened.types, '{}') issues, coalesce(opened.paused, '{}') paused,
 				` + zeroed("opened.since", "issue_since") + `,
 			` + zeroed("opened.next", "next_step") + `, coalesce(changes.n, 0) changes30d, coalesce(lately.n,
@@ -77,6 +78,7 @@ func nodeRowsSQL(details bool) string {
 			left join lately on lately.node = node.hostname
 			left join changes on changes.target = node.hostname
 			left join cycles on cycles.node = node.hostname
+			left join ruled on ruled.node = node.hostname and not ruled.stale
 			left join blacklisted onnode on onnode.kind = 'node' and onnode.target = node.hostname
 			left join blacklisted onsite on onsite.kind = 'site' and onsite.target = node.site ` + told + `
 		where not node.gone order by node.site, node.hostname`

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,6 +60,82 @@ func (s *Store) StartRun(ctx context.Context, r Run, nodes []RunNode) error {
 		return fmt.Errorf("run %s: %w", r.ID, err)
 	}
 	return nil
+}
+
+// RunIssue begins what the ledger calls a run in place of an issue.
+const RunIssue = "run/"
+
+// RunSilence is how long whoever runs a command may give no sign of life before it counts as dead.
+const RunSilence = time.Minute
+
+// ErrRunOver says that a run was ended, as one whose process was dead.
+var ErrRunOver = errors.New("the run was ended, since it gave no sign of life for too long")
+
+// BeatRun is a run's sign of life. One that was ended meanwhile gets ErrRunOver.
+func (s *Store) BeatRun(ctx context.Context, id string) error {
+	tag, err := s.pool.Exec(ctx, `update run set beat = now() where id = $1 and ended is null`, id)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrRunOver
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", id, err)
+	}
+	return nil
+}
+
+// BeginRunNode writes down that it begins on a node: from here on it may have run there.
+func (s *Store) BeginRunNode(ctx context.Context, id, host string) error {
+	if _, err := s.pool.Exec(ctx, `update run_node set state = 'running', began = now() where run = $1 and host = $2`,
+		id, host); err != nil {
+		return fmt.Errorf("run %s on %s: %w", id, host, err)
+	}
+	return nil
+}
+
+// settleRunSQL ends a run that was cut off, on each of its nodes.
+const settleRunSQL = `with over as (update run set ended = now() where id = $1 and ended is null returning id)
+	update run_node n set ended = now(), state = case n.state when 'running' then 'lost' else 'skipped' end,
+		reason = case n.state when 'running' then 'the run was cut off: it may have run here'
+			else 'the run was cut off before it began here' end
+	from over where n.run = over.id and n.state in ('planned', 'running')`
+
+// SettleRuns ends runs whose process is dead, as one that was killed: each node says whether it may have run there, and the
+// ledger what was reached. It answers which runs those were.
+func (s *Store) SettleRuns(ctx context.Context) (ids []string, err error) {
+	dead, err := many[struct{ ID string }](ctx, s, "runs that were cut off",
+		`select id from run where ended is null and beat < now() - $1::interval order by id`, RunSilence)
+	for _, r := range dead {
+		if err == nil {
+			err = s.settleRun(ctx, r.ID)
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, err
+}
+
+func (s *Store) settleRun(ctx context.Context, id string) error {
+	if _, err := s.pool.Exec(ctx, settleRunSQL, id); err != nil {
+		return fmt.Errorf("run %s: %w", id, err)
+	}
+	r, err := s.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	all := 0
+	for _, n := range r.Nodes {
+		all += n
+	}
+	outcome, lost := Failed, r.Nodes["lost"]
+	detail := fmt.Sprintf("cut off: done on %d of %d nodes, not begun on %d", r.Nodes["done"], all, r.Nodes["skipped"])
+	if lost > 0 {
+		outcome = Ambiguous
+		detail += fmt.Sprintf(", and on %d it may have run", lost)
+	}
+	lines, err := s.Actions(ctx, ActionFilter{Issue: RunIssue + id, Unfinished: true, Limit: 1})
+	if err != nil || len(lines) == 0 {
+		return err
+	}
+	return s.Outcome(ctx, lines[0].Key, outcome, detail)
 }
 
 // SaveRunNode writes down what became of it on one node.

@@ -192,9 +192,29 @@ func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
 			if was := stood.nodes[id]; n.ip == "" && was != nil && len(snap.Unsent["interfaces"]) > 0 {
 				n.ip = was.row.ip // the one that could not be sent may be its own
 			}
+			if was := stood.nodes[id]; snap.NodeGroups != nil {
+				n.groups = in.groups(id, snap.NodeGroups[id])
+			} else if was != nil {
+				n.groups = was.row.groups
+			}
 			in.nodes[id] = n
 		}
 	}
+}
+
+// mostGroups is above any number of groups that one node is in.
+const mostGroups = 100
+
+// groups are the names of a node's groups, a line each.
+func (in *intake) groups(id int, names []string) string {
+	var kept []string
+	for _, name := range names[:min(len(names), mostGroups)] {
+		if name = clean.Line(in.text("nodes", id, "group", name)); name != "" {
+			kept = append(kept, name)
+		}
+	}
+	slices.Sort(kept)
+	return strings.Join(slices.Compact(kept), "\n")
 }
 
 // addresses are the nodes' ips, of the primary interface where there is one.

@@ -43,6 +43,7 @@ func followers(what string) []string {
 		`update blacklist set target = $2 where kind = 'node' and target = $1
 			and not exists (select 1 from blacklist b
 				where b.kind = 'node' and b.target = $2 and b.starts = blacklist.starts)`,
+		`update ruled set node = $2 where node = $1 and not exists (select 1 from ruled r where r.node = $2)`,
 		`update notice set target = $2 where target = $1
 			and not exists (select 1 from notice n
 				where n.message_id = notice.message_id and n.kind = notice.kind and n.target = $2)`,

@@ -62,6 +62,7 @@ type (
 		host, site, ip, bootState, runLevel, model          string
 		first                                               Feed
 		feeds                                               string // all of them, as JSON
+		groups                                              string // a line each, in order
 		contact, boot, download, pcuReboot, pcuConfirmation stamp
 		exempt                                              stamp
 	}
@@ -161,7 +162,7 @@ func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
 		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+
 		finite("last_pcu_reboot")+`, `+
-		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state from node`)
+		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state, groups from node`)
 	if err != nil {
 		return err
 	}
@@ -169,20 +170,21 @@ func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	var r stoodRow[nodeRow]
 	var state string
 	var feeds []Feed
+	var groups []string
 	var contact, boot, download, reboot, confirmation, exempt *time.Time
 	into := []any{
 		&id, &r.row.host, &r.row.site, &r.row.ip, &r.row.bootState, &r.row.runLevel, &r.row.model, &feeds, &contact,
 		&boot, &download, &reboot, &confirmation, &exempt, &r.row.first.PCUID, &r.row.first.Outlet, &r.missing, &r.gone,
-		&state,
+		&state, &groups,
 	}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r
-		one.row.feeds = feedsText(feeds)
+		one.row.feeds, one.row.groups = feedsText(feeds), strings.Join(groups, "\n")
 		one.row.contact, one.row.boot, one.row.download = stampOf(contact), stampOf(boot), stampOf(download)
 		one.row.pcuReboot, one.row.pcuConfirmation = stampOf(reboot), stampOf(confirmation)
 		one.row.exempt = stampOf(exempt)
 		one.up = state == policy.StateBoot
-		st.nodes[id], feeds = &one, nil
+		st.nodes[id], feeds, groups = &one, nil, nil
 		return nil
 	})
 	return err

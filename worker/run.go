@@ -206,6 +206,7 @@ func newActivities(cfg *config.Config, log *slog.Logger, db *store.Store, tc cli
 		SweepEvery: every,
 		Sources: activities.Sources{List: connect.Sources(cfg.Sources), Timeout: cfg.Sources.Timeout,
 			Fresh: cfg.Sources.Fresh},
+		Rules: activities.Rules{List: cfg.Rules, Groups: cfg.Groups},
 
 		PCUs:       pcus,
 		PCUTimeout: cfg.PCU.OperationTimeout,

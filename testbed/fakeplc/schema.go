@@ -124,6 +124,14 @@ var tables = map[string]table{
 		"dns1":         {kind: text, null: true},
 		"dns2":         {kind: text, null: true},
 	}},
+	"NodeGroups": {"nodegroup_id", "groupname", map[string]column{
+		"nodegroup_id": {},
+		"groupname":    {kind: text},
+		"tag_type_id":  {},
+		"tagname":      {kind: text},
+		"value":        {kind: text, null: true},
+		"node_ids":     {kind: integers},
+	}},
 	// PLC declares no column of a slice tag as one that may be nil, though it answers nil in node_id and nodegroup_id.
 	"SliceTags":  tags("slice", map[string]column{"node_id": {}, "nodegroup_id": {}}),
 	"NodeTags":   tags("node", nil),
