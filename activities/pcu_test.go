@@ -14,6 +14,7 @@ import (
 	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -297,7 +298,7 @@ func TestPCU_OneThatDiesAfterOffIsTurnedOnLater(t *testing.T) {
 
 // Two feeds are cycled as one, and both are read.
 func TestPCU_ANodeWithTwoFeedsLosesPowerOnBoth(t *testing.T) {
-	b := newBench(t)
+	b := benchWith(t, func(_ *testbed.World, o *Options) { o.PCUTimeout = time.Minute }) // the machine may be busy
 	ctx := b.Context()
 	b.hung()
 	r := &rack{}
