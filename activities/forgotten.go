@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/issue"
@@ -106,4 +107,31 @@ func (a *claims) claimAgain(ctx context.Context, ref Ref, kind store.ClaimKind, 
 	}
 	a.Log.Warn("the store had forgotten a claim", "kind", string(kind), "issue", ref.ID)
 	return a.Store.Outcome(ctx, key, store.Done, "claimed again")
+}
+
+// forgottenCycles are the power cycles that an issue remembers and the ledger does not know, as the latest ones do not
+// stand in a store that was restored from an older backup. They count as all others do.
+func (a *Power) forgottenCycles(ctx context.Context, t task) ([]time.Time, error) {
+	var remembered []time.Time
+	for _, d := range t.State.Deeds {
+		if (d.What == issue.DeedRebooted || d.What == issue.DeedReinstall) && d.How != string(issue.Asked) {
+			remembered = append(remembered, d.At)
+		}
+	}
+	known := 0
+	for _, kind := range []store.ActionKind{store.KindReboot, store.KindReinstall} {
+		if len(remembered) == 0 {
+			return nil, nil
+		}
+		list, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: t.ref().ID, Run: t.ref().Run})
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range list {
+			if l.Begun() && l.Outcome != store.Failed && l.Outcome != store.Asked {
+				known++
+			}
+		}
+	}
+	return remembered[min(known, len(remembered)):], nil
 }

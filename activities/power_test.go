@@ -724,6 +724,28 @@ func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 	b.wantCuts(1)
 }
 
+// What an issue remembers of its power cycles counts though a store that was restored from an older backup has forgotten
+// it, and once.
+func TestPower_AThirdCycleDoesNotComeOfARestoredStore(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	first := b.task(issue.NodeDown, "0", rebootRung)
+	res, err := b.Power.Reboot(ctx, first)
+	b.want(res, err, issue.Acted, "read back on")
+	state := first.After(time.Now(), res)
+	again := func(key string) (issue.Result, error) {
+		return b.Power.Reboot(ctx, issue.Request{State: state, Rung: rebootRung, Key: state.Ref.Episode() + "/" + key})
+	}
+	res, err = again("1") // what the ledger knows counts once
+	b.want(res, err, issue.Acted, "read back on")
+	state = issue.Request{State: state}.After(time.Now(), res)
+	b.sql("delete from action where key like '%/1'") // a backup from between the two is restored
+	res, err = again("2")
+	b.want(res, err, issue.Passed, "power-cycled 2 times")
+	b.wantCuts(2)
+}
+
 // An outlet that the device would not turn on again is owed: it stays a claim, nobody at the site is written to for it,
 // and it is paid when the device obeys.
 func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
