@@ -11,8 +11,8 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// againstOpening says why nobody opens an issue beside a sweep, which knows this of all of them at once: an operator has
-// closed it, or its type is doubted. Empty: nothing is against it, or it is open.
+// againstOpening says why nobody opens an issue beside a sweep, which knows this of all of them at once: an operator
+// has closed it, or its type is doubted. Empty: nothing is against it, or it is open.
 func (a *gate) againstOpening(ctx context.Context, ref Ref) (why string, closed bool, err error) {
 	if open, err := a.isOpen(ctx, ref.ID); err != nil || open {
 		return "", false, err

@@ -22,7 +22,8 @@ func TestOnlyWhatWasNeverBegunIsGivenUp(t *testing.T) {
 		{"done", true, Done, true, Done, "outlet"},
 	} {
 		_, _, _, err := s.Begin(ctx, Plan{Action: Action{Key: c.name, Kind: KindReboot},
-			Claims: []Claim{{Kind: ClaimOutlet, Target: c.name, Issue: c.name}, {Kind: ClaimHold, Target: c.name, Issue: c.name}}})
+			Claims: []Claim{{Kind: ClaimOutlet, Target: c.name, Issue: c.name},
+				{Kind: ClaimHold, Target: c.name, Issue: c.name}}})
 		if err != nil {
 			t.Fatal(err)
 		}
