@@ -39,7 +39,7 @@ func shell(ctx context.Context, t pcucontrol.Target, conn net.Conn) (*Session, e
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	config, changed := sshConfig(t)
-	c, channels, requests, err := ssh.NewClientConn(conn, t.Host, config)
+	c, channels, requests, err := ssh.NewClientConn(&noTelnet{Conn: conn}, t.Host, config)
 	if err != nil {
 		_ = conn.Close()
 		kind, doing, detail := pcucontrol.Unexpected, "ssh", secret.Mask(err.Error(), t.Password)
@@ -78,6 +78,24 @@ func shell(ctx context.Context, t pcucontrol.Target, conn net.Conn) (*Session, e
 		return fail(err)
 	}
 	return NewSession(ctx, t, conn, out, in, "\r"), nil
+}
+
+// noTelnet fails at once where a server negotiates telnet, which would wait for our name, and we for its version, until
+// the time is over. No version of ssh, and no line before it, begins with telnet's escape (RFC 4253, 4.2: it is no text).
+type noTelnet struct {
+	net.Conn
+	heard bool
+}
+
+func (c *noTelnet) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard {
+		c.heard = true
+		if p[0] == telnetIAC {
+			return 0, errors.New("it speaks telnet here")
+		}
+	}
+	return n, err
 }
 
 // sshConfig also tells the host key, where it is another than the known one.
