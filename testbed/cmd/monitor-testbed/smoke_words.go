@@ -17,8 +17,8 @@ func words() scenario {
 		name: "every message that went out is borne out by the facts from which it was made"}
 }
 
-// everyWord holds each message in the ledger against its facts, and each mail against the message. Whether each mail stands
-// in the ledger is not asked: a Postgres that was restored has forgotten some.
+// everyWord holds each message in the ledger against its facts, and each mail against the message. Whether each mail
+// stands in the ledger is not asked: a Postgres that was restored has forgotten some.
 func everyWord(ctx context.Context, s *stage) error {
 	list, err := s.Store.Actions(ctx, store.ActionFilter{Limit: 1_000_000})
 	if err != nil {
@@ -44,7 +44,8 @@ func everyWord(ctx context.Context, s *stage) error {
 		proven++
 		texts[l.Message.MessageID] = l.Message
 		for _, claim := range proof.Check(l.Facts, l.Message) {
-			wrong = append(wrong, fmt.Sprintf("%s: %s, in\n%s\n\n%s", action.Key, claim, l.Message.Subject, l.Message.Text))
+			wrong = append(wrong, fmt.Sprintf("%s: %s, in\n%s\n\n%s", action.Key, claim, l.Message.Subject,
+				l.Message.Text))
 		}
 	}
 	wrong = append(wrong, s.otherWords(texts)...)
@@ -61,7 +62,8 @@ func everyWord(ctx context.Context, s *stage) error {
 func (s *stage) otherWords(texts map[string]notify.Message) (wrong []string) {
 	flat := func(text string) string { return strings.Join(strings.Fields(text), " ") }
 	for _, m := range s.Mail.Messages() {
-		if meant, known := texts[m.MessageID]; known && (flat(m.Body) != flat(meant.Text) || flat(m.Subject) != flat(meant.Subject)) {
+		meant, known := texts[m.MessageID]
+		if known && (flat(m.Body) != flat(meant.Text) || flat(m.Subject) != flat(meant.Subject)) {
 			wrong = append(wrong, fmt.Sprintf("a mail is not what the ledger says:\n%s\n\n%s", m.Subject, m.Body))
 		}
 	}
