@@ -25,7 +25,7 @@ func everyWord(ctx context.Context, s *stage) error {
 		return err
 	}
 	var wrong []string
-	texts, proven := map[string]notify.Message{}, 0
+	texts := map[string]notify.Message{}
 	for _, action := range list {
 		var l struct {
 			Facts   notify.Notice
@@ -41,7 +41,6 @@ func everyWord(ctx context.Context, s *stage) error {
 		if l.Message.MessageID == "" { // its data are of another kind
 			continue
 		}
-		proven++
 		texts[l.Message.MessageID] = l.Message
 		for _, claim := range proof.Check(l.Facts, l.Message) {
 			wrong = append(wrong, fmt.Sprintf("%s: %s, in\n%s\n\n%s", action.Key, claim, l.Message.Subject,
@@ -51,9 +50,6 @@ func everyWord(ctx context.Context, s *stage) error {
 	wrong = append(wrong, s.otherWords(texts)...)
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d claims are not true, the first ones:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 5)], "\n\n"))
-	}
-	if proven == 0 {
-		return fmt.Errorf("of %d lines of the ledger none has a message", len(list))
 	}
 	return nil
 }
