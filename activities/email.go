@@ -57,8 +57,8 @@ func (a *People) email(ctx context.Context, t task) (issue.Result, error) {
 	return issue.Result{Outcome: issue.Acted, Reason: reason, Told: true, Level: level}, nil
 }
 
-// advice is what helps against what was found, where that says more than the type of the issue: which way in is shut, or
-// at what the boot has failed that is no trouble of the machine.
+// advice is what helps against what was found, where that says more than the type of the issue: which way in is shut,
+// or at what the boot has failed that is no trouble of the machine.
 func (a *People) advice(ctx context.Context, t task) (string, error) {
 	f := t.seen.facts.Finding
 	switch typ := t.ref().Type; {

@@ -19,8 +19,8 @@ import (
 // ErrHostKey says that a node shows another ssh host key than it should.
 var ErrHostKey = probe.ErrHostKey
 
-// ErrNotCompared says that a node shows another ssh host key than before, and that nobody could be asked whether it may.
-// That is no finding about the node.
+// ErrNotCompared says that a node shows another ssh host key than before, and that nobody could be asked whether it
+// may. That is no finding about the node.
 var ErrNotCompared = errors.New("the host key has changed")
 
 // HostKeys says which ssh host keys are believed, by the probe and by bootman alike. The first key that a node shows
@@ -85,7 +85,8 @@ func (h HostKeys) Proven(ctx context.Context, host string) (proven bool, why str
 // newSystem are the boot states and run levels of a node that runs from its CD or was just installed from it.
 var newSystem = []string{"failboot", "safeboot", "install", "reinstall", "disabled"}
 
-// MayChange says why a node may show a new key; ErrHostKey: nothing in PLC explains it; ErrNotCompared: PLC did not answer.
+// MayChange says why a node may show a new key; ErrHostKey: nothing in PLC explains it; ErrNotCompared: PLC did not
+// answer.
 func (h HostKeys) MayChange(ctx context.Context, host string, key ssh.PublicKey) (string, error) {
 	if known, err := h.Store.HostKey(ctx, host); err == nil && known == textOf(key) {
 		return "it is believed already", nil

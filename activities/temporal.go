@@ -157,8 +157,8 @@ func (a *workflows) holdSite(ctx context.Context, r sites.HoldRequest) (sites.An
 	return a.askSite(ctx, r.Ref.Site, sites.UpdateHold, r.Key, r)
 }
 
-// releaseHold lets an issue's hold on its site go. Those who were told of it are thanked, or told how it ended, as far as
-// end says: they hear nothing of one that is lost, cancelled or elsewhere.
+// releaseHold lets an issue's hold on its site go. Those who were told of it are thanked, or told how it ended, as far
+// as end says: they hear nothing of one that is lost, cancelled or elsewhere.
 func (a *workflows) releaseHold(ctx context.Context, ref Ref, end issue.EndKind, since time.Time, why string) error {
 	holds, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimHold, Issue: ref.ID})
 	thanks := end == issue.EndRecovered

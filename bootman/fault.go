@@ -18,8 +18,8 @@ const (
 // faultless are the steps of a boot that goes well, and those that only say that something failed.
 var faultless = []string{"bminit", "cfg", "auth", "getplc", "update", "update2", "update3", "update4", "hardware",
 	"installinit", "installinit2", "installdisk", "installbootfs", "installcfg", "installstop", "validate",
-	"rebuildinitrd", "netcfg", "disk", "debug", "done", "exception", "implementerror", "bootcheckfail", "bootupdatefail",
-	"authfail2", "protoerror2"}
+	"rebuildinitrd", "netcfg", "disk", "debug", "done", "exception", "implementerror", "bootcheckfail",
+	"bootupdatefail", "authfail2", "protoerror2"}
 
 // FaultOf reads from a sequence what its boot failed at first: what comes later may only follow from that.
 func FaultOf(sequence string) Fault {

@@ -181,7 +181,8 @@ func tillNewCD(n Notice) string {
 			return ""
 		}
 	}
-	return ". They are set disabled at PlanetLab Central until they run from one, and then get back the state that they had"
+	return ". They are set disabled at PlanetLab Central until they run from one, " +
+		"and then get back the state that they had"
 }
 
 // reply says what an answer does by itself, where there is something for it to do.
@@ -488,7 +489,8 @@ func (n Notice) cleaned() Notice {
 				item.Evidence,
 			), Deeds: item.Deeds, Advice: item.Advice, Fix: line(item.Fix), Also: slices.Clone(item.Also), Level: item.Level, By: line(item.By), Ordered: line(item.Ordered), Why: item.Why, Page: line(item.Page), Act: line(item.Act), From: lines(item.From),
 		}
-		if k := wordsFor(item); slices.Contains(Advices(), string(k)) && slices.Contains(advised, string(n.Items[i].Kind)) {
+		k := wordsFor(item)
+		if slices.Contains(Advices(), string(k)) && slices.Contains(advised, string(n.Items[i].Kind)) {
 			n.Items[i].Kind = k
 		}
 	}

@@ -27,8 +27,8 @@ const (
 
 // Advices are all of them.
 func Advices() []string {
-	return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey, AdviceNoConfig, AdviceNotKnown, AdviceNodeKey,
-		AdvicePLCFails}
+	return []string{AdviceLocked, AdviceHangs, AdviceStrange, AdviceHostKey,
+		AdviceNoConfig, AdviceNotKnown, AdviceNodeKey, AdvicePLCFails}
 }
 
 // advised are the types of issues whose words an advice may stand in for.
@@ -128,8 +128,8 @@ func adminFix(item Item) string {
 	case item.Type == issue.UnknownSequence:
 		return ofKind("fix", wordsFor(item))
 	}
-	return "It is still so after all that Monitor had to say to the site. Reach its people by another way, see to it yourself, " +
-		"or close it."
+	return "It is still so after all that Monitor had to say to the site. Reach its people by another way, " +
+		"see to it yourself, or close it."
 }
 
 // lifted says that a limit is over, and why. Whom Monitor lets off for another reason is not thanked for work.

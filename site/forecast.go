@@ -71,8 +71,8 @@ func (s State) threat(now time.Time) *Threat {
 	return &t
 }
 
-// foreseen is the next step up, as far as it can be seen: in a pause it is what comes after it, at the earliest. Nobody is
-// threatened with that: another word comes before it. After a pause without an end nothing can be foreseen.
+// foreseen is the next step up, as far as it can be seen: in a pause it is what comes after it, at the earliest. Nobody
+// is threatened with that: another word comes before it. After a pause without an end nothing can be foreseen.
 func (s State) foreseen(now time.Time) *Threat {
 	if s.Pause == nil {
 		return s.threat(now)
@@ -138,8 +138,8 @@ func (s State) after(t Threat) (Coming, bool) {
 	return next, len(next.Targets) > 0
 }
 
-// first is when an issue next does something, by what it said. Another word about what somebody has answered is none while
-// the answer holds.
+// first is when an issue next does something, by what it said. Another word about what somebody has answered is none
+// while the answer holds.
 func (s State) first(now time.Time, do issue.Action) time.Time {
 	var at time.Time
 	for _, h := range s.holds() {

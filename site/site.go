@@ -80,8 +80,8 @@ type HoldRequest struct {
 	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
-// Release lets an issue's hold go. Thanks asks for a thank-you to the people who were told; else Ended says how the issue
-// ended, if that is to be told them.
+// Release lets an issue's hold go. Thanks asks for a thank-you to the people who were told; else Ended says how the
+// issue ended, if that is to be told them.
 type Release struct {
 	Key    string        `json:"key"`
 	Ref    issue.Ref     `json:"ref"`

@@ -290,7 +290,8 @@ func (c *check) sayings() {
 	c.needs("find no configuration file", boots(notify.AdviceNoConfig), "each has one")
 	c.needs("has no such node", boots(notify.AdviceNotKnown), "PLC knows them all")
 	c.needs("refuses the key in the configuration file", boots(notify.AdviceNodeKey), "PLC refuses no key")
-	c.needs("turned away by PlanetLab Central", boots(notify.AdviceNodeKey) || boots(notify.AdviceNotKnown), "PLC takes it")
+	refused := boots(notify.AdviceNodeKey) || boots(notify.AdviceNotKnown)
+	c.needs("turned away by PlanetLab Central", refused, "PLC takes it")
 	c.needs("an error of its own", boots(notify.AdvicePLCFails), "PLC answers as it should")
 	c.needs("an error of PlanetLab Central", boots(notify.AdvicePLCFails), "PLC answers as it should")
 	for advice, phrase := range map[string]string{
