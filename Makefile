@@ -64,7 +64,7 @@ test: build ## run every test, real ones included
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \
 		again=$$(sed -nE 's/^failed ([A-Za-z]+):.*/\1/p' "$$log" | paste -sd'|'); \
-		[ -n "$$again" ] || exit 1; \
+		[ -n "$$again" ] && ! grep -q "^broken:" "$$log" || exit 1; \
 		echo "once more, without the others beside them: $$again"; \
 		bin/monitor-testbed smoke --run "^($$again)$$"; }
 	@bin/monitor-testbed chaos --for 75s --heal 4m
@@ -142,8 +142,17 @@ packages: static ## make deb and rpm packages in dist/
 	@rm -rf dist
 	@cd dev && go run ./packages -bin ../bin/release -out ../dist -version "$(VERSION)" -time "$(COMMITTED)"
 
-package-test: packages build ## install, upgrade and remove the packages in a new Debian (root; fetches Debian)
-	@packaging/test/run dist
+# The packages to upgrade from: those of the last tag or, while there is none, of the last build with other tables.
+OLDER ?= bin/older/dist
+BEFORE = $(or $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null),$(shell git log -1 --diff-filter=A --format=%H^ -- store/migrations))
+
+bin/older/dist:
+	@rm -rf bin/older && git clone -q --shared --no-checkout . bin/older && git -C bin/older checkout -q "$(BEFORE)"
+	@$(MAKE) -C bin/older packages $(if $(filter v%,$(BEFORE)),,VERSION=v0.0.0)
+
+package-test: packages $(OLDER) ## set Monitor up in a new Debian by the packages, heal, restore, upgrade, remove (root; fetches Debian)
+	@go build -o bin/monitor-testbed ./testbed/cmd/monitor-testbed
+	@packaging/test/run dist "$(OLDER)"
 
 RELEASE = monitor-$(patsubst v%,%,$(VERSION))-linux-$(shell go env GOARCH)
 

@@ -91,6 +91,7 @@ func checks() []check {
 		{"temporal.schedule", "the fleet is swept", schedule},
 		{"temporal.worker", "workers take the tasks", pollers},
 		{"worker.ready", "the worker of this machine is ready", workerReady},
+		{"web", "the pages for people can be loaded", pages},
 		{"inventory", "what the fleet is made of can be read", inventory},
 		{"sources", "what others know of nodes can be read", sources},
 		{"plc.login", "PLC takes the account", plcLogin},

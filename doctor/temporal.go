@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -141,27 +142,66 @@ func pollers(ctx context.Context, v *visit) Finding {
 	return found("%s", strings.Join(slices.Compact(who), ", "))
 }
 
-func workerReady(ctx context.Context, v *visit) Finding {
-	host, port, err := net.SplitHostPort(v.cfg.Metrics.Listen)
+// local is where a listener of this machine is reached.
+func local(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return skipped("metrics.listen is not set")
+		return "", err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	return net.JoinHostPort(host, port), nil
+}
+
+// load gets a page of this machine's worker. Its certificate is for others, who know it by name.
+func load(ctx context.Context, url string) (code int, text string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return skipped("%v", err)
+		return 0, "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	return resp.StatusCode, string(body), err
+}
+
+func workerReady(ctx context.Context, v *visit) Finding {
+	at, err := local(v.cfg.Metrics.Listen)
+	if err != nil {
+		return skipped("metrics.listen is not set")
+	}
+	code, text, err := load(ctx, "http://"+at+"/readyz")
 	if err != nil {
 		return skipped("none answers at %s", v.cfg.Metrics.Listen)
 	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	said := strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "; ")
-	if resp.StatusCode != http.StatusOK {
+	said := strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	if code != http.StatusOK {
 		return warning("see docs/troubleshooting.md", "it is not: %s", said)
 	}
 	return found("%s", said)
+}
+
+func pages(ctx context.Context, v *visit) Finding {
+	at, err := local(v.cfg.Web.Listen)
+	if err != nil {
+		return skipped("web.listen is not set: there are none")
+	}
+	url := "http://" + at + "/"
+	if v.cfg.HTTP.TLSCertFile != "" {
+		url = "https://" + at + "/"
+	}
+	code, text, err := load(ctx, url)
+	if err != nil {
+		return skipped("none answers at %s", v.cfg.Web.Listen)
+	}
+	if code != http.StatusOK || !strings.Contains(text, "<html") {
+		return warning("see the worker's log, and which program listens at web.listen", "%s answers %d", url, code)
+	}
+	return found("at %s", url)
 }

@@ -128,3 +128,36 @@ func TestLadder_APCUThatWorksAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestLadder_WhatWasDoneLastIsCredited(t *testing.T) {
+	for _, c := range []struct {
+		about  string
+		typ    string
+		until  Action
+		answer func(Rung) Result
+		want   Credit
+	}{
+		{"nothing was done", NodeDown, Reboot, func(Rung) Result { return Result{Outcome: Wait} }, CreditItself},
+		{"a reboot", NodeDown, Reboot, works, CreditReboot},
+		{"a reboot that people were asked for", NodeDown, Reboot,
+			func(Rung) Result { return Result{Outcome: Acted, Power: Asked} }, CreditPeople},
+		{"a reinstallation after reboots", NodeDown, Reinstall, works, CreditReinstall},
+		{"mail after a reinstallation", NodeDown, Email, works, CreditPeople},
+		{"rungs that passed", NodeDown, Reinstall,
+			func(Rung) Result { return Result{Outcome: Passed} }, CreditItself},
+		{"a visit to the node", Failboot, Bootman, works, CreditBootman},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			l := climb(t, c.typ)
+			l.until(c.until, c.answer)
+			if got := l.Credit(); got != c.want {
+				t.Errorf("the credit is %s, not %s, after %q", got, c.want, l.did)
+			}
+			l.Recover(l.now, "it is up")
+			l.credit(Email, NoPower)
+			if got := l.Credit(); got != c.want {
+				t.Errorf("what came after the recovery has the credit: %s", got)
+			}
+		})
+	}
+}

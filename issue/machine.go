@@ -92,6 +92,7 @@ func (s *State) Ran(now time.Time, r Result) {
 	switch r.Outcome {
 	case Acted:
 		s.Rebooted = s.Rebooted || r.Power == Cycled
+		s.credit(rung.Do, r.Power)
 		if skipped || s.Pause != nil || s.End != nil {
 			s.record(Event{At: now, Kind: EventTooLate, Order: s.lastOrder(skipped),
 				Reason: "the rung had acted already: " + r.Reason})

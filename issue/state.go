@@ -55,6 +55,7 @@ type State struct {
 	Back     int       `json:"back,omitempty"`     // the rung to go on with after them; 0: none
 	ResumeAt time.Time `json:"resume_at,omitzero"` // and when
 	Rebooted bool      `json:"rebooted,omitempty"` // a rung surely power-cycled the target
+	Credited Credit    `json:"credited,omitempty"` // what was done last that may mend the target
 
 	Told  bool   `json:"told,omitempty"`          // its site's people know of it
 	Level int    `json:"penalty_level,omitempty"` // what it asks of its site

@@ -31,9 +31,9 @@ const (
 // ends.
 type Counted struct {
 	interceptor.WorkerInterceptorBase
-	rungs, failures, alerts *prometheus.CounterVec
-	repair, calls           *prometheus.HistogramVec
-	build                   *prometheus.GaugeVec
+	rungs, over, failures, alerts *prometheus.CounterVec
+	repair, calls                 *prometheus.HistogramVec
+	build                         *prometheus.GaugeVec
 }
 
 // Buckets: a step of a ladder is a day, people have weeks; a PLC call takes a tenth of a second, a PCU up to minutes.
@@ -54,7 +54,7 @@ func NewCounted(r prometheus.Registerer) *Counted {
 			s.labelNames())
 	}
 	b := named(build)
-	c := &Counted{rungs: counter(rungs), failures: counter(failures), alerts: counter(received),
+	c := &Counted{rungs: counter(rungs), over: counter(over), failures: counter(failures), alerts: counter(received),
 		repair: histogram(repair, repairBuckets), calls: histogram(calls, callBuckets),
 		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: b.Name, Help: b.Help}, b.labelNames())}
 	for _, rung := range rungNames() {
@@ -63,7 +63,10 @@ func NewCounted(r prometheus.Registerer) *Counted {
 		}
 	}
 	for _, e := range ends() {
-		c.repair.WithLabelValues(e)
+		c.over.WithLabelValues(e)
+	}
+	for _, credit := range issue.Credits() {
+		c.repair.WithLabelValues(string(credit))
 	}
 	for _, o := range named(received).Labels[0].Values {
 		c.alerts.WithLabelValues(o)
@@ -76,7 +79,7 @@ func NewCounted(r prometheus.Registerer) *Counted {
 	}
 	v := version.Read()
 	c.build.WithLabelValues(v.Version, v.Revision, v.Go).Set(1)
-	r.MustRegister(c.rungs, c.failures, c.alerts, c.repair, c.calls, c.build)
+	r.MustRegister(c.rungs, c.over, c.failures, c.alerts, c.repair, c.calls, c.build)
 	return c
 }
 
@@ -190,5 +193,8 @@ func (c *Counted) ended(s issue.State, now time.Time) {
 	if s.End != nil {
 		end = s.End.Why
 	}
-	c.repair.WithLabelValues(string(end)).Observe(now.Sub(s.Opened).Seconds())
+	c.over.WithLabelValues(string(end)).Inc()
+	if end == issue.EndRecovered {
+		c.repair.WithLabelValues(string(s.Credit())).Observe(now.Sub(s.Opened).Seconds())
+	}
 }

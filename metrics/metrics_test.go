@@ -256,10 +256,13 @@ func TestRungsAndEndsAreCountedByWhatTheirActivitiesAnswer(t *testing.T) {
 	_, _ = env.ExecuteActivity("CloseIssue", end)
 	outcome = issue.Acted
 	_, _ = env.ExecuteActivity("CloseIssue", end)
+	end.State.End, end.State.Credited = nil, issue.CreditReboot
+	_, _ = env.ExecuteActivity("CloseIssue", end)
 	got := gathered(t, r)
 	for name, value := range map[string]float64{rungs + "{outcome=wait,rung=Reboot}": 1,
 		rungs + "{outcome=error,rung=Reboot}": 1, rungs + "{outcome=acted,rung=Reboot}": 0,
-		repair + "{end=closed by an operator}": 1, repair + "{end=good again}": 0} {
+		over + "{end=closed by an operator}": 1, over + "{end=good again}": 1, repair + "{credit=reboot}": 1,
+		repair + "{credit=people}": 0} {
 		if got[name] != value {
 			t.Errorf("%s is %v, not %v", name, got[name], value)
 		}

@@ -74,6 +74,7 @@ const (
 	limit     = "monitor_budget_limit"
 	used      = "monitor_budget_used"
 	rungs     = "monitor_rungs_total"
+	over      = "monitor_issues_ended_total"
 	repair    = "monitor_repair_seconds"
 	calls     = "monitor_call_seconds"
 	failures  = "monitor_call_errors_total"
@@ -128,7 +129,9 @@ func ofTheActs() []Series {
 		{limit, Gauge, "How many acts the fleet's budget allows in a policy hour.", budgets, false},
 		{used, Gauge, "How many of them are spent.", budgets, false},
 		{rungs, Counter, "Rungs that answered, by outcome.", []Label{{"rung", rungNames()}, {"outcome", outcomes()}}, true},
-		{repair, Histogram, "How long an issue was open that ended, by how it ended.", []Label{{"end", ends()}}, true},
+		{over, Counter, "Issues that ended, by how.", []Label{{"end", ends()}}, true},
+		{repair, Histogram, "How long an issue was open whose target is good again, by what was done last.",
+			[]Label{{"credit", names(issue.Credits()...)}}, true},
 	}
 }
 

@@ -215,12 +215,17 @@ func (a *app) remote() (*apiServer, error) {
 
 // configured reports whether Monitor's own configuration is named.
 func (a *app) configured() bool {
+	return a.flags.Path != "" || len(a.flags.Set) > 0 || configuredElsewhere()
+}
+
+// configuredElsewhere reports whether the environment says where the configuration, or the database, is.
+func configuredElsewhere() bool {
 	for _, name := range []string{"MONITOR_CONFIG", "DATABASE_URL", "MONITOR_DATABASE_URL"} {
 		if os.Getenv(name) != "" {
 			return true
 		}
 	}
-	return a.flags.Path != "" || len(a.flags.Set) > 0
+	return false
 }
 
 // overAPI does something over the API, where this call works over one. Otherwise it is not done, and done is false.

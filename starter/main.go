@@ -28,7 +28,7 @@ func main() {
 
 // run is one call of monitor; its answer is the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local, account: account()}
+	a := &app{in: in, out: out, err: err, now: time.Now, zone: time.Local, account: account(), system: systemFile}
 	return a.execute(ctx, args)
 }
 
@@ -38,6 +38,7 @@ type app struct {
 	out, err io.Writer
 	now      func() time.Time
 	account  string // who runs this, as the system knows it
+	system   string // the file that is read where none is named; empty: none
 
 	flags   *config.Flags
 	server  string         // whose API is asked; empty: MONITOR_SERVER, or the one that was signed in at
@@ -76,7 +77,8 @@ until the machine is back. This command shows what it knows and gives it orders.
 
 Where the database and Temporal are is read from the configuration: --config, or MONITOR_CONFIG, or the environment
 (DATABASE_URL, TEMPORAL_ADDRESS). Without any of these, what reads or orders works over the API of a server: --server, or
-the one of "monitor login". Colours are for terminals only, and NO_COLOR turns them off.
+the one of "monitor login"; who is signed in at none uses /etc/monitor/monitor.yaml, where that can be read. Colours are
+for terminals only, and NO_COLOR turns them off.
 
 `
 

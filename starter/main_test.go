@@ -261,3 +261,38 @@ func TestWhatFarMachinesWriteDrivesNoTerminal(t *testing.T) {
 		t.Errorf("printed %q", out.String())
 	}
 }
+
+func TestTheFileOfThePackagesIsReadWhereNobodyNamesAnother(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "monitor.yaml")
+	if err := os.WriteFile(file, []byte("temporal: {namespace: packaged}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		about, variable, system string
+		words                   []string
+		want                    bool
+	}{
+		{"nobody names one", "", file, nil, true},
+		{"a single setting is overridden", "", file, []string{"--set", "mode=observe"}, true},
+		{"there is none", "", file + ".away", nil, false},
+		{"the command line names one", "", file, []string{"--config", os.DevNull}, false},
+		{"the environment names one", "MONITOR_CONFIG", file, nil, false},
+		{"the environment names a database", "DATABASE_URL", file, nil, false},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			alone(t)
+			if c.variable != "" {
+				t.Setenv(c.variable, os.DevNull)
+			}
+			a := &app{system: c.system}
+			cmd := a.root()
+			if err := cmd.ParseFlags(c.words); err != nil {
+				t.Fatal(err)
+			}
+			if got := a.ownFile() == file; got != c.want {
+				t.Errorf("it is read: %t", got)
+			}
+		})
+	}
+}

@@ -29,7 +29,23 @@ func (a *app) within(ctx context.Context, own time.Duration) (context.Context, c
 func (a *app) configOptions() config.Options {
 	// The password of a PCU is named like a setting of the section pcu, and is none.
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, passwordVariable+"=") })
-	return config.Options{Flags: a.flags, Env: env}
+	return config.Options{Path: a.ownFile(), Flags: a.flags, Env: env}
+}
+
+// systemFile is where the packages have the configuration.
+const systemFile = "/etc/monitor/monitor.yaml"
+
+// ownFile is this machine's configuration, where this call names no other and this account may read it.
+func (a *app) ownFile() string {
+	if a.flags.Path != "" || configuredElsewhere() {
+		return ""
+	}
+	f, err := os.Open(a.system)
+	if err != nil {
+		return ""
+	}
+	_ = f.Close()
+	return a.system
 }
 
 func (a *app) config(sections ...string) (*config.Config, error) {

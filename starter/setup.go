@@ -22,12 +22,12 @@ func setupSettings() []setupSetting {
 		{key: "plc.url", flag: "plc-url", ask: "Address of PLC's API", example: "https://plc.example.org/PLCAPI/", must: true},
 		{key: "plc.username", flag: "plc-username", ask: "Account of an admin there", example: "monitor@example.org", must: true},
 		{key: "plc.password_file", flag: "plc-password-file", ask: "Password of that account", secret: "plc_password", must: true},
-		{key: "plc.ca_file", flag: "plc-ca-file", about: "certificate authority of PLC, where it is your own"},
+		{key: "plc.ca_file", flag: "plc-ca-file", beside: "plc_ca.pem", about: "certificate authority of PLC, where it is your own"},
 		{key: "database.url_file", flag: "database-url-file", ask: "Postgres: its URL, or local for one on this machine",
 			example: "postgres://monitor:PASSWORD@db.example.org/monitor", secret: "database_url", must: true},
 		{key: "temporal.address", flag: "temporal", ask: "Temporal: host:port, or embedded for a trial", example: "embedded", must: true},
 		{key: "temporal.namespace", flag: "temporal-namespace", about: "its namespace"},
-		{key: "probe.ssh_key_file", flag: "ssh-key", ask: "Private key that opens the nodes; empty: make one", optional: true},
+		{key: "probe.ssh_key_file", flag: "ssh-key", beside: "ssh_key", ask: "Private key that opens the nodes; empty: make one", optional: true},
 		{key: "mail.admins", flag: "admins", ask: "Mail addresses of those who run Monitor", optional: true},
 	}
 }
@@ -38,6 +38,7 @@ type setupSetting struct {
 	ask, example   string // the question; empty: it is not asked
 	about          string // for --help, where there is no question
 	secret         string // the file into which the answer goes
+	beside         string // the file into which one is copied that the worker's account may not read; empty: secret
 	must, optional bool
 }
 
@@ -58,7 +59,8 @@ type setup struct {
 	cmd      *cobra.Command
 	file     string // the configuration
 	flags    map[string]*string
-	local    bool // make role and database on this machine's Postgres
+	local    bool   // make role and database on this machine's Postgres
+	ansible  string // an inventory for ansible-inventory -i
 	site     string
 	start    string
 	bin      string
@@ -78,7 +80,7 @@ const (
 const setupAbout = `Bring Monitor up, from nothing to a fleet that is watched, in observe mode: it looks and says what it would do, and
 does nothing. The walk asks what it must know, on a terminal, and takes what flags and the configuration say already. It
 writes the configuration (--config, else /etc/monitor/monitor.yaml) and its secrets, makes keys, reaches Postgres,
-Temporal and PLC, tries each right of the account, reads the inventory (PLC's, or a file: --inventory), looks at one site and dry-runs its PCUs, starts
+Temporal and PLC, tries each right of the account, reads the inventory (PLC's, a file: --inventory, or Ansible's: --ansible), looks at one site and dry-runs its PCUs, starts
 the worker, waits for its first sweep and shows what it found. Each step says what it checks, what it found and how to
 mend it. It may be repeated at any time: what is there already stays as it is.
 
@@ -102,6 +104,7 @@ func (a *app) setup() *cobra.Command {
 		s.flags[x.key] = f.String(x.flag, "", x.help())
 	}
 	f.String("database", "", "local: make role and database in the Postgres of this machine, as root")
+	f.StringVar(&s.ansible, "ansible", "", "an `inventory` of Ansible, as for ansible-inventory -i, where there is no PLC: docs/lab.md")
 	f.StringVar(&s.site, "site", "", "the `site` to look at; else the first with nodes and a PCU")
 	f.StringVar(&s.start, "start", "", "how the worker is started: systemd, process or no (default systemd where it runs)")
 	f.StringVar(&s.bin, "bin", "", "`folder` of monitor-worker and temporal-dev; else beside this program, and in PATH")
@@ -117,7 +120,7 @@ func (s *setup) walk(ctx context.Context) error {
 		s.file = os.Getenv("MONITOR_CONFIG")
 	}
 	if s.file == "" {
-		s.file = "/etc/monitor/monitor.yaml"
+		s.file = systemFile
 	}
 	file, err := filepath.Abs(s.file)
 	if err != nil {

@@ -32,7 +32,7 @@ type setupLab struct {
 	*testbed.World
 	dir, file, url string
 	port           string // of the embedded Temporal
-	metrics        string // host:port
+	metrics, web   string // host:port
 }
 
 func newLab(t *testing.T) *setupLab {
@@ -56,13 +56,13 @@ func newLab(t *testing.T) *setupLab {
 			t.Fatal(err)
 		}
 	}
-	l.port, l.metrics = free(t), "127.0.0.1:"+free(t)
+	l.port, l.metrics, l.web = free(t), "127.0.0.1:"+free(t), "127.0.0.1:"+free(t)
 	// what is different in a testbed, as somebody would have written it before
 	text, err := yaml.Marshal(map[string]any{
 		"probe":   map[string]any{"port_map": testbed.PortMap(), "resolver": l.Resolver, "timeout": "2s", "tries": 1, "ping": false},
 		"pcu":     map[string]any{"networks": []string{"127.0.0.0/8"}, "connect_timeout": "2s", "operation_timeout": "10s"},
 		"http":    map[string]any{"listen": ""},
-		"web":     map[string]any{"listen": ""},
+		"web":     map[string]any{"listen": l.web},
 		"metrics": map[string]any{"listen": l.metrics},
 		"mail":    map[string]any{"test_address": "ann@example.org"},
 	})
@@ -172,7 +172,7 @@ func TestSetupEndsWithAMonitorThatWatches(t *testing.T) {
 		t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
 	}
 	wantIn(t, out, "setup.inventory", "PLC: 2 sites, 3 nodes, 1 PCUs", "lab: 1 of 2 nodes run", "planetlab2.lab.example down: no ssh",
-		"UpdateNode", "passes", "setup.sweep", "3 nodes, 2 up, 1 PCUs", "Monitor watches, in observe mode", "last sweep ended")
+		"UpdateNode", "passes", "setup.sweep", "3 nodes, 2 up, 1 PCUs", "at http://"+l.web, "Monitor watches, in observe mode", "last sweep ended")
 	for _, secret := range []string{testbed.PLCPassword, "PRIVATE KEY"} {
 		if strings.Contains(out+errs, secret) {
 			t.Errorf("it shows %q", secret)
@@ -316,6 +316,21 @@ func (l *setupLab) doctor(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	wantIn(t, out, "temporal.answers", "start Temporal", "skipped", "temporal.schedule")
+	away := filepath.Join(l.dir, "away")
+	if err := os.WriteFile(away, []byte("postgres://monitor@127.0.0.1:1/monitor"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ = l.monitor(t, "doctor", "--config", l.file, "--only", "postgres,clock", "--set", "database.url_file="+away)
+	if code != exitBroken {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	wantIn(t, out, "postgres.answers", "127.0.0.1:1", "-> start Postgres", "skipped  clock")
+	var late bytes.Buffer
+	a := &app{out: &late, err: io.Discard, now: func() time.Time { return time.Now().Add(-time.Minute) }}
+	if code := a.execute(t.Context(), []string{"doctor", "--config", l.file, "--only", "clock"}); code != exitToMend {
+		t.Errorf("exit code %d\n%s", code, late.String())
+	}
+	wantIn(t, late.String(), "warning  clock", "ahead of ours", "-> run a time service")
 	code, out, _ = l.monitor(t, "doctor", "--config", l.file, "--set", "plc.url=nonsense")
 	if code != exitBroken {
 		t.Errorf("exit code %d", code)
@@ -394,4 +409,30 @@ func TestSetupStopsWhereSomethingIsWrongAndSaysWhatToDo(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(l.file), "monitor-worker.pid")); err == nil {
 		t.Error("the worker was started all the same")
 	}
+}
+
+func TestSetupTakesAnInventoryOfAnsible(t *testing.T) {
+	alone(t)
+	dir := t.TempDir()
+	file, url := filepath.Join(dir, "monitor.yaml"), filepath.Join(dir, "url")
+	if err := os.WriteFile(url, []byte("postgres://monitor@127.0.0.1:1/monitor"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	setup := func(more ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: &out, err: io.Discard, now: time.Now}
+		if code := a.execute(t.Context(), append([]string{"setup", "--config", file, "--ansible", filepath.Join(dir, "hosts"),
+			"--database-url-file", url, "--temporal", "127.0.0.1:1", "--start", "no"}, more...)); code != exitBroken {
+			t.Errorf("exit code %d, though there is no Postgres\n%s", code, out.String())
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	wantIn(t, setup(), "source: ansible", "command: [ansible-inventory, -i, "+filepath.Join(dir, "hosts")+", --list]", "sites: {all: lab}")
+	wantIn(t, setup("--set", "inventory.ansible.sites=robotics=east"), "sites: {robotics: east}")
+	wantIn(t, setup(), "sites: {robotics: east}")
 }

@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -111,6 +112,14 @@ func (s *setup) answers(known map[string]string) ([]config.Setting, error) {
 		withoutPLC = true
 		set = append(set, config.Setting{Key: "inventory.source", Value: config.InventoryFile})
 	}
+	if s.ansible != "" {
+		withoutPLC = true
+		of, err := fromAnsible(s.ansible, known["inventory.source"])
+		if err != nil {
+			return nil, err
+		}
+		set = append(of, set...) // what --set says of it counts
+	}
 	for _, x := range setupSettings() {
 		value := *s.flags[x.key]
 		if withoutPLC && strings.HasPrefix(x.key, "plc.") {
@@ -121,7 +130,9 @@ func (s *setup) answers(known map[string]string) ([]config.Setting, error) {
 			if err != nil {
 				return nil, err
 			}
-			value = abs
+			if value, err = s.within(x, abs); err != nil {
+				return nil, err
+			}
 		}
 		switch {
 		case value != "":
@@ -151,6 +162,20 @@ func (s *setup) answers(known map[string]string) ([]config.Setting, error) {
 		return nil, badInput("setup must know %s (there is no terminal to ask on)", strings.Join(missing, ", "))
 	}
 	return append(set, s.defaults(set, known)...), nil
+}
+
+// fromAnsible are the settings for an inventory of Ansible. All its hosts are one site at first.
+func fromAnsible(inventory, before string) ([]config.Setting, error) {
+	path, err := filepath.Abs(inventory)
+	if err != nil {
+		return nil, err
+	}
+	set := []config.Setting{{Key: "inventory.source", Value: config.InventoryAnsible},
+		{Key: "inventory.ansible.command", Value: "ansible-inventory,-i," + path + ",--list"}}
+	if before != config.InventoryAnsible {
+		set = append(set, config.Setting{Key: "inventory.ansible.sites", Value: "all=lab"})
+	}
+	return set, nil
 }
 
 // defaults are the files that the next steps make where nobody named one.
@@ -254,6 +279,36 @@ func own(f *os.File, mode fs.FileMode) error {
 		uid = 0
 	}
 	return f.Chown(uid, gid)
+}
+
+// within is a file that the worker's account may read: a copy beside the configuration, where it may not read the one
+// that was named, as one in root's home.
+func (s *setup) within(x setupSetting, path string) (string, error) {
+	name := cmp.Or(x.secret, x.beside)
+	if name == "" || s.start != startSystemd || path == s.in(name) || serviceMay("test", "-r", path) == nil {
+		return path, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", badInput("--%s: %w", x.flag, err)
+	}
+	if err := s.keep(s.in(name), text, 0o600); err != nil {
+		return "", err
+	}
+	return s.in(name), s.ok("setup.copy", "the worker's account may read the files that were named", "%s is copied to %s, for the account %s",
+		path, s.in(name), serviceUser)
+}
+
+// serviceMay runs a command as the worker's account, where root asks and there is one.
+func serviceMay(words ...string) error {
+	if _, err := user.Lookup(serviceUser); err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	out, err := exec.Command("runuser", append([]string{"-u", serviceUser, "--"}, words...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // keys makes the keys that are missing, and loads the configuration, which is whole now.

@@ -200,6 +200,9 @@ func (s *setup) firstSweep(ctx context.Context) error {
 	if err := s.tell(f); err != nil {
 		return err
 	}
+	if err := s.examine(ctx, "worker.ready", "web"); err != nil { // where the results must show
+		return err
+	}
 	if s.documents() {
 		return nil
 	}

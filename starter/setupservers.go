@@ -219,9 +219,28 @@ func (s *setup) run(ctx context.Context) error {
 		return s.tell(doctor.Finding{Name: name, About: about, State: doctor.Skipped,
 			Found: "it is not started, as --start no asks: monitor-worker --config " + s.file})
 	}
+	if err := s.account(); err != nil {
+		return err
+	}
 	said, err := s.serve(ctx, s.cfg.Metrics.Listen, "monitor-worker", "monitor-worker", "--config", s.file)
 	if err != nil {
 		return s.fail(name, about, "journalctl -u monitor-worker, or its log, says why", err)
 	}
 	return s.ok(name, about, "%s", said)
+}
+
+// account has the worker read the configuration as the account by which its unit runs.
+func (s *setup) account() error {
+	const name, about = "setup.account", "the worker's account may read all that it needs"
+	if s.start != startSystemd {
+		return nil
+	}
+	worker, err := s.program("monitor-worker")
+	if err == nil {
+		err = serviceMay(worker, "--config", s.file, "--check-config")
+	}
+	if err != nil {
+		return s.fail(name, about, "chown "+serviceUser+": FILE and chmod 600 FILE; each folder above it must let the account pass", err)
+	}
+	return s.ok(name, about, "as %s", serviceUser)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/testbed/debian"
 )
 
 // No container of the example gets more than it needs: what is not said here is said in a comment beside the service.
@@ -126,5 +129,20 @@ func TestComposeRunsTheVersionsOfTheTests(t *testing.T) {
 				t.Errorf("docker-compose.yml does not run %s%s", image, version)
 			}
 		}
+	}
+}
+
+// Nothing here runs containers; whether the file means what it says, Debian's Compose tells without them.
+func TestComposeTakesTheFile(t *testing.T) {
+	program := debian.Need(t, "docker-compose", "docker-compose")
+	secrets := t.TempDir()
+	if err := os.WriteFile(filepath.Join(secrets, "db_password"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-f", "../docker-compose.yml", "config", "--services")
+	cmd.Env = append(os.Environ(), "MONITOR_SECRETS="+secrets)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "worker\n") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -93,8 +93,8 @@ func rows() []boardRow {
 		{"Issues", []graph{
 			{title: "Open issues by type", expr: "max by (type) (sum without (status) (monitor_issues_open)) > 0", legend: "{{type}}", unit: "short", stacked: true},
 			{title: "Why they wait", about: "The check of the gate that holds the next step.", expr: "max by (check) (monitor_issues_waiting) > 0", legend: "{{check}}", unit: "short", stacked: true},
-			{title: "Time to repair", about: "Half of the issues that ended by themselves or by Monitor took no longer.", expr: `histogram_quantile(0.5, sum by (le) (increase(monitor_repair_seconds_bucket{end="good again"}[7d])))`, legend: "median", unit: "s"},
-			{title: "How issues ended", expr: "sum by (end) (increase(monitor_repair_seconds_count[1d]))", legend: "{{end}}", unit: "short", stacked: true},
+			{title: "Time to repair", about: "Half of those whose target is good again took no longer, by what was done last.", expr: "histogram_quantile(0.5, sum by (credit, le) (increase(monitor_repair_seconds_bucket[7d])))", legend: "{{credit}}", unit: "s"},
+			{title: "How issues ended", expr: "sum by (end) (increase(monitor_issues_ended_total[1d]))", legend: "{{end}}", unit: "short", stacked: true},
 		}},
 		{"Acts", []graph{
 			{title: "Done in the last day", expr: `max by (kind) (sum without (outcome) (monitor_actions_day{kind!="skip", outcome=~"done|sent|asked"})) > 0`, legend: "{{kind}}", unit: "short", stacked: true},

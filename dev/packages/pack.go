@@ -28,8 +28,9 @@ func all() []pack {
 	return []pack{
 		{
 			name: "monitor", short: "keeps a fleet of far-away machines alive (command)",
-			long: "The command of operators: it shows what Monitor knows of a fleet and gives orders to its issues,\n" +
-				"sets Monitor up (monitor setup), tries all that it needs (monitor doctor), and drives power\ncontrol units by hand.",
+			long: "The command of operators: it shows what Monitor knows of a fleet and gives\n" +
+				"orders to its issues, sets Monitor up (monitor setup), tries all that it needs\n" +
+				"(monitor doctor), and drives power control units by hand.",
 			programs: map[string]string{"monitor": "/usr/bin/monitor"}, pages: []string{"monitor.1", "monitor-"},
 			files: map[string]string{
 				"README.md": doc, "CHANGELOG.md": doc, "SECURITY.md": doc, "docs/*.md": doc, "config/monitor.sample.yaml": doc,
@@ -37,8 +38,8 @@ func all() []pack {
 		},
 		{
 			name: "monitor-worker", short: "keeps a fleet of far-away machines alive (service)",
-			long: "The process that watches: it runs the issues as durable workflows on Temporal, keeps its memory in\n" +
-				"Postgres, and serves metrics. Set it up with `monitor setup`.",
+			long: "The process that watches: it runs the issues as durable workflows on Temporal,\n" +
+				"keeps its memory in Postgres, and serves metrics. Set it up with\n`monitor setup`.",
 			programs: map[string]string{"monitor-worker": "/usr/bin/monitor-worker"}, pages: []string{"monitor-worker.1"},
 			files: map[string]string{
 				"packaging/prometheus/*.yml": "/usr/share/monitor/prometheus/", "packaging/grafana/monitor.json": "/usr/share/monitor/grafana/",
@@ -49,14 +50,16 @@ func all() []pack {
 		},
 		{
 			name: "monitor-temporal", short: "Temporal in one process, for trials of Monitor",
-			long:     "A Temporal server with its Web UI that keeps its state in one file. It is good enough to try Monitor,\nand not for production.",
+			long: "A Temporal server with its Web UI that keeps its state in one file. It is good\n" +
+				"enough to try Monitor, and not for production.",
 			programs: map[string]string{"temporal-dev": "/usr/lib/monitor/temporal-dev"},
 			unit:     "monitor-temporal", account: "monitor-temporal", places: "/var/lib/monitor-temporal",
 			depends: onSystemd(""),
 		},
 		{
 			name: "monitor-tools", short: "power control units for clusters and for people at a site",
-			long:    "A fence agent for Pacemaker and its like that drives every power control unit which Monitor knows,\nwith nothing but the device: no database, no Temporal.",
+			long: "A fence agent for Pacemaker and its like that drives every power control unit\n" +
+				"which Monitor knows, with nothing but the device: no database, no Temporal.",
 			files:   map[string]string{"packaging/tools/fence_monitor": "/usr/sbin/", "docs/pcu.md": "/usr/share/doc/monitor-tools/"},
 			depends: map[string][]string{"deb": {"monitor (= VERSION)"}, "rpm": {"monitor = VERSION"}},
 		},
@@ -146,7 +149,23 @@ func (o options) contents(work string, p pack) (files.Contents, error) {
 		add(filepath.Join(o.root, "packaging/sysusers", p.unit+".conf"), "/usr/lib/sysusers.d/", 0o644)
 		add(filepath.Join(o.root, "packaging/tmpfiles", p.unit+".conf"), "/usr/lib/tmpfiles.d/", 0o644)
 	}
-	return list, nil
+	return append(list, o.folders(list)...), nil
+}
+
+// folders are those that are ours alone, or that may not be there: rpm, unlike dpkg, leaves one that no package has.
+func (o options) folders(list files.Contents) (out files.Contents) {
+	seen := map[string]bool{}
+	for _, c := range list {
+		for dir := filepath.Dir(c.Destination); strings.Contains(dir, "/monitor") || strings.HasPrefix(dir, "/usr/share/fish"); {
+			if !seen[dir] {
+				seen[dir] = true
+				out = append(out, &files.Content{Type: files.TypeDir, Destination: dir, Packager: "rpm",
+					FileInfo: &files.ContentFileInfo{Mode: 0o755, MTime: o.built}})
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return out
 }
 
 // documents are what Debian's policy wants of every package, the manual pages, and the completions.

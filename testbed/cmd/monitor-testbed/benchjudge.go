@@ -27,7 +27,7 @@ const (
 
 // benchJudge measures what the store and the judgement do for a fleet in which next to nothing happens. The looks themselves are left out.
 func benchJudge(ctx context.Context, out io.Writer) error {
-	db, url, drop, err := benchStore(ctx, out, judgedNodes, "")
+	db, url, drop, err := benchStore(ctx, out, judgedNodes)
 	if err != nil {
 		return err
 	}

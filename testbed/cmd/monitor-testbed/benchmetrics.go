@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/planetlab/monitor/metrics"
-	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/testbed/rig"
 )
 
 const (
@@ -28,49 +23,71 @@ const (
 	mostScraped   = 100_000 // bytes, not compressed
 )
 
-// benchMetrics measures a scrape of a large fleet in trouble. The median of its scrapes counts: the first one reads what is not in memory.
+// benchMetrics measures what a worker answers Prometheus, Temporal's SDK included, where the fleet is large and in trouble.
 func benchMetrics(ctx context.Context, out io.Writer) error {
-	db, url, drop, err := benchStore(ctx, out, scrapedNodes,
-		fmt.Sprintf(", %d open issues and %d lines of the ledger", scrapedIssues, scrapedLedger))
+	return withBench(ctx, out, benchFleet(20), func(r *rig.Rig) error {
+		fmt.Fprintf(out, "\nfilling its store with %d nodes, %d open issues and %d lines of the ledger ...\n", scrapedNodes, scrapedIssues, scrapedLedger)
+		if _, err := r.Store.SaveSnapshot(ctx, fleetOf(scrapedNodes), true); err != nil {
+			return err
+		}
+		if err := fillPast(ctx, r.Database); err != nil {
+			return err
+		}
+		var took []time.Duration
+		size := 0
+		for range scrapes {
+			start := time.Now()
+			text, err := scrape(ctx, r)
+			if err != nil {
+				return err
+			}
+			took, size = append(took, time.Since(start)), len(text)
+		}
+		slices.Sort(took)
+		median := took[len(took)/2]
+		fmt.Fprintf(out, "\nscrape:     %s in the middle of %d, %s at the most, %d bytes\n", median.Round(10*time.Microsecond), scrapes,
+			took[len(took)-1].Round(10*time.Microsecond), size)
+		var errs []error
+		if median > mostScrape {
+			errs = append(errs, fmt.Errorf("a scrape took %s, more than %s", median, mostScrape))
+		}
+		return errors.Join(append(errs, small(size))...)
+	})
+}
+
+// scrape is what the first worker answers Prometheus.
+func scrape(ctx context.Context, r *rig.Rig) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.Workers[0].Health()+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil, errors.Join(err, fmt.Errorf("scrape: %s", resp.Status))
+	}
+	return text, nil
+}
+
+func small(size int) error {
+	if size > mostScraped {
+		return fmt.Errorf("a scrape has %d bytes, more than %d", size, mostScraped)
+	}
+	return nil
+}
+
+// smallScrape checks what a worker answers Prometheus that has done all there is to do: the SDK has series for each type of
+// activity and workflow that ever ran.
+func smallScrape(ctx context.Context, r *rig.Rig) error {
+	text, err := scrape(ctx, r)
 	if err != nil {
 		return err
 	}
-	defer drop()
-	if err := fillPast(ctx, url); err != nil {
-		return err
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(&metrics.Stored{Store: db, Policy: policy.Defaults(24 * time.Hour), Mode: policy.ModeAct, Every: 30 * time.Minute, Log: slog.New(slog.DiscardHandler)})
-	metrics.NewCounted(registry)
-	web := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	defer web.Close()
-	var took []time.Duration
-	size := 0
-	for range scrapes {
-		start := time.Now()
-		resp, err := http.Get(web.URL)
-		if err != nil {
-			return err
-		}
-		text, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("scrape: %s, %w", resp.Status, err)
-		}
-		took, size = append(took, time.Since(start)), len(text)
-	}
-	slices.Sort(took)
-	median := took[len(took)/2]
-	fmt.Fprintf(out, "\nscrape:     %s in the middle of %d, %s at the most, %d bytes\n", median.Round(10*time.Microsecond), scrapes,
-		took[len(took)-1].Round(10*time.Microsecond), size)
-	var errs []error
-	if median > mostScrape {
-		errs = append(errs, fmt.Errorf("a scrape took %s, more than %s", median, mostScrape))
-	}
-	if size > mostScraped {
-		errs = append(errs, fmt.Errorf("a scrape has %d bytes, more than %d", size, mostScraped))
-	}
-	return errors.Join(errs...)
+	return small(len(text))
 }
 
 // fillPast writes issues and ledger as they would be after some months. An issue's state is as large as those of the smoke test are.

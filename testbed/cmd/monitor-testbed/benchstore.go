@@ -12,7 +12,7 @@ import (
 )
 
 // benchStore is a store in a Postgres of its own, which holds a fleet of so many nodes. Drop ends both.
-func benchStore(ctx context.Context, out io.Writer, nodes int, beside string) (db *store.Store, url string, drop func(), err error) {
+func benchStore(ctx context.Context, out io.Writer, nodes int) (db *store.Store, url string, drop func(), err error) {
 	pg, err := pglocal.Start(ctx, out)
 	if err != nil {
 		return nil, "", nil, err
@@ -24,7 +24,7 @@ func benchStore(ctx context.Context, out io.Writer, nodes int, beside string) (d
 	}
 	drop = func() { db.Close(); _ = pg.Stop() }
 	if err = db.Migrate(ctx); err == nil {
-		fmt.Fprintf(out, "\nfilling a store with %d nodes%s ...\n", nodes, beside)
+		fmt.Fprintf(out, "\nfilling a store with %d nodes ...\n", nodes)
 		_, err = db.SaveSnapshot(ctx, fleetOf(nodes), true)
 	}
 	if err != nil {

@@ -118,8 +118,11 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	all.Go(func() { k.withoutPLC(ctx, chosen) })
 	all.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
+	if k.err != nil { // no scenario's, so that none need be played again
+		fmt.Fprintf(out, "broken: %v\n", k.err)
+	}
 	if k.failed > 0 {
-		return errors.New("the smoke test failed")
+		return errors.Join(errors.New("the smoke test failed"), k.err)
 	}
 	return k.err
 }
@@ -166,6 +169,11 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 			all.Go(func() { k.play(ctx, r, s) })
 		}
 		all.Wait()
+		if chosen.String() == "" { // else the worker has not done all that there is to do
+			if err := smallScrape(ctx, r); err != nil {
+				return err
+			}
+		}
 		if histories == "" {
 			return nil
 		}

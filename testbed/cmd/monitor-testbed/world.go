@@ -1,33 +1,44 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/rig"
 )
 
 func worldCommand() *cobra.Command {
 	var dir string
+	var told bool
 	s := rig.Settings{}
 	cmd := &cobra.Command{
 		Use:   "world",
 		Short: "Run the small PlanetLab alone, for a worker, a Temporal and a Postgres of your own",
 		Long: "Run the small PlanetLab alone, and let things break there as in the demo. The configuration for monitor-worker and monitor, with its\n" +
 			"secrets, is written to a folder; the worker must run on the same machine, or in the same network namespace, since the nodes listen on\n" +
-			"loopback addresses.",
+			"loopback addresses.\n\n" +
+			"With --stdin nothing breaks by itself, but what lines say: `hang HOST`, which a reboot mends, `hang HOST nobody`, which only `mend HOST`\n" +
+			"does, or `hang HOST reinstall`.",
 		Args:    cobra.NoArgs,
 		Example: "  monitor-testbed world --dir world --database postgres://monitor@127.0.0.1/monitor --temporal 127.0.0.1:7233\n  monitor-worker --config world/monitor.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return world(cmd.Context(), cmd.OutOrStdout(), dir, s)
+			var script io.Reader
+			if told {
+				script = cmd.InOrStdin()
+			}
+			return world(cmd.Context(), cmd.OutOrStdout(), dir, s, script)
 		},
 	}
 	f := cmd.Flags()
@@ -38,10 +49,12 @@ func worldCommand() *cobra.Command {
 	f.StringVar(&s.Listen, "listen", "127.0.0.1:8080", "`host:port` of the worker's pages")
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "nobody but a proxy, or the port of a container, reaches the pages")
 	f.DurationVar(&s.Day, "day", 3*time.Second, "how long a policy day lasts")
+	f.BoolVar(&told, "stdin", false, "break and mend what lines of the standard input say")
 	return cmd
 }
 
-func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error {
+// world runs until the context ends. Without a script the demo's happens.
+func world(ctx context.Context, out io.Writer, dir string, s rig.Settings, script io.Reader) error {
 	if s.Database == "" {
 		return errors.New("--database, or DATABASE_URL, must say where the worker's Postgres is")
 	}
@@ -73,7 +86,11 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error
 	}
 	fmt.Fprintf(out, "PLC is at %s, mail goes to %s, the configuration is %s\n", w.PLC, s.SMTP, file)
 	played := make(chan error, 1)
-	go func() { played <- playStory(ctx, w, s.Day) }()
+	if script != nil {
+		go obey(w, script, out)
+	} else {
+		go func() { played <- playStory(ctx, w, s.Day) }()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,4 +101,27 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings) error
 			fmt.Fprintf(out, "%s  %s\n", e.At.Local().Format("15:04:05 MST"), e.Text)
 		}
 	}
+}
+
+// obey breaks and mends what lines say.
+func obey(w *testbed.World, script io.Reader, out io.Writer) {
+	for lines := bufio.NewScanner(script); lines.Scan(); {
+		if err := happens(w, strings.Fields(lines.Text())); err != nil {
+			fmt.Fprintln(out, err)
+		}
+	}
+}
+
+func happens(w *testbed.World, words []string) error {
+	switch {
+	case len(words) == 0:
+		return nil
+	case words[0] == "mend" && len(words) == 2:
+		return w.Heal(words[1])
+	case words[0] == "hang" && len(words) == 2:
+		return w.Break(words[1], testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot})
+	case words[0] == "hang" && len(words) == 3 && slices.Contains([]string{testbed.Reboot, testbed.Reinstall, testbed.Nobody}, words[2]):
+		return w.Break(words[1], testbed.Fault{State: fakenode.Hung, FixedBy: words[2]})
+	}
+	return fmt.Errorf("%q is neither hang HOST, hang HOST reboot|reinstall|nobody, nor mend HOST", strings.Join(words, " "))
 }
