@@ -110,7 +110,7 @@ func (v *issueView) read(s *Server, r *request) error {
 	if state, err := v.Memory(); err == nil && len(state.Ladder.Rungs) > 0 {
 		v.State, v.Known, v.Vetoes = state, true, state.Vetoes
 		v.Coming = state.Coming()
-		if state.Blocked != nil {
+		if state.Blocked != nil && !strings.Contains(v.Next, state.Blocked.Reason) {
 			v.Blocked = state.Blocked.Reason
 		}
 	}
