@@ -387,12 +387,27 @@ func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
 	if f.Limit == 0 {
 		f.Limit = 100
 	}
-	return many[Action](ctx, s, "ledger",
-		actionSQL+`where ($1 = '' or kind = $1) and ($2 = '' or issue = $2) and ($3 = '' or node = $3)
-			and ($4 = '' or site = $4)
-		and at >= $5 and ($7 = '' or run_id = $7) and ($8 = '' or outcome = $8) and (not $9 or outcome = '')
-		order by id desc limit $6`,
-		f.Kind, f.Issue, f.Node, f.Site, f.Since, f.Limit, f.Run, f.Outcome, f.Unfinished)
+	where, args := f.where()
+	args = append(args, f.Limit)
+	return many[Action](ctx, s, "ledger", fmt.Sprintf("%s order by id desc limit $%d", actionSQL+where, len(args)), args...)
+}
+
+// where has conditions for what is asked alone: a plan for all that may be asked would use no index, and read all of a
+// large ledger for a site of which little was done.
+func (f ActionFilter) where() (sql string, args []any) {
+	args, sql = []any{f.Since}, `where at >= $1`
+	for _, c := range []struct{ column, value string }{
+		{"kind", string(f.Kind)}, {"issue", f.Issue}, {"node", f.Node}, {"site", f.Site}, {"run_id", f.Run}, {"outcome", f.Outcome},
+	} {
+		if c.value != "" {
+			args = append(args, c.value)
+			sql += fmt.Sprintf(" and %s = $%d", c.column, len(args))
+		}
+	}
+	if f.Unfinished {
+		sql += ` and outcome = ''`
+	}
+	return sql, args
 }
 
 // CountActions counts what was, or may have been, done of a kind since a time, at one site or (site empty) in the

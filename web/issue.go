@@ -50,6 +50,7 @@ type rungView struct {
 	Tries   int
 	Due     bool // At lies ahead
 	Veto    string
+	Last    bool // after it nothing comes, and so it cannot be vetoed
 }
 
 // eventView is a line of the timeline, with how the target was then.
@@ -109,7 +110,7 @@ func (v *issueView) read(s *Server, r *request) error {
 	if state, err := v.Memory(); err == nil && len(state.Ladder.Rungs) > 0 {
 		v.State, v.Known, v.Vetoes = state, true, state.Vetoes
 		v.Coming = state.Coming()
-		if state.Blocked != nil {
+		if state.Blocked != nil && !strings.Contains(v.Next, state.Blocked.Reason) {
 			v.Blocked = state.Blocked.Reason
 		}
 	}
@@ -200,7 +201,7 @@ func ladderOf(s issue.State, known bool, coming []issue.Coming, events []issue.E
 	rungs := make([]rungView, len(s.Ladder.Rungs))
 	at := 0
 	for i, r := range s.Ladder.Rungs {
-		rungs[i] = rungView{Step: i + 1, Text: r.String(), Yield: string(r.Yield), Mark: "ahead"}
+		rungs[i] = rungView{Step: i + 1, Text: r.String(), Yield: string(r.Yield), Mark: "ahead", Last: i == len(rungs)-1}
 	}
 	for _, e := range events {
 		if e.Kind == issue.EventBack {

@@ -8,20 +8,46 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
-// A visitor of the demo hangs a node on its page, Monitor finds that out, and the visitor mends it.
-func TestAVisitorBreaksANodeOfTheRunningProduct(t *testing.T) {
+// People at the pages of the running product: a visitor of a demo, the operators and the people of a site in a browser,
+// and whoever has a letter. They share one world, so that the letter is on its way while the others are at work.
+func TestPeopleAtThePagesOfTheRunningProduct(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole product")
 	}
 	t.Parallel()
-	r, err := Start(t.Context(), Options{Bin: programs(t), Day: 5 * time.Second, Pages: "127.0.0.1:0", Log: t.Output()})
+	pages, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Start(t.Context(), Options{Bin: programs(t), Day: 6 * time.Second, Pages: pages, NoRT: true,
+		Policy:     map[string]any{"node_down_after": "3d"}, // so that people are there before Monitor
+		SweepEvery: "0.8d",                                  // a machine under load sweeps slowly, and the lease is two intervals long
+		Log:        t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	r.BreakPCU(lettered.site, pcudev.Mute) // so that Monitor cannot reboot its node, and writes
+	for host, fault := range map[string]testbed.Fault{
+		lettered.host: {State: fakenode.Hung, FixedBy: testbed.Reboot}, pledged: {State: fakenode.Hung, FixedBy: testbed.Nobody},
+	} {
+		if err := r.Break(host, fault); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("a visitor breaks a node and mends it", r.aVisitorBreaksANode)
+	t.Run("an operator gives every order by the keyboard alone", r.anOperatorAtTheKeyboard)
+	t.Run("the people of a site pledge, and have their node rebooted", r.siteAtTheKeyboard)
+	t.Run("a link in a letter has a node rebooted", r.aLetterAtWork)
+}
+
+// A visitor of the demo hangs a node on its page, Monitor finds that out, and the visitor mends it.
+func (r *Rig) aVisitorBreaksANode(t *testing.T) {
 	const host = "planetlab1.tokyo.example"
 	page := r.Pages + "/nodes/" + host
 	until := func(what string, seen func(body string) bool) {
