@@ -17,7 +17,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
-	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/workflows"
 )
@@ -45,8 +44,6 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 			}
 		})
 	}
-	// begun after the last smoke run was recorded; it runs the same code as all issues
-	types[issue.NodeFact] = true
 	for _, w := range workflows.Types() {
 		if !types[w.Name] {
 			t.Errorf("no history of type %s is recorded: run `make histories`", w.Name)
