@@ -17,7 +17,7 @@ A worker answers Prometheus at ` + "`metrics.listen`" + ` (127.0.0.1:9464 as it 
 - No series has a name of a node, site or PCU in it: which ones they are, ` + "`monitor status`" + ` and ` + "`monitor query`" + ` say.
 - A scrape costs less than 50 ms and 100 kB at 10,000 nodes, with what Go and Temporal's SDK tell: ` + "`bin/monitor-testbed bench --part metrics`" + `
   measures the time, and ` + "`make smoke`" + ` the size, once every type of activity has run. Of the SDK's series the most numerous (requests and
-  polls by attempt, end-to-end latencies) are left out.
+  polls by attempt, end-to-end and replay latencies) are left out.
 
 ` + "`/healthz`" + ` at the same port answers 200 while the process lives: restart it when it does not. ` + "`/readyz`" + ` answers 200 while Postgres and Temporal answer and the last sweep is younger than two
 intervals, else 503; it has a line for each. Neither needs Postgres or Temporal to be there. The rules for alerts are in

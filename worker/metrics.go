@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/client"
@@ -22,20 +24,22 @@ func newMetrics() (*prometheus.Registry, client.MetricsHandler, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("metrics: %w", err)
 	}
-	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(fewBuckets(), nothing("temporal_request_*attempt*"), nothing("temporal_long_request_*attempt*"),
-		nothing("temporal_activity_succeed_endtoend*"))).Meter("temporal-sdk")
+	meter := metric.NewMeterProvider(metric.WithReader(exporter), metric.WithView(brief)).Meter("temporal-sdk")
 	return registry, opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter}), nil
 }
 
-// fewBuckets keeps the SDK's latencies, of which there is one for each type of activity, from making up most of a
-// scrape.
-func fewBuckets() metric.View {
-	return metric.NewView(metric.Instrument{Kind: metric.InstrumentKindHistogram},
-		metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{
-			Boundaries: []float64{0.1, 1, 10}, NoMinMax: true}})
-}
-
-// nothing leaves out figures that say nearly the same as others.
-func nothing(name string) metric.View {
-	return metric.NewView(metric.Instrument{Name: name}, metric.Stream{Aggregation: metric.AggregationDrop{}})
+// brief keeps the SDK's figures, of which there is one for each type of activity, from making up most of a scrape: few
+// buckets, no label that is always the same, and nothing that says nearly the same as others.
+func brief(i metric.Instrument) (metric.Stream, bool) {
+	s := metric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit,
+		AttributeFilter: attribute.NewDenyKeysFilter("client_name")}
+	request := strings.HasPrefix(i.Name, "temporal_request_") || strings.HasPrefix(i.Name, "temporal_long_request_")
+	switch {
+	case request && strings.Contains(i.Name, "attempt"), strings.Contains(i.Name, "endtoend"),
+		strings.HasPrefix(i.Name, "temporal_workflow_task_replay"):
+		s.Aggregation = metric.AggregationDrop{}
+	case i.Kind == metric.InstrumentKindHistogram:
+		s.Aggregation = metric.AggregationExplicitBucketHistogram{Boundaries: []float64{1, 10}, NoMinMax: true}
+	}
+	return s, true
 }
