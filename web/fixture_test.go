@@ -329,6 +329,21 @@ func (v *visitor) get(path string) (code int, body string) {
 	return readAll(v.t, resp)
 }
 
+// part reads what an open page reads when something has changed.
+func (v *visitor) part(path string) (code int, body string) {
+	v.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, v.base+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("HX-Request", "true")
+	resp, err := v.http.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return readAll(v.t, resp)
+}
+
 func (v *visitor) post(path string, form url.Values, header ...string) (code int, body string) {
 	v.t.Helper()
 	req, err := http.NewRequest(http.MethodPost, v.base+path, strings.NewReader(form.Encode()))

@@ -18,6 +18,7 @@ type contextKey int
 const (
 	nonceKey contextKey = iota
 	viewerKey
+	partKey
 )
 
 func nonceOf(ctx context.Context) string {

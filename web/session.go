@@ -35,7 +35,7 @@ type signedIn struct {
 
 func newSessions(db *store.Store, secure bool, log *slog.Logger) *scs.SessionManager {
 	m := scs.New()
-	m.Store = store.Sessions{Store: db}
+	m.Store = &recent{Sessions: store.Sessions{Store: db}, read: map[string]remembered{}}
 	m.Lifetime = sessionFor
 	m.Cookie = scs.SessionCookie{Name: cookieName, HttpOnly: true, Path: "/", Persist: false, SameSite: http.SameSiteLaxMode, Secure: secure}
 	if secure {

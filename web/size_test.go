@@ -158,7 +158,7 @@ func hearTogether(b *testing.B, f *fixture, v *visitor) {
 					return
 				}
 				if string(buffer[:min(n, 5)]) == "event" {
-					v.get("/nodes")
+					v.part("/nodes")
 					heard <- time.Now()
 				}
 			}

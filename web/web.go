@@ -155,7 +155,7 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("POST /nodes/{host}/testbed", s.serve(s.tamper))
 	}
 	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
-	pages := s.protect(s.sessions.LoadAndSave(s.identify(mux)))
+	pages := s.protect(parts(s.sessions.LoadAndSave(s.identify(mux))))
 	outer := http.NewServeMux()
 	outer.Handle("/", pages)
 	for prefix, h := range map[string]http.Handler{api.Prefix + "/": s.API, links.Prefix: s.Links} {
