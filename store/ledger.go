@@ -388,8 +388,12 @@ func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
 		f.Limit = 100
 	}
 	where, args := f.where()
+	order := "id desc"
+	if f.Kind != "" || f.Issue != "" || f.Node != "" || f.Site != "" { // the indices of these go by time
+		order = "at desc, id desc"
+	}
 	args = append(args, f.Limit)
-	return many[Action](ctx, s, "ledger", fmt.Sprintf("%s order by id desc limit $%d", actionSQL+where, len(args)), args...)
+	return many[Action](ctx, s, "ledger", fmt.Sprintf("%s order by %s limit $%d", actionSQL+where, order, len(args)), args...)
 }
 
 // where has conditions for what is asked alone: a plan for all that may be asked would use no index, and read all of a
