@@ -33,7 +33,13 @@ func newMetrics() (*prometheus.Registry, client.MetricsHandler, error) {
 func brief(i metric.Instrument) (metric.Stream, bool) {
 	s := metric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit,
 		AttributeFilter: attribute.NewDenyKeysFilter("client_name")}
+	if strings.HasPrefix(i.Name, "temporal_activity_") { // else there is one for each activity of each type of workflow
+		s.AttributeFilter = attribute.NewDenyKeysFilter("client_name", "worker_type", "workflow_type")
+	}
 	request := strings.HasPrefix(i.Name, "temporal_request_") || strings.HasPrefix(i.Name, "temporal_long_request_")
+	if request {
+		s.AttributeFilter = attribute.NewAllowKeysFilter("operation", "namespace")
+	}
 	switch {
 	case request && strings.Contains(i.Name, "attempt"), strings.Contains(i.Name, "endtoend"),
 		strings.HasPrefix(i.Name, "temporal_workflow_task_replay"):

@@ -80,16 +80,6 @@ func small(size int) error {
 	return nil
 }
 
-// smallScrape checks what a worker answers Prometheus that has done all there is to do: the SDK has series for each type of
-// activity and workflow that ever ran.
-func smallScrape(ctx context.Context, r *rig.Rig) error {
-	text, err := scrape(ctx, r)
-	if err != nil {
-		return err
-	}
-	return small(len(text))
-}
-
 // fillPast writes issues and ledger as they would be after some months. An issue's state is as large as those of the smoke test are.
 func fillPast(ctx context.Context, url string) error {
 	conn, err := pgx.Connect(ctx, url)
