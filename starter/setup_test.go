@@ -23,6 +23,7 @@ import (
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/pglocal"
 	"github.com/planetlab/monitor/testbed/rig"
 )
@@ -167,11 +168,16 @@ func TestSetupEndsWithAMonitorThatWatches(t *testing.T) {
 	if err := l.Break("planetlab2.lab.example", testbed.Fault{State: fakenode.Filtered, FixedBy: testbed.Nobody}); err != nil {
 		t.Fatal(err)
 	}
+	var all []any
+	for _, name := range []string{"lab", "attic"} {
+		all = append(all, l.DB.Get("Nodes", "hostname", "planetlab1."+name+".example")["node_id"])
+	}
+	l.DB.Add("NodeGroups", fakeplc.Row{"nodegroup_id": 1, "groupname": "Alpha", "node_ids": all})
 	code, out, errs := l.monitor(t, l.words("--site", "lab")...)
 	if code != exitOK && code != exitToMend {
 		t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
 	}
-	wantIn(t, out, "setup.inventory", "PLC: 2 sites, 3 nodes, 1 PCUs", "lab: 1 of 2 nodes run", "planetlab2.lab.example down: no ssh",
+	wantIn(t, out, "setup.inventory", "PLC: 2 sites, 3 nodes, 1 PCUs", "(--select group=NAME): 2 Alpha", "lab: 1 of 2 nodes run", "planetlab2.lab.example down: no ssh",
 		"UpdateNode", "passes", "setup.sweep", "3 nodes, 2 up, 1 PCUs", "at http://"+l.web, "Monitor watches, in observe mode", "last sweep ended")
 	for _, secret := range []string{testbed.PLCPassword, "PRIVATE KEY"} {
 		if strings.Contains(out+errs, secret) {

@@ -53,8 +53,8 @@ func (s *setup) inventory(ctx context.Context) error {
 	if _, err := db.SaveSnapshot(ctx, snap, false); err != nil {
 		return s.fail(name, about, "if so much is really gone, say so: monitor sweep --believe REASON", err)
 	}
-	if err := s.ok(name, about, "%s: %d sites, %d nodes, %d PCUs, %d people", from, len(snap.Sites), len(snap.Nodes), len(snap.PCUs),
-		len(snap.Persons)); err != nil {
+	if err := s.ok(name, about, "%s: %d sites, %d nodes, %d PCUs, %d people%s", from, len(snap.Sites), len(snap.Nodes),
+		len(snap.PCUs), len(snap.Persons), groupsOf(snap)); err != nil {
 		return err
 	}
 	return s.models(snap.PCUs)
@@ -83,6 +83,20 @@ func (s *setup) models(list []plc.PCU) error {
 		f.Remedy = "name the right model (`monitor pcu models` lists them), or describe it: docs/pcu.md"
 	}
 	return s.tell(f)
+}
+
+// groupsOf says which groups of nodes PLC has, and how to select by them.
+func groupsOf(snap plc.Snapshot) string {
+	count := map[string]int{}
+	for _, names := range snap.NodeGroups {
+		for _, name := range names {
+			count[clean(name)]++
+		}
+	}
+	if len(count) == 0 {
+		return ""
+	}
+	return "\nnodes in groups (--select group=NAME): " + counted(count)
 }
 
 func counted(m map[string]int) string {

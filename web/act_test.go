@@ -76,7 +76,7 @@ func TestAPlanIsCarriedOutForWhatWasShownAndNothingElse(t *testing.T) {
 	// what went wrong is told target by target, and offered again
 	id, _ = v.looksAt(url.Values{"do": {"target.unsilence"}, "of": {"nodes"}, "id": {"planetlab1.huji.example", "planetlab1.inria.example"}})
 	code, body = v.post("/act", url.Values{"plan": {id}, "reason": {"they stand"}})
-	if code != http.StatusOK || !strings.Contains(body, "1 of 2 done") || !strings.Contains(body, "not on the blacklist") || !strings.Contains(body, "Try those 1 again") {
+	if code != http.StatusOK || !strings.Contains(body, "1 of 2 done") || !strings.Contains(body, "is not exempt") || !strings.Contains(body, "Try those 1 again") {
 		t.Errorf("%d %s", code, body)
 	}
 }
