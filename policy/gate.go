@@ -207,7 +207,7 @@ func askedOfNodes() []Check {
 // askedOfSites are the checks before a penalty rises, and the budget, which is asked last.
 func askedOfSites() []Check {
 	return []Check{
-		{"site", "the site is neither pending nor new, is short of nodes, and has been down long enough",
+		{checkSite, "the site is neither pending nor new, is short of nodes, and has been down long enough",
 			[]Act{ActPenalize}, ThenWait, false, askSite},
 		{"told", "people were told of this step, and its time has come", []Act{ActPenalize}, ThenWait, false, askTold},
 		{"step", "the last penalty step is long enough ago", []Act{ActPenalize}, ThenWait, false, askStep},
@@ -216,6 +216,9 @@ func askedOfSites() []Check {
 	}
 }
 
+// checkSite is the check that says why a site is penalised.
+const checkSite = "site"
+
 // Answer is what the gate says of an act.
 type Answer struct {
 	Decision
@@ -223,13 +226,18 @@ type Answer struct {
 	Then  Then   // what its no does; empty: there was none
 }
 
-// Ask passes an act through the gate: the first check that says no answers.
+// Ask passes an act through the gate: the first check that says no answers. A yes says what an act on a site is for.
 func Ask(p Policy, f GateFacts, now time.Time) Answer {
+	why := "every check of the gate passes"
 	for _, c := range Gate() {
 		if !c.concerns(f.Act) || f.Order.passes(c.Name, f.Act) {
 			continue
 		}
-		if d := c.Ask(p, f, now); !d.Do {
+		d := c.Ask(p, f, now)
+		if c.Name == checkSite {
+			why = d.Reason
+		}
+		if !d.Do {
 			then := c.Then
 			if then == ThenPassYet {
 				if then = ThenPass; !d.Until.IsZero() {
@@ -239,7 +247,7 @@ func Ask(p Policy, f GateFacts, now time.Time) Answer {
 			return Answer{Decision: d, Check: c.Name, Then: then}
 		}
 	}
-	return Answer{Decision: Yes("every check of the gate passes")}
+	return Answer{Decision: Yes(why)}
 }
 
 // CheckAnswer is what one check says, for those who ask why or why not.

@@ -25,8 +25,9 @@ func TestPeopleAtThePagesOfTheRunningProduct(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Start(t.Context(), Options{Bin: programs(t), Day: 6 * time.Second, Pages: pages, NoRT: true,
-		Policy:     map[string]any{"node_down_after": "3d"}, // so that people are there before Monitor
-		SweepEvery: "0.8d",                                  // a machine under load sweeps slowly, and the lease is two intervals long
+		Policy: map[string]any{"node_down_after": "3d", // so that people are there before Monitor
+			"boot_grace": "0.5d"}, // a boot takes a third of a day here
+		SweepEvery: "0.8d", // a machine under load sweeps slowly, and the lease is two intervals long
 		Log:        t.Output()})
 	if err != nil {
 		t.Fatal(err)

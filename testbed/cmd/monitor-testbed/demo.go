@@ -50,7 +50,8 @@ func demoCommand() *cobra.Command {
 }
 
 func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
-	r, err := rig.Start(ctx, rig.Options{Day: day, UIPort: prefer(8233), Pages: fmt.Sprintf("127.0.0.1:%d", free(8081)), Log: out})
+	r, err := rig.Start(ctx, rig.Options{Day: day, UIPort: prefer(8233), Pages: fmt.Sprintf("127.0.0.1:%d", free(8081)), Log: out,
+		Policy: map[string]any{"boot_grace": "0.5d"}}) // a boot takes a third of a day in a testbed
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C while starting
