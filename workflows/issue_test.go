@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/planetlab/monitor/activities"
@@ -49,6 +50,7 @@ func newPlay(t *testing.T, name string) *play {
 	suite := testsuite.WorkflowTestSuite{}
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	p := &play{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
+	p.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // of a machine that is busy
 	p.SetTestTimeout(time.Minute)
 	for _, w := range workflows.Types() {
 		p.RegisterWorkflowWithOptions(w.Func, workflow.RegisterOptions{Name: w.Name})
