@@ -36,7 +36,7 @@ func brief(i metric.Instrument) (metric.Stream, bool) {
 	if strings.HasPrefix(i.Name, "temporal_activity_") { // else there is one for each activity of each type of workflow
 		s.AttributeFilter = attribute.NewDenyKeysFilter("client_name", "worker_type", "workflow_type")
 	}
-	request := strings.HasPrefix(i.Name, "temporal_request_") || strings.HasPrefix(i.Name, "temporal_long_request_")
+	request := strings.HasPrefix(i.Name, "temporal_request") || strings.HasPrefix(i.Name, "temporal_long_request")
 	if request {
 		s.AttributeFilter = attribute.NewAllowKeysFilter("operation", "namespace")
 	}
