@@ -113,10 +113,11 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	plc, servers := fleetScenarios()
 	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
-	all.Go(func() { k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen)) })
 	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
 	all.Go(func() { k.withoutPLC(ctx, chosen) })
 	all.Wait()
+	// every type at every stage is load enough for two cores
+	k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen))
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.err != nil { // no scenario's, so that none need be played again
 		fmt.Fprintf(out, "broken: %v\n", k.err)
