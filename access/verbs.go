@@ -40,6 +40,7 @@ const (
 	NodeBootState Verb = "node.bootstate"
 	NodeCancel    Verb = "node.cancel"
 	NodeRepair    Verb = "node.repair"
+	NodeGroup     Verb = "node.group"
 
 	TargetSilence   Verb = "target.silence"
 	TargetUnsilence Verb = "target.unsilence"
@@ -117,6 +118,7 @@ func Verbs() []Rule {
 		{NodeBootState, "set what PLC lets a node boot into", AtSite, acting},
 		{NodeCancel, "cancel an order to a node before anything was done", AtSite, acting},
 		{NodeRepair, "have a node repaired over ssh, under the gate", AtSite, staff},
+		{NodeGroup, "put a node into a group of PLC, or take it out", AtSite, staff},
 
 		{TargetSilence, "leave a node, a PCU or a site alone for a time", AtSite, staff},
 		{TargetUnsilence, "end that", AtSite, staff},

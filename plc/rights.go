@@ -59,6 +59,9 @@ func (c *Client) Rights(ctx context.Context) []Right {
 		{"UpdateSite", "to deny a site new slices", []any{nobody, map[string]any{"enabled": true}}},
 		{"AddSliceTag", "to suspend slices", []any{nobody, "enabled", "0"}},
 		{"DeleteSliceTag", "to give slices back", []any{nobody}},
+		{"AddNodeTag", "to put a node into a group", []any{nobody, "enabled", "0"}},
+		{"UpdateNodeTag", "to put a node into another group", []any{nobody, "0"}},
+		{"DeleteNodeTag", "to take a node out of a group", []any{nobody}},
 	} {
 		out = append(out, Right{Call: w.call, For: w.why, Err: mayWrite(c.write(ctx, w.call, w.args...))})
 	}

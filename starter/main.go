@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 		a.check(), a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
 		a.doctor(), a.lint(), a.setup(), a.man(),
 		a.token(), a.login(), a.pledge(),
-		a.mail(), a.inventory(), a.plc(),
+		a.mail(), a.inventory(), a.plc(), a.nodegroup(),
 		a.web(),
 	)
 	a.begin(root)
