@@ -128,15 +128,19 @@ func (b *bench) commit(req issue.Request) {
 
 // asActivity runs a rung as a worker does, so that orders reach it.
 func (b *bench) asActivity(rung func(context.Context, issue.Request) (issue.Result, error),
-	req issue.Request) (res issue.Result, err error) {
+	req issue.Request) (issue.Result, error) {
 	b.Helper()
+	return asActivity(rung, req)
+}
+
+func asActivity[In, Out any](do func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	env := (&testsuite.WorkflowTestSuite{}).NewTestActivityEnvironment()
-	env.RegisterActivity(rung)
-	value, err := env.ExecuteActivity(rung, req)
+	env.RegisterActivity(do)
+	value, err := env.ExecuteActivity(do, in)
 	if err == nil {
-		err = value.Get(&res)
+		err = value.Get(&out)
 	}
-	return res, err
+	return out, err
 }
 
 // until waits for a condition.
