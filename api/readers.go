@@ -33,6 +33,8 @@ func (s *server) readers(api huma.API) {
 		s.listLedger)
 	op(s, api, get("/history", "listHistory", "targets", "List what became other than it was, the latest first", access.SeeNodes),
 		s.listHistory)
+	op(s, api, get("/lint", "listFindings", "targets", "List what is wrong with what the inventory says", access.SeeNodes),
+		s.listFindings)
 	op(s, api, get("/explain", "explain", "targets", "Explain a node, a PCU, a site or an issue", access.SeeReasons), s.explain)
 	op(s, api, get("/why-not", "whyNot", "targets", "Ask the gate, check by check, why something is not done",
 		access.SeeReasons), s.whyNot)

@@ -97,7 +97,7 @@ func (a *app) root() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
 	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.history(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
 		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
-		a.doctor(), a.setup(), a.man(),
+		a.doctor(), a.lint(), a.setup(), a.man(),
 		a.token(), a.login(), a.pledge(),
 		a.mail(), a.inventory(),
 		a.web(),

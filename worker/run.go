@@ -87,7 +87,9 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	news := store.NewsOf(db, log)
 	go news.Run(ctx)
-	serveAPI(mux, cfg, db, news, tc, log)
+	if err := serveAPI(mux, cfg, db, news, tc, log); err != nil {
+		return err
+	}
 	// activities may tell it something until the workers have stopped
 	whileWorking, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
