@@ -231,9 +231,12 @@ func (s *server) explain(ctx context.Context, who access.Who, in *About) (*struc
 	if err := seen(who, access.SeeReasons, t.Site, err); err != nil {
 		return nil, err
 	}
-	e, err := answers.Explain(ctx, s.Store, s.Temporal, t)
+	e, err := answers.Explain(ctx, s.Store, s.Temporal, t, s.Now())
 	if err == nil && !access.Allowed(who, access.SeeLedger, t.Site) {
-		e.Done = []store.Action{}
+		e.Done, e.Held = []store.Action{}, []answers.Held{}
+	}
+	if !access.Allowed(who, access.SeeMail, t.Site) {
+		e.People = nil
 	}
 	return &struct{ Body answers.Explanation }{e}, err
 }
