@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
 		a.doctor(), a.lint(), a.setup(), a.man(),
 		a.token(), a.login(), a.pledge(),
-		a.mail(), a.inventory(),
+		a.mail(), a.inventory(), a.plc(),
 		a.web(),
 	)
 	a.begin(root)
