@@ -88,7 +88,7 @@ func (v *fleetView) readNodes(s *Server) reading {
 		if v.Status, err = s.read.status(ctx); err != nil {
 			return err
 		}
-		rows, err := s.read.nodes(ctx, false)
+		rows, err := s.read.nodes(ctx, selection.NodeParts{})
 		if err != nil {
 			return err
 		}
