@@ -291,6 +291,24 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	}
 }
 
+func TestTheStatusNamesServersThatAreAway(t *testing.T) {
+	s := serveAPI(t)
+	admin := s.token("ops", access.Admin, access.AllSites)
+	away := func() (list []store.Away) {
+		var v struct{ Away []store.Away }
+		s.ask(admin, "GET", "/status", nil).read(t, &v)
+		return v.Away
+	}
+	s.must(s.db.SayAway(t.Context(), store.ServerTracker, "503", now()))
+	if list := away(); len(list) != 1 || list[0].Server != store.ServerTracker || list[0].Why != "503" {
+		t.Errorf("%+v", list)
+	}
+	s.must(s.db.SayBack(t.Context(), store.ServerTracker))
+	if list := away(); len(list) != 0 {
+		t.Errorf("it is back: %+v", list)
+	}
+}
+
 func TestNodesAndTheHistoryAreReadPageByPage(t *testing.T) {
 	s := serveAPI(t)
 	s.sql(`insert into node (node_id, hostname, site, ip, boot_state, model, pcu_id, outlet, feeds, status)
