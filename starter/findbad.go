@@ -59,9 +59,7 @@ func (a *app) findbad() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().
-		StringArrayVar(&r.Select, "select", nil, "only of nodes that this `expression` selects; may be given again")
-	cmd.Flags().StringArrayVar(&r.NotIn, "not-in", nil, "of no node that this `expression` selects; may be given again")
+	addSelection(cmd, &r, "nodes")
 	cmd.Flags().BoolVar(&fail, "exit-code", false, "exit with code 4 when a node or PCU is worse than before")
 	return cmd
 }
