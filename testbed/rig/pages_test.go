@@ -45,6 +45,7 @@ func TestPeopleAtThePagesOfTheRunningProduct(t *testing.T) {
 	t.Run("an operator gives every order by the keyboard alone", r.anOperatorAtTheKeyboard)
 	t.Run("the people of a site pledge, and have their node rebooted", r.siteAtTheKeyboard)
 	t.Run("a link in a letter has a node rebooted", r.aLetterAtWork)
+	t.Run("an operator believes what the guard doubts", r.anOperatorBelievesWhatTheGuardDoubts)
 }
 
 // A visitor of the demo hangs a node on its page, Monitor finds that out, and the visitor mends it.
