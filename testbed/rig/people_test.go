@@ -295,6 +295,18 @@ func (r *Rig) anOrderIsCancelled(t *testing.T, tech hand) {
 	if n := r.PowerCuts(host); n != 0 {
 		t.Errorf("its power was cut %d times", n)
 	}
+	r.BreakPCU(site, "")
+	r.eventually(t, "a dry run of the PCU passes again", func() error {
+		n, err := r.Store.Node(ctx, host)
+		if err != nil {
+			return err
+		}
+		p, err := r.Store.PCU(ctx, n.PCUID)
+		if err == nil && (!p.OK || !p.Record.Status.Healthy()) {
+			err = no("it is %s: %s", p.Record.Status, p.Reason)
+		}
+		return err
+	})
 	tech.page.Open("/nodes/" + host)
 	if text := tech.page.Text(); strings.Contains(text, "Silence") || !strings.Contains(text, "Reboot") {
 		t.Errorf("to leave a node alone is for operators: %s", text)
