@@ -124,17 +124,12 @@ func (a *People) notDelivered(ctx context.Context, in sites.MailRequest, res sit
 	why error) (sites.MailResult, error) {
 	a.Log.Warn("a message waits", "site", in.Site, "reason", why)
 	res = sites.MailResult{Outcome: sites.MailLost, Reason: why.Error(), Ticket: res.Ticket, Waits: res.Waits}
-	outcome := store.Ambiguous
-	if unsent {
-		res.Outcome, outcome = sites.MailWait, store.Failed
-		action, err := a.Store.Action(ctx, in.Key)
-		if err != nil {
-			return res, err
-		}
-		if action.Outcome == store.Ambiguous { // an earlier try may have got through: it stays so
-			res.Outcome = sites.MailLost
-			return res, nil
-		}
+	if !unsent {
+		return res, a.Store.Outcome(ctx, in.Key, store.Ambiguous, why.Error())
 	}
-	return res, a.Store.Outcome(ctx, in.Key, outcome, why.Error())
+	left, err := a.Store.Unsent(ctx, in.Key, why.Error())
+	if err == nil && !left { // else an earlier try may have got through, or another one does just now: it stays so
+		res.Outcome = sites.MailWait
+	}
+	return res, err
 }

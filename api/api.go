@@ -23,6 +23,7 @@ import (
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/orders"
+	"github.com/planetlab/monitor/pcucontrol"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -35,7 +36,8 @@ type Options struct {
 	Temporal client.Client
 	News     *store.News
 	Who      Authenticator
-	Groups   map[string]string // expressions by name, for @name in a filter
+	Groups   map[string]string   // expressions by name, for @name in a filter
+	Models   *pcucontrol.Catalog // of PCUs; nil: no model is unknown
 	Log      *slog.Logger
 	Now      func() time.Time
 }

@@ -62,6 +62,7 @@ func requests() map[string]func(site string) asked {
 		"listIssues":   fixed("/issues", nil),
 		"listLedger":   fixed("/ledger", nil),
 		"listHistory":  fixed("/history", nil),
+		"listFindings": fixed("/lint", nil),
 		"streamEvents": fixed("/events", nil),
 		"listTokens":   fixed("/tokens", nil),
 		"getNode":      func(site string) asked { return asked{"/nodes/" + nodeOf(site), nil} },
@@ -256,7 +257,7 @@ func TestListsShowOnlyWhatIsOfOnesOwnSites(t *testing.T) {
 	s.sql(`update node set boot_state = 'disabled'`)
 	s.sql(`insert into history (at, kind, target, was, became, reason) select now(), 'node', hostname, '', 'good', '' from node`)
 	tech, all := s.token("tech", access.Site, mine), s.token("ops", access.Operator, access.AllSites)
-	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/history", "/silences", "/agenda", "/exemptions", "/disabled"} {
+	for _, path := range []string{"/nodes", "/sites", "/pcus", "/issues", "/ledger", "/history", "/silences", "/agenda", "/exemptions", "/disabled", "/lint"} {
 		whole := s.ask(all, "GET", path, nil).body
 		if !strings.Contains(whole, foreign) || !strings.Contains(whole, mine) {
 			t.Errorf("%s does not show all to an operator: %s", path, whole)

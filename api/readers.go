@@ -34,6 +34,8 @@ func (s *server) readers(api huma.API) {
 		s.listLedger)
 	op(s, api, get("/history", "listHistory", "targets", "List what became other than it was, the latest first", access.SeeNodes),
 		s.listHistory)
+	op(s, api, get("/lint", "listFindings", "targets", "List what is wrong with what the inventory says", access.SeeNodes),
+		s.listFindings)
 	op(s, api, get("/explain", "explain", "targets", "Explain a node, a PCU, a site or an issue", access.SeeReasons), s.explain)
 	op(s, api, get("/why-not", "whyNot", "targets", "Ask the gate, check by check, why something is not done",
 		access.SeeReasons), s.whyNot)
@@ -269,9 +271,12 @@ func (s *server) explain(ctx context.Context, who access.Who, in *About) (*struc
 	if err := seen(who, access.SeeReasons, t.Site, err); err != nil {
 		return nil, err
 	}
-	e, err := answers.Explain(ctx, s.Store, s.Temporal, t)
+	e, err := answers.Explain(ctx, s.Store, s.Temporal, t, s.Now())
 	if err == nil && !access.Allowed(who, access.SeeLedger, t.Site) {
-		e.Done = []store.Action{}
+		e.Done, e.Held = []store.Action{}, []answers.Held{}
+	}
+	if !access.Allowed(who, access.SeeMail, t.Site) {
+		e.People = nil
 	}
 	return &struct{ Body answers.Explanation }{e}, err
 }

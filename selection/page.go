@@ -26,7 +26,7 @@ func Page(issueTypes []string) string {
 	}{
 		{"Fields of nodes", Nodes(issueTypes).Fields()}, {"Fields of sites", Sites(issueTypes).Fields()}, {"Fields of PCUs", PCUs(issueTypes).Fields()},
 		{"Fields of issues", Issues(issueTypes).Fields()}, {"Fields of the ledger", Ledger().Fields()},
-		{"Fields of the history", History().Fields()},
+		{"Fields of the history", History().Fields()}, {"Fields of what `monitor lint` finds", Findings(nil).Fields()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| field | type | what it is |\n|---|---|---|\n", t.title)
 		for _, f := range t.fields {

@@ -404,6 +404,7 @@ func TestEveryFieldOfEveryTableCanBeAsked(t *testing.T) {
 	check(t, selection.Issues(types()))
 	check(t, selection.Ledger())
 	check(t, selection.History())
+	check(t, selection.Findings([]string{"outlet-twice"}))
 	check(t, selection.NodesAt(types()))
 	check(t, selection.IssuesAt(types()))
 }

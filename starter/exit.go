@@ -44,7 +44,7 @@ func exits() []exit {
 		{exitNotFound, "not found", "", ""},
 		{exitNotExpected, "of pcu status: not as --expect says", "", ""},
 		{exitRefused, "of orders: refused as things stand, as by a check of the gate, or not confirmed; nothing was done", "", ""},
-		{exitToMend, "of doctor and setup: something should be mended", "", ""},
+		{exitToMend, "of doctor, setup and lint: something should be mended", "", ""},
 		{exitBroken, "of doctor and setup: Monitor cannot work so", "", ""},
 		{10, "user name or password refused", pcucontrol.Auth, "check --user and the password"},
 		{11, "no such outlet", pcucontrol.NoOutlet, "check --outlet"},

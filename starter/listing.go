@@ -48,6 +48,7 @@ type source[T any] struct {
 	wide  []string // beside the brief ones
 	read  func(ctx context.Context, db *store.Store, uses func(field string) bool) ([]T, store.Unreadable, error)
 	keep  func(row *T) bool            // the command's own filter; nil: all
+	kept  func(rows int)               // is told how many rows are printed; nil: nobody asks
 	own   func(rows []T) (any, func()) // the command's own JSON and table; nil: records
 	site  string                       // it must be known; empty: none is asked for
 	over  func(ctx context.Context, r *apiServer, uses func(field string) bool) ([]T, error)
@@ -175,6 +176,9 @@ func printRows[T any](
 	if s.most > 0 && len(rows) >= s.most {
 		a.warn("only the first %d are shown: see --limit", s.most)
 		rows = rows[:s.most]
+	}
+	if s.kept != nil {
+		s.kept(len(rows))
 	}
 	switch {
 	case a.format == formatName:

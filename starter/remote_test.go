@@ -67,7 +67,7 @@ func TestOverTheAPICommandsSayWhatTheySayWithTheDatabase(t *testing.T) {
 		"issue list --all", "issue list --all -o json", "query nodes --select site=princeton -o wide",
 		"query pcus -o json", "query sites --select penalty=1", "query issues --closed -o yaml", "query ledger --sort -at",
 		"query --select planetlab1.princeton.example --explain-select planetlab1.princeton.example", "query --at 12h", "query --at 12h --fields name,facts", "query issues --at 2d", "query history -o json", "history " + host,
-		"diff 2d", "token list", "exempt list", "exempt list --kind node -o json", "disabled", "disabled -o json", "issue list --site nowhere", "query --select nosuch=1", "node show nobody.example",
+		"diff 2d", "lint", "lint -o json", "lint --select kind=pcu -o csv", "lint --rule outlet-twice", "token list", "exempt list", "exempt list --kind node -o json", "disabled", "disabled -o json", "issue list --site nowhere", "query --select nosuch=1", "node show nobody.example",
 		"query --fields name,kernel,uptime -o csv", "query -o name",
 	}
 	if _, _, err := (orders.Desk{Store: db, Now: noon}).Silence(ctx, orders.Order{Reason: "being moved", Who: access.Who{Account: "alice",

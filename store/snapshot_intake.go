@@ -173,7 +173,7 @@ func (in *intake) takeSites(snap plc.Snapshot, stood *standing) {
 }
 
 func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
-	ips := addresses(snap)
+	ips, primary := addresses(snap)
 	holders := map[string]int{}
 	for _, x := range snap.Nodes {
 		id := x.NodeID
@@ -188,9 +188,13 @@ func (in *intake) takeNodes(snap plc.Snapshot, stood *standing) {
 			in.refuse("nodes", id, "its site %d is not known", x.SiteID)
 		} else if claimName(in, "nodes", id, x.Hostname, holders, in.nodes, stood.hadHost(id, x.Hostname)) {
 			n := in.node(x, snap.NodeExempt[id])
-			n.site, n.ip = site, in.text("nodes", id, "ip", ips[id])
-			if was := stood.nodes[id]; n.ip == "" && was != nil && len(snap.Unsent["interfaces"]) > 0 {
-				n.ip = was.row.ip // the one that could not be sent may be its own
+			n.site, n.ip, n.noPrimary = site, in.text("nodes", id, "ip", ips[id]), !primary[id]
+			if len(snap.Unsent["interfaces"]) > 0 { // one that could not be sent may be its own
+				was := stood.nodes[id]
+				if n.ip == "" && was != nil {
+					n.ip = was.row.ip
+				}
+				n.noPrimary = n.noPrimary && was != nil && was.row.noPrimary
 			}
 			if was := stood.nodes[id]; snap.NodeGroups != nil {
 				n.groups = in.groups(id, snap.NodeGroups[id])
@@ -217,15 +221,16 @@ func (in *intake) groups(id int, names []string) string {
 	return strings.Join(slices.Compact(kept), "\n")
 }
 
-// addresses are the nodes' ips, of the primary interface where there is one.
-func addresses(snap plc.Snapshot) map[int]string {
-	ips := map[int]string{}
+// addresses are the nodes' ips, of the primary interface where there is one, and which nodes have one.
+func addresses(snap plc.Snapshot) (ips map[int]string, primary map[int]bool) {
+	ips, primary = map[int]string{}, map[int]bool{}
 	for _, i := range snap.Interfaces {
 		if i.Primary || ips[i.NodeID] == "" {
 			ips[i.NodeID] = i.IP
 		}
+		primary[i.NodeID] = primary[i.NodeID] || i.Primary
 	}
-	return ips
+	return ips, primary
 }
 
 func (in *intake) node(x plc.Node, exempt time.Time) nodeRow {

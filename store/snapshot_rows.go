@@ -63,6 +63,7 @@ type (
 		first                                               Feed
 		feeds                                               string // all of them, as JSON
 		groups                                              string // a line each, in order
+		noPrimary                                           bool
 		contact, boot, download, pcuReboot, pcuConfirmation stamp
 		exempt                                              stamp
 	}
@@ -162,7 +163,8 @@ func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	rows, err := tx.Query(ctx, `select node_id, hostname, site, ip, boot_state, run_level, model, feeds, `+
 		finite("last_contact")+`, `+finite("last_boot")+`, `+finite("last_download")+`, `+
 		finite("last_pcu_reboot")+`, `+
-		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state, groups from node`)
+		finite("last_pcu_confirmation")+`, `+finite("exempt_until")+`, pcu_id, outlet, missing, gone, state, groups,
+		no_primary from node`)
 	if err != nil {
 		return err
 	}
@@ -175,7 +177,7 @@ func readNodes(ctx context.Context, tx pgx.Tx, st *standing) error {
 	into := []any{
 		&id, &r.row.host, &r.row.site, &r.row.ip, &r.row.bootState, &r.row.runLevel, &r.row.model, &feeds, &contact,
 		&boot, &download, &reboot, &confirmation, &exempt, &r.row.first.PCUID, &r.row.first.Outlet, &r.missing, &r.gone,
-		&state, &groups,
+		&state, &groups, &r.row.noPrimary,
 	}
 	_, err = pgx.ForEachRow(rows, into, func() error {
 		one := r

@@ -101,15 +101,15 @@ func (in *intake) changeNode(id int, was *stoodRow[nodeRow]) []change {
 		}
 	}
 	c.add(`insert into node (node_id, hostname, site, ip, boot_state, model, last_contact, pcu_id, outlet, exempt_until,
-		run_level, last_boot, last_download, last_pcu_reboot, last_pcu_confirmation, feeds, groups)
+		run_level, last_boot, last_download, last_pcu_reboot, last_pcu_confirmation, feeds, groups, no_primary)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,
-			case when $17 = '' then '{}' else string_to_array($17, E'\n') end)
+			case when $17 = '' then '{}' else string_to_array($17, E'\n') end,$18)
 		on conflict (node_id) do update set hostname=$2, site=$3, ip=$4, boot_state=$5, model=$6, last_contact=$7,
 		pcu_id=$8, outlet=$9, exempt_until=$10, run_level=$11, last_boot=$12, last_download=$13, last_pcu_reboot=$14,
-		last_pcu_confirmation=$15, feeds=$16, groups=excluded.groups, gone=false, missing=0`,
+		last_pcu_confirmation=$15, feeds=$16, groups=excluded.groups, no_primary=$18, gone=false, missing=0`,
 		id, r.host, r.site, r.ip, r.bootState, r.model, r.contact.value(),
 		r.first.PCUID, r.first.Outlet, r.exempt.value(), r.runLevel, r.boot.value(), r.download.value(),
-		r.pcuReboot.value(), r.pcuConfirmation.value(), r.feeds, r.groups)
+		r.pcuReboot.value(), r.pcuConfirmation.value(), r.feeds, r.groups, r.noPrimary)
 	return []change{c}
 }
 

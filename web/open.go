@@ -43,7 +43,11 @@ func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Clien
 	if o.Links, err = openLinks(cfg, db, tc, log); err != nil {
 		return nil, place, err
 	}
-	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Log: log,
+	models, err := connect.PCUs(cfg.PCU)
+	if err != nil {
+		return nil, place, err
+	}
+	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)})
 	pages, err := New(o)
 	return pages, place, err

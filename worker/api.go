@@ -12,17 +12,23 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/web"
 	"github.com/planetlab/monitor/web/links"
 )
 
-func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) {
+func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) error {
+	models, err := connect.PCUs(cfg.PCU)
+	if err != nil {
+		return err
+	}
 	mux.Handle(api.Prefix+"/", api.New(api.Options{
-		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Log: log,
+		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now),
 	}))
+	return nil
 }
 
 // linkTo answers the address of the page of an issue for the people of its site; nil: mails have none.
