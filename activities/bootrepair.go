@@ -87,8 +87,7 @@ func (a *Boot) repair(ctx context.Context, v visit, action bootman.Action, r rem
 		return issue.Result{}, err
 	}
 	if order := a.workflows.ordered(ctx); order != "" {
-		return issue.Result{Outcome: issue.Stopped, Reason: order},
-			a.Store.Outcome(context.WithoutCancel(ctx), v.Key, store.Failed, order)
+		return a.giveUpRepair(ctx, v.Key, issue.Result{Outcome: issue.Stopped, Reason: order})
 	}
 	if mine, err := a.Store.Commit(ctx, v.Key); err != nil || !mine {
 		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same repair is under way"}, err
@@ -132,14 +131,19 @@ func (a *Boot) finishRepair(ctx context.Context, t task, intent store.Action) (i
 	case intent.Outcome != "":
 		return issue.Result{Outcome: issue.Acted, Reason: intent.Detail}, nil
 	case !intent.Begun():
-		const detail = "its worker ended before it began"
-		if begun, err := a.Store.GiveUp(ctx, t.Key, detail); err != nil || begun {
-			return issue.Result{Outcome: issue.Unknown, Reason: "another try repairs it just now"}, err
-		}
-		return issue.Result{Outcome: issue.Wait, Reason: detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
+		return a.giveUpRepair(ctx, t.Key, issue.Result{Outcome: issue.Wait, Reason: "its worker ended before it began",
+			Until: a.now().Add(a.Policy.Hour() / 4)})
 	}
 	const detail = "the worker ended before it knew whether this was done; it is not repeated"
 	return issue.Result{Outcome: issue.Acted, Reason: detail}, a.Store.Outcome(ctx, t.Key, store.Ambiguous, detail)
+}
+
+// giveUpRepair ends a repair that was never begun, if no other try begins it just now.
+func (a *Boot) giveUpRepair(ctx context.Context, key string, res issue.Result) (issue.Result, error) {
+	if begun, err := a.Store.GiveUp(context.WithoutCancel(ctx), key, res.Reason); err != nil || begun {
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try repairs it just now"}, err
+	}
+	return res, nil
 }
 
 func restartBootManager(state string) func(context.Context, visit) (string, error) {

@@ -24,6 +24,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 		var failure error
 		var unsent bool
 		res.Ticket, detail, unsent, failure = a.intoTicket(ctx, in, l)
+		a.trackerSaid(ctx, failure)
 		if failure != nil {
 			if err := a.flagTracker(ctx, in.Site, "a message to the site's people waits", failure); err != nil {
 				return res, err
@@ -37,7 +38,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 			}
 		}
 	} else {
-		receipt, err := a.post.Mail.Send(ctx, l.Message)
+		receipt, err := a.post.send(ctx, l.Message)
 		detail = receipt.String()
 		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt); err != nil {
 			return res, err
@@ -123,17 +124,12 @@ func (a *People) notDelivered(ctx context.Context, in sites.MailRequest, res sit
 	why error) (sites.MailResult, error) {
 	a.Log.Warn("a message waits", "site", in.Site, "reason", why)
 	res = sites.MailResult{Outcome: sites.MailLost, Reason: why.Error(), Ticket: res.Ticket, Waits: res.Waits}
-	outcome := store.Ambiguous
-	if unsent {
-		res.Outcome, outcome = sites.MailWait, store.Failed
-		action, err := a.Store.Action(ctx, in.Key)
-		if err != nil {
-			return res, err
-		}
-		if action.Outcome == store.Ambiguous { // an earlier try may have got through: it stays so
-			res.Outcome = sites.MailLost
-			return res, nil
-		}
+	if !unsent {
+		return res, a.Store.Outcome(ctx, in.Key, store.Ambiguous, why.Error())
 	}
-	return res, a.Store.Outcome(ctx, in.Key, outcome, why.Error())
+	left, err := a.Store.Unsent(ctx, in.Key, why.Error())
+	if err == nil && !left { // else an earlier try may have got through, or another one does just now: it stays so
+		res.Outcome = sites.MailWait
+	}
+	return res, err
 }

@@ -54,8 +54,7 @@ func (a *Boot) disable(ctx context.Context, t task) (issue.Result, error) {
 		return issue.Result{Outcome: issue.Wait, Reason: action.Detail, Until: a.now().Add(a.Policy.Hour() / 4)}, nil
 	}
 	if order := a.workflows.ordered(ctx); order != "" && !action.Begun() {
-		_, err := a.Store.GiveUp(context.WithoutCancel(ctx), t.Key, order, store.ClaimNodeDisabled)
-		return issue.Result{Outcome: issue.Stopped, Reason: order}, err
+		return a.giveUpDisable(ctx, t.Key, order, issue.Stopped)
 	}
 	return a.commandDisable(ctx, t, action, was)
 }
@@ -132,10 +131,16 @@ func (a *Boot) finishDisable(ctx context.Context, t task, action store.Action) (
 	case action.Begun():
 		err = a.Store.Settle(ctx, action.Key, store.Failed, detail, []store.ClaimKind{store.ClaimNodeDisabled})
 	default:
-		begun, err := a.Store.GiveUp(ctx, action.Key, detail, store.ClaimNodeDisabled)
-		if err != nil || begun {
-			return issue.Result{Outcome: issue.Unknown, Reason: "another try writes to " + a.from() + " just now"}, err
-		}
+		return a.giveUpDisable(ctx, action.Key, detail, issue.Wait)
 	}
 	return issue.Result{Outcome: issue.Wait, Reason: detail}, err
+}
+
+// giveUpDisable ends a write that was never begun, if no other try begins it just now.
+func (a *Boot) giveUpDisable(ctx context.Context, key, why string, outcome issue.Outcome) (issue.Result, error) {
+	begun, err := a.Store.GiveUp(context.WithoutCancel(ctx), key, why, store.ClaimNodeDisabled)
+	if err != nil || begun {
+		return issue.Result{Outcome: issue.Unknown, Reason: "another try writes to " + a.from() + " just now"}, err
+	}
+	return issue.Result{Outcome: outcome, Reason: why}, nil
 }

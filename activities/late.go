@@ -109,6 +109,15 @@ func (a *People) silenced(ctx context.Context, login string, s said) (policy.Ans
 	return policy.Answer{}, nil
 }
 
+// writeNoMore ends the tries for one person. Who may have the message already stays one of whom that is not known.
+func (a *People) writeNoMore(ctx context.Context, key, why string) error {
+	begun, err := a.Store.Forgo(ctx, key, why)
+	if err == nil && begun {
+		err = a.Store.Outcome(ctx, key, store.Ambiguous, why)
+	}
+	return err
+}
+
 func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter, to string,
 	still bool) (late bool, err error) {
 	key := toOne(in.Key, to)
@@ -118,7 +127,7 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 		return false, err
 	}
 	if !still {
-		return false, a.Store.Outcome(ctx, key, store.Skipped, "is no contact of the site any more, or exempt")
+		return false, a.writeNoMore(ctx, key, "is no contact of the site any more, or exempt")
 	}
 	if may, err := a.maySend(ctx, action); err != nil || !may {
 		return false, err
@@ -128,7 +137,7 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 	}
 	m := l.Message
 	m.Only = []string{to}
-	receipt, sendErr := a.post.Mail.Send(ctx, m)
+	receipt, sendErr := a.post.send(ctx, m)
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case sendErr == nil:

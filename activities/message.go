@@ -97,22 +97,30 @@ func (a *People) WriteToSite(ctx context.Context, in sites.MailRequest) (sites.M
 		res.Outcome, res.Reason = sites.MailWait, before.Detail
 		return res, nil
 	}
+	// it is asked for under the same key what became of it: composed anew it would be said twice
+	taken := sites.MailResult{Outcome: sites.MailLost, Reason: takenByAnother, Ticket: in.Ticket,
+		Waits: l.Waits}
+	forgo := func() (sites.MailResult, error) {
+		begun, err := a.Store.Forgo(context.WithoutCancel(ctx), in.Key, res.Reason)
+		if begun {
+			return taken, err
+		}
+		return res, err
+	}
 	if !before.Begun() && a.workflows.ordered(ctx) != "" {
 		res.Outcome, res.Reason = sites.MailStopped, "what came in meanwhile changes it"
-		return res, a.Store.Outcome(context.WithoutCancel(ctx), in.Key, store.Skipped, res.Reason)
+		return forgo()
 	}
 	if no, err := a.mayNotRepeat(ctx, in.Site, l); err != nil || no.Reason != "" {
 		res.Outcome, res.Reason, res.Until = sites.MailHeld, no.Reason, no.Until
 		if err == nil && !before.Begun() { // nobody has it: it is composed anew when it may be said
 			res.Outcome = sites.MailWait
-			err = a.Store.Outcome(ctx, in.Key, store.Skipped, no.Reason)
+			return forgo()
 		}
 		return res, err
 	}
 	if may, err := a.maySend(ctx, before); err != nil || !may {
-		// it is asked for under the same key what became of it: composed anew it would be said twice
-		return sites.MailResult{Outcome: sites.MailLost, Reason: "another try has taken it", Ticket: in.Ticket,
-			Waits: l.Waits}, err
+		return taken, err
 	}
 	return a.deliver(context.WithoutCancel(ctx), in, l)
 }

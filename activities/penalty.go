@@ -95,6 +95,9 @@ func stepDone(in sites.StepRequest, before store.Action) (sites.StepResult, erro
 	return res, nil
 }
 
+// takenByAnother is why a try does not do what another one does just now.
+const takenByAnother = "another try has taken it"
+
 func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.StepResult, error) {
 	res := sites.StepResult{Outcome: sites.StepRefused, Level: in.From}
 	answer, err := a.mayRaise(ctx, in)
@@ -128,12 +131,17 @@ func (a *Penalties) raiseSite(ctx context.Context, in sites.StepRequest) (sites.
 		return res, nil
 	}
 	if a.workflows.ordered(ctx) != "" {
-		res.Outcome, res.Reason = sites.StepStopped, "an order came before it was done"
-		ctx = context.WithoutCancel(ctx)
-		return res, a.Store.Settle(ctx, in.Key, store.Skipped, res.Reason, penaltyClaims())
+		const why = "an order came before it was done"
+		begun, err := a.Store.Forgo(context.WithoutCancel(ctx), in.Key, why, penaltyClaims()...)
+		if begun {
+			res.Reason = takenByAnother
+		} else {
+			res.Outcome, res.Reason = sites.StepStopped, why
+		}
+		return res, err
 	}
 	if mine, err := a.Store.Commit(ctx, in.Key); err != nil || !mine {
-		res.Reason = "another try has taken it"
+		res.Reason = takenByAnother
 		return res, err
 	}
 	return a.carryOut(context.WithoutCancel(ctx), in.Site, action)

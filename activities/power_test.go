@@ -128,15 +128,19 @@ func (b *bench) commit(req issue.Request) {
 
 // asActivity runs a rung as a worker does, so that orders reach it.
 func (b *bench) asActivity(rung func(context.Context, issue.Request) (issue.Result, error),
-	req issue.Request) (res issue.Result, err error) {
+	req issue.Request) (issue.Result, error) {
 	b.Helper()
+	return asActivity(rung, req)
+}
+
+func asActivity[In, Out any](do func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	env := (&testsuite.WorkflowTestSuite{}).NewTestActivityEnvironment()
-	env.RegisterActivity(rung)
-	value, err := env.ExecuteActivity(rung, req)
+	env.RegisterActivity(do)
+	value, err := env.ExecuteActivity(do, in)
 	if err == nil {
-		err = value.Get(&res)
+		err = value.Get(&out)
 	}
-	return res, err
+	return out, err
 }
 
 // until waits for a condition.
@@ -744,6 +748,11 @@ func TestPower_AThirdCycleDoesNotComeOfARestoredStore(t *testing.T) {
 	res, err = again("2")
 	b.want(res, err, issue.Passed, "power-cycled 2 times")
 	b.wantCuts(2)
+	b.must(b.Issues.SaveIssue(ctx, state)) // and also for whoever else asks, once, at their times
+	cycles, err := b.Store.PowerCycles(ctx, sick, time.Now().Add(-time.Hour))
+	if err != nil || len(cycles) != 2 || !cycles[1].Equal(state.Deeds[1].At.Truncate(time.Microsecond)) {
+		t.Errorf("the ledger has them at %s, %v; want the second at %s", cycles, err, state.Deeds[1].At)
+	}
 }
 
 // An outlet that the device would not turn on again is owed: it stays a claim, nobody at the site is written to for it,

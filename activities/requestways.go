@@ -200,13 +200,22 @@ func (a *Requests) setBootState(ctx context.Context, t task, s request.State) (i
 		return issue.Result{}, err
 	}
 	if order := a.workflows.ordered(ctx); order != "" {
-		return issue.Result{Outcome: issue.Stopped, Reason: order},
-			a.Store.Outcome(context.WithoutCancel(ctx), t.Key, store.Failed, order)
+		return a.giveUpBootState(ctx, t.Key, order, issue.Stopped)
 	}
 	if mine, err := a.Store.Commit(ctx, t.Key); err != nil || !mine {
-		return issue.Result{Outcome: issue.Unknown, Reason: "another try of the same order is under way"}, err
+		return issue.Result{Outcome: issue.Unknown, Reason: anotherSets}, err
 	}
 	return a.writeBootState(context.WithoutCancel(ctx), t, was.BootState, to)
+}
+
+const anotherSets = "another try of the same order is under way"
+
+// giveUpBootState ends a write that was never begun, if no other try begins it just now.
+func (a *Requests) giveUpBootState(ctx context.Context, key, why string, outcome issue.Outcome) (issue.Result, error) {
+	if begun, err := a.Store.GiveUp(context.WithoutCancel(ctx), key, why); err != nil || begun {
+		return issue.Result{Outcome: issue.Unknown, Reason: anotherSets}, err
+	}
+	return issue.Result{Outcome: outcome, Reason: why}, nil
 }
 
 // wanted is the boot state that an order asks for.
@@ -258,8 +267,7 @@ func (a *Requests) finishBootState(ctx context.Context, t task, s request.State,
 	case action.Outcome != "":
 		return issue.Result{Outcome: issue.Wait, Reason: action.Detail}, nil
 	case !action.Begun():
-		const why = "its worker ended before it began"
-		return issue.Result{Outcome: issue.Wait, Reason: why}, a.Store.Outcome(ctx, action.Key, store.Failed, why)
+		return a.giveUpBootState(ctx, action.Key, "its worker ended before it began", issue.Wait)
 	}
 	if a.now().Sub(action.Committed) > time.Duration(lostWrite)*a.Inventory.Timeout() {
 		why := a.from() + " did not answer, and what it has is not known"

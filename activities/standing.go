@@ -164,11 +164,11 @@ func (a *Penalties) applyAgain(ctx context.Context, in sites.ReadRequest, plan m
 		Action: store.Action{Key: in.Key, Kind: store.KindReconcile, Issue: sites.ID(in.Site), Site: in.Site,
 			Reason: reason, Data: data}})
 	if err == nil && existed && action.Outcome == "" { // the next look finds what is missing still
-		if action.Begun() {
-			err = a.post.tellRepaired(ctx, in.Site, in.Key, action.Reason)
+		begun, ended := a.Store.GiveUp(ctx, in.Key, "its worker ended before it began")
+		if err = ended; begun {
+			err = errors.Join(a.post.tellRepaired(ctx, in.Site, in.Key, action.Reason),
+				a.Store.Outcome(ctx, in.Key, store.Ambiguous, "its worker ended before it knew whether this was done"))
 		}
-		err = errors.Join(err, a.Store.Outcome(ctx, in.Key, store.Ambiguous,
-			"its worker ended before it knew whether this was done"))
 	}
 	if err != nil || existed {
 		return reason, err

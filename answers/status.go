@@ -19,6 +19,7 @@ type Status struct {
 	Issues    []store.IssueCount  `json:"issues"`
 	Penalised []Penalty           `json:"penalised"`
 	Sources   []store.SourceState `json:"sources,omitempty"` // of facts, as the last sweep found them
+	Away      []store.Away        `json:"away,omitempty"`    // servers by which people are told
 }
 
 // LastSweep is how the last sweep ended, and since when none has been believed.
@@ -26,6 +27,23 @@ type LastSweep struct {
 	Ended    time.Time `json:"ended"`
 	Believed time.Time `json:"believed,omitzero"` // when the last one ended that was
 	Doubt    string    `json:"doubt,omitempty"`   // why a later one was not
+	// Doubts are what the last one does not believe, by type of issue or by rule (nodefact/NAME), and why: no such issue opens.
+	Doubts map[string]string `json:"doubts,omitempty"`
+}
+
+// readLastSweep reads it; nil: no sweep has ended.
+func readLastSweep(ctx context.Context, db *store.Store) (*LastSweep, error) {
+	last, err := db.LastSweep(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := LastSweep{Ended: last.Ended.UTC(), Doubts: last.Doubts}
+	v.Believed, v.Doubt, err = db.LastBelieved(ctx)
+	v.Believed = v.Believed.UTC()
+	return &v, err
 }
 
 type Penalty struct {
@@ -35,18 +53,12 @@ type Penalty struct {
 
 // ReadStatus reads it from the store.
 func ReadStatus(ctx context.Context, db *store.Store) (v Status, err error) {
-	if v.Controls, err = ReadControls(ctx, db); err != nil {
+	controls, err := db.Controls(ctx)
+	if err != nil {
 		return v, err
 	}
-	last, err := db.LastSweep(ctx)
-	switch {
-	case err == nil:
-		v.Sweep = &LastSweep{Ended: last.Ended.UTC()}
-		if v.Sweep.Believed, v.Sweep.Doubt, err = db.LastBelieved(ctx); err != nil {
-			return v, err
-		}
-		v.Sweep.Believed = v.Sweep.Believed.UTC()
-	case !errors.Is(err, store.ErrNotFound):
+	v.Controls, v.Away = controlsOf(controls), controls.Away()
+	if v.Sweep, err = readLastSweep(ctx, db); err != nil {
 		return v, err
 	}
 	if v.Nodes, err = db.CountNodes(ctx); err != nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
+	"text/template/parse"
 	"time"
 
 	"github.com/planetlab/monitor/issue"
@@ -16,6 +18,21 @@ import (
 
 //go:embed templates/*.txt
 var templates embed.FS
+
+// trees are the templates as they were read once, by file and name. Which functions there are is asked when one is used.
+var trees = sync.OnceValues(func() (map[string]map[string]*parse.Tree, error) {
+	files, err := templates.ReadDir("templates")
+	all := map[string]map[string]*parse.Tree{}
+	for _, f := range files {
+		text, failed := templates.ReadFile("templates/" + f.Name())
+		t := parse.New(f.Name())
+		t.Mode = parse.SkipFuncCheck
+		all[f.Name()] = map[string]*parse.Tree{}
+		_, wrong := t.Parse(string(text), "", "", all[f.Name()])
+		err = errors.Join(err, failed, wrong)
+	}
+	return all, err
+})
 
 // Render puts a notice into words. What it says of several kinds stands in a section for each. It fails when the notice
 // lacks
@@ -73,7 +90,7 @@ func (n Notice) list() string {
 
 // words reads the templates of a kind.
 func (n Notice) words() (say func(name string, data Notice) (string, error), err error) {
-	t, err := parse(n.Kind, n)
+	t, err := wordsOf(n.Kind, n)
 	return func(name string, data Notice) (string, error) {
 		var text strings.Builder
 		err := t.ExecuteTemplate(&text, name, data)
@@ -81,9 +98,15 @@ func (n Notice) words() (say func(name string, data Notice) (string, error), err
 	}, err
 }
 
-// parse reads the template of a kind, with functions that know the whole notice.
-func parse(kind Kind, n Notice) (*template.Template, error) {
-	return template.New("notice").Funcs(template.FuncMap{
+// wordsOf are the templates of a kind, with functions that know the whole notice. What a kind defines takes the place of
+// what the layout says for all.
+func wordsOf(kind Kind, n Notice) (*template.Template, error) {
+	all, err := trees()
+	own, known := all[string(kind)+".txt"]
+	if err != nil || !known {
+		return nil, cmp.Or(err, fmt.Errorf("there are no words for the kind %q", kind))
+	}
+	t := template.New("notice").Funcs(template.FuncMap{
 		"at":         n.when,
 		"wrap":       func(text string) string { return wrap(n.own(text)) },
 		"points":     func(list []string) string { return points(n.ownPoints(list)) },
@@ -108,7 +131,18 @@ func parse(kind Kind, n Notice) (*template.Template, error) {
 		"by":         n.by,
 		"on":         n.on,
 		"whatNeeds":  whatNeeds,
-	}).ParseFS(templates, "templates/layout.txt", "templates/"+string(kind)+".txt")
+	})
+	for _, file := range []map[string]*parse.Tree{all["layout.txt"], own} {
+		for name, tree := range file {
+			if t.Lookup(name) != nil && parse.IsEmptyTree(tree.Root) {
+				continue
+			}
+			if _, err := t.AddParseTree(name, tree); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
 }
 
 // parts are the notice cut by kind: limits and their end first, then what is wrong, then what is good again.

@@ -51,7 +51,7 @@ func ofKind(name string, kind Kind) string {
 	if kind == "" {
 		return ""
 	}
-	words, err := parse(kind, Notice{})
+	words, err := wordsOf(kind, Notice{})
 	if err != nil || words.Lookup(name) == nil {
 		return ""
 	}

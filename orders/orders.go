@@ -123,6 +123,9 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 		return r, err
 	}
 	r.Before = existed
+	if stored, err = d.commit(ctx, stored); err != nil {
+		return r, err
+	}
 	switch stored.Outcome {
 	case store.Done:
 		if stored.Detail != line.Detail {
@@ -131,11 +134,6 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 		return r, nil
 	case store.Refused, store.Failed:
 		return r, &Error{Refused, errors.New(stored.Detail)}
-	}
-	if !stored.Begun() {
-		if _, err := d.Store.Commit(ctx, line.Key); err != nil {
-			return r, err
-		}
 	}
 	note, err := do(ctx, line.Key)
 	outcome, detail := store.Done, cmp.Or(note, line.Detail)
@@ -159,6 +157,19 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 	}
 	r.Note = note
 	return r, err
+}
+
+// commit marks that an order is carried out from now on, and answers with its line as it stands: one whose giver was held
+// up for long may have been given up meanwhile.
+func (d Desk) commit(ctx context.Context, line store.Action) (store.Action, error) {
+	if line.Begun() || line.Outcome != "" {
+		return line, nil
+	}
+	mine, err := d.Store.Commit(ctx, line.Key)
+	if err != nil || mine {
+		return line, err
+	}
+	return d.Store.Action(ctx, line.Key)
 }
 
 // keyed is the ledger's key of an order that has a key of its own, which is its giver's alone.

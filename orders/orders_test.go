@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/access"
@@ -28,7 +29,12 @@ const host = "planetlab1.princeton.example"
 // desk has two sites with a node each, and a PCU.
 func desk(t *testing.T) Desk {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: pglocal.ForTest(t), Key: make([]byte, 32)})
+	return deskOn(t, pglocal.ForTest(t))
+}
+
+func deskOn(t *testing.T, url string) Desk {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: url, Key: make([]byte, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +256,59 @@ func TestAnOrderWhoseAnswerWasLostIsNotBegunAgain(t *testing.T) {
 		if err != nil || !r.Before || lost.begun != 1 {
 			t.Errorf("again: %+v, %v; begun %d times", r, err, lost.begun)
 		}
+	}
+}
+
+// A giver that was held up between its intent and the point of no return, as one whose machine slept, finds that the
+// reconciler has given its order up: nobody carries out now what was wanted hours ago.
+func TestAnOrderThatWasGivenUpMeanwhileIsNotCarriedOut(t *testing.T) {
+	url := pglocal.ForTest(t)
+	d := deskOn(t, url)
+	ctx := t.Context()
+	o := Order{Who: alice(), Reason: "it hangs", Key: "k1"}
+	done := 0
+	a := act{verb: access.FleetStop, target: "fleet",
+		do: func(context.Context, string) (string, error) { done++; return "", nil }}
+	line, err := d.line(o, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.Store.Intent(ctx, line); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tx, err := conn.Begin(ctx)
+	if err == nil { // the giver reads the line as it is, and then waits for it
+		_, err = tx.Exec(ctx, "select from action where key = $1 for update", line.Key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := d.give(ctx, o, a)
+		answered <- err
+	}()
+	for waits := false; !waits; {
+		select {
+		case err := <-answered:
+			t.Fatalf("it is answered %v before its line is free", err)
+		default:
+		}
+		if err := tx.QueryRow(ctx, `select exists (select from pg_locks where not granted)`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = tx.Exec(ctx, "update action set outcome = 'failed', detail = 'given up' where key = $1", line.Key)
+	if err = errors.Join(err, tx.Commit(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; KindOf(err) != Refused || err.Error() != "given up" || done != 0 {
+		t.Errorf("it is answered %v, and was carried out %d times", err, done)
 	}
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func askLease(_ Policy, f GateFacts, now time.Time) Decision {
 		return No(again, "the last sweep is not believed: %s", l.Doubt)
 	case now.After(l.Until()):
 		return No(again, "the last believed sweep ended %s ago, and one is due every %s",
-			now.Sub(l.Believed).Round(time.Second), l.Every)
+			short(now.Sub(l.Believed)), short(l.Every))
 	}
 	return Yes("the last believed sweep is fresh")
 }
@@ -68,4 +69,16 @@ func askCovered(_ Policy, f GateFacts, _ time.Time) Decision {
 		return No(time.Time{}, "%s", f.CoveredBy)
 	}
 	return Yes("no other issue speaks for it")
+}
+
+// short is a duration as people write it: 3h and not 3h0m0s.
+func short(d time.Duration) string {
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

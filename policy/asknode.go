@@ -38,20 +38,20 @@ func askHeartbeat(p Policy, f GateFacts, now time.Time) Decision {
 	}
 	if age := now.Sub(n.LastContact); age < p.HeartbeatFresh && n.LastContact.After(n.SilentFrom) {
 		return No(n.LastContact.Add(p.HeartbeatFresh),
-			"PLC heard from it %s ago: it is alive, and unreachable from here", age.Round(time.Second))
+			"PLC heard from it %s ago: it is alive, and unreachable from here", short(age))
 	}
 	return Yes("PLC has not heard from it")
 }
 
 func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 	if age := now.Sub(f.Node.LastBoot); age < p.BootGrace {
-		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", age.Round(time.Second))
+		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", short(age))
 	}
 	if f.Order.Given() { // a ladder waits by itself after a power cycle
 		for _, cycle := range f.Cycles {
 			if age := now.Sub(cycle); age < p.BootGrace {
 				return No(cycle.Add(p.BootGrace), "its power was cut %s ago: it may still be coming back",
-					age.Round(time.Second))
+					short(age))
 			}
 		}
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/answers"
+	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -35,7 +38,7 @@ what comes next and when. A worker is asked what the gate would say to the next 
 				return err
 			}
 			return a.asking(cmd.Context(), args[0], func(ctx context.Context, db *store.Store, tc client.Client, t answers.Target) error {
-				e, err := answers.Explain(ctx, db, tc, t)
+				e, err := answers.Explain(ctx, db, tc, t, a.now())
 				if err != nil {
 					return err
 				}
@@ -145,36 +148,147 @@ func (a *app) showExplained(e answers.Explanation) error {
 
 func (a *app) drawExplained(e answers.Explanation) {
 	a.say("%s", a.state(e.Name))
-	var seen, done []row
+	var seen, held, done []row
 	for _, s := range e.Seen {
 		seen = append(seen, row{s.Name, a.state(string(s.Status)), s.Since, orDash(s.Saw), s.At})
 	}
 	a.heading("seen")
 	a.table("never looked at", row{"TARGET", "STATUS", "SINCE", "SAW", "LOOKED"}, seen)
 	a.heading("decided")
-	if e.Controls.Stopped != "" || e.Controls.Why != "" {
-		a.drawControls(e.Controls)
+	a.drawTrust(e)
+	for _, x := range e.Left {
+		a.leftAlone(x)
 	}
-	if w := e.Unopened; w != nil {
-		a.say("no issue is open: %s", w.Reason)
+	if w := e.Unopened; w != nil && w.Do {
+		a.say("no issue is open; by what was last seen the next sweep opens %s/%s", w.Type, w.Target)
+	} else if w != nil {
+		a.say("no issue is open: %s", strings.TrimPrefix(a.verdict(*w), w.Check+": "))
 	} else if len(e.Issues) == 0 {
 		a.say("no issue is open")
 	}
 	for _, i := range e.Issues {
 		a.explainIssue(i)
 	}
-	if w := e.Penalty; w != nil {
-		a.say("its next penalty step: %s", a.verdict(*w))
+	for _, x := range e.Ended {
+		a.say("%s", a.endedWords(x))
+	}
+	if e.People != nil {
+		a.say("what the site is told and denied:")
+		a.drawPeople(*e.People)
+	}
+	if w := e.Penalty; w != nil && w.Do {
+		a.say("nothing is in the way of its next penalty step")
+	} else if w != nil {
+		a.say("in the way of its next penalty step: %s", a.verdict(*w))
+	}
+	for _, h := range e.Held {
+		held = append(held, row{h.What, h.Since, orDash(h.For)})
+	}
+	if len(held) > 0 {
+		a.heading("held")
+		a.table("", row{"WHAT", "SINCE", "FOR"}, held)
 	}
 	for _, d := range e.Done {
-		done = append(done, row{d.At, string(d.Kind), orDash(d.Outcome), orDash(d.Reason), orDash(d.Detail)})
+		done = append(done, row{d.At, string(d.Kind), a.outcome(d), orDash(d.Reason), orDash(d.Detail)})
 	}
 	a.heading("done")
 	a.table("nothing yet", row{"WHEN", "WHAT", "OUTCOME", "WHY", "DETAIL"}, done)
 }
 
+// outcome is how an act of the ledger ended, so far.
+func (a *app) outcome(d store.Action) any {
+	switch {
+	case d.Outcome != "":
+		return a.state(d.Outcome)
+	case d.Begun():
+		return a.state("begun")
+	}
+	return a.state("intended")
+}
+
+// drawTrust says what keeps Monitor as a whole from acting, or from believing what it saw of such a target.
+func (a *app) drawTrust(e answers.Explanation) {
+	if e.Controls.Stopped != "" || e.Controls.Why != "" || len(e.Controls.Orders) > 0 {
+		a.drawControls(e.Controls)
+	}
+	s := e.Sweep
+	switch {
+	case s == nil:
+		a.say("no sweep has ended yet, and nothing is done before one has: is monitor-worker running?")
+		return
+	case s.Doubt != "":
+		a.say("the last sweep, which ended %s, is not believed, so nothing is done: %s", a.when(s.Ended), clean(s.Doubt))
+	}
+	for _, what := range slices.Sorted(maps.Keys(s.Doubts)) {
+		a.say("no new issue of %s is opened: %s", what, clean(s.Doubts[what]))
+	}
+}
+
+func (a *app) leftAlone(x answers.Exemption) {
+	if x.Kind == "issue" {
+		a.say("%s was closed by %s, and is not opened again before its target was good: %s", x.Target, orDash(x.By), orDash(x.Reason))
+		return
+	}
+	from, until := "", ", with no end"
+	if x.Now == "to come" {
+		from = " from " + a.when(x.Starts)
+	}
+	if !x.Until.IsZero() {
+		until = " until " + a.when(x.Until)
+	}
+	what := "is exempt"
+	if x.What == "downtime" {
+		what = "has a downtime"
+	}
+	a.say("%s %s %s%s%s: %s (%s)", x.Kind, x.Target, what, from, until, orDash(x.Reason), orDash(x.By))
+}
+
+// endedWords tell of an issue that is closed.
+func (a *app) endedWords(x answers.Ended) string {
+	s := x.ID + " was closed " + a.when(x.Closed) + ": " + x.Outcome
+	switch x.Credit {
+	case "":
+	case issue.CreditItself:
+		s += ", by itself"
+	case issue.CreditPeople:
+		s += ", after people were told of it"
+	default:
+		s += ", after a " + string(x.Credit)
+	}
+	return s
+}
+
 func (a *app) explainIssue(i answers.Explained) {
-	a.say("%s is %s since %s: %s", i.ID, a.state(i.Status), a.when(i.Opened), i.Cause)
+	opened := " since "
+	if i.Status != string(issue.Open) {
+		opened = "; it was opened "
+	}
+	a.say("%s is %s%s%s: %s", i.ID, a.state(i.Status), opened, a.when(i.Opened), i.Cause)
+	if i.Before != nil {
+		a.say("  it is not for the first time: %s", a.endedWords(*i.Before))
+	}
+	if p := i.Pause; p != nil {
+		until := "until somebody resumes it"
+		if !p.Until.IsZero() {
+			until = "until " + a.when(p.Until)
+		}
+		a.say("  paused %s, %s: %s", a.when(p.At), until, p.String())
+	}
+	if !i.Good.IsZero() {
+		a.say("  its target is good since %s", a.when(i.Good))
+	}
+	if i.Lost {
+		a.say("  its step was begun and the answer was lost: it asks what became of it, and does not do it twice")
+	}
+	if l := i.Last; l != nil {
+		a.say("  the latest of it, %s: %s", a.when(l.At), l.String())
+	}
+	if i.Level > 0 {
+		a.say("  it asks for penalty level %d of its site", i.Level)
+	}
+	if i.Flags > 0 {
+		a.say("  it is at the end of its list, and the admins were told: a person has to see to it")
+	}
 	if i.WhyNot != nil && !i.WhyNot.Do {
 		a.say("  in the way of its next step: %s", a.verdict(*i.WhyNot))
 		for _, c := range i.WhyNot.Checks {
@@ -189,7 +303,22 @@ func (a *app) explainIssue(i answers.Explained) {
 	}
 	if len(steps) > 0 {
 		a.table("", row{"  ", "NOT BEFORE", "STEP", "COMES NEXT", "WAITS"}, steps)
+	} else {
+		a.say("  %s", nothingComes(i))
 	}
+	for _, v := range i.Vetoed {
+		a.say("  step %s (%s) is %s", stepNumber(v.Step), v.What, v.Reason)
+	}
+}
+
+func nothingComes(i answers.Explained) string {
+	switch {
+	case i.Pause != nil:
+		return "nothing comes of it while it is paused"
+	case i.Next == "":
+		return "its workflow has not said yet what comes of it"
+	}
+	return "next: " + i.Next
 }
 
 // verdict is the answer of the gate in a line.

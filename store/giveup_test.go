@@ -59,3 +59,58 @@ func TestOnlyWhatWasNeverBegunIsGivenUp(t *testing.T) {
 		t.Errorf("a late outcome: %v", err)
 	}
 }
+
+// What nobody wants any more, and nobody has begun, ends as skipped.
+func TestWhatIsForgoneWasNeverBegun(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	for _, key := range []string{"wanted no more", "begun"} {
+		if _, _, err := s.Intent(ctx, Action{Key: key, Kind: KindNotice}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Commit(ctx, "begun"); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"wanted no more": Skipped, "begun": ""} {
+		begun, err := s.Forgo(ctx, key, "it is back")
+		if a, read := s.Action(ctx, key); err != nil || read != nil || a.Outcome != want || begun != a.Begun() {
+			t.Errorf("%s: begun %v, %v; it is %+v, %v", key, begun, err, a, read)
+		}
+	}
+}
+
+// A message that surely did not leave in one try may leave in another one at that very moment.
+func TestAMessageIsUnsentOnlyIfNoTryMayHaveSentIt(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	for _, c := range []struct {
+		name, before, after string
+		mayHaveLeft         bool
+	}{
+		{"the only try", "", Failed, false},
+		{"another one sends it", Ambiguous, Ambiguous, true},
+		{"another one has sent it", Sent, Sent, true},
+	} {
+		if _, _, err := s.Intent(ctx, Action{Key: c.name, Kind: KindNotice}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Commit(ctx, c.name); err != nil {
+			t.Fatal(err)
+		}
+		if c.before != "" {
+			if _, err := s.TryAgain(ctx, c.name, "its worker ended"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.before == Sent {
+			if err := s.Outcome(ctx, c.name, Sent, "250"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left, err := s.Unsent(ctx, c.name, "451")
+		if a, read := s.Action(ctx, c.name); err != nil || read != nil || left != c.mayHaveLeft || a.Outcome != c.after {
+			t.Errorf("%s: may have left %v, %v; it is %q, %v", c.name, left, err, a.Outcome, read)
+		}
+	}
+}

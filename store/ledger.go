@@ -225,6 +225,17 @@ func (s *Store) Withdraw(ctx context.Context, key string) error {
 	return nil
 }
 
+// Unsent ends a message as failed that surely did not leave. Where it may have left once, or another try sends it just
+// now, it changes nothing, and answers so.
+func (s *Store) Unsent(ctx context.Context, key, why string) (mayHaveLeft bool, err error) {
+	tag, err := s.pool.Exec(ctx, `update action set outcome = 'failed', finished = now(), detail = $2
+		where key = $1 and outcome = ''`, key, why)
+	if err != nil {
+		return false, fmt.Errorf("ledger %s: %w", key, err)
+	}
+	return tag.RowsAffected() == 0, nil
+}
+
 // Intent is Begin for an effect that takes no claim and no budget.
 func (s *Store) Intent(ctx context.Context, a Action) (Action, bool, error) {
 	stored, existed, _, err := s.Begin(ctx, Plan{Action: a})
@@ -237,6 +248,18 @@ func (s *Store) Note(ctx context.Context, a Action) error {
 		detail, committed, finished)
 		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,now(),now()) on conflict (key) do nothing`,
 		a.Key, a.Kind, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Data, a.Outcome, a.Detail)
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", a.Key, err)
+	}
+	return nil
+}
+
+// Recall is Note of what was done before, at the time of the action, and of which the ledger has lost its line.
+func (s *Store) Recall(ctx context.Context, a Action) error {
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, outcome, detail, at,
+		committed, finished)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$11,$11) on conflict (key) do nothing`,
+		a.Key, a.Kind, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Outcome, a.Detail, a.At)
 	if err != nil {
 		return fmt.Errorf("ledger %s: %w", a.Key, err)
 	}
@@ -286,9 +309,18 @@ func (s *Store) Settle(ctx context.Context, key, outcome, detail string, release
 // and answers that it was begun, where another try has marked the point of no return meanwhile: who gives up what he
 // has read as not begun may have read it a moment too early.
 func (s *Store) GiveUp(ctx context.Context, key, why string, release ...ClaimKind) (begun bool, err error) {
+	return s.endUnbegun(ctx, key, Failed, why, release)
+}
+
+// Forgo is GiveUp of what nobody wants any more, as a message that would not be true by now: it ends as skipped.
+func (s *Store) Forgo(ctx context.Context, key, why string, release ...ClaimKind) (begun bool, err error) {
+	return s.endUnbegun(ctx, key, Skipped, why, release)
+}
+
+func (s *Store) endUnbegun(ctx context.Context, key, outcome, why string, release []ClaimKind) (begun bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `update action set outcome = 'failed', finished = now(), detail = $2
-			where key = $1 and outcome = '' and committed is null`, key, why)
+		tag, err := tx.Exec(ctx, `update action set outcome = $3, finished = now(), detail = $2
+			where key = $1 and outcome = '' and committed is null`, key, why, outcome)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = tx.QueryRow(ctx, `select committed is not null from action where key = $1`, key).Scan(&begun)
 			if errors.Is(err, pgx.ErrNoRows) {

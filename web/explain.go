@@ -60,14 +60,17 @@ func (s *Server) explain(r *request) (view, error) {
 		}
 		tc = nil // one question at a time: what comes next is not asked, too
 	}
-	if v.Explanation, err = answers.Explain(r.Context(), s.Store, tc, t); err != nil {
+	if v.Explanation, err = answers.Explain(r.Context(), s.Store, tc, t, r.now); err != nil {
 		return view{}, err
 	}
 	if tc == nil && v.Answer == nil && v.Error == "" {
 		v.Missing = "Why things are not done is not shown: only a worker can say, and none can be asked."
 	}
 	if v.MayDone = r.may(access.SeeLedger, t.Site); !v.MayDone {
-		v.Done = nil
+		v.Done, v.Held = nil, nil
+	}
+	if !r.may(access.SeeMail, t.Site) {
+		v.People = nil
 	}
 	return view{Template: "explain", Title: "Why: " + v.Asked, Data: &v, Code: code}, nil
 }

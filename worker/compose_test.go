@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,9 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/testbed/debian"
 )
+
+// An image that cannot change under its name: its version, and the digest of what that was when it was chosen.
+var pinned = regexp.MustCompile(`^[a-z0-9./-]+:(v?[0-9]|(debug-)?nonroot)[a-z0-9.-]*@sha256:[0-9a-f]{64}$`)
 
 // No container of the example gets more than it needs: what is not said here is said in a comment beside the service.
 func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
@@ -51,7 +55,7 @@ func TestComposeGivesNoContainerMoreThanItNeeds(t *testing.T) {
 		if !s.ReadOnly && !slices.Contains(writes, name) {
 			t.Errorf("%s may write to its image", name)
 		}
-		if s.Image != "" && (!strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest")) {
+		if s.Image != "" && !pinned.MatchString(s.Image) {
 			t.Errorf("%s runs whichever %s there is", name, s.Image)
 		}
 		if strings.HasPrefix(s.Image, "temporalio/auto-setup") {
@@ -125,10 +129,35 @@ func TestComposeRunsTheVersionsOfTheTests(t *testing.T) {
 			t.Fatalf("dev/go.mod has no %s", module)
 		}
 		for _, image := range images {
-			if !strings.Contains(string(compose), "image: "+image+version+"\n") {
+			if !strings.Contains(string(compose), "image: "+image+version+"@") {
 				t.Errorf("docker-compose.yml does not run %s%s", image, version)
 			}
 		}
+	}
+}
+
+// Images are built from bases that do not change under their names, with the Go of go.mod.
+func TestTheImagesAreBuiltFromPinnedOnes(t *testing.T) {
+	dockerfile, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bases := regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(string(dockerfile), -1)
+	if len(bases) < 3 {
+		t.Fatalf("%d bases", len(bases))
+	}
+	for _, base := range bases {
+		if !pinned.MatchString(base[1]) {
+			t.Errorf("the images are built from whichever %s there is", base[1])
+		}
+	}
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\S+)`).FindStringSubmatch(string(mod))
+	if version == nil || !strings.HasPrefix(bases[0][1], "golang:"+version[1]+"-") {
+		t.Errorf("go.mod asks for Go %v, and the images are built by %s", version, bases[0][1])
 	}
 }
 

@@ -33,7 +33,10 @@ func newMetrics() (*prometheus.Registry, client.MetricsHandler, error) {
 func brief(i metric.Instrument) (metric.Stream, bool) {
 	s := metric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit,
 		AttributeFilter: attribute.NewDenyKeysFilter("client_name")}
-	if strings.HasPrefix(i.Name, "temporal_activity_") { // else there is one for each activity of each type of workflow
+	switch {
+	case strings.Contains(i.Name, "schedule_to_start"): // tasks wait in their queue, whatever they are
+		s.AttributeFilter = attribute.NewAllowKeysFilter("namespace", "task_queue")
+	case strings.HasPrefix(i.Name, "temporal_activity_"): // else there is one for each activity of each type of workflow
 		s.AttributeFilter = attribute.NewDenyKeysFilter("client_name", "worker_type", "workflow_type")
 	}
 	request := strings.HasPrefix(i.Name, "temporal_request") || strings.HasPrefix(i.Name, "temporal_long_request")

@@ -176,6 +176,9 @@ func (k *tally) shared(ctx context.Context, chosen *regexp.Regexp, histories str
 				return err
 			}
 			fmt.Fprintf(k.out, "after all of that, what the worker tells Prometheus has %d bytes\n", len(text))
+			if err := small(len(text)); err != nil {
+				return err
+			}
 		}
 		if histories == "" {
 			return nil
