@@ -9,7 +9,8 @@
 //	Boot        the rungs that enter a node and repair its boot, or disable it: bootman.go, bootrepair.go, disable.go
 //	People      what sites and admins are told: email.go, flag.go, message.go, deliver.go, late.go, ticket.go
 //	Penalties   what sites are denied, and which issues hold that: standing.go, holds.go, penalty.go, lift.go
-//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, told.go, rules.go, judge.go, judgeissues.go, watch.go
+//	Sweep       looks at the fleet, judges it, opens and clears issues: sweep.go, told.go, rules.go, judge.go, judgeissues.go, watch.go;
+//	            olderstore.go asks what is open where the store was restored from a backup
 //	Reconciler  undoes what nobody holds any more: reconcile.go, restored.go
 //	Requests    what persons order of one node: request.go, requestways.go
 //	Rollouts    keeps the plans of roll-outs: rollout.go

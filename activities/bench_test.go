@@ -16,6 +16,7 @@ import (
 
 	"github.com/planetlab/monitor/pcucontrol/models"
 
+	"go.temporal.io/api/common/v1"
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
@@ -59,6 +60,17 @@ type fakeTemporal struct {
 	away    error        // what a signal is answered; nil: it is taken
 	beat    func() error // what a heartbeat is answered; nil: go on
 	asked   func()       // what happens while somebody asks whether a workflow runs
+	runs    [][2]string  // workflows that run: type and id
+}
+
+func (f *fakeTemporal) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (
+	*workflowservice.ListWorkflowExecutionsResponse, error) {
+	res := &workflowservice.ListWorkflowExecutionsResponse{}
+	for _, r := range f.runs {
+		res.Executions = append(res.Executions, &workflow.WorkflowExecutionInfo{Type: &common.WorkflowType{Name: r[0]},
+			Execution: &common.WorkflowExecution{WorkflowId: r[1]}})
+	}
+	return res, nil
 }
 
 // RecordActivityHeartbeat answers as the server does: an activity that an order has cancelled hears it.

@@ -20,6 +20,7 @@ const (
 	SignalRecovered = "cleared"
 	SignalPCUBack   = "pcuback"
 	SignalRetry     = "retry"
+	SignalForgotten = "forgotten"
 )
 
 // Failures that no retry can mend; the names stand in workflow histories.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/planetlab/monitor/bootman"
 	"github.com/planetlab/monitor/issue"
@@ -19,7 +18,10 @@ import (
 // restored from a backup older than that, and the issue's workflow remembers. Without claims nobody would ever undo it.
 func (a *claims) relearn(ctx context.Context, s issue.State) error {
 	if a.NoPLC != nil { // what is set of a node is kept in the store itself
-		return nil
+		return a.recallCycles(ctx, s)
+	}
+	if err := a.recallCycles(ctx, s); err != nil {
+		return err
 	}
 	for _, d := range s.Deeds {
 		kind, was, set := lasting(d)
@@ -110,12 +112,12 @@ func (a *claims) claimAgain(ctx context.Context, ref Ref, kind store.ClaimKind, 
 }
 
 // forgottenCycles are the power cycles that an issue remembers and the ledger does not know, as the latest ones do not
-// stand in a store that was restored from an older backup. They count as all others do.
-func (a *Power) forgottenCycles(ctx context.Context, t task) ([]time.Time, error) {
-	var remembered []time.Time
-	for _, d := range t.State.Deeds {
+// stand in a store that was restored from an older backup.
+func (a *ledger) forgottenCycles(ctx context.Context, s issue.State) ([]issue.Deed, error) {
+	var remembered []issue.Deed
+	for _, d := range s.Deeds {
 		if (d.What == issue.DeedRebooted || d.What == issue.DeedReinstall) && d.How != string(issue.Asked) {
-			remembered = append(remembered, d.At)
+			remembered = append(remembered, d)
 		}
 	}
 	known := 0
@@ -123,7 +125,7 @@ func (a *Power) forgottenCycles(ctx context.Context, t task) ([]time.Time, error
 		if len(remembered) == 0 {
 			return nil, nil
 		}
-		list, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: t.ref().ID, Run: t.ref().Run})
+		list, err := a.Store.Actions(ctx, store.ActionFilter{Kind: kind, Issue: s.Ref.ID, Run: s.Ref.Run})
 		if err != nil {
 			return nil, err
 		}
@@ -134,4 +136,26 @@ func (a *Power) forgottenCycles(ctx context.Context, t task) ([]time.Time, error
 		}
 	}
 	return remembered[min(known, len(remembered)):], nil
+}
+
+// recallCycles writes power cycles into the ledger that it has forgotten: they count for whoever asks for the next one.
+func (a *ledger) recallCycles(ctx context.Context, s issue.State) error {
+	forgotten, err := a.forgottenCycles(ctx, s)
+	for _, d := range forgotten {
+		if a.now().Sub(d.At) > backupAge {
+			continue
+		}
+		recalled := store.Action{Key: fmt.Sprintf("%s/recalled/%d", s.Ref.Episode(), d.At.UnixNano()), Kind: store.KindReboot,
+			Issue: s.Ref.ID, RunID: s.Ref.Run, Node: s.Ref.Node, Site: s.Ref.Site, PCUID: s.Ref.PCUID, At: d.At,
+			Outcome: store.Ambiguous, Detail: d.How,
+			Reason: "the store had forgotten it, since it was restored from an older backup; its issue remembers"}
+		if d.What == issue.DeedReinstall {
+			recalled.Kind = store.KindReinstall
+		}
+		if d.How == string(issue.Cycled) {
+			recalled.Outcome = store.Done
+		}
+		err = errors.Join(err, a.Store.Recall(ctx, recalled))
+	}
+	return err
 }

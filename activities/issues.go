@@ -82,6 +82,11 @@ func (a *Issues) SaveIssue(ctx context.Context, s issue.State) error {
 	if err := a.Store.SaveIssue(ctx, s, a.now()); err != nil {
 		return err
 	}
+	if s.Status != issue.Closed {
+		if err := a.claims.relearn(ctx, s); err != nil {
+			return err
+		}
+	}
 	switch s.Status {
 	case issue.Closed:
 		a.post.event(notify.EventClosed, s.Ref.Episode()+"/closed", s.Ref, 0, s.End.String())

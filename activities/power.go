@@ -111,11 +111,7 @@ func (a *Power) decidePower(ctx context.Context, t task, act policy.Act) (issue.
 	if err != nil {
 		return issue.Result{}, err
 	}
-	forgotten, err := a.forgottenCycles(ctx, t)
-	if err != nil {
-		return issue.Result{}, err
-	}
-	facts.Cycles, facts.Order = append(facts.Cycles, forgotten...), t.order
+	facts.Order = t.order
 	if answer := policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 		if answer.Check == "attempts" && !t.order.Given() {
 			if _, err := a.post.flagOnce(ctx, t, "hardware", answer.Reason,

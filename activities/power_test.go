@@ -748,6 +748,11 @@ func TestPower_AThirdCycleDoesNotComeOfARestoredStore(t *testing.T) {
 	res, err = again("2")
 	b.want(res, err, issue.Passed, "power-cycled 2 times")
 	b.wantCuts(2)
+	b.must(b.Issues.SaveIssue(ctx, state)) // and also for whoever else asks, once, at their times
+	cycles, err := b.Store.PowerCycles(ctx, sick, time.Now().Add(-time.Hour))
+	if err != nil || len(cycles) != 2 || !cycles[1].Equal(state.Deeds[1].At.Truncate(time.Microsecond)) {
+		t.Errorf("the ledger has them at %s, %v; want the second at %s", cycles, err, state.Deeds[1].At)
+	}
 }
 
 // An outlet that the device would not turn on again is owed: it stays a claim, nobody at the site is written to for it,

@@ -55,7 +55,7 @@ func (a *Sweep) askRules(ctx context.Context, plan Plan) error {
 	if err != nil {
 		return err
 	}
-	rows, unreadable, err := a.Store.NodeRows(ctx, now, true)
+	rows, unreadable, err := a.Store.NodeRows(ctx, now, selection.NodeParts{Details: true, Past: true})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/sources"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -69,7 +70,7 @@ func TestRulesOpenIssuesFromFacts(t *testing.T) {
 	if !held || !strings.HasPrefix(first.Reason, "disk_full: ") || !strings.Contains(first.Reason, "facts.disk is 97 (by lines at ") {
 		t.Fatalf("%+v, %v", first, held)
 	}
-	rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), false)
+	rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), selection.NodeParts{})
 	b.must(err)
 	for _, r := range rows {
 		if slices.Contains(r.Symptoms, issue.NodeFact) != (r.Name == sick) {

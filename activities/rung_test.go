@@ -536,7 +536,7 @@ func TestIssue_WhatARestoredStoreForgotIsClaimedAgain(t *testing.T) {
 				b.sql("update claim set released = now()")
 			}
 			for range 2 {
-				b.must(b.Issues.claims.relearn(ctx, req.State))
+				b.must(b.Issues.SaveIssue(ctx, req.State))
 			}
 			list, err := b.Store.Claims(ctx, store.ClaimFilter{})
 			b.must(err)

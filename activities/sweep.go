@@ -40,6 +40,8 @@ type SweepInput struct {
 	// Believe is an operator's word that the fleet really is as it looks, and why. The fleet guard then lets the
 	// sweep's news pass.
 	Believe string `json:"believe,omitempty"`
+	// Last is the number of the last sweep, as Temporal remembers it; nobody else sets it.
+	Last int64 `json:"last,omitempty"`
 }
 
 // Batch is a range of targets for one probe activity: ids above After and up to Upto.
@@ -69,6 +71,7 @@ const PLCAnswers = "ok"
 
 // SweepResult counts what a sweep saw and did.
 type SweepResult struct {
+	Sweep   int64             `json:"sweep,omitempty"` // its number
 	Nodes   int               `json:"nodes"`
 	PCUs    int               `json:"pcus"`
 	Up      int               `json:"up"`
@@ -129,6 +132,9 @@ func (a *Sweep) SyncPLC(ctx context.Context, in SweepInput) (Plan, error) {
 		return Plan{Busy: busy.Error()}, nil
 	}
 	if err != nil {
+		return Plan{}, err
+	}
+	if err := a.askWhatIsForgotten(ctx, sweep, in.Last); err != nil {
 		return Plan{}, err
 	}
 	keepTold := a.readSources(ctx)

@@ -103,5 +103,13 @@ func (s *State) unsaved() []Event {
 // Unsaved are the events that the store does not have yet.
 func (s State) Unsaved() []Event { return s.unsaved() }
 
+// Forgotten takes that the store was restored from an older backup: all that the issue remembers is written there again.
+func (s *State) Forgotten() {
+	s.Stale = true
+	if len(s.Events) > 0 {
+		s.Saved = min(s.Saved, s.Events[0].Seq-1)
+	}
+}
+
 // Keep says that the store has all events up to seq.
 func (s *State) Keep(seq int) { s.Saved = max(s.Saved, seq) }

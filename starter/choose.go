@@ -36,8 +36,8 @@ func addSelection(cmd *cobra.Command, r *selection.Request, what string) {
 
 // nodes are those that the arguments and flags choose. An order without a choice is meant for nothing.
 func (c *choice) nodes(ctx context.Context, a *app, db *store.Store, args []string) ([]selection.Node, error) {
-	return c.of(a, args, func(details bool) ([]selection.Node, error) {
-		rows, bad, err := db.NodeRows(ctx, a.now(), details)
+	return c.of(a, args, func(parts selection.NodeParts) ([]selection.Node, error) {
+		rows, bad, err := db.NodeRows(ctx, a.now(), parts)
 		for _, row := range bad {
 			a.warn("left out, since it cannot be read: %s", row)
 		}
@@ -46,7 +46,7 @@ func (c *choice) nodes(ctx context.Context, a *app, db *store.Store, args []stri
 }
 
 // of is nodes, of rows that are read elsewhere.
-func (c *choice) of(a *app, args []string, read func(details bool) ([]selection.Node, error)) ([]selection.Node, error) {
+func (c *choice) of(a *app, args []string, read func(parts selection.NodeParts) ([]selection.Node, error)) ([]selection.Node, error) {
 	r := c.request
 	if len(args) > 0 && len(r.Select)+len(r.Hosts) > 0 {
 		return nil, badInput("name nodes, or give --select or --hosts, not both")
@@ -64,7 +64,7 @@ func (c *choice) of(a *app, args []string, read func(details bool) ([]selection.
 	if err != nil {
 		return nil, badInput("%w", err)
 	}
-	rows, err := read(slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	rows, err := read(selection.NodePartsOf(set.Uses))
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,14 @@ func (a *app) drawStatus(v answers.Status) {
 			a.say("no new issue of %s is opened: %s", what, clean(v.Sweep.Doubts[what]))
 		}
 	}
+	for _, away := range v.Away {
+		what := "the mail server does not take mail"
+		if away.Server == store.ServerTracker {
+			what = "Request Tracker does not answer"
+		}
+		a.say("%s since %s, last tried %s, and what is to be said waits: %s", what, a.when(away.Since), a.when(away.Tried),
+			clean(away.Why))
+	}
 	var nodes, issues, sites []row
 	for _, n := range v.Nodes {
 		nodes = append(nodes, row{a.state(n.Status), n.Count})

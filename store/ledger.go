@@ -254,6 +254,18 @@ func (s *Store) Note(ctx context.Context, a Action) error {
 	return nil
 }
 
+// Recall is Note of what was done before, at the time of the action, and of which the ledger has lost its line.
+func (s *Store) Recall(ctx context.Context, a Action) error {
+	_, err := s.pool.Exec(ctx, `insert into action (key, kind, issue, run_id, node, site, pcu, reason, outcome, detail, at,
+		committed, finished)
+		values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$11,$11) on conflict (key) do nothing`,
+		a.Key, a.Kind, a.Issue, a.RunID, a.Node, a.Site, a.PCUID, a.Reason, a.Outcome, a.Detail, a.At)
+	if err != nil {
+		return fmt.Errorf("ledger %s: %w", a.Key, err)
+	}
+	return nil
+}
+
 // Skip writes down that something was looked at and not acted on, and why. The key names the occasion; when it comes
 // again with the same reason the line only counts up.
 func (s *Store) Skip(ctx context.Context, a Action) error {

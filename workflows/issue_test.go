@@ -321,6 +321,27 @@ func TestIssue_WhatWasSettledReachesTheStore(t *testing.T) {
 	}
 }
 
+// A store that was restored from an older backup is told all that the issue remembers, though nothing is due.
+func TestIssue_WhatTheStoreForgotIsWrittenAgain(t *testing.T) {
+	p := newPlay(t, issue.NodeDown)
+	p.answer = func(context.Context, issue.Request) (issue.Result, error) { return acted() }
+	before := 0
+	p.RegisterDelayedCallback(func() {
+		before = len(p.saved)
+		p.SignalWorkflow(activities.SignalForgotten, nil)
+	}, time.Hour)
+	p.RegisterDelayedCallback(func() {
+		if len(p.saved) != before+1 {
+			t.Fatalf("it was written down %d times", len(p.saved)-before)
+		}
+		if all := p.saved[before].Unsaved(); len(all) < 2 || all[0].Kind != issue.EventOpened {
+			t.Errorf("written down are %+v", all)
+		}
+		p.SignalWorkflow(activities.SignalRecovered, nil)
+	}, 2*time.Hour)
+	p.run(issue.NodeDown)
+}
+
 // While Postgres is away the issue goes on taking orders, and what the store did not get it gets later.
 func TestIssue_TheStoreCatchesUp(t *testing.T) {
 	p := newPlay(t, issue.NodeDown)

@@ -125,6 +125,13 @@ func (r *run) listen(ctx workflow.Context) error {
 	r.receive(ctx, activities.SignalRetry,
 		"Sent by the sweep when what the next rung waits for may be over: it is due now",
 		func(ctx workflow.Context, _ issue.Command, _ bool) { r.Retry(workflow.Now(ctx)) })
+	r.receive(ctx, activities.SignalForgotten,
+		"Sent by the sweep when the store was restored from an older backup: where the issue stands is written there again",
+		func(workflow.Context, issue.Command, bool) {
+			if r.started {
+				r.Forgotten()
+			}
+		})
 	workflow.GoNamed(ctx, "signals", func(ctx workflow.Context) {
 		for ctx.Err() == nil {
 			r.signals.Select(ctx)

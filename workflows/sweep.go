@@ -36,6 +36,7 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute,
 			MaximumAttempts: 5},
 	})
+	in.Last = lastSweep(ctx)
 	for try := 1; ; try++ {
 		plan = activities.Plan{}
 		if err := workflow.ExecuteActivity(ctx, sweep.SyncPLC, in).Get(ctx, &plan); err != nil {
@@ -45,7 +46,7 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 			break
 		}
 		if in.Believe == "" || try == busyTries {
-			return activities.SweepResult{Held: plan.Busy}, nil
+			return activities.SweepResult{Sweep: in.Last, Held: plan.Busy}, nil
 		}
 		if err := workflow.Sleep(ctx, busyWait); err != nil {
 			return activities.SweepResult{}, err
@@ -69,7 +70,18 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 		workflow.GetLogger(ctx).Warn("claims were not compared with what is open; the next sweep tries again",
 			"error", failed)
 	}
+	result.Sweep = plan.Sweep
 	return result, err
+}
+
+// lastSweep is the number of the last sweep of the schedule, which Temporal remembers also where the store has forgotten it; 0:
+// this one is not the schedule's, or is its first.
+func lastSweep(ctx workflow.Context) int64 {
+	var last activities.SweepResult
+	if !workflow.HasLastCompletionResult(ctx) || workflow.GetLastCompletionResult(ctx, &last) != nil {
+		return 0
+	}
+	return last.Sweep
 }
 
 // look has batches looked at, so many at once.

@@ -25,11 +25,13 @@ type swept struct {
 	ended  *activities.SweepEnd
 	looked []int64
 	synced int
+	last   int64 // what was the number of the last sweep
 }
 
 // parts are the activities of a sweep that a test may make fail.
 type parts struct {
 	in    activities.SweepInput
+	last  *activities.SweepResult // of the schedule; nil: there is none
 	sync  func(try int) (busy string, err error)
 	probe func(activities.Batch) error
 	judge func() error
@@ -46,7 +48,8 @@ func sweep(t *testing.T, p parts) swept {
 	var mu sync.Mutex
 	var out swept
 	env.OnActivity("SyncPLC", mock.Anything,
-		mock.Anything).Return(func(context.Context, activities.SweepInput) (activities.Plan, error) {
+		mock.Anything).Return(func(_ context.Context, in activities.SweepInput) (activities.Plan, error) {
+		out.last = in.Last
 		plan := activities.Plan{Sweep: 7, PLC: activities.PLCAnswers}
 		for i := range int64(12) {
 			plan.Nodes = append(plan.Nodes, activities.Batch{After: i * 100, Upto: i*100 + 100})
@@ -85,6 +88,9 @@ func sweep(t *testing.T, p parts) swept {
 		out.ended = &e
 		return nil
 	})
+	if p.last != nil {
+		env.SetLastCompletionResult(*p.last)
+	}
 	env.ExecuteWorkflow(activities.SweepType, p.in)
 	if out.err = env.GetWorkflowError(); out.err == nil {
 		out.err = env.GetWorkflowResult(&out.res)
@@ -127,6 +133,20 @@ func TestABatchThatFailsOnceIsLookedAtAgain(t *testing.T) {
 	}})
 	if s.err != nil || s.judged == nil || len(s.looked) != 16 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Temporal remembers the number of the last sweep, also for a store that was restored and has forgotten it.
+func TestASweepKnowsTheNumberOfTheLastOne(t *testing.T) {
+	if s := sweep(t, parts{}); s.last != 0 || s.res.Sweep != 7 {
+		t.Errorf("the first one takes %d for the last, and says that it is %d", s.last, s.res.Sweep)
+	}
+	if s := sweep(t, parts{last: &activities.SweepResult{Sweep: 6}}); s.last != 6 || s.res.Sweep != 7 {
+		t.Errorf("it takes %d for the last, and says that it is %d", s.last, s.res.Sweep)
+	}
+	busy := func(int) (string, error) { return "another sweep is under way: sweep/x", nil }
+	if s := sweep(t, parts{last: &activities.SweepResult{Sweep: 6}, sync: busy}); s.res.Sweep != 6 {
+		t.Errorf("one that does nothing says that the last is %d", s.res.Sweep)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,7 +26,7 @@ func (c *Cluster) Backup() (file string, err error) {
 	if c.command == nil {
 		return "", errNotOurs
 	}
-	file = filepath.Join(c.dir, "backup")
+	file = filepath.Join(c.dir, fmt.Sprintf("backup-%d", time.Now().UnixNano())) // there may be several
 	if out, err := c.command("pg_dump", append(dumpFlags(), "--file="+file,
 		"--dbname="+c.URL)...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("pg_dump: %w: %s", err, out)
