@@ -91,6 +91,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	s.fleet(api)
 	s.nodes(api)
 	s.rollouts(api)
+	s.runs(api)
 	s.outlets(api)
 	s.tokens(api)
 	s.events(api)

@@ -41,6 +41,9 @@ func requests() map[string]func(site string) asked {
 		"getRollout":     fixed("/rollouts/new-image", nil),
 		"startRollout": fixed("/rollouts", object{"name": "new-image", "act": "reboot", "node_ids": []int{10}, "group": 1, "max_failed": 0,
 			"reason": "x"}),
+		"listRuns":    fixed("/runs", nil),
+		"getRun":      fixed("/runs/20261124-140300.000", nil),
+		"getRunNode":  func(site string) asked { return asked{"/runs/20261124-140300.000/nodes/" + nodeOf(site), nil} },
 		"findOutlets": func(site string) asked { return asked{"/outlets?target=" + nodeOf(site), nil} },
 		"operateOutlet": func(site string) asked {
 			return asked{"/pcus/" + pcu(site) + "/operate", object{"operation": "cycle", "outlet": 3, "reason": "x"}}

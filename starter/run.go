@@ -211,6 +211,15 @@ func (a *app) runList() *cobra.Command {
 		Example: "  monitor run list\n  monitor run list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return l.repeat(cmd.Context(), a, func() error {
+				if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+					var list []store.Run
+					if err := r.get(ctx, "/runs", nil, &list); err != nil {
+						return err
+					}
+					return few(a, &l, list, a.drawRuns)
+				}); done {
+					return err
+				}
 				return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 					const latest = 100
 					list, err := db.Runs(ctx, latest)
@@ -266,6 +275,22 @@ func (a *app) runShow() *cobra.Command {
 		Use: "show ID", Short: "Show what was run, and what each node said", Args: takes("ID"), ValidArgsFunction: a.complete(runIDs),
 		Example: "  monitor run show 20261124-140300.000\n  monitor run show 20261124-140300.000 --host planetlab1.example.edu",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if done, err := a.overAPI(cmd.Context(), func(ctx context.Context, r *apiServer) error {
+				if host != "" {
+					var n store.RunNode
+					if err := r.get(ctx, pathOf("runs", args[0], "nodes", host), nil, &n); err != nil {
+						return err
+					}
+					return a.show(n, func() { a.drawRunNode(n) })
+				}
+				var v runView
+				if err := r.get(ctx, pathOf("runs", args[0]), nil, &v); err != nil {
+					return err
+				}
+				return a.show(v, func() { a.drawRun(v, false) })
+			}); done {
+				return err
+			}
 			return a.withStore(cmd.Context(), func(ctx context.Context, db *store.Store) error {
 				v, err := readRun(ctx, db, args[0])
 				if err != nil {
