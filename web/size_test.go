@@ -132,7 +132,7 @@ func readsOfAPI() map[string][]string {
 		"/explain": {"/explain?target=n1.example"}, "/outlets": {"/outlets?target=planetlab1.huji.example"},
 		"/silences": {"/silences"}, "/exemptions": {"/exemptions"}, "/disabled": {"/disabled"}, "/rollouts": {"/rollouts"},
 		"/tokens": {"/tokens"}, "/why-not": nil, "/nodes/{name}/request": nil, "/sweeps/{name}/{run}": nil, "/rollouts/{name}": nil,
-		"/events": nil,
+		"/events": nil, "/lint": {"/lint"},
 	}
 }
 
