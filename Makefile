@@ -86,7 +86,8 @@ vulncheck: ## look for known vulnerabilities in what is compiled in
 	else echo "$$found"; exit 1; fi
 
 bench: build ## measure against the old way, in the same run
-	@go test ./pcucontrol ./selection ./web -run '^$$' -bench . -benchtime 3x
+	@go test ./pcucontrol ./selection -run '^$$' -bench . -benchtime 3x
+	@go test ./web -run '^$$' -bench . -benchtime 100x
 	@exec bin/monitor-testbed bench
 
 FUZZTIME ?= 30s

@@ -24,6 +24,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 		var failure error
 		var unsent bool
 		res.Ticket, detail, unsent, failure = a.intoTicket(ctx, in, l)
+		a.trackerSaid(ctx, failure)
 		if failure != nil {
 			if err := a.flagTracker(ctx, in.Site, "a message to the site's people waits", failure); err != nil {
 				return res, err
@@ -37,7 +38,7 @@ func (a *People) deliver(ctx context.Context, in sites.MailRequest, l letter) (s
 			}
 		}
 	} else {
-		receipt, err := a.post.Mail.Send(ctx, l.Message)
+		receipt, err := a.post.send(ctx, l.Message)
 		detail = receipt.String()
 		if err := a.refusedTo(ctx, in.Key, in.Site, l, receipt); err != nil {
 			return res, err

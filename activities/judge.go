@@ -30,8 +30,9 @@ type judgement struct {
 	plcOK   bool                            // PLC answered this sweep
 	pcus    map[string]issue.PCUFacts       // by name
 	sites   map[string]*policy.SiteSeen
-	up      map[string]int       // nodes of a site that count as up
-	since   map[string]time.Time // since when a node, PCU or site is as it is, where that is bad
+	rules   map[string]map[string]policy.Symptom // of the configuration, that hold of nodes that issues are about
+	up      map[string]int                       // nodes of a site that count as up
+	since   map[string]time.Time                 // since when a node, PCU or site is as it is, where that is bad
 	listed  map[string]bool
 
 	changes, pcuChanges []store.Change
@@ -53,7 +54,8 @@ type call struct {
 	target string
 	site   string
 	why    string
-	since  time.Time // since when the target is as it is
+	since  time.Time  // since when the target is as it is
+	rules  []ruleCall // of the configuration, that call for it
 }
 
 func (c call) id() string { return c.typ.Name + "/" + c.target }
@@ -135,7 +137,7 @@ func (a *Sweep) believed(ctx context.Context, plan Plan, j *judgement, res *Swee
 		return err
 	}
 	for _, typ := range slices.Sorted(maps.Keys(res.Doubts)) {
-		a.Log.Warn("issues of one type are held back", "type", typ, "reason", res.Doubts[typ])
+		a.Log.Warn("issues of one type, or of one rule, are held back", "type", typ, "reason", res.Doubts[typ])
 		if err := a.skipToday(ctx, typ, Ref{}, res.Doubts[typ], j.now); err != nil {
 			return err
 		}
@@ -209,8 +211,8 @@ func (a *Sweep) newJudgement(ctx context.Context) (*judgement, error) {
 		now: now, news: now.Add(-a.Policy.Guard.Window), types: issue.Types(), exempt: map[string]time.Time{},
 		nodes:  map[string]policy.NodeFacts{},
 		wanted: map[string]bool{}, gates: map[string]policy.NodeGate{}, pcus: map[string]issue.PCUFacts{},
-		sites: map[string]*policy.SiteSeen{},
-		up:    map[string]int{}, since: map[string]time.Time{},
+		sites: map[string]*policy.SiteSeen{}, rules: map[string]map[string]policy.Symptom{},
+		up: map[string]int{}, since: map[string]time.Time{},
 	}
 	var err error
 	if j.vouched, err = a.Store.LastVouched(ctx); err != nil {
@@ -260,6 +262,7 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	facts.Record = record
 	if j.wanted[n.Hostname] {
 		j.nodes[n.Hostname] = facts
+		j.rules[n.Hostname] = n.Rules()
 		j.gates[n.Hostname] = policy.NodeGate{Looked: true, Finding: facts.Finding,
 			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState,
 			NoHeartbeats: a.NoPLC != nil}
@@ -282,7 +285,13 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 		}
 		if why, open := t.Call(a.Policy, issue.Facts{Node: facts}, j.now); open {
 			since := cmp.Or(facts.Symptoms[t.Name].Since, bad, record.Changed)
-			j.calls = append(j.calls, call{typ: t, target: n.Hostname, site: n.Site, why: why, since: since})
+			c := call{typ: t, target: n.Hostname, site: n.Site, why: why, since: since}
+			if t.Name == issue.NodeFact { // each rule for itself
+				if c, open = byRules(a.Policy, c, rulesCalling(a.Policy, n.Rules(), j.now), j.now); !open {
+					continue
+				}
+			}
+			j.calls = append(j.calls, c)
 		}
 	}
 }
@@ -405,7 +414,7 @@ func (a *Sweep) hold(ctx context.Context, plan Plan, res SweepResult) error {
 		Counts: map[string]int{"nodes": res.Nodes, "pcus": res.PCUs, "up": res.Up, "unseen": res.Unseen}})
 }
 
-// tellDoubt writes to the admins that issues of one type are held back, once for as long as it lasts.
+// tellDoubt writes to the admins that issues of one type, or of one rule, are held back, once for as long as it lasts.
 func (a *Sweep) tellDoubt(ctx context.Context, sweep int64, typ, why string) error {
 	since, err := a.Store.LastWithoutDoubt(ctx, typ, sweep)
 	if err != nil {

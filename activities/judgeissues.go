@@ -217,7 +217,11 @@ func (a *Sweep) fresh(ctx context.Context, plan Plan, j *judgement, res *SweepRe
 	}
 	of := map[issue.TargetKind]int{issue.OfNode: j.counts.nodes, issue.OfPCU: j.counts.pcus,
 		issue.OfSite: j.counts.sites}
+	out = a.doubtRules(j, out, vouched, res)
 	for _, t := range j.types {
+		if t.Name == issue.NodeFact { // which is doubted by rules
+			continue
+		}
 		if d := policy.BelieveMany(a.Policy, t.Name, news[t.Name], of[t.Target]); !d.Do && !vouched &&
 			res.Doubts[t.Name] == "" {
 			res.Doubts[t.Name] = d.Reason

@@ -137,7 +137,7 @@ func (a *People) writeToOne(ctx context.Context, in sites.LateRequest, l letter,
 	}
 	m := l.Message
 	m.Only = []string{to}
-	receipt, sendErr := a.post.Mail.Send(ctx, m)
+	receipt, sendErr := a.post.send(ctx, m)
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case sendErr == nil:

@@ -612,15 +612,24 @@ func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 			t.Fatalf("while it is away: %+v", res)
 		}
 	}
+	if away := p.away(); len(away) != 1 || away[0].Server != store.ServerTracker || !strings.Contains(away[0].Why, "503") {
+		t.Errorf("that it is away is not told: %+v", away)
+	}
+	if err := p.Store.SayBack(t.Context(), store.ServerTracker); err != nil {
+		t.Fatal(err)
+	}
 	if res, err := p.People.LookAtTicket(t.Context(),
 		sites.TicketRequest{Site: "huji", Ticket: sites.Ticket{ID: 1, Robot: "monitor"}}); err != nil ||
-		res.Away == "" {
+		res.Away == "" || len(p.away()) != 1 {
 		t.Errorf("what cannot be seen reads as silence: %+v, %v", res, err)
 	}
 	p.tracker.Away(false)
 	in := sites.MailRequest{Key: "k"}
 	first := p.write(in)
 	again := p.write(in) // as a worker that died before it could tell
+	if away := p.away(); len(away) != 0 {
+		t.Errorf("it works again, and is still told to be away: %+v", away)
+	}
 	if first.Outcome != sites.MailSent || again.Outcome != sites.MailSent || len(p.tracker.Tickets()) != 1 ||
 		len(p.tracker.Tickets()[0].History) != 1 {
 		t.Errorf("%+v, then %+v; tickets %+v", first, again, p.tracker.Tickets())
@@ -630,6 +639,46 @@ func TestATrackerThatIsAwayMakesAMessageWaitAndThenItGoesOnce(t *testing.T) {
 	p.write(next)
 	if said.Ticket.Said == 0 || strings.Count(fmt.Sprint(p.tracker.Tickets()[0].History), "Correspond") != 1 {
 		t.Errorf("%+v; history %+v", said, p.tracker.Tickets()[0].History)
+	}
+}
+
+// away are the servers of which people are told that they are away.
+func (p *people) away() []store.Away {
+	p.t.Helper()
+	controls, err := p.Store.Controls(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, c := range controls {
+		if c.IsOrder() {
+			p.t.Errorf("it stands among the orders: %+v", c)
+		}
+	}
+	return controls.Away()
+}
+
+func TestAMailServerThatTakesNothingIsToldUntilItDoes(t *testing.T) {
+	p := newPeople(t, notify.ModeLive)
+	p.box.RefuseData(452, "no room")
+	p.write(sites.MailRequest{Key: "k"})
+	first := p.away()
+	if len(first) != 1 || first[0].Server != store.ServerMail || !strings.Contains(first[0].Why, "no room") {
+		t.Fatalf("it is not told: %+v", first)
+	}
+	p.write(sites.MailRequest{Key: "k1"})
+	if again := p.away(); len(again) != 1 || !again[0].Since.Equal(first[0].Since) || !again[0].Tried.After(first[0].Tried) {
+		t.Errorf("a second failure: %+v, and first %+v", again, first)
+	}
+	p.box.RefuseData(0, "")
+	p.box.Drop(1)
+	p.write(sites.MailRequest{Key: "k2"})
+	if unsure := p.away(); len(unsure) != 1 {
+		t.Errorf("it hung up, which says nothing: %+v", unsure)
+	}
+	p.box.Refuse("tech@huji.example", 550, "nobody here")
+	p.write(sites.MailRequest{Key: "k3"})
+	if away := p.away(); len(away) != 0 {
+		t.Errorf("it refuses one address, and so is there: %+v", away)
 	}
 }
 

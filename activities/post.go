@@ -128,9 +128,16 @@ func (a *post) tellRepaired(ctx context.Context, login, key, reason string) erro
 	return a.flagSiteAs(ctx, notify.Repaired, login, causeLifted, key+"/repaired", []string{reason})
 }
 
+// send is every mail's way out: whether the server takes it is written down.
+func (a *post) send(ctx context.Context, message notify.Message) (notify.Receipt, error) {
+	receipt, err := a.Mail.Send(ctx, message)
+	a.mailSaid(ctx, err)
+	return receipt, err
+}
+
 // mail is for those who have no other way to be told: that everybody is refused is part of its receipt.
 func (a *post) mail(ctx context.Context, message notify.Message) (string, error) {
-	receipt, err := a.Mail.Send(ctx, message)
+	receipt, err := a.send(ctx, message)
 	if len(receipt.Accepted) > 0 || notify.FailureOf(err) == notify.Permanent {
 		text := receipt.String()
 		if err != nil {

@@ -123,7 +123,7 @@ func (a *Rollouts) RolloutReached(ctx context.Context, in RolloutWait) (missing 
 	if err := a.Store.SaveNodeLooks(ctx, looks); err != nil {
 		return nil, err
 	}
-	rows, _, err := a.Store.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	rows, _, err := a.Store.NodeRowsOf(ctx, a.now(), selection.NodePartsOf(set.Uses), in.Hosts)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/sources"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -69,7 +70,7 @@ func TestRulesOpenIssuesFromFacts(t *testing.T) {
 	if !held || !strings.HasPrefix(first.Reason, "disk_full: ") || !strings.Contains(first.Reason, "facts.disk is 97 (by lines at ") {
 		t.Fatalf("%+v, %v", first, held)
 	}
-	rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), false)
+	rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), selection.NodeParts{})
 	b.must(err)
 	for _, r := range rows {
 		if slices.Contains(r.Symptoms, issue.NodeFact) != (r.Name == sick) {
@@ -136,32 +137,130 @@ func TestRulesOpenIssuesFromFacts(t *testing.T) {
 	})
 }
 
-// A rule that holds for too much of the fleet opens nothing: the fault may be the rule's, or the source's.
-func TestRulesAreUnderTheFleetGuard(t *testing.T) {
+// A rule that holds for too much of the fleet opens nothing: the fault may be the rule's, or the source's. It is held alone:
+// what other rules find opens meanwhile, also on the nodes that the bad one names.
+func TestEachRuleIsUnderTheFleetGuardAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "facts")
 	b := benchWith(t, func(_ *testbed.World, o *Options) {
 		o.Sources = Sources{List: []sources.Source{sources.Lines{File: path}}, Timeout: 5 * time.Second, Fresh: time.Hour}
-		o.Rules = Rules{List: map[string]string{"disk_full": "facts.disk>95"}}
+		o.Rules = Rules{List: map[string]string{"disk_full": "facts.disk>95", "fans": "facts.fans>0"}}
 		o.Policy.TroubleAfter = 0
 	}, testbed.Site{Login: site, Nodes: 20})
-	say := func(full int) {
+	node := func(i int) string { return fmt.Sprintf("planetlab%d.%s.example", i, site) }
+	bad := func(is bool) int { return map[bool]int{true: 97}[is] }
+	// say has the disks of the first so many be full, and the fans of others fail.
+	say := func(full int, fans ...int) {
 		t.Helper()
 		var text strings.Builder
 		for i := 1; i <= 20; i++ {
-			host := fmt.Sprintf("planetlab%d.%s.example", i, site)
-			b.was("node", host, policy.StatusGood, 30)
-			fmt.Fprintf(&text, `{"node": %q, "facts": {"disk": %d}}`+"\n", host, map[bool]int{true: 97, false: 10}[i <= full])
+			b.was("node", node(i), policy.StatusGood, 30)
+			fmt.Fprintf(&text, `{"node": %q, "facts": {"disk": %d, "fans": %d}}`+"\n", node(i), bad(i <= full), bad(slices.Contains(fans, i)))
 		}
 		b.must(os.WriteFile(path, []byte(text.String()), 0o600))
 		b.Sweep.readSources(b.Context())()
 	}
 	runs := func(string) bool { return false }
-	say(12)
-	if res := b.judge(runs); res.Opened != 0 || !strings.Contains(res.Doubts[issue.NodeFact], "12 of 20") {
-		t.Errorf("opened %d, doubts %v", res.Opened, res.Doubts)
+	const disks, fans = "nodefact/disk_full", "nodefact/fans"
+	whyNot := func(host, says string) {
+		t.Helper()
+		v, err := b.Explainer.WhyNot(b.Context(), WhyNotRequest{Act: policy.ActOpen, Type: issue.NodeFact, Target: host})
+		b.must(err)
+		if v.Do != (says == "") || !strings.Contains(v.Reason, says) {
+			t.Errorf("why no issue of %s: %s", host, v.Reason)
+		}
 	}
-	say(2)
-	if res := b.judge(runs); res.Opened != 2 || len(res.Doubts) > 0 {
-		t.Errorf("opened %d, doubts %v", res.Opened, res.Doubts)
+
+	say(12, 3, 15)
+	res := b.judge(runs)
+	if len(res.Doubts) != 1 || !strings.Contains(res.Doubts[disks], "12 of 20") {
+		t.Errorf("it doubts %v", res.Doubts)
+	}
+	slices.Sort(b.tc.started)
+	if len(b.tc.started) != 2 || !strings.HasPrefix(b.tc.started[0], "nodefact/"+node(15)+" ") || !strings.HasPrefix(b.tc.started[1], "nodefact/"+node(3)+" ") {
+		t.Fatalf("the other rule opened %q", b.tc.started)
+	}
+	for _, s := range b.tc.started { // the bad rule is no reason for any
+		if !strings.Contains(s, "fans: facts.fans is 97") || strings.Contains(s, "disk_full") {
+			t.Errorf("it was opened for %q", s)
+		}
+	}
+	whyNot(node(1), "the last sweep believes nothing of the rule disk_full: nodefact/disk_full would open for 12 of 20")
+	whyNot(node(15), "")
+	whyNot(node(16), "what the last sweep saw does not call for it")
+	last, err := b.Store.LastSweep(b.Context())
+	if b.must(err); last.Doubts[disks] == "" || !last.Believed {
+		t.Errorf("the store has %+v", last)
+	}
+	if got := b.subjects(); len(got) != 1 || !strings.Contains(got[0], "holds back every new nodefact/disk_full") {
+		t.Errorf("the admins got %q", got)
+	}
+
+	b.open("nodefact/"+node(3), issue.NodeFact, node(3))
+	b.open("nodefact/"+node(15), issue.NodeFact, node(15))
+	b.tc.started = nil
+	say(12, 3, 15)
+	if res := b.judge(runs); len(b.tc.started) > 0 || res.Doubts[disks] == "" || len(b.subjects()) != 1 {
+		t.Errorf("the next sweep opened %q, doubts %v, and the admins got %q", b.tc.started, res.Doubts, b.subjects())
+	}
+
+	t.Run("a rule that holds for ever more nodes, few at a time, is held too", func(t *testing.T) {
+		b.tc.started = nil
+		say(0, 3, 15, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+		if res := b.judge(runs); len(b.tc.started) > 0 || !strings.Contains(res.Doubts[fans], "11 of 20") || len(res.Doubts) != 1 {
+			t.Errorf("opened %q, doubts %v", b.tc.started, res.Doubts)
+		}
+	})
+	t.Run("both rules may be bad", func(t *testing.T) {
+		b.tc.started = nil
+		say(20, 3, 15, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+		if res := b.judge(runs); len(b.tc.started) > 0 || res.Doubts[disks] == "" || res.Doubts[fans] == "" {
+			t.Errorf("opened %q, doubts %v", b.tc.started, res.Doubts)
+		}
+	})
+	t.Run("who vouches lets it pass", func(t *testing.T) {
+		b.tc.started = nil
+		say(12, 3, 15)
+		plan := b.looks(runs)
+		plan.Believe = "the backup filled them"
+		if res, err := b.Sweep.Judge(b.Context(), plan); err != nil || len(res.Doubts) > 0 || res.Opened != 11 {
+			t.Errorf("opened %d, doubts %v, %v", res.Opened, res.Doubts, err)
+		}
+	})
+}
+
+// Each rule must hold for long enough by itself: that another one holds of the node already is no reason.
+func TestEachRuleMustHoldForLongEnough(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "facts")
+	b := benchWith(t, func(_ *testbed.World, o *Options) {
+		o.Sources = Sources{List: []sources.Source{sources.Lines{File: path}}, Timeout: 5 * time.Second, Fresh: time.Hour}
+		o.Rules = Rules{List: map[string]string{"disk_full": "facts.disk>95", "fans": "facts.fans>0"}}
+	})
+	b.was("node", sick, policy.StatusGood, 30)
+	sweep := func(facts string) map[string]policy.Symptom {
+		t.Helper()
+		b.must(os.WriteFile(path, []byte(`{"node": "`+sick+`", "facts": `+facts+"}\n"), 0o600))
+		b.Sweep.readSources(b.Context())()
+		b.tc.started = nil
+		b.judge(func(string) bool { return false })
+		n, err := b.Store.Node(b.Context(), sick)
+		b.must(err)
+		return n.Rules()
+	}
+	sweep(`{"disk": 97, "fans": 0}`)
+	b.sql(`update ruled set since = now() - interval '9 days',
+		rules = jsonb_set(rules, '{disk_full,since}', to_jsonb(now() - interval '9 days'))`)
+	b.Sweep.Rules.List = map[string]string{"fans": "facts.fans>0"} // the old one is taken out
+	if held := sweep(`{"disk": 97, "fans": 2}`); len(b.tc.started) > 0 || len(held) != 1 || time.Since(held["fans"].Since) > time.Hour {
+		t.Errorf("a rule of a moment ago opened %q, of %v", b.tc.started, held)
+	}
+	b.Sweep.Rules.List = map[string]string{"disk_full": "facts.disk>95", "fans": "facts.fans>0"}
+	sweep(`{"disk": 97, "fans": 2}`)
+	b.sql(`update ruled set rules = jsonb_set(rules, '{fans,since}', to_jsonb(now() - interval '9 days'))`)
+	held := sweep(`{"fans": 2}`) // its disk is not known any more
+	if len(b.tc.started) != 1 || !strings.Contains(b.tc.started[0], "fans: ") || strings.Contains(b.tc.started[0], "disk_full") {
+		t.Errorf("opened %q", b.tc.started)
+	}
+	if !held["disk_full"].Stale || held["fans"].Stale {
+		t.Errorf("it holds %+v", held)
 	}
 }

@@ -118,9 +118,11 @@ func (a *People) LookAtTicket(ctx context.Context, in sites.TicketRequest) (site
 		return res, nil
 	}
 	if _, err := a.RT.Ticket(ctx, in.Ticket.ID); err != nil { // its history reads as empty to those who may not see it
+		a.trackerSaid(ctx, err)
 		return a.unseen(ctx, in, err)
 	}
 	letters, err := a.RT.Letters(ctx, placeOf(in.Ticket, in.Ticket.Seen))
+	a.trackerSaid(ctx, err)
 	if err != nil {
 		return a.unseen(ctx, in, err)
 	}
@@ -210,6 +212,7 @@ func (a *People) ResolveTicket(ctx context.Context, in sites.TicketRequest) (sit
 		return res, err
 	}
 	err = a.RT.SetStatus(ctx, in.Ticket.ID, rt.Resolved)
+	a.trackerSaid(ctx, err)
 	ctx = context.WithoutCancel(ctx)
 	if err := a.flagTracker(ctx, in.Site, fmt.Sprintf("ticket %d is done with and cannot be resolved", in.Ticket.ID),
 		err); err != nil {

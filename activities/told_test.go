@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/sources"
 	"github.com/planetlab/monitor/testbed"
 )
@@ -30,7 +31,7 @@ func TestASweepReadsTheSources(t *testing.T) {
 	}
 	look := func(trouble bool) {
 		t.Helper()
-		rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), true)
+		rows, _, err := b.Store.NodeRows(b.Context(), time.Now(), selection.NodeParts{Details: true})
 		b.must(err)
 		for _, r := range rows {
 			if r.Name == sick && (r.Facts["rack"] != "b4" || r.Status != string(policy.StatusGood)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -154,6 +155,7 @@ func (a *Explainer) called(ctx context.Context, typ issue.Type, ref Ref) (policy
 		return no("no sweep opens it: it opens when %s", typ.Opens)
 	}
 	var f issue.Facts
+	var rules map[string]policy.Symptom
 	switch typ.Target {
 	case issue.OfPCU:
 		p, err := a.Store.PCU(ctx, ref.PCUID)
@@ -168,7 +170,7 @@ func (a *Explainer) called(ctx context.Context, typ issue.Type, ref Ref) (policy
 		if err != nil {
 			return policy.CheckAnswer{}, err
 		}
-		f.Node = storedFacts(n)
+		f.Node, rules = storedFacts(n), n.Rules()
 	}
 	why, open := typ.Call(a.Policy, f, a.now())
 	if !open {
@@ -180,6 +182,21 @@ func (a *Explainer) called(ctx context.Context, typ issue.Type, ref Ref) (policy
 	}
 	if doubt := last.Doubts[typ.Name]; doubt != "" {
 		return no("the last sweep believes nothing of %s: %s", typ.Name, doubt)
+	}
+	if typ.Name == issue.NodeFact {
+		calling, doubted := rulesCalling(a.Policy, rules, a.now()), ""
+		calling = slices.DeleteFunc(calling, func(r ruleCall) bool {
+			if doubt := last.Doubts[ruleDoubt(r.name)]; doubt != "" {
+				doubted = fmt.Sprintf("the last sweep believes nothing of the rule %s: %s", r.name, doubt)
+				return true
+			}
+			return false
+		})
+		if len(calling) == 0 && doubted != "" {
+			return no("%s", doubted)
+		} else if len(calling) == 0 {
+			return no("no rule has held of it for long enough: it opens when %s", typ.Opens)
+		}
 	}
 	if story, dark, err := a.darkSite(ctx, ref.Site); err != nil || dark {
 		if err != nil {

@@ -18,18 +18,19 @@ type Controls struct {
 }
 
 // ReadControls reads what is ordered, and what the worker is configured to do, which it wrote down when it started.
-func ReadControls(ctx context.Context, db *store.Store) (v Controls, err error) {
+func ReadControls(ctx context.Context, db *store.Store) (Controls, error) {
 	controls, err := db.Controls(ctx)
-	if err != nil {
-		return v, err
-	}
-	v = Controls{Stopped: controls.Stopped(), Orders: []store.Control{}}
+	return controlsOf(controls), err
+}
+
+func controlsOf(controls store.Controls) Controls {
+	v := Controls{Stopped: controls.Stopped(), Orders: []store.Control{}}
 	v.Mode, v.Why = controls.Mode(controls.Configured(), "", "")
 	for _, name := range slices.Sorted(maps.Keys(controls)) {
-		if c := controls[name]; name != store.ControlConfigured {
+		if c := controls[name]; c.IsOrder() {
 			c.At = c.At.UTC()
 			v.Orders = append(v.Orders, c)
 		}
 	}
-	return v, nil
+	return v
 }

@@ -19,6 +19,7 @@ type Status struct {
 	Issues    []store.IssueCount  `json:"issues"`
 	Penalised []Penalty           `json:"penalised"`
 	Sources   []store.SourceState `json:"sources,omitempty"` // of facts, as the last sweep found them
+	Away      []store.Away        `json:"away,omitempty"`    // servers by which people are told
 }
 
 // LastSweep is how the last sweep ended, and since when none has been believed.
@@ -52,9 +53,11 @@ type Penalty struct {
 
 // ReadStatus reads it from the store.
 func ReadStatus(ctx context.Context, db *store.Store) (v Status, err error) {
-	if v.Controls, err = ReadControls(ctx, db); err != nil {
+	controls, err := db.Controls(ctx)
+	if err != nil {
 		return v, err
 	}
+	v.Controls, v.Away = controlsOf(controls), controls.Away()
 	if v.Sweep, err = readLastSweep(ctx, db); err != nil {
 		return v, err
 	}

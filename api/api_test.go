@@ -291,6 +291,70 @@ func TestAListIsReadPageByPage(t *testing.T) {
 	}
 }
 
+func TestTheStatusNamesServersThatAreAway(t *testing.T) {
+	s := serveAPI(t)
+	admin := s.token("ops", access.Admin, access.AllSites)
+	away := func() (list []store.Away) {
+		var v struct{ Away []store.Away }
+		s.ask(admin, "GET", "/status", nil).read(t, &v)
+		return v.Away
+	}
+	s.must(s.db.SayAway(t.Context(), store.ServerTracker, "503", now()))
+	if list := away(); len(list) != 1 || list[0].Server != store.ServerTracker || list[0].Why != "503" {
+		t.Errorf("%+v", list)
+	}
+	s.must(s.db.SayBack(t.Context(), store.ServerTracker))
+	if list := away(); len(list) != 0 {
+		t.Errorf("it is back: %+v", list)
+	}
+}
+
+func TestNodesAndTheHistoryAreReadPageByPage(t *testing.T) {
+	s := serveAPI(t)
+	s.sql(`insert into node (node_id, hostname, site, ip, boot_state, model, pcu_id, outlet, feeds, status)
+		select 1000 + n, 'n' || n || '.example', case when n % 3 = 0 then 'epfl' else 'princeton' end, '', 'boot', '', 0, 0, '[]',
+		case when n % 2 = 0 then 'down' else 'good' end from generate_series(1, 30) n`)
+	s.sql(`insert into history (at, kind, target, was, became, reason) select now(), 'node', 'n' || n || '.example', 'good', 'down', 'x'
+		from generate_series(1, 30) n`)
+	all := s.token("ops", access.Admin, access.AllSites)
+	own := s.token("tech", access.Site, mine)
+	for _, c := range []struct {
+		token, path string
+		want        int
+	}{
+		{all, "/nodes?limit=7", 32}, {own, "/nodes?limit=7", 21}, {all, "/nodes?limit=4&filter=status%3Ddown", 15},
+		{own, "/nodes?limit=4&filter=status%3Ddown", 10}, {all, "/history?limit=7", 30}, {own, "/history?limit=7", 20},
+		{all, "/history?limit=7&target=n5.example", 1},
+	} {
+		told, last := map[string]int{}, ""
+		for cursor, pages := "", 0; pages < 20; pages++ {
+			var p struct {
+				Items []struct{ Name, Target, Site, Status string }
+				Next  string
+			}
+			s.ask(c.token, "GET", c.path+cursor, nil).read(t, &p)
+			for _, i := range p.Items {
+				key := i.Site + " " + i.Name
+				if told[key+i.Target]++; i.Name != "" && (key <= last || i.Name[0] == 'n' && i.Status == "") {
+					t.Errorf("%s: %s comes after %s, or lacks its status %q", c.path, key, last, i.Status)
+				}
+				last = key
+			}
+			if cursor = "&cursor=" + p.Next; p.Next == "" {
+				break
+			}
+		}
+		if len(told) != c.want {
+			t.Errorf("%s tells of %d, not %d: %v", c.path, len(told), c.want, told)
+		}
+		for key, n := range told {
+			if n != 1 {
+				t.Errorf("%s tells %d times of %s", c.path, n, key)
+			}
+		}
+	}
+}
+
 func TestAFilterIsThatOfTheCommandLine(t *testing.T) {
 	s := serveAPI(t, func(o *Options) { o.Groups = map[string]string{"east": "site=princeton"} })
 	admin := s.token("ops", access.Admin, access.AllSites)

@@ -164,8 +164,8 @@ func (r *rates) allow(name string) bool { return r.of(name).AllowN(r.now(), 1) }
 // line of X-Forwarded-For: what stands before it is anybody's word.
 func Address(r *http.Request, proxied bool) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+	if err != nil { // the peer of a socket has no address
+		host = "this machine"
 	}
 	if lines := r.Header.Values("X-Forwarded-For"); proxied && len(lines) > 0 {
 		last := lines[len(lines)-1]

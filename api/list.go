@@ -54,12 +54,28 @@ func pageOf[T any](s *server, who access.Who, t table[T], in Listing, rows []T) 
 	if rows, err = pick(set, rows); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(rows, func(x, y T) int { return cmp.Compare(t.key(&x), t.key(&y)) })
-	from, _ := slices.BinarySearchFunc(rows, after+"\x00", func(row T, k string) int { return cmp.Compare(t.key(&row), k) })
-	if after == "" {
-		from = 0
+	return cut(t, in, t.next(rows, after, in.Limit+1), "")
+}
+
+// next are so many rows that come after a key, or first where there is none, in order. Rows are large, so that their keys
+// are sorted.
+func (t table[T]) next(rows []T, after string, limit int) []T {
+	type keyed struct {
+		key string
+		row *T
 	}
-	return cut(t, in, rows[from:], "")
+	var later []keyed
+	for i := range rows {
+		if k := t.key(&rows[i]); after == "" || k > after {
+			later = append(later, keyed{k, &rows[i]})
+		}
+	}
+	slices.SortStableFunc(later, func(x, y keyed) int { return cmp.Compare(x.key, y.key) })
+	page := make([]T, min(len(later), limit))
+	for i := range page {
+		page[i] = *later[i].row
+	}
+	return page
 }
 
 // cut makes a page of the rows from where it begins. Where no more rows were read than fit on it, though there may be

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -61,11 +62,41 @@ func (s *server) listNodes(ctx context.Context, who access.Who, in *struct {
 		}
 		return pageOf(s, who, t, in.Listing, rows)
 	}
-	rows, _, err := s.Store.NodeRows(ctx, s.Now(), in.Details || slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	parts := selection.NodePartsOf(set.Uses)
+	after, err := in.after(t.rows.Kind)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(s, who, t, in.Listing, rows)
+	var rows []selection.Node
+	if site, name, _ := strings.Cut(after, "\x01"); in.Filter != "" {
+		rows, _, err = s.Store.NodeRows(ctx, s.Now(), parts)
+	} else if who.Of("") {
+		rows, _, err = s.Store.NodeNames(ctx, site, name, in.Limit+1)
+	} else {
+		rows, _, err = s.Store.NodeNames(ctx, site, name, math.MaxInt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := pageOf(s, who, t, in.Listing, rows)
+	if err == nil {
+		p.Body.Items, err = s.whole(ctx, p.Body.Items, selection.NodeParts{Details: in.Details || parts.Details, Past: true})
+	}
+	return p, err
+}
+
+// whole reads the nodes of a page with all that is told of them. So much is not read of a whole fleet to find a page.
+func (s *server) whole(ctx context.Context, nodes []selection.Node, parts selection.NodeParts) ([]selection.Node, error) {
+	at, names := map[string]int{}, make([]string, len(nodes))
+	for i, n := range nodes {
+		at[n.Name], names[i] = i, n.Name
+	}
+	rows, _, err := s.Store.NodeRowsOf(ctx, s.Now(), parts, names)
+	slices.SortFunc(rows, func(x, y selection.Node) int { return at[x.Name] - at[y.Name] })
+	if rows == nil {
+		rows = []selection.Node{}
+	}
+	return rows, err
 }
 
 func (s *server) listSites(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.Site], error) {
@@ -87,18 +118,27 @@ func (s *server) listPCUs(ctx context.Context, who access.Who, in *struct{ Listi
 		func(p *selection.PCU) string { return fmt.Sprintf("%s\x01%s\x01%d", p.Site, p.Name, p.PCUID) }}, in.Listing, rows)
 }
 
-// How much is looked at for one answer: issues, the latest first; lines of the ledger, in the order of its numbers from
-// where the last page ended; and of those so many at once.
+// How much is looked at for one answer: issues, the latest first; lines of the ledger and of the history, in the order of
+// their numbers from where the last page ended; and of those so many at once.
 const (
 	mostRead   = 100_000
 	mostAtOnce = 10_000
 )
 
-// listLedger reads only as far as the page goes. Where a filter selects little of much, a page may have few lines, or
-// none, and yet a next one.
 func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Listing }) (*page[selection.Action], error) {
 	t := table[selection.Action]{access.SeeLedger, selection.Ledger(), func(a *selection.Action) string { return a.Site },
 		func(a *selection.Action) string { return descending(a.Seq) }}
+	return pageBefore(s, who, t, in.Listing, func(a *selection.Action) int64 { return a.Seq },
+		func(before int64, limit int) ([]selection.Action, error) {
+			rows, _, err := s.Store.LedgerRowsBefore(ctx, before, limit)
+			return rows, err
+		})
+}
+
+// pageBefore reads rows that only grow, the latest first, and only as far as the page goes. Where a filter selects little
+// of much, a page may have few lines, or none, and yet a next one.
+func pageBefore[T any](s *server, who access.Who, t table[T], in Listing, seq func(*T) int64,
+	read func(before int64, limit int) ([]T, error)) (*page[T], error) {
 	set, err := compile(s, t.rows, in.Filter)
 	if err != nil {
 		return nil, err
@@ -111,17 +151,17 @@ func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Lis
 	if err != nil {
 		return nil, err
 	}
-	var found []selection.Action
+	var found []T
 	for looked, chunk, more := 0, in.Limit+1, true; more && len(found) <= in.Limit; chunk = min(4*chunk, mostAtOnce) {
 		if looked >= mostRead { // the next page goes on here
-			return cut(t, in.Listing, found, descending(before))
+			return cut(t, in, found, descending(before))
 		}
-		rows, _, err := s.Store.LedgerRowsBefore(ctx, before, chunk)
+		rows, err := read(before, chunk)
 		if err != nil {
 			return nil, err
 		}
 		if more = len(rows) == chunk; len(rows) > 0 {
-			before = rows[len(rows)-1].Seq
+			before = seq(&rows[len(rows)-1])
 		}
 		looked += len(rows)
 		for i := range rows {
@@ -129,7 +169,7 @@ func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Lis
 			if err != nil {
 				return nil, problem(invalid, "filter: "+err.Error())
 			}
-			if match && access.Allowed(who, t.verb, rows[i].Site) {
+			if match && access.Allowed(who, t.verb, t.site(&rows[i])) {
 				found = append(found, rows[i])
 			}
 		}
@@ -139,7 +179,7 @@ func (s *server) listLedger(ctx context.Context, who access.Who, in *struct{ Lis
 			return nil, err
 		}
 	}
-	return cut(t, in.Listing, found, "")
+	return cut(t, in, found, "")
 }
 
 func (s *server) listHistory(ctx context.Context, who access.Who, in *struct {
@@ -153,13 +193,13 @@ func (s *server) listHistory(ctx context.Context, who access.Who, in *struct {
 		}
 		in.Target = t.Name
 	}
-	rows, _, err := s.Store.HistoryRows(ctx, in.Target, mostRead)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(s, who, table[selection.Passage]{access.SeeNodes, selection.History(),
-		func(p *selection.Passage) string { return p.Site },
-		func(p *selection.Passage) string { return descending(p.Seq) }}, in.Listing, rows)
+	t := table[selection.Passage]{access.SeeNodes, selection.History(), func(p *selection.Passage) string { return p.Site },
+		func(p *selection.Passage) string { return descending(p.Seq) }}
+	return pageBefore(s, who, t, in.Listing, func(p *selection.Passage) int64 { return p.Seq },
+		func(before int64, limit int) ([]selection.Passage, error) {
+			rows, _, err := s.Store.HistoryRowsBefore(ctx, in.Target, before, limit)
+			return rows, err
+		})
 }
 
 // descending is a key under which the greater number comes first.
@@ -172,7 +212,7 @@ func ascending(key string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(key, 10, 64)
 	if err != nil {
-		return 0, problem(invalid, "cursor: it is none of the ledger's")
+		return 0, problem(invalid, "cursor: it is none of this list's")
 	}
 	return math.MaxInt64 - n, nil
 }

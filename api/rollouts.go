@@ -138,7 +138,7 @@ func (s *server) startRollout(ctx context.Context, who access.Who, in *rolloutSt
 
 // numbered are the nodes of these numbers, each once. One that is not there is refused: who sent it saw another fleet.
 func (s *server) numbered(ctx context.Context, ids []int) ([]selection.Node, error) {
-	rows, _, err := s.Store.NodeRows(ctx, s.Now(), false)
+	rows, _, err := s.Store.NodeRows(ctx, s.Now(), selection.NodeParts{})
 	if err != nil {
 		return nil, err
 	}

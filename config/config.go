@@ -208,7 +208,7 @@ type Retention struct {
 
 // HTTP is where the worker serves its pages.
 type HTTP struct {
-	Listen      string `yaml:"listen"`
+	Listen      string `yaml:"listen"` // host:port, or unix:/path
 	TLSCertFile string `yaml:"tls_cert_file"`
 	TLSKeyFile  string `yaml:"tls_key_file"`
 	// BehindProxy says that only a proxy reaches the port, which speaks TLS to everybody else.
@@ -224,7 +224,7 @@ type Metrics struct {
 
 // Web is where people see and steer Monitor in a browser, and who they are.
 type Web struct {
-	// Listen is host:port. TLS and proxies are as in the section http.
+	// Listen is host:port, or unix:/path. TLS and proxies are as in the section http.
 	Listen string `yaml:"listen"`
 	// URL is how people reach the pages, where that is not Listen.
 	URL string `yaml:"url"`

@@ -24,6 +24,14 @@ type Options struct {
 // Load reads and checks the configuration, secret files included. Its error holds every complaint, one a line, each
 // with the place that caused it and none with a secret.
 func Load(o Options) (*Config, error) {
+	l, err := loaded(o)
+	if err != nil {
+		return nil, err
+	}
+	return l.cfg, nil
+}
+
+func loaded(o Options) (*loader, error) {
 	if o.Env == nil {
 		o.Env = os.Environ()
 	}
@@ -60,7 +68,7 @@ func Load(o Options) (*Config, error) {
 	if err := errors.Join(l.errs...); err != nil {
 		return nil, err
 	}
-	return l.cfg, nil
+	return l, nil
 }
 
 // loader applies the layers to one Config and remembers which place set what.
@@ -90,6 +98,7 @@ func (l *loader) placed(set leaf, place string) {
 			l.fail(fmt.Errorf("%s: set either %s or %s, not both", place, other.path, set.path))
 		}
 		other.value.SetZero()
+		delete(l.where, other.path)
 	}
 }
 

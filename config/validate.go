@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/inventory"
+	"github.com/planetlab/monitor/listen"
 	"github.com/planetlab/monitor/probe"
 	"github.com/planetlab/monitor/selection"
 )
@@ -190,7 +192,7 @@ func (c *Config) problems() []problem {
 		check(keep == 0 || keep >= leastRetention, path, "must be 60d or more, since decisions look back as far, or 0 for ever")
 	}
 	check(!c.HTTP.BootLogs || c.HTTP.Listen != "", "http.listen", "must be set when http.boot_logs is true")
-	address("http.listen", c.HTTP.Listen)
+	check(c.HTTP.Listen == "" || isPlace(c.HTTP.Listen), "http.listen", "%q is neither host:port nor unix:/path/to/socket", c.HTTP.Listen)
 	check(c.Tracing.URL == "" || isHTTP(c.Tracing.URL), "tracing.url", "must be an http or https URL without user and password")
 	check(c.Tracing.Share >= 0 && c.Tracing.Share <= 1, "tracing.share", "must be from 0 to 1")
 	address("metrics.listen", c.Metrics.Listen)
@@ -304,6 +306,13 @@ func isAddress(text string) bool {
 	return err == nil && n >= 0 && n <= 65535
 }
 
+// isPlace reports whether a program can listen there: at host:port, or at a socket with its whole path, which the system
+// takes only so long (unix(7)).
+func isPlace(text string) bool {
+	path, is := listen.Socket(text)
+	return is && filepath.IsAbs(path) && len(path) < 108 && path == filepath.Clean(path) || !is && isAddress(text)
+}
+
 func isPort(n int) bool { return n >= 1 && n <= 65535 }
 
 func isMail(text string) bool {
@@ -312,6 +321,9 @@ func isMail(text string) bool {
 }
 
 func isLoopback(address string) bool {
+	if _, is := listen.Socket(address); is {
+		return true
+	}
 	host, _, _ := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -5,7 +5,7 @@ import "net/url"
 // checkWeb finds what is wrong with the section web.
 func (c *Config) checkWeb(check func(ok bool, path, format string, args ...any), oneOf func(path, value string, allowed ...string)) {
 	w := c.Web
-	check(w.Listen == "" || isAddress(w.Listen), "web.listen", "%q is not host:port", w.Listen)
+	check(w.Listen == "" || isPlace(w.Listen), "web.listen", "%q is neither host:port nor unix:/path/to/socket", w.Listen)
 	check(w.Listen == "" || w.Listen != c.HTTP.Listen || isFree(w.Listen), "web.listen", "is http.listen already: give the pages a port of their own")
 	check(w.Listen == "" || isLoopback(w.Listen) || c.HTTP.safe(), "web.listen",
 		"needs http.tls_cert_file where others than this machine reach it, since passwords must not travel in the clear, or http.behind_proxy where a proxy sees to that")

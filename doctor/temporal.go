@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/listen"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -188,6 +189,9 @@ func workerReady(ctx context.Context, v *visit) Finding {
 }
 
 func pages(ctx context.Context, v *visit) Finding {
+	if path, is := listen.Socket(v.cfg.Web.Listen); is {
+		return socket(ctx, path)
+	}
 	at, err := local(v.cfg.Web.Listen)
 	if err != nil {
 		return skipped("web.listen is not set: there are none")
@@ -204,4 +208,14 @@ func pages(ctx context.Context, v *visit) Finding {
 		return warning("see the worker's log, and which program listens at web.listen", "%s answers %d", url, code)
 	}
 	return found("at %s", url)
+}
+
+// socket looks whether somebody takes connections where a proxy finds the pages.
+func socket(ctx context.Context, path string) Finding {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return skipped("none answers at %s: %v", path, err)
+	}
+	_ = conn.Close()
+	return found("at %s, for a proxy", path)
 }

@@ -172,7 +172,7 @@ func TestWhatTheStoreHoldsIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := db.EndSweep(ctx, store.Sweep{ID: sweep.ID, Believed: true, Counts: map[string]int{"nodes": 2, "up": 1},
-		Doubts: map[string]string{"dnserror": "too many"}}); err != nil {
+		Doubts: map[string]string{"dnserror": "too many", "nodefact/disk_full": "too many"}}); err != nil {
 		t.Fatal(err)
 	}
 	state := issue.Start(issue.Opening{Ref: issue.Ref{ID: "nodedown/n1.lab.example", Run: "r", Type: "nodedown",
@@ -203,7 +203,8 @@ func TestWhatTheStoreHoldsIsCounted(t *testing.T) {
 		nodes + "{status=down}": 1, nodes + "{status=unknown}": 1, pcus + "{status=unknown}": 1,
 		issues + "{status=open,type=nodedown}": 1, waiting + "{check=budget}": 1, claims + "{kind=outlet}": 1,
 		actions + "{kind=reboot,outcome=ambiguous}": 1, actions + "{kind=order,outcome=done}": 1,
-		used + "{act=reboot}": 1, swept + "{what=up}": 1, doubts + "{type=dnserror}": 1, guard + "{}": 0,
+		used + "{act=reboot}": 1, swept + "{what=up}": 1, doubts + "{type=dnserror}": 1, doubts + "{type=nodefact/disk_full}": 1,
+		doubts + "{type=nodefact}": 0, guard + "{}": 0,
 		stopped + "{}": 1, penalties + "{level=0}": 1,
 	} {
 		if v, there := got[name]; !there || v != value {

@@ -99,7 +99,7 @@ func ofTheWatch() []Series {
 		{swept, Gauge, "What the last sweep counted.", []Label{{"what", sweepCounts()}}, false},
 		{snapshot, Gauge, "When PLC was last read; 0: never.", nil, false},
 		{guard, Gauge, "1 while the fleet guard holds everything back: the last sweep is not believed.", nil, false},
-		{doubts, Gauge, "1 for an issue type of which the last sweep believes nothing.", []Label{{"type", types()}}, false},
+		{doubts, Gauge, "1 for an issue type, or for a rule (nodefact/NAME), of which the last sweep believes nothing.", []Label{{"type", types()}}, false},
 		{mode, Gauge, "1 for the mode in force for the fleet.", []Label{{"mode", modes()}}, false},
 		{stopped, Gauge, "1 while an operator has stopped Monitor.", nil, false},
 	}

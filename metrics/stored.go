@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,11 @@ func (s *Stored) watch(f store.Figures, set setter) {
 	for _, t := range types() {
 		_, doubted := f.Last.Doubts[t]
 		set(doubts, yes(doubted), t)
+	}
+	for what := range f.Last.Doubts {
+		if strings.HasPrefix(what, issue.NodeFact+"/") { // a rule of the configuration, which has its name
+			set(doubts, 1, what)
+		}
 	}
 	now, _ := f.Controls.Mode(s.Mode, "", "")
 	for _, m := range modes() {

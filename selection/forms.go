@@ -208,11 +208,13 @@ func (w *writer) writeFile(path string) (string, error) {
 			return "", fmt.Errorf("list of names: %w", err)
 		}
 		l := nameList{set: map[string]bool{}}
+		number := 0
 		for line := range strings.Lines(string(text)) {
+			number++
 			line, _, _ = strings.Cut(line, "#")
 			for _, name := range strings.Fields(line) {
 				if name = strings.ToLower(name); !l.set[name] {
-					l.names, l.set[name] = append(l.names, name), true
+					l.names, l.set[name] = append(l.names, askedName{name, fmt.Sprintf("%s, line %d: ", path, number)}), true
 				}
 			}
 		}

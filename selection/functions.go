@@ -34,11 +34,14 @@ func Functions() [][2]string {
 	}
 }
 
-// nameList is the content of a file: term.
+// nameList is the content of a file of names.
 type nameList struct {
-	names []string
+	names []askedName
 	set   map[string]bool
 }
+
+// askedName is a name that must be one row's, and where it stands, where that is in a file.
+type askedName struct{ name, place string }
 
 func environment(s *shape, lists map[string]nameList) (*cel.Env, error) {
 	options := []cel.EnvOption{

@@ -70,10 +70,18 @@ type Node struct {
 	LastCycle   time.Time `json:"last_cycle,omitzero"`
 }
 
-// DetailFields need the details of the last look, which are many bytes: a reader may leave them out for other
-// expressions.
-func DetailFields() []string {
-	return []string{"facts", "kernel", "bootcd", "ssh", "dns", "port22", "port80", "port806"}
+// NodeParts are what of nodes costs much to read: a reader leaves out what nobody asks for.
+type NodeParts struct {
+	Details bool // of the last look, which are many bytes
+	Past    bool // counted over the ledger, the history and all issues, which grow
+}
+
+// NodePartsOf are the parts that those fields need which somebody uses.
+func NodePartsOf(uses func(field string) bool) NodeParts {
+	return NodeParts{
+		Details: slices.ContainsFunc([]string{"facts", "kernel", "bootcd", "ssh", "dns", "port22", "port80", "port806"}, uses),
+		Past:    slices.ContainsFunc([]string{"changes_30d", "issues_30d", "power_cycles_7d", "power_cycle_age"}, uses),
+	}
 }
 
 func nodeStatuses() []string {

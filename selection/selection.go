@@ -67,13 +67,22 @@ type Selection[T any] struct {
 	uses    map[string]bool
 	entries map[string]bool // of maps
 	known   bool            // it asks what is known
-	names   []string        // names of rows that it asks for: each must be one row's
+	names   []askedName     // names of rows that it asks for: each must be one row's
 }
 
 // Compile reads an expression in any of the forms.
 func Compile[T any](table *Table[T], text string, o Options) (*Selection[T], error) {
+	return compileAs(table, text, o, func(w writer) (string, error) { return w.write(text, 0) })
+}
+
+// compileHosts reads a file of names: those whose names stand in it.
+func compileHosts[T any](table *Table[T], path string, o Options) (*Selection[T], error) {
+	return compileAs(table, path, o, func(w writer) (string, error) { return w.writeFile(path) })
+}
+
+func compileAs[T any](table *Table[T], text string, o Options, write func(writer) (string, error)) (*Selection[T], error) {
 	w := writer{table: table.shape(), groups: o.Groups, readFile: o.ReadFile, lists: map[string]nameList{}}
-	celText, err := w.write(text, 0)
+	celText, err := write(w)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", shortened(text), err)
 	}
@@ -103,7 +112,10 @@ func (s *Selection[T]) compile(lists map[string]nameList) (err error) {
 	if checked.OutputType() != cel.BoolType {
 		return fmt.Errorf("it is a %s, and must be true or false for each row", checked.OutputType())
 	}
-	s.ast, s.uses, s.names = checked, found.fields, found.names
+	s.ast, s.uses = checked, found.fields
+	for _, name := range found.names {
+		s.names = append(s.names, askedName{name: name})
+	}
 	s.entries, s.known = found.entries, found.asksKnown
 	for path := range found.lists {
 		s.names = append(s.names, lists[path].names...)

@@ -478,3 +478,22 @@ func TestEntriesOfAMapAreSorted(t *testing.T) {
 		}
 	}
 }
+
+func TestPartsOfNodesAreThoseThatSomebodyAsksFor(t *testing.T) {
+	for text, want := range map[string]selection.NodeParts{
+		"status=down":                  {},
+		"kernel=4*":                    {Details: true},
+		"facts.disk > 90":              {Details: true},
+		"power_cycles_7d>1":            {Past: true},
+		"known(power_cycle_age)":       {Past: true},
+		"changes_30d > 3 && ssh == ''": {Details: true, Past: true},
+	} {
+		s, err := selection.Compile(selection.Nodes(nil), text, selection.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := selection.NodePartsOf(s.Uses); got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+}

@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// Request is what somebody asks for: rows that any of Select selects, that all of In select, and that none of NotIn
-// selects. Without any Select it starts from all rows.
+// Request is what somebody asks for: rows that any of Select selects or whose names stand in any of the files Hosts, that all
+// of In select, and that none of NotIn selects. Without any Select and Hosts it starts from all rows.
 type Request struct {
 	Select, In, NotIn []string
+	Hosts             []string // as Select, each a file of names
 }
 
 // Empty reports whether nothing was asked for, which is every row for a list and nothing for an act.
-func (r Request) Empty() bool { return len(r.Select)+len(r.In)+len(r.NotIn) == 0 }
+func (r Request) Empty() bool { return len(r.Select)+len(r.Hosts)+len(r.In)+len(r.NotIn) == 0 }
 
 // Set is a request that is ready to be asked.
 type Set[T any] struct {
@@ -38,6 +39,13 @@ func NewSet[T any](table *Table[T], r Request, o Options) (*Set[T], error) {
 			}
 			*part.to = append(*part.to, one)
 		}
+	}
+	for _, path := range r.Hosts {
+		one, err := compileHosts(table, path, o)
+		if err != nil {
+			return nil, fmt.Errorf("--hosts %w", err)
+		}
+		s.any = append(s.any, one)
 	}
 	return s, nil
 }
@@ -120,7 +128,7 @@ func (s *Selection[T]) Excludes(row *T) (bool, error) {
 
 // checkNames refuses names that are nobody's or several's.
 func (s *Set[T]) checkNames(rows []T) error {
-	var asked []string
+	var asked []askedName
 	for _, x := range s.every() {
 		asked = append(asked, x.names...)
 	}
@@ -135,8 +143,11 @@ func (s *Set[T]) checkNames(rows []T) error {
 			index[s] = append(index[s], full)
 		}
 	}
-	for _, name := range asked {
-		if err := s.checkName(name, index); err != nil {
+	for _, a := range asked {
+		if err := s.checkName(a.name, index); err != nil {
+			if a.place != "" {
+				err = fmt.Errorf("%s%w", a.place, err)
+			}
 			return err
 		}
 	}

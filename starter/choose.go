@@ -20,17 +20,24 @@ type choice struct {
 }
 
 func (c *choice) add(cmd *cobra.Command) {
+	addSelection(cmd, &c.request, "nodes")
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "do it to several without asking once more")
+}
+
+// addSelection adds the flags by which every command selects rows, with one meaning.
+func addSelection(cmd *cobra.Command, r *selection.Request, what string) {
 	f := cmd.Flags()
-	f.StringArrayVar(&c.request.Select, "select", nil, "the nodes that this `expression` selects; may be given again")
-	f.StringArrayVar(&c.request.In, "in", nil, "only nodes that this `expression` selects, too; may be given again")
-	f.StringArrayVar(&c.request.NotIn, "not-in", nil, "no node that this `expression` selects; may be given again")
-	f.BoolVar(&c.yes, "yes", false, "do it to several without asking once more")
+	f.StringArrayVar(&r.Select, "select", nil, "only "+what+" that this `expression` selects; may be given again")
+	f.StringArrayVar(&r.Hosts, "hosts", nil, "those whose names stand in this `file`, as with --select; - is the standard input")
+	f.StringArrayVar(&r.In, "in", nil, "only "+what+" that this `expression` selects, too; may be given again")
+	f.StringArrayVar(&r.NotIn, "not-in", nil, "none of the "+what+" that this `expression` selects; may be given again")
+	_ = cmd.MarkFlagFilename("hosts")
 }
 
 // nodes are those that the arguments and flags choose. An order without a choice is meant for nothing.
 func (c *choice) nodes(ctx context.Context, a *app, db *store.Store, args []string) ([]selection.Node, error) {
-	return c.of(a, args, func(details bool) ([]selection.Node, error) {
-		rows, bad, err := db.NodeRows(ctx, a.now(), details)
+	return c.of(a, args, func(parts selection.NodeParts) ([]selection.Node, error) {
+		rows, bad, err := db.NodeRows(ctx, a.now(), parts)
 		for _, row := range bad {
 			a.warn("left out, since it cannot be read: %s", row)
 		}
@@ -39,14 +46,14 @@ func (c *choice) nodes(ctx context.Context, a *app, db *store.Store, args []stri
 }
 
 // of is nodes, of rows that are read elsewhere.
-func (c *choice) of(a *app, args []string, read func(details bool) ([]selection.Node, error)) ([]selection.Node, error) {
+func (c *choice) of(a *app, args []string, read func(parts selection.NodeParts) ([]selection.Node, error)) ([]selection.Node, error) {
 	r := c.request
-	if len(args) > 0 && len(r.Select) > 0 {
-		return nil, badInput("name nodes, or give --select, not both")
+	if len(args) > 0 && len(r.Select)+len(r.Hosts) > 0 {
+		return nil, badInput("name nodes, or give --select or --hosts, not both")
 	}
 	r.Select = append(slices.Clone(r.Select), args...)
-	if len(r.Select) == 0 {
-		return nil, badInput("name a node, or give --select: without a choice nothing is done")
+	if len(r.Select)+len(r.Hosts) == 0 {
+		return nil, badInput("name a node, or give --select or --hosts: without a choice nothing is done")
 	}
 	opts, err := a.selectOptions()
 	if err != nil {
@@ -57,7 +64,7 @@ func (c *choice) of(a *app, args []string, read func(details bool) ([]selection.
 	if err != nil {
 		return nil, badInput("%w", err)
 	}
-	rows, err := read(slices.ContainsFunc(selection.DetailFields(), set.Uses))
+	rows, err := read(selection.NodePartsOf(set.Uses))
 	if err != nil {
 		return nil, err
 	}

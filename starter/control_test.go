@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
@@ -38,6 +39,25 @@ func TestMonitorIsStoppedAndStarted(t *testing.T) {
 	orders, err := db.Actions(ctx, store.ActionFilter{Kind: store.KindOrder})
 	if err != nil || len(orders) != 3 {
 		t.Errorf("the ledger has %d orders, %v", len(orders), err)
+	}
+}
+
+func TestStatusSaysWhichServerIsAwayUntilItIsBack(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	if err := db.SayAway(t.Context(), store.ServerMail, "smtp.example: no room", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	got := call(t.Context(), "status")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "the mail server does not take mail since ", "what is to be said waits: smtp.example: no room")
+	got = call(t.Context(), "status", "-o", "json")
+	wantIn(t, got.out, `"why": "smtp.example: no room"`)
+	if err := db.SayBack(t.Context(), store.ServerMail); err != nil {
+		t.Fatal(err)
+	}
+	if got = call(t.Context(), "status"); strings.Contains(got.out, "mail") {
+		t.Errorf("it is back, and still told: %s", got.out)
 	}
 }
 

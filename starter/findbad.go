@@ -59,9 +59,7 @@ func (a *app) findbad() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().
-		StringArrayVar(&r.Select, "select", nil, "only of nodes that this `expression` selects; may be given again")
-	cmd.Flags().StringArrayVar(&r.NotIn, "not-in", nil, "of no node that this `expression` selects; may be given again")
+	addSelection(cmd, &r, "nodes")
 	cmd.Flags().BoolVar(&fail, "exit-code", false, "exit with code 4 when a node or PCU is worse than before")
 	return cmd
 }
@@ -131,9 +129,12 @@ func (a *app) findChanges(ctx context.Context, r selection.Request) (v findbadVi
 
 // sight reads nodes and PCUs: those that a set picks and the PCUs that feed them, or all.
 func (a *app) sight(ctx context.Context, set *selection.Set[selection.Node]) (s fleetSight, err error) {
-	details := set != nil && slices.ContainsFunc(selection.DetailFields(), set.Uses)
+	var parts selection.NodeParts
+	if set != nil {
+		parts = selection.NodePartsOf(set.Uses)
+	}
 	if done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) error {
-		rows, err := r.remoteNodes(ctx, details, time.Time{})
+		rows, err := r.remoteNodes(ctx, parts.Details, time.Time{})
 		if err != nil {
 			return err
 		}
@@ -146,7 +147,7 @@ func (a *app) sight(ctx context.Context, set *selection.Set[selection.Node]) (s 
 		return s, err
 	}
 	err = a.withStore(ctx, func(ctx context.Context, db *store.Store) error {
-		rows, _, err := db.NodeRows(ctx, a.now(), details)
+		rows, _, err := db.NodeRows(ctx, a.now(), parts)
 		if err != nil {
 			return err
 		}

@@ -28,13 +28,12 @@ type listing struct {
 
 const selectHelp = `--select takes site=princeton,state!=boot, names and globs (planetlab1,*.mit.edu), groups of the configuration (@east),
 files of names (file:hosts.txt), and CEL; docs/select.md describes it. Given more than once, any of them selects. --in and
---not-in take the same: a row must be in each of the one and in none of the other. What selects nothing is an error.`
+--not-in take the same: a row must be in each of the one and in none of the other. --hosts FILE is a --select of the names
+in a file, or on the standard input with -. What selects nothing is an error, and so is a name that is nobody's.`
 
 func (l *listing) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&l.request.Select, "select", nil, "only rows that this `expression` selects; may be given again")
-	f.StringArrayVar(&l.request.In, "in", nil, "only rows that this `expression` selects, too; may be given again")
-	f.StringArrayVar(&l.request.NotIn, "not-in", nil, "no row that this `expression` selects; may be given again")
+	addSelection(cmd, &l.request, "rows")
 	f.StringVar(&l.explain, "explain-select", "", "say why the row of this `name` is selected or not")
 	f.BoolVar(&l.listFields, "list-fields", false, "list the fields that --select, --fields and --sort know")
 	f.StringSliceVar(&l.fields, "fields", nil, "print these `fields`, separated by commas")
@@ -295,6 +294,9 @@ const mostNames = 16 << 20
 
 // readNames reads a file of names; - is the standard input.
 func (a *app) readNames(path string) ([]byte, error) {
+	if path == "-" && a.piped != nil { // who asks again, as --watch does, is told the same
+		return a.piped, nil
+	}
 	from := a.in
 	if path != "-" {
 		f, err := os.Open(path)
@@ -307,6 +309,9 @@ func (a *app) readNames(path string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(from, mostNames+1))
 	if err == nil && len(text) > mostNames {
 		err = fmt.Errorf("%s is larger than %d MiB", path, mostNames>>20)
+	}
+	if path == "-" && err == nil {
+		a.piped = append([]byte{}, text...)
 	}
 	return text, err
 }

@@ -48,6 +48,7 @@ type app struct {
 	timeout time.Duration  // 0: the command's own
 	ready   bool           // the command line was good and the command began
 	lost    error          // why output was lost
+	piped   []byte         // what was read of the standard input; nil: nothing was
 
 	modelDirs []string // folders of model files
 }
@@ -64,6 +65,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	}
 	if err == nil {
 		return exitOK
+	}
+	if of, is := checkOf(cmd); is {
+		return a.checkEnds(ctx, of, err)
 	}
 	fmt.Fprintln(a.err, "monitor:", clean(explain(ctx, err)))
 	if !a.ready {
@@ -96,10 +100,10 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 0, "how long to wait for an answer (default 15s, for a PCU 90s)")
 	_ = root.RegisterFlagCompletionFunc("output", a.fixed(formats()...))
 	root.AddCommand(a.status(), a.agenda(), a.explain(), a.whyNot(), a.query(), a.findbad(), a.history(), a.diff(), a.sweep(), a.stop(), a.start(), a.mode(), a.silence(),
-		a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
-		a.doctor(), a.lint(), a.setup(), a.man(),
+		a.check(), a.issue(), a.node(), a.rollout(), a.rins(), a.run(), a.site(), a.exempt(), a.disabled(), a.ladders(), a.pcu(), a.bootman(),
+		a.doctor(), a.lint(), a.setup(), a.configuration(), a.man(),
 		a.token(), a.login(), a.pledge(),
-		a.mail(), a.inventory(),
+		a.mail(), a.inventory(), a.plc(),
 		a.web(),
 	)
 	a.begin(root)

@@ -127,7 +127,9 @@ func (a *app) orderNodes(ctx context.Context, o *nodeOrder, args []string) error
 	}
 	var nodes []selection.Node
 	if r != nil {
-		nodes, err = o.of(a, args, func(details bool) ([]selection.Node, error) { return r.remoteNodes(ctx, details, time.Time{}) })
+		nodes, err = o.of(a, args, func(parts selection.NodeParts) ([]selection.Node, error) {
+			return r.remoteNodes(ctx, parts.Details, time.Time{})
+		})
 	} else {
 		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
 			nodes, err = o.nodes(ctx, a, db, args)

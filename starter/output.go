@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -236,6 +237,8 @@ func (a *app) cell(c cell) any {
 		return v
 	case []string:
 		return orDash(strings.Join(v, ", "))
+	case []int:
+		return orDash(strings.Join(digits(v), ", "))
 	}
 	return plain(c.value)
 }
@@ -251,11 +254,20 @@ func plain(v any) string {
 		return fmt.Sprint(int64(v.Seconds()))
 	case []string:
 		return strings.Join(v, " ")
+	case []int:
+		return strings.Join(digits(v), " ")
 	case map[string]any:
 		text, _ := json.Marshal(v)
 		return string(text)
 	}
 	return fmt.Sprint(v)
+}
+
+func digits(list []int) (texts []string) {
+	for _, n := range list {
+		texts = append(texts, strconv.Itoa(n))
+	}
+	return texts
 }
 
 func (a *app) printCSV(fields []string, records []record) error {

@@ -143,8 +143,7 @@ func (a *app) diff() *cobra.Command {
 			return a.show(changes, func() { a.changeTable("no node is other than it was", changes) })
 		},
 	}
-	cmd.Flags().StringArrayVar(&r.Select, "select", nil, "only nodes that this `expression` selects; may be given again")
-	cmd.Flags().StringArrayVar(&r.NotIn, "not-in", nil, "no node that this `expression` selects; may be given again")
+	addSelection(cmd, &r, "nodes")
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -137,10 +136,10 @@ func (a *app) nodeSource() source[selection.Node] {
 			"model",
 		},
 		read: func(ctx context.Context, db *store.Store, uses func(string) bool) ([]selection.Node, store.Unreadable, error) {
-			return db.NodeRows(ctx, a.now(), slices.ContainsFunc(selection.DetailFields(), uses))
+			return db.NodeRows(ctx, a.now(), selection.NodePartsOf(uses))
 		},
 		over: func(ctx context.Context, r *apiServer, uses func(string) bool) ([]selection.Node, error) {
-			return r.remoteNodes(ctx, slices.ContainsFunc(selection.DetailFields(), uses), time.Time{})
+			return r.remoteNodes(ctx, selection.NodePartsOf(uses).Details, time.Time{})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/store"
@@ -332,4 +335,121 @@ func TestThePastIsReadAndCompared(t *testing.T) {
 	got := call(t.Context(), "diff", "5d", "-o", "json")
 	wantCode(t, got, exitOK)
 	wantStable(t, got.out)
+}
+
+// A file of hosts is a selection of its names: in every command that selects, with one meaning, and with the line of a mistake.
+func TestHostsOfAFileAreSelected(t *testing.T) {
+	db, url := fleet(t)
+	fill(t, db, url)
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "hosts.txt")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const other = "planetlab2.princeton.example"
+	two := file("# repaired\n" + host + " # its disk\n\nplanetlab2\n")
+	one := file(strings.ToUpper(other))
+	for args, want := range map[string]string{
+		"query --hosts " + two:                                         host + " " + other,
+		"query --hosts " + two + " --not-in file:" + one:               host,
+		"query --hosts " + two + " --in file:" + one:                   other,
+		"query --hosts " + two + " --not-in status=down":               other,
+		"query --hosts " + one + " --select site=epfl":                 "planetlab1.epfl.example " + other, // as another --select
+		"query --hosts " + one + " --hosts " + two:                     host + " " + other,
+		"node list --hosts " + two + " --status down":                  host,
+		"query --at 2026-11-24 --hosts " + one:                         other,
+		"query --select " + host + " --select file:" + one + " --in *": host + " " + other,
+	} {
+		got := call(t.Context(), append(strings.Fields(args), "-o", "name")...)
+		wantCode(t, got, exitOK)
+		if names := strings.Join(strings.Fields(got.out), " "); names != want {
+			t.Errorf("%s selects %q, not %q", args, names, want)
+		}
+	}
+	unknown := file("planetlab2\n\nplanetlab7.princeton.example\n")
+	for args, c := range map[string]struct {
+		code int
+		says string
+	}{
+		"query --hosts " + unknown:                           {exitNotFound, unknown + ", line 3: no such name among nodes: planetlab7.princeton.example"},
+		"query --not-in file:" + unknown:                     {exitNotFound, unknown + ", line 3: no such name"},
+		"query --hosts " + file("planetlab1\n"):              {exitNotFound, "line 1: no such name: planetlab1 is ambiguous"},
+		"query --hosts " + file("# none yet\n"):              {exitUsage, "names nobody"},
+		"query --hosts /nowhere/hosts":                       {exitUsage, "open /nowhere/hosts: no such file"},
+		"query --hosts -":                                    {exitUsage, "names nobody"}, // the standard input is empty
+		"node reboot --reason x --hosts " + unknown:          {exitNotFound, "line 3: no such name"},
+		"node reboot --reason x " + host + " --hosts " + one: {exitUsage, "name nodes, or give --select or --hosts, not both"},
+		"run --hosts " + unknown + " -- uptime":              {exitNotFound, "line 3: no such name"},
+		"run --hosts - --script -":                           {exitUsage, "cannot both be the standard input"},
+		"findbad --hosts " + unknown:                         {exitNotFound, "line 3: no such name"},
+		"diff 2026-11-20 --hosts " + unknown:                 {exitNotFound, "line 3: no such name"},
+		"lint --hosts " + unknown:                            {exitNotFound, "line 3: no such name"},
+		"rins --reason x --hosts " + unknown:                 {exitNotFound, "line 3: no such name"},
+	} {
+		got := call(t.Context(), strings.Fields(args)...)
+		if got.code != c.code || !strings.Contains(got.err, c.says) {
+			t.Errorf("%s: %d, %s", args, got.code, got.err)
+		}
+	}
+	var out, errs bytes.Buffer
+	a := &app{in: strings.NewReader(other + "\n"), out: &out, err: &errs, now: noon, account: "alice"}
+	if code := a.execute(t.Context(), []string{"query", "--hosts", "-", "-o", "name"}); code != exitOK || out.String() != other+"\n" {
+		t.Errorf("from the standard input: %d, %s, %s", code, out.String(), errs.String())
+	}
+}
+
+// Whoever has --select has --hosts, --in and --not-in, too.
+func TestWhatSelectsHasAllSelectionFlags(t *testing.T) {
+	seen := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Flags().Lookup("select") != nil {
+			seen++
+			for _, name := range []string{"hosts", "in", "not-in"} {
+				if cmd.Flags().Lookup(name) == nil {
+					t.Errorf("%s has --select and no --%s", cmd.CommandPath(), name)
+				}
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&app{now: noon}).root())
+	if seen < 8 {
+		t.Errorf("only %d commands select", seen)
+	}
+}
+
+func TestTheConfigurationIsShown(t *testing.T) {
+	alone(t)
+	path := filepath.Join(t.TempDir(), "monitor.yaml")
+	if err := os.WriteFile(path, []byte("mode: observe\ndatabase:\n  url: postgres://monitor:sesame@db/monitor\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := call(t.Context(), "config", "show", "--config", path, "--set-only", "--set", "probe.timeout=7s")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "SETTING", "mode", "monitor.yaml:1", "[secret]", "monitor.yaml:3", "7s", "--set probe.timeout")
+	if strings.Contains(got.out, "sesame") || strings.Contains(got.out, "default") {
+		t.Errorf("it shows %s", got.out)
+	}
+	got = call(t.Context(), "config", "show", "policy.guard", "--config", path, "-o", "json")
+	wantCode(t, got, exitOK)
+	list := wantStable(t, got.out).([]any)
+	if len(list) < 3 || list[0].(map[string]any)["source"] != "default" {
+		t.Errorf("of a section: %s", got.out)
+	}
+	got = call(t.Context(), "config", "show", "database", "--config", path, "-o", "yaml")
+	wantIn(t, got.out, "name: database.url", "[secret]", "source: monitor.yaml:3")
+	got = call(t.Context(), "config", "show", "polcy", "--config", path)
+	wantCode(t, got, exitUsage)
+	wantIn(t, got.err, `no setting and no section is called "polcy"`)
+	if err := os.WriteFile(path, []byte("mod: observe\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got = call(t.Context(), "config", "show", "--config", path)
+	wantCode(t, got, exitUsage)
+	wantIn(t, got.err, "monitor.yaml:1", "unknown key")
 }

@@ -170,7 +170,9 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 func (a *app) planned(ctx context.Context, o *rolloutFlags, args []string) ([]rollout.Node, error) {
 	var chosen []selection.Node
 	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) (err error) {
-		chosen, err = o.of(a, args, func(details bool) ([]selection.Node, error) { return r.remoteNodes(ctx, details, time.Time{}) })
+		chosen, err = o.of(a, args, func(parts selection.NodeParts) ([]selection.Node, error) {
+			return r.remoteNodes(ctx, parts.Details, time.Time{})
+		})
 		return err
 	})
 	if !done {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func (a *app) run() *cobra.Command {
 			var command []string
 			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 				args, command = args[:dash], args[dash:]
+			}
+			if o.script == "-" && slices.Contains(o.request.Hosts, "-") {
+				return badInput("--hosts and --script cannot both be the standard input")
 			}
 			script, err := a.scriptOf(o.script, command)
 			if err != nil {

@@ -36,6 +36,7 @@ import (
 	"github.com/planetlab/monitor/sources"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/fakeplc"
 	"github.com/planetlab/monitor/testbed/pcudev"
 	"github.com/planetlab/monitor/testbed/pglocal"
 	"github.com/planetlab/monitor/workflows"
@@ -127,6 +128,8 @@ func runScript(t *testing.T, name, file string, env map[string]string) {
 			return exampleNode(t, e)
 		case strings.HasPrefix(name, "inventory"):
 			return exampleLab(e)
+		case strings.HasPrefix(name, "plc"):
+			return examplePLC(t, e)
 		}
 		return nil
 	}
@@ -403,6 +406,39 @@ func listen(t *testing.T, o pcudev.Options, at string) int {
 }
 
 // exampleNode is a node in debug mode that a script may enter, and the configuration that leads there.
+// examplePLC is the PLC that the fleet of the examples comes from, and the configuration that leads there.
+func examplePLC(t *testing.T, e *testscript.Env) error {
+	p := fakeplc.NewDB("monitor@example.edu", password)
+	p.Add("Sites", fakeplc.Row{"site_id": 1, "login_base": "princeton", "name": "Princeton", "enabled": true})
+	p.Add("Nodes", fakeplc.Row{"node_id": 10, "hostname": exampleHost, "site_id": 1, "boot_state": "boot", "key": "n0de-key",
+		"last_contact": int(noon().AddDate(0, 0, -5).Unix()), "pcu_ids": []any{5}, "ports": []any{3}})
+	p.Add("Nodes", fakeplc.Row{"node_id": 11, "hostname": "planetlab2.example.edu", "site_id": 1, "boot_state": "reinstall"})
+	p.Add("PCUs", fakeplc.Row{"pcu_id": 5, "site_id": 1, "hostname": "pcu1.example.edu", "username": "admin", "password": "0utlet-pw",
+		"model": "APCControl12p3", "notes": "\x1b[31mred"})
+	p.Add("Persons", fakeplc.Row{"person_id": 1, "email": "pi@princeton.example", "roles": []any{"pi"}, "site_ids": []any{1}})
+	for _, name := range []string{"alpha", "beta"} {
+		p.Add("NodeGroups", fakeplc.Row{"groupname": name, "tagname": "deployment", "value": name})
+	}
+	p.Add("NodeGroups", fakeplc.Row{"groupname": "old", "node_ids": []any{10}})
+	p.Add("NodeTags", fakeplc.Row{"node_id": 11, "tagname": "deployment", "value": "beta"})
+	s := httptest.NewServer(p)
+	t.Cleanup(s.Close)
+	e.Setenv("MONITOR_CONFIG", filepath.Join(e.WorkDir, "plc.yaml"))
+	text := fmt.Sprintf("plc: {url: \"%s/PLCAPI/\", username: monitor@example.edu, password_file: %s}\n", s.URL,
+		filepath.Join(e.WorkDir, "plc-password"))
+	for name, content := range map[string]string{"plc.yaml": text, "plc-password": password} {
+		if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	db, err := store.Open(t.Context(), store.Options{URL: e.Getenv("MONITOR_DATABASE_URL")})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.SayConfigured(t.Context(), policy.ModeAct, "the test's worker")
+}
+
 // exampleLab is the lab of docs/lab.md: its file, and the configuration that the page shows.
 func exampleLab(e *testscript.Env) error {
 	page, err := os.ReadFile("../docs/lab.md")

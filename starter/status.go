@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +48,19 @@ func (a *app) drawStatus(v answers.Status) {
 		a.say("the last sweep, which ended %s, is not believed, so nothing acts: %s", a.when(s.Ended), clean(s.Doubt))
 	default:
 		a.say("the last sweep ended %s", a.when(s.Ended))
+	}
+	if v.Sweep != nil {
+		for _, what := range slices.Sorted(maps.Keys(v.Sweep.Doubts)) {
+			a.say("no new issue of %s is opened: %s", what, clean(v.Sweep.Doubts[what]))
+		}
+	}
+	for _, away := range v.Away {
+		what := "the mail server does not take mail"
+		if away.Server == store.ServerTracker {
+			what = "Request Tracker does not answer"
+		}
+		a.say("%s since %s, last tried %s, and what is to be said waits: %s", what, a.when(away.Since), a.when(away.Tried),
+			clean(away.Why))
 	}
 	var nodes, issues, sites []row
 	for _, n := range v.Nodes {

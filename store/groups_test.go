@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/planetlab/monitor/selection"
 )
 
 // The groups of nodes follow the inventory, and stay where it does not say them.
@@ -13,7 +15,7 @@ func TestGroupsOfNodesFollowTheInventory(t *testing.T) {
 	id := snap.Nodes[0].NodeID
 	read := func() []string {
 		t.Helper()
-		rows, bad, err := s.NodeRows(t.Context(), time.Now(), false)
+		rows, bad, err := s.NodeRows(t.Context(), time.Now(), selection.NodeParts{})
 		if err != nil || len(bad) > 0 {
 			t.Fatal(bad, err)
 		}

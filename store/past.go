@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/planetlab/monitor/selection"
@@ -76,9 +77,15 @@ func (s *Store) IssueRowsAt(ctx context.Context, at time.Time, limit int) ([]sel
 
 // HistoryRows reads what became other than it was, of one target or of all, the latest first, at most limit lines.
 func (s *Store) HistoryRows(ctx context.Context, target string, limit int) ([]selection.Passage, Unreadable, error) {
+	return s.HistoryRowsBefore(ctx, target, math.MaxInt64, limit)
+}
+
+// HistoryRowsBefore is HistoryRows, of the lines before one of them, by its number.
+func (s *Store) HistoryRowsBefore(ctx context.Context, target string, seq int64, limit int) ([]selection.Passage, Unreadable,
+	error) {
 	return readable[selection.Passage](ctx, s, "history", `with few as (
-			select * from history where $1 = '' or target = $1 or kind = 'pcu' and target in
-				(select pcu_id::text from pcu where name = $1)
+			select * from history where id < $3 and ($1 = '' or target = $1 or kind = 'pcu' and target in
+				(select pcu_id::text from pcu where name = $1))
 			order by id desc limit $2
 		)
 		select few.id as seq, at, kind, coalesce(nullif(pcu.name, ''), target) target,
@@ -86,5 +93,5 @@ func (s *Store) HistoryRows(ctx context.Context, target string, limit int) ([]se
 		from few left join node on kind in ('node', 'look', 'fact', 'plc') and hostname = target
 			left join site on kind in ('site', 'plc') and login_base = target
 			left join pcu on kind in ('pcu', 'plc') and pcu.pcu_id::text = target
-		order by few.id desc`, target, limit)
+		order by few.id desc`, target, limit, seq)
 }

@@ -17,10 +17,10 @@ const blacklistedSQL = `blacklisted as (select distinct kind, target from blackl
 	and (until is null or until > $1))`
 
 // nodeRowsSQL reads a node with its site, its first PCU, its open issues and its history in one go: what stands in
-// other tables is gathered by node first, and joined.
-func nodeRowsSQL(details bool) string {
+// other tables is gathered by node first, and joined. Named says that only the nodes of $2 are read.
+func nodeRowsSQL(parts selection.NodeParts, named bool) string {
 	detail, told := `'{}'::jsonb facts, '' ssh, '' dns, '' port22, '' port80, '' port806`, ``
-	if details {
+	if parts.Details {
 		told = `left join (select node, jsonb_object_agg(name, value) facts from told group by node) said
 			on said.node = node.hostname`
 		detail = `coalesce(said.facts, '{}') || coalesce((detail->'inside') - 'own' || coalesce(detail->'inside'->'own', '{}'),
@@ -29,23 +29,37 @@ func nodeRowsSQL(details bool) string {
 			coalesce(case when detail->'ssh'->>'ok' = 'true' then 'ok' else detail->'ssh'->>'failure' end, '') ssh,
 			coalesce(detail->'ports'->>'80', '') port80, coalesce(detail->'ports'->>'806', '') port806`
 	}
+	of := func(column string) string {
+		if named {
+			return ` and ` + column + ` = any($2)`
+		}
+		return ``
+	}
+	past, counted, counts := ``, `0 changes30d, 0 issues30d, 0 power_cycles, `+zeroed("null::timestamptz", "last_cycle"), ``
+	if parts.Past {
+		past = `, lately as (
+			select node, count(*) n from issue where opened > $1::timestamptz - '30 days'::interval
+				and node <> ''` + of("node") + ` group by node
+		), changes as (
+			select target, count(*) n from history where kind = 'node'
+				and at > $1::timestamptz - '30 days'::interval` + of("target") + ` group by target
+		), cycles as (
+			select node, count(*) filter (where committed > $1::timestamptz - '7 days'::interval) n,
+				max(committed) last from action
+			where kind in ('reboot', 'reinstall') and committed is not null and outcome not in ('failed', 'refused', 'skipped')` + of("node") + ` group by node
+		)`
+		counted = `coalesce(changes.n, 0) changes30d, coalesce(lately.n, 0) issues30d,
+			coalesce(cycles.n, 0) power_cycles, ` + zeroed("cycles.last", "last_cycle")
+		counts = `left join lately on lately.node = node.hostname
+			left join changes on changes.target = node.hostname
+			left join cycles on cycles.node = node.hostname`
+	}
 	return `with ` + blacklistedSQL + `, opened as (
 			select node, array_agg(distinct type) types,
 				coalesce(array_agg(distinct type) filter (where status = 'paused'), '{}') paused,
 				min(opened) since, min(next_at) next
-			from issue where status <> 'closed' and node <> '' group by node
-		), lately as (
-			select node, count(*) n from issue where opened > $1::timestamptz - '30 days'::interval
-				and node <> '' group by node
-		), changes as (
-			select target, count(*) n from history where kind = 'node'
-				and at > $1::timestamptz - '30 days'::interval group by target
-		), cycles as (
-			select node, count(*) filter (where committed > $1::timestamptz - '7 days'::interval) n,
-				max(committed) last from action
-			where kind in ('reboot', 'reinstall') and committed is not null and outcome not in ('failed', 'refused',
-				'skipped') group by node
-		), fed as (select pcu_id, name, model, ip, status, ok, reason, ` + seenAt("pcu", "pcu_id") + ` seen from pcu)
+			from issue where status <> 'closed' and node <> ''` + of("node") + ` group by node
+		)` + past + `, fed as (select pcu_id, name, model, ip, status, ok, reason, ` + seenAt("pcu", "pcu_id") + ` seen from pcu)
 		select node.hostname as name, node.node_id, node.ip, node.model, boot_state, run_level, node.groups,
 			node.site, coalesce(site.name, '') site_name, coalesce(site.status, '') site_status,
 				` + zeroed("site.changed", "site_since") + `,
@@ -68,30 +82,43 @@ func nodeRowsSQL(details bool) string {
 				|| case when ruled.node is null then '{}' else '{` + policy.SymptomNodeFact + `}'::text[] end symptoms, ` + detail + `,
 			coalesce(opened.types, '{}') issues, coalesce(opened.paused, '{}') paused,
 				` + zeroed("opened.since", "issue_since") + `,
-			` + zeroed("opened.next", "next_step") + `, coalesce(changes.n, 0) changes30d, coalesce(lately.n,
-				0) issues30d,
-			coalesce(cycles.n, 0) power_cycles, ` + zeroed("cycles.last", "last_cycle") + `
+			` + zeroed("opened.next", "next_step") + `, ` + counted + `
 		from node cross join lateral (select ` + seenAt("node", "node_id") + ` as at) looked
 			left join site on site.login_base = node.site
 			left join fed on fed.pcu_id = node.pcu_id and node.pcu_id <> 0
 			left join opened on opened.node = node.hostname
-			left join lately on lately.node = node.hostname
-			left join changes on changes.target = node.hostname
-			left join cycles on cycles.node = node.hostname
+			` + counts + `
 			left join ruled on ruled.node = node.hostname and not ruled.stale
 			left join blacklisted onnode on onnode.kind = 'node' and onnode.target = node.hostname
 			left join blacklisted onsite on onsite.kind = 'site' and onsite.target = node.site ` + told + `
-		where not node.gone order by node.site, node.hostname`
+		where not node.gone` + of("node.hostname") + ` order by node.site, node.hostname`
 }
 
-// NodeRows reads all nodes that are not gone for a selection, by site and name. The details of the last look are many
-// bytes, and are read only when asked for.
-func (s *Store) NodeRows(ctx context.Context, now time.Time, details bool) ([]selection.Node, Unreadable, error) {
-	list, bad, err := readable[selection.Node](ctx, s, "nodes", nodeRowsSQL(details), now)
+// NodeRows reads all nodes that are not gone for a selection, by site and name, with the parts that are asked for.
+func (s *Store) NodeRows(ctx context.Context, now time.Time, parts selection.NodeParts) ([]selection.Node, Unreadable, error) {
+	return s.nodeRows(ctx, nodeRowsSQL(parts, false), now)
+}
+
+// NodeRowsOf reads those of these nodes that are not gone, with the parts that are asked for.
+func (s *Store) NodeRowsOf(ctx context.Context, now time.Time, parts selection.NodeParts, names []string) ([]selection.Node,
+	Unreadable, error) {
+	return s.nodeRows(ctx, nodeRowsSQL(parts, true), now, names)
+}
+
+func (s *Store) nodeRows(ctx context.Context, sql string, args ...any) ([]selection.Node, Unreadable, error) {
+	list, bad, err := readable[selection.Node](ctx, s, "nodes", sql, args...)
 	for i := range list {
 		list[i].BootState = policy.CleanBootState(list[i].BootState)
 	}
 	return list, bad, err
+}
+
+// NodeNames reads which nodes there are that are not gone, by the bytes of site and name, and at most limit of them after
+// one: of each row the name and the site alone.
+func (s *Store) NodeNames(ctx context.Context, site, name string, limit int) ([]selection.Node, Unreadable, error) {
+	return readable[selection.Node](ctx, s, "nodes", `select hostname as name, site from node
+		where not gone and (site collate "C", hostname collate "C") > ($1, $2)
+		order by site collate "C", hostname collate "C" limit $3`, site, name, limit)
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/selection"
 )
 
 // rowsOf gives the fleet of the snapshot a history, as of now.
@@ -152,7 +153,7 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	rowsOf(t, s, now)
 	t.Run("nodes", func(t *testing.T) {
-		list, bad, err := s.NodeRows(t.Context(), now, true)
+		list, bad, err := s.NodeRows(t.Context(), now, selection.NodeParts{Details: true, Past: true})
 		if err != nil || len(bad) > 0 || len(list) != 3 {
 			t.Fatalf("%d rows, %v, %v", len(list), bad, err)
 		}
@@ -194,9 +195,24 @@ func TestRowsHoldWhatSelectionsAsk(t *testing.T) {
 		if !quiet.Blacklisted || !quiet.Seen.IsZero() || quiet.State != "" {
 			t.Errorf("the one on the blacklist: %+v", quiet)
 		}
-		list, _, err = s.NodeRows(t.Context(), now, false)
+		list, _, err = s.NodeRows(t.Context(), now, selection.NodeParts{})
 		if err != nil || len(list) != 3 || len(list[1].Facts) != 0 || list[1].State != "BOOT" {
 			t.Errorf("without details: %+v, %v", list, err)
+		}
+		if list[0].Changes30d != 0 || !slices.Equal(list[0].Issues, []string{"dnserror", "nodedown"}) {
+			t.Errorf("without its past: %+v", list[0])
+		}
+		few, _, err := s.NodeRowsOf(t.Context(), now, selection.NodeParts{Past: true}, []string{n.Name, "nobody.example"})
+		if err != nil || len(few) != 1 || few[0].Name != n.Name || few[0].Issues30d != 2 || few[0].Changes30d != 2 ||
+			few[0].PowerCycles != 1 || !few[0].LastCycle.Equal(n.LastCycle) || len(few[0].Issues) != 2 {
+			t.Errorf("one of them: %+v, %v", few, err)
+		}
+		names, _, err := s.NodeNames(t.Context(), "", "", 2)
+		if err != nil || len(names) != 2 || names[0].Name != n.Name || names[1].Name != up.Name {
+			t.Errorf("the first names: %+v, %v", names, err)
+		}
+		if names, _, err = s.NodeNames(t.Context(), up.Site, up.Name, 9); err != nil || len(names) != 1 || names[0].Name != quiet.Name {
+			t.Errorf("those after %s: %+v, %v", up.Name, names, err)
 		}
 	})
 	t.Run("sites", func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/sources"
 )
 
@@ -33,7 +34,7 @@ func TestWhatSourcesSayOfNodes(t *testing.T) {
 	}
 	know := func(want string) {
 		t.Helper()
-		rows, _, err := s.NodeRows(t.Context(), at, true)
+		rows, _, err := s.NodeRows(t.Context(), at, selection.NodeParts{Details: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,26 +59,25 @@ func Accidents(sites []Site, from float64, seed uint64) func() Incident {
 	}
 }
 
-// Play lets incidents happen until the context ends; next gives them in the order of their days.
-func (w *World) Play(ctx context.Context, day time.Duration, next func() (Incident, bool)) error {
-	start := time.Now()
+// Play lets incidents happen until the context ends; next gives them in the order of their days, which are counted from
+// now.
+func (w *World) Play(ctx context.Context, next func() (Incident, bool)) error {
+	start := w.DayAt(time.Now())
 	for {
 		i, ok := next()
 		if !ok {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !w.clock.until(ctx, start+i.Day) {
 			return nil
-		case <-time.After(time.Until(start.Add(time.Duration(i.Day * float64(day))))):
 		}
-		if err := w.happen(i, day); err != nil {
+		if err := w.happen(ctx, i, start); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *World) happen(i Incident, day time.Duration) error {
+func (w *World) happen(ctx context.Context, i Incident, start float64) error {
 	node := fmt.Sprintf("planetlab%d.%s.example", i.Node, i.Site)
 	mend := func() { _ = w.Heal(node) }
 	if i.Node == 0 {
@@ -89,11 +88,14 @@ func (w *World) happen(i Incident, day time.Duration) error {
 	}
 	if i.Mended > 0 {
 		before := w.faultOf(node)
-		time.AfterFunc(time.Duration(i.Mended*float64(day)), func() {
+		go func() {
+			if !w.clock.until(ctx, start+i.Day+i.Mended) {
+				return
+			}
 			if i.Node == 0 || w.faultOf(node) == before && before != nil { // nobody mends what has healed
 				mend()
 			}
-		})
+		}()
 	}
 	return nil
 }

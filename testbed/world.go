@@ -120,8 +120,9 @@ type World struct {
 
 	powerCuts chan PowerCut
 
-	boot   time.Duration
-	block  int // second octet of the nodes' addresses
+	clock  *clock
+	boot   time.Duration // a third of a day
+	block  int           // second octet of the nodes' addresses
 	events chan Event
 	closes []func()
 
@@ -159,7 +160,7 @@ func Start(o Options) (*World, error) {
 }
 
 func start(o Options, block int, release func()) (*World, error) {
-	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}, sites: o.Sites}
+	w := &World{DB: fakeplc.NewDB(PLCUser, PLCPassword), boot: o.BootTime, clock: newClock(3 * max(o.BootTime, time.Microsecond)), block: block, events: make(chan Event, 1000), powerCuts: make(chan PowerCut, 100), nodes: map[string]*machine{}, racks: map[string]*pcudev.APC{}, sites: o.Sites}
 	w.closes = append(w.closes, release) // the first is closed last
 	mail, err := mailbox.Start("127.0.0.1:0")
 	if err != nil {

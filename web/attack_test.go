@@ -2,11 +2,14 @@ package web
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -220,5 +223,51 @@ func TestThePagesAreNotServedInTheClearToOthers(t *testing.T) {
 	f := oneFleet(t)
 	if err := f.pages.Serve(t.Context(), Place{Listen: "0.0.0.0:0"}, func(net.Addr) { t.Error("it is served") }); err == nil || !strings.Contains(err.Error(), "http.tls_cert_file") {
 		t.Error(err)
+	}
+}
+
+// Behind a socket a person comes from where the proxy says, where one is declared, and else nobody says.
+func TestThePagesAreServedAtASocket(t *testing.T) {
+	for _, c := range []struct {
+		proxied bool
+		guessed string // who has guessed passwords
+		code    int
+	}{
+		{true, "192.0.2.7", http.StatusTooManyRequests}, {true, "10.9.8.7", http.StatusSeeOther},
+		{false, "192.0.2.7", http.StatusSeeOther}, {false, "this machine", http.StatusTooManyRequests},
+	} {
+		f := newFixture(t, func(o *Options) { o.BehindProxy = c.proxied })
+		f.pages.byAddress = newLimiter(1, time.Hour, time.Hour)
+		f.pages.byAddress.failed(c.guessed, time.Now())
+		path := filepath.Join(t.TempDir(), "web.sock")
+		ctx, cancel := context.WithCancel(t.Context())
+		up, ended := make(chan net.Addr, 1), make(chan error, 1)
+		go func() {
+			ended <- f.pages.Serve(ctx, Place{Listen: "unix:" + path, BehindProxy: c.proxied}, func(at net.Addr) { up <- at })
+		}()
+		select {
+		case <-up:
+		case err := <-ended:
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		form := url.Values{"account": {anAdmin}, "password": {"pw of " + anAdmin}}
+		req, err := http.NewRequest(http.MethodPost, "http://monitor.example/sign-in", strings.NewReader(form.Encode()))
+		f.must(t, err)
+		req.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
+			"X-Forwarded-For": {"10.9.8.7, 192.0.2.7"}}
+		answer, err := client.Do(req)
+		f.must(t, err)
+		answer.Body.Close()
+		if answer.StatusCode != c.code {
+			t.Errorf("proxied %t, and %s has guessed: %s", c.proxied, c.guessed, answer.Status)
+		}
+		cancel()
+		f.must(t, <-ended)
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("the socket is left behind: %v", err)
+		}
 	}
 }

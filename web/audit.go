@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -54,7 +55,7 @@ func (s *Server) exempt(r *request) (view, error) {
 		return view{}, err
 	}
 	var v exemptView
-	nodes, err := s.read.nodes(r.Context(), false)
+	nodes, err := s.read.nodes(r.Context(), selection.NodeParts{})
 	if err != nil {
 		return view{}, err
 	}
@@ -131,7 +132,7 @@ func (v *exemptView) readOrders(s *Server, r *request) (view, error) {
 // siteOfTargets says which site a target of the blacklist belongs to.
 func (s *Server) siteOfTargets(ctx context.Context) (map[string]string, error) {
 	of := map[string]string{}
-	nodes, err := s.read.nodes(ctx, false)
+	nodes, err := s.read.nodes(ctx, selection.NodeParts{})
 	for _, n := range nodes {
 		of["node/"+n.Name], of["site/"+n.Site] = n.Site, n.Site
 	}

@@ -37,6 +37,7 @@ type fleetView struct {
 	New     []selection.Site
 	PCUs    []count
 	Orders  orderable
+	Speed   *speedView // of a demo
 }
 
 // count is a number that leads to the rows that it counts.
@@ -61,7 +62,7 @@ func (s *Server) fleet(r *request) (view, error) {
 	if err := r.somewhere(access.SeeNodes); err != nil {
 		return view{}, err
 	}
-	v := fleetView{Orders: s.orderable(r, "", "", "")}
+	v := fleetView{Orders: s.orderable(r, "", "", ""), Speed: s.speed()}
 	out := view{Template: "fleet", Title: "Fleet", Topics: []string{"status", "issue", "ledger", "sweep", "control"}}
 	for _, read := range []func(context.Context, *request) error{v.readNodes(s), v.readIssues(s), v.readSites(s),
 		v.readDone(s), v.readComing(s), v.readPCUs(s)} {
@@ -88,7 +89,7 @@ func (v *fleetView) readNodes(s *Server) reading {
 		if v.Status, err = s.read.status(ctx); err != nil {
 			return err
 		}
-		rows, err := s.read.nodes(ctx, false)
+		rows, err := s.read.nodes(ctx, selection.NodeParts{})
 		if err != nil {
 			return err
 		}

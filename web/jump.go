@@ -9,6 +9,7 @@ import (
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -52,7 +53,7 @@ func (s *Server) jump(r *request) (view, error) {
 
 // jumpNear leads to what has the text in its name: the only node or site, or the list of nodes.
 func (s *Server) jumpNear(r *request, text string) (view, error) {
-	nodes, err := s.read.nodes(r.Context(), false)
+	nodes, err := s.read.nodes(r.Context(), selection.NodeParts{})
 	if err != nil {
 		return view{}, err
 	}

@@ -38,7 +38,7 @@ func (s *Server) nodes(r *request) (view, error) {
 		facets: []string{"status", "state", "boot_state"},
 		topics: []string{"status", "issue", "control"},
 		read: func(ctx context.Context, uses func(string) bool) ([]selection.Node, error) {
-			rows, err := s.read.nodes(ctx, slices.ContainsFunc(selection.DetailFields(), uses))
+			rows, err := s.read.nodes(ctx, selection.NodePartsOf(uses))
 			return ownRows(r, rows, func(n *selection.Node) string { return n.Site }), err
 		},
 		link: func(field string, n *selection.Node) string {

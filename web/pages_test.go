@@ -160,17 +160,44 @@ func TestAllRowsAreOnOnePageToBePrinted(t *testing.T) {
 func TestABannerSaysWhatKeepsMonitorFromActingOrKnowing(t *testing.T) {
 	seen := &answers.LastSweep{Ended: noon, Believed: noon}
 	for want, s := range map[string]answers.Status{
-		"":                             {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen},
-		"Stopped: by ann":              {Controls: answers.Controls{Mode: policy.ModeAct, Stopped: "by ann"}, Sweep: seen},
-		"Monitor only observes: why":   {Controls: answers.Controls{Mode: policy.ModeObserve, Why: "why"}, Sweep: seen},
-		"No sweep has ended yet":       {Controls: answers.Controls{Mode: policy.ModeAct}},
-		"is not believed":              {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon, Doubt: "PLC does not answer"}},
-		"No sweep has ended for long":  {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon.Add(-time.Hour)}},
-		"What comon knows of nodes is": {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen, Sources: []store.SourceState{{Name: "comon", Trouble: "no answer", Since: noon}}},
+		"":                            {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen},
+		"Stopped: by ann":             {Controls: answers.Controls{Mode: policy.ModeAct, Stopped: "by ann"}, Sweep: seen},
+		"Monitor only observes: why":  {Controls: answers.Controls{Mode: policy.ModeObserve, Why: "why"}, Sweep: seen},
+		"No sweep has ended yet":      {Controls: answers.Controls{Mode: policy.ModeAct}},
+		"is not believed":             {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon, Doubt: "PLC does not answer"}},
+		"No sweep has ended for long": {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: &answers.LastSweep{Ended: noon.Add(-time.Hour)}},
+		"The mail server does not take mail, and what is to be said waits: no room": {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen, Away: []store.Away{{Server: store.ServerMail, Why: "no room", Since: noon}}},
+		"Request Tracker does not answer":                                           {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen, Away: []store.Away{{Server: store.ServerTracker, Since: noon}}},
+		"What comon knows of nodes is":                                              {Controls: answers.Controls{Mode: policy.ModeAct}, Sweep: seen, Sources: []store.SourceState{{Name: "comon", Trouble: "no answer", Since: noon}}},
 	} {
 		list := bannersOf(s, 10*time.Minute, noon)
 		if want == "" && len(list) > 0 || want != "" && (len(list) != 1 || !strings.Contains(list[0].Text, want)) {
 			t.Errorf("%q: %+v", want, list)
 		}
 	}
+}
+
+func TestAServerThatIsAwayIsToldOnEveryPageUntilItIsBack(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Public = PublicStatus })
+	v, stranger := f.as(t, anAdmin), f.visitor(t)
+	shown := func(v *visitor, path string) bool {
+		_, body := v.get(path)
+		return strings.Contains(body, "does not take mail") && strings.Contains(body, "smtp.example: no room")
+	}
+	wait := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); shown(v, "/agenda") != want; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the banner is shown: %v", !want)
+			}
+		}
+	}
+	wait(false)
+	f.must(t, f.SayAway(t.Context(), store.ServerMail, "smtp.example: no room", time.Now()))
+	wait(true)
+	if shown(stranger, "/status") {
+		t.Error("a stranger reads the name of the mail server")
+	}
+	f.must(t, f.SayBack(t.Context(), store.ServerMail))
+	wait(false)
 }

@@ -177,13 +177,9 @@ func (r *reader) status(ctx context.Context) (answers.Status, error) {
 	})
 }
 
-func (r *reader) nodes(ctx context.Context, details bool) ([]selection.Node, error) {
-	key := "nodes"
-	if details {
-		key = "nodes with details"
-	}
-	return readOnce(ctx, r, key, []string{"status", "issue", "control"}, func(ctx context.Context) ([]selection.Node, error) {
-		rows, bad, err := r.Store.NodeRows(ctx, r.Now(), details)
+func (r *reader) nodes(ctx context.Context, parts selection.NodeParts) ([]selection.Node, error) {
+	return readOnce(ctx, r, fmt.Sprintf("nodes %+v", parts), []string{"status", "issue", "control"}, func(ctx context.Context) ([]selection.Node, error) {
+		rows, bad, err := r.Store.NodeRows(ctx, r.Now(), parts)
 		r.tellUnreadable(bad)
 		return rows, err
 	})

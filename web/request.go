@@ -139,7 +139,7 @@ func (s *Server) show(w http.ResponseWriter, r *request, v view) {
 		d.Tabs = tabsFor(r)
 		if status, err := s.read.status(r.Context()); err == nil {
 			if stranger(r.who) { // they name addresses
-				status.Sources = nil
+				status.Sources, status.Away = nil, nil
 			}
 			d.Banners = bannersOf(status, s.SweepEvery, r.now)
 		} else {
@@ -217,6 +217,13 @@ func bannersOf(v answers.Status, every time.Duration, now time.Time) []banner {
 	case every > 0 && now.Sub(v.Sweep.Ended) > 2*every:
 		list = append(list, banner{Class: "warn", Text: "No sweep has ended for long, so nothing is done. The last one ended",
 			At: v.Sweep.Ended})
+	}
+	for _, away := range v.Away {
+		what := "The mail server does not take mail, and what is to be said waits: "
+		if away.Server == store.ServerTracker {
+			what = "Request Tracker does not answer, and what is to be said waits: "
+		}
+		list = append(list, banner{Class: "warn", Text: what + away.Why + "; that began", At: away.Since})
 	}
 	for _, source := range v.Sources {
 		if source.Trouble != "" {

@@ -16,7 +16,7 @@ const mostConnections = 2000
 
 // Place is where the pages are served.
 type Place struct {
-	Listen      string // host:port
+	Listen      string // host:port, or unix:/path
 	TLS         *tls.Config
 	BehindProxy bool // only a proxy reaches the port, which speaks TLS to everybody else
 }
@@ -28,7 +28,7 @@ var ErrInTheClear = errors.New("others than this machine would reach the pages i
 // Serve serves the pages, and tells those that are open what changes, until the context ends. Beyond this machine it
 // serves only over TLS, or to a proxy.
 func (s *Server) Serve(ctx context.Context, at Place, ready func(net.Addr)) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.Listen)
+	l, err := listen.At(ctx, at.Listen)
 	if err != nil {
 		return fmt.Errorf("web.listen: %w", err)
 	}
@@ -57,7 +57,8 @@ func (s *Server) Serve(ctx context.Context, at Place, ready func(net.Addr)) erro
 	return nil
 }
 
+// loopback reports whether only this machine reaches an address.
 func loopback(a net.Addr) bool {
 	tcp, is := a.(*net.TCPAddr)
-	return is && tcp.IP.IsLoopback()
+	return is && tcp.IP.IsLoopback() || a.Network() == "unix"
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,8 +45,8 @@ func largeFleet(b testing.TB, f *fixture) {
 			from generate_series(1, 200000) n`,
 		`alter table action disable trigger user`, // nobody listens yet
 		`insert into action (key, kind, issue, node, site, pcu, reason, at, outcome, detail, committed, finished)
-			select 'k' || n, 'reboot', '', 'n' || (n % 10000 + 1) || '.example', 's' || (n % 500 + 1), 0, 'r', now() - (1000000 - n) * interval '20 seconds', 'done', 'd', now(), now()
-			from generate_series(1, 1000000) n`,
+			select 'k' || n, case when n % 17 = 0 then 'reboot' else 'mail' end, '', 'n' || (n % 10000 + 1) || '.example', 's' || (n % 500 + 1), 0, 'r', at, 'done', 'd', at, at
+			from (select n, now() - (1000000 - n) * interval '20 seconds' as at from generate_series(1, 1000000) n) made`,
 		`alter table action enable trigger user`,
 	} {
 		_, err := conn.Exec(context.Background(), sql)
@@ -117,6 +118,52 @@ func (p *manyPeople) Authenticate(*http.Request) (access.Who, error) {
 	return access.Who{Account: fmt.Sprint("program ", p.n.Add(1)), Role: access.Admin, Sites: []string{access.AllSites}}, nil
 }
 
+// readsOfAPI are requests of each operation that reads, by its path in the document. Where there are none, it lasts or is
+// answered by a running workflow, and not by the store.
+func readsOfAPI() map[string][]string {
+	return map[string][]string{
+		"/self": {"/self"}, "/status": {"/status"}, "/controls": {"/controls"}, "/agenda": {"/agenda", "/agenda?site=s1"},
+		"/nodes": {"/nodes", "/nodes?filter=status%3Ddown", "/nodes?filter=power_cycles_7d%3E1", "/nodes?details=true",
+			"/nodes?limit=10000", "/nodes?at=" + noon.AddDate(0, 0, -7).Format(time.RFC3339)},
+		"/nodes/{name}": {"/nodes/n1.example"}, "/sites": {"/sites"}, "/sites/{name}": {"/sites/s1"}, "/pcus": {"/pcus"},
+		"/issues":                 {"/issues", "/issues?closed=true", "/issues?filter=type%3Dnodedown", "/issues?at=" + noon.Format(time.RFC3339)},
+		"/issues/{type}/{target}": {"/issues/nodedown/planetlab1.huji.example"},
+		"/ledger":                 {"/ledger", "/ledger?filter=node%3Dn1.example"}, "/history": {"/history", "/history?target=n1.example"},
+		"/explain": {"/explain?target=n1.example"}, "/outlets": {"/outlets?target=planetlab1.huji.example"},
+		"/silences": {"/silences"}, "/exemptions": {"/exemptions"}, "/disabled": {"/disabled"}, "/rollouts": {"/rollouts"},
+		"/tokens": {"/tokens"}, "/why-not": nil, "/nodes/{name}/request": nil, "/sweeps/{name}/{run}": nil, "/rollouts/{name}": nil,
+		"/events": nil,
+	}
+}
+
+// readingPaths are the paths of the API's document that somebody can read.
+func readingPaths(t testing.TB) (paths []string) {
+	t.Helper()
+	text, err := api.OpenAPI()
+	var doc struct{ Paths map[string]map[string]any }
+	if err == nil {
+		err = json.Unmarshal(text, &doc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range doc.Paths {
+		if methods["get"] != nil {
+			paths = append(paths, strings.TrimPrefix(path, api.Prefix))
+		}
+	}
+	return paths
+}
+
+func TestEveryReadOfTheAPIIsMeasured(t *testing.T) {
+	reads := readsOfAPI()
+	for _, path := range readingPaths(t) {
+		if _, is := reads[path]; !is {
+			t.Errorf("BenchmarkAPI does not ask for %s", path)
+		}
+	}
+}
+
 // BenchmarkAPI asks for each thing that the API reads of a large fleet.
 func BenchmarkAPI(b *testing.B) {
 	f := newFixture(b)
@@ -124,8 +171,14 @@ func BenchmarkAPI(b *testing.B) {
 	changing(b, f)
 	server := httptest.NewServer(api.New(api.Options{Store: f.Store, News: f.pages.News, Log: slog.New(slog.DiscardHandler), Who: new(manyPeople)}))
 	b.Cleanup(server.Close)
-	for _, path := range []string{"/status", "/nodes", "/nodes?filter=status%3Ddown", "/nodes?limit=10000", "/nodes/n1.example", "/sites", "/sites/s1", "/pcus",
-		"/issues", "/issues/nodedown/planetlab1.huji.example", "/agenda", "/ledger", "/ledger?filter=node%3Dn1.example", "/explain?target=n1.example"} {
+	reads := readsOfAPI()
+	for _, path := range slices.Sorted(func(yield func(string) bool) {
+		for _, paths := range reads {
+			for _, path := range paths {
+				yield(path)
+			}
+		}
+	}) {
 		b.Run(path, func(b *testing.B) {
 			took(b, func() int {
 				resp, err := http.Get(server.URL + api.Prefix + path)

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"time"
+
 	"github.com/planetlab/monitor/access"
 )
 
@@ -11,6 +13,39 @@ type Testbed interface {
 	Wrong(host string) string // what is wrong with a node now; empty: nothing
 	Break(host, fault string) error
 	Heal(host string) error
+
+	Day() time.Duration // how long a policy day lasts
+	SetDay(time.Duration) error
+}
+
+// speedView is how fast time passes in a demo, and what a visitor may make of it.
+type speedView struct {
+	Day  string
+	Days []string
+}
+
+// speed is the panel of the first page; nil where this is no demo.
+func (s *Server) speed() *speedView {
+	if s.Testbed == nil {
+		return nil
+	}
+	return &speedView{Day: s.Testbed.Day().String(), Days: []string{"3s", "5s", "10s", "30s", "1m0s"}}
+}
+
+// setSpeed changes how long a policy day lasts in a demo. As tamper it is no order.
+func (s *Server) setSpeed(r *request) (view, error) {
+	if err := r.somewhere(access.SeeNodes); err != nil {
+		return view{}, err
+	}
+	day, err := time.ParseDuration(r.PostFormValue("day"))
+	if err != nil || day <= 0 || day > time.Hour {
+		return view{}, badInput("A policy day lasts up to an hour here, as 10s.")
+	}
+	if err := s.Testbed.SetDay(day); err != nil {
+		return view{}, badInput("%v", err)
+	}
+	s.drawings.anew()
+	return view{To: "/"}, nil
 }
 
 // testbedView is what a node's page offers in a demo.

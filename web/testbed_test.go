@@ -6,10 +6,53 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fixtureWorld is a testbed with one fault.
 type fixtureWorld map[string]string
+
+func (w fixtureWorld) Day() time.Duration {
+	if day, err := time.ParseDuration(w["day"]); err == nil {
+		return day
+	}
+	return 3 * time.Second
+}
+
+func (w fixtureWorld) SetDay(day time.Duration) error {
+	if day < time.Second {
+		return errors.New("that is too short")
+	}
+	w["day"] = day.String()
+	return nil
+}
+
+func TestAVisitorOfADemoChangesTheSpeedOfTime(t *testing.T) {
+	world := fixtureWorld{}
+	f := newFixture(t, func(o *Options) { o.Testbed, o.Public = world, PublicFull })
+	v := f.visitor(t)
+	if _, body := v.get("/"); !strings.Contains(body, "a policy day lasts 3s") || !strings.Contains(body, "keep the pace with which they opened") {
+		t.Error("the first page does not say how fast time passes")
+	}
+	if code, _ := v.post("/testbed", url.Values{"day": {"10s"}}); code >= 400 || world["day"] != "10s" {
+		t.Errorf("it is not changed: %d %v", code, world)
+	}
+	if _, body := v.get("/"); !strings.Contains(body, "a policy day lasts 10s") {
+		t.Error("the page shows what was")
+	}
+	for _, day := range []string{"", "soon", "-3s", "0s", "1ms", "48h"} {
+		if code, _ := v.post("/testbed", url.Values{"day": {day}}); code != http.StatusBadRequest || world["day"] != "10s" {
+			t.Errorf("%q: %d %v", day, code, world)
+		}
+	}
+	if code, _ := v.post("/testbed", url.Values{"day": {"5s"}}, "Sec-Fetch-Site", "cross-site"); code != http.StatusForbidden {
+		t.Errorf("another site's form: %d", code)
+	}
+	none := newFixture(t)
+	if code, _ := none.as(t, anAdmin).post("/testbed", url.Values{"day": {"5s"}}); code != http.StatusNotFound && code != http.StatusMethodNotAllowed {
+		t.Errorf("without a demo: %d", code)
+	}
+}
 
 func (fixtureWorld) Faults() []string           { return []string{"Hang it"} }
 func (w fixtureWorld) Wrong(host string) string { return w[host] }

@@ -153,6 +153,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	if s.Testbed != nil {
 		mux.Handle("POST /nodes/{host}/testbed", s.serve(s.tamper))
+		mux.Handle("POST /testbed", s.serve(s.setSpeed))
 	}
 	mux.Handle("GET /", s.serve(func(r *request) (view, error) { return view{}, notFound("there is no page %s", r.URL.Path) }))
 	pages := s.protect(parts(s.sessions.LoadAndSave(s.identify(mux))))

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 
 	"github.com/planetlab/monitor/listen"
@@ -15,7 +14,7 @@ const mostConnections = 200
 // serve serves the pages until the server is closed. What is wrong with the port, or with a connection for good, goes
 // to failed.
 func serve(ctx context.Context, web *http.Server, setting, at string, failed chan<- error) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
+	l, err := listen.At(ctx, at)
 	if err != nil {
 		return fmt.Errorf("%s: %w", setting, err)
 	}

@@ -109,7 +109,13 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		}
 	}
 	if _, err := patiently(ctx, log, "postgres", betweenTries, func() (struct{}, error) {
-		return struct{}{}, db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
+		err := db.SayConfigured(ctx, policy.Mode(cfg.Mode), cfg.HTTP.Listen)
+		for server, unused := range map[string]bool{store.ServerTracker: tracker == nil, store.ServerMail: cfg.Mode == config.ModeObserve} {
+			if err == nil && unused { // nobody would see it come back
+				err = db.SayBack(ctx, server)
+			}
+		}
+		return struct{}{}, err
 	}); err != nil {
 		return err
 	}

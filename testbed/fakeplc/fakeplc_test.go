@@ -306,3 +306,52 @@ func TestTroubles(t *testing.T) {
 		t.Errorf("counted %d", p.Calls("UpdateSite"))
 	}
 }
+
+func TestANodeHasATagOfATypeOnce(t *testing.T) {
+	p := newPlant(t)
+	p.Add("TagTypes", row{"tagname": "deployment"})
+	p.Add("NodeGroups", row{"nodegroup_id": 50, "groupname": "alpha", "tagname": "deployment", "value": "alpha"})
+	members := func() any {
+		t.Helper()
+		v, err := p.call("GetNodeGroups", []any{"alpha"}, []any{"node_ids"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.([]any)[0].(row)["node_ids"].([]any)
+	}
+	id, err := p.call("AddNodeTag", "a.home", "deployment", "alpha")
+	if err != nil || !slices.Equal(members().([]any), []any{10}) {
+		t.Fatalf("%v, members %v", err, members())
+	}
+	for name, c := range map[string]struct {
+		code   int
+		method string
+		args   []any
+	}{
+		"a second one":            {102, "AddNodeTag", []any{10, "deployment", "beta"}},
+		"of no type":              {102, "AddNodeTag", []any{11, "nosuch", "beta"}},
+		"of no node":              {102, "AddNodeTag", []any{"nobody", "deployment", "beta"}},
+		"a value that is no text": {102, "AddNodeTag", []any{11, "deployment", 1}},
+		"one that is not there":   {102, "UpdateNodeTag", []any{99, "beta"}},
+		"an id that is a text":    {102, "DeleteNodeTag", []any{"5"}},
+		"too few arguments":       {101, "AddNodeTag", []any{11, "deployment"}},
+		"the way of old releases": {100, "AddNodeToNodeGroup", []any{11, "alpha"}},
+	} {
+		var f *xmlrpc.Fault
+		if _, err := p.call(c.method, c.args...); !errors.As(err, &f) || f.Code != c.code {
+			t.Errorf("%s: %v, not a fault %d", name, err, c.code)
+		}
+	}
+	if _, err := p.call("UpdateNodeTag", id, "beta"); err != nil || len(members().([]any)) != 0 {
+		t.Errorf("%v, members %v", err, members())
+	}
+	p.SetRoles("tech")
+	var f *xmlrpc.Fault
+	if _, err := p.call("DeleteNodeTag", id); !errors.As(err, &f) || f.Code != 108 {
+		t.Errorf("a tech deletes a tag: %v", err)
+	}
+	p.SetRoles("admin")
+	if _, err := p.call("DeleteNodeTag", id); err != nil || p.Get("NodeTags", "node_id", 10) != nil {
+		t.Errorf("%v, and there is %v", err, p.Get("NodeTags", "node_id", 10))
+	}
+}

@@ -34,6 +34,8 @@ func (db *DB) call(method string, args []any) (any, *xmlrpc.Fault) {
 		return db.addSliceTag(who, args)
 	case "DeleteSliceTag":
 		return db.deleteSliceTag(who, args)
+	case "AddNodeTag", "UpdateNodeTag", "DeleteNodeTag":
+		return db.changeNodeTag(who, method, args)
 	case "AddTagType":
 		return db.addTagType(who, args)
 	case "RebootNodeWithPCU":
@@ -59,6 +61,9 @@ func (db *DB) get(who caller, name string, args []any) (any, *xmlrpc.Fault) {
 	}
 	out := []any{}
 	for _, r := range db.visible(name) {
+		if name == "NodeGroups" {
+			r = db.tagged(r)
+		}
 		if !meant(r) || !who.sees(name, r) {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/store"
@@ -27,7 +29,7 @@ func (r *Rig) servePages(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	pages.Testbed = hands{r.World}
+	pages.Testbed = hands{r.World, r}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	go news.Run(ctx)
 	up, ended := make(chan net.Addr, 1), make(chan error, 1)
@@ -39,12 +41,40 @@ func (r *Rig) servePages(ctx context.Context, listen string) error {
 		cancel()
 		return err
 	}
-	r.stops = append(r.stops, func() error { cancel(); return <-ended })
+	r.unserve = func() error { cancel(); return <-ended }
 	return nil
 }
 
+// servePagesAnew serves them with the configuration as it is now, at the same address.
+func (r *Rig) servePagesAnew(ctx context.Context) error {
+	if r.unserve == nil {
+		return nil
+	}
+	if err := r.unserve(); err != nil {
+		return err
+	}
+	return r.servePages(ctx, strings.TrimPrefix(r.Pages, "http://"))
+}
+
 // hands are those of the visitors of a demo, in its world.
-type hands struct{ *testbed.World }
+type hands struct {
+	*testbed.World
+	rig *Rig
+}
+
+// SetDay changes how long a policy day lasts, and answers before the pages are served anew.
+func (h hands) SetDay(day time.Duration) error {
+	if day < ShortestDay {
+		return fmt.Errorf("a policy day lasts %s or more", ShortestDay)
+	}
+	h.World.SetDay(day)
+	go func() {
+		if err := h.rig.SetDay(context.Background(), day); err != nil {
+			h.rig.say("the length of a policy day was not changed: %v", err)
+		}
+	}()
+	return nil
+}
 
 // wrongs are what a visitor may do to a node.
 func wrongs() []wrong {

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/activities"
+	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/pcudev"
@@ -45,6 +49,79 @@ func TestPeopleAtThePagesOfTheRunningProduct(t *testing.T) {
 	t.Run("an operator gives every order by the keyboard alone", r.anOperatorAtTheKeyboard)
 	t.Run("the people of a site pledge, and have their node rebooted", r.siteAtTheKeyboard)
 	t.Run("a link in a letter has a node rebooted", r.aLetterAtWork)
+	t.Run("an operator believes what the guard doubts", r.anOperatorBelievesWhatTheGuardDoubts)
+	t.Run("a visitor changes the speed of time", r.aVisitorChangesTheSpeedOfTime)
+}
+
+// A visitor of the demo makes policy days longer: the world, the sweeps and new issues follow, and what is open does not.
+func (r *Rig) aVisitorChangesTheSpeedOfTime(t *testing.T) {
+	ctx := t.Context()
+	desk := orders.Desk{Store: r.Store, Temporal: r.Temporal}
+	order := orders.Order{Reason: "to see", Who: access.Who{Account: "ann", Role: access.Operator, Sites: []string{access.AllSites}}}
+	day := func(id string) (day time.Duration) {
+		i, err := r.Store.Issue(ctx, id)
+		if err == nil {
+			var s issue.State
+			s, err = i.Memory()
+			day = s.Times.Day
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return day
+	}
+	open := func(target string) string {
+		id := issue.NodeDown + "/" + target
+		r.eventually(t, id+" opens", func() error {
+			if _, _, err := desk.Open(ctx, order, issue.NodeDown, target, "by hand", nil); err != nil {
+				return err
+			}
+			_, err := r.Store.Issue(ctx, id)
+			return err
+		})
+		return id
+	}
+	before := open("planetlab4.tokyo.example")
+	if day(before) != 6*time.Second {
+		t.Errorf("days last %s at first", day(before))
+	}
+	for text, code := range map[string]int{"1s": http.StatusBadRequest, "10s": http.StatusOK} {
+		answer, err := http.PostForm(r.Pages+"/testbed", url.Values{"day": {text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != code {
+			t.Errorf("%s: %s", text, answer.Status)
+		}
+	}
+	if got := r.World.Day(); got != 10*time.Second {
+		t.Errorf("days of the world last %s", got)
+	}
+	r.eventually(t, "the sweeps follow", func() error {
+		s, err := r.Temporal.ScheduleClient().GetHandle(ctx, activities.SweepType).Describe(ctx)
+		if err == nil && s.Schedule.Spec.Intervals[0].Every != 8*time.Second {
+			err = no("they are %s apart", s.Schedule.Spec.Intervals[0].Every)
+		}
+		return err
+	})
+	r.eventually(t, "the pages say so", func() error {
+		answer, err := http.Get(r.Pages + "/")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if text, _ := io.ReadAll(answer.Body); !strings.Contains(string(text), "a policy day lasts 10s") {
+			return no("they do not: %s", text)
+		}
+		return r.Workers[0].Healthy()
+	})
+	if after := open("planetlab3.tokyo.example"); day(after) != 10*time.Second {
+		t.Errorf("a new issue counts days of %s", day(after))
+	}
+	if day(before) != 6*time.Second {
+		t.Errorf("the open one counts days of %s now", day(before))
+	}
 }
 
 // A visitor of the demo hangs a node on its page, Monitor finds that out, and the visitor mends it.

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/policy"
@@ -25,6 +26,7 @@ import (
 	"github.com/planetlab/monitor/testbed/chrome"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/fakeplc"
+	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
 // What is broken from the beginning: a node that people are written to about, since its PCU is mute, and one that nobody
@@ -212,6 +214,103 @@ func (r *Rig) anOperatorAtTheKeyboard(t *testing.T) {
 	} {
 		h.does(k)
 	}
+	held := func(want bool) func() error {
+		return func() error {
+			s, err := answers.SiteState(ctx, r.Temporal, "warsaw")
+			if err == nil && (s.Pause != nil) != want {
+				err = no("its pause is %+v", s.Pause)
+			}
+			return err
+		}
+	}
+	r.eventually(t, "its issue asks something of the site", held(false))
+	h.does(task{name: "hold the penalty", page: "/sites/warsaw", verb: "site.pause", until: "3d", effect: held(true)})
+	h.does(task{name: "resume the penalty", page: "/sites/warsaw", verb: "site.resume", effect: held(false)})
+}
+
+// anOperatorBelievesWhatTheGuardDoubts has half of the fleet fall silent within a moment.
+func (r *Rig) anOperatorBelievesWhatTheGuardDoubts(t *testing.T) {
+	ctx := t.Context()
+	for i, host := range r.Hosts() {
+		if i%2 == 0 && r.State(host) == fakenode.Up {
+			if err := r.Break(host, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Nobody}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var doubted time.Time
+	r.eventually(t, "the guard doubts it", func() error {
+		believed, doubt, err := r.Store.LastBelieved(ctx)
+		if doubted = believed; err == nil && doubt == "" {
+			err = no("what is seen is believed")
+		}
+		return err
+	})
+	h := r.atTheKeyboard(t, "root@plc.example")
+	r.eventually(t, "the page says so", func() error {
+		h.page.Open("/")
+		if text := h.page.Text(); !strings.Contains(text, "The last sweep is not believed") || !strings.Contains(text, "believe it") {
+			return no("it shows %s", text)
+		}
+		return nil
+	})
+	h.does(task{name: "believe", page: "/", verb: "fleet.believe", effect: func() error {
+		believed, doubt, err := r.Store.LastBelieved(ctx)
+		if err == nil && (doubt != "" || !believed.After(doubted)) {
+			err = no("the last one that is believed is of %s: %s", believed, doubt)
+		}
+		return err
+	}})
+}
+
+// anOrderIsCancelled cancels an order that waits for its PCU, and tries what is not for the people of a site.
+func (r *Rig) anOrderIsCancelled(t *testing.T, tech hand) {
+	const host, site = "planetlab3.upmc.example", "upmc"
+	ctx := t.Context()
+	r.BreakPCU(site, pcudev.Busy)
+	defer r.BreakPCU(site, "")
+	if err := r.Break(host, testbed.Fault{State: fakenode.Hung, FixedBy: testbed.Reboot}); err != nil {
+		t.Fatal(err)
+	}
+	order := orders.Order{Reason: "it hangs", Who: access.Who{Account: tech.account, Role: access.Site, Sites: []string{site}}}
+	r.eventually(t, "an order waits", func() error {
+		_, err := (orders.Desk{Store: r.Store, Temporal: r.Temporal}).Node(ctx, order,
+			orders.Node{Act: request.Reboot, Ways: []request.Way{request.ByPCU}, Patience: time.Hour}, host)
+		if err != nil && !errors.Is(err, orders.ErrUnderWay) {
+			return err
+		}
+		story, err := answers.Request(ctx, r.Temporal, host, "")
+		if err == nil && (story.End != "" || !slices.ContainsFunc(story.Steps, func(s request.Step) bool { return s.What == "waits" })) {
+			err = no("it is %q: %s %+v", story.End, story.Reason, story.Steps)
+		}
+		return err
+	})
+	tech.does(task{name: "cancel", page: "/nodes/" + host, verb: "node.cancel", effect: func() error {
+		story, err := answers.Request(ctx, r.Temporal, host, "")
+		if err == nil && story.End != request.Cancelled {
+			err = no("it is %q: %s", story.End, story.Reason)
+		}
+		return err
+	}})
+	if n := r.PowerCuts(host); n != 0 {
+		t.Errorf("its power was cut %d times", n)
+	}
+	r.BreakPCU(site, "")
+	r.eventually(t, "a dry run of the PCU passes again", func() error {
+		n, err := r.Store.Node(ctx, host)
+		if err != nil {
+			return err
+		}
+		p, err := r.Store.PCU(ctx, n.PCUID)
+		if err == nil && (!p.OK || !p.Record.Status.Healthy()) {
+			err = no("it is %s: %s", p.Record.Status, p.Reason)
+		}
+		return err
+	})
+	tech.page.Open("/nodes/" + host)
+	if text := tech.page.Text(); strings.Contains(text, "Silence") || !strings.Contains(text, "Reboot") {
+		t.Errorf("to leave a node alone is for operators: %s", text)
+	}
 }
 
 func (r *Rig) siteAtTheKeyboard(t *testing.T) {
@@ -234,6 +333,7 @@ func (r *Rig) siteAtTheKeyboard(t *testing.T) {
 	operator.does(task{name: "close", page: "/issues/" + id, verb: "issue.close", effect: status("closed")})
 
 	tech = r.atTheKeyboard(t, "tech@upmc.example")
+	r.anOrderIsCancelled(t, tech)
 	for n, k := range []struct {
 		name, verb string
 		fixedBy    string

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -53,13 +54,13 @@ type Rig struct {
 	*testbed.World
 	Store    *store.Store
 	Temporal client.Client
-	Address  string // of the Temporal frontend
-	UI       string // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
-	Web      string // URL of the worker's port for machines
-	Pages    string // URL of the pages for people; empty: there are none
-	Config   string // the configuration file, good for every program
-	Database string // URL of the database, without a wire
-	Day      time.Duration
+	Address  string        // of the Temporal frontend
+	UI       string        // URL of the Web UI, empty where TEMPORAL_ADDRESS names a server of somebody's own
+	Web      string        // URL of the worker's port for machines
+	Pages    string        // URL of the pages for people; empty: there are none
+	Config   string        // the configuration file, good for every program
+	Database string        // URL of the database, without a wire
+	Day      time.Duration // how long a policy day lasted at the start
 
 	Workers []*Worker
 	Wires   map[string]*testbed.Wire // by the names of Links, if they were laid
@@ -67,6 +68,8 @@ type Rig struct {
 	dir      string
 	log      io.Writer
 	stops    []func() error
+	changing sync.Mutex   // held while the length of a day changes
+	unserve  func() error // ends the pages; nil: there are none
 	postgres *pglocal.Cluster
 	temporal func(ctx context.Context,
 		lose bool) error // ends the server's process, and starts it again with its state or without
@@ -183,6 +186,11 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		if err := r.servePages(ctx, o.Pages); err != nil {
 			return err
 		}
+		r.stops = append(r.stops, func() error {
+			r.changing.Lock() // what changes ends first
+			defer r.changing.Unlock()
+			return r.unserve()
+		})
 	}
 	return r.firstSweep(ctx)
 }

@@ -73,9 +73,9 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 	defer web.Close()
 	whereToLook(out, r, "http://"+page.Addr().String())
 	played := make(chan error, 1)
-	go func() { played <- playStory(ctx, r.World, day) }()
-	over := time.After(time.Duration(testbed.StoryEnds * float64(day)))
-	t := &teller{Rig: r, out: out, started: time.Now(), issues: map[string]string{}, told: map[string]time.Time{}}
+	go func() { played <- playStory(ctx, r.World) }()
+	over := false
+	t := &teller{Rig: r, out: out, dayAt: r.World.DayAt, started: time.Now(), issues: map[string]string{}, told: map[string]time.Time{}}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -84,9 +84,11 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 			return nil
 		case err := <-played:
 			return err
-		case <-over:
-			whatToTry(out, r)
 		case <-tick.C:
+			if !over && t.day(time.Now()) >= testbed.StoryEnds {
+				over = true
+				whatToTry(out, r)
+			}
 			if err := t.tell(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -95,9 +97,9 @@ func demo(ctx context.Context, out io.Writer, day time.Duration) (err error) {
 }
 
 // playStory lets the demo's script happen, and then accidents without end.
-func playStory(ctx context.Context, w *testbed.World, day time.Duration) error {
+func playStory(ctx context.Context, w *testbed.World) error {
 	script, accident := testbed.Story(), testbed.Accidents(testbed.Fleet(), testbed.StoryEnds, 1)
-	return w.Play(ctx, day, func() (testbed.Incident, bool) {
+	return w.Play(ctx, func() (testbed.Incident, bool) {
 		if len(script) == 0 {
 			return accident(), true
 		}
@@ -171,6 +173,7 @@ func whereToLook(out io.Writer, r *rig.Rig, mailbox string) {
 type teller struct {
 	*rig.Rig
 	out     io.Writer
+	dayAt   func(time.Time) float64 // which policy day of the world it was
 	started time.Time
 	seen    time.Time         // the ledger has been told up to here
 	issues  map[string]string // status of each run of an issue, as told
@@ -209,13 +212,15 @@ func (t *teller) tell(ctx context.Context) error {
 		if t.again(l) {
 			continue
 		}
-		day := l.at.Sub(t.started).Seconds() / t.Day.Seconds()
-		if _, err := fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), day, l.hue.Sprintf("%-9s", l.what), l.text); err != nil {
+		if _, err := fmt.Fprintf(t.out, "%s  day %5.1f  %s %s\n", l.at.Local().Format("15:04:05 MST"), t.day(l.at), l.hue.Sprintf("%-9s", l.what), l.text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// day is which policy day of the demo it was.
+func (t *teller) day(at time.Time) float64 { return t.dayAt(at) - t.dayAt(t.started) }
 
 // again reports whether a line is one that was told not long ago: what Monitor writes anew, or does not do, each time it
 // looks.
@@ -224,7 +229,7 @@ func (t *teller) again(l line) bool {
 		return false
 	}
 	last := t.told[l.text]
-	if l.at.Sub(last) < 20*t.Day {
+	if !last.IsZero() && t.dayAt(l.at)-t.dayAt(last) < 20 {
 		return true
 	}
 	t.told[l.text] = l.at

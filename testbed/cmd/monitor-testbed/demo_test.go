@@ -11,8 +11,8 @@ import (
 )
 
 func TestTheDemoTellsTheSameOnlyOnceInAWhile(t *testing.T) {
-	tell := &teller{Rig: &rig.Rig{Day: time.Second}, told: map[string]time.Time{}}
 	start := time.Now()
+	tell := &teller{told: map[string]time.Time{}, dayAt: func(t time.Time) float64 { return t.Sub(start).Seconds() }}
 	for _, c := range []struct {
 		what, text string
 		after      time.Duration

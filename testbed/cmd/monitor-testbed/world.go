@@ -89,7 +89,7 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings, scrip
 	if script != nil {
 		go obey(w, script, out)
 	} else {
-		go func() { played <- playStory(ctx, w, s.Day) }()
+		go func() { played <- playStory(ctx, w) }()
 	}
 	for {
 		select {
