@@ -234,7 +234,7 @@ func aboutPCU(ref Ref) string {
 // and is passed over where none is in sight. No sweep sees that the end has come early, so it is asked now and then.
 func (a *gate) addListedPCU(ctx context.Context, p store.PCU, f *policy.GateFacts) error {
 	entry, listed, err := a.Store.Blacklisted(ctx, "", "", p.Name, a.now())
-	switch why := fmt.Sprintf("its PCU %s is blacklisted: %s", p.Name, entry.Reason); {
+	switch why := fmt.Sprintf("its PCU %s is exempt: %s", p.Name, entry.Reason); {
 	case err != nil || !listed:
 		return err
 	case entry.Until.IsZero() && f.PCU.Broken == "":

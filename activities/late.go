@@ -95,7 +95,7 @@ func (a *People) silenced(ctx context.Context, login string, s said) (policy.Ans
 	case err != nil:
 		return policy.Answer{}, err
 	case listed:
-		return policy.Answer{Decision: policy.No(entry.Until, "blacklisted: %s", entry.Reason), Check: "blacklist"}, nil
+		return policy.Answer{Decision: policy.No(entry.Until, "exempt: %s", entry.Reason), Check: "blacklist"}, nil
 	case s.Node == "":
 		return policy.Answer{}, nil
 	}

@@ -479,7 +479,7 @@ func TestPCU_OneThatIsLeftAloneIsAskedAboutAgainBeforeThatEnds(t *testing.T) {
 	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "new firmware",
 		Until: time.Now().AddDate(0, 0, 30)}))
 	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
-	b.want(res, err, issue.Wait, "blacklisted: new firmware")
+	b.want(res, err, issue.Wait, "exempt: new firmware")
 	if in := time.Until(res.Until); in <= 0 || in > b.Policy.Day/4 {
 		t.Errorf("it is asked again in %s", in)
 	}

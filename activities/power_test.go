@@ -354,19 +354,19 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 	}{
 		{"the node is blacklisted", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
-		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, issue.Wait, "blacklisted: new board"},
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, issue.Wait, "exempt: new board"},
 		{"its PCU is left alone for a time", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
 				Reason: "new firmware", Until: time.Now().Add(time.Hour)}))
 		}, func() {
 			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
-		}, issue.Wait, "blacklisted: new firmware"},
+		}, issue.Wait, "exempt: new firmware"},
 		{"its PCU is left alone for good", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu,
 				Reason: "it bites"}))
 		}, func() {
 			b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
-		}, issue.Passed, "blacklisted: it bites"},
+		}, issue.Passed, "exempt: it bites"},
 		{"its site gets a downtime", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "site", Target: site, Reason: "moving",
 				Until: time.Now().Add(time.Hour), Downtime: true}))
@@ -639,11 +639,11 @@ func TestPower_WhatComesWhilePLCTakesItsTimeStopsTheCommand(t *testing.T) {
 		}, func() { b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop})) }, "stopped: a fire"},
 		{"the node is blacklisted", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
-		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, "blacklisted: new board"},
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "node", sick)) }, "exempt: new board"},
 		{"its PCU is blacklisted", func() {
 			b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "it bites",
 				Until: time.Now().Add(time.Hour)}))
-		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu)) }, "blacklisted: it bites"},
+		}, func() { b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu)) }, "exempt: it bites"},
 		{"its site is exempt", func() {
 			b.w.Exempt(site, time.Now().AddDate(0, 1, 0))
 			b.sync()

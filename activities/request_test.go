@@ -308,7 +308,7 @@ func TestRequest_ADryRunDoesNothing(t *testing.T) {
 	b.want(res, err, issue.Acted, "would cycle outlet 1 of "+pcu)
 	b.must(b.Store.AddBlacklist(b.Context(), store.BlacklistEntry{Kind: "site", Target: site, Reason: "moved", Starts: time.Now().Add(-time.Hour)}))
 	res, err = b.Requests.TryRequest(b.Context(), s)
-	b.want(res, err, issue.Wait, "blacklisted: moved")
+	b.want(res, err, issue.Wait, "exempt: moved")
 	b.wantCuts(0)
 	b.wantClaims()
 	if after := b.count(); after != before {

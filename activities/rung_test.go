@@ -194,7 +194,7 @@ func TestRung_WhatForbidsActingIsAskedBeforeEveryRung(t *testing.T) {
 		}
 	}
 	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: sick, Reason: "new board"}))
-	forbidden("listed node", "blacklisted: new board")
+	forbidden("listed node", "exempt: new board")
 	b.must(b.Store.RemoveBlacklist(ctx, "node", sick))
 	b.sweepEnds(store.Sweep{Reason: "half the fleet is gone"})
 	forbidden("guard", "half the fleet is gone")
@@ -424,7 +424,7 @@ func TestIssue_APCUThatIsLeftAloneGetsNoIssue(t *testing.T) {
 	b.must(b.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "pcu", Target: pcu, Reason: "it bites"}))
 	rung := issue.Rung{Do: issue.OpenPCUDown}
 	res, err := b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, "0", rung))
-	b.want(res, err, issue.Passed, "is left alone: blacklisted: it bites")
+	b.want(res, err, issue.Passed, "is left alone: exempt: it bites")
 	if len(b.tc.started) > 0 {
 		t.Errorf("opened %q", b.tc.started)
 	}

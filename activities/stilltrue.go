@@ -92,7 +92,7 @@ func (a *People) unsaid(ctx context.Context, in sites.MailRequest, n sites.Notic
 	case err != nil:
 		return "", err
 	case listed:
-		return "blacklisted: " + entry.Reason, nil
+		return "exempt: " + entry.Reason, nil
 	}
 	last, err := a.Store.LastNotice(ctx, n.Kind, targetOf(n, in.Site))
 	if err != nil {

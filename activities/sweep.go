@@ -104,21 +104,8 @@ func (a *Sweep) sweepBeat(ctx context.Context, sweep int64) (_ context.Context, 
 		return nil, nil, err
 	}
 	stopBeat := heartbeat(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if errors.Is(a.Store.BeatSweep(ctx, sweep), store.ErrSweepOver) {
-					cancel()
-				}
-			}
-		}
-	}()
+	ctx, cancel := store.Beat(ctx, 10*time.Second, func(ctx context.Context) error { return a.Store.BeatSweep(ctx, sweep) },
+		store.ErrSweepOver)
 	return ctx, func() { cancel(); stopBeat() }, nil
 }
 

@@ -78,7 +78,7 @@ func (a *People) putAway(ctx context.Context, login string, ticket int, why erro
 	key := fmt.Sprintf("%s/ticket/%d/put away", sites.ID(login), ticket)
 	return a.post.flagSite(ctx, login, causeTicket, key, []string{
 		fmt.Sprintf("ticket %d is not used any more, and what is to be said next makes another one: %v", ticket, why),
-		"to keep Monitor from writing to the site, put it on the blacklist, or pause it",
+		"to keep Monitor from writing to the site, exempt it (`monitor exempt set`), or pause it",
 	})
 }
 

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -67,22 +66,8 @@ func (d Desk) Run(ctx context.Context, o Order, opts remote.Options, nodes []rem
 // runBeats gives signs of life of a run, so that one that is cut off is told from one that goes on. The context ends when
 // the run was ended by others, who took it for dead.
 func (d Desk) runBeats(ctx context.Context, id string) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		tick := time.NewTicker(store.RunSilence / 6)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if errors.Is(d.Store.BeatRun(ctx, id), store.ErrRunOver) {
-					cancel()
-				}
-			}
-		}
-	}()
-	return ctx, cancel
+	return store.Beat(ctx, store.RunSilence/6, func(ctx context.Context) error { return d.Store.BeatRun(ctx, id) },
+		store.ErrRunOver)
 }
 
 // mayRun says whether anything may run now.

@@ -14,7 +14,7 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Silence leaves a node, a PCU or a site alone for a time: it is an entry of the blacklist.
+// Silence leaves a node, a PCU or a site alone for a time: it is exempt for that time.
 func (d Desk) Silence(ctx context.Context, o Order, target string,
 	until time.Time) (Receipt, store.BlacklistEntry, error) {
 	e := store.BlacklistEntry{Starts: d.now().UTC().Truncate(time.Millisecond), Until: until}
@@ -31,7 +31,7 @@ func (d Desk) Silence(ctx context.Context, o Order, target string,
 	return d.blacklist(ctx, o, e, access.TargetSilence, "it is what others read when they ask why nothing is done")
 }
 
-// Blacklist puts a node, a PCU or a site on the blacklist, or announces a downtime of it.
+// Blacklist exempts a node, a PCU or a site, or announces a downtime of it; its rows keep their first name.
 func (d Desk) Blacklist(ctx context.Context, o Order,
 	e store.BlacklistEntry) (Receipt, store.BlacklistEntry, error) {
 	return d.blacklist(ctx, o, e, access.TargetSilence, "")
@@ -67,7 +67,7 @@ func (d Desk) blacklist(ctx context.Context, o Order, e store.BlacklistEntry, ve
 	return r, e, err
 }
 
-// Unsilence takes a target off the blacklist, with all its entries, downtimes to come included.
+// Unsilence ends the exemption of a target, with all its entries, downtimes to come included.
 func (d Desk) Unsilence(ctx context.Context, o Order, kind, target string) (Receipt, error) {
 	return d.unsilence(ctx, o, kind, target, access.TargetUnsilence)
 }
@@ -92,16 +92,16 @@ func (d Desk) unsilence(ctx context.Context, o Order, kind, target string, verb 
 				return err
 			}
 		}
-		return errors.Join(err, notBlacklisted(kind, target))
+		return errors.Join(err, notExempt(kind, target))
 	}
 	r, err := d.give(ctx, o, a)
 	if errors.Is(err, store.ErrNotFound) {
-		err = notBlacklisted(kind, target)
+		err = notExempt(kind, target)
 	}
 	return r, err
 }
 
-func notBlacklisted(kind, target string) error {
+func notExempt(kind, target string) error {
 	return notFound("%s %s is not exempt: see `monitor exempt list`", kind, target)
 }
 

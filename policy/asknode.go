@@ -85,9 +85,9 @@ func askBlacklist(_ Policy, f GateFacts, _ time.Time) Decision {
 	case f.Listed.Listed && f.Listed.Downtime:
 		return No(f.Listed.Until, "in a downtime: %s", f.Listed.Reason)
 	case f.Listed.Listed:
-		return No(f.Listed.Until, "blacklisted: %s", f.Listed.Reason)
+		return No(f.Listed.Until, "exempt: %s", f.Listed.Reason)
 	}
-	return Yes("not on the blacklist")
+	return Yes("not exempt by an order")
 }
 
 func askPCU(p Policy, f GateFacts, now time.Time) Decision {

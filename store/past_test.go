@@ -12,19 +12,28 @@ import (
 	"github.com/planetlab/monitor/sources"
 )
 
-func TestNodesAreReadAsTheyWere(t *testing.T) {
-	s := open(t)
-	ctx := t.Context()
-	day := func(n int) time.Time { return time.Date(2026, 11, n, 12, 0, 0, 0, time.UTC) }
-	must := func(err error) {
+const host = "planetlab1.princeton.example"
+
+func day(n int) time.Time { return time.Date(2026, 11, n, 12, 0, 0, 0, time.UTC) }
+
+// openedPast is a store with the snapshot, and what ends a test that an error stops.
+func openedPast(t *testing.T) (s *Store, must func(error)) {
+	t.Helper()
+	s = open(t)
+	must = func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := s.SaveSnapshot(ctx, snapshot, true)
+	_, err := s.SaveSnapshot(t.Context(), snapshot, true)
 	must(err)
-	const host = "planetlab1.princeton.example"
+	return s, must
+}
+
+func TestNodesAreReadAsTheyWere(t *testing.T) {
+	s, must := openedPast(t)
+	ctx := t.Context()
 	look := func(n int, state, category, reason string) {
 		t.Helper()
 		must(s.SaveNodeLooks(ctx, []NodeLook{{Host: host, State: state, Category: category, Reason: reason, At: day(n)}}))
@@ -70,18 +79,8 @@ func TestNodesAreReadAsTheyWere(t *testing.T) {
 }
 
 func TestFactsIssuesAndHistoryAreReadAsTheyWere(t *testing.T) {
-	s := open(t)
+	s, must := openedPast(t)
 	ctx := t.Context()
-	day := func(n int) time.Time { return time.Date(2026, 11, n, 12, 0, 0, 0, time.UTC) }
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, err := s.SaveSnapshot(ctx, snapshot, true)
-	must(err)
-	const host = "planetlab1.princeton.example"
 	tell := func(n int, facts ...sources.Fact) {
 		t.Helper()
 		for i := range facts {
@@ -110,7 +109,7 @@ func TestFactsIssuesAndHistoryAreReadAsTheyWere(t *testing.T) {
 			t.Errorf("day %d: %s, want %s; %v, %v", n, got, want, bad, rows[1].Facts)
 		}
 	}
-	_, err = selection.Compile(selection.NodesAt(nil), "facts.disk>50,status=down", selection.Options{})
+	_, err := selection.Compile(selection.NodesAt(nil), "facts.disk>50,status=down", selection.Options{})
 	must(err)
 
 	must(s.putIssue(ctx, Issue{ID: "nodedown/" + host, RunID: "r", Type: "nodedown", Node: host, Status: "closed",

@@ -85,6 +85,7 @@ type Fault struct {
 	State   fakenode.State
 	FixedBy string
 	Because string // for those who watch
+	Dead    bool   // its BootManager never runs, however often it boots: what PLC wants of it is not done
 
 	// Debug is what the node shows in debug mode. Fix is what it must be told there to boot, where it is fixed by bootman, as
 	// "BootManager.py boot"; it boots at the end of the next run of its BootManager, or restart.
@@ -359,7 +360,8 @@ func (w *World) restart(m *machine) error {
 		return err
 	}
 	w.afterBoot(m, func() {
-		reinstalled := w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall" || from == "Pxe"
+		alive := m.fault == nil || !m.fault.Dead
+		reinstalled := alive && (w.DB.Get("Nodes", "node_id", m.id)["boot_state"] == "reinstall" || from == "Pxe")
 		if reinstalled {
 			m.wipes = append(m.wipes, booted)
 			w.DB.Set("Nodes", m.id, "boot_state", "boot")

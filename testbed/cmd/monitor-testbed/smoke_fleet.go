@@ -43,13 +43,17 @@ func fleetScenarios() (plc, servers []scenario) {
 			name: "Postgres is restored from a backup that has a penalty which was lifted since: nothing is left over",
 			run:  postgresRestored, prepare: penalise("ghent")},
 		postgresForgot(),
+		{id: "PostgresForgotDeeds",
+			name: "Postgres is restored from a backup taken before a reinstallation, a node that was disabled, an outlet left off and a power cycle: within two sweeps it knows them again, and all is given back",
+			run:  postgresForgotDeeds},
 	}
 	return plc, servers
 }
 
 func fleetSites() []testbed.Site {
 	return []testbed.Site{{Login: "bergen", Nodes: 2}, {Login: "cusco", Nodes: 2}, {Login: "delft", Nodes: 2},
-		{Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2}}
+		{Login: "essen", Nodes: 2}, {Login: "faro", Nodes: 2}, {Login: "ghent", Nodes: 2}, {Login: "hanoi", Nodes: 2},
+		{Login: reinstalledSite, Nodes: 2}, {Login: disabledSite, Nodes: 2}, {Login: leftOffSite, Nodes: 2}}
 }
 
 // penalise brings a site to level 1.

@@ -1,0 +1,28 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Beat gives a sign of life every so often, until it is stopped, so that what is cut off is told from what goes on. The
+// context that it answers ends when the sign is answered with over: others have taken it for dead, and have ended it.
+func Beat(ctx context.Context, every time.Duration, sign func(context.Context) error, over error) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if errors.Is(sign(ctx), over) {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, cancel
+}
