@@ -63,6 +63,7 @@ const (
 	PCUForget     Verb = "pcu.forget"
 	SequenceTeach Verb = "sequence.teach"
 	TokenManage   Verb = "token.manage"
+	TokenOwn      Verb = "token.own"
 )
 
 // Scope says where a role must hold for a verb.
@@ -141,6 +142,7 @@ func Verbs() []Rule {
 		{PCUForget, "let a PCU show a new host key or certificate", AtSite, admin},
 		{SequenceTeach, "say what a boot sequence means, and what is done about it", Fleet, staff},
 		{TokenManage, "make and revoke tokens", Fleet, admin},
+		{TokenOwn, "have a token of one's own role for a day, by signing in with `monitor login --user`", Everybody, all},
 	}
 }
 

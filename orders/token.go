@@ -19,6 +19,18 @@ const LongestToken = 366 * 24 * time.Hour
 // AddToken makes a token. Its text is answered here, and cannot be had again.
 func (d Desk) AddToken(ctx context.Context, o Order, name string, role access.Role, sites []string,
 	expires time.Time) (r Receipt, t store.Token, text string, err error) {
+	return d.addToken(ctx, o, access.TokenManage, name, role, sites, expires)
+}
+
+// OwnToken makes a token of the role that its giver has, for as long as is said: whoever has shown who he is works with it.
+func (d Desk) OwnToken(ctx context.Context, o Order, good time.Duration) (Receipt, store.Token, string, error) {
+	now := d.now()
+	name := "login of " + clean.Bounded(strings.ReplaceAll(o.Who.Account, "/", "_"), 50) + " at " + now.UTC().Format("2006-01-02T15:04:05.000")
+	return d.addToken(ctx, o, access.TokenOwn, name, o.Who.Role, o.Who.Sites, now.Add(good))
+}
+
+func (d Desk) addToken(ctx context.Context, o Order, verb access.Verb, name string, role access.Role, sites []string,
+	expires time.Time) (r Receipt, t store.Token, text string, err error) {
 	now := d.now()
 	switch {
 	case strings.TrimSpace(name) == "" || !clean.Is(name, 100) || strings.ContainsAny(name, "/\n"):
@@ -47,7 +59,7 @@ func (d Desk) AddToken(ctx context.Context, o Order, name string, role access.Ro
 		Expires: expires.UTC(), Hash: hash[:],
 	}
 	r, err = d.give(ctx, o, act{
-		verb: access.TokenManage, target: name, effect: store.PutToken(t),
+		verb: verb, target: name, effect: store.PutToken(t),
 		does:  "let the token " + name + " in as " + string(role) + " of " + strings.Join(sites, ", "),
 		words: map[string]any{"token": "add", "token_role": role, "token_sites": sites, "expires": t.Expires.Format(time.RFC3339)},
 	})

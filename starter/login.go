@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -87,15 +89,20 @@ func checkServer(text string) (string, error) {
 
 func (a *app) login() *cobra.Command {
 	var out bool
+	var user, passwordFile string
 	cmd := &cobra.Command{
 		Use: "login", Short: "Sign in at a server, so that commands work over its API", Args: takes(),
 		Long: `Sign in at a server with a token, which is asked for, or read from the standard input where that is no terminal. Commands
 then work over the API of that server, and need neither the database nor Temporal. The token is kept in a file of yours
 that nobody else may read.
 
+With --user a server that has pages takes an account of PLC in place of a token: the password is asked for, or read from
+--password-file, and is exchanged for a token of the same person's role, which is good for a day. The password is kept nowhere.
+
 --server, or MONITOR_SERVER with MONITOR_TOKEN, does the same for one call. Where Monitor's own configuration is named,
 as by --config, that is used instead.`,
-		Example: "  monitor login --server https://monitor.example.org < token\n  monitor login --out",
+		Example: "  monitor login --server https://monitor.example.org < token\n" +
+			"  monitor login --server https://monitor.example.org --user tech@example.edu\n  monitor login --out",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out {
 				return a.logout()
@@ -107,12 +114,19 @@ as by --config, that is used instead.`,
 			if err != nil {
 				return err
 			}
-			token, err := a.readToken()
+			ctx, cancel := a.within(cmd.Context(), 2*patience)
+			defer cancel()
+			var token string
+			if user != "" {
+				token, err = a.exchange(ctx, server, user, passwordFile)
+			} else if passwordFile != "" {
+				err = badInput("--password-file goes with --user")
+			} else {
+				token, err = a.readToken()
+			}
 			if err != nil {
 				return err
 			}
-			ctx, cancel := a.within(cmd.Context(), patience)
-			defer cancel()
 			s := signIn{server, token}
 			var self access.Who
 			if err := newRemote(s).get(ctx, "/self", nil, &self); err != nil {
@@ -128,8 +142,65 @@ as by --config, that is used instead.`,
 			})
 		},
 	}
+	cmd.Flags().StringVar(&user, "user", "", "sign in with this `account` of PLC, by its password")
+	cmd.Flags().StringVar(&passwordFile, "password-file", "", "with --user: `file` that holds the password; - is the standard input")
+	_ = cmd.MarkFlagFilename("password-file")
 	cmd.Flags().BoolVar(&out, "out", false, "forget the token; it is not revoked by that")
 	return cmd
+}
+
+// exchange has a server give a token for a password at PLC.
+func (a *app) exchange(ctx context.Context, server, user, file string) (string, error) {
+	password, err := a.loginPassword(file, user)
+	if err != nil {
+		return "", err
+	}
+	var given struct {
+		Token   string    `json:"token"`
+		Name    string    `json:"name"`
+		Expires time.Time `json:"expires"`
+	}
+	err = newRemote(signIn{Server: server}).send(ctx, http.MethodPost, signInPath, map[string]string{"account": user, "password": password}, &given)
+	var no refusal
+	switch {
+	case errors.As(err, &no) && no.Type == "": // of the pages; the API's have types
+		return "", errors.New(clean(no.Detail))
+	case errors.Is(err, errUnanswered):
+		return "", err
+	case err != nil:
+		return "", fmt.Errorf("%w (passwords are taken at the address of its pages)", err)
+	}
+	if _, _, is := access.ParseToken(given.Token); !is {
+		return "", fmt.Errorf("%s answers no token", server)
+	}
+	a.warn("the token is called %q, and is good until %s", clean(given.Name), a.when(given.Expires))
+	return given.Token, nil
+}
+
+// loginPassword never comes from the command line, where everyone could read it.
+func (a *app) loginPassword(file, user string) (string, error) {
+	var text []byte
+	var err error
+	switch {
+	case file == "-":
+		text, err = io.ReadAll(io.LimitReader(a.in, 4096))
+	case file != "":
+		text, err = os.ReadFile(file)
+	case !isTerminal(a.in):
+		return "", badInput("no password: give --password-file, or - for the standard input")
+	default:
+		fmt.Fprintf(a.err, "password of %s: ", clean(user))
+		text, err = term.ReadPassword(int(a.in.(*os.File).Fd()))
+		fmt.Fprintln(a.err)
+	}
+	if err != nil {
+		return "", badInput("--password-file: %w", err)
+	}
+	password := strings.TrimRight(string(text), "\r\n")
+	if password == "" {
+		return "", badInput("the password is empty")
+	}
+	return password, nil
 }
 
 func sitesOf(w access.Who) string {

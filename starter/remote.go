@@ -23,6 +23,9 @@ import (
 // apiPrefix is where a server has its API.
 const apiPrefix = "/api/v1"
 
+// signInPath is where pages give a token for a password.
+const signInPath = "/sign-in/token"
+
 // mostAnswered is above any answer.
 const mostAnswered = 256 << 20
 
@@ -99,11 +102,16 @@ func (r *apiServer) send(ctx context.Context, method, path string, body, answer 
 		}
 		text = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, r.Server+apiPrefix+path, text)
+	if !strings.HasPrefix(path, signInPath) {
+		path = apiPrefix + path
+	}
+	req, err := http.NewRequestWithContext(ctx, method, r.Server+path, text)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+r.Token)
+	if r.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.Token)
+	}
 	req.Header.Set("User-Agent", "monitor "+strings.Fields(version.String())[0])
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

@@ -85,56 +85,77 @@ const refusalTakes = 700 * time.Millisecond
 var errRefused = errors.New("that was not accepted: the account, the password or the token is wrong, or has no role here")
 
 func (s *Server) takeSignIn(r *request) (view, error) {
-	began := time.Now()
 	next := nextOf(r.PostFormValue("next"))
-	account, from := strings.ToLower(strings.TrimSpace(r.PostFormValue("account"))), r.who.From
-	if wait := max(s.byAccount.wait(account, r.now), s.byAddress.wait(from, r.now)); wait > 0 {
-		v := s.signInView(next)
-		v.Error, v.Account = "Too many tries went wrong: try again in "+span(wait)+".", clean.Line(account)
-		return view{Template: "signin", Title: "Sign in", Data: v, Code: http.StatusTooManyRequests}, nil
-	}
-	in, err := s.check(r, account)
-	if err == nil {
-		err = s.signIn(r.Context(), in)
-	}
-	if err == nil {
-		s.byAccount.passed(account)
-		s.Log.Info("signed in", "who", in.Who.String(), "role", string(in.Who.Role), "by", in.Who.SignIn, "from", from)
+	account := strings.ToLower(strings.TrimSpace(r.PostFormValue("account")))
+	wait, err := s.try(r.Context(), account, r.who.From, func() (access.Who, error) {
+		in, err := s.check(r, account)
+		if err == nil {
+			err = s.signIn(r.Context(), in)
+		}
+		return in.Who, err
+	})
+	if wait == 0 && err == nil {
 		return view{To: next}, nil
 	}
 	v := s.signInView(next)
 	v.Account = clean.Line(account)
 	code := http.StatusServiceUnavailable
-	v.Error = "Monitor cannot check that now. Try again in a while."
-	if errors.Is(err, errRefused) {
-		s.byAccount.failed(account, r.now)
-		s.byAddress.failed(from, r.now)
+	switch {
+	case wait > 0:
+		v.Error, code = "Too many tries went wrong: try again in "+span(wait)+".", http.StatusTooManyRequests
+	case errors.Is(err, errRefused):
 		v.Error, code = "That was not accepted: the account, the password or the token is wrong, or has no role here.", http.StatusUnauthorized
-	}
-	s.Log.Warn("a sign-in was refused", "account", clean.Line(account), "from", from, "error", err)
-	select {
-	case <-time.After(refusalTakes - time.Since(began)):
-	case <-r.Context().Done():
+	default:
+		v.Error = "Monitor cannot check that now. Try again in a while."
 	}
 	return view{Template: "signin", Title: "Sign in", Data: v, Code: code}, nil
 }
 
-// check finds out who somebody is by what he typed. The password goes to PLC and nowhere else.
+// try lets somebody try to sign in. Whoever has failed too often must wait, and each refusal takes as long as another.
+func (s *Server) try(ctx context.Context, account, from string, check func() (access.Who, error)) (wait time.Duration, err error) {
+	began, now := time.Now(), s.Now()
+	if wait := max(s.byAccount.wait(account, now), s.byAddress.wait(from, now)); wait > 0 {
+		return wait, nil
+	}
+	who, err := check()
+	if err == nil {
+		s.byAccount.passed(account)
+		s.Log.Info("signed in", "who", who.String(), "role", string(who.Role), "by", who.SignIn, "from", from)
+		return 0, nil
+	}
+	if errors.Is(err, errRefused) {
+		s.byAccount.failed(account, now)
+		s.byAddress.failed(from, now)
+	}
+	s.Log.Warn("a sign-in was refused", "account", clean.Line(account), "from", from, "error", err)
+	select {
+	case <-time.After(refusalTakes - time.Since(began)):
+	case <-ctx.Done():
+	}
+	return 0, err
+}
+
+// check finds out who somebody is by what he typed.
 func (s *Server) check(r *request, account string) (signedIn, error) {
 	if token := strings.TrimSpace(r.PostFormValue("token")); token != "" {
 		return s.tokenWho(r.Context(), token, r.who.From)
 	}
+	return s.checkPassword(r.Context(), account, plc.Secret(r.PostFormValue("password")))
+}
+
+// checkPassword asks PLC. The password goes there and nowhere else.
+func (s *Server) checkPassword(ctx context.Context, account string, password plc.Secret) (signedIn, error) {
 	if s.PLC == nil || account == "" {
 		return signedIn{}, errRefused
 	}
-	err := s.PLC.CheckPassword(r.Context(), account, plc.Secret(r.PostFormValue("password")))
+	err := s.PLC.CheckPassword(ctx, account, password)
 	if errors.Is(err, plc.ErrAuth) {
 		return signedIn{}, errRefused
 	}
 	if err != nil {
 		return signedIn{}, err
 	}
-	role, sites, err := s.rolesOf(r.Context(), account)
+	role, sites, err := s.rolesOf(ctx, account)
 	if err == nil && role == "" {
 		err = errRefused
 	}

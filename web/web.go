@@ -120,6 +120,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/{hash}/{name}", s.assets)
 	mux.HandleFunc("GET /live", s.serveLive)
+	mux.HandleFunc("POST /sign-in/token", s.giveToken)
 	for pattern, p := range map[string]page{
 		"GET /{$}":                    s.shared(s.fleet),
 		"GET /issues":                 s.shared(s.issues),
