@@ -46,7 +46,7 @@ chaos: build ## break everything around two workers for CHAOS (--for 4m), and co
 # What the race detector would only slow down runs without it, beside the others: the scripts, which call monitor some
 # hundred times, and the random lives of the pure machines.
 RANDOM_LIVES := ^Test[A-Za-z]*_Random
-SCRIPTS := ^TestScripts
+SCRIPTS := ^(TestScripts|TestEveryStateIsExplained)
 
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
