@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -38,6 +39,7 @@ type Options struct {
 	Who      Authenticator
 	Groups   map[string]string   // expressions by name, for @name in a filter
 	Models   *pcucontrol.Catalog // of PCUs; nil: no model is unknown
+	Runs     *orders.Runs        // carries out what is run on nodes; nil: nothing is
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -161,7 +163,8 @@ type route struct {
 	id           string // of the operation, for generated clients
 	tag, about   string
 	verb         access.Verb
-	order        bool // it changes something
+	order        bool  // it changes something
+	most         int64 // bytes of a body; 0: mostBody
 }
 
 // op registers an operation. Whether somebody may use it at all is asked here; where the verb is one of sites, the
@@ -194,7 +197,7 @@ func (r route) operation() huma.Operation {
 	}
 	return huma.Operation{
 		Method: r.method, Path: Prefix + r.path, OperationID: r.id, Summary: r.about, Tags: []string{r.tag},
-		Errors: failures, MaxBodyBytes: mostBody, BodyReadTimeout: bodyWithin,
+		Errors: failures, MaxBodyBytes: cmp.Or(r.most, mostBody), BodyReadTimeout: bodyWithin,
 		Extensions: map[string]any{"x-verb": string(r.verb)},
 	}
 }

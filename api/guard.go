@@ -17,7 +17,8 @@ import (
 
 // Bounds of a request.
 const (
-	mostBody   = 64 << 10 // an order is a few hundred bytes
+	mostBody   = 64 << 10  // an order is a few hundred bytes
+	mostRun    = 512 << 10 // a script, and 10,000 nodes by their names
 	bodyWithin = 5 * time.Second
 	mostTime   = 75 * time.Second // an order to an issue waits for the rung that is under way
 	mostURL    = 70 << 10         // a filter may have 64 kB
@@ -99,7 +100,11 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, mostTime)
 		defer cancel()
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, mostBody+1)
+	most := int64(mostBody)
+	if r.URL.Path == Prefix+"/runs" {
+		most = mostRun
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most+1)
 	g.next.ServeHTTP(w, r.WithContext(ctx))
 }
 

@@ -44,6 +44,8 @@ func requests() map[string]func(site string) asked {
 		"listRuns":    fixed("/runs", nil),
 		"getRun":      fixed("/runs/20261124-140300.000", nil),
 		"getRunNode":  func(site string) asked { return asked{"/runs/20261124-140300.000/nodes/" + nodeOf(site), nil} },
+		"startRun":    fixed("/runs", object{"hosts": []string{nodeOf(mine)}, "script": "true", "reason": "x"}),
+		"cancelRun":   fixed("/runs/20261124-140300.000/cancel", why),
 		"findOutlets": func(site string) asked { return asked{"/outlets?target=" + nodeOf(site), nil} },
 		"operateOutlet": func(site string) asked {
 			return asked{"/pcus/" + pcu(site) + "/operate", object{"operation": "cycle", "outlet": 3, "reason": "x"}}

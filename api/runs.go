@@ -21,8 +21,8 @@ const (
 	mostOfCommand = 16 << 10
 )
 
-// runs are the operations that read what was run on nodes over ssh. What nodes said is only for those who may run something:
-// nobody knows what a command prints.
+// runs are the operations on what is run on nodes over ssh. What nodes said is only for those who may run something: nobody
+// knows what a command prints. The server that is asked carries a run out itself, with its keys.
 func (s *server) runs(api huma.API) {
 	const tag = "fleet"
 	op(s, api, route{method: http.MethodGet, path: "/runs", id: "listRuns", tag: tag,
@@ -31,6 +31,10 @@ func (s *server) runs(api huma.API) {
 		about: "Read what was run, how far it is, and the beginning of what each node said", verb: access.SeePlans}, s.getRun)
 	op(s, api, route{method: http.MethodGet, path: "/runs/{name}/nodes/{host}", id: "getRunNode", tag: tag,
 		about: "Read what one node said", verb: access.FleetRun}, s.getRunNode)
+	op(s, api, route{method: http.MethodPost, path: "/runs", id: "startRun", tag: tag, order: true, most: mostRun,
+		about: "Run a command or a script on nodes over ssh", verb: access.FleetRun}, s.startRun)
+	op(s, api, route{method: http.MethodPost, path: "/runs/{name}/cancel", id: "cancelRun", tag: tag, order: true,
+		about: "Call a run off: where it has not begun, it is skipped", verb: access.FleetRun}, s.cancelRun)
 }
 
 // WholeRun is a run with its nodes.
@@ -59,7 +63,10 @@ func forReader(who access.Who, r store.Run) store.Run {
 	return r
 }
 
-func (s *server) getRun(ctx context.Context, who access.Who, in *Named) (*struct{ Body WholeRun }, error) {
+func (s *server) getRun(ctx context.Context, who access.Who, in *struct {
+	Named
+	Brief bool `query:"brief" doc:"Without what the nodes said."`
+}) (*struct{ Body WholeRun }, error) {
 	r, nodes, err := s.readRun(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -67,7 +74,7 @@ func (s *server) getRun(ctx context.Context, who access.Who, in *Named) (*struct
 	v := WholeRun{Run: forReader(who, r), List: []store.RunNode{}}
 	for _, n := range nodes {
 		n = upTo(n, mostOfEach)
-		if !access.Allowed(who, access.FleetRun, "") {
+		if in.Brief || !access.Allowed(who, access.FleetRun, "") {
 			n.Output, n.Errors = "", ""
 		}
 		v.List = append(v.List, n)

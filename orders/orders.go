@@ -136,6 +136,10 @@ func (d Desk) ask(ctx context.Context, r Receipt, line store.Action,
 		return r, &Error{Refused, errors.New(stored.Detail)}
 	}
 	note, err := do(ctx, line.Key)
+	if errors.Is(err, errGoesOn) { // whoever carries it out writes what becomes of it
+		r.Before = true
+		return r, nil
+	}
 	outcome, detail := store.Done, cmp.Or(note, line.Detail)
 	switch KindOf(err) {
 	case "":

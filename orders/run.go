@@ -1,8 +1,13 @@
 package orders
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/planetlab/monitor/access"
@@ -12,70 +17,202 @@ import (
 	"github.com/planetlab/monitor/store"
 )
 
-// Run has a script run on nodes over ssh, and keeps what each of them said. It runs where it is ordered, not on a
-// worker: it ends with the context, and what has not begun by then is skipped. What is exempt is left alone, and nothing
-// runs while Monitor is stopped or only observes. Each result is handed to a function once it is kept.
-func (d Desk) Run(ctx context.Context, o Order, opts remote.Options, nodes []remote.Node, script string,
-	each func(store.RunNode)) (Receipt, string, error) {
-	id := d.now().UTC().Format("20060102-150405.000")
-	a := act{verb: access.FleetRun, target: id, issue: store.RunIssue + id, why: "the ledger keeps it",
-		does: clean.Line(fmt.Sprintf("run on %d nodes: %s", len(nodes), script))}
-	a.words = map[string]any{"nodes": len(nodes), "command": clean.Bounded(script, clean.MaxText)}
-	a.check = func(ctx context.Context) error { return d.mayRun(ctx, nodes, script) }
-	a.do = func(ctx context.Context, _ string) (string, error) {
-		planned, left, err := d.leftAlone(ctx, nodes)
-		if err != nil {
-			return "", err
-		}
-		var rows []store.RunNode
-		for _, n := range planned {
-			rows = append(rows, store.RunNode{Host: n.Host, Site: n.Site, State: "planned"})
-		}
-		order := store.RunOrder{By: o.by(), From: o.Who.From, Reason: o.reason()}
-		if err := d.Store.StartRun(ctx, store.Run{ID: id, Command: script, Ordered: order}, append(rows, left...)); err != nil {
-			return "", err
-		}
-		for _, n := range left {
-			each(n)
-		}
-		keep := context.WithoutCancel(ctx) // also what was called off is written down
-		ctx, stop := d.runBeats(ctx, id)
-		defer stop()
-		done := 0
-		var lost error
-		opts.Begins = func(n remote.Node) { _ = d.Store.BeginRunNode(keep, id, n.Host) }
-		remote.Run(ctx, opts, planned, script, func(r remote.Result) {
-			n := rowOf(r)
-			if r.State == remote.Done {
-				done++
-			}
-			if err := d.Store.SaveRunNode(keep, id, n); err != nil {
-				lost = err
-			}
-			each(n)
-		})
-		if err := d.Store.EndRun(keep, id); err != nil {
-			lost = err
-		}
-		return fmt.Sprintf("done on %d of %d nodes", done, len(nodes)), lost
+// Job is a script that is to run on nodes.
+type Job struct {
+	remote.Options
+	Nodes  []remote.Node
+	Script string
+	Each   func(store.RunNode) // is handed each result once it is kept; nil: nobody is
+
+	admit func() (leave func(), err error) // asks for a place; nil: there is no end of places
+	begun func(Receipt)                    // is told once the run is on record
+}
+
+// Run has a script run on nodes over ssh, and keeps what each of them said. It runs in this process, not in a workflow:
+// it ends with the context, or when it is called off, and what has not begun by then is skipped. What is exempt is left
+// alone, and nothing runs while Monitor is stopped or only observes.
+func (d Desk) Run(ctx context.Context, o Order, j Job) (Receipt, string, error) {
+	id, known, err := d.runID(ctx, o)
+	if err != nil {
+		return Receipt{}, "", err
 	}
-	r, err := d.give(ctx, o, a)
+	r, err := d.run(ctx, o, j, id, known)
+	if KindOf(err) == Reused && !known { // the same order may have come twice at once
+		if first, known, err := d.runID(ctx, o); err == nil && known {
+			r, err = d.run(ctx, o, j, first, known)
+			return r, first, err
+		}
+	}
 	return r, id, err
 }
 
+// runID is the name of a run: a new one, or that of the run which the key of the order has started.
+func (d Desk) runID(ctx context.Context, o Order) (id string, known bool, err error) {
+	if o.Key != "" && clean.Is(o.keyed(), clean.MaxLine) {
+		line, err := d.Store.Action(ctx, o.keyed())
+		if id, is := strings.CutPrefix(line.Issue, store.RunIssue); err == nil && is {
+			return id, true, nil
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return "", false, err
+		}
+	}
+	for at := d.now().UTC(); ; at = at.Add(time.Millisecond) {
+		id := at.Format("20060102-150405.000")
+		if _, err := d.Store.Run(ctx, id); errors.Is(err, store.ErrNotFound) {
+			return id, false, nil
+		} else if err != nil {
+			return "", false, err
+		}
+	}
+}
+
+func (d Desk) run(ctx context.Context, o Order, j Job, id string, known bool) (Receipt, error) {
+	a := act{verb: access.FleetRun, target: id, issue: store.RunIssue + id, why: "the ledger keeps it",
+		does: clean.Line(fmt.Sprintf("run on %d nodes: %s", len(j.Nodes), j.Script))}
+	a.words = map[string]any{"nodes": len(j.Nodes), "command": clean.Bounded(j.Script, clean.MaxText), "sum": j.sum()}
+	leave := func() {}
+	defer func() { leave() }()
+	a.check = func(ctx context.Context) error {
+		err := d.mayRun(ctx, j)
+		if err != nil || j.admit == nil {
+			return err
+		}
+		if known { // one that was started before takes no place
+			if _, err := d.Store.Run(ctx, id); !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		place, err := j.admit()
+		if err == nil {
+			leave = place
+		}
+		return err
+	}
+	a.do = func(ctx context.Context, key string) (string, error) {
+		planned, rows, err := d.planRun(ctx, j.Nodes)
+		if err != nil {
+			return "", err
+		}
+		order := store.RunOrder{By: o.by(), From: o.Who.From, Reason: o.reason(), Key: key}
+		err = d.Store.StartRun(ctx, store.Run{ID: id, Command: j.Script, Ordered: order}, rows)
+		if errors.Is(err, store.ErrRunThere) {
+			if there, err := d.Store.Run(ctx, id); err != nil || there.Ordered.Key == key {
+				return "", cmp.Or(err, errGoesOn)
+			}
+			return "", refused("another run began in the same moment: give the order again")
+		}
+		if err != nil {
+			return "", err
+		}
+		if j.begun != nil {
+			j.begun(Receipt{Key: key, Verb: a.verb, Target: id, Does: a.does})
+		}
+		return d.carryOut(ctx, j, id, planned, rows)
+	}
+	return d.give(ctx, o, a)
+}
+
+// sum tells two jobs apart that begin alike and have as many nodes.
+func (j Job) sum() string {
+	h := sha256.New()
+	for _, n := range j.Nodes {
+		fmt.Fprintf(h, "%q\n", n.Host)
+	}
+	fmt.Fprint(h, j.Script)
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// carryOut runs it where it is planned, and writes down what comes of it.
+func (d Desk) carryOut(ctx context.Context, j Job, id string, planned []remote.Node, rows []store.RunNode) (string, error) {
+	each := func(n store.RunNode) {
+		if j.Each != nil {
+			j.Each(n)
+		}
+	}
+	for _, n := range rows {
+		if n.State == string(remote.Skipped) {
+			each(n)
+		}
+	}
+	keep := context.WithoutCancel(ctx) // also what was called off is written down
+	ctx, stop := d.runBeats(ctx, id)
+	defer stop()
+	done := 0
+	var lost error
+	j.Begins = func(n remote.Node) { _ = d.Store.BeginRunNode(keep, id, n.Host) }
+	remote.Run(ctx, j.Options, planned, j.Script, func(r remote.Result) {
+		n := rowOf(r)
+		if r.State == remote.Done {
+			done++
+		}
+		if err := d.Store.SaveRunNode(keep, id, n); err != nil {
+			lost = err
+		}
+		each(n)
+	})
+	if err := d.Store.EndRun(keep, id); err != nil {
+		lost = err
+	}
+	note := fmt.Sprintf("done on %d of %d nodes", done, len(j.Nodes))
+	var off remote.CalledOff
+	if errors.As(context.Cause(ctx), &off) {
+		note = off.Error() + ": " + note
+	}
+	return note, lost
+}
+
+// errGoesOn says that an order is being carried out under its key already.
+var errGoesOn = errors.New("it is being carried out already")
+
 // runBeats gives signs of life of a run, so that one that is cut off is told from one that goes on. The context ends when
-// the run was ended by others, who took it for dead.
+// the run was called off, or ended by others, who took it for dead.
 func (d Desk) runBeats(ctx context.Context, id string) (context.Context, func()) {
-	return store.Beat(ctx, store.RunSilence/6, func(ctx context.Context) error { return d.Store.BeatRun(ctx, id) },
-		store.ErrRunOver)
+	return store.Beat(ctx, store.RunSilence/30, func(ctx context.Context) error {
+		by, err := d.Store.BeatRun(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrRunOver):
+			return errors.Join(err, remote.CalledOff("it gave no sign of life for too long"))
+		case by != "":
+			return errors.Join(store.ErrRunOver, remote.CalledOff(by))
+		}
+		return err
+	}, store.ErrRunOver)
+}
+
+// CancelRun calls a run off, wherever it is carried out: what has not begun is skipped. Its process sees that within
+// seconds.
+func (d Desk) CancelRun(ctx context.Context, o Order, id string) (Receipt, error) {
+	a := act{verb: access.FleetRun, target: id, issue: store.RunIssue + id, why: "the ledger keeps it", does: "call off run " + id,
+		words: map[string]any{"run": "cancel"}, effect: store.CallOffRun(id, clean.Line("by "+o.by()+": "+o.reason()))}
+	over := func(ctx context.Context) error {
+		r, err := d.Store.Run(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return notFound("there is no run %s: see `monitor run list`", id)
+		case err == nil && !r.Ended.IsZero() && r.Ended.Unix() > 0:
+			return refused("run %s has ended", id)
+		}
+		return err
+	}
+	if o.DryRun {
+		a.check = over
+	}
+	r, err := d.give(ctx, o, a)
+	if errors.Is(err, store.ErrNotFound) {
+		if why := over(ctx); why != nil {
+			err = why
+		}
+	}
+	return r, err
 }
 
 // mayRun says whether anything may run now.
-func (d Desk) mayRun(ctx context.Context, nodes []remote.Node, script string) error {
-	if err := remote.Check(script); err != nil {
+func (d Desk) mayRun(ctx context.Context, j Job) error {
+	if err := remote.Check(j.Script); err != nil {
 		return &Error{Invalid, err}
 	}
-	if len(nodes) == 0 {
+	if len(j.Nodes) == 0 {
 		return invalid("no node is named")
 	}
 	controls, err := d.Store.Controls(ctx)
@@ -91,8 +228,14 @@ func (d Desk) mayRun(ctx context.Context, nodes []remote.Node, script string) er
 	return nil
 }
 
-// leftAlone parts the nodes that are exempt from the others, each with the reason.
-func (d Desk) leftAlone(ctx context.Context, nodes []remote.Node) (planned []remote.Node, left []store.RunNode, err error) {
+// PlanRun says of each node whether it would be run on, or why it would be left alone.
+func (d Desk) PlanRun(ctx context.Context, nodes []remote.Node) ([]store.RunNode, error) {
+	_, rows, err := d.planRun(ctx, nodes)
+	return rows, err
+}
+
+// planRun parts the nodes that are exempt from the others, each with the reason.
+func (d Desk) planRun(ctx context.Context, nodes []remote.Node) (planned []remote.Node, rows []store.RunNode, err error) {
 	controls, err := d.Store.Controls(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -105,13 +248,14 @@ func (d Desk) leftAlone(ctx context.Context, nodes []remote.Node) (planned []rem
 		if mode, narrowed := controls.Mode(controls.Configured(), n.Site, ""); why == "" && mode != policy.ModeAct {
 			why = "observe mode: " + narrowed
 		}
-		if why == "" {
-			planned = append(planned, n)
+		if why != "" {
+			rows = append(rows, store.RunNode{Host: n.Host, Site: n.Site, State: string(remote.Skipped), Reason: why})
 			continue
 		}
-		left = append(left, store.RunNode{Host: n.Host, Site: n.Site, State: string(remote.Skipped), Reason: why})
+		planned = append(planned, n)
+		rows = append(rows, store.RunNode{Host: n.Host, Site: n.Site, State: "planned"})
 	}
-	return planned, left, nil
+	return planned, rows, nil
 }
 
 func (d Desk) exempt(ctx context.Context, n remote.Node) (string, error) {

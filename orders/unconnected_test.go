@@ -92,8 +92,8 @@ func TestACommandOnNodesNeedsNoTemporal(t *testing.T) {
 	opts := remote.Options{Parallel: 1, PerSite: 1, Limit: time.Second, Keep: 100,
 		Enter: func(context.Context, string, string) bootman.Target { return bootman.Target{Host: host} }}
 	var ended []store.RunNode
-	r, id, err := d.Run(t.Context(), Order{Who: who, Reason: "x"}, opts, []remote.Node{{Host: host, Site: "princeton"}}, "true",
-		func(n store.RunNode) { ended = append(ended, n) })
+	r, id, err := d.Run(t.Context(), Order{Who: who, Reason: "x"}, Job{Options: opts, Nodes: []remote.Node{{Host: host, Site: "princeton"}},
+		Script: "true", Each: func(n store.RunNode) { ended = append(ended, n) }})
 	if err != nil || len(ended) != 1 || ended[0].State != string(remote.Away) {
 		t.Fatalf("run %s: %+v, %v", id, ended, err)
 	}

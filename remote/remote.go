@@ -47,6 +47,20 @@ const (
 	Skipped State = "skipped" // it was not tried, and why stands in Reason
 )
 
+// CalledOff says, as the cause that ends a context, by whom or why a run was called off.
+type CalledOff string
+
+func (c CalledOff) Error() string { return "called off: " + string(c) }
+
+// calledOff are the words for a run whose context has ended.
+func calledOff(ctx context.Context) string {
+	var why CalledOff
+	if errors.As(context.Cause(ctx), &why) {
+		return "called off (" + clean.Line(string(why)) + ")"
+	}
+	return "called off"
+}
+
 // Result is what became of it on one node.
 type Result struct {
 	Node
@@ -119,12 +133,12 @@ func (o Options) site(ctx context.Context, nodes []Node, script string, places c
 			}
 		}
 		if !take(ctx, own) {
-			results <- skipped(n)
+			results <- skipped(ctx, n)
 			continue
 		}
 		if !take(ctx, places) {
 			<-own
-			results <- skipped(n)
+			results <- skipped(ctx, n)
 			continue
 		}
 		here.Go(func() {
@@ -147,8 +161,8 @@ func take(ctx context.Context, places chan struct{}) bool {
 	}
 }
 
-func skipped(n Node) Result {
-	return Result{Node: n, State: Skipped, Reason: "called off before it began"}
+func skipped(ctx context.Context, n Node) Result {
+	return Result{Node: n, State: Skipped, Reason: calledOff(ctx) + " before it began"}
 }
 
 // one runs the script on one node.
@@ -160,6 +174,9 @@ func (o Options) one(ctx context.Context, n Node, script string) Result {
 	target := o.Enter(ctx, n.Host, n.IP)
 	target.Timeout = o.Limit
 	conn, err := bootman.Dial(ctx, target)
+	if err != nil && ctx.Err() != nil {
+		return skipped(ctx, n)
+	}
 	if err != nil {
 		r.State, r.Reason, r.Ended = Away, clean.Line(err.Error()), time.Now()
 		return r
@@ -171,7 +188,7 @@ func (o Options) one(ctx context.Context, n Node, script string) Result {
 	r.Status = out.Status
 	switch {
 	case errors.Is(err, bootman.ErrTimeout) && ctx.Err() != nil:
-		r.State, r.Reason = Late, "called off: it may go on running there"
+		r.State, r.Reason = Late, calledOff(ctx)+": it may go on running there"
 	case errors.Is(err, bootman.ErrTimeout):
 		r.State, r.Reason = Late, fmt.Sprintf("not at its end within %s: it may go on running there", o.Limit)
 	case err != nil:

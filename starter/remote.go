@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,7 +89,8 @@ func (r *apiServer) get(ctx context.Context, path string, query url.Values, answ
 	return r.send(ctx, http.MethodGet, path, nil, answer)
 }
 
-func (r *apiServer) send(ctx context.Context, method, path string, body, answer any) error {
+// send asks the server. A key names an order that is given once, however often it is sent.
+func (r *apiServer) send(ctx context.Context, method, path string, body, answer any, key ...string) error {
 	var text io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -106,9 +108,12 @@ func (r *apiServer) send(ctx context.Context, method, path string, body, answer 
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	for _, k := range key {
+		req.Header.Set("Idempotency-Key", k)
+	}
 	got, err := r.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s does not answer: %w", r.Server, errors.Unwrap(err)) // without the address, which repeats it
+		return fmt.Errorf("%s %w: %w", r.Server, errUnanswered, errors.Unwrap(err)) // without the address, which repeats it
 	}
 	defer got.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(got.Body, mostAnswered))
@@ -126,6 +131,26 @@ func (r *apiServer) send(ctx context.Context, method, path string, body, answer 
 		return fmt.Errorf("%s answers something unexpected: %w", r.Server, err)
 	}
 	return nil
+}
+
+// errUnanswered says that an answer did not come: what was ordered may have been done.
+var errUnanswered = errors.New("does not answer")
+
+// postOnce gives an order under a key of its own, and again where the answer is lost: it is given once.
+func (r *apiServer) postOnce(ctx context.Context, path string, o orders.Order, more map[string]any, answer any) error {
+	key, err := rand.Text(), error(nil)
+	for range 3 {
+		err = r.send(ctx, http.MethodPost, path, orderBody(o, more), answer, key)
+		if !errors.Is(err, errUnanswered) && orders.KindOf(err) != orders.Silent {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+	return err
 }
 
 // rowsOf reads all pages of a list, or as many rows as are asked for; most 0 is all.

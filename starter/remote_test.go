@@ -18,14 +18,18 @@ import (
 )
 
 // served is the API of a fleet, and tokens for it by role.
-func servedFleet(t *testing.T) (db *store.Store, server string, token func(role access.Role, sites ...string) string) {
+func servedFleet(t *testing.T, runs ...*orders.Runs) (db *store.Store, server string, token func(role access.Role, sites ...string) string) {
 	t.Helper()
 	db, url := fleet(t)
 	fill(t, db, url)
 	if err := db.SayConfigured(t.Context(), policy.ModeAct, "worker1"); err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(api.New(api.Options{Store: db, Who: api.NewTokens(db, false, noon), Log: slog.New(slog.DiscardHandler), Now: noon}))
+	o := api.Options{Store: db, Who: api.NewTokens(db, false, noon), Log: slog.New(slog.DiscardHandler), Now: noon}
+	for _, r := range runs {
+		o.Runs = r
+	}
+	s := httptest.NewServer(api.New(o))
 	t.Cleanup(s.Close)
 	root := access.Who{Account: "root", Role: access.Admin, Sites: []string{access.AllSites}}
 	return db, s.URL, func(role access.Role, sites ...string) string {
@@ -141,7 +145,7 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 		wantCode(t, got, exitUsage)
 		wantIn(t, got.err, "own configuration")
 	}
-	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "needs Monitor's own configuration")
+	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "this server carries out no runs")
 	got = do("rollout", "start", "reboot", host, "--group", "1", "--name", "small", "--reason", "new kernel", "--dry-run")
 	wantCode(t, got, exitOK)
 	wantIn(t, got.out, "small: reboot of 1 nodes", host)

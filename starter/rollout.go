@@ -168,19 +168,7 @@ func (a *app) startRollout(ctx context.Context, o *rolloutFlags, args []string) 
 }
 
 func (a *app) planned(ctx context.Context, o *rolloutFlags, args []string) ([]rollout.Node, error) {
-	var chosen []selection.Node
-	done, err := a.overAPI(ctx, func(ctx context.Context, r *apiServer) (err error) {
-		chosen, err = o.of(a, args, func(parts selection.NodeParts) ([]selection.Node, error) {
-			return r.remoteNodes(ctx, parts.Details, time.Time{})
-		})
-		return err
-	})
-	if !done {
-		err = a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
-			chosen, err = o.nodes(ctx, a, db, args)
-			return err
-		})
-	}
+	chosen, err := a.allNodes(ctx, &o.choice, args)
 	return orders.PlanOf(chosen), err
 }
 

@@ -9,21 +9,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/crypto/ssh"
 
-	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/bootman"
-	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/remote"
-	"github.com/planetlab/monitor/selection"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/web"
 )
 
 const runAbout = `Run a command or a script on many nodes over ssh: with the keys that probes use, only where a node shows the host key that
 is believed, many at once and few at one site, each within its time. What every node says is kept: "monitor run show" prints
 it. Nodes that are exempt are left alone, and nothing runs while Monitor is stopped or observes. More than one node is shown
-first, and confirmed. Ctrl-C calls it off: what has not begun is skipped.`
+first, and confirmed. Ctrl-C calls it off, and so does "monitor run cancel": what has not begun is skipped.
+
+Over --server the server carries it out, with its own keys, and goes on when the connection is lost.`
 
 // runFlags are what the flags say of a run.
 type runFlags struct {
@@ -68,7 +67,7 @@ func (a *app) run() *cobra.Command {
 	f.IntVar(&o.Keep, "keep", 64<<10, "so many `bytes` of each output are kept")
 	f.BoolVar(&o.dry, "dry-run", false, "show where it would run, and run nothing")
 	_ = cmd.MarkFlagFilename("script")
-	cmd.AddCommand(a.runList(), a.runShow())
+	cmd.AddCommand(a.runList(), a.runShow(), a.runCancel())
 	return cmd
 }
 
@@ -98,42 +97,33 @@ func (a *app) runOnNodes(ctx context.Context, o *runFlags, args []string, script
 	if o.Parallel < 1 || o.PerSite < 1 || o.Limit <= 0 || o.Pace < 0 || o.Keep < 1 {
 		return badInput("--parallel, --per-site, --limit and --keep must be above zero")
 	}
-	var chosen []selection.Node
-	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
-		chosen, err = o.nodes(ctx, a, db, args)
-		return err
-	})
+	chosen, err := a.allNodes(ctx, &o.choice, args)
 	if err != nil {
 		return err
 	}
-	var nodes []remote.Node
-	for _, n := range chosen {
-		nodes = append(nodes, remote.Node{Host: n.Name, IP: n.IP, Site: n.Site})
-	}
 	order := o.order(a)
-	if o.dry || len(nodes) > 1 {
-		order.DryRun = true
-		if err := a.atDesk(ctx, func(ctx context.Context, d orders.Desk) error {
-			r, _, err := d.Run(ctx, order, o.Options, nodes, script, nil)
-			if err == nil && r.Refused != "" {
-				err = &exitError{exitRefused, errors.New(r.Refused)}
-			}
-			return err
-		}); err != nil {
+	if o.dry || len(chosen) > 1 {
+		if err := a.checkRun(ctx, o, order, chosen, script); err != nil {
 			return err
 		}
-		order.DryRun = false
 	}
 	if o.dry {
-		return a.show(chosen, func() { a.say("would run on %d nodes:", len(nodes)); a.drawChosen(chosen) })
+		return a.show(chosen, func() { a.say("would run on %d nodes:", len(chosen)); a.drawChosen(chosen) })
 	}
-	if len(nodes) > 1 {
-		question := fmt.Sprintf("run it on these %d nodes?", len(nodes))
+	if len(chosen) > 1 {
+		question := fmt.Sprintf("run it on these %d nodes?", len(chosen))
 		if err := a.confirm(o.yes, question, func(a *app) { a.drawChosen(chosen) }); err != nil {
 			return err
 		}
 	}
-	return a.runNow(ctx, o, order, nodes, script)
+	r, err := a.remote()
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		return a.runThere(ctx, r, o, order, chosen, script)
+	}
+	return a.runNow(ctx, o, order, targetsOf(chosen), script)
 }
 
 // runNow runs it, and tells each node's end as it comes.
@@ -148,10 +138,10 @@ func (a *app) runNow(ctx context.Context, o *runFlags, order orders.Order, nodes
 	}
 	ended := 0
 	d := orders.Desk{Store: db, Now: a.now}
-	r, id, err := d.Run(ctx, order, o.Options, nodes, script, func(n store.RunNode) {
+	r, id, err := d.Run(ctx, order, orders.Job{Options: o.Options, Nodes: nodes, Script: script, Each: func(n store.RunNode) {
 		ended++
 		a.progress("%d of %d: %s %s %s", ended, len(nodes), n.Host, n.State, n.Reason)
-	})
+	}})
 	if err = flagged(err); r.Key == "" {
 		return err
 	}
@@ -160,11 +150,7 @@ func (a *app) runNow(ctx context.Context, o *runFlags, order orders.Order, nodes
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}
-	err = errors.Join(err, a.show(v, func() { a.drawRun(v, true) }))
-	if bad := len(v.List) - v.Nodes[string(remote.Done)]; bad > 0 {
-		err = errors.Join(err, fmt.Errorf("not done on %d of %d nodes: `monitor run show %s` tells more", bad, len(v.List), id))
-	}
-	return err
+	return errors.Join(err, a.showRun(v))
 }
 
 // entrance says how nodes are entered, by the host keys that are believed.
@@ -173,21 +159,11 @@ func (a *app) entrance(db *store.Store) (func(ctx context.Context, host, ip stri
 	if err != nil {
 		return nil, err
 	}
-	keys, err := connect.SSHKeys(cfg.Probe)
+	enter, err := web.Entrance(cfg, db)
 	if err != nil {
 		return nil, badInput("%w", err)
 	}
-	fleet, err := connect.Inventory(cfg, db)
-	if err != nil {
-		return nil, badInput("%w", err)
-	}
-	enter := connect.Entrance(cfg.Probe, keys...)
-	known := activities.HostKeys{Store: db, Inventory: fleet, From: connect.From(cfg)}
-	return func(ctx context.Context, host, ip string) bootman.Target {
-		t := enter(host, ip)
-		t.HostKey = func(k ssh.PublicKey) error { return known.Check(ctx, host, k) }
-		return t
-	}, nil
+	return enter, nil
 }
 
 func readRun(ctx context.Context, db *store.Store, id string) (v runView, err error) {
@@ -321,7 +297,7 @@ func runIDs(ctx context.Context, db *store.Store) ([]string, error) {
 // drawRun prints a run. Of few nodes, that were just asked, it prints all that they said.
 func (a *app) drawRun(v runView, now bool) {
 	a.say("%s: %s", v.ID, firstLine(v.Command))
-	a.facts(row{"ordered by", v.Ordered.By}, row{"reason", v.Ordered.Reason}, row{"nodes", runCounts(v.Nodes)},
+	a.facts(row{"ordered by", v.Ordered.By}, row{"reason", v.Ordered.Reason}, row{"called off", v.CalledOff}, row{"nodes", runCounts(v.Nodes)},
 		row{"began", a.when(v.Began)}, row{"ended", a.when(v.Ended)})
 	var rows []row
 	for _, n := range v.List {

@@ -1,12 +1,25 @@
 package main
 
 import (
+	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/access"
+	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/fakenode"
 )
 
 // What was run is read over the API as with the database; what nodes said is for those who may run something, and bounded.
@@ -80,4 +93,85 @@ func TestWhatWasRunIsReadOverTheAPI(t *testing.T) {
 			t.Errorf("%s answers %d bytes, cut: %v", command, len(n.Output), n.Cut)
 		}
 	}
+}
+
+// A command is run by the server that is asked, shown as it comes, and called off by Ctrl-C.
+func TestACommandIsRunOverTheAPI(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a server")
+	}
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := map[int]int{22: 24022, 80: 24080, 806: 24806}
+	n, err := fakenode.New(fakenode.Options{Host: host, IP: "127.10.1.1", PortMap: ports, Root: key.PublicKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	n.SetDebugMode(fakenode.DebugMode{Log: keyLog})
+	if err := n.SetState(fakenode.Debug); err != nil {
+		t.Fatal(err)
+	}
+	enter := connect.Entrance(config.Probe{SSHUser: "root", SSHPorts: []int{22, 806}, PortMap: ports, Timeout: 5 * time.Second}, key)
+	runs := orders.NewRuns(func(_ context.Context, host, _ string) bootman.Target {
+		target := enter(host, "127.10.1.1")
+		target.HostKey = func(ssh.PublicKey) error { return nil }
+		return target
+	}, nil, slog.New(slog.DiscardHandler))
+	db, server, token := servedFleet(t, runs)
+	t.Cleanup(runs.Close)
+	admin := token(access.Admin, access.AllSites)
+	unconfigured(t)
+	t.Setenv(tokenVariable, admin)
+	do := func(ctx context.Context, args ...string) answer {
+		return callAt(ctx, "", append([]string{"run", "--server", server}, args...)...)
+	}
+	ctx := t.Context()
+	script := filepath.Join(t.TempDir(), "check.sh")
+	if err := os.WriteFile(script, []byte("echo here\necho '  and there'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, do(ctx, host, "--", "true"), exitUsage) // without a reason
+	got := do(ctx, "--select", "site=princeton", "--script", script, "--reason", "x", "--dry-run")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "would run on", host)
+	wantIn(t, do(ctx, "--select", "site=princeton", "--script", script, "--reason", "x").err, "run it on these")
+	if list, err := db.Runs(ctx, 10); err != nil || len(list) > 0 {
+		t.Fatalf("a plan is run: %+v, %v", list, err)
+	}
+	got = do(ctx, host, "--script", script, "--reason", "is it there?")
+	wantCode(t, got, exitOK)
+	wantIn(t, got.out, "here\n  and there", "is it there?", "1 done")
+	wantIn(t, got.err, "has begun at", "1 of 1: "+host+" done")
+	got = do(ctx, host, "--reason", "x", "--", "exit", "3")
+	wantCode(t, got, exitFailure)
+	wantIn(t, got.err, "not done on 1 of 1 nodes")
+
+	interrupted, interrupt := context.WithCancel(ctx)
+	go func() {
+		for interrupted.Err() == nil {
+			if list, err := db.Runs(ctx, 1); err == nil && len(list) > 0 && list[0].Command == "sleep 300" && list[0].Nodes["running"] > 0 {
+				interrupt()
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	got = do(interrupted, host, "--limit", "5m", "--reason", "x", "--", "sleep", "300")
+	interrupt()
+	wantCode(t, got, exitFailure)
+	wantIn(t, got.err, "calling it off")
+	wantIn(t, got.out, "1 late", "Ctrl-C")
+	list, err := db.Runs(ctx, 10)
+	if err != nil || len(list) != 3 || list[0].Ended.IsZero() {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	wantCode(t, do(ctx, "cancel", list[0].ID, "--reason", "x"), exitRefused)
+	wantCode(t, do(ctx, "cancel", "nowhere", "--reason", "x"), exitNotFound)
+	wantCode(t, do(ctx, "cancel", list[0].ID), exitUsage)
 }

@@ -49,7 +49,9 @@ func (a *app) servePages(ctx context.Context, cfg *config.Config, db *store.Stor
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	news := store.NewsOf(db, log)
-	pages, place, err := web.Open(cfg, db, news, tc, log)
+	runs := web.OpenRuns(cfg, db, log)
+	defer runs.Close()
+	pages, place, err := web.Open(cfg, db, news, tc, runs, log)
 	if err != nil {
 		return err
 	}

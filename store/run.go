@@ -16,6 +16,8 @@ type Run struct {
 	Ordered RunOrder  `json:"ordered"`
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended,omitzero"` // zero: it runs, or whoever ran it died
+	// CalledOff is by whom, and why, it was called off.
+	CalledOff string `json:"called_off,omitempty"`
 	// Nodes are how many of its nodes are in each state.
 	Nodes map[string]int `json:"nodes"`
 }
@@ -25,6 +27,7 @@ type RunOrder struct {
 	By     string `json:"by"`
 	From   string `json:"from,omitempty"`
 	Reason string `json:"reason"`
+	Key    string `json:"key,omitempty"` // of its line in the ledger
 }
 
 // RunNode is what became of it on one node.
@@ -41,18 +44,25 @@ type RunNode struct {
 	Ended  time.Time `json:"ended,omitzero"`
 }
 
-// StartRun writes down what is about to run, and where.
+// ErrRunThere says that a run was started before.
+var ErrRunThere = errors.New("the run was started before")
+
+// StartRun writes down what is about to run, and where: once.
 func (s *Store) StartRun(ctx context.Context, r Run, nodes []RunNode) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `insert into run (id, command, ordered) values ($1,$2,$3)`, r.ID, r.Command,
-			r.Ordered); err != nil {
+		tag, err := tx.Exec(ctx, `insert into run (id, command, ordered) values ($1,$2,$3) on conflict (id) do nothing`,
+			r.ID, r.Command, r.Ordered)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrRunThere
+		}
+		if err != nil {
 			return err
 		}
 		var rows [][]any
 		for _, n := range nodes {
 			rows = append(rows, []any{r.ID, n.Host, n.Site, n.State, n.Reason})
 		}
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"run_node"}, []string{"run", "host", "site", "state", "reason"},
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"run_node"}, []string{"run", "host", "site", "state", "reason"},
 			pgx.CopyFromRows(rows))
 		return err
 	})
@@ -71,16 +81,31 @@ const RunSilence = time.Minute
 // ErrRunOver says that a run was ended, as one whose process was dead.
 var ErrRunOver = errors.New("the run was ended, since it gave no sign of life for too long")
 
-// BeatRun is a run's sign of life. One that was ended meanwhile gets ErrRunOver.
-func (s *Store) BeatRun(ctx context.Context, id string) error {
-	tag, err := s.pool.Exec(ctx, `update run set beat = now() where id = $1 and ended is null`, id)
-	if err == nil && tag.RowsAffected() == 0 {
+// BeatRun is a run's sign of life, and answers by whom it was called off, if it was. One that was ended meanwhile gets
+// ErrRunOver.
+func (s *Store) BeatRun(ctx context.Context, id string) (calledOff string, err error) {
+	err = s.pool.QueryRow(ctx, `update run set beat = now() where id = $1 and ended is null returning called_off`, id).
+		Scan(&calledOff)
+	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrRunOver
 	}
 	if err != nil {
-		return fmt.Errorf("run %s: %w", id, err)
+		return "", fmt.Errorf("run %s: %w", id, err)
 	}
-	return nil
+	return calledOff, nil
+}
+
+// CallOffRun is the effect that calls a run off; whoever did so first stands there. A run that is not there, or has ended,
+// is ErrNotFound.
+func CallOffRun(id, by string) Effect {
+	return func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update run set called_off = case called_off when '' then $2 else called_off end
+			where id = $1 and ended is null`, id, by)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = fmt.Errorf("run %s: %w", id, ErrNotFound)
+		}
+		return err
+	}
 }
 
 // BeginRunNode writes down that it begins on a node: from here on it may have run there.
@@ -157,7 +182,7 @@ func (s *Store) EndRun(ctx context.Context, id string) error {
 	return nil
 }
 
-const runSQL = `select id, command, ordered, began, coalesce(ended, ` + epoch + `) ended,
+const runSQL = `select id, command, ordered, began, coalesce(ended, ` + epoch + `) ended, called_off,
 	coalesce((select jsonb_object_agg(state, n) from (select state, count(*) n from run_node where run_node.run = run.id
 		group by state) x), '{}') nodes from run `
 

@@ -40,7 +40,8 @@ func TestARunThatWasCutOffSaysWhatItReached(t *testing.T) {
 	}
 	_, err := s.pool.Exec(ctx, `update run set beat = now() - interval '1 hour'`)
 	must(err)
-	must(s.BeatRun(ctx, "alive"))
+	_, err = s.BeatRun(ctx, "alive")
+	must(err)
 	ids, err := s.SettleRuns(ctx)
 	if must(err); len(ids) != 2 || ids[0] != "early" || ids[1] != "lost" {
 		t.Errorf("ended are %v", ids)
@@ -66,7 +67,7 @@ func TestARunThatWasCutOffSaysWhatItReached(t *testing.T) {
 			t.Errorf("%s: the ledger says %q, %q", id, line.Outcome, line.Detail)
 		}
 	}
-	if err := s.BeatRun(ctx, "lost"); err == nil {
+	if _, err := s.BeatRun(ctx, "lost"); err == nil {
 		t.Error("a run that was ended may go on")
 	}
 }

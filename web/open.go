@@ -10,12 +10,14 @@ import (
 	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 )
 
 // Open makes the pages that a configuration asks for, with the API beside them, and says where they are served. The news
-// are those of the store, which the caller runs.
-func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) (*Server, Place, error) {
+// are those of the store, which the caller runs; runs carries out what the API has run on nodes, or nothing where it is nil.
+func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, runs *orders.Runs,
+	log *slog.Logger) (*Server, Place, error) {
 	place := Place{Listen: cfg.Web.Listen, BehindProxy: cfg.HTTP.BehindProxy}
 	var err error
 	if place.TLS, err = cfg.HTTP.TLSConfig(); err != nil {
@@ -47,7 +49,7 @@ func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Clien
 	if err != nil {
 		return nil, place, err
 	}
-	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Log: log,
+	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Runs: runs, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)})
 	pages, err := New(o)
 	return pages, place, err

@@ -14,18 +14,20 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/web"
 	"github.com/planetlab/monitor/web/links"
 )
 
-func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client, log *slog.Logger) error {
+func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client,
+	runs *orders.Runs, log *slog.Logger) error {
 	models, err := connect.PCUs(cfg.PCU)
 	if err != nil {
 		return err
 	}
 	mux.Handle(api.Prefix+"/", api.New(api.Options{
-		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Log: log,
+		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Runs: runs, Log: log,
 		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now),
 	}))
 	return nil

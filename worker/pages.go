@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/planetlab/monitor/config"
+	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/web"
 )
@@ -23,8 +24,8 @@ func pages() *http.ServeMux {
 // servePages serves the pages for people beside the worker's work. That their port cannot be had is told at once; what
 // ends them later goes to failed.
 func servePages(ctx context.Context, cfg *config.Config, db *store.Store, news *store.News, tc client.Client,
-	log *slog.Logger, failed chan<- error) error {
-	pages, place, err := web.Open(cfg, db, news, tc, log)
+	runs *orders.Runs, log *slog.Logger, failed chan<- error) error {
+	pages, place, err := web.Open(cfg, db, news, tc, runs, log)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/planetlab/monitor/metrics"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/web"
 	"github.com/planetlab/monitor/workflows"
 )
 
@@ -87,7 +88,10 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	news := store.NewsOf(db, log)
 	go news.Run(ctx)
-	if err := serveAPI(mux, cfg, db, news, tc, log); err != nil {
+	runs := web.OpenRuns(cfg, db, log)
+	defer runs.Close()
+	defer context.AfterFunc(ctx, runs.Close)() // not only once all activities have ended
+	if err := serveAPI(mux, cfg, db, news, tc, runs, log); err != nil {
 		return err
 	}
 	// activities may tell it something until the workers have stopped
@@ -101,10 +105,10 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	web := listen.Server(mux, tls, log)
-	defer web.Close()
+	machines := listen.Server(mux, tls, log)
+	defer machines.Close()
 	if cfg.HTTP.Listen != "" {
-		if err := serve(ctx, web, "http.listen", cfg.HTTP.Listen, failed); err != nil {
+		if err := serve(ctx, machines, "http.listen", cfg.HTTP.Listen, failed); err != nil {
 			return err
 		}
 	}
@@ -122,7 +126,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	watching, stopPages := context.WithCancel(ctx)
 	defer stopPages()
 	if cfg.Web.Listen != "" {
-		if err := servePages(watching, cfg, db, news, tc, log, failed); err != nil {
+		if err := servePages(watching, cfg, db, news, tc, runs, log, failed); err != nil {
 			return err
 		}
 	}

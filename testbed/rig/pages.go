@@ -27,7 +27,7 @@ func (r *Rig) servePages(ctx context.Context, listen string) (string, error) {
 	cfg.Web.Listen = listen
 	log := slog.New(slog.DiscardHandler)
 	news := store.NewsOf(r.Store, log)
-	pages, place, err := web.Open(cfg, r.Store, news, r.Temporal, log)
+	pages, place, err := web.Open(cfg, r.Store, news, r.Temporal, nil, log)
 	if err != nil {
 		return "", err
 	}
