@@ -46,13 +46,13 @@ chaos: build ## break everything around two workers for CHAOS (--for 4m), and co
 # What the race detector would only slow down runs without it, beside the others: the scripts, which call monitor some
 # hundred times, and the random lives of the pure machines.
 RANDOM_LIVES := ^Test[A-Za-z]*_Random
-SCRIPTS := ^TestScripts
+SCRIPTS := ^(TestScripts|TestEveryStateIsExplained)
 
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
 	@log=$$(mktemp); trap 'kill $$(jobs -p) 2>/dev/null || :; rm -f "$$log" "$$log".*' EXIT; \
 	go test -run '$(SCRIPTS)' -timeout 20m ./starter >"$$log.scripts" 2>&1 & scripts=$$!; \
-	go test -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout >"$$log.lives" 2>&1 & lives=$$!; \
+	go test -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify >"$$log.lives" 2>&1 & lives=$$!; \
 	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \

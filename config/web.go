@@ -31,8 +31,11 @@ func isFree(address string) bool {
 	return err == nil && u.Port() == "0"
 }
 
-// Secure reports whether people reach the pages over TLS, so that cookies may be kept from travelling otherwise.
+// Secure reports whether people reach the pages over TLS, so that cookies may be kept from travelling otherwise. A URL that says
+// http is one of this machine.
 func (c *Config) Secure() bool {
-	u, err := url.Parse(c.Web.URL)
-	return c.HTTP.safe() || err == nil && u.Scheme == "https"
+	if u, err := url.Parse(c.Web.URL); err == nil && u.Scheme != "" {
+		return u.Scheme == "https"
+	}
+	return c.HTTP.safe()
 }

@@ -804,8 +804,8 @@ func (w *town) allHad(word *site.Warning, to []string) bool {
 	return !slices.ContainsFunc(to, func(who string) bool { return !slices.Contains(had, who) })
 }
 
-// TestEveryMessageOfRandomLivesProves: a thousand sites, each over weeks of policy time.
-func TestEveryMessageOfRandomLivesProves(t *testing.T) {
+// TestMessages_RandomLivesProve: a thousand sites, each over weeks of policy time.
+func TestMessages_RandomLivesProve(t *testing.T) {
 	lives := 1000
 	if testing.Short() {
 		lives = 50

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/planetlab/monitor/config"
@@ -16,18 +17,19 @@ import (
 	"github.com/planetlab/monitor/web"
 )
 
-// servePages serves the pages from here and not from a worker, so that visitors can break and mend nodes on them.
-func (r *Rig) servePages(ctx context.Context, listen string) error {
+// servePages serves the pages from here and not from a worker, so that visitors can break and mend nodes on them, and says
+// where.
+func (r *Rig) servePages(ctx context.Context, listen string) (string, error) {
 	cfg, err := config.Load(config.Options{Path: r.Config, Env: environment()})
 	if err != nil {
-		return err
+		return "", err
 	}
 	cfg.Web.Listen = listen
 	log := slog.New(slog.DiscardHandler)
 	news := store.NewsOf(r.Store, log)
 	pages, place, err := web.Open(cfg, r.Store, news, r.Temporal, nil, log)
 	if err != nil {
-		return err
+		return "", err
 	}
 	pages.Testbed = hands{r.World, r}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Close
@@ -36,13 +38,12 @@ func (r *Rig) servePages(ctx context.Context, listen string) error {
 	go func() { ended <- pages.Serve(ctx, place, func(at net.Addr) { up <- at }) }()
 	select {
 	case at := <-up:
-		r.Pages = "http://" + at.String()
+		r.unserve = sync.OnceValue(func() error { cancel(); return <-ended })
+		return "http://" + at.String(), nil
 	case err := <-ended:
 		cancel()
-		return err
+		return "", err
 	}
-	r.unserve = func() error { cancel(); return <-ended }
-	return nil
 }
 
 // servePagesAnew serves them with the configuration as it is now, at the same address.
@@ -53,7 +54,8 @@ func (r *Rig) servePagesAnew(ctx context.Context) error {
 	if err := r.unserve(); err != nil {
 		return err
 	}
-	return r.servePages(ctx, strings.TrimPrefix(r.Pages, "http://"))
+	_, err := r.servePages(ctx, strings.TrimPrefix(r.Pages, "http://"))
+	return err
 }
 
 // hands are those of the visitors of a demo, in its world.

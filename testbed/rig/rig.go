@@ -69,6 +69,7 @@ type Rig struct {
 	log      io.Writer
 	stops    []func() error
 	changing sync.Mutex   // held while the length of a day changes
+	ends     bool         // no length changes any more
 	unserve  func() error // ends the pages; nil: there are none
 	postgres *pglocal.Cluster
 	temporal func(ctx context.Context,
@@ -183,12 +184,13 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		return err
 	}
 	if o.Pages != "" {
-		if err := r.servePages(ctx, o.Pages); err != nil {
+		if r.Pages, err = r.servePages(ctx, o.Pages); err != nil {
 			return err
 		}
 		r.stops = append(r.stops, func() error {
 			r.changing.Lock() // what changes ends first
 			defer r.changing.Unlock()
+			r.ends = true
 			return r.unserve()
 		})
 	}

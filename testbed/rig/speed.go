@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -20,6 +21,9 @@ func (r *Rig) SetDay(ctx context.Context, day time.Duration) error {
 	}
 	r.changing.Lock()
 	defer r.changing.Unlock()
+	if r.ends {
+		return errors.New("it ends")
+	}
 	if err := r.configureDay(day); err != nil {
 		return err
 	}

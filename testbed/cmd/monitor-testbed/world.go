@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/rig"
@@ -22,7 +24,7 @@ import (
 func worldCommand() *cobra.Command {
 	var dir string
 	var told bool
-	s := rig.Settings{}
+	s := rig.Settings{Public: config.PublicFull}
 	cmd := &cobra.Command{
 		Use:   "world",
 		Short: "Run the small PlanetLab alone, for a worker, a Temporal and a Postgres of your own",
@@ -46,8 +48,11 @@ func worldCommand() *cobra.Command {
 	f.StringVar(&s.Database, "database", os.Getenv("DATABASE_URL"), "`URL` of the worker's Postgres; DATABASE_URL names it too")
 	f.StringVar(&s.Temporal, "temporal", "127.0.0.1:7233", "`host:port` of Temporal")
 	f.StringVar(&s.SMTP, "smtp", "", "`host:port` of a mail server (default the testbed's own mailbox)")
-	f.StringVar(&s.Listen, "listen", "127.0.0.1:8080", "`host:port` of the worker's pages")
-	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "nobody but a proxy, or the port of a container, reaches the pages")
+	f.StringVar(&s.Listen, "listen", "127.0.0.1:8080", "`host:port` at which the worker serves machines: its API, alerts, boot logs")
+	f.StringVar(&s.Pages, "pages", "127.0.0.1:8081", "`host:port` at which the worker serves pages; everybody may look at them")
+	f.StringVar(&s.URL, "url", "", "`URL` by which people reach the pages, where --pages does not say it")
+	f.StringVar(&s.UI, "temporal-ui", "", "`URL` of Temporal's Web UI, to which the pages link")
+	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "nobody but a proxy, or the port of a container, reaches these two")
 	f.DurationVar(&s.Day, "day", 3*time.Second, "how long a policy day lasts")
 	f.BoolVar(&told, "stdin", false, "break and mend what lines of the standard input say")
 	return cmd
@@ -85,6 +90,10 @@ func world(ctx context.Context, out io.Writer, dir string, s rig.Settings, scrip
 		return err
 	}
 	fmt.Fprintf(out, "PLC is at %s, mail goes to %s, the configuration is %s\n", w.PLC, s.SMTP, file)
+	if s.Pages != "" {
+		fmt.Fprintf(out, "pages of the worker: %s; to give orders sign in as %s, password %s\n", cmp.Or(s.URL, "http://"+s.Pages),
+			testbed.PLCUser, testbed.PLCPassword)
+	}
 	played := make(chan error, 1)
 	if script != nil {
 		go obey(w, script, out)
