@@ -21,6 +21,7 @@ import (
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/issue"
+	"github.com/planetlab/monitor/store"
 )
 
 // largeFleet makes the fleet of the fixture one of 10,000 nodes, with 2,000 open issues and a ledger of 1,000,000 lines.
@@ -132,7 +133,8 @@ func readsOfAPI() map[string][]string {
 		"/explain": {"/explain?target=n1.example"}, "/outlets": {"/outlets?target=planetlab1.huji.example"},
 		"/silences": {"/silences"}, "/exemptions": {"/exemptions"}, "/disabled": {"/disabled"}, "/rollouts": {"/rollouts"},
 		"/tokens": {"/tokens"}, "/why-not": nil, "/nodes/{name}/request": nil, "/sweeps/{name}/{run}": nil, "/rollouts/{name}": nil,
-		"/events": nil, "/lint": {"/lint"},
+		"/events": nil, "/lint": {"/lint"}, "/runs": {"/runs"}, "/runs/{name}": {"/runs/large", "/runs/large?brief=true"},
+		"/runs/{name}/nodes/{host}": {"/runs/large/nodes/n1.example"},
 	}
 }
 
@@ -168,6 +170,11 @@ func TestEveryReadOfTheAPIIsMeasured(t *testing.T) {
 func BenchmarkAPI(b *testing.B) {
 	f := newFixture(b)
 	largeFleet(b, f)
+	var nodes []store.RunNode
+	for i := range 10_000 {
+		nodes = append(nodes, store.RunNode{Host: fmt.Sprintf("n%d.example", i), Site: "s1", State: "planned"})
+	}
+	f.must(b, f.StartRun(b.Context(), store.Run{ID: "large", Command: "uptime"}, nodes))
 	changing(b, f)
 	server := httptest.NewServer(api.New(api.Options{Store: f.Store, News: f.pages.News, Log: slog.New(slog.DiscardHandler), Who: new(manyPeople)}))
 	b.Cleanup(server.Close)
