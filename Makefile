@@ -47,18 +47,22 @@ chaos: build ## break everything around two workers for CHAOS (--for 4m), and co
 # hundred times, and the random lives of the pure machines.
 RANDOM_LIVES := ^Test[A-Za-z]*_Random
 SCRIPTS := ^(TestScripts|TestEveryStateIsExplained)
+# What of starter waits longest, for servers and nodes of its own, does so beside the rest of it.
+APART := ^(TestARolloutOfFiveHundredNodes|TestSetupEndsWithAMonitorThatWatches|TestSetupTakesAnInventoryOfAnsible)
 
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that four packages run at once ..."
 	@log=$$(mktemp); trap 'kill $$(jobs -p) 2>/dev/null || :; rm -f "$$log" "$$log".*' EXIT; \
 	go test -run '$(SCRIPTS)' -timeout 20m ./starter >"$$log.scripts" 2>&1 & scripts=$$!; \
 	go test -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify >"$$log.lives" 2>&1 & lives=$$!; \
-	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
+	go test $(RACE) -run '$(APART)' -timeout 20m ./starter >"$$log.apart" 2>&1 & apart=$$!; \
+	go test $(RACE) -p 4 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
-		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)' $$again; }; \
+		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
 	wait $$lives || { cat "$$log.lives"; exit 1; }; \
+	wait $$apart || { cat "$$log.apart"; echo "once more: what waits longest"; go test $(RACE) -run '$(APART)' ./starter; }; \
 	wait $$scripts || { cat "$$log.scripts"; echo "once more: the scripts"; go test -run '$(SCRIPTS)' ./starter; }
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
