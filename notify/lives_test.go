@@ -655,7 +655,7 @@ func (w *town) compose(in site.MailRequest) (l letter, none site.MailOutcome) {
 		kept = slices.DeleteFunc(kept, func(k site.Notice) bool { return k.Kind == site.Warn })
 	}
 	for _, k := range kept {
-		if n.Items = append(n.Items, w.item(in, k)); k.Kind == site.Penalty && w.allHad(k.Word, n.To) {
+		if n.Items = append(n.Items, w.item(in, k)); k.Kind == site.Penalty && allHad(w.had, k.Word, n.To) {
 			n.Announced = k.Word.At
 		}
 	}
@@ -790,18 +790,6 @@ func (w *town) holders(in site.MailRequest, kind string) (lines []string) {
 		}
 	}
 	return lines
-}
-
-// allHad says that each of them had the word of a step.
-func (w *town) allHad(word *site.Warning, to []string) bool {
-	if word == nil {
-		return false
-	}
-	var had []string
-	for _, key := range word.Letters {
-		had = append(had, w.had[key]...)
-	}
-	return !slices.ContainsFunc(to, func(who string) bool { return !slices.Contains(had, who) })
 }
 
 // TestMessages_RandomLivesProve: a thousand sites, each over weeks of policy time.

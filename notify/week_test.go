@@ -200,7 +200,7 @@ func (w *weeks) mail(in site.MailRequest) {
 	}
 	for _, k := range in.Notices {
 		n.Items = append(n.Items, w.item(in, k))
-		if k.Kind == site.Penalty && w.allHad(k.Word, n.To) {
+		if k.Kind == site.Penalty && allHad(w.had, k.Word, n.To) {
 			n.Announced = k.Word.At
 		}
 		w.told[k.Kind+k.Ref.ID] = w.now
@@ -245,13 +245,14 @@ func (w *weeks) item(in site.MailRequest, k site.Notice) Item {
 	return item
 }
 
-func (w *weeks) allHad(word *site.Warning, to []string) bool {
+// allHad says that each of them had the word of a step, by who had which letter.
+func allHad(byLetter map[string][]string, word *site.Warning, to []string) bool {
 	if word == nil {
 		return false
 	}
 	var had []string
 	for _, key := range word.Letters {
-		had = append(had, w.had[key]...)
+		had = append(had, byLetter[key]...)
 	}
 	return !slices.ContainsFunc(to, func(who string) bool { return !slices.Contains(had, who) })
 }
