@@ -155,16 +155,7 @@ func CheckSite(v Site, b Belief, c Clock) Check {
 	if old := c.old(b, len(v.Nodes) > 0, seen); old != "" {
 		return checked(KindSite, v.LoginBase, HealthUnknown, old, performance...)
 	}
-	h := HealthUnknown
-	text := "was not judged yet"
-	switch v.Status {
-	case policy.StatusGood, policy.StatusOnline, policy.StatusNew:
-		h = HealthOK
-	case policy.StatusOffline:
-		h = HealthWarning
-	case policy.StatusDown:
-		h = HealthCritical
-	}
+	h, text := judged(v.Status), "was not judged yet"
 	if v.Status != "" {
 		text = "is " + string(v.Status) + c.since(v.Since)
 	}
@@ -178,6 +169,19 @@ func CheckSite(v Site, b Belief, c Clock) Check {
 	return checked(KindSite, v.LoginBase, h, text+told(open)+leftAlone(v.ExemptUntil, v.Blacklisted != nil, c.Now), performance...)
 }
 
+// judged is the health of a site or a PCU by its status alone.
+func judged(status policy.Status) Health {
+	switch status {
+	case policy.StatusGood, policy.StatusOnline, policy.StatusNew:
+		return HealthOK
+	case policy.StatusOffline:
+		return HealthWarning
+	case policy.StatusDown:
+		return HealthCritical
+	}
+	return HealthUnknown
+}
+
 // CheckPCU is the health of a PCU.
 func CheckPCU(v selection.PCU, b Belief, c Clock) Check {
 	performance := []string{c.age(v.SeenAt), fmt.Sprintf("nodes=%d;;;0", len(v.Nodes)), fmt.Sprintf("issues=%d;;;0", len(v.Issues))}
@@ -185,16 +189,7 @@ func CheckPCU(v selection.PCU, b Belief, c Clock) Check {
 	if old := c.old(b, true, v.SeenAt); old != "" {
 		return say(HealthUnknown, old)
 	}
-	h := HealthUnknown
-	text := "was not judged yet"
-	switch policy.Status(v.Status) {
-	case policy.StatusGood, policy.StatusOnline:
-		h = HealthOK
-	case policy.StatusOffline:
-		h = HealthWarning
-	case policy.StatusDown:
-		h = HealthCritical
-	}
+	h, text := judged(policy.Status(v.Status)), "was not judged yet"
 	if v.Status != "" {
 		text = "is " + v.Status + c.since(v.Changed)
 	}
