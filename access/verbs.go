@@ -20,6 +20,7 @@ const (
 	SeeMail     Verb = "see.mail"
 	SeeLogs     Verb = "see.logs"
 	SeePlans    Verb = "see.plans"
+	SeePLC      Verb = "see.plc"
 	SeeSecurity Verb = "see.security"
 )
 
@@ -102,6 +103,7 @@ func Verbs() []Rule {
 		{SeeMail, "read the messages that were sent, with the names of people", AtSite, acting},
 		{SeeLogs, "read boot logs", AtSite, acting},
 		{SeePlans, "read plans for many targets and how far they are", Fleet, staff},
+		{SeePLC, "read PLC's own records as Monitor's account sees them, without what is secret", Fleet, staff},
 		{SeeSecurity, "read tokens, sign-ins and refusals", Fleet, admin},
 
 		{IssueOpen, "open an issue by hand", AtSite, staff},

@@ -25,6 +25,7 @@ import (
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -40,6 +41,7 @@ type Options struct {
 	Groups   map[string]string   // expressions by name, for @name in a filter
 	Models   *pcucontrol.Catalog // of PCUs; nil: no model is unknown
 	Runs     *orders.Runs        // carries out what is run on nodes; nil: nothing is
+	PLC      *plc.Client         // with Monitor's account; nil: PLC is not asked
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -94,6 +96,7 @@ func (s *server) register(mux *http.ServeMux) *huma.OpenAPI {
 	s.nodes(api)
 	s.rollouts(api)
 	s.runs(api)
+	s.plcRecords(api)
 	s.outlets(api)
 	s.tokens(api)
 	s.events(api)
@@ -152,6 +155,7 @@ func tags() []*huma.Tag {
 		{Name: "fleet", Description: "The whole fleet: its state, what comes, and orders for all of it"},
 		{Name: "issues", Description: "Issues, and orders to them"},
 		{Name: "targets", Description: "Nodes, sites and PCUs"},
+		{Name: "PLC", Description: "PLC's own records and its groups of nodes, as they are now"},
 		{Name: "ledger", Description: "What was done and ordered, and news of it"},
 		{Name: "access", Description: "Who one is, and tokens"},
 	}

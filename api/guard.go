@@ -101,7 +101,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 	}
 	most := int64(mostBody)
-	if r.URL.Path == Prefix+"/runs" {
+	if r.URL.Path == Prefix+"/runs" || strings.HasPrefix(r.URL.Path, Prefix+"/nodegroups/") {
 		most = mostRun
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, most+1)

@@ -55,6 +55,14 @@ func requests() map[string]func(site string) asked {
 		"cancelRollout": fixed("/rollouts/new-image/cancel", why),
 		"retryRollout":  fixed("/rollouts/new-image/retry", why),
 
+		"readPLC":    fixed("/plc/nodes", nil),
+		"listGroups": fixed("/nodegroups", nil),
+		"getGroup":   fixed("/nodegroups/alpha", nil),
+		"planGroup":  fixed("/nodegroups/alpha/plan", object{"hosts": []string{nodeOf(mine)}}),
+		"changeGroup": func(site string) asked {
+			return asked{"/nodegroups/alpha/change", object{"host": nodeOf(site), "tag": "deployment", "value": "alpha", "was": "", "reason": "x"}}
+		},
+
 		"getSweep":     fixed("/sweeps/sweep/run", nil),
 		"getSelf":      fixed("/self", nil),
 		"getStatus":    fixed("/status", nil),

@@ -140,7 +140,12 @@ func (d Desk) carryOut(ctx context.Context, j Job, id string, planned []remote.N
 	defer stop()
 	done := 0
 	var lost error
-	j.Begins = func(n remote.Node) { _ = d.Store.BeginRunNode(keep, id, n.Host) }
+	j.Begin = func(ctx context.Context, n remote.Node) error {
+		if err := d.mayBegin(ctx, n); err != nil {
+			return err
+		}
+		return d.Store.BeginRunNode(keep, id, n.Host)
+	}
 	remote.Run(ctx, j.Options, planned, j.Script, func(r remote.Result) {
 		n := rowOf(r)
 		if r.State == remote.Done {
@@ -215,6 +220,11 @@ func (d Desk) mayRun(ctx context.Context, j Job) error {
 	if len(j.Nodes) == 0 {
 		return invalid("no node is named")
 	}
+	return d.mayAct(ctx, "")
+}
+
+// mayAct refuses what would act at a site, or anywhere, while Monitor is stopped or only observes.
+func (d Desk) mayAct(ctx context.Context, site string) error {
 	controls, err := d.Store.Controls(ctx)
 	if err != nil {
 		return err
@@ -222,10 +232,22 @@ func (d Desk) mayRun(ctx context.Context, j Job) error {
 	if why := controls.Stopped(); why != "" {
 		return refused("Monitor is stopped: %s", why)
 	}
-	if mode, why := controls.Mode(controls.Configured(), "", ""); mode != policy.ModeAct {
+	if mode, why := controls.Mode(controls.Configured(), site, ""); mode != policy.ModeAct {
 		return refused("observe mode: %s", why)
 	}
 	return nil
+}
+
+// mayBegin says whether a node may be entered now: what was ordered, and who was exempted, since the run began counts.
+func (d Desk) mayBegin(ctx context.Context, n remote.Node) error {
+	if err := d.mayAct(ctx, n.Site); err != nil {
+		return err
+	}
+	why, err := d.exempt(ctx, n)
+	if err == nil && why != "" {
+		err = refused("%s", why)
+	}
+	return err
 }
 
 // PlanRun says of each node whether it would be run on, or why it would be left alone.

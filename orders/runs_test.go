@@ -11,6 +11,7 @@ import (
 
 	"github.com/planetlab/monitor/access"
 	"github.com/planetlab/monitor/bootman"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/remote"
 	"github.com/planetlab/monitor/store"
@@ -134,6 +135,50 @@ func TestARunIsCalledOffFromAnywhere(t *testing.T) {
 	}
 	if _, err := elsewhere.CancelRun(t.Context(), Order{Who: who, Reason: "x"}, id); KindOf(err) != Refused {
 		t.Errorf("one that has ended: %v", err)
+	}
+}
+
+// What is ordered while a run is under way holds for each node that has not begun.
+func TestWhatIsOrderedDuringARunHolds(t *testing.T) {
+	d := desk(t)
+	_, job, who := hanging(t, d)
+	entered := []string{}
+	job.Enter = func(ctx context.Context, name, _ string) bootman.Target {
+		entered = append(entered, name)
+		switch len(entered) {
+		case 1:
+			if err := d.Store.AddBlacklist(ctx, store.BlacklistEntry{Kind: "node", Target: "planetlab1.epfl.example", Starts: noon().Add(-time.Hour), Reason: "being moved"}); err != nil {
+				t.Error(err)
+			}
+		case 2:
+			if _, err := d.Stop(ctx, Order{Who: who, Reason: "power works"}); err != nil {
+				t.Error(err)
+			}
+		}
+		return bootman.Target{Host: name} // without an address, so that it is away
+	}
+	job.Nodes = []remote.Node{{Host: host, Site: "princeton"}, {Host: "planetlab1.epfl.example", Site: "princeton"},
+		{Host: "planetlab2.princeton.example", Site: "princeton"}, {Host: "planetlab3.princeton.example", Site: "princeton"}}
+	s := d.Store
+	if _, err := s.SaveSnapshot(t.Context(), plc.Snapshot{
+		Taken: noon(), Sites: []plc.Site{{SiteID: 1, LoginBase: "princeton", Enabled: true}},
+		Nodes: []plc.Node{{NodeID: 10, Hostname: host, SiteID: 1}, {NodeID: 12, Hostname: "planetlab1.epfl.example", SiteID: 1},
+			{NodeID: 13, Hostname: "planetlab2.princeton.example", SiteID: 1}, {NodeID: 14, Hostname: "planetlab3.princeton.example", SiteID: 1}},
+	}, true); err != nil {
+		t.Fatal(err)
+	}
+	_, id, err := d.Run(t.Context(), Order{Who: who, Reason: "x"}, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, nodes := ended(t, d, id)
+	said := map[string]string{}
+	for _, n := range nodes {
+		said[n.Host] = n.State + " " + n.Reason
+	}
+	if len(entered) != 2 || said["planetlab1.epfl.example"] != "skipped exempt: being moved" ||
+		!strings.HasPrefix(said["planetlab3.princeton.example"], "skipped Monitor is stopped: power works") {
+		t.Errorf("entered %q, and %q", entered, said)
 	}
 }
 

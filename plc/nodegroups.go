@@ -107,11 +107,15 @@ func (c *Client) nodeTag(ctx context.Context, node int, tag string) (NodeTag, er
 // ErrOtherwise says that a tag is not as it was when the change was planned.
 var ErrOtherwise = fmt.Errorf("it is not as it was when this was planned; %w", ErrRefused)
 
-// SetNodeTag gives a tag of a node of our own another value, and reads it back. It must still be as it was.
+// SetNodeTag gives a tag of a node of our own another value, and reads it back. It must still be as it was, or be as it shall
+// become: an order whose answer was lost is given again.
 func (c *Client) SetNodeTag(ctx context.Context, host, tag string, was NodeTag, value string) error {
-	node, err := c.unchanged(ctx, host, tag, was)
-	if err != nil {
+	node, is, err := c.tagNow(ctx, host, tag)
+	if err != nil || is.TagID != 0 && is.Value == value {
 		return err
+	}
+	if is != was {
+		return fmt.Errorf("plc: %s of %s: %w", tag, host, ErrOtherwise)
 	}
 	var wrote error
 	if was.TagID == 0 {
@@ -125,28 +129,28 @@ func (c *Client) SetNodeTag(ctx context.Context, host, tag string, was NodeTag, 
 	})
 }
 
-// DeleteNodeTag takes a tag from a node of our own, and reads it back. It must still be as it was.
+// DeleteNodeTag takes a tag from a node of our own, and reads it back. It must still be as it was, or be gone.
 func (c *Client) DeleteNodeTag(ctx context.Context, host, tag string, was NodeTag) error {
-	node, err := c.unchanged(ctx, host, tag, was)
-	if err != nil || was.TagID == 0 {
+	node, is, err := c.tagNow(ctx, host, tag)
+	if err != nil || is.TagID == 0 {
 		return err
+	}
+	if is != was {
+		return fmt.Errorf("plc: %s of %s: %w", tag, host, ErrOtherwise)
 	}
 	wrote := c.write(ctx, "DeleteNodeTag", was.TagID)
 	return confirm(tag+" of "+host, NodeTag{}, wrote, func() (NodeTag, error) { return c.nodeTag(ctx, node, tag) })
 }
 
-// unchanged answers a node's id, if its tag is as it was.
-func (c *Client) unchanged(ctx context.Context, host, tag string, was NodeTag) (node int, err error) {
+// tagNow reads a node's id and a tag of it before a change. Where they cannot be read, nothing is changed.
+func (c *Client) tagNow(ctx context.Context, host, tag string) (node int, is NodeTag, err error) {
 	n, err := c.node(ctx, host, "node_id", "peer_id")
+	if err == nil {
+		node = n.int("node_id")
+		is, err = c.nodeTag(ctx, node, tag)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%w; %w", err, ErrRefused)
+		err = fmt.Errorf("%w; %w", err, ErrRefused)
 	}
-	is, err := c.nodeTag(ctx, n.int("node_id"), tag)
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("%w; %w", err, ErrRefused)
-	case is != was:
-		return 0, fmt.Errorf("plc: %s of %s: %w", tag, host, ErrOtherwise)
-	}
-	return n.int("node_id"), nil
+	return node, is, err
 }

@@ -33,6 +33,9 @@ func TestNodesEnterAndLeaveGroupsByTheirTag(t *testing.T) {
 		if err := c.SetNodeTag(ctx, host, "deployment", was, "alpha"); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.SetNodeTag(ctx, host, "deployment", was, "alpha"); err != nil {
+			t.Errorf("the same order again, whose answer was lost: %v", err)
+		}
 		if err := c.SetNodeTag(ctx, host, "deployment", was, "beta"); !errors.Is(err, plc.ErrOtherwise) || !errors.Is(err, plc.ErrRefused) {
 			t.Errorf("by an old plan %s goes elsewhere: %v", host, err)
 		}
@@ -53,6 +56,9 @@ func TestNodesEnterAndLeaveGroupsByTheirTag(t *testing.T) {
 	}
 	if err := c.DeleteNodeTag(ctx, "n1.example", "deployment", is); err != nil || !slices.Equal(members("alpha"), []int{2}) {
 		t.Errorf("%v, and alpha has %v", err, members("alpha"))
+	}
+	if err := c.DeleteNodeTag(ctx, "n1.example", "deployment", is); err != nil {
+		t.Errorf("the same order again, whose answer was lost: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package plc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -362,4 +363,48 @@ func (f Field) shown(r row, v any) any {
 		return nil
 	}
 	return v
+}
+
+// Read reads a record from JSON, each field in its form. Fields that are not of the kind are left out.
+func (k Kind) Read(fields map[string]json.RawMessage) (Record, error) {
+	out := Record{}
+	for _, f := range k.Fields {
+		text, there := fields[f.Name]
+		if !there {
+			continue
+		}
+		v, err := f.decode(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s of %s: %w", f.Name, k.Name, err)
+		}
+		out[f.Name] = v
+	}
+	return out, nil
+}
+
+func (f Field) decode(text json.RawMessage) (any, error) {
+	if string(text) == "null" {
+		return nil, nil
+	}
+	switch f.Form {
+	case FormTime:
+		return decoded[time.Time](text)
+	case FormNumbers:
+		return decoded[[]int](text)
+	case FormTexts:
+		return decoded[[]string](text)
+	case FormNumber:
+		return decoded[int](text)
+	case FormReal:
+		return decoded[float64](text)
+	case FormBool:
+		return decoded[bool](text)
+	}
+	return decoded[string](text)
+}
+
+func decoded[T any](text json.RawMessage) (any, error) {
+	var v T
+	err := json.Unmarshal(text, &v)
+	return v, err
 }

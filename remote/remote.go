@@ -25,8 +25,9 @@ type Options struct {
 	Pace     time.Duration // between two that begin at one site
 	Limit    time.Duration // for one node: to enter it, and again to run
 	Keep     int           // bytes of each output that are kept
-	// Begins is told of each node directly before it is entered, by many at once; nil: nobody is.
-	Begins func(Node)
+	// Begin is asked of each node directly before it is entered, by many at once: its error is why the node is left alone.
+	// Nil enters all.
+	Begin func(context.Context, Node) error
 	// Enter says how a node is entered, and which host key of it is believed.
 	Enter func(ctx context.Context, host, ip string) bootman.Target
 }
@@ -168,8 +169,12 @@ func skipped(ctx context.Context, n Node) Result {
 // one runs the script on one node.
 func (o Options) one(ctx context.Context, n Node, script string) Result {
 	r := Result{Node: n, Began: time.Now()}
-	if o.Begins != nil {
-		o.Begins(n)
+	if o.Begin != nil {
+		if err := o.Begin(ctx, n); err != nil && ctx.Err() != nil {
+			return skipped(ctx, n)
+		} else if err != nil {
+			return Result{Node: n, State: Skipped, Reason: clean.Line(err.Error())}
+		}
 	}
 	target := o.Enter(ctx, n.Host, n.IP)
 	target.Timeout = o.Limit

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/selection"
-	"github.com/planetlab/monitor/store"
 )
 
 func (a *app) nodegroup() *cobra.Command {
@@ -27,22 +27,23 @@ group=NAME" selects by groups as the last sweep read them.`
 	return cmd
 }
 
-// groupView is a group of PLC.
-type groupView struct {
-	Name  string   `json:"name"`
-	Tag   string   `json:"tag"`
-	Value string   `json:"value"`
-	Nodes int      `json:"nodes"`
-	Hosts []string `json:"hosts,omitempty"`
-	Peers int      `json:"peers,omitempty"` // how many of the nodes are of peers
+// groupsAt is where PLC's groups are read and changed: PLC itself, or a server over its API.
+type groupsAt interface {
+	list(ctx context.Context) ([]orders.GroupView, error)
+	show(ctx context.Context, name string) (orders.GroupView, error)
+	plan(ctx context.Context, name string, nodes []selection.Node, leave bool) (orders.GroupPlan, error)
+	change(ctx context.Context, o orders.Order, g orders.GroupOrder) error
 }
 
-func viewOf(g plc.NodeGroup) groupView {
-	return groupView{Name: g.Name, Tag: g.Tag, Value: g.Value, Nodes: len(g.NodeIDs)}
-}
-
-// askingPLC has PLC asked within the command's time.
-func (a *app) askingPLC(ctx context.Context, ask func(ctx context.Context, c *plc.Client) error) error {
+// askingGroups has something done where the groups are.
+func (a *app) askingGroups(do func(at groupsAt) error) error {
+	r, err := a.remote()
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		return flagged(do(groupsThere{a, r}))
+	}
 	cfg, err := a.config("plc")
 	if err != nil {
 		return err
@@ -51,9 +52,89 @@ func (a *app) askingPLC(ctx context.Context, ask func(ctx context.Context, c *pl
 	if err != nil {
 		return badInput("%w", err)
 	}
-	ctx, cancel := a.within(ctx, cfg.PLC.Timeout)
+	return flagged(do(groupsHere{a, client, cfg.PLC.Timeout}))
+}
+
+// groupsHere asks PLC.
+type groupsHere struct {
+	a      *app
+	plc    *plc.Client
+	within time.Duration
+}
+
+func (h groupsHere) list(ctx context.Context) ([]orders.GroupView, error) {
+	ctx, cancel := h.a.within(ctx, h.within)
 	defer cancel()
-	return ask(ctx, client)
+	return orders.ListGroups(ctx, h.plc)
+}
+
+func (h groupsHere) show(ctx context.Context, name string) (orders.GroupView, error) {
+	ctx, cancel := h.a.within(ctx, h.within)
+	defer cancel()
+	return orders.ShowGroup(ctx, h.plc, name)
+}
+
+func (h groupsHere) plan(ctx context.Context, name string, nodes []selection.Node, leave bool) (orders.GroupPlan, error) {
+	return orders.PlanGroup(ctx, h.plc, name, targetsOf(nodes), leave) // each call of PLC is bounded by itself
+}
+
+func (h groupsHere) change(ctx context.Context, o orders.Order, g orders.GroupOrder) error {
+	db, err := h.a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = orders.Desk{Store: db, Now: h.a.now}.Group(ctx, o, h.plc, g)
+	return err
+}
+
+// groupsThere asks a server.
+type groupsThere struct {
+	a  *app
+	at *apiServer
+}
+
+func (t groupsThere) list(ctx context.Context) (list []orders.GroupView, err error) {
+	ctx, cancel := t.a.within(ctx, 2*patience)
+	defer cancel()
+	err = t.at.get(ctx, "/nodegroups", nil, &list)
+	return list, err
+}
+
+func (t groupsThere) show(ctx context.Context, name string) (g orders.GroupView, err error) {
+	ctx, cancel := t.a.within(ctx, 2*patience)
+	defer cancel()
+	err = t.at.get(ctx, pathOf("nodegroups", name), nil, &g)
+	return g, err
+}
+
+// mostPlanned is how many nodes one request plans, so that it ends in time: PLC is asked about each.
+const mostPlanned = 50
+
+func (t groupsThere) plan(ctx context.Context, name string, nodes []selection.Node, leave bool) (whole orders.GroupPlan, err error) {
+	for some := range slices.Chunk(nodes, mostPlanned) {
+		hosts := make([]string, len(some))
+		for i, n := range some {
+			hosts[i] = n.Name
+		}
+		var plan orders.GroupPlan
+		within, cancel := t.a.within(ctx, 4*patience)
+		err := t.at.send(within, http.MethodPost, pathOf("nodegroups", name, "plan"), map[string]any{"hosts": hosts, "leave": leave}, &plan)
+		cancel()
+		if err != nil {
+			return whole, err
+		}
+		plan.Nodes = append(whole.Nodes, plan.Nodes...)
+		whole = plan
+	}
+	return whole, nil
+}
+
+func (t groupsThere) change(ctx context.Context, o orders.Order, g orders.GroupOrder) error {
+	ctx, cancel := t.a.within(ctx, 4*patience)
+	defer cancel()
+	return t.at.postOnce(ctx, pathOf("nodegroups", g.Group, "change"), o, map[string]any{"host": g.Host, "leave": g.Leave, "tag": g.Tag,
+		"value": g.Value, "was": g.Was.Value, "tag_id": g.Was.TagID}, &orders.Receipt{})
 }
 
 func (a *app) nodegroupList() *cobra.Command {
@@ -63,17 +144,12 @@ func (a *app) nodegroupList() *cobra.Command {
 		Example: "  monitor nodegroup list\n  monitor nodegroup list --sort -nodes -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return l.repeat(cmd.Context(), a, func() error {
-				return a.askingPLC(cmd.Context(), func(ctx context.Context, c *plc.Client) error {
-					list, err := c.Groups(ctx)
+				return a.askingGroups(func(at groupsAt) error {
+					list, err := at.list(cmd.Context())
 					if err != nil {
 						return err
 					}
-					var views []groupView
-					for _, g := range list {
-						views = append(views, viewOf(g))
-					}
-					slices.SortFunc(views, func(x, y groupView) int { return cmp.Compare(x.Name, y.Name) })
-					return few(a, &l, views, a.drawGroups)
+					return few(a, &l, list, a.drawGroups)
 				})
 			})
 		},
@@ -82,7 +158,7 @@ func (a *app) nodegroupList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) drawGroups(list []groupView) {
+func (a *app) drawGroups(list []orders.GroupView) {
 	var rows []row
 	for _, g := range list {
 		rows = append(rows, row{g.Name, orDash(g.Tag), orDash(g.Value), g.Nodes})
@@ -90,42 +166,23 @@ func (a *app) drawGroups(list []groupView) {
 	a.table("PLC has no groups of nodes", row{"GROUP", "TAG", "VALUE", "NODES"}, rows)
 }
 
-// groupNamed reads a group; of one that is not there it says where to look.
-func groupNamed(ctx context.Context, c *plc.Client, name string) (plc.NodeGroup, error) {
-	g, err := c.Group(ctx, name)
-	if errors.Is(err, plc.ErrNotFound) {
-		err = notFound("PLC has no group %s: see `monitor nodegroup list`", name)
-	}
-	return g, err
-}
-
 func (a *app) nodegroupShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show GROUP", Short: "Show a group of PLC: what makes it, and the nodes in it", Args: takes("GROUP"),
 		Example: "  monitor nodegroup show alpha\n  monitor nodegroup show alpha -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.askingPLC(cmd.Context(), func(ctx context.Context, c *plc.Client) error {
-				g, err := groupNamed(ctx, c, args[0])
+			return a.askingGroups(func(at groupsAt) error {
+				v, err := at.show(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				hosts, err := c.HostsOf(ctx, g.NodeIDs)
-				if err != nil {
-					return err
-				}
-				v := viewOf(g)
-				for _, h := range hosts {
-					v.Hosts = append(v.Hosts, h)
-				}
-				slices.Sort(v.Hosts)
-				v.Peers = len(g.NodeIDs) - len(hosts)
 				return a.show(v, func() { a.drawGroup(v) })
 			})
 		},
 	}
 }
 
-func (a *app) drawGroup(v groupView) {
+func (a *app) drawGroup(v orders.GroupView) {
 	a.say("%s", v.Name)
 	made, peers := "", ""
 	if v.Tag != "" {
@@ -145,19 +202,6 @@ type groupFlags struct {
 	choice
 	reasonFlags
 	dry bool
-}
-
-// groupChange is what becomes of a node.
-type groupChange struct {
-	Host   string   `json:"host"`
-	Site   string   `json:"site"`
-	Was    string   `json:"was"`              // of its tag
-	Value  string   `json:"value"`            // of its tag, as ordered
-	Leaves []string `json:"leaves,omitempty"` // groups that it is then in no more
-	State  string   `json:"state"`            // planned, done, nothing, refused, unknown
-	Reason string   `json:"reason,omitempty"`
-
-	tag plc.NodeTag
 }
 
 func (a *app) nodegroupChange(leave bool) *cobra.Command {
@@ -187,95 +231,43 @@ here stays until somebody orders otherwise.`,
 }
 
 func (a *app) changeGroup(ctx context.Context, o *groupFlags, name string, hosts []string, leave bool) error {
-	if _, err := a.config("plc"); err != nil {
-		return err
-	}
-	var chosen []selection.Node
-	err := a.withStore(ctx, func(ctx context.Context, db *store.Store) (err error) {
-		chosen, err = o.nodes(ctx, a, db, hosts)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(o.reason) == "" && !o.dry {
-		return badInput("--reason is missing: those who look after the node will ask why it is installed otherwise")
-	}
-	whole := ctx // many nodes take longer than a command is patient; each call of PLC is bounded by itself
-	return a.askingPLC(ctx, func(ctx context.Context, c *plc.Client) error {
-		g, plan, err := a.planGroup(ctx, c, name, chosen, leave)
+	return a.askingGroups(func(at groupsAt) error {
+		chosen, err := a.allNodes(ctx, &o.choice, hosts)
 		if err != nil {
 			return err
 		}
-		coming := 0
-		for _, p := range plan {
-			if p.State == "planned" {
-				coming++
-			}
+		if strings.TrimSpace(o.reason) == "" && !o.dry {
+			return badInput("--reason is missing: those who look after the node will ask why it is installed otherwise")
 		}
+		plan, err := at.plan(ctx, name, chosen, leave)
+		if err != nil {
+			return err
+		}
+		coming := plan.Coming()
 		if o.dry || coming == 0 {
-			return a.show(plan, func() { a.drawGroupPlan(plan, coming, g, leave) })
+			return a.show(plan.Nodes, func() { a.drawGroupPlan(plan, leave) })
 		}
 		if coming > 1 {
 			question := fmt.Sprintf("change these %d nodes?", coming)
-			if err := a.confirm(o.yes, question, func(a *app) { a.drawGroupPlan(plan, coming, g, leave) }); err != nil {
+			if err := a.confirm(o.yes, question, func(a *app) { a.drawGroupPlan(plan, leave) }); err != nil {
 				return err
 			}
 		}
-		return a.carryOutGroup(whole, c, o, g, plan, leave)
+		return a.carryOutGroup(ctx, at, o, plan, leave)
 	})
 }
 
-// planGroup says what would change of each node, as PLC has it now.
-func (a *app) planGroup(ctx context.Context, c *plc.Client, name string, chosen []selection.Node, leave bool) (
-	g plc.NodeGroup, plan []groupChange, err error) {
-	if g, err = groupNamed(ctx, c, name); err != nil {
-		return g, nil, err
-	}
-	if g.Tag == "" {
-		return g, nil, badInput("%s: %w", name, plc.ErrUntagged)
-	}
-	all, err := c.Groups(ctx)
-	if err != nil {
-		return g, nil, err
-	}
-	for _, n := range chosen {
-		p := groupChange{Host: n.Name, Site: n.Site, State: "planned"}
-		p.tag, err = c.NodeTag(ctx, n.Name, g.Tag)
-		switch {
-		case errors.Is(err, plc.ErrNotFound):
-			p.State, p.Reason = "refused", "PLC has no such node of its own"
-		case err != nil:
-			return g, nil, err
-		}
-		p.Was = p.tag.Value
-		in := p.tag.TagID != 0 && p.Was == g.Value
-		if !leave {
-			p.Value = g.Value
-		}
-		if in != leave && p.State == "planned" {
-			p.State, p.Reason, p.Value = "nothing", map[bool]string{false: "it is in the group", true: "it is not in the group"}[leave], p.Was
-		}
-		for _, other := range all {
-			if p.State == "planned" && p.tag.TagID != 0 && other.Tag == g.Tag && other.Value == p.Was && (other.Name != g.Name || leave) {
-				p.Leaves = append(p.Leaves, other.Name)
-			}
-		}
-		plan = append(plan, p)
-	}
-	return g, plan, nil
-}
-
-func (a *app) drawGroupPlan(plan []groupChange, coming int, g plc.NodeGroup, leave bool) {
+func (a *app) drawGroupPlan(plan orders.GroupPlan, leave bool) {
+	g := plan.Group
 	does := fmt.Sprintf("enter the group %s: their tag %s becomes %q", g.Name, g.Tag, g.Value)
 	if leave {
 		does = fmt.Sprintf("leave the group %s: their tag %s goes", g.Name, g.Tag)
 	}
-	a.say("%d of %d nodes would %s", coming, len(plan), does)
-	a.drawGroupChanges(plan)
+	a.say("%d of %d nodes would %s", plan.Coming(), len(plan.Nodes), does)
+	a.drawGroupChanges(plan.Nodes)
 }
 
-func (a *app) drawGroupChanges(list []groupChange) {
+func (a *app) drawGroupChanges(list []orders.GroupChange) {
 	var rows []row
 	for _, p := range list {
 		rows = append(rows, row{p.Host, p.Site, a.state(p.State), orDash(p.Was), orDash(p.Value), orDash(strings.Join(p.Leaves, ", ")), orDash(p.Reason)})
@@ -284,53 +276,36 @@ func (a *app) drawGroupChanges(list []groupChange) {
 }
 
 // carryOutGroup changes one node after the other. What one refuses stops no other.
-func (a *app) carryOutGroup(ctx context.Context, c *plc.Client, o *groupFlags, g plc.NodeGroup, plan []groupChange, leave bool) error {
-	db, err := a.openStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	desk := orders.Desk{Store: db, Now: a.now}
-	bad := 0
-	for i := range plan {
-		p := &plan[i]
-		if p.State != "planned" {
-			if p.State == "refused" {
-				bad++
-			}
+func (a *app) carryOutGroup(ctx context.Context, at groupsAt, o *groupFlags, plan orders.GroupPlan, leave bool) error {
+	g, bad := plan.Group, 0
+	for i := range plan.Nodes {
+		p := &plan.Nodes[i]
+		if p.State == orders.ChangeRefused {
+			bad++
+		}
+		if p.State != orders.ChangePlanned {
 			continue
 		}
-		order := orders.GroupOrder{Group: g.Name, Host: p.Host, Site: p.Site, Leave: leave, Tag: g.Tag, Was: p.Was, Value: p.Value}
-		_, err := desk.Group(ctx, o.order(a), order, func(ctx context.Context) error {
-			var err error
-			if leave {
-				err = c.DeleteNodeTag(ctx, p.Host, g.Tag, p.tag)
-			} else {
-				err = c.SetNodeTag(ctx, p.Host, g.Tag, p.tag, g.Value)
-			}
-			if errors.Is(err, plc.ErrRefused) {
-				err = &orders.Error{Kind: orders.Refused, Err: err}
-			}
-			return err
-		})
-		switch p.State = "done"; {
-		case errors.Is(err, plc.ErrMayBeDone):
-			p.State = "unknown"
+		err := at.change(ctx, o.order(a), orders.GroupOrder{Group: g.Name, Host: p.Host, Site: p.Site, Leave: leave, Tag: g.Tag,
+			Value: g.Value, Was: plc.NodeTag{TagID: p.TagID, Value: p.Was}})
+		switch p.State = orders.ChangeDone; {
+		case errors.Is(err, plc.ErrMayBeDone), errors.Is(err, errUnanswered), orders.KindOf(err) == orders.Silent:
+			p.State = orders.ChangeUnknown
 		case err != nil:
-			p.State = "refused"
+			p.State = orders.ChangeRefused
 		}
 		if err != nil {
 			p.Reason = err.Error()
 			bad++
 		}
-		a.progress("%d of %d: %s %s %s", i+1, len(plan), p.Host, p.State, p.Reason)
+		a.progress("%d of %d: %s %s %s", i+1, len(plan.Nodes), p.Host, p.State, p.Reason)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	err = a.show(plan, func() { a.drawGroupChanges(plan) })
+	err := a.show(plan.Nodes, func() { a.drawGroupChanges(plan.Nodes) })
 	if bad > 0 {
-		err = errors.Join(err, &exitError{exitRefused, fmt.Errorf("not done on %d of %d nodes", bad, len(plan))})
+		err = errors.Join(err, &exitError{exitRefused, fmt.Errorf("not done on %d of %d nodes", bad, len(plan.Nodes))})
 	}
 	return err
 }

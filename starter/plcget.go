@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +37,7 @@ func (a *app) plcGet() *cobra.Command {
 	names := plcKinds()
 	cmd := &cobra.Command{
 		Use: "get TYPE", Short: "Read records of PLC as they are now", Args: takes("TYPE"), ValidArgsFunction: a.fixed(names...),
-		Long: "Read records of PLC as they are now, with Monitor's account: " + strings.Join(names, ", ") + `.
+		Long: "Read records of PLC as they are now, with Monitor's account, also over --server: " + strings.Join(names, ", ") + `.
 Conditions are FIELD=VALUE, FIELD!=VALUE, FIELD<VALUE and FIELD>VALUE. In a text, * stands for anything; of a list, the value
 must be in it; a time is a day or RFC 3339. All of them must hold, but of one field given twice with =, any. What is secret
 (passwords, keys, sessions) is never shown, nor are values of tags whose name says that they are.`,
@@ -119,18 +123,12 @@ func (a *app) readPLC(ctx context.Context, o *plcFlags, kind plc.Kind) error {
 		}
 		q.Fields = append(slices.Clone(q.Fields), kind.Key)
 	}
-	cfg, err := a.config("plc")
+	read, err := a.plcReader()
 	if err != nil {
 		return err
 	}
-	client, err := connect.PLC(cfg.PLC)
-	if err != nil {
-		return badInput("%w", err)
-	}
 	return o.repeat(ctx, a, func() error {
-		ctx, cancel := a.within(ctx, cfg.PLC.Timeout)
-		defer cancel()
-		rows, bad, err := client.Records(ctx, q)
+		rows, bad, err := read(ctx, q, o.filter)
 		if err != nil {
 			return err
 		}
@@ -144,6 +142,56 @@ func (a *app) readPLC(ctx context.Context, o *plcFlags, kind plc.Kind) error {
 		l := &listing{fields: shown, repeated: o.repeated}
 		return printRows(a, l, source[plc.Record]{table: table}, rows, shown, order)
 	})
+}
+
+// plcReader reads records of PLC from wherever this call works. The conditions are given as they are written, too.
+func (a *app) plcReader() (func(ctx context.Context, q plc.Query, filter []string) ([]plc.Record, []int, error), error) {
+	r, err := a.remote()
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		return func(ctx context.Context, q plc.Query, filter []string) ([]plc.Record, []int, error) {
+			ctx, cancel := a.within(ctx, 4*patience)
+			defer cancel()
+			return r.plcRecords(ctx, q, filter)
+		}, nil
+	}
+	cfg, err := a.config("plc")
+	if err != nil {
+		return nil, err
+	}
+	client, err := connect.PLC(cfg.PLC)
+	if err != nil {
+		return nil, badInput("%w", err)
+	}
+	return func(ctx context.Context, q plc.Query, _ []string) ([]plc.Record, []int, error) {
+		ctx, cancel := a.within(ctx, cfg.PLC.Timeout)
+		defer cancel()
+		return client.Records(ctx, q)
+	}, nil
+}
+
+func (r *apiServer) plcRecords(ctx context.Context, q plc.Query, filter []string) (list []plc.Record, bad []int, err error) {
+	query := url.Values{"filter": filter, "peers": {strconv.FormatBool(q.Peers)}}
+	if len(q.Fields) > 0 {
+		query.Set("fields", strings.Join(q.Fields, ","))
+	}
+	var got struct {
+		Items []map[string]json.RawMessage `json:"items"`
+		Bad   []int                        `json:"bad"`
+	}
+	if err := r.get(ctx, pathOf("plc", strings.ToLower(q.Kind.Name)), query, &got); err != nil {
+		return nil, nil, err
+	}
+	for _, item := range got.Items {
+		record, err := q.Kind.Read(item)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s answers something unexpected: %w", r.Server, err)
+		}
+		list = append(list, record)
+	}
+	return list, got.Bad, nil
 }
 
 // plcFields are the fields that are printed where nobody asks for any: those that this PLC has, and of them few in a table.

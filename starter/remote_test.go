@@ -140,11 +140,14 @@ func TestOrdersAreGivenOverTheAPI(t *testing.T) {
 	wantCode(t, got, exitFailure) // this server has no Temporal
 	wantIn(t, got.err, "temporal is not connected", "look with `monitor issue show")
 	wantIn(t, do("findbad").err, "temporal is not connected")
-	for _, args := range []string{"nodegroup list", "nodegroup add alpha " + host + " --reason x", "plc get nodes", "lint --dns"} {
-		got := callAt(ctx, "", append(strings.Fields(args), "--server", server)...)
-		wantCode(t, got, exitUsage)
-		wantIn(t, got.err, "own configuration")
+	for _, args := range []string{"nodegroup list", "nodegroup add alpha " + host + " --reason x", "plc get nodes"} {
+		got := do(strings.Fields(args)...)
+		wantCode(t, got, exitRefused)
+		wantIn(t, got.err, "this server has no account for PLC")
 	}
+	got = do("lint", "--dns")
+	wantCode(t, got, exitUsage)
+	wantIn(t, got.err, "own configuration")
 	wantIn(t, callAt(ctx, "", "run", host, "--server", server, "--reason", "x", "--yes", "--", "uptime").err, "this server carries out no runs")
 	got = do("rollout", "start", "reboot", host, "--group", "1", "--name", "small", "--reason", "new kernel", "--dry-run")
 	wantCode(t, got, exitOK)

@@ -60,8 +60,14 @@ func TestScripts(t *testing.T) {
 				env["MONITOR_TEMPORAL_ADDRESS"] = "127.0.0.1:1"
 			}
 			runScript(t, name, file, env)
-			if name == "temporal-acts" {
-				t.Run("over the API", func(t *testing.T) { runScript(t, name, asToken(t, file), exampleAPI(t)) })
+			over := func(server func(*testing.T, *api.Options, string)) {
+				t.Run("over the API", func(t *testing.T) { runScript(t, "over the API", asToken(t, file), exampleAPI(t, server)) })
+			}
+			switch name {
+			case "temporal-acts":
+				over(withTemporal)
+			case "plc":
+				over(withPLC)
 			}
 		})
 	}
@@ -81,15 +87,32 @@ func asToken(t *testing.T, file string) (changed string) {
 	return changed
 }
 
-// exampleAPI serves another fleet of the examples over the API, and is how to reach it and nothing else.
-func exampleAPI(t *testing.T) (env map[string]string) {
-	t.Helper()
-	url := exampleFleet(t)
-	tc, err := client.Dial(client.Options{HostPort: exampleServer(t, url)})
+// withTemporal is a server of the API that reaches Temporal.
+func withTemporal(t *testing.T, o *api.Options, database string) {
+	tc, err := client.Dial(client.Options{HostPort: exampleServer(t, database)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(tc.Close)
+	o.Temporal = tc
+}
+
+// withPLC is a server of the API that has Monitor's account at PLC.
+func withPLC(t *testing.T, o *api.Options, _ string) {
+	var err error
+	o.PLC, err = plc.New(plc.Options{URL: plcOfExamples(t), Username: "monitor@example.edu", Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Store.SayConfigured(t.Context(), policy.ModeAct, "the test's worker"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exampleAPI serves another fleet of the examples over the API, and is how to reach it and nothing else.
+func exampleAPI(t *testing.T, with func(t *testing.T, o *api.Options, database string)) (env map[string]string) {
+	t.Helper()
+	url := exampleFleet(t)
 	db, err := store.Open(t.Context(), store.Options{URL: url, Key: exampleKey()})
 	if err != nil {
 		t.Fatal(err)
@@ -97,8 +120,9 @@ func exampleAPI(t *testing.T) (env map[string]string) {
 	t.Cleanup(db.Close)
 	began := time.Now()
 	clock := func() time.Time { return noon().Add(time.Since(began)) }
-	s := httptest.NewServer(api.New(api.Options{Store: db, Temporal: tc, Who: api.NewTokens(db, false, clock),
-		Log: slog.New(slog.DiscardHandler), Now: clock}))
+	o := api.Options{Store: db, Who: api.NewTokens(db, false, clock), Log: slog.New(slog.DiscardHandler), Now: clock}
+	with(t, &o, url)
+	s := httptest.NewServer(api.New(o))
 	t.Cleanup(s.Close)
 	root := access.Who{Account: "root", Role: access.Admin, Sites: []string{access.AllSites}}
 	_, _, token, err := orders.Desk{Store: db, Now: clock}.AddToken(t.Context(), orders.Order{Who: root}, "alice", access.Admin,
@@ -405,9 +429,8 @@ func listen(t *testing.T, o pcudev.Options, at string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// exampleNode is a node in debug mode that a script may enter, and the configuration that leads there.
-// examplePLC is the PLC that the fleet of the examples comes from, and the configuration that leads there.
-func examplePLC(t *testing.T, e *testscript.Env) error {
+// plcOfExamples is the PLC that the fleet of the examples comes from.
+func plcOfExamples(t *testing.T) (url string) {
 	p := fakeplc.NewDB("monitor@example.edu", password)
 	p.Add("Sites", fakeplc.Row{"site_id": 1, "login_base": "princeton", "name": "Princeton", "enabled": true})
 	p.Add("Nodes", fakeplc.Row{"node_id": 10, "hostname": exampleHost, "site_id": 1, "boot_state": "boot", "key": "n0de-key",
@@ -423,8 +446,13 @@ func examplePLC(t *testing.T, e *testscript.Env) error {
 	p.Add("NodeTags", fakeplc.Row{"node_id": 11, "tagname": "deployment", "value": "beta"})
 	s := httptest.NewServer(p)
 	t.Cleanup(s.Close)
+	return s.URL + "/PLCAPI/"
+}
+
+// examplePLC is that PLC, and the configuration that leads there.
+func examplePLC(t *testing.T, e *testscript.Env) error {
 	e.Setenv("MONITOR_CONFIG", filepath.Join(e.WorkDir, "plc.yaml"))
-	text := fmt.Sprintf("plc: {url: \"%s/PLCAPI/\", username: monitor@example.edu, password_file: %s}\n", s.URL,
+	text := fmt.Sprintf("plc: {url: %q, username: monitor@example.edu, password_file: %s}\n", plcOfExamples(t),
 		filepath.Join(e.WorkDir, "plc-password"))
 	for name, content := range map[string]string{"plc.yaml": text, "plc-password": password} {
 		if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(content), 0o600); err != nil {

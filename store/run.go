@@ -110,8 +110,12 @@ func CallOffRun(id, by string) Effect {
 
 // BeginRunNode writes down that it begins on a node: from here on it may have run there.
 func (s *Store) BeginRunNode(ctx context.Context, id, host string) error {
-	if _, err := s.pool.Exec(ctx, `update run_node set state = 'running', began = now() where run = $1 and host = $2`,
-		id, host); err != nil {
+	tag, err := s.pool.Exec(ctx, `update run_node n set state = 'running', began = now() from run r
+		where n.run = $1 and n.host = $2 and n.state = 'planned' and r.id = n.run and r.ended is null`, id, host)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrRunOver
+	}
+	if err != nil {
 		return fmt.Errorf("run %s on %s: %w", id, host, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package web
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/orders"
+	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -45,12 +47,26 @@ func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Clien
 	if o.Links, err = openLinks(cfg, db, tc, log); err != nil {
 		return nil, place, err
 	}
-	models, err := connect.PCUs(cfg.PCU)
-	if err != nil {
+	if o.API, err = OpenAPI(cfg, db, news, tc, runs, log); err != nil {
 		return nil, place, err
 	}
-	o.API = api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Runs: runs, Log: log,
-		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)})
 	pages, err := New(o)
 	return pages, place, err
+}
+
+// OpenAPI makes the API that a configuration asks for. PLC is asked with Monitor's account, where this machine has it.
+func OpenAPI(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, runs *orders.Runs,
+	log *slog.Logger) (http.Handler, error) {
+	models, err := connect.PCUs(cfg.PCU)
+	if err != nil {
+		return nil, err
+	}
+	var account *plc.Client
+	if cfg.Require("plc") == nil {
+		if account, err = connect.PLC(cfg.PLC); err != nil {
+			return nil, err
+		}
+	}
+	return api.New(api.Options{Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Runs: runs, PLC: account,
+		Log: log, Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now)}), nil
 }

@@ -120,7 +120,7 @@ func (p *manyPeople) Authenticate(*http.Request) (access.Who, error) {
 }
 
 // readsOfAPI are requests of each operation that reads, by its path in the document. Where there are none, it lasts or is
-// answered by a running workflow, and not by the store.
+// answered by a running workflow or by PLC, and not by the store.
 func readsOfAPI() map[string][]string {
 	return map[string][]string{
 		"/self": {"/self"}, "/status": {"/status"}, "/controls": {"/controls"}, "/agenda": {"/agenda", "/agenda?site=s1"},
@@ -133,7 +133,7 @@ func readsOfAPI() map[string][]string {
 		"/explain": {"/explain?target=n1.example"}, "/outlets": {"/outlets?target=planetlab1.huji.example"},
 		"/silences": {"/silences"}, "/exemptions": {"/exemptions"}, "/disabled": {"/disabled"}, "/rollouts": {"/rollouts"},
 		"/tokens": {"/tokens"}, "/why-not": nil, "/nodes/{name}/request": nil, "/sweeps/{name}/{run}": nil, "/rollouts/{name}": nil,
-		"/events": nil, "/lint": {"/lint"}, "/runs": {"/runs"}, "/runs/{name}": {"/runs/large", "/runs/large?brief=true"},
+		"/events": nil, "/plc/{type}": nil, "/nodegroups": nil, "/nodegroups/{name}": nil, "/lint": {"/lint"}, "/runs": {"/runs"}, "/runs/{name}": {"/runs/large", "/runs/large?brief=true"},
 		"/runs/{name}/nodes/{host}": {"/runs/large/nodes/n1.example"},
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/api"
 	"github.com/planetlab/monitor/config"
-	"github.com/planetlab/monitor/connect"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/store"
@@ -22,15 +21,11 @@ import (
 
 func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client,
 	runs *orders.Runs, log *slog.Logger) error {
-	models, err := connect.PCUs(cfg.PCU)
-	if err != nil {
-		return err
+	handler, err := web.OpenAPI(cfg, db, news, tc, runs, log)
+	if err == nil {
+		mux.Handle(api.Prefix+"/", handler)
 	}
-	mux.Handle(api.Prefix+"/", api.New(api.Options{
-		Store: db, Temporal: tc, News: news, Groups: cfg.Groups, Models: models, Runs: runs, Log: log,
-		Who: api.NewTokens(db, cfg.HTTP.BehindProxy, time.Now),
-	}))
-	return nil
+	return err
 }
 
 // linkTo answers the address of the page of an issue for the people of its site; nil: mails have none.
