@@ -167,26 +167,30 @@ func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
 		ip = addrs[0]
 	}
 	name := make(chan string, 1)
-	go func() { name <- p.checkName(ctx, t) }() // a slow name server keeps nobody from the node itself
-	why := p.outside(ctx, t, ip, &r)
+	// it is asked for once the look has its turn; a slow name server keeps nobody from the node itself
+	begun := func() { go func() { name <- p.checkName(ctx, t) }() }
+	why := p.outside(ctx, t, ip, begun, &r)
 	if r.Fault == "" {
 		p.login(ctx, t, ip, why, &r)
 	}
-	r.DNS = <-name
+	if why != nil {
+		r.DNS = <-name
+	}
 	if err := ctx.Err(); err != nil {
 		r.Fault = "the look was broken off"
 	}
 	return r
 }
 
-// outside looks at the ports, and says why those that are not open are not.
-func (p *Prober) outside(ctx context.Context, t Target, ip string, r *NodeResult) (why map[int]string) {
+// outside looks at the ports, and says why those that are not open are not; nil: its turn did not come.
+func (p *Prober) outside(ctx context.Context, t Target, ip string, begun func(), r *NodeResult) (why map[int]string) {
 	turn, err := p.lanes.enter(ctx, t, p.lanes.ports)
 	if err != nil {
 		r.Fault = "its turn did not come"
 		return nil
 	}
 	defer turn.leave()
+	begun()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	why = map[int]string{}

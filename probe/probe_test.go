@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/planetlab/monitor/probe"
@@ -224,6 +225,37 @@ func TestFewLooksReachOneSiteAtOnce(t *testing.T) {
 	})
 	if most > 3 || most < 2 {
 		t.Errorf("%d at once, want 3", most)
+	}
+}
+
+// A fleet is no burst of questions to a name server.
+func TestANameIsAskedForOnceTheLookHasItsTurn(t *testing.T) {
+	sick := node(t, "127.9.1.9", nil, fakenode.Filtered)
+	socket, err := net.ListenPacket("udp", "127.9.1.9:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan struct{}, 100)
+	server := &dns.Server{PacketConn: socket, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, q *dns.Msg) {
+		asked <- struct{}{}
+		_ = rw.WriteMsg(new(dns.Msg).SetReply(q))
+	})}
+	go func() { _ = server.ActivateAndServe() }()
+	defer func() { _ = server.Shutdown() }()
+	p := probe.New(probe.Options{PortMap: ports, Timeout: time.Minute, Parallel: 1, Resolver: socket.LocalAddr().String()})
+	var targets []probe.Target
+	for range 50 {
+		targets = append(targets, probe.Target{Host: "n.example", IP: sick.IP})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		time.Sleep(300 * time.Millisecond) // while one look waits for its node, and the others for their turn
+		cancel()
+	}()
+	p.Nodes(ctx, targets, func(probe.NodeResult) {})
+	if more := len(asked); more > 5 {
+		t.Errorf("%d names are asked for beside the one whose turn it is", more)
 	}
 }
 

@@ -22,21 +22,11 @@ func (s *shape) field(name string) (*Field, error) {
 }
 
 func (s *shape) noField(name string) error {
-	if near := nearest(name, s.order); near != "" {
-		return fmt.Errorf(
-			"%s have no field %q: did you mean %s? `monitor query %s --list-fields` lists all",
-			s.kind,
-			shortened(name),
-			near,
-			s.kind,
-		)
+	near := nearest(name, s.order)
+	if near != "" {
+		near = "did you mean " + near + "? "
 	}
-	return fmt.Errorf(
-		"%s have no field %q: `monitor query %s --list-fields` lists all",
-		s.kind,
-		shortened(name),
-		s.kind,
-	)
+	return fmt.Errorf("%s have no field %q: %s`%s --list-fields` lists all", s.kind, shortened(name), near, s.lister)
 }
 
 func (f *Field) noValue(value string) error {

@@ -67,13 +67,19 @@ type Table[T any] struct {
 	known  *shape
 }
 
+// ListedBy says which command lists the fields, where that is not monitor query.
+func (t *Table[T]) ListedBy(command string) *Table[T] {
+	t.known.lister = command
+	return t
+}
+
 // NewTable makes a table of its columns.
 func NewTable[T any](kind string, columns ...Column[T]) *Table[T] {
 	t := &Table[T]{
 		Kind:    kind,
 		Columns: columns,
 		byName:  map[string]*Column[T]{},
-		known:   &shape{kind: kind, fields: map[string]*Field{}},
+		known:   &shape{kind: kind, lister: "monitor query " + kind, fields: map[string]*Field{}},
 	}
 	for i := range columns {
 		c := &t.Columns[i]
@@ -126,6 +132,7 @@ func (t *Table[T]) shape() *shape { return t.known }
 // shape is a table without its rows: all that reading an expression needs.
 type shape struct {
 	kind, key string
+	lister    string // the command that lists the fields
 	fields    map[string]*Field
 	order     []string
 	old       []oldName

@@ -88,7 +88,8 @@ func plcTable(k plc.Kind) *selection.Table[plc.Record] {
 	key := slices.IndexFunc(columns, func(c selection.Column[plc.Record]) bool { return c.Name == k.Key })
 	first := columns[key]
 	columns = slices.Insert(slices.Delete(columns, key, key+1), 0, first)
-	return selection.NewTable(strings.ToLower(k.Name), columns...)
+	name := strings.ToLower(k.Name)
+	return selection.NewTable(name, columns...).ListedBy("monitor plc get " + name)
 }
 
 // mostInTable is how many fields a table for people has where nobody asks for others.

@@ -93,7 +93,8 @@ func benchFleet(nodes int) []testbed.Site {
 }
 
 func withBench(ctx context.Context, out io.Writer, sites []testbed.Site, run func(*rig.Rig) error) error {
-	r, err := rig.Start(ctx, rig.Options{Sites: sites, Day: 24 * time.Hour, Log: out, Probe: map[string]any{"timeout": benchTimeout.String(), "tries": 3}})
+	r, err := rig.Start(ctx, rig.Options{Sites: sites, Day: 24 * time.Hour, Log: out, Probe: map[string]any{
+		"timeout": benchTimeout.String(), "tries": 3, "parallel": 200}}) // as in life
 	if err != nil {
 		return err
 	}
