@@ -325,23 +325,19 @@ func (p *Prober) greeting(ctx context.Context, ip string, port int) (net.Conn, S
 	return g, SSHResult{}
 }
 
-// inside logs in and reads the node. It waits for its turn among the greetings and then among the logins.
-func (p *Prober) inside(ctx context.Context, t Target, ip string, port int) (Inside, SSHResult) {
+// inside logs in and reads the node. It waits for its turn, and once the node has greeted, for a place among the logins.
+func (p *Prober) inside(ctx context.Context, t Target, ip string, port int, turn *turn) (Inside, SSHResult) {
 	missed := SSHResult{Port: port, Failure: ours, Detail: "its turn did not come"}
-	turn, err := p.lanes.enter(ctx, t, p.lanes.greetings)
-	if err != nil {
+	if err := turn.goOn(ctx); err != nil {
 		return Inside{}, missed
 	}
 	conn, res := p.greeting(ctx, ip, port)
+	turn.answered()
 	if conn == nil {
-		turn.leave()
 		return Inside{}, res
 	}
 	defer conn.Close()
-	turn.answered()
-	err = take(ctx, p.lanes.logins)
-	defer turn.leave()
-	if err != nil {
+	if err := take(ctx, p.lanes.logins); err != nil {
 		return Inside{}, missed
 	}
 	defer give(p.lanes.logins)

@@ -7,11 +7,11 @@ import (
 )
 
 // lanes bound how many looks are under way, so that a look that waits for a silent node never stands in the way of one at a node that
-// answers. A look begins in a quick lane and in its site's. What has not answered after some patience goes on in the silent lane, which is long
-// and cheap: it holds sockets, and no processor. Nodes that were silent the last time begin there.
+// answers. A look begins in the open lane and in its site's. What has not answered after some patience goes on in the silent lane, which is long
+// and cheap: it holds sockets, and no processor. Nodes that were silent the last time begin there. Who logs in has a place among the logins, too.
 type lanes struct {
-	ports, greetings, silent, logins chan struct{}
-	patience                         time.Duration
+	open, silent, logins chan struct{}
+	patience             time.Duration
 
 	perSite int
 	sites   *sync.Map // login_base -> chan struct{}
@@ -21,44 +21,68 @@ type lanes struct {
 // earth.
 const patience = 20
 
-// silentLane is how many looks may wait for silent nodes, for each that may log in. Each holds a socket a port.
-const silentLane = 5
+// How many looks may be open, and how many may wait for silent nodes, for each that may log in. Each holds a socket a port.
+const (
+	openLane   = 2
+	silentLane = 5
+)
 
 func newLanes(o Options) lanes {
 	return lanes{
-		ports: make(chan struct{}, o.Parallel), greetings: make(chan struct{}, 2*o.Parallel),
-		silent: make(chan struct{}, silentLane*o.Parallel), logins: make(chan struct{}, o.Parallel),
-		patience: o.Timeout / patience, perSite: o.PerSite, sites: &sync.Map{},
+		open: make(chan struct{}, openLane*o.Parallel), silent: make(chan struct{}, silentLane*o.Parallel),
+		logins: make(chan struct{}, o.Parallel), patience: o.Timeout / patience, perSite: o.PerSite, sites: &sync.Map{},
 	}
 }
 
 // turn is a look's place in its lanes.
 type turn struct {
 	l        *lanes
+	own      chan struct{} // its site's lane
 	mu       sync.Mutex
-	site, in chan struct{}
+	site, in chan struct{} // what it holds
 	timer    *time.Timer
 	settled  bool // it answered, or has ended
+	gone     bool // it has made room, or began among the silent
 }
 
 // enter waits for the turn of a look.
-func (l *lanes) enter(ctx context.Context, t Target, lane chan struct{}) (*turn, error) {
+func (l *lanes) enter(ctx context.Context, t Target) (*turn, error) {
+	out := &turn{l: l, own: l.site(t), gone: t.Silent}
+	lane := l.open
 	if t.Silent {
 		lane = l.silent
 	}
-	site := l.site(t)
-	if err := take(ctx, site); err != nil {
-		return nil, err
+	return out, out.take(ctx, lane)
+}
+
+// take takes a place at the site and in a lane, and gives the node some patience.
+func (t *turn) take(ctx context.Context, lane chan struct{}) error {
+	if err := take(ctx, t.own); err != nil {
+		return err
 	}
 	if err := take(ctx, lane); err != nil {
-		give(site)
-		return nil, err
+		give(t.own)
+		return err
 	}
-	out := &turn{l: l, site: site, in: lane}
-	out.mu.Lock()
-	defer out.mu.Unlock()
-	out.timer = time.AfterFunc(l.patience, out.makeRoom)
-	return out, nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.site, t.in, t.settled = t.own, lane, false
+	t.timer = time.AfterFunc(t.l.patience, t.makeRoom)
+	return nil
+}
+
+// goOn waits for the turn of a node that has answered and is asked more. One that has made room takes its places anew.
+func (t *turn) goOn(ctx context.Context) error {
+	if !t.gone {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.settled = false
+		t.timer.Reset(t.l.patience)
+		return nil
+	}
+	t.leave()
+	t.gone = false
+	return t.take(ctx, t.l.open)
 }
 
 // makeRoom gives the places of a look that has no answer yet to others. Where the silent lane is full it tries again.
@@ -69,7 +93,7 @@ func (t *turn) makeRoom() {
 		return
 	}
 	give(t.site)
-	t.site = nil
+	t.site, t.gone = nil, true
 	if t.in == t.l.silent {
 		return
 	}
@@ -95,7 +119,9 @@ func (t *turn) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.settled = true
-	t.timer.Stop()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	give(t.site)
 	give(t.in)
 	t.site, t.in = nil, nil

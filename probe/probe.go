@@ -139,20 +139,46 @@ func (r SSHResult) alive() bool {
 func (p *Prober) Nodes(ctx context.Context, targets []Target, f func(NodeResult)) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	for _, t := range targets {
+	for _, queue := range queues(targets) {
 		wg.Go(func() {
-			r := p.Node(ctx, t)
-			mu.Lock()
-			defer mu.Unlock()
-			f(r)
+			for _, t := range queue { // what has no turn yet costs no goroutine
+				turn, err := p.lanes.enter(ctx, t)
+				wg.Go(func() {
+					r := p.look(ctx, t, turn, err)
+					mu.Lock()
+					defer mu.Unlock()
+					f(r)
+				})
+			}
 		})
 	}
 	wg.Wait()
 }
 
+// queues are the targets of each site, in their order; apart from them those that were silent the last time.
+func queues(targets []Target) map[Target][]Target {
+	by := map[Target][]Target{}
+	for _, t := range targets {
+		of := Target{Site: t.Site, Silent: t.Silent}
+		by[of] = append(by[of], t)
+	}
+	return by
+}
+
 // Node looks at one node: everything from outside at once, then ssh on the first port that is open.
 func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
+	turn, err := p.lanes.enter(ctx, t)
+	return p.look(ctx, t, turn, err)
+}
+
+// look looks at a node whose turn it is, unless that did not come.
+func (p *Prober) look(ctx context.Context, t Target, turn *turn, err error) NodeResult {
 	r := NodeResult{Host: t.Host, At: time.Now(), Ports: map[int]string{}}
+	if err != nil {
+		r.Fault = "its turn did not come"
+		return r
+	}
+	defer turn.leave()
 	ip := t.IP
 	if ip == "" {
 		addrs, err := p.lookup(ctx, t.Host)
@@ -167,30 +193,22 @@ func (p *Prober) Node(ctx context.Context, t Target) NodeResult {
 		ip = addrs[0]
 	}
 	name := make(chan string, 1)
-	// it is asked for once the look has its turn; a slow name server keeps nobody from the node itself
-	begun := func() { go func() { name <- p.checkName(ctx, t) }() }
-	why := p.outside(ctx, t, ip, begun, &r)
+	go func() { name <- p.checkName(ctx, t) }() // a slow name server keeps nobody from the node itself
+	why := p.outside(ctx, ip, &r)
+	turn.answered()
 	if r.Fault == "" {
-		p.login(ctx, t, ip, why, &r)
+		p.login(ctx, t, ip, why, turn, &r)
 	}
-	if why != nil {
-		r.DNS = <-name
-	}
+	turn.leave()
+	r.DNS = <-name
 	if err := ctx.Err(); err != nil {
 		r.Fault = "the look was broken off"
 	}
 	return r
 }
 
-// outside looks at the ports, and says why those that are not open are not; nil: its turn did not come.
-func (p *Prober) outside(ctx context.Context, t Target, ip string, begun func(), r *NodeResult) (why map[int]string) {
-	turn, err := p.lanes.enter(ctx, t, p.lanes.ports)
-	if err != nil {
-		r.Fault = "its turn did not come"
-		return nil
-	}
-	defer turn.leave()
-	begun()
+// outside looks at the ports, and says why those that are not open are not.
+func (p *Prober) outside(ctx context.Context, ip string, r *NodeResult) (why map[int]string) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	why = map[int]string{}
@@ -213,7 +231,7 @@ func (p *Prober) outside(ctx context.Context, t Target, ip string, begun func(),
 }
 
 // login looks from inside, by the first port that lets us in.
-func (p *Prober) login(ctx context.Context, t Target, ip string, why map[int]string, r *NodeResult) {
+func (p *Prober) login(ctx context.Context, t Target, ip string, why map[int]string, turn *turn, r *NodeResult) {
 	for _, port := range p.o.SSHPorts {
 		if state, looked := r.Ports[port]; looked && state != Open {
 			if r.SSH.Failure == "" {
@@ -221,7 +239,7 @@ func (p *Prober) login(ctx context.Context, t Target, ip string, why map[int]str
 			}
 			continue
 		}
-		inside, res := p.inside(ctx, t, ip, port)
+		inside, res := p.inside(ctx, t, ip, port, turn)
 		if res.OK {
 			r.SSH, r.Inside = res, inside
 			return
