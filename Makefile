@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build screenshots demo smoke chaos test check lint vulncheck bench fuzz histories generate docs sbom static packages package-test release clean
+.PHONY: help build screenshots demo smoke chaos test soak check lint vulncheck bench fuzz histories generate docs sbom static packages package-test release clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
@@ -72,6 +72,14 @@ test: build ## run every test, real ones included
 		echo "once more, without the others beside them: $$again"; \
 		bin/monitor-testbed smoke --run "^($$again)$$"; }
 	@bin/monitor-testbed chaos --for 75s --heal 4m
+
+N ?= 20
+
+soak: build ## make test N (20) times in a row, beside two busy processes; no answer of a test is taken from a cache
+	@trap 'kill $$(jobs -p)' EXIT; for busy in 1 2; do while :; do :; done & done; \
+	for n in $$(seq $(N)); do \
+		echo "== $$n of $(N) ($$(date -u +%H:%M:%S))"; GOFLAGS=-count=1 $(MAKE) --no-print-directory test || exit 1; \
+	done
 
 check: ## the inner loop: format, vet, fast tests
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; }
