@@ -21,7 +21,7 @@ func Default() Config {
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
 		Probe: Probe{
 			SSHUser: "root", SSHKeyFiles: []string{}, SSHPorts: []int{22, 806}, OpenPorts: []int{22, 80, 806}, PortMap: map[int]int{},
-			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 100, Ping: true,
+			Timeout: 5 * time.Second, Tries: 3, Parallel: 200, Batch: 250, Ping: true,
 		},
 		PCU:     PCU{ConnectTimeout: 15 * time.Second, OperationTimeout: 3 * time.Minute, Legacy: []string{}, ClearText: ClearTextRecord, Networks: []string{}},
 		Mail:    Mail{SMTP: "127.0.0.1:25", TLS: TLSStartTLS, Mode: MailTest, Admins: []string{}, ProbesFrom: []string{}, Timeout: time.Minute},

@@ -24,7 +24,7 @@ import (
 
 // gcPercent is how much garbage a worker may leave, in percent of what it keeps. A sweep leaves much within seconds, and a small
 // machine has less memory to spare for it than time.
-const gcPercent = 50
+const gcPercent = 60
 
 func main() {
 	if os.Getenv("GOGC") == "" {
