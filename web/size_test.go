@@ -166,7 +166,7 @@ func TestEveryReadOfTheAPIIsMeasured(t *testing.T) {
 	}
 }
 
-// BenchmarkAPI asks for each thing that the API reads of a large fleet.
+// BenchmarkAPI asks for each thing that the API reads of a large fleet, and gives orders.
 func BenchmarkAPI(b *testing.B) {
 	f := newFixture(b)
 	largeFleet(b, f)
@@ -194,6 +194,34 @@ func BenchmarkAPI(b *testing.B) {
 				return code
 			})
 		})
+	}
+	given := ordersOfAPI()
+	for _, path := range slices.Sorted(maps.Keys(given)) {
+		b.Run("POST "+path, func(b *testing.B) {
+			took(b, func() int {
+				resp, err := http.Post(server.URL+api.Prefix+path, "application/json", strings.NewReader(given[path]))
+				f.must(b, err)
+				code, text := readAll(b, resp)
+				if code/100 != 2 {
+					b.Fatal(text)
+				}
+				return http.StatusOK
+			})
+		})
+	}
+}
+
+// ordersOfAPI are orders that the store alone carries out and that may be given again and again, by their paths. All others are
+// carried out by workflows, PLC or devices, and take as long as those.
+func ordersOfAPI() map[string]string {
+	return map[string]string{
+		"/silences":             `{"target":"n1.example","until":"` + noon.AddDate(0, 1, 0).Format(time.RFC3339) + `","reason":"x"}`,
+		"/exemptions":           `{"kind":"node","target":"n2.example","reason":"x"}`,
+		"/mode":                 `{"mode":"observe","reason":"x"}`,
+		"/sites/s1/mode":        `{"mode":"observe","reason":"x"}`,
+		"/stop":                 `{"reason":"x"}`,
+		"/sequences/a-b-c-done": `{"action":"restart_node_boot","reason":"x"}`,
+		"/rollouts?dryRun=true": `{"name":"large","act":"reboot","node_ids":[100001],"group":1,"max_failed":0,"reason":"x"}`,
 	}
 }
 
