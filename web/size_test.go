@@ -215,8 +215,6 @@ func BenchmarkAPI(b *testing.B) {
 // carried out by workflows, PLC or devices, and take as long as those.
 func ordersOfAPI() map[string]string {
 	return map[string]string{
-		"/silences":             `{"target":"n1.example","until":"` + noon.AddDate(0, 1, 0).Format(time.RFC3339) + `","reason":"x"}`,
-		"/exemptions":           `{"kind":"node","target":"n2.example","reason":"x"}`,
 		"/mode":                 `{"mode":"observe","reason":"x"}`,
 		"/sites/s1/mode":        `{"mode":"observe","reason":"x"}`,
 		"/stop":                 `{"reason":"x"}`,
