@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -39,22 +40,28 @@ func (s *server) plc() (*plc.Client, error) {
 	return s.PLC, nil
 }
 
-// plcFault is what a failed call of PLC is to whoever asks us.
+// plcFault is what a failed call of PLC is to whoever asks us. What comes from elsewhere stays what it is.
 func plcFault(err error) error {
+	var fault *plc.Fault
+	is := func(kinds ...error) bool {
+		return slices.ContainsFunc(kinds, func(k error) bool { return errors.Is(err, k) })
+	}
 	switch {
 	case err == nil || orders.KindOf(err) != "failure":
 		return err
-	case errors.Is(err, plc.ErrInvalid):
+	case is(plc.ErrQuestion, plc.ErrInvalid):
 		return problem(invalid, err.Error())
-	case errors.Is(err, plc.ErrAuth), errors.Is(err, plc.ErrPermission), errors.Is(err, plc.ErrNotAdmin):
+	case is(plc.ErrUnavailable, plc.ErrMayBeDone, plc.ErrNotXMLRPC, plc.ErrRedirected):
+		return problem(silent, "PLC: "+err.Error())
+	case is(plc.ErrAuth, plc.ErrPermission, plc.ErrNotAdmin), errors.As(err, &fault):
 		return problem(refused, err.Error())
 	}
-	return problem(silent, "PLC: "+err.Error())
+	return err
 }
 
 type plcQuery struct {
 	Type   string   `path:"type" maxLength:"32" doc:"Of records: nodes, sites, persons and so on."`
-	Filter []string `query:"filter,explode" maxItems:"50" doc:"Conditions FIELD=VALUE, FIELD!=VALUE, FIELD<VALUE or FIELD>VALUE, all of which must hold; of one field given twice with =, any."`
+	Filter []string `query:"filter,explode" maxItems:"50" doc:"Conditions FIELD=VALUE, FIELD!=VALUE, FIELD<VALUE or FIELD>VALUE: all must hold, of one field twice with = any."`
 	Fields []string `query:"fields" maxItems:"100" doc:"These fields alone; else all but long ones."`
 	Peers  bool     `query:"peers" doc:"The records of peers, too."`
 }

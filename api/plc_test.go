@@ -44,11 +44,13 @@ func TestRecordsOfPLCAreReadOverTheAPI(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	for path, want := range map[string]string{
-		"/plc/sessions":                         "not-found",
-		"/plc/nodes?filter=key%3Dx":             "invalid",
-		"/plc/nodes?filter=boot_state":          "invalid",
-		"/plc/nodes?fields=key":                 "invalid",
-		"/plc/nodes?filter=last_contact%3Csoon": "invalid",
+		"/plc/sessions": "not-found",
+		"/plc/nodes?filter=hostname%3Da*&filter=hostname%3Db": "invalid",
+		"/plc/nodes?filter=node_id%3C9&filter=node_id%3C8":    "invalid",
+		"/plc/nodes?filter=key%3Dx":                           "invalid",
+		"/plc/nodes?filter=boot_state":                        "invalid",
+		"/plc/nodes?fields=key":                               "invalid",
+		"/plc/nodes?filter=last_contact%3Csoon":               "invalid",
 	} {
 		if g := s.ask(ops, "GET", path, nil); g.problem() != want {
 			t.Errorf("%s: %+v", path, g)

@@ -152,7 +152,7 @@ func TestAFileIsReadAnewWhenItChanges(t *testing.T) {
 // A fleet of ten thousand is read within the time of a sweep's first moment.
 func TestAFleetOfTenThousandIsReadQuickly(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes a second")
+		t.Skip("left out by -short: it takes a second")
 	}
 	var text strings.Builder
 	text.WriteString("sites:\n")

@@ -19,7 +19,7 @@ import (
 // nothing is believed, and the password goes nowhere else.
 func TestAHostilePLCIsSurvived(t *testing.T) {
 	if testing.Short() {
-		t.Skip("half a minute")
+		t.Skip("left out by -short: it takes half a minute")
 	}
 	thief := httptest.NewServer(
 		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the password went to %s", r.Host) }),

@@ -197,6 +197,9 @@ func (f Field) read(text string) (any, error) {
 	return text, nil
 }
 
+// ErrQuestion says that PLC cannot be asked so.
+var ErrQuestion = errors.New("this cannot be asked of PLC")
+
 // filterOf is what PLC is asked. Conditions of one field that are alike but for their values are joined by or, all others
 // by and.
 func filterOf(conditions []Condition) (map[string]any, error) {
@@ -217,11 +220,11 @@ func filterOf(conditions []Condition) (map[string]any, error) {
 		case len(list) == 1:
 			filter[key] = c.Value
 		case c.Order != "":
-			return nil, fmt.Errorf("%s%s is asked twice: once is enough", c.Field.Name, c.Order)
+			return nil, fmt.Errorf("%w: %s%s is asked twice: once is enough", ErrQuestion, c.Field.Name, c.Order)
 		default:
 			for _, v := range list {
 				if s, is := v.(string); is && strings.ContainsAny(s, "*%") {
-					return nil, fmt.Errorf("%s: a value with * stands alone: PLC reads none in a list", c.Field.Name)
+					return nil, fmt.Errorf("%w: %s: a value with * stands alone: PLC reads none in a list", ErrQuestion, c.Field.Name)
 				}
 			}
 			filter[key] = list

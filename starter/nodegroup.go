@@ -15,6 +15,7 @@ import (
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/selection"
+	"github.com/planetlab/monitor/store"
 )
 
 func (a *app) nodegroup() *cobra.Command {
@@ -52,7 +53,9 @@ func (a *app) askingGroups(do func(at groupsAt) error) error {
 	if err != nil {
 		return badInput("%w", err)
 	}
-	return flagged(do(groupsHere{a, client, cfg.PLC.Timeout}))
+	here := &groupsHere{a: a, plc: client, within: cfg.PLC.Timeout}
+	defer here.close()
+	return flagged(do(here))
 }
 
 // groupsHere asks PLC.
@@ -60,31 +63,39 @@ type groupsHere struct {
 	a      *app
 	plc    *plc.Client
 	within time.Duration
+	ledger *store.Store // opened by the first change
 }
 
-func (h groupsHere) list(ctx context.Context) ([]orders.GroupView, error) {
+func (h *groupsHere) close() {
+	if h.ledger != nil {
+		h.ledger.Close()
+	}
+}
+
+func (h *groupsHere) list(ctx context.Context) ([]orders.GroupView, error) {
 	ctx, cancel := h.a.within(ctx, h.within)
 	defer cancel()
 	return orders.ListGroups(ctx, h.plc)
 }
 
-func (h groupsHere) show(ctx context.Context, name string) (orders.GroupView, error) {
+func (h *groupsHere) show(ctx context.Context, name string) (orders.GroupView, error) {
 	ctx, cancel := h.a.within(ctx, h.within)
 	defer cancel()
 	return orders.ShowGroup(ctx, h.plc, name)
 }
 
-func (h groupsHere) plan(ctx context.Context, name string, nodes []selection.Node, leave bool) (orders.GroupPlan, error) {
+func (h *groupsHere) plan(ctx context.Context, name string, nodes []selection.Node, leave bool) (orders.GroupPlan, error) {
 	return orders.PlanGroup(ctx, h.plc, name, targetsOf(nodes), leave) // each call of PLC is bounded by itself
 }
 
-func (h groupsHere) change(ctx context.Context, o orders.Order, g orders.GroupOrder) error {
-	db, err := h.a.openStore(ctx)
-	if err != nil {
-		return err
+func (h *groupsHere) change(ctx context.Context, o orders.Order, g orders.GroupOrder) error {
+	if h.ledger == nil {
+		var err error
+		if h.ledger, err = h.a.openStore(ctx); err != nil {
+			return err
+		}
 	}
-	defer db.Close()
-	_, err = orders.Desk{Store: db, Now: h.a.now}.Group(ctx, o, h.plc, g)
+	_, err := orders.Desk{Store: h.ledger, Now: h.a.now}.Group(ctx, o, h.plc, g)
 	return err
 }
 
@@ -123,6 +134,9 @@ func (t groupsThere) plan(ctx context.Context, name string, nodes []selection.No
 		cancel()
 		if err != nil {
 			return whole, err
+		}
+		if is, was := plan.Group, whole.Group; len(whole.Nodes) > 0 && (is.Tag != was.Tag || is.Value != was.Value) {
+			return whole, &exitError{exitRefused, fmt.Errorf("the group %s was changed while this was planned: try again", name)}
 		}
 		plan.Nodes = append(whole.Nodes, plan.Nodes...)
 		whole = plan
@@ -277,12 +291,9 @@ func (a *app) drawGroupChanges(list []orders.GroupChange) {
 
 // carryOutGroup changes one node after the other. What one refuses stops no other.
 func (a *app) carryOutGroup(ctx context.Context, at groupsAt, o *groupFlags, plan orders.GroupPlan, leave bool) error {
-	g, bad := plan.Group, 0
+	g := plan.Group
 	for i := range plan.Nodes {
 		p := &plan.Nodes[i]
-		if p.State == orders.ChangeRefused {
-			bad++
-		}
 		if p.State != orders.ChangePlanned {
 			continue
 		}
@@ -296,11 +307,16 @@ func (a *app) carryOutGroup(ctx context.Context, at groupsAt, o *groupFlags, pla
 		}
 		if err != nil {
 			p.Reason = err.Error()
-			bad++
 		}
 		a.progress("%d of %d: %s %s %s", i+1, len(plan.Nodes), p.Host, p.State, p.Reason)
 		if ctx.Err() != nil {
 			break
+		}
+	}
+	bad := 0
+	for _, p := range plan.Nodes {
+		if p.State != orders.ChangeDone && p.State != orders.ChangeNothing {
+			bad++
 		}
 	}
 	err := a.show(plan.Nodes, func() { a.drawGroupChanges(plan.Nodes) })

@@ -185,7 +185,7 @@ func rolloutFleet(sites int, change func(*plc.Snapshot)) plc.Snapshot {
 // resume and cancel it, and the fleet changes in between. No node outside the plan is ever touched, and none twice.
 func TestARolloutOfFiveHundredNodes(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes minutes")
+		t.Skip("left out by -short: it takes minutes")
 	}
 	db, url := fleet(t)
 	ctx := t.Context()

@@ -98,7 +98,7 @@ func TestWhatWasRunIsReadOverTheAPI(t *testing.T) {
 // A command is run by the server that is asked, shown as it comes, and called off by Ctrl-C.
 func TestACommandIsRunOverTheAPI(t *testing.T) {
 	if testing.Short() {
-		t.Skip("waits for a server")
+		t.Skip("left out by -short: it waits for a server")
 	}
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {

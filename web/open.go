@@ -47,15 +47,15 @@ func Open(cfg *config.Config, db *store.Store, news *store.News, tc client.Clien
 	if o.Links, err = openLinks(cfg, db, tc, log); err != nil {
 		return nil, place, err
 	}
-	if o.API, err = OpenAPI(cfg, db, news, tc, runs, log); err != nil {
+	if o.API, err = NewAPI(cfg, db, news, tc, runs, log); err != nil {
 		return nil, place, err
 	}
 	pages, err := New(o)
 	return pages, place, err
 }
 
-// OpenAPI makes the API that a configuration asks for. PLC is asked with Monitor's account, where this machine has it.
-func OpenAPI(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, runs *orders.Runs,
+// NewAPI makes the API that a configuration asks for. PLC is asked with Monitor's account, where this machine has it.
+func NewAPI(cfg *config.Config, db *store.Store, news *store.News, tc client.Client, runs *orders.Runs,
 	log *slog.Logger) (http.Handler, error) {
 	models, err := connect.PCUs(cfg.PCU)
 	if err != nil {

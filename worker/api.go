@@ -21,7 +21,7 @@ import (
 
 func serveAPI(mux *http.ServeMux, cfg *config.Config, db *store.Store, news *store.News, tc client.Client,
 	runs *orders.Runs, log *slog.Logger) error {
-	handler, err := web.OpenAPI(cfg, db, news, tc, runs, log)
+	handler, err := web.NewAPI(cfg, db, news, tc, runs, log)
 	if err == nil {
 		mux.Handle(api.Prefix+"/", handler)
 	}
