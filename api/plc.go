@@ -163,7 +163,9 @@ func (s *server) changeGroup(ctx context.Context, who access.Who, in *groupChang
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.desk.Group(ctx, in.of(who, b.Reason), client, orders.GroupOrder{Group: in.Name, Host: n.Hostname, Site: n.Site,
-		Leave: b.Leave, Tag: b.Tag, Value: b.Value, Was: plc.NodeTag{TagID: b.TagID, Value: b.Was}})
+	r, err := s.desk.Group(ctx, in.of(who, b.Reason), client, orders.GroupOrder{
+		Group: in.Name, Host: n.Hostname, Site: n.Site, Leave: b.Leave, Tag: b.Tag, Value: b.Value,
+		Was: plc.NodeTag{TagID: b.TagID, Value: b.Was},
+	})
 	return &struct{ Body orders.Receipt }{r}, plcFault(err)
 }

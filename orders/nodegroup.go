@@ -105,7 +105,8 @@ func (p GroupPlan) Coming() (n int) {
 }
 
 // PlanGroup says what would change of each node if it entered or left a group of PLC, as PLC has it now.
-func PlanGroup(ctx context.Context, c *plc.Client, name string, nodes []remote.Node, leave bool) (GroupPlan, error) {
+func PlanGroup(ctx context.Context, c *plc.Client, name string, nodes []remote.Node, leave bool) (
+	GroupPlan, error) {
 	plan := GroupPlan{Nodes: []GroupChange{}}
 	g, err := taggedGroup(ctx, c, name)
 	if err != nil {
@@ -135,7 +136,8 @@ func PlanGroup(ctx context.Context, c *plc.Client, name string, nodes []remote.N
 			p.Reason = map[bool]string{false: "it is in the group", true: "it is not in the group"}[leave]
 		}
 		for _, other := range all {
-			if p.State == ChangePlanned && tag.TagID != 0 && other.Tag == g.Tag && other.Value == p.Was && (other.Name != g.Name || leave) {
+			was := tag.TagID != 0 && other.Tag == g.Tag && other.Value == p.Was
+			if p.State == ChangePlanned && was && (other.Name != g.Name || leave) {
 				p.Leaves = append(p.Leaves, other.Name)
 			}
 		}
@@ -156,7 +158,8 @@ type GroupOrder struct {
 // observes; a node that is exempt is left alone, and what was changed since it was planned, a node's tag or the group, is
 // refused. Nothing is owed for it: what a person has ordered stays until a person orders otherwise.
 func (d Desk) Group(ctx context.Context, o Order, c *plc.Client, g GroupOrder) (Receipt, error) {
-	does := fmt.Sprintf("put %s into the group %s: %s becomes %q, which was %q", g.Host, g.Group, g.Tag, g.Value, g.Was.Value)
+	does := fmt.Sprintf("put %s into the group %s: %s becomes %q, which was %q", g.Host, g.Group, g.Tag, g.Value,
+		g.Was.Value)
 	value := g.Value
 	if g.Leave {
 		value = ""

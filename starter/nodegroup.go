@@ -130,7 +130,8 @@ func (t groupsThere) plan(ctx context.Context, name string, nodes []selection.No
 		}
 		var plan orders.GroupPlan
 		within, cancel := t.a.within(ctx, 4*patience)
-		err := t.at.send(within, http.MethodPost, pathOf("nodegroups", name, "plan"), map[string]any{"hosts": hosts, "leave": leave}, &plan)
+		body := map[string]any{"hosts": hosts, "leave": leave}
+		err := t.at.send(within, http.MethodPost, pathOf("nodegroups", name, "plan"), body, &plan)
 		cancel()
 		if err != nil {
 			return whole, err
@@ -147,8 +148,9 @@ func (t groupsThere) plan(ctx context.Context, name string, nodes []selection.No
 func (t groupsThere) change(ctx context.Context, o orders.Order, g orders.GroupOrder) error {
 	ctx, cancel := t.a.within(ctx, 4*patience)
 	defer cancel()
-	return t.at.postOnce(ctx, pathOf("nodegroups", g.Group, "change"), o, map[string]any{"host": g.Host, "leave": g.Leave, "tag": g.Tag,
-		"value": g.Value, "was": g.Was.Value, "tag_id": g.Was.TagID}, &orders.Receipt{})
+	more := map[string]any{"host": g.Host, "leave": g.Leave, "tag": g.Tag, "value": g.Value, "was": g.Was.Value,
+		"tag_id": g.Was.TagID}
+	return t.at.postOnce(ctx, pathOf("nodegroups", g.Group, "change"), o, more, &orders.Receipt{})
 }
 
 func (a *app) nodegroupList() *cobra.Command {

@@ -133,7 +133,8 @@ func readsOfAPI() map[string][]string {
 		"/explain": {"/explain?target=n1.example"}, "/outlets": {"/outlets?target=planetlab1.huji.example"},
 		"/silences": {"/silences"}, "/exemptions": {"/exemptions"}, "/disabled": {"/disabled"}, "/rollouts": {"/rollouts"},
 		"/tokens": {"/tokens"}, "/why-not": nil, "/nodes/{name}/request": nil, "/sweeps/{name}/{run}": nil, "/rollouts/{name}": nil,
-		"/events": nil, "/plc/{type}": nil, "/nodegroups": nil, "/nodegroups/{name}": nil, "/lint": {"/lint"}, "/runs": {"/runs"}, "/runs/{name}": {"/runs/large", "/runs/large?brief=true"},
+		"/events": nil, "/plc/{type}": nil, "/nodegroups": nil, "/nodegroups/{name}": nil, "/lint": {"/lint"},
+		"/runs": {"/runs"}, "/runs/{name}": {"/runs/large", "/runs/large?brief=true"},
 		"/runs/{name}/nodes/{host}": {"/runs/large/nodes/n1.example"},
 	}
 }
