@@ -95,7 +95,7 @@ func (d Desk) trigger(ctx context.Context, under func()) (found Run, err error) 
 		}
 		select {
 		case <-ctx.Done():
-			return found, ctx.Err()
+			return found, fmt.Errorf("a sweep is asked for, which is not taken back: it begins when the one that is under way has ended: %w", ctx.Err())
 		case <-tick.C:
 		}
 	}
