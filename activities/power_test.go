@@ -548,13 +548,16 @@ func TestPower_ALostAnswerOfPLCLeavesNoReinstallBehind(t *testing.T) {
 	b.hung()
 	req := b.rebooted("1")
 	late := b.w.DB.Hang("UpdateNode")
-	short, cancel := context.WithTimeout(ctx, 3*time.Second)
+	before := b.w.DB.Calls("UpdateNode")
+	short, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = b.Power.Reinstall(short, req) // nobody hears its answer
 	}()
+	b.until("PLC is asked", func() bool { return b.w.DB.Calls("UpdateNode") > before })
+	cancel()
 	<-done
 	b.wantState("boot")
 	b.wantClaims("boot state") // PLC may do it yet

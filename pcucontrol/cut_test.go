@@ -181,7 +181,7 @@ func TestALostAnswerOfAnIPALIsAmbiguous(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, r, target := raise(t, "IPAL", "tcp")
 			target = line.lay(t, target, "tcp")
-			_, err := models.Builtin().TurnOff(within(t, 2*time.Second), target)
+			_, err := models.Builtin().TurnOff(within(t, 10*time.Second), target)
 			var e *pcucontrol.Error
 			if errors.As(err, &e) && (e.Kind != pcucontrol.Ambiguous || e.RetrySafe()) {
 				t.Errorf("it gives %v, and switched %q", err, r.events())

@@ -93,7 +93,7 @@ func TestNUTSwitchesARackByItsDriverForSNMP(t *testing.T) {
 			t.Parallel()
 			_, r, rack := raise(t, model, "udp")
 			target := upsd(t, "/lib/nut/snmp-ups", "nut-snmp", fmt.Sprintf(
-				"\tdriver = snmp-ups\n\tport = 127.0.0.1:%d\n\tcommunity = %s\n\tsnmp_version = v1\n\tpollfreq = 2\n",
+				"\tdriver = snmp-ups\n\tport = 127.0.0.1:%d\n\tcommunity = %s\n\tsnmp_version = v1\n\tsnmp_timeout = 10\n\tpollfreq = 2\n",
 				rack.Port, password), map[string]string{})
 			if res, err := models.Builtin().TurnOff(enough(t), target); err != nil || res.After != pcucontrol.Off ||
 				r.events() != "off" {

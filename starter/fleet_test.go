@@ -258,9 +258,14 @@ func TestTabCompletes(t *testing.T) {
 		if strings.HasSuffix(line, " ") {
 			words = append(words, "")
 		}
-		got := call(t.Context(), append([]string{"__complete"}, words...)...)
-		wantCode(t, got, exitOK)
-		lines := strings.Split(strings.TrimSpace(got.out), "\n")
+		var lines []string
+		for range 20 { // it gives up soon, as a person at a prompt does
+			got := call(t.Context(), append([]string{"__complete"}, words...)...)
+			wantCode(t, got, exitOK)
+			if lines = strings.Split(strings.TrimSpace(got.out), "\n"); len(lines) > 1 || want == "" {
+				break
+			}
+		}
 		if last := lines[len(lines)-1]; last != ":4" { // cobra: no file names
 			t.Errorf("%s ends with directive %q", args, last)
 		}

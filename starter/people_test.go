@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -232,5 +233,11 @@ func TestASiteIsPausedAndShownOnARealServer(t *testing.T) {
 	if v["paused"] != true || v["paused_until"] != "2026-12-24T00:00:00Z" || v["ticket"] != 12.0 || v["penalty_level"] != 1.0 {
 		t.Errorf("as JSON it is %v", v)
 	}
-	step("site|resume|princeton|--by|bob", exitOK, "level 1", "next step")
+	step("site|resume|princeton|--by|bob", exitOK, "level 1")
+	await(t, func() error { // once the site was told that it goes on
+		if out := call(ctx, "site", "show", "princeton").out; !strings.Contains(out, "next step") {
+			return fmt.Errorf("the site shows %s", out)
+		}
+		return nil
+	})
 }

@@ -256,7 +256,14 @@ func (r *Rig) firstSweep(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("first sweep: %w", err)
 	}
+	triggered := time.Now()
 	return waitFor(ctx, nil, 3*time.Minute, func() error {
+		if time.Since(triggered) > 15*time.Second { // a busy machine may answer too late to be seen
+			triggered = time.Now()
+			if err := schedule.Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
+				return err
+			}
+		}
 		nodes, err := r.Store.Nodes(ctx, 0, 1<<20)
 		if err != nil {
 			return err

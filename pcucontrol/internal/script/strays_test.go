@@ -33,6 +33,8 @@ func TestThePasswordTakenForACommandIsNotTheAnswerToTheCommand(t *testing.T) {
 	}{
 		{"what it says to that is heard before the command",
 			[][]string{{asks}, {asks}, {listens, wrong}, {"P3" + listens}, {"Bye\r\n"}}, ""},
+		{"what it says to that comes in one piece with its prompt",
+			[][]string{{asks}, {asks}, {listens + wrong}, {"P3" + listens}, {"Bye\r\n"}}, ""},
 		{"it says that only after the command",
 			[][]string{{asks}, {asks}, {listens}, {wrong, listens}, {"Bye\r\n"}}, pcucontrol.Ambiguous},
 		{"a relay that there is not, in step", [][]string{{asks}, {listens}, {wrong}, {"Bye\r\n"}},

@@ -294,6 +294,10 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		}
 		if n >= len(s.Answers) {
 			m := meanings[n-len(s.Answers)]
+			if k.strays > 0 && !k.committed && m.Kind == pcucontrol.NoOutlet { // none was named yet: this answers a stray
+				k.strays--
+				continue
+			}
 			return "", true, k.Fail(m.Kind, doing, m.told(secret.Mask(lastLine(heard), k.Target.Password)))
 		}
 		a := s.Answers[n]

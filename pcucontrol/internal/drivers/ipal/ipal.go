@@ -21,6 +21,10 @@ type Driver struct{}
 
 var answer = regexp.MustCompile(`^[0-9]+`)
 
+// Silence of so long is the end of an answer; one that has the digit of the outlet is not waited for. What came by then is
+// all of the outlets, so that it must be longer than a slow line falls silent in the midst of them.
+const silent = time.Second
+
 // call sends one command on a connection of its own and returns the digits, at least as many as the outlet wants. The
 // device ends its answers by falling silent.
 func (Driver) call(ctx context.Context, t pcucontrol.Target, doing, data string, command byte) (string, error) {
@@ -47,7 +51,7 @@ func (Driver) call(ctx context.Context, t pcucontrol.Target, doing, data string,
 			case t.Outlet > 0 && len(answer.Find(heard)) >= t.Outlet:
 				return digits(s, doing, heard)
 			case ok:
-				silence = time.After(300 * time.Millisecond)
+				silence = time.After(silent)
 			case ctx.Err() != nil:
 				return "", s.Fail(pcucontrol.Timeout, doing, "no answer in time")
 			case len(heard) == 0:
