@@ -63,7 +63,8 @@ test: build ## run every test, real ones included
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
 		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
-	wait $$beside || { cat "$$log.beside"; exit 1; }
+	wait $$beside || { cat "$$log.beside"; exit 1; }; \
+	grep '^once more' "$$log.beside" || :
 	@cd dev && go test ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \

@@ -27,11 +27,14 @@ import (
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
+// UsualDay is how long a policy day lasts where nobody says.
+const UsualDay = 3 * time.Second
+
 // Options say what to run. The zero value of a field is the demo's.
 type Options struct {
 	Bin    string         // folder of monitor-worker and temporal-dev; that of the running program
 	Sites  []testbed.Site // testbed.Fleet()
-	Day    time.Duration  // how long a policy day lasts; 3 s
+	Day    time.Duration  // how long a policy day lasts; UsualDay
 	UIPort int            // of Temporal's Web UI; a free one
 	Pages  string         // host:port of the pages for people, to which mails then have links, and which need no sign-in to look; none
 	Policy map[string]any // settings of the section policy, over the defaults
@@ -92,7 +95,7 @@ func Start(ctx context.Context, o Options) (*Rig, error) {
 		o.Sites = testbed.Fleet()
 	}
 	if o.Day == 0 {
-		o.Day = 3 * time.Second
+		o.Day = UsualDay
 	}
 	if o.Bin == "" {
 		self, err := os.Executable()

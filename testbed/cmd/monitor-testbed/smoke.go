@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"sync"
@@ -105,9 +108,16 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 7*time.Minute)
+	slow, err := slowness(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scaled(7*time.Minute, slow))
 	defer cancel()
-	k := &tally{out: out, started: time.Now()}
+	k := &tally{out: out, started: time.Now(), slow: slow}
+	if slow > 1 {
+		fmt.Fprintf(out, "this machine is slow, or busy: a policy day lasts %.1f times as long\n", slow)
+	}
 	var all sync.WaitGroup
 	all.Go(func() { k.shared(ctx, chosen, histories) })
 	plc, servers := fleetScenarios()
@@ -128,10 +138,37 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	return k.err
 }
 
+const (
+	usualStart = 50 * time.Millisecond // that a program of ours takes where two cores play all scenarios at once with ease
+	mostSlow   = 3
+)
+
+// slowness is how many times as long as usual this machine takes now to start a program, and 1 at least. What the
+// scenarios wait for is counted in policy days: where servers and workers take longer, so must a day.
+func slowness(ctx context.Context) (float64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	var took []time.Duration
+	for range 11 {
+		began := time.Now()
+		if err := exec.CommandContext(ctx, self, "--help").Run(); err != nil {
+			return 0, err
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return min(max(1, float64(took[len(took)/2])/float64(usualStart)), mostSlow), nil
+}
+
+func scaled(d time.Duration, by float64) time.Duration { return time.Duration(float64(d) * by) }
+
 // tally counts scenarios.
 type tally struct {
 	out     io.Writer
 	started time.Time
+	slow    float64 // so many times as long as usual a policy day lasts
 
 	mu             sync.Mutex
 	passed, failed int
@@ -246,6 +283,7 @@ func (k *tally) on(ctx context.Context, o rig.Options, list []scenario, play fun
 	if len(list) == 0 {
 		return
 	}
+	o.Day = scaled(cmp.Or(o.Day, rig.UsualDay), k.slow)
 	r, err := rig.Start(ctx, o)
 	if err == nil {
 		failed := k.failures()
