@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/answers"
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/store"
@@ -174,7 +175,12 @@ func (s *stage) whyNot(ctx context.Context, target, act, check string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := answers.WhyNot(ctx, s.Temporal, question)
+	var answer activities.WhyNotAnswer
+	for range 3 { // a busy machine's worker may take it up late
+		if answer, err = answers.WhyNot(ctx, s.Temporal, question); !errors.Is(err, answers.ErrNobody) {
+			break
+		}
+	}
 	if err == nil && answer.Check != check {
 		err = fmt.Errorf("why not %s %s: %s says %q, want it of %s", act, target, answer.Check, answer.Reason, check)
 	}
