@@ -81,7 +81,7 @@ func BenchmarkPages(b *testing.B) {
 	})
 	b.Run("preview", func(b *testing.B) {
 		took(b, func() int {
-			code, _ := v.post("/act/preview", url.Values{"do": {string(access.IssuePause)}, "of": {"issue"}, "id": {issue.NodeDown + "/planetlab1.huji.example"}})
+			code, _ := v.post("/act/preview", url.Values{"do": {string(access.TargetSilence)}, "of": {"nodes"}, "id": {"planetlab1.huji.example"}})
 			return code
 		})
 	})
