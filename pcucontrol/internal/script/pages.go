@@ -52,7 +52,7 @@ func (p page) request() (method, path string) {
 	return method, path
 }
 
-// loggingIn is what the pages of a dry run are for.
+// loggingIn is what the first steps of a text are for, and the pages of a dry run.
 const loggingIn = "log in"
 
 // pageDriver drives a device by its web pages.

@@ -48,7 +48,7 @@ func (d textDriver) open(ctx context.Context, t pcucontrol.Target) (*talk, error
 				steps = []step{{}}
 			}
 		}
-		if err = k.run(ctx, "log in", steps); err == nil {
+		if err = k.run(ctx, loggingIn, steps); err == nil {
 			k.catchUp(ctx)
 			return k, nil
 		}
@@ -294,7 +294,7 @@ func (k *talk) hear(ctx context.Context, doing string, s step, hear string) (tex
 		}
 		if n >= len(s.Answers) {
 			m := meanings[n-len(s.Answers)]
-			if k.strays > 0 && !k.committed && m.Kind == pcucontrol.NoOutlet { // none was named yet: this answers a stray
+			if k.strays > 0 && doing == loggingIn && m.Kind == pcucontrol.NoOutlet { // none was named yet: this answers a stray
 				k.strays--
 				continue
 			}
@@ -347,7 +347,7 @@ func (k *talk) catchUp(ctx context.Context) {
 	prompt, err := k.c.pattern("{prompt}", k.Target)
 	for err == nil && k.strays > 0 {
 		short, cancel := context.WithTimeout(ctx, strayTime)
-		_, _, err = k.Await(short, "log in", "", []*regexp.Regexp{prompt})
+		_, _, err = k.Await(short, loggingIn, "", []*regexp.Regexp{prompt})
 		cancel()
 		if err == nil {
 			k.strays--

@@ -29,7 +29,8 @@ const (
 	apiSites   = 6 // of 20 nodes, so that there is a node for each sample
 	apiSamples = 100
 	apiGroup   = "alpha"
-	apiTokens  = 100 // an account is slowed down that asks often
+	mostAgain  = 3000 // of a question that has to wait: five minutes
+	apiTokens  = 100  // an account is slowed down that asks often
 )
 
 // benchAPI measures every operation of the API of a running worker with Temporal, PLC and devices, in a large fleet that changes.
@@ -85,6 +86,7 @@ type question struct {
 	as        string // what the table calls it; the operation where it is empty
 	body      map[string]any
 	late      bool // it may be refused: what it is about may be over by then
+	again     int  // so often it was asked before, and something else had to end first
 }
 
 // asking is what is asked again and again, in turns.
@@ -175,6 +177,9 @@ func (p *asker) ask(ctx context.Context, q question) error {
 		return fmt.Errorf("%s %s: %w", method, q.path, err)
 	case resp.StatusCode/100 == 2:
 	case slices.ContainsFunc(notYet, func(words string) bool { return bytes.Contains(text, []byte(words)) }):
+		if q.again++; q.again > mostAgain {
+			return fmt.Errorf("%s %s still answers %s: %s", method, q.path, resp.Status, text)
+		}
 		time.Sleep(100 * time.Millisecond)
 		return p.ask(ctx, q)
 	case q.late && resp.StatusCode/100 == 4:
