@@ -38,7 +38,7 @@ func debianRT(t *testing.T) tracker {
 		}
 	}
 	config := fmt.Sprintf(`Set($rtname, 'rt.test'); Set($Organization, 'rt.test'); Set($WebDomain, '127.0.0.1'); Set($WebPort, $ENV{RT_TEST_PORT}); Set($WebPath, '');
-Set($DatabaseType, 'SQLite'); Set($DatabaseName, '%s/rt.db'); Set($LogToSyslog, undef); Set($LogToFile, undef); Set($LogToSTDERR, 'error');
+Set($DatabaseType, 'SQLite'); Set($DatabaseName, '%s/rt.db'); Set($LogToSyslog, undef); Set($LogToFile, undef); Set($LogToSTDERR, 'error'); Set($BcryptCost, 4);
 Set($MailCommand, 'testfile'); Set($CorrespondAddress, 'rt@rt.test'); Set($RTAddressRegexp, '^rt@rt\.test$');
 $RT::MasonDataDir = '%s/mason'; $RT::MasonSessionDir = '%s/session';
 1;
