@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // ErrBusy says that another worker holds the PCU.
@@ -23,33 +24,50 @@ const mostLocks = 40
 var keepalive = [][2]string{{"tcp_keepalives_idle", "10"}, {"tcp_keepalives_interval", "5"},
 	{"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "30000"}}
 
-// LockPCU waits until no other worker operates the PCU, at most as long as the context allows. The lock dies with the
-// connection, so a worker that dies leaves none behind.
-func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error) {
-	select {
-	case s.locks <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
-	}
-	config := s.pool.Config().ConnConfig
-	for _, p := range keepalive {
-		config.RuntimeParams[p[0]] = p[1]
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+// openLocks makes the pool of the connections that hold locks, apart from all others, which may not have to wait for
+// a PCU. A sweep locks one PCU after the other: a connection is kept for the next one, and ends soon after the last.
+func openLocks(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		<-s.locks
 		return nil, err
 	}
-	end := func() {
-		_ = conn.Close(context.WithoutCancel(ctx))
-		<-s.locks
+	for _, p := range keepalive {
+		cfg.ConnConfig.RuntimeParams[p[0]] = p[1]
 	}
-	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id); err != nil {
-		end()
+	cfg.MinConns, cfg.MaxConns, cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = 0, mostLocks, 30*time.Second, 15*time.Second
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// LockPCU waits until no other worker operates the PCU, at most as long as the context allows. The lock dies with the
+// connection, so a worker that dies leaves none behind. Who has the lock calls release once.
+func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error) {
+	conn, err := s.locks.Acquire(ctx)
+	if err == nil {
+		_, err = conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id)
+	}
+	if err != nil {
+		if conn != nil {
+			drop(ctx, conn)
+		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
 		}
 		return nil, err
 	}
-	return end, nil
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		var held bool
+		err := conn.QueryRow(ctx, `select pg_advisory_unlock($1, $2)`, pcuLocks, id).Scan(&held)
+		if err != nil || !held {
+			drop(ctx, conn)
+			return
+		}
+		conn.Release()
+	}, nil
+}
+
+// drop ends a connection of which it is not sure what it holds.
+func drop(ctx context.Context, conn *pgxpool.Conn) {
+	_ = conn.Hijack().Close(context.WithoutCancel(ctx))
 }

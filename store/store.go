@@ -35,7 +35,7 @@ type Options struct {
 type Store struct {
 	pool  *pgxpool.Pool
 	seal  *sealer
-	locks chan struct{} // one for each PCU that is locked from here
+	locks *pgxpool.Pool // a connection for each PCU that is locked from here
 }
 
 // Open connects and checks that Postgres answers.
@@ -57,11 +57,19 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres at %s:%d, database %s: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port,
 			cfg.ConnConfig.Database, err)
 	}
-	return &Store{pool: pool, seal: seal, locks: make(chan struct{}, mostLocks)}, nil
+	locks, err := openLocks(ctx, o.URL)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &Store{pool: pool, seal: seal, locks: locks}, nil
 }
 
-// Close ends all connections.
-func (s *Store) Close() { s.pool.Close() }
+// Close ends all connections; that of a lock that is still held ends when it is released.
+func (s *Store) Close() {
+	go s.locks.Close() // it waits for the last of them
+	s.pool.Close()
+}
 
 // Ping answers nil when Postgres does.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }

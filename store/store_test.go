@@ -285,8 +285,15 @@ func TestLocksOfPCUsDoNotEatTheConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range mostLocks - 1 {
-		s.locks <- struct{}{}
+	for id := range mostLocks - 1 {
+		release, err := s.LockPCU(t.Context(), 10+id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("while all locks are held: %v", err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -295,6 +302,46 @@ func TestLocksOfPCUsDoNotEatTheConnections(t *testing.T) {
 	}
 	release()
 	if release, err = s.LockPCU(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+// A sweep locks every PCU in turn: it is not to make a connection for each, and no lock may stay behind on one.
+func TestALockLeavesItsConnectionToTheNext(t *testing.T) {
+	s := open(t)
+	for id := range 20 {
+		release, err := s.LockPCU(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+	}
+	var held int
+	const locked = `select count(*) from pg_locks join pg_database d on d.oid = database
+		where d.datname = current_database() and locktype = 'advisory'`
+	if err := s.pool.QueryRow(t.Context(), locked).Scan(&held); err != nil || held != 0 {
+		t.Errorf("%d locks stay, %v", held, err)
+	}
+	if made := s.locks.Stat().NewConnsCount(); made != 1 {
+		t.Errorf("20 locks, one after the other, made %d connections", made)
+	}
+}
+
+// Postgres may end a session that holds a lock: its connection is not for the next.
+func TestALockThatWasLostIsReleasedWithoutHarm(t *testing.T) {
+	s := open(t)
+	release, err := s.LockPCU(t.Context(), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const end = `select pg_terminate_backend(pid) from pg_locks join pg_database d on d.oid = database
+		where d.datname = current_database() and locktype = 'advisory'`
+	if _, err := s.pool.Exec(t.Context(), end); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if release, err = s.LockPCU(t.Context(), 5); err != nil {
 		t.Fatal(err)
 	}
 	release()

@@ -139,7 +139,7 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 }
 
 const (
-	usualStart = 30 * time.Millisecond // that a program of ours takes where two cores play all scenarios at once with ease
+	usualStart = 45 * time.Millisecond // that a program of ours takes where two cores play all scenarios at once with ease
 	mostSlow   = 3
 )
 
