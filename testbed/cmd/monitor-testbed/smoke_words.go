@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/proof"
@@ -25,7 +26,7 @@ func everyWord(ctx context.Context, s *stage) error {
 		return err
 	}
 	var wrong []string
-	texts := map[string]notify.Message{}
+	texts := map[string]told{}
 	for _, action := range list {
 		var l struct {
 			Facts   notify.Notice
@@ -41,7 +42,7 @@ func everyWord(ctx context.Context, s *stage) error {
 		if l.Message.MessageID == "" { // its data are of another kind
 			continue
 		}
-		texts[l.Message.MessageID] = l.Message
+		texts[l.Message.MessageID] = told{l.Message, action.At}
 		for _, claim := range proof.Check(l.Facts, l.Message) {
 			wrong = append(wrong, fmt.Sprintf("%s: %s, in\n%s\n\n%s", action.Key, claim, l.Message.Subject,
 				l.Message.Text))
@@ -54,12 +55,19 @@ func everyWord(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// otherWords names the mails whose words are not those that the ledger has under their Message-ID.
-func (s *stage) otherWords(texts map[string]notify.Message) (wrong []string) {
+// told is a message of the ledger, with when it was intended.
+type told struct {
+	notify.Message
+	at time.Time
+}
+
+// otherWords names the mails whose words are not those that the ledger has under their Message-ID. A mail that is older
+// than its line of the ledger went out before Postgres was restored, and its matter was told again.
+func (s *stage) otherWords(texts map[string]told) (wrong []string) {
 	flat := func(text string) string { return strings.Join(strings.Fields(text), " ") }
 	for _, m := range s.Mail.Messages() {
 		meant, known := texts[m.MessageID]
-		if known && (flat(m.Body) != flat(meant.Text) || flat(m.Subject) != flat(meant.Subject)) {
+		if known && m.At.After(meant.at) && (flat(m.Body) != flat(meant.Text) || flat(m.Subject) != flat(meant.Subject)) {
 			wrong = append(wrong, fmt.Sprintf("a mail is not what the ledger says:\n%s\n\n%s", m.Subject, m.Body))
 		}
 	}
