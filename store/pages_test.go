@@ -91,7 +91,7 @@ func TestWatchTellsWhatChanged(t *testing.T) {
 	go func() { n.Run(ctx); close(ended) }()
 	hear := func(topic, name string) {
 		t.Helper()
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(30 * time.Second)
 		for {
 			select {
 			case h := <-heard:

@@ -23,7 +23,7 @@ var chromium chrome.Browser
 
 func startBrowser(t testing.TB, f *fixture) *chrome.Page {
 	t.Helper()
-	return chromium.Page(t, f.http.URL, 80*time.Second)
+	return chromium.Page(t, f.http.URL, 5*time.Minute)
 }
 
 func signIn(b *chrome.Page, account string) {

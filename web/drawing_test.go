@@ -90,7 +90,7 @@ func TestADrawingEndsWithWhatItShows(t *testing.T) {
 		f.pages.live.tell(c)
 		select {
 		case <-page:
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the page hears of no change")
 		}
 	}
