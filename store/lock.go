@@ -42,13 +42,14 @@ func openLocks(ctx context.Context, url string) (*pgxpool.Pool, error) {
 // connection, so a worker that dies leaves none behind. Who has the lock calls release once.
 func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error) {
 	conn, err := s.locks.Acquire(ctx)
-	if err == nil {
-		_, err = conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id)
-	}
 	if err != nil {
-		if conn != nil {
-			drop(ctx, conn)
+		if ctx.Err() != nil && s.locks.Stat().AcquiredConns() == mostLocks { // else it is Postgres that does not answer
+			return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
 		}
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1, $2)`, pcuLocks, id); err != nil {
+		drop(conn)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("pcu %d: %w", id, ErrBusy)
 		}
@@ -60,7 +61,7 @@ func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error)
 		var held bool
 		err := conn.QueryRow(ctx, `select pg_advisory_unlock($1, $2)`, pcuLocks, id).Scan(&held)
 		if err != nil || !held {
-			drop(ctx, conn)
+			drop(conn)
 			return
 		}
 		conn.Release()
@@ -68,6 +69,8 @@ func (s *Store) LockPCU(ctx context.Context, id int) (release func(), err error)
 }
 
 // drop ends a connection of which it is not sure what it holds.
-func drop(ctx context.Context, conn *pgxpool.Conn) {
-	_ = conn.Hijack().Close(context.WithoutCancel(ctx))
+func drop(conn *pgxpool.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = conn.Hijack().Close(ctx)
 }

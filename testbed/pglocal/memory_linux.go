@@ -27,6 +27,7 @@ func folder() string {
 }
 
 // forget removes the clusters of processes that were killed, whose Postgres has ended since: memory is not to fill up.
+// Postgres takes its socket out of the folder when it ends, so that one which is only started anew has changed just now.
 func forget(in string) {
 	old, _ := filepath.Glob(filepath.Join(in, prefix+"*"))
 	for _, dir := range old {

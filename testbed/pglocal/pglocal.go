@@ -1,5 +1,6 @@
 // Package pglocal gives a throw-away Postgres to the demo and the tests: a database inside DATABASE_URL where that is
-// set, else a private cluster in a temporary folder. It never touches a system cluster, and leaves nothing behind.
+// set, else a private cluster in a temporary folder, in memory where there is enough. It never touches a system cluster,
+// and leaves nothing behind.
 package pglocal
 
 import (
@@ -272,8 +273,8 @@ func answers(ctx context.Context, url string) error {
 	}
 }
 
-// createDatabase makes a database with the files of Postgres's empty one, which costs a tenth of the default: to write
-// them through its log.
+// createDatabase makes a database with the files of Postgres's empty one, which costs much less than the default: to
+// write them through its log.
 func createDatabase(ctx context.Context, base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {
