@@ -50,22 +50,25 @@ SCRIPTS := ^(TestScripts|TestEveryStateIsExplained)
 # What of starter waits longest, for servers and nodes of its own, does so beside the rest of it.
 APART := ^(TestARolloutOfFiveHundredNodes|TestSetupEndsWithAMonitorThatWatches|TestSetupTakesAnInventoryOfAnsible)
 
+# `make check` and CI vet all at once; each test program again would only be slower.
+TEST := go test -vet=off
+
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that some packages run at once ..."
 	@log=$$(mktemp); trap 'kill $$(jobs -p) 2>/dev/null || :; rm -f "$$log" "$$log".*' EXIT; \
 	{ \
-		go test -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify || exit 1; \
-		go test $(RACE) -run '$(APART)' -timeout 20m ./starter || { echo "once more: what waits longest"; go test $(RACE) -run '$(APART)' ./starter; } || exit 1; \
-		go test -run '$(SCRIPTS)' -timeout 20m ./starter || { echo "once more: the scripts"; go test -run '$(SCRIPTS)' ./starter; }; \
+		$(TEST) -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify || exit 1; \
+		$(TEST) $(RACE) -run '$(APART)' -timeout 20m ./starter || { echo "once more: what waits longest"; $(TEST) $(RACE) -run '$(APART)' ./starter; } || exit 1; \
+		$(TEST) -run '$(SCRIPTS)' -timeout 20m ./starter || { echo "once more: the scripts"; $(TEST) -run '$(SCRIPTS)' ./starter; }; \
 	} >"$$log.beside" 2>&1 & beside=$$!; \
-	go test $(RACE) -p 3 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
+	$(TEST) $(RACE) -p 3 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
-		go test $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
+		$(TEST) $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
 	wait $$beside || { cat "$$log.beside"; exit 1; }; \
 	grep '^once more' "$$log.beside" || :
-	@cd dev && go test ./...
+	@cd dev && $(TEST) ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	bin/monitor-testbed smoke | tee "$$log" || { \
 		again=$$(sed -nE 's/^failed ([A-Za-z]+):.*/\1/p' "$$log" | paste -sd'|'); \

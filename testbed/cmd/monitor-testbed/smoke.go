@@ -118,16 +118,17 @@ func smoke(ctx context.Context, out io.Writer, histories, only string) error {
 	if slow > 1 {
 		fmt.Fprintf(out, "this machine is slow, or busy: a policy day lasts %.1f times as long\n", slow)
 	}
-	var all sync.WaitGroup
-	all.Go(func() { k.shared(ctx, chosen, histories) })
+	var shared, all sync.WaitGroup
+	shared.Go(func() { k.shared(ctx, chosen, histories) })
 	plc, servers := fleetScenarios()
 	all.Go(func() { k.alone(ctx, choose(plc, chosen)) })
 	all.Go(func() { k.alone(ctx, choose(servers, chosen)) })
 	all.Go(func() { k.inTurn(ctx, hostileOptions("", io.Discard), choose(hostileScenarios(), chosen)) })
 	all.Go(func() { k.withoutPLC(ctx, chosen) })
 	all.Wait()
-	// every type at every stage is load enough for two cores
+	// Every type at every stage is load enough for two cores, but for the longest waits of the shared testbed.
 	k.inTurn(ctx, deathOptions("", io.Discard), choose(deathScenarios(), chosen))
+	shared.Wait()
 	fmt.Fprintf(out, "%d passed, %d failed\n", k.passed, k.failed)
 	if k.err != nil { // no scenario's, so that none need be played again
 		fmt.Fprintf(out, "broken: %v\n", k.err)

@@ -266,7 +266,7 @@ func siteContinues(ctx context.Context, s *stage) error {
 	}
 	first := s.runOf(ctx, id)
 	err := s.until(ctx, "it continues as new", 40, func() (bool, error) {
-		for range 200 { // a server suggests a new run after some thousand events
+		for range 200 { // temporal-dev suggests a new run after some 2,000 events
 			if err := s.Temporal.SignalWorkflow(ctx, id, "", sites.SignalLook, nil); err != nil {
 				return false, err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/notify/proof"
 	"github.com/planetlab/monitor/store"
+	"github.com/planetlab/monitor/testbed/mailbox"
 )
 
 // words is the scenario after all others: whatever they made Monitor say must have been true.
@@ -48,7 +49,7 @@ func everyWord(ctx context.Context, s *stage) error {
 				l.Message.Text))
 		}
 	}
-	wrong = append(wrong, s.otherWords(texts)...)
+	wrong = append(wrong, otherWords(s.Mail.Messages(), texts)...)
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d claims are not true, the first ones:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 5)], "\n\n"))
 	}
@@ -63,9 +64,9 @@ type told struct {
 
 // otherWords names the mails whose words are not those that the ledger has under their Message-ID. A mail that is older
 // than its line of the ledger went out before Postgres was restored, and its matter was told again.
-func (s *stage) otherWords(texts map[string]told) (wrong []string) {
+func otherWords(mails []mailbox.Message, texts map[string]told) (wrong []string) {
 	flat := func(text string) string { return strings.Join(strings.Fields(text), " ") }
-	for _, m := range s.Mail.Messages() {
+	for _, m := range mails {
 		meant, known := texts[m.MessageID]
 		if known && m.At.After(meant.at) && (flat(m.Body) != flat(meant.Text) || flat(m.Subject) != flat(meant.Subject)) {
 			wrong = append(wrong, fmt.Sprintf("a mail is not what the ledger says:\n%s\n\n%s", m.Subject, m.Body))
