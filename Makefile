@@ -52,24 +52,24 @@ APART := ^(TestARolloutOfFiveHundredNodes|TestSetupEndsWithAMonitorThatWatches|T
 
 # Tests and their servers may leave more garbage than usual, so that less time goes into collecting it: the smoke test's
 # EveryDeath took 144 seconds of the processors and not 185. Vet is left to `make check` and CI, which ask it once.
-SPEND := GOGC=400
+SPEND := env GOGC=400
 TEST := $(SPEND) go test -vet=off
 
 test: build ## run every test, real ones included
 	@echo "testing; much of it waits for devices and servers, so that some packages run at once ..."
 	@log=$$(mktemp); trap 'kill $$(jobs -p) 2>/dev/null || :; rm -f "$$log" "$$log".*' EXIT; \
-	{ \
-		$(TEST) -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify || exit 1; \
-		$(TEST) $(RACE) -run '$(APART)' -timeout 20m ./starter || { echo "once more: what waits longest"; $(TEST) $(RACE) -run '$(APART)' ./starter; } || exit 1; \
-		$(TEST) -run '$(SCRIPTS)' -timeout 20m ./starter || { echo "once more: the scripts"; $(TEST) -run '$(SCRIPTS)' ./starter; }; \
-	} >"$$log.beside" 2>&1 & beside=$$!; \
+	twice() { "$$@" || { echo "once more: $$*"; "$$@"; }; }; \
+	{ $(TEST) -run '$(RANDOM_LIVES)' -timeout 20m ./issue ./site ./policy ./request ./rollout ./notify && \
+		twice $(TEST) -run '$(SCRIPTS)' -timeout 20m ./starter; } >"$$log.scripts" 2>&1 & scripts=$$!; \
+	twice $(TEST) $(RACE) -run '$(APART)' -timeout 20m ./starter >"$$log.apart" 2>&1 & apart=$$!; \
 	$(TEST) $(RACE) -p 3 -parallel 8 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $(LONGEST) ./... 2>&1 | tee "$$log" || { \
 		again=$$(sed -nE 's/^FAIL[[:space:]]+([^[:space:]]+).*/\1/p' "$$log" | sort -u); \
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
 		$(TEST) $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
-	wait $$beside || { cat "$$log.beside"; exit 1; }; \
-	grep '^once more' "$$log.beside" || :
+	wait $$scripts || { cat "$$log.scripts"; exit 1; }; \
+	wait $$apart || { cat "$$log.apart"; exit 1; }; \
+	grep -h '^once more' "$$log".* || :
 	@cd dev && $(TEST) ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(SPEND) bin/monitor-testbed smoke | tee "$$log" || { \

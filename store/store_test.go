@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
@@ -345,4 +348,45 @@ func TestALockThatWasLostIsReleasedWithoutHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+}
+
+func TestAPostgresThatIsSilentIsNoOtherWorker(t *testing.T) {
+	s := open(t)
+	cfg := s.locks.Config()
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	silent, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := (&Store{locks: silent}).LockPCU(short, 1); err == nil || errors.Is(err, ErrBusy) {
+		t.Errorf("no answer within the time: %v", err)
+	}
+}
+
+func TestAStoreClosesWhileALockIsHeld(t *testing.T) {
+	s := open(t)
+	release, err := s.LockPCU(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() { s.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Error("it waits for the lock")
+	}
+	release()
+	<-closed
+	for deadline := time.Now().Add(time.Minute); s.locks.Stat().TotalConns() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection of the lock stays")
+		}
+	}
 }

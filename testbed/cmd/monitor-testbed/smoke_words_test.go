@@ -18,11 +18,15 @@ func TestAMailIsHeldAgainstItsLineOfTheLedger(t *testing.T) {
 		mail  mailbox.Message
 		wrong bool
 	}{
-		"its words, folded otherwise":         {mail: sent},
-		"other words":                         {change(func(m *mailbox.Message) { m.Body = "It was reinstalled." }), true},
-		"another subject":                     {change(func(m *mailbox.Message) { m.Subject = "it is back" }), true},
-		"sent before Postgres was restored":   {mail: change(func(m *mailbox.Message) { m.Body, m.At = "x", intended.Add(-time.Hour) })},
-		"not in the ledger that was restored": {mail: change(func(m *mailbox.Message) { m.Body, m.MessageID = "x", "<2@monitor>" })},
+		"its words, folded otherwise": {mail: sent},
+		"other words":                 {change(func(m *mailbox.Message) { m.Body = "It was reinstalled." }), true},
+		"another subject":             {change(func(m *mailbox.Message) { m.Subject = "it is back" }), true},
+		"sent before Postgres was restored": {mail: change(func(m *mailbox.Message) {
+			m.Body, m.At = "x", intended.Add(-time.Hour)
+		})},
+		"not in the ledger that was restored": {mail: change(func(m *mailbox.Message) {
+			m.Body, m.MessageID = "x", "<2@monitor>"
+		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := otherWords([]mailbox.Message{c.mail}, map[string]told{"<1@monitor>": {line, intended}})
