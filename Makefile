@@ -38,7 +38,7 @@ smoke: build ## run the demo's scenarios to their end, headless
 
 CHAOS ?= --for 4m
 # The packages whose tests take longest begin first, so that none of them is left over at the end.
-LONGEST := ./starter ./pcucontrol ./testbed/rig ./activities ./notify/rt
+LONGEST := ./starter ./pcucontrol ./testbed/rig ./web ./activities ./testbed/cmd/monitor-testbed ./notify/rt
 
 chaos: build ## break everything around two workers for CHAOS (--for 4m), and count what was doubled, lost or left over
 	@exec bin/monitor-testbed chaos $(CHAOS)
