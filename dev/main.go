@@ -118,7 +118,7 @@ func run(ctx context.Context, o options) error {
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
 		temporal.WithDynamicConfigClient(dynamicconfig.StaticClient{
 			dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
-			// Half of a server's usual limit: a test need not wait so long until a workflow continues as new.
+			// Half of a server's usual limit, which does a lab no harm: a test waits less until a workflow continues as new.
 			dynamicconfig.HistoryCountSuggestContinueAsNew.Key(): 2048,
 		}),
 	)
