@@ -67,9 +67,8 @@ test: build ## run every test, real ones included
 		[ -n "$$again" ] || exit 1; \
 		echo "once more, one package after the other:" $$again; \
 		$(TEST) $(RACE) -p 1 -parallel 4 -timeout 20m -skip '$(SCRIPTS)|$(RANDOM_LIVES)|$(APART)' $$again; }; \
-	wait $$scripts || { cat "$$log.scripts"; exit 1; }; \
-	wait $$apart || { cat "$$log.apart"; exit 1; }; \
-	grep -h '^once more' "$$log".* || :
+	failed=; wait $$scripts || failed=1; wait $$apart || failed=1; \
+	if [ -n "$$failed" ] || grep -q '^once more' "$$log".*; then cat "$$log".*; fi; [ -z "$$failed" ]
 	@cd dev && $(TEST) ./...
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	$(SPEND) bin/monitor-testbed smoke | tee "$$log" || { \
