@@ -90,7 +90,8 @@ func (a *gate) owedOutlet(ctx context.Context, ref Ref) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			owed := action.Begun() && (action.Outcome == store.Ambiguous || action.Outcome == "")
+			owed := action.Begun() && (action.Outcome == store.Ambiguous || action.Outcome == "" ||
+				action.Kind == store.KindReconcile) // what a restored store had forgotten, and its issue remembers
 			if age := a.now().Sub(c.Taken); owed && age < a.Policy.PCUOfflineToDown {
 				return fmt.Sprintf("Monitor itself may have left outlet %s off at %s, and tries to turn it on",
 					c.Target, c.Taken.UTC().Format(time.RFC3339)), nil

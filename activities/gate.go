@@ -1,8 +1,8 @@
 package activities
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +12,7 @@ import (
 	"github.com/planetlab/monitor/issue"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/request"
 	"github.com/planetlab/monitor/store"
 )
 
@@ -133,12 +134,54 @@ func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy
 	}
 	f.NodeExemptUntil = n.ExemptUntil
 	f.Node.Looked, f.Node.Finding = seen.looked, seen.facts.Finding
-	f.Node.SilentFrom = cmp.Or(n.FirstSilent, n.Record.Changed)
+	f.Node.SilentFrom = n.SilentFrom(n.Record.Changed)
+	if f.Node.HeldOff, err = a.heldOff(ctx, n); err != nil {
+		return err
+	}
 	if !onMachine(f.Act) {
 		return nil
 	}
+	if f.Node.PowerBack, err = a.outlets.powerBack(ctx, n); err != nil {
+		return err
+	}
 	f.Node.FirewallIssue, err = a.openID(ctx, issue.Firewall, ref.Node)
 	return err
+}
+
+// heldOff says who turned an outlet off that feeds a node, and why, unless somebody has ordered otherwise since, or the
+// node has answered since: then it was turned on by hand, or has another feed. What was seen before the order, or in the
+// first sweep after it, tells nothing.
+func (a *gate) heldOff(ctx context.Context, n store.Node) (string, error) {
+	for _, f := range feedsOf(n) {
+		p, err := a.Store.PCU(ctx, f.PCUID)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		list, err := a.Store.Actions(ctx, store.ActionFilter{Issue: outletID(p.Name, f.Outlet)})
+		if err != nil {
+			return "", err
+		}
+		i := slices.IndexFunc(list, func(x store.Action) bool {
+			return (x.Kind == store.KindOutlet || x.Kind == store.KindReboot) && x.Begun() && x.Outcome != store.Failed
+		})
+		if i < 0 {
+			continue
+		}
+		last := list[i] // of the orders that did or may have switched it
+		var data outletData
+		if err := json.Unmarshal(last.Data, &data); err != nil {
+			return "", fmt.Errorf("ledger %s: %w", last.Key, err)
+		}
+		answered := n.SilentFrom(a.now()).After(last.Committed.Add(2*a.SweepEvery + a.Policy.BootGrace))
+		if data.Operation == request.Off && !answered {
+			return fmt.Sprintf("%s (at %s); it stays off until somebody turns it on", last.Reason,
+				last.Committed.UTC().Format(time.RFC3339)), nil
+		}
+	}
+	return "", nil
 }
 
 func onMachine(act policy.Act) bool {

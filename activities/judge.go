@@ -264,7 +264,7 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 		j.nodes[n.Hostname] = facts
 		j.rules[n.Hostname] = n.Rules()
 		j.gates[n.Hostname] = policy.NodeGate{Looked: true, Finding: facts.Finding,
-			SilentFrom: cmp.Or(n.FirstSilent, record.Changed), AskedPLC: j.plcOK, BootState: n.BootState,
+			SilentFrom: n.SilentFrom(record.Changed), AskedPLC: j.plcOK, BootState: n.BootState,
 			NoHeartbeats: a.NoPLC != nil}
 	}
 	bad := badSince(n.BadSince, record)

@@ -77,6 +77,7 @@ func withBMCs() testbed.Site { return testbed.Site{Login: site, Nodes: 2, BMCs: 
 // node is back, what is left of that is taken back.
 func TestNoPLC_AReinstallationBootsFromTheNetworkOnce(t *testing.T) {
 	l := newLab(t, inventory.NoPLC{}, withBMCs())
+	l.Policy.BootGrace = 0 // as where days pass between the commands
 	res, err := l.Power.Reboot(l.Context(), l.task(issue.NodeDown, "1", rebootRung))
 	l.want(res, err, issue.Acted, "cycled")
 	if n := len(l.w.WipeTimes(sick)); n != 0 {
@@ -146,6 +147,7 @@ func TestNoPLC_AHookInstalls(t *testing.T) {
 	hook := inventory.NewHook(inventory.HookOptions{Timeout: 10 * time.Second,
 		Command: []string{"sh", "-c", "cat >> " + orders + "; echo >> " + orders + "; test ! -e " + dir + "/refuse || exit 2"}})
 	l := newLab(t, inventory.NoPLC{Reinstall: hook}, testbed.Site{Login: site, Nodes: 2})
+	l.Policy.BootGrace = 0 // as where days pass between the commands
 	req := l.rebooted("1")
 	res, err := l.Power.Reinstall(l.Context(), req)
 	l.want(res, err, issue.Acted, "cycled")

@@ -59,6 +59,11 @@ func (a *Requests) OperateOutlet(ctx context.Context, in request.Outlet) (reques
 	return a.switchOutlet(ctx, in, answer, o, nodes)
 }
 
+// outletID names the orders to an outlet in the ledger.
+func outletID(pcu string, outlet int) string {
+	return fmt.Sprintf("%s/%s/%d", request.OutletType, pcu, outlet)
+}
+
 func outletTold(answer request.OutletAnswer, r pcucontrol.Result, err error) request.OutletAnswer {
 	answer.Before, answer.After, answer.Verified, answer.Note = string(r.Before), string(r.After), r.Verified, clean.Line(r.Note)
 	if err != nil {
@@ -75,7 +80,7 @@ type outletData struct {
 
 func (a *Requests) switchOutlet(ctx context.Context, in request.Outlet, answer request.OutletAnswer, o *outlet,
 	nodes []store.Node) (request.OutletAnswer, error) {
-	id, run := fmt.Sprintf("%s/%s/%d", request.OutletType, in.PCU, in.Outlet), ""
+	id, run := outletID(in.PCU, in.Outlet), ""
 	if activity.IsActivity(ctx) {
 		w := activity.GetInfo(ctx).WorkflowExecution
 		id, run = w.ID, w.RunID
@@ -238,7 +243,7 @@ func (a *Requests) forbidsOutlet(ctx context.Context, key string, in request.Out
 		if facts, err = a.gate.facts(ctx, policy.ActReboot, ref, seen); err != nil {
 			return policy.Answer{}, err
 		}
-		facts.Order = in.Order
+		facts.Order, facts.Node.HeldOff = in.Order, "" // an order to the outlet itself is newer
 		if answer = policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 			answer.Reason = n.Hostname + ": " + answer.Reason
 			return answer, nil

@@ -369,6 +369,26 @@ type paid struct {
 	changed bool   // something else than what the outlet should be was found
 }
 
+// foundOff is how a claim on an outlet ends that was off until then.
+const foundOff = "found off, and turned on"
+
+// powerBack is when one of the outlets that feed a node was last turned on that Monitor had left off; zero: never.
+func (a *outlets) powerBack(ctx context.Context, n store.Node) (last time.Time, err error) {
+	for _, f := range feedsOf(n) {
+		list, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimOutlet, Target: outletName(f.PCUID, f.Outlet),
+			Released: true})
+		if err != nil {
+			return last, err
+		}
+		for _, c := range list {
+			if c.How == foundOff {
+				last = later(last, c.Released)
+			}
+		}
+	}
+	return last, nil
+}
+
 // pay turns an outlet on that Monitor may have left off, and ends the claim when it is read on.
 func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 	var owed store.Feed
@@ -411,7 +431,7 @@ func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case state.on && state.wasOff:
-		return paid{"was off and is on again", true}, a.Store.Release(ctx, c.ID, "found off, and turned on")
+		return paid{"was off and is on again", true}, a.Store.Release(ctx, c.ID, foundOff)
 	case state.on:
 		return paid{said: "is on"}, a.Store.Release(ctx, c.ID, "read on")
 	case state.untold:

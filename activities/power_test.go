@@ -155,6 +155,7 @@ func (b *bench) until(what string, holds func() bool) {
 
 func TestPower_OnceAndOnlyForGoodReason(t *testing.T) {
 	b := newBench(t)
+	b.Policy.BootGrace = 0 // as where days pass between the commands
 	ctx := b.Context()
 	id := issue.NodeDown + "/" + sick
 	b.pcuIs(policy.StatusGood)
@@ -431,7 +432,7 @@ func TestPower_WhatHappensWhileARungWaitsForThePCU(t *testing.T) {
 			for i := range 2 {
 				b.must(b.Store.Outcome(ctx, fmt.Sprint("other", i), store.Failed, "it was not"))
 			}
-		}, issue.Passed, "likely hardware"},
+		}, issue.Wait, "its power was cut"},
 		{"an operator orders otherwise", func() {
 			b.tc.beat = orders
 		}, func() { b.tc.beat = nil }, issue.Stopped, "an order came meanwhile"},
@@ -699,6 +700,7 @@ func TestPower_ANodeThatIsBackBeforeTheCommandKeepsItsPower(t *testing.T) {
 
 func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 	b := newBench(t)
+	b.Policy.BootGrace = 0 // as where days pass between the commands
 	ctx := b.Context()
 	b.hung()
 	for i := range 3 { // three workers that died before their commands
@@ -736,6 +738,7 @@ func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 func TestPower_AThirdCycleDoesNotComeOfARestoredStore(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
+	b.Policy.BootGrace = 0 // as where days pass between the commands
 	b.hung()
 	first := b.task(issue.NodeDown, "0", rebootRung)
 	res, err := b.Power.Reboot(ctx, first)
@@ -799,6 +802,12 @@ func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b.wantOutlet(pcucontrol.On)
 	b.wantCuts(1)
 	b.must(b.Store.SetControl(ctx, store.Control{Name: store.ControlStop}))
+	back, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "back", rebootRung)) // as where its PCU is back as well
+	b.want(back, err, issue.Wait, "its power came back")
+	if step := b.Policy.MachineStep; time.Until(back.Until) < step-time.Minute || time.Until(back.Until) > step {
+		t.Errorf("it is given until %s, and a power cycle %s", back.Until, step)
+	}
+	b.wantCuts(1)
 	got, err := b.People.Email(ctx, b.task(issue.NodeDown, "later", issue.Rung{Do: issue.Email}))
 	b.want(got, err, issue.Acted, "handed to site huji")
 }
@@ -810,6 +819,7 @@ func TestPower_AnOutletLeftOffIsOwedAlsoAfterALaterCommand(t *testing.T) {
 	ctx := b.Context()
 	b.hung()
 	b.Policy.PCUOfflineToDown = 0 // its PCU stays away for longer than anybody waits
+	b.Policy.BootGrace = 0        // and days pass between the commands
 	b.w.BreakPCU(site, "stays off")
 	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "0", rebootRung))
 	b.want(res, err, issue.Acted, "the outlet may be off")

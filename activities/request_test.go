@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -420,7 +421,7 @@ func TestOutlet_ByNameUnderGateLockAndLedger(t *testing.T) {
 func TestOutlet_OneThatACycleLeavesOffIsOwed(t *testing.T) {
 	b := newBench(t, testbed.Site{Login: site, Nodes: 1}, testbed.Site{Login: "oslo", Nodes: 1})
 	ctx := b.Context()
-	b.Policy.OwedAfter = 0
+	b.Policy.OwedAfter, b.Policy.BootGrace = 0, 0
 	b.hung()
 	operate := func(op request.Operation) request.OutletAnswer {
 		t.Helper()
@@ -456,4 +457,59 @@ func TestOutlet_OneThatACycleLeavesOffIsOwed(t *testing.T) {
 	b.wantClaims()
 	b.reconcile()
 	b.wantOutlet(pcucontrol.Off)
+}
+
+// Somebody may have his hands in a machine whose power was turned off by an order: nothing turns it on, and nobody is
+// blamed for it, until a person says so or it has answered since.
+func TestOutlet_WhatAPersonTurnsOffStaysOff(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	operate := func(op request.Operation) {
+		t.Helper()
+		b.sql("update action set key = key || '-'") // so that the next order has a key of its own
+		answer, err := b.Requests.OperateOutlet(ctx, request.Outlet{PCU: pcu, PCUID: b.pcuID(), Outlet: 1, Operation: op,
+			Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "its fan is replaced", Waives: []policy.Waiver{policy.EvenIfTried}}})
+		if b.must(err); answer.Refused != "" || answer.Error != "" {
+			t.Fatalf("%s: %+v", op, answer)
+		}
+	}
+	rungs := map[string]func(context.Context, issue.Request) (issue.Result, error){"reboot": b.Power.Reboot, "email": b.People.Email}
+	operate(request.Off)
+	b.sql("update action set committed = committed - interval '1 hour'")
+	b.sql("update node set first_silent = now() - interval '30 minutes'") // the first sweep after the order
+	for name, rung := range rungs {
+		res, err := rung(ctx, b.task(issue.NodeDown, name, rebootRung))
+		b.want(res, err, issue.Wait, "alice turns outlet 1 of "+pcu+": off: its fan is replaced")
+	}
+	s := b.ordered("run", request.Reboot)
+	if res := b.try(&s); res.Check != "held off" {
+		t.Errorf("another person's order is answered %+v", res)
+	}
+	b.must(b.Requests.EndRequest(ctx, s))
+	b.wantOutlet(pcucontrol.Off)
+	b.wantCuts(1)
+
+	operate(request.On)
+	b.sql("update action set committed = committed - interval '1 hour'")
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "on", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	b.wantCuts(2)
+
+	b.sql("update action set committed = committed - interval '1 hour'")
+	operate(request.Off)
+	b.sql("update action set committed = committed - interval '60 days'") // it has answered since: somebody pressed its button
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "since", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	b.wantOutlet(pcucontrol.On)
+
+	b.sql("update action set committed = now() - interval '1 day' where kind = 'reboot'")
+	operate(request.Off)
+	b.sql("update action set committed = now() - interval '1 day' where kind = 'reboot'")
+	b.sql("update node set first_silent = null") // as one that runs on its other feed
+	n, err := b.Store.Node(ctx, sick)
+	b.must(err)
+	if why, err := b.Power.gate.heldOff(ctx, n); why != "" || err != nil {
+		t.Errorf("a node that runs is held off: %s, %v", why, err)
+	}
 }

@@ -543,6 +543,10 @@ func TestIssue_WhatARestoredStoreForgotIsClaimedAgain(t *testing.T) {
 			if (len(list) == 1) != (c.claimed != "") || len(list) > 1 || len(list) == 1 && string(list[0].Kind) != c.claimed {
 				t.Errorf("claimed are %+v, want %q", list, c.claimed)
 			}
+			if c.claimed == string(store.ClaimOutlet) {
+				got, err := b.People.Email(ctx, b.task(issue.NodeDown, "email", issue.Rung{Do: issue.Email}))
+				b.want(got, err, issue.Wait, "Monitor itself may have left outlet")
+			}
 			res, err := b.Issues.CloseIssue(ctx, CloseRequest{State: req.State, Force: true})
 			b.want(res, err, issue.Acted, "")
 			if state := b.w.DB.Get("Nodes", "hostname", sick)["boot_state"]; state != c.want {

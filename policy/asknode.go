@@ -47,12 +47,17 @@ func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 	if age := now.Sub(f.Node.LastBoot); age < p.BootGrace {
 		return No(f.Node.LastBoot.Add(p.BootGrace), "it began to boot %s ago", short(age))
 	}
-	if f.Order.Given() { // a ladder waits by itself after a power cycle
-		for _, cycle := range f.Cycles {
-			if age := now.Sub(cycle); age < p.BootGrace {
-				return No(cycle.Add(p.BootGrace), "its power was cut %s ago: it may still be coming back",
-					short(age))
-			}
+	step := p.BootGrace
+	if !f.Order.Given() { // a ladder gives it as long as after any power cycle: this one ends only now
+		step = max(step, p.MachineStep)
+	}
+	if age := now.Sub(f.Node.PowerBack); age < step {
+		return No(f.Node.PowerBack.Add(step),
+			"its power came back %s ago, after Monitor had left it off: it may still be coming up", short(age))
+	}
+	for _, cycle := range f.Cycles {
+		if age := now.Sub(cycle); age < p.BootGrace {
+			return No(cycle.Add(p.BootGrace), "its power was cut %s ago: it may still be coming back", short(age))
 		}
 	}
 	return Yes("it is not booting")
@@ -88,6 +93,14 @@ func askBlacklist(_ Policy, f GateFacts, _ time.Time) Decision {
 		return No(f.Listed.Until, "exempt: %s", f.Listed.Reason)
 	}
 	return Yes("not exempt by an order")
+}
+
+// askHeldOff asks again now and then: no sweep sees that an outlet is turned on again.
+func askHeldOff(p Policy, f GateFacts, now time.Time) Decision {
+	if f.Node.HeldOff != "" {
+		return No(now.Add(p.Day/4), "%s", f.Node.HeldOff)
+	}
+	return Yes("nobody has turned its power off by an order")
 }
 
 func askPCU(p Policy, f GateFacts, now time.Time) Decision {

@@ -102,6 +102,8 @@ type NodeGate struct {
 	LastContact   time.Time // its heartbeat to PLC
 	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
 	Pressed       time.Time // when somebody last pressed PLC's reboot button for it
+	PowerBack     time.Time // when an outlet that Monitor had left off was last turned on again
+	HeldOff       string    // who turned its power off by an order and left it so, and why; empty: nobody
 	FirewallIssue string    // the open issue that says it is behind a firewall
 }
 
@@ -191,12 +193,14 @@ func askedOfNodes() []Check {
 			askAnswers},
 		{"heartbeat", "PLC has not heard from the node lately: else it is alive, and unreachable from here; nodes report " +
 			"to no other inventory", restarts(), ThenWait, false, askHeartbeat},
-		{"booting", "the node did not just begin to boot", restarts(), ThenWait, false, askBooting},
+		{"booting", "the node did not just begin to boot, as after a power cycle", restarts(), ThenWait, false, askBooting},
 		{"boot state",
 			"the inventory, asked afresh, does not have the node at disabled or safeboot, where it is in somebody's hands",
 			append(machineActs(), ActBootState), ThenWait, true, askBootState},
 		{"exempt", "neither the node nor its site is exempt in the inventory", nil, ThenWait, true, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
+		{"held off", "no person has turned an outlet of the node off, and left it so: somebody may be at work in it",
+			append(machineActs(), ActDisable, ActNotify, ActPenalize), ThenWait, false, askHeldOff},
 		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
 		{"installer", "something has the node install itself when it boots: PLC, the boot device of its PCU, or a hook",
 			[]Act{ActReinstall}, ThenPass, false, askInstaller},

@@ -31,7 +31,8 @@ func TestOrder_PassesOverWhatTheListSaysAndNothingElse(t *testing.T) {
 			if i < 0 && !may {
 				t.Fatalf("seed %d: %+v passes over %s before %s", seed, f.Order, c.Name, f.Act)
 			}
-			if i >= 0 && byOrder[i].Decision != c.Decision && !(c.Name == "booting" && c.Do) {
+			if i >= 0 && byOrder[i].Decision != c.Decision &&
+				!(c.Name == "booting" && (byOrder[i].Do || byOrder[i].Until.Before(c.Until))) { // a ladder gives it longer
 				t.Fatalf("seed %d: %s answers %+v to a person, else %+v", seed, c.Name, byOrder[i], c)
 			}
 		}

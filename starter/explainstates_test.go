@@ -303,6 +303,9 @@ func noOfGate() map[string]func(*stage) (target string) {
 			s.must(s.db.AddBlacklist(s.Context(), store.BlacklistEntry{Kind: "node", Target: host, Starts: noon().Add(-time.Hour), Until: tomorrow, Owner: "ann", Reason: "being moved"}))
 			s.facts.Listed = policy.Listing{Listed: true, Until: tomorrow, Reason: "being moved"}
 		}),
+		"held off": node(func(s *stage) {
+			s.facts.Node.HeldOff = "ann turns outlet 3 of " + pcu + ": off: its fan is being replaced (at 2026-11-24T13:03:00Z); it stays off until somebody turns it on"
+		}),
 		"pcu": node(func(s *stage) { s.facts.PCU.Broken = "pcudown/" + pcu + " is open" }),
 		"installer": func(s *stage) string {
 			s.opens(issue.NodeDown, "run", ran(noon().AddDate(0, 0, -2), issue.Result{Outcome: issue.Acted, Power: issue.Cycled, Reason: "outlet 3 went off and on"}))

@@ -96,6 +96,15 @@ type PCU struct {
 	BadSince time.Time        `json:"bad_since,omitzero"` // since when it is offline or down
 }
 
+// SilentFrom is since when no look has found anything that answers, or else the time given. A time that Postgres does
+// not have is zero and says so, but does not compare as equal to the zero time, which cmp.Or would want.
+func (n Node) SilentFrom(orElse time.Time) time.Time {
+	if n.FirstSilent.IsZero() {
+		return orElse
+	}
+	return n.FirstSilent
+}
+
 const (
 	epoch   = `'0001-01-01 00:00:00Z'::timestamptz`
 	siteSQL = `select login_base, site_id, name, enabled, pending, gone, coalesce(created,` + epoch + `) created,
