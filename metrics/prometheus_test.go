@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -30,6 +29,7 @@ import (
 	"github.com/planetlab/monitor/policy"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed/debian"
+	"github.com/planetlab/monitor/testbed/freeport"
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
@@ -225,12 +225,7 @@ func startPrometheus(t *testing.T, server string, targets ...string) prom {
 		t.Fatal(err)
 	}
 	rules = windows.ReplaceAll(waits.ReplaceAll(rules, []byte("$1 0s")), []byte("[10s]"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := freeport.ForTest(t)
 	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"+
 		"scrape_configs:\n  - job_name: monitor\n    static_configs:\n      - targets: [%s]\n",
 		strings.Join(targets, ", "))

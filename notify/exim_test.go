@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/testbed/debian"
+	"github.com/planetlab/monitor/testbed/freeport"
 )
 
 const eximPath = "/usr/sbin/exim4"
@@ -104,12 +105,7 @@ func startExim(t *testing.T) exim {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(x.dir) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.addr = l.Addr().String()
-	_ = l.Close()
+	x.addr = freeport.ForTest(t)
 	config, pool := certificate(t)
 	x.pool = pool
 	key, err := x509.MarshalPKCS8PrivateKey(config.Certificates[0].PrivateKey)

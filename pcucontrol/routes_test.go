@@ -72,22 +72,31 @@ func speaker(t *testing.T, text string) (port int, calls *atomic.Int32) {
 	return l.Addr().(*net.TCPAddr).Port, calls
 }
 
-// filtered is a port that takes no more calls and refuses none: its queue is full.
-func filtered(t *testing.T) int {
+// heldPort is a port that nobody else can take while the test runs; nobody listens at it yet.
+func heldPort(t *testing.T) (fd, port int) {
+	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err == nil {
 		syscall.CloseOnExec(fd)
+		t.Cleanup(func() { _ = syscall.Close(fd) })
 		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
-	}
-	if err == nil {
-		err = syscall.Listen(fd, 0)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	name, _ := syscall.Getsockname(fd)
-	port := name.(*syscall.SockaddrInet4).Port
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd, name.(*syscall.SockaddrInet4).Port
+}
+
+// filtered is a port that takes no more calls and refuses none: its queue is full.
+func filtered(t *testing.T) int {
+	fd, port := heldPort(t)
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 { // the queue takes one or two
 		if c, err := net.DialTimeout("tcp", (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}).String(),
 			100*time.Millisecond); err == nil {
@@ -97,13 +106,10 @@ func filtered(t *testing.T) int {
 	return port
 }
 
+// closedPort refuses every call.
 func closedPort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	_, port := heldPort(t)
+	return port
 }
 
 func TestWaysAreTriedOpenPortsFirst(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/planetlab/monitor/pcucontrol"
+	"github.com/planetlab/monitor/testbed/freeport"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -150,12 +151,7 @@ func TestAPCUsAnswerAsJSON(t *testing.T) {
 }
 
 func TestEachKindOfPCUErrorHasItsExitCode(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, nobody, _ := net.SplitHostPort(closed.Addr().String())
-	_ = closed.Close()
+	_, nobody, _ := net.SplitHostPort(freeport.ForTest(t))
 	for _, c := range []struct {
 		name, fault, operation, more string
 		code                         int

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
 	"github.com/planetlab/monitor/testbed/fakeplc"
+	"github.com/planetlab/monitor/testbed/freeport"
 	"github.com/planetlab/monitor/testbed/pglocal"
 	"github.com/planetlab/monitor/testbed/rig"
 )
@@ -57,7 +57,8 @@ func newLab(t *testing.T) *setupLab {
 			t.Fatal(err)
 		}
 	}
-	l.port, l.metrics, l.web = free(t), "127.0.0.1:"+free(t), "127.0.0.1:"+free(t)
+	_, l.port, _ = strings.Cut(freeport.ForTest(t), ":")
+	l.metrics, l.web = freeport.ForTest(t), freeport.ForTest(t)
 	// what is different in a testbed, as somebody would have written it before
 	text, err := yaml.Marshal(map[string]any{
 		"probe":   map[string]any{"port_map": testbed.PortMap(), "resolver": l.Resolver, "timeout": "2s", "tries": 1, "ping": false},
@@ -78,16 +79,6 @@ func newLab(t *testing.T) *setupLab {
 	}
 	t.Cleanup(func() { l.end(t) })
 	return l
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
 }
 
 // end ends the processes that a setup has left running.

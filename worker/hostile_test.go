@@ -17,6 +17,7 @@ import (
 	"github.com/planetlab/monitor/clean"
 	"github.com/planetlab/monitor/config"
 	"github.com/planetlab/monitor/listen"
+	"github.com/planetlab/monitor/testbed/freeport"
 )
 
 func TestAnAlertWithControlsCostsThatAlertAlone(t *testing.T) {
@@ -108,12 +109,7 @@ func TestWhoHangsOnTheLineHasAnEnd(t *testing.T) {
 		}
 	}
 	web.ReadHeaderTimeout = 100 * time.Millisecond
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := freeport.ForTest(t)
 	failed := make(chan error, 1)
 	if err := serve(t.Context(), web, "http.listen", address, failed); err != nil {
 		t.Fatal(err)

@@ -4,19 +4,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/planetlab/monitor/testbed/debian"
+	"github.com/planetlab/monitor/testbed/freeport"
 )
 
 const (
@@ -163,21 +163,6 @@ func perl(t *testing.T, env []string, name string, args ...string) string {
 	return string(out)
 }
 
-// freePort looks below those that systems give to connections and to whoever asks for any port: RT takes seconds to start, in
-// which one of those may go to somebody else.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20_000 + rand.IntN(12_000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
 // mostPorts is how many ports are tried: between our look for a free one and RT's start somebody may take it.
 const mostPorts = 3
 
@@ -185,7 +170,11 @@ const mostPorts = 3
 func serve(t *testing.T, env []string) int {
 	t.Helper()
 	for try := 1; ; try++ {
-		port := freePort(t)
+		_, text, _ := strings.Cut(freeport.ForTest(t), ":")
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
 		said, ok := serveOn(t, append(env, fmt.Sprintf("RT_TEST_PORT=%d", port)), port)
 		if ok {
 			return port

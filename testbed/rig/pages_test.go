@@ -14,6 +14,7 @@ import (
 	"github.com/planetlab/monitor/orders"
 	"github.com/planetlab/monitor/testbed"
 	"github.com/planetlab/monitor/testbed/fakenode"
+	"github.com/planetlab/monitor/testbed/freeport"
 	"github.com/planetlab/monitor/testbed/pcudev"
 )
 
@@ -24,7 +25,7 @@ func TestPeopleAtThePagesOfTheRunningProduct(t *testing.T) {
 		t.Skip("runs the whole product")
 	}
 	t.Parallel()
-	pages, err := freePort()
+	pages, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,6 +22,7 @@ import (
 	"github.com/planetlab/monitor/activities"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
+	"github.com/planetlab/monitor/testbed/freeport"
 	"github.com/planetlab/monitor/testbed/pglocal"
 )
 
@@ -156,11 +155,11 @@ func (r *Rig) start(ctx context.Context, o Options) error {
 		}
 	}
 	for n := range max(o.Workers, 1) {
-		listen, err := freePort()
+		listen, err := freeport.Find()
 		if err != nil {
 			return err
 		}
-		health, err := freePort()
+		health, err := freeport.Find()
 		if err != nil {
 			return err
 		}
@@ -331,20 +330,6 @@ func waitFor(ctx context.Context, ended <-chan struct{}, limit time.Duration, as
 			return fmt.Errorf("not ready after %s: %w", limit, err)
 		}
 	}
-}
-
-// freePort finds a port below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere): what is free
-// there now is still free when a program listens, or comes back.
-func freePort() (string, error) {
-	var err error
-	for range 100 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))); err == nil {
-			defer l.Close()
-			return l.Addr().String(), nil
-		}
-	}
-	return "", err
 }
 
 // WholeLog is all that the workers and Temporal wrote.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/planetlab/monitor/testbed/freeport"
 )
 
 // ownTemporal starts a Temporal server that ends with us. Where it is to be restarted its state is in a file, and its
@@ -70,7 +72,7 @@ func (r *Rig) ownTemporal(ctx context.Context, o Options) error {
 		return start(ctx)
 	}
 	for range 5 { // a port that was free a moment ago may be somebody else's by now
-		address, err := freePort()
+		address, err := freeport.Find()
 		if err != nil {
 			return err
 		}
