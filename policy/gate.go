@@ -200,7 +200,7 @@ func askedOfNodes() []Check {
 		{"exempt", "neither the node nor its site is exempt in the inventory", nil, ThenWait, true, askExempt},
 		{"blacklist", "the target is on no blacklist and in no downtime", nil, ThenWait, true, askBlacklist},
 		{"held off", "no person has turned an outlet of the node off, and left it so: somebody may be at work in it",
-			append(machineActs(), ActDisable, ActNotify, ActPenalize), ThenWait, false, askHeldOff},
+			append(machineActs(), ActDisable, ActNotify), ThenWait, false, askHeldOff},
 		{"pcu", "a PCU feeds the node, and works", power(), ThenPassYet, false, askPCU},
 		{"installer", "something has the node install itself when it boots: PLC, the boot device of its PCU, or a hook",
 			[]Act{ActReinstall}, ThenPass, false, askInstaller},
