@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -135,53 +134,65 @@ func (a *gate) addNode(ctx context.Context, ref Ref, seen observation, f *policy
 	f.NodeExemptUntil = n.ExemptUntil
 	f.Node.Looked, f.Node.Finding = seen.looked, seen.facts.Finding
 	f.Node.SilentFrom = n.SilentFrom(n.Record.Changed)
-	if f.Node.HeldOff, err = a.heldOff(ctx, n); err != nil {
+	orders, err := a.Store.OutletOrders(ctx, feedsOf(n))
+	if err != nil {
 		return err
 	}
+	f.Node.HeldOff, f.Node.TurnedOn = a.byOrders(n, orders)
 	if !onMachine(f.Act) {
 		return nil
 	}
-	if f.Node.PowerBack, err = a.outlets.powerBack(ctx, n); err != nil {
+	var outlets []string
+	for _, feed := range feedsOf(n) {
+		outlets = append(outlets, outletName(feed.PCUID, feed.Outlet))
+	}
+	if f.Node.PowerBack, err = a.Store.PowerBack(ctx, outlets); err != nil {
 		return err
 	}
 	f.Node.FirewallIssue, err = a.openID(ctx, issue.Firewall, ref.Node)
 	return err
 }
 
-// heldOff says who turned an outlet off that feeds a node, and why, unless somebody has ordered otherwise since, or the
-// node has answered since: then it was turned on by hand, or has another feed. What was seen before the order, or in the
-// first sweep after it, tells nothing.
-func (a *gate) heldOff(ctx context.Context, n store.Node) (string, error) {
+// byOrders says who turned an outlet off that feeds a node, and why, and when somebody last turned one on. It is off no
+// more when somebody has ordered otherwise, or the node has answered since: it was turned on by hand then, or has
+// another feed. What was seen before the order, or in the first sweep after it, tells nothing.
+func (a *gate) byOrders(n store.Node, orders map[store.Feed]store.OutletOrder) (off string, turnedOn time.Time) {
 	for _, f := range feedsOf(n) {
-		p, err := a.Store.PCU(ctx, f.PCUID)
-		if errors.Is(err, store.ErrNotFound) {
+		o, ordered := orders[f]
+		if !ordered {
 			continue
 		}
-		if err != nil {
-			return "", err
-		}
-		list, err := a.Store.Actions(ctx, store.ActionFilter{Issue: outletID(p.Name, f.Outlet)})
-		if err != nil {
-			return "", err
-		}
-		i := slices.IndexFunc(list, func(x store.Action) bool {
-			return (x.Kind == store.KindOutlet || x.Kind == store.KindReboot) && x.Begun() && x.Outcome != store.Failed
-		})
-		if i < 0 {
-			continue
-		}
-		last := list[i] // of the orders that did or may have switched it
-		var data outletData
-		if err := json.Unmarshal(last.Data, &data); err != nil {
-			return "", fmt.Errorf("ledger %s: %w", last.Key, err)
-		}
-		answered := n.SilentFrom(a.now()).After(last.Committed.Add(2*a.SweepEvery + a.Policy.BootGrace))
-		if data.Operation == request.Off && !answered {
-			return fmt.Sprintf("%s (at %s); it stays off until somebody turns it on", last.Reason,
-				last.Committed.UTC().Format(time.RFC3339)), nil
+		switch request.Operation(o.Operation) {
+		case request.On:
+			turnedOn = later(turnedOn, o.Committed)
+		case request.Cycle: // which counts as a power cycle
+		default: // what cannot be read may have been the one that matters
+			answered := n.SilentFrom(a.now()).After(o.Committed.Add(2*a.SweepEvery + a.Policy.BootGrace))
+			if !answered && off == "" {
+				off = fmt.Sprintf("%s (at %s); it stays off until somebody turns it on", o.Reason,
+					o.Committed.UTC().Format(time.RFC3339))
+			}
 		}
 	}
-	return "", nil
+	return off, turnedOn
+}
+
+// leftAlone says which nodes count as up when their site is judged, whatever is seen of them: those on the blacklist,
+// not those of blacklisted sites, and those that a person has turned off.
+func (a *gate) leftAlone(ctx context.Context) (func(store.Node) bool, error) {
+	entries, err := a.Store.InForce(ctx, store.OfNode, a.now())
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, e := range entries {
+		listed[e.Target] = true
+	}
+	orders, err := a.Store.AllOutletOrders(ctx)
+	return func(n store.Node) bool {
+		off, _ := a.byOrders(n, orders)
+		return off != "" || listed[n.Hostname]
+	}, err
 }
 
 func onMachine(act policy.Act) bool {

@@ -17,23 +17,23 @@ import (
 
 // judgement is what one sweep makes of what it saw.
 type judgement struct {
-	now     time.Time
-	vouched time.Time // what was bad when an operator last vouched for the fleet is no news
-	news    time.Time // else it is what became bad after this
-	types   []issue.Type
-	open    []store.Issue                   // issues that are not closed
-	closed  map[string]store.OperatorClosed // those that operators closed
-	exempt  map[string]time.Time            // "node/<host>" and "site/<login_base>"
-	nodes   map[string]policy.NodeFacts     // of those that issues are about; a fleet is too large to be held
-	gates   map[string]policy.NodeGate      // what the gate would ask about them, as far as a sweep knows
-	wanted  map[string]bool                 // they
-	plcOK   bool                            // PLC answered this sweep
-	pcus    map[string]issue.PCUFacts       // by name
-	sites   map[string]*policy.SiteSeen
-	rules   map[string]map[string]policy.Symptom // of the configuration, that hold of nodes that issues are about
-	up      map[string]int                       // nodes of a site that count as up
-	since   map[string]time.Time                 // since when a node, PCU or site is as it is, where that is bad
-	listed  map[string]bool
+	now       time.Time
+	vouched   time.Time // what was bad when an operator last vouched for the fleet is no news
+	news      time.Time // else it is what became bad after this
+	types     []issue.Type
+	open      []store.Issue                   // issues that are not closed
+	closed    map[string]store.OperatorClosed // those that operators closed
+	exempt    map[string]time.Time            // "node/<host>" and "site/<login_base>"
+	nodes     map[string]policy.NodeFacts     // of those that issues are about; a fleet is too large to be held
+	gates     map[string]policy.NodeGate      // what the gate would ask about them, as far as a sweep knows
+	wanted    map[string]bool                 // they
+	leftAlone func(store.Node) bool           // those that count as up
+	plcOK     bool                            // PLC answered this sweep
+	pcus      map[string]issue.PCUFacts       // by name
+	sites     map[string]*policy.SiteSeen
+	rules     map[string]map[string]policy.Symptom // of the configuration, that hold of nodes that issues are about
+	up        map[string]int                       // nodes of a site that count as up
+	since     map[string]time.Time                 // since when a node, PCU or site is as it is, where that is bad
 
 	changes, pcuChanges []store.Change
 	calls               []call
@@ -221,7 +221,7 @@ func (a *Sweep) newJudgement(ctx context.Context) (*judgement, error) {
 	if j.vouched.After(j.news) {
 		j.news = j.vouched
 	}
-	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
+	if j.leftAlone, err = a.gate.leftAlone(ctx); err != nil {
 		return nil, err
 	}
 	if j.open, err = a.Store.Issues(ctx, store.IssueFilter{Open: true, Limit: 1 << 30}); err != nil {
@@ -275,7 +275,7 @@ func (a *Sweep) judgeNode(j *judgement, n store.Node) {
 	if record.Status.Healthy() {
 		j.counts.up++
 	}
-	if policy.CountsAsUp(record, facts.Finding, j.listed[n.Hostname]) {
+	if policy.CountsAsUp(record, facts.Finding, j.leftAlone(n)) {
 		j.up[n.Site]++
 	}
 	j.see(n, facts, bad)
@@ -324,7 +324,7 @@ func (j *judgement) see(n store.Node, now policy.NodeFacts, bad time.Time) {
 	if now.Finding.Alive() {
 		s.Alive++
 	}
-	if j.listed[n.Hostname] || now.Record.Status == policy.StatusDisabled {
+	if j.leftAlone(n) || now.Record.Status == policy.StatusDisabled {
 		return
 	}
 	s.Nodes++

@@ -134,18 +134,6 @@ func (a *ledger) skipSite(ctx context.Context, login, what, reason string) error
 		Reason: reason})
 }
 
-// blacklistedNodes are the nodes on the blacklist now, not those of blacklisted sites.
-func (a *ledger) blacklistedNodes(ctx context.Context, now time.Time) (map[string]bool, error) {
-	entries, err := a.Store.Blacklist(ctx)
-	listed := map[string]bool{}
-	for _, e := range entries {
-		if e.Kind == "node" && !e.Starts.After(now) && (e.Until.IsZero() || e.Until.After(now)) {
-			listed[e.Target] = true
-		}
-	}
-	return listed, err
-}
-
 // mayHaveHappened says whether what stands in the ledger under a key was done, or may have been. What has no line there
 // was.
 func (a *ledger) mayHaveHappened(ctx context.Context, key string) (bool, error) {

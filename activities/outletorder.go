@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -155,7 +156,7 @@ func (a *Requests) endOutlet(ctx context.Context, key string, in request.Outlet,
 		outcome = store.Failed
 	}
 	if outcome != store.Failed { // a person's word is newer than what a command before it left
-		if err := a.Store.ReleaseOutlet(ctx, "", outletName(in.PCUID, in.Outlet),
+		if err := a.Store.ReleaseOutlet(ctx, "", outletName(in.PCUID, in.Outlet), in.Operation != request.Off,
 			clean.Line(fmt.Sprintf("%s ordered: %s", in.Order.By, in.Operation))); err != nil {
 			return answer, err
 		}
@@ -179,10 +180,14 @@ func (a *Requests) outletLost(ctx context.Context, key string, answer request.Ou
 	case !state.untold:
 		answer.After, answer.Error = string(pcucontrol.Unknown),
 			why+"; the outlet may be off, and every sweep tries to turn it on: "+state.why
-		return answer, a.Store.Outcome(ctx, key, store.Ambiguous, clean.Line(answer.Error))
 	}
-	return answer, a.Store.Settle(ctx, key, store.Ambiguous, clean.Line(answer.Error),
-		[]store.ClaimKind{store.ClaimOutlet})
+	if state.on || state.untold {
+		if err := a.power.outlets.areBack(ctx, outletID(o.pcu.Name, o.target.Outlet), outletSet{o},
+			clean.Line(answer.Error)); err != nil {
+			return answer, err
+		}
+	}
+	return answer, a.Store.Outcome(ctx, key, store.Ambiguous, clean.Line(answer.Error))
 }
 
 func (a *Requests) operation(o request.Operation) func(context.Context, pcucontrol.Target) (pcucontrol.Result, error) {
@@ -243,7 +248,8 @@ func (a *Requests) forbidsOutlet(ctx context.Context, key string, in request.Out
 		if facts, err = a.gate.facts(ctx, policy.ActReboot, ref, seen); err != nil {
 			return policy.Answer{}, err
 		}
-		facts.Order, facts.Node.HeldOff = in.Order, "" // an order to the outlet itself is newer
+		// an order to the outlet itself is newer than what was ordered of it before
+		facts.Order, facts.Node.HeldOff, facts.Node.TurnedOn = in.Order, "", time.Time{}
 		if answer = policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 			answer.Reason = n.Hostname + ": " + answer.Reason
 			return answer, nil

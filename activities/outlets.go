@@ -352,11 +352,11 @@ func canCycle(m pcucontrol.Model) bool {
 	return can("cycle") || can("on") && can("off")
 }
 
-// readOn lets go of what an issue owes outlets that are on, whichever of its commands has left them.
-func (a *outlets) readOn(ctx context.Context, ref Ref, set outletSet, how string) error {
+// areBack lets go of what an issue owes outlets that are on, whichever of its commands has left them.
+func (a *outlets) areBack(ctx context.Context, issue string, set outletSet, how string) error {
 	for _, o := range set {
-		if err := a.Store.ReleaseOutlet(context.WithoutCancel(ctx), ref.ID,
-			outletName(o.pcu.PCUID, o.target.Outlet), how); err != nil {
+		if err := a.Store.ReleaseOutlet(context.WithoutCancel(ctx), issue,
+			outletName(o.pcu.PCUID, o.target.Outlet), true, how); err != nil {
 			return err
 		}
 	}
@@ -367,26 +367,6 @@ func (a *outlets) readOn(ctx context.Context, ref Ref, set outletSet, how string
 type paid struct {
 	said    string // empty: it was settled while this waited for its PCU
 	changed bool   // something else than what the outlet should be was found
-}
-
-// foundOff is how a claim on an outlet ends that was off until then.
-const foundOff = "found off, and turned on"
-
-// powerBack is when one of the outlets that feed a node was last turned on that Monitor had left off; zero: never.
-func (a *outlets) powerBack(ctx context.Context, n store.Node) (last time.Time, err error) {
-	for _, f := range feedsOf(n) {
-		list, err := a.Store.Claims(ctx, store.ClaimFilter{Kind: store.ClaimOutlet, Target: outletName(f.PCUID, f.Outlet),
-			Released: true})
-		if err != nil {
-			return last, err
-		}
-		for _, c := range list {
-			if c.How == foundOff {
-				last = later(last, c.Released)
-			}
-		}
-	}
-	return last, nil
 }
 
 // pay turns an outlet on that Monitor may have left off, and ends the claim when it is read on.
@@ -428,15 +408,14 @@ func (a *outlets) pay(ctx context.Context, c store.Claim) (paid, error) {
 		return paid{}, err
 	}
 	state := set.turnOn(ctx)
-	ctx = context.WithoutCancel(ctx)
 	switch {
 	case state.on && state.wasOff:
-		return paid{"was off and is on again", true}, a.Store.Release(ctx, c.ID, foundOff)
-	case state.on:
-		return paid{said: "is on"}, a.Store.Release(ctx, c.ID, "read on")
+		return paid{"was off and is on again", true}, a.areBack(ctx, c.Issue, set, "found off, and turned on")
+	case state.on: // maybe by a try before, whose worker died
+		return paid{said: "is on"}, a.areBack(ctx, c.Issue, set, "read on")
 	case state.untold:
 		const why = "this PCU cannot say what its outlets do"
-		return paid{said: why}, a.Store.Release(ctx, c.ID, why)
+		return paid{said: why}, a.areBack(ctx, c.Issue, set, why)
 	}
 	return paid{}, errors.New(state.why)
 }

@@ -67,7 +67,8 @@ func (a *Issues) openPCUDown(ctx context.Context, t task) (issue.Result, error) 
 			res.Reason = fmt.Sprintf("its PCU %s fails, and %s is not opened: %s", p.Name, ref.ID, why)
 			continue
 		}
-		if err := a.workflows.openIssue(ctx, issue.PCUDown, ref, "", []string{reason}); err != nil {
+		cause := "a dry run for " + t.ref().ID + " fails" // though it may have passed in the last sweep
+		if err := a.workflows.openIssue(ctx, issue.PCUDown, ref, cause, []string{reason}); err != nil {
 			return issue.Result{}, err
 		}
 		return issue.Result{Outcome: issue.Acted, Reason: "opened " + ref.ID,

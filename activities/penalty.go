@@ -206,6 +206,10 @@ func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (polic
 	if err != nil {
 		return facts, policy.Answer{}, err
 	}
+	off, err := a.gate.allHeldOff(ctx, why)
+	if err != nil {
+		return facts, policy.Answer{}, err
+	}
 	if len(why) > 0 {
 		facts.Issue = why[0]
 	}
@@ -220,6 +224,8 @@ func (a *Penalties) raiseFacts(ctx context.Context, in sites.StepRequest) (polic
 		return facts, no("spared", spared.Until, "the site is spared: %s", spared), nil
 	case len(why) == 0 && len(holders) > 0:
 		return facts, no("mode", time.Time{}, "%s holds level %d, in %s", holders[0], in.To, looked), nil
+	case off != "":
+		return facts, no("held off", a.now().Add(a.Policy.Day/4), "%s", off), nil
 	case len(why) == 0:
 		return facts, no("hold", time.Time{}, "no open issue holds level %d", in.To), nil
 	}

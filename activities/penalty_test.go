@@ -16,6 +16,7 @@ import (
 	"github.com/planetlab/monitor/notify"
 	"github.com/planetlab/monitor/plc"
 	"github.com/planetlab/monitor/policy"
+	"github.com/planetlab/monitor/request"
 	sites "github.com/planetlab/monitor/site"
 	"github.com/planetlab/monitor/store"
 	"github.com/planetlab/monitor/testbed"
@@ -43,6 +44,21 @@ func (b *bench) swept() {
 	b.must(err)
 	w.Believed = true
 	b.must(b.Store.EndSweep(b.Context(), w))
+}
+
+// turnedOff writes what an order to turn a node's outlet off leaves in the ledger.
+func (b *bench) turnedOff(login, host string) {
+	b.Helper()
+	n, err := b.Store.Node(b.Context(), host)
+	b.must(err)
+	data, err := json.Marshal(outletData{feedsOf(n), request.Off})
+	b.must(err)
+	_, _, _, err = b.Store.Begin(b.Context(), store.Plan{Action: store.Action{Key: "off/" + host, Kind: store.KindOutlet,
+		Issue: outletID("pcu", 1), Site: login, PCUID: n.PCUID, Reason: "ann turns it off", Data: data}})
+	b.must(err)
+	_, err = b.Store.Commit(b.Context(), "off/"+host)
+	b.must(err)
+	b.must(b.Store.Outcome(b.Context(), "off/"+host, store.Done, "off"))
 }
 
 // holds opens nodedown on a site's first node, which holds a level.
@@ -394,6 +410,16 @@ func TestAStepUpPassesTheGateOnWhatIsTrueNow(t *testing.T) {
 		"a hold that was let go": {func() {
 			b.holds("huji", 0)
 		}, func() { b.holds("huji", 2) }, "no open issue holds level 1"},
+		"a person who turned the node off": {func() { b.turnedOff("huji", "planetlab1.huji.example") }, func() {
+			b.sql("delete from action where kind = 'outlet'")
+		}, "ann turns it off"},
+		"a person who turned the other node off, with this one up": {func() {
+			b.turnedOff("huji", "planetlab2.huji.example")
+			b.was("node", "planetlab1.huji.example", policy.StatusGood, 1)
+		}, func() {
+			b.sql("delete from action where kind = 'outlet'")
+			b.was("node", "planetlab1.huji.example", policy.StatusDown, 12)
+		}, "are enough"},
 		"nodes that are back by now": {func() {
 			b.must(b.w.Heal("planetlab1.huji.example"))
 			b.must(b.w.Heal("planetlab2.huji.example"))

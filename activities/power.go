@@ -273,7 +273,7 @@ func (a *Power) settlePower(ctx context.Context, t task, act policy.Act, outlets
 	switch {
 	case c.sent && c.power == issue.Cycled && c.verified:
 		if err = a.Store.Settle(ctx, t.Key, store.Done, c.detail, free); err == nil {
-			err = a.outlets.readOn(ctx, t.ref(), outlets, c.detail)
+			err = a.outlets.areBack(ctx, t.ref().ID, outlets, c.detail)
 		}
 	case c.sent && c.power == issue.Cycled:
 		err = a.Store.Settle(ctx, t.Key, store.Sent, c.detail, free)
@@ -401,29 +401,28 @@ func (a *Power) unusable(ctx context.Context, t task, act policy.Act, action sto
 // left alone. An outlet that is found off was switched, so the node was power-cycled, if no other fed it meanwhile; one
 // that is found on tells nothing.
 func (a *Power) resolveAmbiguous(ctx context.Context, t task, act policy.Act,
-	outlets outletSet) (res issue.Result, err error) {
+	outlets outletSet) (issue.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	state := outlets.turnOn(ctx)
-	res = issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}
-	if state.on || state.untold { // also for a command before, which may have left it off
-		defer func() { err = errors.Join(err, a.outlets.readOn(ctx, t.ref(), outlets, res.Reason)) }()
-	}
+	res, outcome := issue.Result{Outcome: issue.Acted, Power: issue.PowerLost}, store.Ambiguous
 	switch {
 	case state.on && state.allOff:
-		res.Power, res.Reason = issue.Cycled, "the outlet was found off after a lost answer and turned on"
-		err = a.Store.Settle(ctx, t.Key, store.Done, res.Reason, []store.ClaimKind{store.ClaimOutlet})
+		res.Power, outcome = issue.Cycled, store.Done
+		res.Reason = "the outlet was found off after a lost answer and turned on"
 	case state.on:
 		res.Reason = "the answer to the power command was lost; the outlet is on, and the command is not repeated"
-		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
 	case state.untold: // nothing can be read from this device, now or later
 		res.Reason = "the answer to the power command was lost, and this PCU cannot say what its outlets do; not " +
 			"repeated"
-		err = a.Store.Settle(ctx, t.Key, store.Ambiguous, res.Reason, []store.ClaimKind{store.ClaimOutlet})
 	default: // owed: the claim stays, and every sweep tries to turn it on
 		res.Power = issue.LeftOff
 		res.Reason = "the answer to the power command was lost, and the outlet may be off: " + state.why
-		err = a.Store.Outcome(ctx, t.Key, store.Ambiguous, res.Reason)
+	}
+	if res.Power != issue.LeftOff { // also for a command before, which may have left it off
+		if err := a.outlets.areBack(ctx, t.ref().ID, outlets, res.Reason); err != nil {
+			return res, err
+		}
 	}
 	res.Deeds = []issue.Deed{{At: a.now(), What: deedOf(act), How: string(res.Power)}}
-	return res, err
+	return res, a.Store.Outcome(ctx, t.Key, outcome, res.Reason)
 }

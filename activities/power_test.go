@@ -700,7 +700,7 @@ func TestPower_ANodeThatIsBackBeforeTheCommandKeepsItsPower(t *testing.T) {
 
 func TestPower_WhatWasNotDoneDoesNotCount(t *testing.T) {
 	b := newBench(t)
-	b.Policy.BootGrace = 0 // as where days pass between the commands
+	b.Policy.BootGrace, b.Policy.MachineStep = 0, 0 // as where days pass between the commands
 	ctx := b.Context()
 	b.hung()
 	for i := range 3 { // three workers that died before their commands
@@ -810,6 +810,43 @@ func TestPower_AnOutletLeftOffIsOwed(t *testing.T) {
 	b.wantCuts(1)
 	got, err := b.People.Email(ctx, b.task(issue.NodeDown, "later", issue.Rung{Do: issue.Email}))
 	b.want(got, err, issue.Acted, "handed to site huji")
+}
+
+// A worker that dies after it has turned an outlet on, and before it could write that down, leaves one that is read on:
+// the node has its power back all the same, and is given its time.
+func TestPower_WhatADeadWorkerTurnedOnIsGivenItsTime(t *testing.T) {
+	for name, pay := range map[string]func(*bench, issue.Request) error{
+		"a sweep pays": func(b *bench, _ issue.Request) error {
+			held, err := b.Store.Claims(b.Context(), store.ClaimFilter{})
+			b.must(err)
+			_, err = b.Power.outlets.pay(b.Context(), held[0])
+			return err
+		},
+		"the next try of the rung": func(b *bench, req issue.Request) error {
+			_, err := b.Power.Reboot(b.Context(), req)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			ctx := b.Context()
+			b.hung()
+			b.w.BreakPCU(site, "stays off")
+			req := b.task(issue.NodeDown, "0", rebootRung)
+			res, err := b.Power.Reboot(ctx, req)
+			b.want(res, err, issue.Acted, "the outlet may be off")
+			b.sql("update action set committed = committed - interval '1 hour'") // the power is off for longer than a boot takes
+			b.w.BreakPCU(site, "")
+			if state := (outletSet{b.outlet()}).turnOn(ctx); !state.on || !state.wasOff {
+				t.Fatalf("it is %+v", state)
+			}
+			b.must(pay(b, req))
+			b.wantClaims()
+			res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "back", rebootRung))
+			b.want(res, err, issue.Wait, "its power came back")
+			b.wantCuts(1)
+		})
+	}
 }
 
 // An outlet that one command has left off stays owed when a later one surely does nothing, and is let go by one that

@@ -459,57 +459,102 @@ func TestOutlet_OneThatACycleLeavesOffIsOwed(t *testing.T) {
 	b.wantOutlet(pcucontrol.Off)
 }
 
+// operate has alice switch the outlet of the sick node, with an order of its own.
+func (b *bench) operate(op request.Operation) {
+	b.Helper()
+	b.sql("update action set key = key || '-' || id")
+	answer, err := b.Requests.OperateOutlet(b.Context(), request.Outlet{PCU: pcu, PCUID: b.pcuID(), Outlet: 1,
+		Operation: op, Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "its fan is replaced",
+			Waives: []policy.Waiver{policy.EvenIfTried}}})
+	if b.must(err); answer.Refused != "" || answer.Error != "" {
+		b.Fatalf("%s: %+v", op, answer)
+	}
+}
+
+// refused wants a check of the gate to refuse another person's reboot of the sick node.
+func (b *bench) refused(check string) {
+	b.Helper()
+	s := b.ordered(check, request.Reboot)
+	if res := b.try(&s); res.Check != check {
+		b.Errorf("another person's order is answered %+v", res)
+	}
+	b.must(b.Requests.EndRequest(b.Context(), s))
+}
+
 // Somebody may have his hands in a machine whose power was turned off by an order: nothing turns it on, and nobody is
 // blamed for it, until a person says so or it has answered since.
 func TestOutlet_WhatAPersonTurnsOffStaysOff(t *testing.T) {
 	b := newBench(t)
 	ctx := b.Context()
 	b.hung()
-	operate := func(op request.Operation) {
-		t.Helper()
-		b.sql("update action set key = key || '-'") // so that the next order has a key of its own
-		answer, err := b.Requests.OperateOutlet(ctx, request.Outlet{PCU: pcu, PCUID: b.pcuID(), Outlet: 1, Operation: op,
-			Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "its fan is replaced", Waives: []policy.Waiver{policy.EvenIfTried}}})
-		if b.must(err); answer.Refused != "" || answer.Error != "" {
-			t.Fatalf("%s: %+v", op, answer)
-		}
-	}
-	rungs := map[string]func(context.Context, issue.Request) (issue.Result, error){"reboot": b.Power.Reboot, "email": b.People.Email}
-	operate(request.Off)
+	b.operate(request.Off)
 	b.sql("update action set committed = committed - interval '1 hour'")
 	b.sql("update node set first_silent = now() - interval '30 minutes'") // the first sweep after the order
-	for name, rung := range rungs {
+	b.fed = "renamed.example"
+	b.sql("update pcu set name = 'renamed.example'")
+	for name, rung := range map[string]func(context.Context, issue.Request) (issue.Result, error){
+		"reboot": b.Power.Reboot, "email": b.People.Email, "flag": b.People.Flag} {
 		res, err := rung(ctx, b.task(issue.NodeDown, name, rebootRung))
 		b.want(res, err, issue.Wait, "alice turns outlet 1 of "+pcu+": off: its fan is replaced")
 	}
-	s := b.ordered("run", request.Reboot)
-	if res := b.try(&s); res.Check != "held off" {
-		t.Errorf("another person's order is answered %+v", res)
-	}
-	b.must(b.Requests.EndRequest(ctx, s))
+	b.refused("held off")
+	b.sql("update action set data = data - 'operation'") // what is not known may be that
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "unreadable", rebootRung))
+	b.want(res, err, issue.Wait, "alice turns outlet 1 of ")
 	b.wantOutlet(pcucontrol.Off)
 	b.wantCuts(1)
+}
 
-	operate(request.On)
+func TestOutlet_WhatAPersonTurnsOnIsGivenItsTime(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.operate(request.Off)
 	b.sql("update action set committed = committed - interval '1 hour'")
-	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "on", rebootRung))
-	b.want(res, err, issue.Acted, "read back on")
+	b.operate(request.On)
+	b.refused("booting")
+	b.operate(request.Off) // of the same outlet, which is newer
+	b.wantOutlet(pcucontrol.Off)
+	b.sql("update action set committed = committed - interval '8 days', at = at - interval '8 days'")
+	b.operate(request.On)
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "just on", rebootRung))
+	b.want(res, err, issue.Wait, "a person turned it on")
+	if step := b.Policy.MachineStep; time.Until(res.Until) < step-time.Minute || time.Until(res.Until) > step {
+		t.Errorf("it is given until %s, and a power cycle %s", res.Until, step)
+	}
 	b.wantCuts(2)
+	b.sql("update action set committed = committed - interval '25 hours'")
+	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "on", rebootRung))
+	b.want(res, err, issue.Acted, "read back on")
+	b.wantCuts(3)
+}
 
-	b.sql("update action set committed = committed - interval '1 hour'")
-	operate(request.Off)
-	b.sql("update action set committed = committed - interval '60 days'") // it has answered since: somebody pressed its button
-	res, err = b.Power.Reboot(ctx, b.task(issue.NodeDown, "since", rebootRung))
+// A node that has answered since a person turned it off was turned on by hand, or has another feed.
+func TestOutlet_WhatHasAnsweredSinceIsNotOff(t *testing.T) {
+	b := newBench(t)
+	ctx := b.Context()
+	b.hung()
+	b.operate(request.Off)
+	alone := func() bool {
+		t.Helper()
+		leftAlone, err := b.Power.gate.leftAlone(ctx)
+		b.must(err)
+		n, err := b.Store.Node(ctx, sick)
+		b.must(err)
+		return leftAlone(n)
+	}
+	b.sql("update action set committed = now() - interval '1 day'")
+	b.sql("update node set first_silent = now() - interval '2 days'")
+	if !alone() {
+		t.Error("a node that a person turned off counts against its site")
+	}
+	b.sql("update node set first_silent = null") // as one that runs on its other feed
+	if alone() {
+		t.Error("a node that runs is held off")
+	}
+	b.sql("update node set first_silent = now() - interval '2 days'")
+	b.sql("update action set committed = now() - interval '60 days'")
+	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "since", rebootRung))
 	b.want(res, err, issue.Acted, "read back on")
 	b.wantOutlet(pcucontrol.On)
-
-	b.sql("update action set committed = now() - interval '1 day' where kind = 'reboot'")
-	operate(request.Off)
-	b.sql("update action set committed = now() - interval '1 day' where kind = 'reboot'")
-	b.sql("update node set first_silent = null") // as one that runs on its other feed
-	n, err := b.Store.Node(ctx, sick)
-	b.must(err)
-	if why, err := b.Power.gate.heldOff(ctx, n); why != "" || err != nil {
-		t.Errorf("a node that runs is held off: %s, %v", why, err)
-	}
 }

@@ -431,6 +431,10 @@ func TestIssue_APCUThatIsLeftAloneGetsNoIssue(t *testing.T) {
 	b.must(b.Store.RemoveBlacklist(ctx, "pcu", pcu))
 	res, err = b.Issues.OpenPCUDown(ctx, b.task(issue.NodeDown, "1", rung))
 	b.want(res, err, issue.Acted, "opened pcudown/"+pcu)
+	want := "pcudown/" + pcu + " a dry run for nodedown/" + sick + " fails"
+	if !slices.Equal(b.tc.started, []string{want}) {
+		t.Errorf("opened %q, want %q", b.tc.started, want)
+	}
 }
 
 // What an operator has closed stays closed whoever would open it, and a type that a sweep doubts is opened by nobody.

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -100,18 +101,39 @@ func (a *gate) acting(ctx context.Context, login string, ids []string) (list []s
 	return list, why, err
 }
 
-// nodesUp counts the nodes of a site that are not down, and names the others; blacklisted ones count as up.
+// allHeldOff says who turned the nodes off that these issues are about; empty: one of them is not off by an order.
+func (a *gate) allHeldOff(ctx context.Context, ids []string) (off string, err error) {
+	for _, id := range ids {
+		n, err := a.Store.Node(ctx, refOf(id).Node)
+		if errors.Is(err, store.ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		orders, err := a.Store.OutletOrders(ctx, feedsOf(n))
+		if err != nil {
+			return "", err
+		}
+		if off, _ = a.byOrders(n, orders); off == "" {
+			return "", nil
+		}
+	}
+	return off, nil
+}
+
+// nodesUp counts the nodes of a site that are not down, and names the others; those that are left alone count as up.
 func (a *gate) nodesUp(ctx context.Context, login string) (up int, down []store.Node, err error) {
 	nodes, err := a.Store.NodesOfSite(ctx, login)
 	if err != nil {
 		return 0, nil, err
 	}
-	listed, err := a.blacklistedNodes(ctx, a.now())
+	leftAlone, err := a.leftAlone(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
 	for _, n := range nodes {
-		if policy.CountsAsUp(n.Record, storedFacts(n).Finding, listed[n.Hostname]) {
+		if policy.CountsAsUp(n.Record, storedFacts(n).Finding, leftAlone(n)) {
 			up++
 		} else {
 			down = append(down, n)

@@ -215,7 +215,7 @@ func (a *Explainer) darkSite(ctx context.Context, login string) (story string, d
 	}
 	now := a.now()
 	j := &judgement{now: now, news: now, sites: map[string]*policy.SiteSeen{}}
-	if j.listed, err = a.blacklistedNodes(ctx, now); err != nil {
+	if j.leftAlone, err = a.gate.leftAlone(ctx); err != nil {
 		return "", false, err
 	}
 	for _, n := range nodes {

@@ -53,7 +53,10 @@ func askBooting(p Policy, f GateFacts, now time.Time) Decision {
 	}
 	if age := now.Sub(f.Node.PowerBack); age < step {
 		return No(f.Node.PowerBack.Add(step),
-			"its power came back %s ago, after Monitor had left it off: it may still be coming up", short(age))
+			"its power came back %s ago, after Monitor had, or may have, left it off: it may still be coming up", short(age))
+	}
+	if age := now.Sub(f.Node.TurnedOn); age < step {
+		return No(f.Node.TurnedOn.Add(step), "a person turned it on %s ago: it may still be coming up", short(age))
 	}
 	for _, cycle := range f.Cycles {
 		if age := now.Sub(cycle); age < p.BootGrace {

@@ -102,7 +102,8 @@ type NodeGate struct {
 	LastContact   time.Time // its heartbeat to PLC
 	LastBoot      time.Time // when it, or its boot CD, last asked PLC to boot
 	Pressed       time.Time // when somebody last pressed PLC's reboot button for it
-	PowerBack     time.Time // when an outlet that Monitor had left off was last turned on again
+	PowerBack     time.Time // when an outlet that Monitor had left off, or may have, was last on again
+	TurnedOn      time.Time // when a person last turned an outlet of it on by an order
 	HeldOff       string    // who turned its power off by an order and left it so, and why; empty: nobody
 	FirewallIssue string    // the open issue that says it is behind a firewall
 }
@@ -120,7 +121,7 @@ type PCUGate struct {
 
 // SiteGate is what is known of a site that may be penalised.
 type SiteGate struct {
-	Up        int // nodes that are not down; blacklisted ones count as up
+	Up        int // nodes that are not down; those that are left alone count as up
 	Record    Record
 	Pending   bool
 	Created   time.Time

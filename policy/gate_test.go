@@ -73,6 +73,7 @@ func spoil(r *rand.Rand, f *GateFacts, p Policy, now time.Time) {
 	may(func() { f.Node.SilentFrom = ago(p.HeartbeatFresh) })
 	may(func() { f.Node.LastBoot = ago(p.BootGrace) })
 	may(func() { f.Node.PowerBack = ago(p.MachineStep) })
+	may(func() { f.Node.TurnedOn = ago(p.MachineStep) })
 	may(func() { f.Node.HeldOff = "alice turned its outlet off" })
 	may(func() { f.Node.FirewallIssue = "firewall/a.example" })
 	may(func() {

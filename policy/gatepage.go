@@ -43,12 +43,14 @@ count orders too. An operator may pass over these checks, and nobody else any:
 |---|---|---|
 %s
 A no of the gate refuses the order, unless it ends by itself within the time that the person waits for. Where *pcu* says
-no, the next way is tried. Where Monitor had left an outlet off and has turned it on again, *booting* gives the node
-policy.machine_step before a rung may cut its power again, and policy.boot_grace before an order may. While a person's
-order to a node is under way, the issues of that node wait (*covered*).
+no, the next way is tried. While a person's order to a node is under way, the issues of that node wait (*covered*).
+
+Where an outlet is on again that Monitor had left off, or may have, and where a person has turned one on by an order,
+*booting* gives the node policy.machine_step before a rung may cut its power, and policy.boot_grace before an order may.
 
 What a person turns off by an order, as ~monitor pcu off~ does, stays off (*held off*): no rung and no other order cuts or gives
-the node's power, and nobody is written to, until somebody orders otherwise for that outlet. A node that has answered
+the node's power, and nobody is written to, until somebody orders otherwise for that outlet. Its site counts it as a
+node that works, and no penalty rises for its issues alone; what is denied already stays so. A node that has answered
 since is held no longer: somebody has turned it on by hand.
 `
 

@@ -143,10 +143,10 @@ func NextPCU(n Policy, was PCURecord, ok bool, now time.Time) (PCURecord, string
 	return next(was, ok, n.PCUOnlineToGood, n.PCUOfflineToDown, now, "dry run passes", "dry run fails", n)
 }
 
-// CountsAsUp says whether a node counts as up when its site is judged: one that is not down, that is blacklisted, or
-// that is alive and lets nobody in.
-func CountsAsUp(r NodeRecord, f Finding, blacklisted bool) bool {
-	return blacklisted || r.Status != StatusDown || f.Locked
+// CountsAsUp says whether a node counts as up when its site is judged: one that is not down, that is left alone,
+// or that is alive and lets nobody in.
+func CountsAsUp(r NodeRecord, f Finding, leftAlone bool) bool {
+	return leftAlone || r.Status != StatusDown || f.Locked
 }
 
 // NextSite is the status of a site with so many nodes up, and why. A site is new, and not missed, for the whole of its

@@ -45,10 +45,12 @@ type Claim struct {
 	Taken    time.Time       `json:"taken"`
 	Released time.Time       `json:"released,omitzero"`
 	How      string          `json:"how"` // how it was released
+	// Back says that an outlet which may have been off was on when it was released: what it feeds had its power back then.
+	Back bool `json:"back,omitempty"`
 }
 
 const claimSQL = `select id, kind, target, site, issue, run_id, key, was, set_to, data, taken, coalesce(released,` +
-	epoch + `) released, how from claim `
+	epoch + `) released, how, back from claim `
 
 // takeClaim writes a claim for an action. One that is held already for the same issue stays, since Was is what it was
 // before the first. An outlet that a command before may have left off stays owed for that one: if the later command
@@ -104,16 +106,6 @@ func (s *Store) Release(ctx context.Context, id int64, how string) error {
 	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $2 where id = $1 and released is null`, id,
 		how); err != nil {
 		return fmt.Errorf("claim %d: %w", id, err)
-	}
-	return nil
-}
-
-// ReleaseOutlet ends what the commands of an issue, or of anybody where that is empty, owe an outlet.
-func (s *Store) ReleaseOutlet(ctx context.Context, issue, outlet, how string) error {
-	if _, err := s.pool.Exec(ctx, `update claim set released = now(), how = $4
-		where kind = $1 and ($2 = '' or issue = $2) and target = $3 and released is null`, ClaimOutlet, issue, outlet,
-		how); err != nil {
-		return fmt.Errorf("outlet %s of %s: %w", outlet, issue, err)
 	}
 	return nil
 }

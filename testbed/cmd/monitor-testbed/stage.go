@@ -154,15 +154,17 @@ func (s *stage) actsAre(ctx context.Context, node string, want ...string) error 
 }
 
 func (s *stage) cuts(node string, want int) error {
-	if got := s.PowerCuts(node); got != want {
-		err := fmt.Errorf("the power of %s was cut %d times (%v), want %d; the ledger has", node, got, s.CutTimes(node), want)
-		list, failed := s.Store.Actions(context.Background(), store.ActionFilter{Node: node})
-		for _, a := range list {
-			err = fmt.Errorf("%w\n  %v %s %s: %s; %s", err, a.At, a.Kind, a.Outcome, a.Reason, a.Detail)
-		}
-		return errors.Join(err, failed)
+	got := s.PowerCuts(node)
+	if got == want {
+		return nil
 	}
-	return nil
+	list, err := s.Store.Actions(context.Background(), store.ActionFilter{Node: node})
+	var lines strings.Builder
+	for _, a := range list {
+		fmt.Fprintf(&lines, "\n  %v %s %s: %s; %s", a.At, a.Kind, a.Outcome, a.Reason, a.Detail)
+	}
+	return errors.Join(fmt.Errorf("the power of %s was cut %d times (%v), want %d; the ledger has%s", node, got,
+		s.CutTimes(node), want, &lines), err)
 }
 
 // command sends an operator's command as any client would: by names alone.
