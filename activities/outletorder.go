@@ -248,8 +248,10 @@ func (a *Requests) forbidsOutlet(ctx context.Context, key string, in request.Out
 		if facts, err = a.gate.facts(ctx, policy.ActReboot, ref, seen); err != nil {
 			return policy.Answer{}, err
 		}
-		// an order to the outlet itself is newer than what was ordered of it before
-		facts.Order, facts.Node.HeldOff, facts.Node.TurnedOn = in.Order, "", time.Time{}
+		facts.Order, facts.Node.TurnedOn = in.Order, time.Time{} // an order to the outlet itself is newer
+		if in.Operation == request.Off {                         // and this one wants the same as who turned it off
+			facts.Node.HeldOff = ""
+		}
 		if answer = policy.Ask(a.Policy, facts, a.now()); !answer.Do {
 			answer.Reason = n.Hostname + ": " + answer.Reason
 			return answer, nil

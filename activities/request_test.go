@@ -459,14 +459,20 @@ func TestOutlet_OneThatACycleLeavesOffIsOwed(t *testing.T) {
 	b.wantOutlet(pcucontrol.Off)
 }
 
-// operate has alice switch the outlet of the sick node, with an order of its own.
-func (b *bench) operate(op request.Operation) {
+// operates has a person switch the outlet of the sick node, with an order of its own.
+func (b *bench) operates(by string, op request.Operation) request.OutletAnswer {
 	b.Helper()
 	b.sql("update action set key = key || '-' || id")
 	answer, err := b.Requests.OperateOutlet(b.Context(), request.Outlet{PCU: pcu, PCUID: b.pcuID(), Outlet: 1,
-		Operation: op, Order: policy.Order{By: "alice", Role: policy.RoleOperator, Reason: "its fan is replaced",
+		Operation: op, Order: policy.Order{By: by, Role: policy.RoleOperator, Reason: "its fan is replaced",
 			Waives: []policy.Waiver{policy.EvenIfTried}}})
-	if b.must(err); answer.Refused != "" || answer.Error != "" {
+	b.must(err)
+	return answer
+}
+
+func (b *bench) operate(op request.Operation) {
+	b.Helper()
+	if answer := b.operates("alice", op); answer.Refused != "" || answer.Error != "" {
 		b.Fatalf("%s: %+v", op, answer)
 	}
 }
@@ -498,6 +504,9 @@ func TestOutlet_WhatAPersonTurnsOffStaysOff(t *testing.T) {
 		b.want(res, err, issue.Wait, "alice turns outlet 1 of "+pcu+": off: its fan is replaced")
 	}
 	b.refused("held off")
+	if a := b.operates("bob", request.Cycle); a.Check != "held off" || !strings.Contains(a.Refused, "alice turns outlet 1") {
+		t.Errorf("another person's cycle of it is answered %+v", a)
+	}
 	b.sql("update action set data = data - 'operation'") // what is not known may be that
 	res, err := b.Power.Reboot(ctx, b.task(issue.NodeDown, "unreadable", rebootRung))
 	b.want(res, err, issue.Wait, "alice turns outlet 1 of ")

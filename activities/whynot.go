@@ -325,7 +325,8 @@ func (a *Explainer) whyNoPenalty(ctx context.Context, q *WhyNotAnswer) error {
 	}
 	if q.Order.Given() { // it is not given yet, and would be a hold
 		facts.Order = q.Order
-		if no.Check == "hold" || no.Check == "mode" || no.Check == "spared" && row.Record.Status == policy.StatusGood {
+		passes := slices.Contains([]string{"hold", "mode", "held off"}, no.Check)
+		if passes || no.Check == "spared" && row.Record.Status == policy.StatusGood {
 			no = policy.Answer{}
 		}
 	}

@@ -49,7 +49,7 @@ Where an outlet is on again that Monitor had left off, or may have, and where a 
 *booting* gives the node policy.machine_step before a rung may cut its power, and policy.boot_grace before an order may.
 
 What a person turns off by an order, as ~monitor pcu off~ does, stays off (*held off*): no rung and no other order cuts or gives
-the node's power, and nobody is written to, until somebody orders otherwise for that outlet. Its site counts it as a
+the node's power, and nobody is written to, until somebody turns it on by an order. Its site counts it as a
 node that works, and no penalty rises for its issues alone; what is denied already stays so. A node that has answered
 since is held no longer: somebody has turned it on by hand.
 `

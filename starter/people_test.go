@@ -11,6 +11,7 @@ import (
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -139,24 +140,31 @@ func TestASiteContinuesAsANewRunOfItsTypeOnARealServer(t *testing.T) {
 		return err
 	})
 	first := run.GetRunID()
-	for n := 0; ; n++ { // the server suggests a new run after some thousand events
-		if err := tc.SignalWorkflow(ctx, "site/princeton", "", site.SignalLook, nil); err != nil {
-			t.Fatal(err)
-		}
-		if n%200 != 0 {
-			continue
-		}
+	latest := func() *workflow.WorkflowExecutionInfo {
 		d, err := tc.DescribeWorkflowExecution(ctx, "site/princeton", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info := d.WorkflowExecutionInfo; info.Execution.RunId != first {
-			if info.Type.Name != site.Type || info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-				t.Errorf("the new run has the type %q and is %s", info.Type.Name, info.Status)
+		return d.WorkflowExecutionInfo
+	}
+	// the server suggests a new run after 2,048 events; no run ends in the moment in which a signal comes
+	for info := latest(); info.Execution.RunId == first && info.HistoryLength < 2_500; info = latest() {
+		for range 200 {
+			if err := tc.SignalWorkflow(ctx, "site/princeton", "", site.SignalLook, nil); err != nil {
+				t.Fatal(err)
 			}
-			break
 		}
 	}
+	await(t, func() error {
+		info := latest()
+		if info.Execution.RunId == first {
+			return fmt.Errorf("its first run goes on, with %d events", info.HistoryLength)
+		}
+		if info.Type.Name != site.Type || info.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			t.Errorf("the new run has the type %q and is %s", info.Type.Name, info.Status)
+		}
+		return nil
+	})
 	await(t, func() error {
 		s, err := answers.SiteState(ctx, tc, "princeton")
 		if err == nil && (s.Level != 1 || s.Life != first) {

@@ -264,17 +264,25 @@ func siteContinues(ctx context.Context, s *stage) error {
 	}); err != nil {
 		return err
 	}
-	first := s.runOf(ctx, id)
+	first, events := s.runOf(ctx, id), int64(0)
 	err := s.until(ctx, "it continues as new", 40, func() (bool, error) {
-		for range 200 { // temporal-dev suggests a new run after some 2,000 events
+		d, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")
+		if err != nil || d.WorkflowExecutionInfo.Execution.RunId != first {
+			return err == nil, err
+		}
+		// temporal-dev suggests a new run after 2,048; no run ends in the moment in which a signal comes
+		if events = d.WorkflowExecutionInfo.HistoryLength; events > 2_500 {
+			return false, nil
+		}
+		for range 200 {
 			if err := s.Temporal.SignalWorkflow(ctx, id, "", sites.SignalLook, nil); err != nil {
 				return false, err
 			}
 		}
-		return s.runOf(ctx, id) != first, nil
+		return false, nil
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; its run has %d events", err, events)
 	}
 	if err := s.siteIs(ctx, site, "goes on in its new run", 5,
 		func(state sites.State) bool { return len(state.Holds) > 0 }); err != nil {
