@@ -161,8 +161,11 @@ func (a *Requests) endOutlet(ctx context.Context, key string, in request.Outlet,
 			return answer, err
 		}
 	}
-	detail := clean.Line(fmt.Sprintf("%s, was %s; %s%s", answer.After, answer.Before, answer.Note, answer.Error))
-	return answer, a.Store.Settle(ctx, key, outcome, detail, []store.ClaimKind{store.ClaimOutlet})
+	detail := fmt.Sprintf("%s, was %s", answer.After, answer.Before)
+	if more := answer.Note + answer.Error; more != "" {
+		detail += "; " + more
+	}
+	return answer, a.Store.Settle(ctx, key, outcome, clean.Line(detail), []store.ClaimKind{store.ClaimOutlet})
 }
 
 // outletLost writes down an operation of which nobody knows whether it was done. One that was to leave the outlet on
