@@ -185,7 +185,7 @@ func (a *Requests) outletLost(ctx context.Context, key string, answer request.Ou
 			why+"; the outlet may be off, and every sweep tries to turn it on: "+state.why
 	}
 	if state.on || state.untold {
-		if err := a.power.outlets.areBack(ctx, outletID(o.pcu.Name, o.target.Outlet), outletSet{o},
+		if err := a.power.outlets.areBack(ctx, outletID(answer.PCU, o.target.Outlet), outletSet{o},
 			clean.Line(answer.Error)); err != nil {
 			return answer, err
 		}
