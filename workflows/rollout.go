@@ -17,6 +17,9 @@ import (
 )
 
 // rolloutRun is one run of a roll-out: the machine of package rollout on durable timers.
+// changeOfPause is that an order holds which comes while a status is written down.
+const changeOfPause = "an order while the status is written"
+
 type rolloutRun struct {
 	rollout.State
 	started bool
@@ -64,10 +67,14 @@ func (r *rolloutRun) open(ctx workflow.Context, in rollout.Input) error {
 func (r *rolloutRun) work(ctx workflow.Context) error {
 	for {
 		next := r.State.Next(workflow.Now(ctx))
+		decided := r.Status
 		if err := r.note(ctx); err != nil {
 			return err
 		}
 		r.describe(ctx)
+		if r.Status != decided && workflow.GetVersion(ctx, changeOfPause, workflow.DefaultVersion, 1) == 1 {
+			continue // an order came meanwhile: no group begins after a pause
+		}
 		switch next.Do {
 		case rollout.Finish:
 			return nil
@@ -253,15 +260,16 @@ func (r *rolloutRun) listen(ctx workflow.Context) error {
 		{rollout.UpdateResume, "Go on, after a pause or too many failures", func(s rollout.Steer) error { return r.Resume(s) }},
 		{rollout.UpdateCancel, "End it: what nothing was done to yet is left", func(s rollout.Steer) error { return r.leave(s) }},
 	} {
-		err := workflow.SetUpdateHandlerWithOptions(ctx, o.name, func(_ workflow.Context, s rollout.Steer) (rollout.State, error) {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, o.name, func(ctx workflow.Context, s rollout.Steer) (rollout.State, error) {
+			// one that comes while the plan is still read waits for that
+			if err := workflow.Await(ctx, func() bool { return r.started }); err != nil {
+				return r.State, err
+			}
 			err := o.do(s)
 			r.news.SendAsync(struct{}{})
 			return r.State, err
 		}, workflow.UpdateHandlerOptions{Description: o.about, Validator: func(s rollout.Steer) error {
-			switch {
-			case !r.started:
-				return errors.New(o.name + ": the roll-out is still opening; say it again in a moment")
-			case s.By == "" || len(s.By)+len(s.Reason) > clean.MaxText:
+			if s.By == "" || len(s.By)+len(s.Reason) > clean.MaxText {
 				return errors.New(o.name + ": an order says who gives it, and why, in a few words")
 			}
 			return nil
