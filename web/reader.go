@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -137,11 +138,15 @@ func (r *reader) renew(ctx context.Context) {
 	r.mu.Lock()
 	var wait []*keptRead
 	for key, k := range r.kept {
-		if !k.ended() || time.Since(k.asked) > wantedFor || k.changes == r.live.changes(k.topics) {
+		if time.Since(k.asked) > wantedFor {
 			continue
 		}
-		if k.next == nil {
+		last := cmp.Or(k.next, k)
+		switch {
+		case last.changes != r.live.changes(k.topics): // also where one is under way: it may not see the change
 			k.next = r.begin(ctx, key, &keptRead{topics: k.topics, read: k.read, asked: k.asked})
+		case last == k:
+			continue
 		}
 		wait = append(wait, k.next)
 	}

@@ -153,7 +153,9 @@ func (p *Page) Until(what string, is func() bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("not seen: %s\n%s\n%q", what, p.Text(), p.Complaints())
+			asked := p.Asked()
+			p.t.Fatalf("not seen: %s\n%s\n%q\nat %s; it asked last %q", what, p.Text(), p.Complaints(),
+				time.Now().UTC().Format(time.TimeOnly), asked[max(0, len(asked)-20):])
 		}
 	}
 }
