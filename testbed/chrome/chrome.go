@@ -3,6 +3,7 @@ package chrome
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -142,10 +144,24 @@ func (p *Page) Open(path string) {
 	p.Run(chromedp.Navigate(p.base+path), chromedp.WaitReady(chromedp.CSS("main")))
 }
 
-// Text is what the page shows; of hidden things it has nothing.
+// Text is what the page shows; of hidden things it has nothing. On its way to another address it shows nothing.
 func (p *Page) Text() string {
 	p.t.Helper()
-	return Ask(p, chromedp.Evaluate[string](`document.body ? document.body.innerText : ""`))
+	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body ? document.body.innerText : ""`))
+	if left(err) {
+		return ""
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}
+
+// left reports whether an action has no answer since its page was left for another meanwhile.
+func left(err error) bool {
+	const serverError = -32000 // of the browser, which has no other word for it
+	var answer *cdproto.Error
+	return errors.As(err, &answer) && answer.Code == serverError
 }
 
 // Until waits for a condition.
