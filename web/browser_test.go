@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,6 +142,28 @@ func TestAChangeIsSeenWithinASecond(t *testing.T) {
 	if wrong := b.Complaints(); len(wrong) > 0 {
 		t.Errorf("%q", wrong)
 	}
+}
+
+// A page that came just before the program stopped finds it again when it is back, though its stream never began.
+func TestAPageWhoseStreamDidNotBeginTriesAgain(t *testing.T) {
+	f := newFixture(t)
+	var asked atomic.Int64
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live" && asked.Add(1) == 1 {
+			http.Error(w, "away", http.StatusBadGateway)
+			return
+		}
+		f.pages.Handler().ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { away.CloseClientConnections(); away.Close() })
+	b := chromium.Page(t, away.URL, 5*time.Minute)
+	signIn(b, anAdmin)
+	asked.Store(0)
+	b.Open("/sites/tokyo")
+	b.Until("the page asks for its stream", func() bool { return asked.Load() > 0 })
+	f.must(t, f.Note(t.Context(), noted("tokyo", "told while nobody listened")))
+	b.Until("the page asks for it again", func() bool { return asked.Load() > 1 })
+	b.Shows("told while nobody listened")
 }
 
 func TestPagesFitOnANarrowScreen(t *testing.T) {

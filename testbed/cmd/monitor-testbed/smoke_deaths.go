@@ -136,11 +136,13 @@ func deathSites() []testbed.Site {
 	return list
 }
 
+const deathDay = 4 * time.Second // a policy day where they die, if the machine is not slow
+
 // deathOptions are those of the rig on which workflows die. All of its fleet breaks at once, so that there is no guard;
 // steps that take weeks take days, since no step is in question here, and only what becomes of one that is cut off.
 func deathOptions(bin string, log io.Writer) rig.Options {
 	return rig.Options{Bin: bin, Log: log, Sites: deathSites(), UIPort: -1, NoRT: true, Connections: 100,
-		Day: 4 * time.Second, SweepEvery: "0.6d",
+		Day: deathDay, SweepEvery: "0.6d",
 		Policy: map[string]any{
 			"guard": map[string]any{"share": 1.0, "at_least": 10000}, "budget": map[string]any{"penalties_fleet": 1000,
 				"reboots_fleet": 1000},
@@ -213,7 +215,7 @@ func (g *gate) pass() error {
 // them, and so does each stage.
 func everyDeath(ways ...string) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, scaled(5*time.Minute, float64(s.Day)/float64(deathDay)))
 		defer cancel()
 		m := &matrix{stage: s, all: deaths(), gates: map[string]*gate{}}
 		kinds, stages := map[string]int{}, map[string]int{}
@@ -400,11 +402,8 @@ func (m *matrix) holdRungs(ctx context.Context) (free func(), err error) {
 	if _, err := conn.Exec(ctx, "begin"); err != nil {
 		return free, err
 	}
-	names := map[string]bool{}
-	for _, d := range m.all {
-		if d.stage != inRung {
-			continue
-		}
+	held := slices.DeleteFunc(slices.Clone(m.all), func(d *death) bool { return d.stage != inRung })
+	for _, d := range held { // what is held holds up the sweep, of which those that still open have need
 		err := m.await(ctx, d.id+" waits for the blacklist", func(b *books) (bool, error) {
 			state, open := b.memory(d.id)
 			return open && state.Blocked != nil && state.Blocked.Check == "blacklist", nil
@@ -412,6 +411,9 @@ func (m *matrix) holdRungs(ctx context.Context) (free func(), err error) {
 		if err != nil {
 			return free, err
 		}
+	}
+	names := map[string]bool{}
+	for _, d := range held {
 		if d.typ == issue.NodeDown {
 			n, err := m.Store.Node(ctx, d.node())
 			if err != nil {
@@ -456,21 +458,47 @@ func (m *matrix) play(ctx context.Context, d *death) error {
 			return err
 		}
 	}
-	last, err := m.Store.LastSweep(ctx)
+	if err := m.await(ctx, d.id+" has ended", func(*books) (bool, error) { return m.hasEnded(ctx, d) }); err != nil {
+		return err
+	}
+	begun, err := m.begunSweep(ctx)
 	if err != nil {
 		return err
 	}
-	sweeps := int64(3) // the one under way does not count, and what the second woke has until the end of the next
+	sweeps := int64(3) // two, and what the second woke has until the end of the next
 	if d.typ == issue.OldBootCD {
 		sweeps += 2 // we had disabled its node: its time of failboot_after begins when a sweep has seen that undone
 	}
 	return m.await(ctx, "the books agree", func(b *books) (bool, error) {
 		found := m.settled(b, d)
-		if len(found) > 0 && b.sweep >= last.ID+sweeps {
+		if len(found) > 0 && b.sweep >= begun+sweeps {
 			return false, fmt.Errorf("after the sweeps that it has: %s", strings.Join(found, "; "))
 		}
 		return len(found) == 0, nil
 	})
+}
+
+// hasEnded says whether the run of a death is over: one that is cancelled lets go of all it holds first.
+func (m *matrix) hasEnded(ctx context.Context, d *death) (bool, error) {
+	run, err := m.Temporal.DescribeWorkflowExecution(ctx, d.id, d.run)
+	if err != nil {
+		return false, err
+	}
+	return run.WorkflowExecutionInfo.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// begunSweep is the last sweep that has begun: one that is under way may have read what was before.
+func (m *matrix) begunSweep(ctx context.Context) (int64, error) {
+	ended, err := m.Store.LastSweep(ctx)
+	if err != nil {
+		return 0, err
+	}
+	switch _, err := m.Store.Sweep(ctx, ended.ID+1); {
+	case errors.Is(err, store.ErrNotFound):
+		return ended.ID, nil
+	default:
+		return ended.ID + 1, err
+	}
 }
 
 // reach waits until a workflow is at its stage, and helps where it would take too long.

@@ -36,10 +36,10 @@ func (s *stage) days(ctx context.Context, n float64) error {
 	}
 }
 
-// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; twice
-// that is waited for, and whoever cares when something happened asks for that.
+// until asks until the answer is yes. Days are how long that takes by policy where the machine has time for it; five
+// times that is waited for, and whoever cares when something happened asks for that.
 func (s *stage) until(ctx context.Context, what string, days float64, ask func() (bool, error)) error {
-	deadline := time.Now().Add(time.Duration(2 * days * float64(s.Day)))
+	deadline := time.Now().Add(time.Duration(5 * days * float64(s.Day)))
 	for {
 		ok, err := ask()
 		if ok && err == nil {
