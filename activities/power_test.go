@@ -88,8 +88,11 @@ func (b *bench) wantOutlet(want pcucontrol.State) {
 	}
 }
 
-// rebooted is a task whose issue knows that a reboot did not help.
+// rebooted is a task whose issue knows that a reboot did not help. A boot that is under way has ended: it would take up
+// what PLC is told next.
 func (b *bench) rebooted(key string) issue.Request {
+	b.Helper()
+	b.until("no boot is under way", func() bool { return b.w.State(sick) != fakenode.Booting })
 	req := b.task(issue.NodeDown, key, reinstallRung)
 	req.State.Rebooted = true
 	return req
