@@ -180,7 +180,7 @@ func (f *fleet) visit(t *testing.T, host string, visit int) issue.Result {
 // told waits until a node has been told so much, and a little longer for what should not come.
 func (f *fleet) told(t *testing.T, host string, want ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(6 * time.Second); len(f.Told(host)) < len(want) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(f.Told(host)) < len(want) && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	time.Sleep(50 * time.Millisecond)

@@ -19,12 +19,12 @@ func TestASweepWaitsForNoPCUThatIsHeld(t *testing.T) {
 	began := time.Now()
 	seen := 0
 	for _, batch := range plan.PCUs {
-		batch.Until = time.Now().Add(3 * time.Second)
+		batch.Until = time.Now().Add(8 * time.Second)
 		n, err := b.Sweep.ProbePCUs(b.Context(), batch)
 		b.must(err)
 		seen += n
 	}
-	if took := time.Since(began); seen != 1 || took > 20*time.Second {
+	if took := time.Since(began); seen != 1 || took > time.Minute {
 		t.Errorf("%d PCUs were seen, in %s", seen, took)
 	}
 	other, err := b.Store.PCUByName(b.Context(), "pcu.oslo.example")

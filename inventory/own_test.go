@@ -287,11 +287,11 @@ func TestAHookIsBounded(t *testing.T) {
 		!strings.Contains(err.Error(), "did not end in time") {
 		t.Errorf("one that hangs: %v", err)
 	}
-	loud := NewHook(HookOptions{Command: []string{"sh", "-c", "yes"}, Timeout: 10 * time.Second})
+	loud := NewHook(HookOptions{Command: []string{"sh", "-c", "yes"}, Timeout: time.Minute})
 	if err := loud.Do(context.Background(), Order{Do: Apply}); err == nil || !strings.Contains(err.Error(), "wrote more than") {
 		t.Errorf("one that writes without end: %v", err)
 	}
-	if took := time.Since(begun); took > 8*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("they took %s", took)
 	}
 }

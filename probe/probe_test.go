@@ -177,7 +177,8 @@ func TestSilentNodesKeepNobodyWaiting(t *testing.T) {
 					t.Errorf("seen as %+v", r)
 				}
 			})
-			if took := time.Since(start); good != 8 || last > timeout || took > 2*timeout {
+			// in one lane, all would take as long as five that are silent
+			if took := time.Since(start); good != 8 || last > 2*timeout || took > 4*timeout {
 				t.Errorf("%d are good, the last after %s, all after %s", good, last, took)
 			}
 		})
