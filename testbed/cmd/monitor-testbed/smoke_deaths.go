@@ -139,7 +139,8 @@ func deathSites() []testbed.Site {
 const deathDay = 4 * time.Second // a policy day where they die, if the machine is not slow
 
 // deathOptions are those of the rig on which workflows die. All of its fleet breaks at once, so that there is no guard;
-// steps that take weeks take days, since no step is in question here, and only what becomes of one that is cut off.
+// steps that take weeks take days, since no step is in question here, and only what becomes of one that is cut off. All
+// nodes are looked at at once: one that is in debug mode must have the time to say so where the machine is busy.
 func deathOptions(bin string, log io.Writer) rig.Options {
 	return rig.Options{Bin: bin, Log: log, Sites: deathSites(), UIPort: -1, NoRT: true, Connections: 100,
 		Day: deathDay, SweepEvery: "0.6d",
@@ -151,7 +152,7 @@ func deathOptions(bin string, log io.Writer) rig.Options {
 			"node_down_after":          "0.1d", "trouble_after": "0.1d", "failboot_after": "0.1d", "people_step": "3d",
 			"penalty_step": "1d",
 		},
-		Probe: map[string]any{"timeout": "1s", "parallel": 400}}
+		Probe: map[string]any{"timeout": "2500ms", "parallel": 400}}
 }
 
 func deathScenarios() []scenario {

@@ -183,7 +183,7 @@ func (s *stage) whyNot(ctx context.Context, target, act, check string) error {
 		return err
 	}
 	var answer activities.WhyNotAnswer
-	for range 3 { // a busy machine's worker may take it up late
+	for range 10 { // a busy machine's worker may take it up late
 		if answer, err = answers.WhyNot(ctx, s.Temporal, question); !errors.Is(err, answers.ErrNobody) {
 			break
 		}
